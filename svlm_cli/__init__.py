@@ -1,0 +1,75 @@
+"""svlm: real-time video understanding on streams that never end.
+
+Everything public is found here, imported on first use so that ``import svlm_cli`` stays light::
+
+    from svlm_cli import StreamSettings, load_model, open_source, stream_video
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from svlm_cli.errors import ModelError, OutputError, SourceError, SvlmError, UsageError
+    from svlm_cli.model.load import load_model
+    from svlm_cli.settings import Pace, Policy, Sampling, StreamSettings
+    from svlm_cli.stream.loop import stream_video
+    from svlm_cli.stream.session import StreamSession, TraceRecord
+    from svlm_cli.stream.sources import open_source
+    from svlm_cli.types import Clip, EndEvent, StartEvent, StepEvent, StepTimings, StreamEvent, WarningEvent
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "svlm_cli.errors": ("ModelError", "OutputError", "SourceError", "SvlmError", "UsageError"),
+    "svlm_cli.model.load": ("load_model",),
+    "svlm_cli.settings": ("Pace", "Policy", "Sampling", "StreamSettings"),
+    "svlm_cli.stream.loop": ("stream_video",),
+    "svlm_cli.stream.session": ("StreamSession", "TraceRecord"),
+    "svlm_cli.stream.sources": ("open_source",),
+    "svlm_cli.types": (
+        "Clip",
+        "EndEvent",
+        "StartEvent",
+        "StepEvent",
+        "StepTimings",
+        "StreamEvent",
+        "WarningEvent",
+    ),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Clip",
+    "EndEvent",
+    "ModelError",
+    "OutputError",
+    "Pace",
+    "Policy",
+    "Sampling",
+    "SourceError",
+    "StartEvent",
+    "StepEvent",
+    "StepTimings",
+    "StreamEvent",
+    "StreamSession",
+    "StreamSettings",
+    "SvlmError",
+    "TraceRecord",
+    "UsageError",
+    "WarningEvent",
+    "load_model",
+    "open_source",
+    "stream_video",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,169 @@
+"""What a user can set about a stream, with its defaults and its limits in one place; no torch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from svlm_cli.errors import UsageError
+
+WHOLE_TOLERANCE = 1e-6
+
+
+class Policy(StrEnum):
+    """What the cache keeps (docs/concepts.md has the table)."""
+
+    STREAMING = "streaming"
+    FULL = "full"
+    WINDOW = "window"
+    RECOMPUTE = "recompute"
+
+
+class Pace(StrEnum):
+    """How fast the source is read: as fast as the model goes, or by the clock."""
+
+    MAX = "max"
+    REALTIME = "realtime"
+
+
+def _require(condition: bool, message: str, hint: str = "") -> None:
+    if not condition:
+        raise UsageError(message, hint)
+
+
+def whole(value: float) -> int | None:
+    """The integer that ``value`` is up to rounding noise, or None."""
+    if not math.isfinite(value):
+        return None
+    nearest = round(value)
+    return nearest if abs(value - nearest) < WHOLE_TOLERANCE else None
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How words are drawn: repetition penalty, then temperature, top-k, top-p.
+
+    Args:
+        max_new_tokens: most tokens spoken in one step.
+        greedy: take the best token after the repetition penalty.
+        seed: of the random generator; the same seed gives the same words.
+    """
+
+    max_new_tokens: int = 20
+    temperature: float = 0.9
+    top_k: int = 50
+    top_p: float = 1.0
+    repetition_penalty: float = 1.05
+    greedy: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _require(self.max_new_tokens >= 1, f"--max-new-tokens must be 1 or more, not {self.max_new_tokens}")
+        _require(
+            self.temperature > 0,
+            f"--temperature must be above 0, not {self.temperature}",
+            "use --greedy instead",
+        )
+        _require(self.top_k >= 1, f"--top-k must be 1 or more, not {self.top_k}")
+        _require(0 < self.top_p <= 1, f"--top-p must be in (0, 1], not {self.top_p}")
+        _require(
+            self.repetition_penalty > 0,
+            f"--repetition-penalty must be above 0, not {self.repetition_penalty}",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSettings:
+    """Settings of one stream, checked when made.
+
+    Args:
+        fps: frames per second shown to the model; ``fps * step_seconds`` is an even whole number.
+        step_seconds: seconds per turn.
+        sink: tokens of "previous text" kept at its head (S).
+        text_window: tokens of "previous text" kept at its tail (T).
+        vision_window: seconds whose frames are kept (V); a multiple of ``step_seconds``.
+        rounds: last turns whose words stay in place (R).
+        restart_seconds: ``window`` policy only: start afresh this often.
+        start: first second of the source; duration: seconds from there, None for all.
+        min_pixels, max_pixels: per frame, None for the model family's own limits.
+
+    Raises:
+        UsageError: a value outside its limits.
+    """
+
+    fps: float = 2.0
+    step_seconds: float = 1.0
+    policy: Policy = Policy.STREAMING
+    restart_seconds: float = 100.0
+    sink: int = 512
+    text_window: int = 512
+    vision_window: float = 16.0
+    rounds: int = 16
+    query: str = "Commentate on this match"
+    title: str = ""
+    previous_text: str = ""
+    sampling: Sampling = field(default_factory=Sampling)
+    start: float = 0.0
+    duration: float | None = None
+    pace: Pace = Pace.MAX
+    min_pixels: int | None = None
+    max_pixels: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "policy", Policy(self.policy))
+        object.__setattr__(self, "pace", Pace(self.pace))
+        _require(
+            0 < self.step_seconds < math.inf, f"--step-seconds must be above 0, not {self.step_seconds:g}"
+        )
+        _require(0 < self.fps < math.inf, f"--fps must be above 0, not {self.fps:g}")
+        frames = whole(self.fps * self.step_seconds)
+        _require(
+            frames is not None and frames >= 2 and frames % 2 == 0,
+            f"--fps {self.fps:g} times --step-seconds {self.step_seconds:g} must be an even whole number",
+            "two frames make one temporal patch; try --fps 2 or --fps 8",
+        )
+        _require(self.sink >= 0, f"--sink must be 0 or more, not {self.sink}")
+        _require(self.text_window >= 0, f"--text-window must be 0 or more, not {self.text_window}")
+        _require(self.rounds >= 1, f"--rounds must be 1 or more, not {self.rounds}")
+        turns = whole(self.vision_window / self.step_seconds)
+        _require(
+            turns is not None and turns >= 1,
+            f"--vision-window must be a multiple of --step-seconds ({self.step_seconds:g}) "
+            f"and at least one step, not {self.vision_window:g}",
+        )
+        restarts = whole(self.restart_seconds / self.step_seconds)
+        _require(
+            restarts is not None and restarts >= 1,
+            f"--restart-seconds must be a multiple of --step-seconds ({self.step_seconds:g}), "
+            f"not {self.restart_seconds:g}",
+        )
+        _require(0 <= self.start < math.inf, f"--start must be 0 or more, not {self.start:g}")
+        _require(
+            self.duration is None or self.duration > 0, f"--duration must be above 0, not {self.duration}"
+        )
+        _require(self.min_pixels is None or self.min_pixels >= 1, "--min-pixels must be 1 or more")
+        _require(
+            self.max_pixels is None or self.max_pixels >= (self.min_pixels or 1),
+            f"--max-pixels {self.max_pixels} must not be below --min-pixels {self.min_pixels or 1}",
+        )
+
+    @property
+    def frames_per_step(self) -> int:
+        """Frames of one clip."""
+        return round(self.fps * self.step_seconds)
+
+    @property
+    def vision_turns(self) -> int:
+        """V in turns, the turn about to be written included."""
+        return round(self.vision_window / self.step_seconds)
+
+    @property
+    def restart_turns(self) -> int:
+        """Turns between restarts of the ``window`` policy."""
+        return round(self.restart_seconds / self.step_seconds)
+
+    @property
+    def opening_text(self) -> str:
+        """Title and previous text, joined by a blank: what "previous text" first holds."""
+        return " ".join(part for part in (self.title, self.previous_text) if part)

@@ -1,0 +1,126 @@
+"""The values that cross module borders: frozen, slotted, units in their names; no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Clip:
+    """The frames of one step of a stream.
+
+    Args:
+        index: number of the step in this run, from 0.
+        start_seconds: position in the stream where the step starts.
+        end_seconds: ``start_seconds`` plus the step length.
+        frames: uint8 RGB, shape (num_frames, height, width, 3); frame ``k`` is the one on screen
+            at ``start_seconds + k / fps``.
+        read_seconds: wall time spent reading and decoding this clip.
+    """
+
+    index: int
+    start_seconds: float
+    end_seconds: float
+    frames: np.ndarray
+    read_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.frames.ndim != 4 or self.frames.shape[3] != 3 or self.frames.dtype != np.uint8:
+            raise ValueError(
+                "frames must be uint8 of shape (num_frames, height, width, 3), "
+                f"not {self.frames.dtype} {self.frames.shape}"
+            )
+        if self.end_seconds <= self.start_seconds:
+            raise ValueError(f"a clip must last: {self.start_seconds} to {self.end_seconds}")
+
+    @property
+    def num_frames(self) -> int:
+        """How many there are."""
+        return int(self.frames.shape[0])
+
+
+@dataclass(frozen=True, slots=True)
+class StepTimings:
+    """Wall seconds of one step, by stage; ``total`` is the whole step, file to text."""
+
+    read: float = 0.0
+    vision: float = 0.0
+    prefill: float = 0.0
+    decode: float = 0.0
+    cache: float = 0.0
+    total: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class StartEvent:
+    """First event of a stream: what runs, with every setting.
+
+    Args:
+        version: of svlm.
+        source: as the user named it.
+        model: as the user named it.
+        device: where the model computes, e.g. ``cpu`` or ``cuda:0``.
+        dtype: of weights and cache, e.g. ``float32``.
+        settings: every other setting by its option name.
+    """
+
+    version: str
+    source: str
+    model: str
+    device: str
+    dtype: str
+    settings: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StepEvent:
+    """One second (one step) of a stream and what was said in it.
+
+    ``text`` is what the user sees: without the closing " ..." and without markup. Token counts:
+    ``num_new_tokens`` were generated in this step, ``num_cached_tokens`` have KV states after it,
+    ``num_vision_tokens`` of those are video.
+    """
+
+    index: int
+    start_seconds: float
+    end_seconds: float
+    text: str
+    num_frames: int
+    num_new_tokens: int
+    num_cached_tokens: int
+    num_vision_tokens: int
+    lag_seconds: float = 0.0
+    skipped_seconds: float = 0.0
+    timings: StepTimings = field(default_factory=StepTimings)
+
+
+@dataclass(frozen=True, slots=True)
+class WarningEvent:
+    """Something the user should know; the stream goes on."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndEvent:
+    """Last event of a stream.
+
+    ``p50_step_seconds`` and its kin are percentiles of the steps' total wall time;
+    ``realtime_factor`` is stream seconds per wall second; ``peak_device_bytes`` is 0 on the CPU.
+    """
+
+    steps: int
+    stream_seconds: float
+    wall_seconds: float
+    realtime_factor: float
+    p50_step_seconds: float
+    p95_step_seconds: float
+    p99_step_seconds: float
+    peak_rss_bytes: int
+    peak_device_bytes: int
+
+
+StreamEvent = StartEvent | StepEvent | WarningEvent | EndEvent

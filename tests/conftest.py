@@ -1,0 +1,65 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real clips and golden files; tests that need them skip where they are absent."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("the shared test data is not beside this checkout")
+    return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def make_video() -> Callable[..., Path]:
+    """Writes a small H.264 file whose pictures change."""
+
+    def make(path: Path, seconds: float = 3.0, fps: int = 8, size: tuple[int, int] = (128, 96)) -> Path:
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("libx264", rate=fps)
+            stream.width, stream.height = size
+            stream.pix_fmt = "yuv420p"
+            for index in range(round(seconds * fps)):
+                picture = np.full((size[1], size[0], 3), (index * 7) % 256, dtype=np.uint8)
+                picture[:, : (index * 5) % size[0]] //= 2
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            container.mux(stream.encode(None))
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random Qwen2.5-VL folder with the real vocabulary and sharp attention."""
+    pytest.importorskip("dashscope", reason="the real Qwen vocabulary is in the dashscope package")
+    from svlm_cli.model.random_checkpoint import build_random_checkpoint
+
+    return build_random_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny", spread=3.0)
+
+
+@pytest.fixture(scope="session")
+def model(checkpoint: Path):
+    from svlm_cli import load_model
+
+    return load_model(str(checkpoint), device="cpu")
+
+
+@pytest.fixture(scope="session")
+def qwen2_vl_model(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory):
+    from svlm_cli import load_model
+    from svlm_cli.model.random_checkpoint import build_random_checkpoint
+
+    folder = tmp_path_factory.mktemp("checkpoint") / "qwen2_vl"
+    build_random_checkpoint(folder, family="qwen2_vl", vocabulary=str(checkpoint), spread=3.0)
+    return load_model(str(folder), device="cpu")
