@@ -1,0 +1,1 @@
+"""From a checkpoint and a clip to words: prompt, window, positions, cache, decoding."""

@@ -1,0 +1,266 @@
+"""The KV cache: preallocated, evicted in place, moved keys rotated from their stored originals.
+
+Shape legend: L = layers, H = key/value heads, C = capacity in tokens, n = tokens held,
+m = tokens touched, D = head size.
+
+Two orders live side by side. *Layout order* is the order of the prompt; callers speak of tokens by
+their index in it. *Slots* are places in memory; attention does not care about their order, so a
+freed slot is refilled from the tail and the held tokens are always the first n slots. A forward
+pass writes its new tokens at the tail, where the causal masks of Hugging Face models (and
+flash-attention's bottom-right one) expect them.
+
+Keys reach the cache already rotated to the position of their first forward. Moving a token by
+``s`` positions rotates its key by ``s * inv_freq``: attention depends on differences alone, and a
+span moves by the same amount in all three M-RoPE rows, so the rows need not be told apart
+(RoPE: arXiv 2104.09864, section 3.2). A key is always rotated from its first copy, never from a
+rotated one, so any number of moves costs one rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from transformers.cache_utils import Cache, CacheLayerMixin
+
+from svlm_cli.model.window import TokenRange
+
+GROWTH = 1.5
+SHIFT_TOLERANCE = 1e-6
+MAX_ROTATED_ELEMENTS = 1 << 24
+
+
+class StreamingCacheLayer(CacheLayerMixin):  # type: ignore[misc]
+    """One layer's view of a ``StreamingCache``: transformers' cache-layer contract."""
+
+    is_sliding = False
+
+    def __init__(self, owner: StreamingCache, index: int) -> None:
+        super().__init__()
+        self._owner = owner
+        self._index = index
+        self._length = 0
+
+    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
+        """Allocate storage; shapes (1, H, m, D) and (1, H, m, D)."""
+        self._owner.allocate(key_states, value_states)
+        self.is_initialized = True
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *_args: object, **_kwargs: object
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Write new states at the tail and return all held ones, as views.
+
+        Args:
+            key_states, value_states: shape (1, H, m, D), keys rotated.
+
+        Returns:
+            Keys and values, shape (1, H, n + m, D).
+        """
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        start, end = self._length, self._length + key_states.shape[2]
+        self._owner.reserve(end)
+        self.keys, self.values = self._owner.storage(self._index)
+        self.keys[:, :, start:end] = key_states
+        self.values[:, :, start:end] = value_states
+        self._length = end
+        return self.keys[:, :, :end], self.values[:, :, :end]
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        """Length of keys a query of ``query_length`` will see, and their offset."""
+        return self._length + query_length, 0
+
+    def get_seq_length(self) -> int:
+        """Tokens held."""
+        return self._length
+
+    def get_max_length(self) -> int:
+        """-1: no fixed maximum."""
+        return -1
+
+    def resize(self, num_tokens: int) -> None:
+        """Hold the first ``num_tokens`` slots from now on."""
+        self._length = num_tokens
+
+
+class StreamingCache(Cache):  # type: ignore[misc]
+    """KV states of the kept tokens of one stream (batch of one).
+
+    Args:
+        num_layers: L.
+        inv_freq: RoPE's inverse frequencies, shape (D / 2,).
+        capacity: tokens to allocate at first; grows by half when it does not suffice.
+    """
+
+    def __init__(self, num_layers: int, inv_freq: torch.Tensor, capacity: int) -> None:
+        super().__init__(layers=[StreamingCacheLayer(self, index) for index in range(num_layers)])
+        self._inv_freq = inv_freq.detach().to("cpu", torch.float64)
+        self._capacity = capacity
+        self._keys: torch.Tensor | None = None
+        self._values: torch.Tensor | None = None
+        self._originals: torch.Tensor | None = None
+        self._slots = np.zeros(0, dtype=np.int64)
+        self._shifts = np.zeros(0, dtype=np.float64)
+        self._has_original = np.zeros(0, dtype=bool)
+
+    @property
+    def num_tokens(self) -> int:
+        """n: tokens with KV states."""
+        return int(self.layers[0].get_seq_length())
+
+    @property
+    def capacity(self) -> int:
+        """C: tokens there is room for without growing."""
+        return self._capacity
+
+    @property
+    def num_bytes(self) -> int:
+        """Storage allocated, bytes."""
+        held = [self._keys, self._values, self._originals]
+        return sum(tensor.numel() * tensor.element_size() for tensor in held if tensor is not None)
+
+    def allocate(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
+        """Make storage for all layers at once, of the dtype and device of the first states."""
+        if self._keys is None:
+            self._keys = self._empty(key_states, self._capacity)
+            self._values = self._empty(value_states, self._capacity)
+
+    def storage(self, layer: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Keys and values of one layer, shape (1, H, C, D); views."""
+        assert self._keys is not None
+        assert self._values is not None
+        return self._keys[layer : layer + 1], self._values[layer : layer + 1]
+
+    def held(self, layer: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Keys and values of one layer in layout order, shape (n, H, D); copies."""
+        self._follow()
+        keys, values = self.storage(layer)
+        slots = self._index(self._slots)
+        return keys[0, :, slots].transpose(0, 1), values[0, :, slots].transpose(0, 1)
+
+    def reserve(self, num_tokens: int) -> None:
+        """Make room for ``num_tokens`` in all; copies only when capacity does not suffice."""
+        if num_tokens <= self._capacity:
+            return
+        self._capacity = max(num_tokens, int(self._capacity * GROWTH))
+        if self._keys is None or self._values is None:
+            return
+        self._keys = self._grown(self._keys)
+        self._values = self._grown(self._values)
+        if self._originals is not None:
+            self._originals = self._grown(self._originals)
+
+    def clear(self) -> None:
+        """Forget every token; storage stays."""
+        for layer in self.layers:
+            layer.resize(0)
+        self._slots, self._shifts = self._slots[:0], self._shifts[:0]
+
+    def evict(self, kept: Sequence[TokenRange]) -> None:
+        """Keep only the given ranges of the layout, in their new order, and refill freed slots.
+
+        Tokens past the last held one (written to the layout but not yet fed) are passed over.
+        """
+        self._follow()
+        num_before = self.num_tokens
+        order = [slice(piece.start, min(piece.end, num_before)) for piece in kept if piece.start < num_before]
+        self._slots = _gathered(self._slots, order)
+        self._shifts = _gathered(self._shifts, order)
+        num_after = len(self._slots)
+        strays = np.flatnonzero(self._slots >= num_after)
+        if len(strays):
+            taken = np.zeros(num_after, dtype=bool)
+            taken[self._slots[self._slots < num_after]] = True
+            self._copy_slots(self._slots[strays], np.flatnonzero(~taken))
+            self._slots[strays] = np.flatnonzero(~taken)
+        for layer in self.layers:
+            layer.resize(num_after)
+
+    def shift(self, shifts: np.ndarray) -> int:
+        """Rotate keys so that each token stands ``shifts`` positions behind where it was first fed.
+
+        Args:
+            shifts: float64, shape (n,), layout order.
+
+        Returns:
+            Tokens whose keys had to be rotated.
+        """
+        self._follow()
+        moved = np.flatnonzero(np.abs(shifts - self._shifts) > SHIFT_TOLERANCE)
+        if len(moved):
+            self._rotate(self._slots[moved], shifts[moved])
+            self._shifts[moved] = shifts[moved]
+        return len(moved)
+
+    def _follow(self) -> None:
+        """Take note of tokens fed since the last call: they lie at the tail, unrotated."""
+        num_known, num_held = len(self._slots), self.num_tokens
+        if num_known < num_held:
+            self._slots = np.concatenate([self._slots, np.arange(num_known, num_held)])
+            self._shifts = np.concatenate([self._shifts, np.zeros(num_held - num_known)])
+            self._mark(np.arange(num_known, num_held), False)
+
+    def _mark(self, slots: np.ndarray, value: bool) -> None:
+        """Set whether slots have an original of their own (beside the key in place)."""
+        if len(self._has_original) < self._capacity:
+            grown = np.zeros(self._capacity, dtype=bool)
+            grown[: len(self._has_original)] = self._has_original
+            self._has_original = grown
+        self._has_original[slots] = value
+
+    def _copy_slots(self, sources: np.ndarray, targets: np.ndarray) -> None:
+        """Move tokens from slots to slots, originals included where they have one."""
+        assert self._keys is not None
+        assert self._values is not None
+        source, target = self._index(sources), self._index(targets)
+        for tensor in (self._keys, self._values):
+            tensor.index_copy_(2, target, tensor.index_select(2, source))
+        saved = self._has_original[sources]
+        if self._originals is not None and saved.any():
+            source, target = self._index(sources[saved]), self._index(targets[saved])
+            self._originals.index_copy_(2, target, self._originals.index_select(2, source))
+        self._has_original[targets] = saved
+
+    def _rotate(self, slots: np.ndarray, shifts: np.ndarray) -> None:
+        """Write into ``slots`` their original keys rotated by ``shifts`` positions."""
+        assert self._keys is not None
+        if self._originals is None:
+            self._originals = torch.empty_like(self._keys)
+        fresh = self._index(slots[~self._has_original[slots]])
+        if len(fresh):
+            self._originals.index_copy_(2, fresh, self._keys.index_select(2, fresh))
+            self._has_original[slots] = True
+        angles = torch.from_numpy(shifts)[:, None] * self._inv_freq
+        cos, sin = (table.float().to(self._keys.device) for table in (angles.cos(), angles.sin()))
+        index = self._index(slots)
+        num_heads, head_size = self._keys.shape[1], self._keys.shape[3]
+        per_pass = max(1, MAX_ROTATED_ELEMENTS // (num_heads * head_size * len(slots)))
+        for first in range(0, len(self.layers), per_pass):
+            layers = slice(first, first + per_pass)
+            rotated = _rotated(self._originals[layers].index_select(2, index), cos, sin)
+            self._keys[layers].index_copy_(2, index, rotated)
+
+    def _index(self, slots: np.ndarray) -> torch.Tensor:
+        assert self._keys is not None
+        return torch.from_numpy(np.ascontiguousarray(slots)).to(self._keys.device)
+
+    def _empty(self, like: torch.Tensor, capacity: int) -> torch.Tensor:
+        _, num_heads, _, head_size = like.shape
+        return like.new_empty((len(self.layers), num_heads, capacity, head_size))
+
+    def _grown(self, tensor: torch.Tensor) -> torch.Tensor:
+        grown = tensor.new_empty((*tensor.shape[:2], self._capacity, tensor.shape[3]))
+        grown[:, :, : tensor.shape[2]] = tensor
+        return grown
+
+
+def _gathered(array: np.ndarray, order: Sequence[slice]) -> np.ndarray:
+    return np.concatenate([array[piece] for piece in order]) if order else array[:0]
+
+
+def _rotated(keys: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    """Keys (L, H, m, D) rotated by the angles behind ``cos`` and ``sin`` (m, D / 2), one rounding."""
+    first, second = keys.float().chunk(2, dim=-1)
+    return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1).to(keys.dtype)

@@ -1,0 +1,291 @@
+"""Opening a checkpoint: safetensors only, no remote code, one clear error per thing that is wrong.
+
+Families differ by rows of one table. A family belongs in it when its keys are rotated before they
+reach the cache, which is what ``StreamingCache`` relies on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from safetensors import SafetensorError
+
+from svlm_cli.errors import ModelError, UsageError
+from svlm_cli.model.patches import PatchSettings
+from svlm_cli.model.prompt import Markup, find_markup
+from svlm_cli.model.runtime import VideoLanguageModel
+
+BUNDLED = Path(__file__).resolve().parent.parent / "assets" / "arena"
+PICKLED_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.jinja", "*.model"]
+STATIC_ROPE_TYPES = ("default", "linear", "yarn", "llama3")
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+ATTENTIONS = ("sdpa", "flash_attention_2")
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """What differs between model families.
+
+    Args:
+        class_name: transformers' class.
+        has_tokens_per_second: whether the time row runs in seconds (else in temporal patches).
+    """
+
+    class_name: str
+    has_tokens_per_second: bool
+
+
+FAMILIES = {
+    "qwen2_5_vl": Family("Qwen2_5_VLForConditionalGeneration", has_tokens_per_second=True),
+    "qwen2_vl": Family("Qwen2VLForConditionalGeneration", has_tokens_per_second=False),
+}
+
+
+def load_model(
+    name: str | None = None,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    attention: str = "auto",
+    threads: int | None = None,
+) -> VideoLanguageModel:
+    """Open a checkpoint for streaming.
+
+    Args:
+        name: folder or Hugging Face id; None takes ``$SVLM_MODEL``, else the bundled arena model.
+        device: ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+        dtype: ``auto`` (bfloat16 on CUDA, float32 on the CPU), ``float32`` or ``bfloat16``.
+        attention: ``auto`` (flash-attention 2 on CUDA where installed, else SDPA), ``sdpa`` or
+            ``flash_attention_2``.
+        threads: CPU threads torch computes with, None for torch's own choice.
+
+    Raises:
+        ModelError: no such checkpoint, or one that is damaged, pickled, or of a foreign
+            architecture; a device that is not there.
+        UsageError: an unknown device, dtype or attention.
+    """
+    where = _device(device)
+    number = _dtype(dtype, where)
+    kernel = _attention(attention, where, number)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    wanted = name or os.environ.get("SVLM_MODEL") or str(BUNDLED)
+    folder = _folder(wanted)
+    config = _checked_config(folder, wanted)
+    family = FAMILIES[config["model_type"]]
+    _check_weights(folder, wanted)
+    tokenizer, markup = _tokenizer(folder, wanted)
+    network = _network(folder, wanted, family, number, kernel).to(where)
+    _check_rope(network, wanted)
+    vision = network.config.vision_config
+    return VideoLanguageModel(
+        name=wanted,
+        is_bundled=folder == BUNDLED,
+        network=network.eval(),
+        tokenizer=tokenizer,
+        markup=markup,
+        patches=_patch_settings(folder, config, vision),
+        tokens_per_second=vision.tokens_per_second if family.has_tokens_per_second else None,
+    )
+
+
+def _device(device: str) -> torch.device:
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        where = torch.device(device)
+    except RuntimeError:
+        where = torch.device("meta")
+    if where.type not in ("cpu", "cuda"):
+        raise UsageError(f"--device {device} is not known", "use auto, cpu, cuda or cuda:N")
+    if where.type == "cuda" and (where.index or 0) >= torch.cuda.device_count():
+        raise ModelError(
+            f"--device {device}: torch sees {torch.cuda.device_count()} CUDA devices",
+            "use --device cpu, or install a CUDA build of torch",
+        )
+    return where
+
+
+def _dtype(dtype: str, device: torch.device) -> torch.dtype:
+    if dtype == "auto":
+        return torch.bfloat16 if device.type == "cuda" else torch.float32
+    if dtype not in DTYPES:
+        raise UsageError(f"--dtype {dtype} is not known", "use auto, float32 or bfloat16")
+    return DTYPES[dtype]
+
+
+def _attention(attention: str, device: torch.device, dtype: torch.dtype) -> str:
+    usable = device.type == "cuda" and dtype is torch.bfloat16
+    if attention == "auto":
+        return "flash_attention_2" if usable and transformers.utils.is_flash_attn_2_available() else "sdpa"
+    if attention not in ATTENTIONS:
+        raise UsageError(f"--attention {attention} is not known", "use auto, sdpa or flash_attention_2")
+    if attention == "flash_attention_2":
+        if not usable:
+            raise UsageError(
+                "flash-attention 2 needs --device cuda and --dtype bfloat16", "or use --attention sdpa"
+            )
+        if not transformers.utils.is_flash_attn_2_available():
+            raise ModelError("flash-attention 2 is not installed", "pip install 'svlm-cli[cuda]'")
+    return attention
+
+
+def _folder(name: str) -> Path:
+    """The local folder of a checkpoint; hub ids are downloaded (or found in the hub's cache)."""
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path.resolve()
+    if path == BUNDLED:
+        raise ModelError("this installation carries no bundled model", "name one with --model or $SVLM_MODEL")
+    if path.exists():
+        raise ModelError(
+            f"the model {name} is a file, not a folder", "give the folder that holds config.json"
+        )
+    if path.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
+        raise ModelError(
+            f"there is no model folder {name}", "give a folder or a Hugging Face id such as owner/name"
+        )
+    return _downloaded(name)
+
+
+def _downloaded(name: str) -> Path:
+    import huggingface_hub
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(huggingface_hub.snapshot_download(name, allow_patterns=HUB_FILES))
+    except HFValidationError as error:
+        raise ModelError(f"{name} is neither a folder nor a Hugging Face id") from error
+    except LocalEntryNotFoundError as error:
+        raise ModelError(
+            f"the model {name} is not in the local Hugging Face cache and the hub cannot be reached",
+            "check the network, or give a local folder",
+        ) from error
+    except HfHubHTTPError as error:
+        raise ModelError(
+            f"Hugging Face does not give the model {name}: {_reason(error)}",
+            "check the id; log in for a gated one",
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    """The first line of what a library says."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _read_json(path: Path, model: str) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path.name} of the model {model} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise ModelError(f"{path.name} of the model {model} is not a JSON object")
+    return content
+
+
+def _checked_config(folder: Path, name: str) -> dict[str, Any]:
+    if not (folder / "config.json").is_file():
+        raise ModelError(
+            f"the model folder {name} has no config.json", "is this the checkpoint's own folder?"
+        )
+    config = _read_json(folder / "config.json", name)
+    if config.get("model_type") not in FAMILIES:
+        raise ModelError(
+            f"the model {name} is of type {config.get('model_type')!r}",
+            f"svlm streams with {', '.join(sorted(FAMILIES))}",
+        )
+    return config
+
+
+def _check_weights(folder: Path, name: str) -> None:
+    """Weights must be there, whole, and safetensors."""
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        shards = _read_json(index, name).get("weight_map", {})
+        missing = sorted({shard for shard in shards.values() if not (folder / shard).is_file()})
+        if missing or not shards:
+            raise ModelError(
+                f"the model {name} lacks weight files: {', '.join(missing) or 'all'}", "download it again"
+            )
+    elif not (folder / "model.safetensors").is_file():
+        pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLED_SUFFIXES)
+        if pickles:
+            raise ModelError(
+                f"the model {name} has pickled weights only ({pickles[0]}), which can run code when opened",
+                "convert them to safetensors",
+            )
+        raise ModelError(f"the model folder {name} has no weights (model.safetensors)")
+
+
+def _tokenizer(folder: Path, name: str) -> tuple[Any, Markup]:
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            folder, trust_remote_code=False, local_files_only=True
+        )
+    except Exception as error:  # the library raises many types for a damaged tokenizer
+        raise ModelError(f"the tokenizer of the model {name} cannot be opened: {_reason(error)}") from error
+    try:
+        return tokenizer, find_markup(tokenizer)
+    except KeyError as error:
+        raise ModelError(
+            f"the tokenizer of the model {name} does not know {error.args[0]}",
+            "svlm needs Qwen's chat markup",
+        ) from error
+
+
+def _network(folder: Path, name: str, family: Family, dtype: torch.dtype, attention: str) -> Any:
+    try:
+        network, report = getattr(transformers, family.class_name).from_pretrained(
+            folder,
+            dtype=dtype,
+            attn_implementation=attention,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise ModelError(
+            f"the weights of the model {name} cannot be opened: {_reason(error)}", "download it again"
+        ) from error
+    absent = sorted(report["missing_keys"])
+    if absent:
+        raise ModelError(f"the model {name} lacks {len(absent)} weights, the first is {absent[0]}")
+    return network
+
+
+def _check_rope(network: Any, name: str) -> None:
+    kind = network.model.language_model.rotary_emb.rope_type
+    if kind not in STATIC_ROPE_TYPES:
+        raise ModelError(f"the model {name} uses {kind} RoPE, whose angles change with length")
+
+
+def _patch_settings(folder: Path, config: Mapping[str, Any], vision: Any) -> PatchSettings:
+    """How pictures are cut: sizes from the vision tower, normalisation from the preprocessor.
+
+    Pixel limits are the recipe's of StreamingVLM unless the checkpoint's config.json records those
+    it was trained with under ``svlm`` (``min_pixels``, ``max_pixels``); the preprocessor's own
+    limits are for still pictures and not used.
+    """
+    known: dict[str, Any] = {}
+    preprocessor = folder / "preprocessor_config.json"
+    if preprocessor.is_file():
+        stored = _read_json(preprocessor, str(folder))
+        known = {key: tuple(stored[key]) for key in ("image_mean", "image_std") if key in stored}
+    trained = config.get("svlm", {})
+    known |= {key: int(trained[key]) for key in ("min_pixels", "max_pixels") if key in trained}
+    return PatchSettings(
+        patch_size=vision.patch_size,
+        merge_size=vision.spatial_merge_size,
+        temporal_patch_size=vision.temporal_patch_size,
+        **known,
+    )

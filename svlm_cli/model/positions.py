@@ -1,0 +1,70 @@
+"""M-RoPE positions over the kept tokens: contiguous, fractional in time, by arithmetic.
+
+Shape legend: n = tokens; rows = (time, height, width). All positions are float64 on the host; they
+become float32 only when they reach the model.
+
+Source: StreamingVLM (arXiv 2510.09608, contiguous RoPE) over Qwen2.5-VL's M-RoPE
+(arXiv 2502.13923, section 2.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from svlm_cli.model.window import Span
+
+
+def time_stride(fps: float, temporal_patch_size: int, tokens_per_second: float | None) -> float:
+    """Positions between two temporal patches of a video block.
+
+    Args:
+        fps: frames per second shown to the model.
+        temporal_patch_size: frames per temporal patch.
+        tokens_per_second: the checkpoint's own figure, or None where the family has none
+            (Qwen2-VL), whose time row counts patches.
+    """
+    return 1.0 if tokens_per_second is None else temporal_patch_size / fps * tokens_per_second
+
+
+def extent(span: Span, stride: float) -> float:
+    """How far the next span starts behind this one: largest value used in any row, plus 1."""
+    if span.grid is None:
+        return float(span.num_tokens)
+    time, height, width = span.grid
+    return max((time - 1) * stride, height - 1.0, width - 1.0) + 1.0
+
+
+def span_starts(spans: Sequence[Span], stride: float) -> list[float]:
+    """Where each span starts when positions are counted from 0 over ``spans``, and the end."""
+    starts = [0.0]
+    for span in spans:
+        starts.append(starts[-1] + extent(span, stride))
+    return starts
+
+
+def rows(spans: Sequence[Span], stride: float, start: float = 0.0) -> np.ndarray:
+    """Position rows of ``spans`` laid end to end from ``start``.
+
+    Returns:
+        float64, shape (3, n).
+    """
+    if not spans:
+        return np.zeros((3, 0))
+    starts = np.repeat(span_starts(spans, stride)[:-1], [span.num_tokens for span in spans])
+    offsets = [_offsets(span.num_tokens, span.grid, stride) for span in spans]
+    return np.concatenate(offsets, axis=1) + (starts + start)
+
+
+@lru_cache(maxsize=256)
+def _offsets(num_tokens: int, grid: tuple[int, int, int] | None, stride: float) -> np.ndarray:
+    """Rows of one span relative to its start: float64, shape (3, num_tokens), read-only."""
+    if grid is None:
+        offsets = np.tile(np.arange(num_tokens, dtype=np.float64), (3, 1))
+    else:
+        offsets = np.indices(grid, dtype=np.float64).reshape(3, -1)
+        offsets[0] *= stride
+    offsets.setflags(write=False)
+    return offsets

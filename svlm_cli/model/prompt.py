@@ -1,0 +1,220 @@
+"""How a prompt is written: the one home of the chat markup, in streaming and in training.
+
+Every part is tokenised alone and the ids are concatenated: joined text would merge across parts
+("\\n" + "\\n" is one token of Qwen's vocabulary).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from svlm_cli.model.window import Span, SpanKind, TokenRange
+
+SYSTEM_TEXT = "You are a helpful assistant."
+PREVIOUS_ROLE = "previous text"
+SILENCE = " ..."
+
+
+class Tokenizer(Protocol):
+    """The part of a Hugging Face tokenizer the prompt needs."""
+
+    unk_token_id: int | None
+
+    def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
+        """Ids of ``text``."""
+
+    def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool) -> str:
+        """Text of ``token_ids``."""
+
+    def convert_tokens_to_ids(self, tokens: str) -> int | None:
+        """Id of one token of the vocabulary."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A span and its token ids."""
+
+    span: Span
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was generated in one turn, cut into its roles.
+
+    Args:
+        words: ids that move to "previous text" later.
+        tail: the closing " ..." (if there), end tokens; never moved.
+        text: what the user sees.
+    """
+
+    words: tuple[int, ...]
+    tail: tuple[int, ...]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Markup:
+    """Ids of the special tokens, taken from the tokenizer by name.
+
+    ``end_of_text`` is None where the vocabulary has no ``<|endoftext|>``.
+    """
+
+    turn_start: int
+    turn_end: int
+    vision_start: int
+    vision_end: int
+    video_pad: int
+    end_of_text: int | None
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """Tokens that end an answer."""
+        return (self.turn_end,) if self.end_of_text is None else (self.turn_end, self.end_of_text)
+
+
+def find_markup(tokenizer: Tokenizer) -> Markup:
+    """Look the markup up by name.
+
+    Raises:
+        KeyError: the vocabulary lacks one of the tokens; names it.
+    """
+
+    def find(token: str) -> int | None:
+        ids = tokenizer.encode(token, add_special_tokens=False)
+        return ids[0] if len(ids) == 1 and tokenizer.convert_tokens_to_ids(token) == ids[0] else None
+
+    def need(token: str) -> int:
+        found = find(token)
+        if found is None:
+            raise KeyError(token)
+        return found
+
+    return Markup(
+        turn_start=need("<|im_start|>"),
+        turn_end=need("<|im_end|>"),
+        vision_start=need("<|vision_start|>"),
+        vision_end=need("<|vision_end|>"),
+        video_pad=need("<|video_pad|>"),
+        end_of_text=find("<|endoftext|>"),
+    )
+
+
+def time_text(start_seconds: float, end_seconds: float) -> str:
+    """The time of a turn as the model reads it, seconds with one decimal."""
+    return f"Time={start_seconds:.1f}-{end_seconds:.1f}s"
+
+
+class PromptWriter:
+    """Writes the parts of a prompt and reads answers back.
+
+    Args:
+        tokenizer: of the checkpoint.
+        markup: its special tokens.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, markup: Markup) -> None:
+        self._tokenizer = tokenizer
+        self.markup = markup
+        self._silence = self.encode(SILENCE)
+        self._newline = self.encode("\n")
+        self._turn_tail = self.encode("<|im_end|>\n")
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        """Ids of one part of the prompt, tokenised alone."""
+        return tuple(self._tokenizer.encode(text, add_special_tokens=False)) if text else ()
+
+    def unknown_words(self, text: str) -> list[str]:
+        """The words of ``text`` a small vocabulary cannot write, each once, in order."""
+        unknown = self._tokenizer.unk_token_id
+        if unknown is None:
+            return []
+        return [word for word in dict.fromkeys(text.split()) if unknown in self.encode(f" {word}")]
+
+    def opening(self, previous_text: str, kept: Sequence[TokenRange] | None = None) -> list[Part]:
+        """System and "previous text", up to the first turn.
+
+        Args:
+            previous_text: title, context or earlier commentary.
+            kept: ranges of its tokens to write, None for all (``window.middle_cut``).
+        """
+        text = self.encode(previous_text)
+        if kept is not None:
+            text = tuple(token for piece in kept for token in text[piece.start : piece.end])
+        return [
+            _part(SpanKind.SYSTEM, -1, self.encode(f"<|im_start|>system\n{SYSTEM_TEXT}<|im_end|>\n")),
+            _part(SpanKind.PREVIOUS_HEAD, -1, self.encode(f"<|im_start|>{PREVIOUS_ROLE}\n")),
+            _part(SpanKind.PREVIOUS_TEXT, -1, text),
+            _part(SpanKind.PREVIOUS_TAIL, -1, self._turn_tail),
+        ]
+
+    def turn(
+        self,
+        turn: int,
+        start_seconds: float,
+        end_seconds: float,
+        grid: tuple[int, int, int],
+        query: str = "",
+        question: str = "",
+    ) -> list[Part]:
+        """The user's part of one turn and the assistant's header.
+
+        Args:
+            turn: its number, from 0.
+            start_seconds, end_seconds: of the step.
+            grid: merged grid (time, height, width) of its frames.
+            query: stands after the frames (first turn only).
+            question: stands after the time.
+        """
+        asked = f" {question}" if question else ""
+        pads = (self.markup.video_pad,) * (grid[0] * grid[1] * grid[2])
+        return [
+            _part(SpanKind.TURN_HEAD, turn, self.encode("<|im_start|>user\n")),
+            _part(SpanKind.TIME, turn, self.encode(time_text(start_seconds, end_seconds) + asked)),
+            _part(SpanKind.VISION_START, turn, (self.markup.vision_start,)),
+            Part(Span(SpanKind.VIDEO, turn, len(pads), grid), pads),
+            _part(SpanKind.VISION_END, turn, (self.markup.vision_end,)),
+            _part(SpanKind.QUERY, turn, self.encode(query) + self._turn_tail),
+            _part(SpanKind.ANSWER_HEAD, turn, self.encode("<|im_start|>assistant\n")),
+        ]
+
+    def turn_break(self, turn: int) -> Part:
+        """The line break between turn ``turn`` and the next; it leaves with the answer of ``turn``."""
+        return _part(SpanKind.ANSWER_TAIL, turn, self._newline)
+
+    def ends_in_break(self, ids: Sequence[int]) -> bool:
+        """Whether ``ids``, the end of what is kept, end in a line break already (R = 1)."""
+        return tuple(ids[-len(self._newline) :]) == self._newline
+
+    def spoken(self, text: str) -> tuple[int, ...]:
+        """The ids of a whole answer that says ``text`` (may be empty), as training writes it."""
+        words = self.encode(f" {text}") if text else ()
+        return words + self._silence + (self.markup.turn_end,)
+
+    def read_answer(self, generated_ids: Sequence[int]) -> Answer:
+        """Cut generated ids (a closing ``<|im_end|>`` included) into words and tail."""
+        num_words = len(generated_ids)
+        while num_words and generated_ids[num_words - 1] in self.markup.ends:
+            num_words -= 1
+        num_spoken = num_words - len(self._silence)
+        if num_spoken >= 0 and tuple(generated_ids[num_spoken:num_words]) == self._silence:
+            num_words = num_spoken
+        text = self._tokenizer.decode(list(generated_ids), skip_special_tokens=True)
+        return Answer(
+            words=tuple(generated_ids[:num_words]),
+            tail=tuple(generated_ids[num_words:]),
+            text=text.removesuffix(SILENCE).strip(),
+        )
+
+    def answer_parts(self, turn: int, answer: Answer) -> list[Part]:
+        """The parts an answer adds to the layout."""
+        return [
+            _part(SpanKind.WORDS, turn, answer.words),
+            _part(SpanKind.ANSWER_TAIL, turn, answer.tail),
+        ]
+
+
+def _part(kind: SpanKind, turn: int, ids: tuple[int, ...]) -> Part:
+    return Part(Span(kind, turn, len(ids)), ids)

@@ -1,0 +1,225 @@
+"""Build a small random Qwen-VL checkpoint with the real Qwen vocabulary.
+
+    python -m svlm_cli.model.random_checkpoint FOLDER [--size tiny|100m|180m] [--family qwen2_5_vl|qwen2_vl]
+
+Its words are noise, its architecture and its ids are real: for tests, benchmarks and dry runs
+where no weights can be had. The vocabulary comes from ``--vocabulary``: a Hugging Face id or folder
+with Qwen's tokenizer, or a ``.tiktoken`` file; by default the one the ``dashscope`` package carries.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from svlm_cli.errors import ModelError, SvlmError
+from svlm_cli.model.load import FAMILIES
+
+# Pre-tokenisation and special tokens as Qwen2.5-VL's tokenizer.json states them.
+PATTERN = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+SPECIAL_TOKENS = (
+    "<|endoftext|>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|object_ref_start|>",
+    "<|object_ref_end|>",
+    "<|box_start|>",
+    "<|box_end|>",
+    "<|quad_start|>",
+    "<|quad_end|>",
+    "<|vision_start|>",
+    "<|vision_end|>",
+    "<|vision_pad|>",
+    "<|image_pad|>",
+    "<|video_pad|>",
+)
+END_OF_TEXT, TURN_END = "<|endoftext|>", "<|im_end|>"
+VOCABULARY_SIZE = 151_936
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Shape of a random checkpoint; ``vision_heads`` times 64 or so is ``vision_hidden``."""
+
+    hidden: int
+    layers: int
+    heads: int
+    key_value_heads: int
+    mlp: int
+    vision_hidden: int
+    vision_layers: int
+    vision_heads: int
+    vision_mlp: int
+
+
+SIZES = {
+    "tiny": Size(64, 3, 4, 2, 96, 32, 2, 2, 64),
+    "100m": Size(768, 10, 6, 2, 2560, 384, 8, 6, 1024),
+    "180m": Size(768, 12, 6, 2, 4096, 512, 12, 8, 1376),
+}
+
+
+def build_random_checkpoint(
+    folder: Path,
+    *,
+    size: str = "tiny",
+    family: str = "qwen2_5_vl",
+    vocabulary: str | None = None,
+    seed: int = 0,
+    spread: float = 1.0,
+) -> Path:
+    """Write a random checkpoint.
+
+    Args:
+        folder: made where it does not exist.
+        size: a key of ``SIZES``; parameters besides the vocabulary.
+        family: a key of ``load.FAMILIES``.
+        vocabulary: Hugging Face id or folder, or a ``.tiktoken`` file; None for ``dashscope``'s.
+        seed: of the weights.
+        spread: scale of the weights against transformers' own initialisation: larger ones give
+            sharper attention, so that a wrong key shows in the logits.
+
+    Returns:
+        ``folder``.
+
+    Raises:
+        ModelError: the vocabulary cannot be had.
+    """
+    tokenizer = _tokenizer(vocabulary)
+    torch.manual_seed(seed)
+    network = getattr(transformers, FAMILIES[family].class_name)(_config(SIZES[size], family, tokenizer))
+    with torch.no_grad():
+        for weight in network.parameters():
+            if weight.ndim > 1:
+                weight.mul_(spread)
+    folder.mkdir(parents=True, exist_ok=True)
+    network.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def _config(size: Size, family: str, tokenizer: Any) -> Any:
+    head_size = size.hidden // size.heads
+    pair = head_size // 2
+    rope = {
+        "rope_type": "default",
+        "rope_theta": 1_000_000.0,
+        "mrope_section": [pair - 2 * (3 * pair // 8), 3 * pair // 8, 3 * pair // 8],
+    }
+    vision: dict[str, Any] = {
+        "depth": size.vision_layers,
+        "num_heads": size.vision_heads,
+        "spatial_merge_size": 2,
+        "patch_size": 14,
+    }
+    if FAMILIES[family].has_tokens_per_second:
+        vision |= {
+            "hidden_size": size.vision_hidden,
+            "intermediate_size": size.vision_mlp,
+            "out_hidden_size": size.hidden,
+            "tokens_per_second": 2,
+            "fullatt_block_indexes": [size.vision_layers - 1],
+        }
+    else:
+        vision |= {"embed_dim": size.vision_hidden, "hidden_size": size.hidden, "mlp_ratio": 2}
+    markup = {
+        f"{role}_token_id": tokenizer.convert_tokens_to_ids(f"<|{name}|>")
+        for role, name in (
+            ("video", "video_pad"),
+            ("image", "image_pad"),
+            ("vision_start", "vision_start"),
+            ("vision_end", "vision_end"),
+        )
+    }
+    return transformers.AutoConfig.for_model(
+        family,
+        vision_config=vision,
+        text_config={
+            "vocab_size": VOCABULARY_SIZE,
+            "hidden_size": size.hidden,
+            "intermediate_size": size.mlp,
+            "num_hidden_layers": size.layers,
+            "num_attention_heads": size.heads,
+            "num_key_value_heads": size.key_value_heads,
+            "rope_parameters": rope,
+            "bos_token_id": tokenizer.convert_tokens_to_ids(END_OF_TEXT),
+            "eos_token_id": tokenizer.convert_tokens_to_ids(TURN_END),
+        },
+        tie_word_embeddings=True,
+        **markup,
+    )
+
+
+def _tokenizer(vocabulary: str | None) -> Any:
+    if vocabulary is not None and not vocabulary.endswith(".tiktoken"):
+        try:
+            return transformers.AutoTokenizer.from_pretrained(vocabulary, trust_remote_code=False)
+        except (OSError, ValueError) as error:
+            raise ModelError(f"no tokenizer can be had from {vocabulary}") from error
+    path = Path(vocabulary) if vocabulary is not None else _dashscope_vocabulary()
+    if not path.is_file():
+        raise ModelError(f"there is no vocabulary file {path}")
+    return _from_tiktoken(path)
+
+
+def _dashscope_vocabulary() -> Path:
+    package = importlib.util.find_spec("dashscope")
+    if package is None or package.origin is None:
+        raise ModelError(
+            "no vocabulary to build with", "pip install dashscope (it carries Qwen's), or give --vocabulary"
+        )
+    return Path(package.origin).parent / "resources" / "qwen.tiktoken"
+
+
+def _from_tiktoken(path: Path) -> Any:
+    from tokenizers import normalizers
+    from transformers.convert_slow_tokenizer import TikTokenConverter
+
+    converter = TikTokenConverter(str(path), pattern=PATTERN, extra_special_tokens=list(SPECIAL_TOKENS))
+    backend = converter.converted()
+    backend.normalizer = normalizers.NFC()
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=backend, eos_token=TURN_END, pad_token=END_OF_TEXT
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m svlm_cli.model.random_checkpoint", description=__doc__)
+    parser.add_argument("folder", type=Path, help="folder to write")
+    parser.add_argument(
+        "--size", choices=sorted(SIZES), default="tiny", help="parameters besides the vocabulary"
+    )
+    parser.add_argument("--family", choices=sorted(FAMILIES), default="qwen2_5_vl")
+    parser.add_argument("--vocabulary", help="Hugging Face id or folder, or a .tiktoken file")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the weights")
+    chosen = parser.parse_args(arguments)
+    try:
+        build_random_checkpoint(
+            chosen.folder,
+            size=chosen.size,
+            family=chosen.family,
+            vocabulary=chosen.vocabulary,
+            seed=chosen.seed,
+        )
+    except SvlmError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(json.dumps({"model": str(chosen.folder), "size": chosen.size, "family": chosen.family}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,105 @@
+"""A loaded checkpoint as the streaming engine sees it.
+
+Shape legend: n = tokens, d = hidden size, v = vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from svlm_cli.model.cache import StreamingCache
+from svlm_cli.model.patches import Patches, PatchSettings
+from svlm_cli.model.prompt import Markup
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """A clip as the language model reads it.
+
+    Args:
+        features: shape (n, d), one row per merged patch, time-major.
+        grid: merged (time, height, width), whose product is n.
+    """
+
+    features: torch.Tensor
+    grid: tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VideoLanguageModel:
+    """A Hugging Face model with what is needed to stream through it.
+
+    Args:
+        name: as the user gave it.
+        is_bundled: the small arena model that ships with svlm.
+        network: the Hugging Face model, in eval mode on its device.
+        tokenizer: its tokenizer.
+        markup: ids of the chat markup.
+        patches: how frames become patches.
+        tokens_per_second: of the time row of M-RoPE, None where the family counts patches.
+    """
+
+    name: str
+    is_bundled: bool
+    network: Any
+    tokenizer: Any
+    markup: Markup
+    patches: PatchSettings
+    tokens_per_second: float | None
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return torch.device(self.network.device)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of weights and cache."""
+        return torch.empty(0, dtype=self.network.dtype).dtype
+
+    def new_cache(self, capacity: int) -> StreamingCache:
+        """An empty cache with room for ``capacity`` tokens."""
+        language = self.network.model.language_model
+        return StreamingCache(len(language.layers), language.rotary_emb.inv_freq, capacity)
+
+    @torch.inference_mode()
+    def encode_video(self, patches: Patches) -> Video:
+        """Run the vision tower once over all frames of a clip."""
+        grid = torch.tensor([patches.grid_thw])
+        pixels = patches.pixel_values.to(self.device, self.dtype)
+        features = self.network.get_video_features(pixels, grid.to(self.device)).pooler_output[0]
+        time, height, width = patches.grid_thw
+        merge = self.patches.merge_size
+        return Video(features, (time, height // merge, width // merge))
+
+    @torch.inference_mode()
+    def embed(self, ids: Sequence[int]) -> torch.Tensor:
+        """Embeddings of token ids, shape (n, d)."""
+        index = torch.tensor(ids, dtype=torch.long, device=self.device)
+        return self.network.get_input_embeddings()(index)  # type: ignore[no-any-return]
+
+    @torch.inference_mode()
+    def forward(self, embeddings: torch.Tensor, positions: np.ndarray, cache: StreamingCache) -> torch.Tensor:
+        """Feed tokens and return the logits after the last one.
+
+        Args:
+            embeddings: shape (n, d).
+            positions: float64, shape (3, n), explicit for every token.
+            cache: takes the new states at its tail.
+
+        Returns:
+            Shape (v,): the head runs on one row only.
+        """
+        output = self.network(
+            inputs_embeds=embeddings[None],
+            position_ids=torch.from_numpy(positions).float().to(self.device)[:, None],
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        return output.logits[0, -1]  # type: ignore[no-any-return]

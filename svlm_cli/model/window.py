@@ -1,0 +1,188 @@
+"""What the context keeps: the window rule of StreamingVLM over integer spans, without torch.
+
+The context is a row of spans in the order of the layout ``[system][previous text][turn][turn]...``.
+``evict`` takes that row before a turn is written and says which token ranges of it stay, in which
+order. Everything else (slots, keys, positions) obeys this answer.
+
+Source of the rule: StreamingVLM, arXiv 2510.09608, section 3.1, and its public reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class SpanKind(IntEnum):
+    """The role of a span in the layout; a turn's kinds are in the order of the prompt."""
+
+    SYSTEM = 0
+    PREVIOUS_HEAD = 1
+    PREVIOUS_TEXT = 2
+    PREVIOUS_TAIL = 3
+    TURN_HEAD = 4
+    TIME = 5
+    VISION_START = 6
+    VIDEO = 7
+    VISION_END = 8
+    QUERY = 9
+    ANSWER_HEAD = 10
+    WORDS = 11
+    ANSWER_TAIL = 12
+
+
+OPENING = frozenset({SpanKind.SYSTEM, SpanKind.PREVIOUS_HEAD, SpanKind.PREVIOUS_TEXT, SpanKind.PREVIOUS_TAIL})
+VISION = frozenset({SpanKind.VISION_START, SpanKind.VIDEO, SpanKind.VISION_END})
+SPOKEN = frozenset({SpanKind.TIME, SpanKind.ANSWER_HEAD, SpanKind.WORDS, SpanKind.ANSWER_TAIL})
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A run of tokens with one role.
+
+    Args:
+        kind: its role.
+        turn: the turn it belongs to, -1 for the opening.
+        num_tokens: its length, 0 or more.
+        grid: for ``VIDEO`` only: merged grid (time, height, width) with
+            ``time * height * width == num_tokens``.
+    """
+
+    kind: SpanKind
+    turn: int
+    num_tokens: int
+    grid: tuple[int, int, int] | None = None
+
+    def __post_init__(self) -> None:
+        if self.num_tokens < 0:
+            raise ValueError(f"a span cannot hold {self.num_tokens} tokens")
+        if (self.grid is not None) != (self.kind is SpanKind.VIDEO):
+            raise ValueError(f"a grid belongs to video spans alone, not to {self.kind.name}")
+        if self.grid is not None and self.grid[0] * self.grid[1] * self.grid[2] != self.num_tokens:
+            raise ValueError(f"grid {self.grid} does not hold {self.num_tokens} tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class WindowLimits:
+    """How much is kept.
+
+    Args:
+        sink: S, first tokens of "previous text"; 0 or more.
+        text_window: T, last tokens of "previous text"; 0 or more.
+        vision_turns: V, last turns whose frames are kept, the one about to be written included.
+        rounds: R, last turns whose words stay in place, the one about to be written included.
+    """
+
+    sink: int
+    text_window: int
+    vision_turns: int
+    rounds: int
+
+    def __post_init__(self) -> None:
+        if self.sink < 0 or self.text_window < 0 or self.vision_turns < 1 or self.rounds < 1:
+            raise ValueError(f"limits out of range: {self}")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRange:
+    """Tokens [start, end) of the layout before an eviction."""
+
+    start: int
+    end: int
+
+    @property
+    def num_tokens(self) -> int:
+        """Its length."""
+        return self.end - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Eviction:
+    """What stays.
+
+    Args:
+        spans: the layout afterwards.
+        kept: ranges of the old layout in their new order; concatenated they are ``spans``.
+    """
+
+    spans: tuple[Span, ...]
+    kept: tuple[TokenRange, ...]
+
+
+def middle_cut(num_tokens: int, limits: WindowLimits) -> tuple[TokenRange, ...]:
+    """The ranges of a "previous text" of ``num_tokens`` that sink and window keep."""
+    if num_tokens <= limits.sink + limits.text_window:
+        return (TokenRange(0, num_tokens),)
+    return (TokenRange(0, limits.sink), TokenRange(num_tokens - limits.text_window, num_tokens))
+
+
+def evict(spans: Sequence[Span], turn: int, limits: WindowLimits) -> Eviction:
+    """Apply the window rule before turn ``turn`` is written.
+
+    1. Turns up to ``turn - rounds`` lose their spoken part; its words move to the end of
+       "previous text".
+    2. Turns up to ``turn - vision_turns`` lose their vision block.
+    3. A turn that has lost both goes whole.
+    4. "Previous text" longer than sink + window is cut in the middle.
+
+    Args:
+        spans: the layout, opening first, with its ``PREVIOUS_TEXT`` span (which may be empty).
+        turn: number of the turn about to be written.
+        limits: what to keep.
+
+    Raises:
+        ValueError: ``spans`` holds no "previous text".
+    """
+    last_silent, last_blind = turn - limits.rounds, turn - limits.vision_turns
+    front: list[tuple[Span, TokenRange]] = []
+    text: list[TokenRange] = []
+    rest: list[tuple[Span, TokenRange]] = []
+    start = 0
+    for span in spans:
+        piece = TokenRange(start, start + span.num_tokens)
+        start = piece.end
+        if span.kind is SpanKind.PREVIOUS_TEXT or (span.kind is SpanKind.WORDS and span.turn <= last_silent):
+            text.append(piece)
+        elif span.kind in OPENING:
+            (rest if span.kind is SpanKind.PREVIOUS_TAIL else front).append((span, piece))
+        elif span.kind in VISION:
+            if span.turn > last_blind:
+                rest.append((span, piece))
+        elif span.turn > (last_silent if span.kind in SPOKEN else min(last_silent, last_blind)):
+            rest.append((span, piece))
+    if not any(span.kind is SpanKind.PREVIOUS_TEXT for span in spans):
+        raise ValueError("the layout holds no previous text")
+    pieces = _take(text, middle_cut(sum(piece.num_tokens for piece in text), limits))
+    words = Span(SpanKind.PREVIOUS_TEXT, -1, sum(piece.num_tokens for piece in pieces))
+    return Eviction(
+        spans=(*(span for span, _ in front), words, *(span for span, _ in rest)),
+        kept=merged([*(piece for _, piece in front), *pieces, *(piece for _, piece in rest)]),
+    )
+
+
+def _take(pieces: Iterable[TokenRange], wanted: Iterable[TokenRange]) -> list[TokenRange]:
+    """The parts of ``pieces`` (laid end to end) that fall into the ``wanted`` ranges."""
+    taken = []
+    for want in wanted:
+        offset = 0
+        for piece in pieces:
+            start = max(want.start - offset, 0)
+            end = min(want.end - offset, piece.num_tokens)
+            if start < end:
+                taken.append(TokenRange(piece.start + start, piece.start + end))
+            offset += piece.num_tokens
+    return taken
+
+
+def merged(pieces: Iterable[TokenRange]) -> tuple[TokenRange, ...]:
+    """The same tokens in the same order, neighbours joined and empty ranges left out."""
+    joined: list[TokenRange] = []
+    for piece in pieces:
+        if piece.num_tokens == 0:
+            continue
+        if joined and joined[-1].end == piece.start:
+            joined[-1] = TokenRange(joined[-1].start, piece.end)
+        else:
+            joined.append(piece)
+    return tuple(joined)

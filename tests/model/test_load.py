@@ -1,0 +1,228 @@
+"""Opening checkpoints: what is right opens, what is wrong says what and where."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from svlm_cli import ModelError, UsageError, load_model
+from svlm_cli.model.random_checkpoint import main as build
+
+
+@pytest.fixture
+def broken(checkpoint: Path, tmp_path: Path) -> Path:
+    """A copy of the checkpoint to break; the big files are links."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for path in checkpoint.iterdir():
+        if path.suffix == ".safetensors":
+            (folder / path.name).symlink_to(path)
+        else:
+            shutil.copy(path, folder / path.name)
+    return folder
+
+
+def edit(path: Path, **changes: object) -> None:
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | changes))
+
+
+def test_a_good_folder_opens(model, checkpoint):
+    assert model.name == str(checkpoint)
+    assert not model.is_bundled
+    assert (model.device.type, model.dtype) == ("cpu", torch.float32)
+    assert model.tokens_per_second == 2
+    assert model.patches.factor == 28
+    assert model.patches.max_pixels == 768 * 28 * 28
+
+
+def test_ids_are_those_of_qwen(model):
+    markup = model.markup
+    assert (markup.turn_start, markup.turn_end) == (151644, 151645)
+    assert (markup.vision_start, markup.vision_end, markup.video_pad) == (151652, 151653, 151656)
+    assert markup.end_of_text == 151643
+    encode = model.tokenizer.encode
+    assert encode("<|im_start|>previous text\n", add_special_tokens=False) == [151644, 19702, 1467, 198]
+    assert encode("Time", add_special_tokens=False) == [1462]
+    assert len(encode(" ...", add_special_tokens=False)) == 1
+
+
+def test_environment_names_the_default(checkpoint, monkeypatch):
+    monkeypatch.setenv("SVLM_MODEL", str(checkpoint))
+    assert load_model(device="cpu").name == str(checkpoint)
+
+
+def test_qwen2_vl_counts_patches_in_time(qwen2_vl_model):
+    assert qwen2_vl_model.tokens_per_second is None
+
+
+def test_pixel_limits_of_the_checkpoint_count(broken):
+    edit(broken / "config.json", svlm={"min_pixels": 3136, "max_pixels": 6272})
+    patches = load_model(str(broken), device="cpu").patches
+    assert (patches.min_pixels, patches.max_pixels) == (3136, 6272)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("/no/such/folder", "no model folder /no/such/folder"),
+        ("./here", "no model folder ./here"),
+        ("one-word", "no model folder one-word"),
+        ("a/b/c", "no model folder a/b/c"),
+        ("no spaces/allowed here", "neither a folder nor a Hugging Face id"),
+    ],
+)
+def test_missing_folders(name, says):
+    with pytest.raises(ModelError, match=says):
+        load_model(name, device="cpu")
+
+
+def test_an_unreachable_hub_is_said(monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(ModelError, match="hub cannot be reached"):
+        load_model("mit-han-lab/StreamingVLM", device="cpu")
+
+
+def test_a_file_is_no_folder(tmp_path):
+    (tmp_path / "weights").write_text("x")
+    with pytest.raises(ModelError, match="a file, not a folder"):
+        load_model(str(tmp_path / "weights"), device="cpu")
+
+
+def _no_config(folder: Path) -> None:
+    (folder / "config.json").unlink()
+
+
+def _torn_config(folder: Path) -> None:
+    (folder / "config.json").write_text('{"model_type": "qwen2')
+
+
+def _foreign(folder: Path) -> None:
+    edit(folder / "config.json", model_type="llama")
+
+
+def _no_weights(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+
+
+def _pickle(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+
+def _torn_weights(folder: Path) -> None:
+    content = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors").write_bytes(content[: len(content) // 2])
+
+
+def _lost_shard(folder: Path) -> None:
+    (folder / "model.safetensors.index.json").write_text(
+        json.dumps({"metadata": {}, "weight_map": {"a": "model.safetensors", "b": "model-00002.safetensors"}})
+    )
+
+
+def _fewer_weights(folder: Path) -> None:
+    edit(folder / "config.json", text_config=_text_config(folder, num_hidden_layers=5, layer_types=None))
+
+
+def _other_sizes(folder: Path) -> None:
+    edit(folder / "config.json", text_config=_text_config(folder, intermediate_size=112))
+
+
+def _text_config(folder: Path, **changes: object) -> dict:
+    return json.loads((folder / "config.json").read_text())["text_config"] | changes
+
+
+def _no_tokenizer(folder: Path) -> None:
+    (folder / "tokenizer.json").unlink()
+
+
+def _other_markup(folder: Path) -> None:
+    path = folder / "tokenizer.json"
+    path.write_text(path.read_text().replace("<|vision_start|>", "<|sight_start|>"))
+
+
+def _dynamic_rope(folder: Path) -> None:
+    rope = _text_config(folder)["rope_parameters"] | {"rope_type": "dynamic", "factor": 2.0}
+    edit(folder / "config.json", text_config=_text_config(folder, rope_parameters=rope))
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (_no_config, "has no config.json"),
+        (_torn_config, "config.json of the model .* cannot be read"),
+        (_foreign, "is of type 'llama'"),
+        (_no_weights, "has no weights"),
+        (_pickle, "pickled weights only"),
+        (_torn_weights, "weights of the model .* cannot be opened"),
+        (_lost_shard, "lacks weight files: model-00002.safetensors"),
+        (_fewer_weights, "lacks .* weights, the first is model.language_model.layers.3"),
+        (_other_sizes, "weights of the model .* cannot be opened"),
+        (_no_tokenizer, "tokenizer of the model"),
+        (_other_markup, r"does not know <\|vision_start\|>"),
+        (_dynamic_rope, "dynamic RoPE"),
+    ],
+)
+def test_damage_is_named(broken, damage, says):
+    damage(broken)
+    with pytest.raises(ModelError, match=says) as raised:
+        load_model(str(broken), device="cpu")
+    assert "\n" not in str(raised.value)
+
+
+def test_weights_may_lie_in_shards(checkpoint, tmp_path):
+    from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration
+
+    network = Qwen2_5_VLForConditionalGeneration.from_pretrained(checkpoint)
+    network.save_pretrained(tmp_path, max_shard_size="20MB")
+    AutoTokenizer.from_pretrained(checkpoint).save_pretrained(tmp_path)
+    assert (tmp_path / "model.safetensors.index.json").is_file()
+    opened = load_model(str(tmp_path), device="cpu").network
+    for before, after in zip(network.parameters(), opened.parameters(), strict=True):
+        assert torch.equal(before, after)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        ({"device": "tpu"}, UsageError),
+        ({"device": "mps"}, UsageError),
+        ({"dtype": "float16"}, UsageError),
+        ({"attention": "eager"}, UsageError),
+        ({"device": "cpu", "attention": "flash_attention_2"}, UsageError),
+    ],
+)
+def test_wrong_choices_are_usage(checkpoint, wrong, error):
+    with pytest.raises(error):
+        load_model(str(checkpoint), **wrong)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens without CUDA")
+def test_absent_cuda_is_said(checkpoint):
+    with pytest.raises(ModelError, match="torch sees 0 CUDA devices"):
+        load_model(str(checkpoint), device="cuda:1")
+
+
+def test_bfloat16_streams(checkpoint):
+    from svlm_cli import Sampling, StreamSession, StreamSettings
+    from tests.stream.engine import clips
+
+    model = load_model(str(checkpoint), device="cpu", dtype="bfloat16")
+    options = StreamSettings(vision_window=2, rounds=2, sampling=Sampling(greedy=True, max_new_tokens=4))
+    session = StreamSession(model, options)
+    events = [session.step(clip) for clip in clips(6)]
+    assert session.cache.held(0)[0].dtype is torch.bfloat16
+    assert events[-1].num_new_tokens >= 1
+
+
+def test_the_builder_says_what_is_missing(tmp_path, capsys):
+    assert build([str(tmp_path / "out"), "--vocabulary", str(tmp_path / "none.tiktoken")]) == 1
+    assert "there is no vocabulary file" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
