@@ -1,0 +1,128 @@
+"""The tokens of one stream: which are kept, their ids, and the positions they stand at.
+
+Positions of kept tokens are contiguous from 0 up to a common ``base``. Attention sees differences
+only, so when old turns leave, whichever side of the hole holds fewer tokens is moved and ``base``
+takes up the rest; it returns to 0 before angles lose float32 accuracy.
+
+Shape legend: n = tokens of the layout, fed or not.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from svlm_cli.model import positions
+from svlm_cli.model.prompt import Part
+from svlm_cli.model.window import Span, TokenRange, WindowLimits, evict
+
+REBASE_POSITIONS = 4096.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Move:
+    """What the cache must do after an eviction.
+
+    Args:
+        kept: ranges of the old layout that stay, in their new order.
+        shifts: float64, shape (n,): how far each kept token stands behind where it was first fed.
+    """
+
+    kept: tuple[TokenRange, ...]
+    shifts: np.ndarray
+
+
+class Context:
+    """Spans, ids and positions of the kept tokens, in layout order.
+
+    Args:
+        stride: positions between two temporal patches (``positions.time_stride``).
+        rebase_positions: largest ``base`` before everything is rotated back to 0.
+    """
+
+    def __init__(self, stride: float, rebase_positions: float = REBASE_POSITIONS) -> None:
+        self._stride = stride
+        self._rebase_positions = rebase_positions
+        self._spans: tuple[Span, ...] = ()
+        self._ids = np.zeros(0, dtype=np.int64)
+        self._origins = np.zeros(0)
+        self._base = 0.0
+        self._end = 0.0
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """The layout."""
+        return self._spans
+
+    @property
+    def ids(self) -> np.ndarray:
+        """int64, shape (n,)."""
+        return self._ids
+
+    @property
+    def next_position(self) -> float:
+        """Where the next token will stand, ``base`` included; the same in all three rows."""
+        return self._base + self._end
+
+    def append(self, parts: Sequence[Part]) -> None:
+        """Write parts at the end of the layout."""
+        spans = [part.span for part in parts]
+        rows = positions.rows(spans, self._stride, self.next_position)
+        self._spans += tuple(spans)
+        self._ids = np.concatenate([self._ids, *(np.array(part.ids, dtype=np.int64) for part in parts)])
+        self._origins = np.concatenate([self._origins, rows[0]])
+        self._end += sum(positions.extent(span, self._stride) for span in spans)
+
+    def rows(self) -> np.ndarray:
+        """Positions counted from 0 over the kept tokens: float64, shape (3, n)."""
+        return positions.rows(self._spans, self._stride)
+
+    def rows_from(self, num_fed: int) -> np.ndarray:
+        """Positions, ``base`` included, of the tokens behind the first ``num_fed``."""
+        first, start = 0, 0
+        while first < len(self._spans) and start + self._spans[first].num_tokens <= num_fed:
+            start += self._spans[first].num_tokens
+            first += 1
+        behind = self._spans[first:]
+        length = sum(positions.extent(span, self._stride) for span in behind)
+        rows = positions.rows(behind, self._stride, self.next_position - length)
+        return rows[:, num_fed - start :]
+
+    def evict(self, turn: int, limits: WindowLimits, *, rotate: bool = True) -> Move:
+        """Apply the window rule before turn ``turn`` and say what the cache must do.
+
+        Args:
+            turn: number of the turn about to be written.
+            limits: what to keep.
+            rotate: False where every state will be computed afresh: positions restart from 0.
+        """
+        eviction = evict(self._spans, turn, limits)
+        before = self.rows()[0]
+        self._spans = eviction.spans
+        after = self.rows()[0]
+        self._base = self._best_base(eviction.kept, before, after) if rotate else 0.0
+        self._ids = _gathered(self._ids, eviction.kept)
+        self._origins = _gathered(self._origins, eviction.kept)
+        self._end = positions.span_starts(self._spans, self._stride)[-1]
+        return Move(eviction.kept, after + self._base - self._origins)
+
+    def refeed(self, num_fed: int) -> None:
+        """Note that the tokens behind the first ``num_fed`` will be fed where they stand now."""
+        self._origins[num_fed:] = self.rows()[0, num_fed:] + self._base
+
+    def _best_base(self, kept: Sequence[TokenRange], before: np.ndarray, after: np.ndarray) -> float:
+        """The base under which the most kept tokens need no rotation."""
+        num_still: dict[float, int] = defaultdict(int)
+        start = 0
+        for piece in kept:
+            num_still[round(before[piece.start] - after[start], 6)] += piece.num_tokens
+            start += piece.num_tokens
+        base = self._base + max(num_still, key=lambda drift: num_still[drift])
+        return base if abs(base) <= self._rebase_positions else 0.0
+
+
+def _gathered(array: np.ndarray, kept: Sequence[TokenRange]) -> np.ndarray:
+    return np.concatenate([array[piece.start : piece.end] for piece in kept])

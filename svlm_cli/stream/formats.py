@@ -1,0 +1,144 @@
+"""How a stream is written down: WebVTT, SubRip and JSON Lines, as pure functions of its events."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from numbers import Integral, Real
+from typing import Protocol
+
+from svlm_cli.types import EndEvent, StartEvent, StepEvent, StreamEvent, WarningEvent
+
+JSON_DECIMALS = 6
+
+_ESCAPE_SEQUENCES = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
+    r"|(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"  # OSC: titles, links
+    r"|\x1b[ -/]*[0-~]"  # all others
+)
+_INVISIBLE = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ud800-\udfff]")  # controls that are no blanks
+_UNSAFE_IN_JSON = re.compile(r"[\x7f-\x9f\u2028\u2029]")
+
+
+def clean_text(text: str) -> str:
+    """``text`` on one line and inert: no terminal escapes, no control characters, single blanks."""
+    visible = _INVISIBLE.sub("", _ESCAPE_SEQUENCES.sub("", text))
+    return re.sub(r"\s+", " ", visible).strip()
+
+
+def timestamp(seconds: float, decimal_mark: str = ".") -> str:
+    """``HH:MM:SS.mmm``, hours as wide as they need; ``decimal_mark`` is "," in SubRip."""
+    minutes, milliseconds = divmod(round(seconds * 1000), 60_000)
+    hours, minutes = divmod(minutes, 60)
+    whole, milliseconds = divmod(milliseconds, 1000)
+    return f"{hours:02d}:{minutes:02d}:{whole:02d}{decimal_mark}{milliseconds:03d}"
+
+
+def _timing_line(step: StepEvent, decimal_mark: str) -> str:
+    end = max(step.end_seconds, step.start_seconds + 0.001)
+    return f"{timestamp(step.start_seconds, decimal_mark)} --> {timestamp(end, decimal_mark)}"
+
+
+def escape_vtt(text: str) -> str:
+    """Cue text of WebVTT that shows exactly ``clean_text(text)``."""
+    return clean_text(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def escape_srt(text: str) -> str:
+    """Cue text of SubRip, which has no escapes: what players would take for markup is spelled another way."""
+    safe = re.sub(r"<([^<>]*)>", r"‹\1›", clean_text(text))
+    safe = re.sub(r"<(?=[A-Za-z/])", "‹", safe)
+    return re.sub(r"-{2,}(?=>)", "-", safe).replace("{\\", "{ \\")
+
+
+def _plain(value: object) -> object:
+    """``value`` as JSON can hold it: no NaN, no infinity, seconds to the microsecond."""
+    match value:
+        case None | bool():
+            return value
+        case Integral():
+            return int(value)
+        case Real():
+            number = float(value)
+            return round(number, JSON_DECIMALS) if math.isfinite(number) else None
+        case Mapping():
+            return {str(key): _plain(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_plain(item) for item in value]
+        case _:
+            return str(value)
+
+
+def event_to_json(event: StreamEvent) -> dict[str, object]:
+    """The JSON form of an event, the same for ``--json``, ``.jsonl`` files and whoever comes next."""
+    match event:
+        case StartEvent():
+            named = {key: getattr(event, key) for key in ("version", "source", "model", "device", "dtype")}
+            values: Mapping[str, object] = named | dict(event.settings)
+            kind = "start"
+        case StepEvent():
+            values, kind = asdict(event), "step"
+        case WarningEvent():
+            values, kind = asdict(event), "warning"
+        case EndEvent():
+            values, kind = asdict(event), "end"
+    return {"type": kind} | {key: _plain(value) for key, value in values.items()}
+
+
+def json_line(event: StreamEvent) -> str:
+    """One line of JSON without its newline; control characters are escaped, other letters are not."""
+    text = json.dumps(event_to_json(event), ensure_ascii=False, allow_nan=False)
+    return _UNSAFE_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+class OutputFormat(Protocol):
+    """Turns events into pieces of one file; ``header`` opens the file."""
+
+    header: str
+
+    def render(self, event: StreamEvent) -> str:
+        """The piece to append for ``event``; empty for none."""
+
+
+class VttFormat:
+    """WebVTT: one cue per spoken step."""
+
+    header = "WEBVTT\n\n"
+
+    def render(self, event: StreamEvent) -> str:
+        """The cue of a spoken step."""
+        if not isinstance(event, StepEvent) or not (text := escape_vtt(event.text)):
+            return ""
+        return f"{_timing_line(event, '.')}\n{text}\n\n"
+
+
+class SrtFormat:
+    """SubRip: one cue per spoken step, numbered from 1."""
+
+    header = ""
+
+    def __init__(self) -> None:
+        self._num_cues = 0
+
+    def render(self, event: StreamEvent) -> str:
+        """The cue of a spoken step."""
+        if not isinstance(event, StepEvent) or not (text := escape_srt(event.text)):
+            return ""
+        self._num_cues += 1
+        return f"{self._num_cues}\n{_timing_line(event, ',')}\n{text}\n\n"
+
+
+class JsonlFormat:
+    """JSON Lines: every event, one a line."""
+
+    header = ""
+
+    def render(self, event: StreamEvent) -> str:
+        """The line of any event."""
+        return json_line(event) + "\n"
+
+
+FORMATS: Mapping[str, type[OutputFormat]] = {".vtt": VttFormat, ".srt": SrtFormat, ".jsonl": JsonlFormat}
