@@ -1,0 +1,103 @@
+"""The command line: which commands there are, and the one place where errors become exit codes.
+
+Exit codes: 0 done, 1 a failure with a name, 2 wrong usage, 130 interrupted. Importing this module loads
+no model code: every command imports what it needs when it runs.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated
+
+import typer
+
+from svlm_cli import __version__
+from svlm_cli.commands import stream
+from svlm_cli.commands.output import ReaderGone, emit, prepare_streams, print_error
+from svlm_cli.errors import SvlmError, UsageError
+
+DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+
+# The parser's own errors: what typer.BadParameter and "no such option" have in common.
+ParserError: type[Exception] = typer.BadParameter.__bases__[0]
+
+app = typer.Typer(
+    name="svlm",
+    help="Real-time video understanding on streams that never end.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        emit(f"svlm {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    if context.invoked_subcommand is None:
+        emit(context.get_help())
+
+
+app.command(epilog=stream.EXAMPLES)(stream.stream)
+
+
+def exit_code(action: Callable[[], object], state: Mapping[str, bool]) -> int:
+    """Run ``action`` and say how it ended.
+
+    Args:
+        action: what to do; an integer it returns is the exit code.
+        state: ``verbose`` is read after a failure: True shows the traceback.
+    """
+    try:
+        code = action()
+    except ReaderGone:
+        return DONE
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except SvlmError as error:
+        return _report(str(error), WRONG_USAGE if isinstance(error, UsageError) else FAILED, state)
+    except ParserError as error:
+        return _report(_parser_message(error), WRONG_USAGE, state)
+    except Exception as error:
+        hint = "" if state.get("verbose") else " (run again with --verbose for the traceback)"
+        return _report(f"{type(error).__name__}: {error}{hint}", FAILED, state)
+    return code if isinstance(code, int) else DONE
+
+
+def _report(message: str, code: int, state: Mapping[str, bool]) -> int:
+    if state.get("verbose"):
+        traceback.print_exc()
+    print_error(message)
+    return code
+
+
+def _parser_message(error: Exception) -> str:
+    """What the parser says, in our form: one line, the nearest name for a mistyped one, where to look."""
+    nearest = getattr(error, "possibilities", None)
+    context = getattr(error, "ctx", None)
+    if nearest:
+        text, hint = str(error), f"did you mean {' or '.join(sorted(nearest))}?"
+    else:
+        text = error.format_message() if hasattr(error, "format_message") else str(error)
+        hint = f"see {context.command_path if context else 'svlm'} --help"
+    text = " ".join(text.replace("Value error, ", "").split()).rstrip(".")
+    return f"{text[:1].lower()}{text[1:]} ({hint})"
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run ``svlm`` with these arguments and return its exit code."""
+    prepare_streams()
+    state = {"verbose": False}
+    command = typer.main.get_command(app)
+    return exit_code(
+        lambda: command.main(args=list(arguments), prog_name="svlm", standalone_mode=False, obj=state), state
+    )

@@ -1,0 +1,141 @@
+"""The options that commands share, each written once: its name, its unit, what it means.
+
+Defaults stand in the signature of the command, taken from ``settings``; Typer shows them in the help.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from svlm_cli.errors import SvlmError
+
+MODEL_PANEL = "Model"
+OUTPUT_PANEL = "Output"
+
+
+class Dtype(StrEnum):
+    """Number format of weights and cache."""
+
+    AUTO = "auto"
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+
+
+class Attention(StrEnum):
+    """Attention kernel."""
+
+    AUTO = "auto"
+    SDPA = "sdpa"
+    FLASH_ATTENTION_2 = "flash_attention_2"
+
+
+def finite(value: float | None) -> float | None:
+    """Option callback: neither nan nor an infinity."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is not a finite number")
+    return value
+
+
+def unicode_text(value: str) -> str:
+    """Option callback: text that can be encoded, which an argument with stray bytes cannot."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise typer.BadParameter("not valid UTF-8") from None
+    return value
+
+
+def device_name(value: str) -> str:
+    """Option callback: a device by name; whether it is there shows when the model is loaded."""
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
+        raise typer.BadParameter(f"{value!r} is not one of auto, cpu, cuda, cuda:0, cuda:1, ...")
+    return value
+
+
+def _remember_verbose(context: typer.Context, value: bool) -> bool:
+    if value and isinstance(context.obj, dict):
+        context.obj["verbose"] = True
+    return value
+
+
+def read_text_option(value: str) -> str:
+    """The value of a TEXT|@FILE option: the text itself, or what the UTF-8 file holds.
+
+    Raises:
+        SvlmError: the file cannot be read or is not UTF-8.
+    """
+    if not value.startswith("@"):
+        return value
+    path = Path(value[1:])
+    try:
+        return path.read_text(encoding="utf-8-sig").strip()
+    except OSError as error:
+        raise SvlmError(
+            f"cannot read {path}: {error.strerror}", "give an existing file after the @"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise SvlmError(f"{path} is not UTF-8 text: {error.reason}", "convert it, e.g. with iconv") from error
+
+
+def option(panel: str, spelling: str, meaning: str, **more: Any) -> Any:
+    """A Typer option in one of the panels of ``--help``.
+
+    Args:
+        spelling: its names and the name of its value, as in ``--fps N`` or ``--verbose -v``.
+        meaning: its help, unit included; Typer adds the default.
+    """
+    words = spelling.split()
+    names = [word for word in words if word.startswith("-")]
+    metavar = " ".join(words[len(names) :]) or None
+    return typer.Option(*names, metavar=metavar, help=meaning, rich_help_panel=panel, **more)
+
+
+def choices(kind: type[StrEnum]) -> str:
+    """``a|b|c``, as the help shows the values of an option."""
+    return "|".join(kind)
+
+
+# Common to all commands.
+Json = Annotated[bool, option(OUTPUT_PANEL, "--json", "Print machine-readable JSON on standard output.")]
+Quiet = Annotated[bool, option(OUTPUT_PANEL, "--quiet", "Print data and errors only.")]
+Verbose = Annotated[
+    bool,
+    option(
+        OUTPUT_PANEL,
+        "--verbose -v",
+        "Say more on standard error, and show the traceback when something fails.",
+        callback=_remember_verbose,
+    ),
+]
+
+# Shared by commands that load a model.
+Model = Annotated[
+    str | None,
+    option(
+        MODEL_PANEL,
+        "--model ID|DIR",
+        "Hugging Face id or folder of the checkpoint.",
+        show_default="$SVLM_MODEL, else the bundled arena model",
+        callback=lambda value: None if value is None else unicode_text(value),
+    ),
+]
+Device = Annotated[
+    str,
+    option(MODEL_PANEL, "--device auto|cpu|cuda[:N]", "Where to compute.", callback=device_name),
+]
+DtypeOption = Annotated[
+    Dtype, option(MODEL_PANEL, f"--dtype {choices(Dtype)}", "Number format of weights and cache.")
+]
+Threads = Annotated[
+    int | None,
+    option(MODEL_PANEL, "--threads N", "CPU threads.", min=1, show_default="torch's own choice"),
+]
+AttentionOption = Annotated[
+    Attention, option(MODEL_PANEL, f"--attention {choices(Attention)}", "Attention kernel.")
+]

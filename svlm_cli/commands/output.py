@@ -1,0 +1,91 @@
+"""Standard output is data, standard error is talk: the two helpers every command writes through."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import sys
+from contextlib import suppress
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.text import Text
+
+from svlm_cli.errors import OutputError
+
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+
+
+class ReaderGone(Exception):  # noqa: N818 - not an error: `| head` has seen enough
+    """Nobody reads standard output any more."""
+
+
+class TalkConsole(Console):
+    """Standard error: colours on a terminal only, the text taken as it is, a lost reader ignored."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        file = stream or sys.stderr
+        super().__init__(
+            file=file,
+            force_terminal=file.isatty(),
+            markup=False,
+            highlight=False,
+            emoji=False,
+            soft_wrap=True,
+        )
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print, or fall silent for good where that fails: talk must not end the work."""
+        try:
+            super().print(*objects, **options)
+        except OSError:
+            self.on_broken_pipe()
+
+    def on_broken_pipe(self) -> None:
+        """Fall silent (rich would exit here)."""
+        self.quiet = True
+        _silence(self.file)
+
+
+def prepare_streams() -> None:
+    """Make both streams safe to write: open even if the caller closed them, no character refused."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for the whole process
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def emit(line: str, out: TextIO | None = None) -> None:
+    """Print one line of data and flush it.
+
+    Raises:
+        ReaderGone: the reading end of a pipe is closed.
+        OutputError: standard output cannot be written.
+    """
+    out = out or sys.stdout
+    try:
+        out.write(line + "\n")
+        out.flush()
+    except BrokenPipeError:
+        _silence(out)
+        raise ReaderGone from None
+    except OSError as error:
+        _silence(out)
+        raise OutputError(f"cannot write to standard output: {error.strerror}") from error
+
+
+def print_error(message: str) -> None:
+    """One red line on standard error."""
+    text = Text(f"error: {_CONTROLS.sub(' ', message).strip()}", style="bold red")
+    TalkConsole().print(text)
+
+
+def _silence(stream: object) -> None:
+    """Point a broken stream at nothing, so that the interpreter's last flush cannot fail."""
+    with suppress(OSError, ValueError, AttributeError):
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, stream.fileno())  # type: ignore[attr-defined]
+        os.close(nothing)

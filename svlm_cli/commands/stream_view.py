@@ -1,0 +1,205 @@
+"""What ``svlm stream`` shows: words or JSON on standard output, status and summary on standard error."""
+
+from __future__ import annotations
+
+import io
+import math
+import sys
+from collections import deque
+from contextlib import AbstractContextManager, nullcontext
+from types import TracebackType
+from typing import TextIO
+
+from rich.console import Group
+from rich.filesize import decimal
+from rich.live import Live
+from rich.text import Text
+
+from svlm_cli.commands.output import TalkConsole, emit
+from svlm_cli.stream.formats import clean_text, json_line, timestamp
+from svlm_cli.types import EndEvent, StartEvent, StepEvent, StreamEvent, WarningEvent
+
+RECENT_STEPS = 600
+MAX_DOTS = 60
+
+
+def clock(seconds: float) -> str:
+    """``HH:MM:SS``, with milliseconds only where there are some."""
+    return timestamp(seconds).removesuffix(".000")
+
+
+def _steps(count: int) -> str:
+    return f"{count} step" if count == 1 else f"{count} steps"
+
+
+class RecentSteps:
+    """Latency of the last steps, for the status line."""
+
+    def __init__(self) -> None:
+        self._wall_seconds: deque[float] = deque(maxlen=RECENT_STEPS)
+        self._stream_seconds: deque[float] = deque(maxlen=RECENT_STEPS)
+
+    def add(self, step: StepEvent) -> None:
+        """Count one step in."""
+        self._wall_seconds.append(step.timings.total)
+        self._stream_seconds.append(step.end_seconds - step.start_seconds)
+
+    def percentile(self, percent: int) -> float:
+        """Wall seconds that ``percent`` of the last steps stay within (nearest rank)."""
+        ordered = sorted(self._wall_seconds)
+        return ordered[max(0, math.ceil(percent / 100 * len(ordered)) - 1)]
+
+    @property
+    def realtime_factor(self) -> float:
+        """Stream seconds per second of work."""
+        return sum(self._stream_seconds) / max(sum(self._wall_seconds), 1e-9)
+
+
+class StreamView:
+    """Shows the events of one stream; a context manager that leaves the terminal as it found it.
+
+    Args:
+        json: JSON Lines on standard output instead of words.
+        quiet: nothing on standard error but errors.
+        verbose: the timings of every step on standard error.
+        out, err: standard output and standard error unless a test says otherwise.
+    """
+
+    def __init__(
+        self,
+        *,
+        json: bool = False,
+        quiet: bool = False,
+        verbose: bool = False,
+        out: TextIO | None = None,
+        err: TextIO | None = None,
+    ) -> None:
+        self._out = out or sys.stdout
+        self._console = TalkConsole(err)
+        self._json = json
+        self._quiet = quiet
+        self._verbose = verbose
+        if json and isinstance(self._out, io.TextIOWrapper):
+            self._out.reconfigure(encoding="utf-8", errors="backslashreplace")
+        both = self._out.isatty() and self._console.is_terminal
+        self._has_status = self._console.is_terminal and not quiet and not (json and both)
+        self._owns_terminal = both and self._has_status
+        self._live: Live | None = None
+        self._recent = RecentSteps()
+        self._num_silent = 0
+        self._num_steps = 0
+        self._last: StepEvent | None = None
+        self._end: EndEvent | None = None
+
+    def say(self, message: str, style: str = "") -> None:
+        """One line of talk, unless quiet."""
+        if not self._quiet:
+            self._console.print(Text(clean_text(message), style=style))
+
+    def busy(self, what: str) -> AbstractContextManager[object]:
+        """A spinner on a terminal while ``what`` is done."""
+        return self._console.status(Text(what)) if self._has_status else nullcontext()
+
+    def show(self, event: StreamEvent) -> None:
+        """Show one event.
+
+        Raises:
+            ReaderGone: nobody reads standard output any more.
+            OutputError: standard output cannot be written.
+        """
+        if self._json:
+            emit(json_line(event), self._out)
+        match event:
+            case StartEvent():
+                self._show_start(event)
+            case StepEvent():
+                self._show_step(event)
+            case WarningEvent():
+                self.say(f"warning: {event.message}", "yellow")
+            case EndEvent():
+                self._end = event
+
+    def _show_start(self, start: StartEvent) -> None:
+        self.say(
+            f"svlm {start.version}: {start.source}, {start.model} on {start.device} ({start.dtype})", "dim"
+        )
+        if self._has_status:
+            self._live = Live(
+                console=self._console,
+                auto_refresh=False,
+                transient=True,
+                redirect_stdout=self._owns_terminal,
+            )
+            self._live.start()
+
+    def _show_step(self, step: StepEvent) -> None:
+        self._last = step
+        self._num_steps += 1
+        self._recent.add(step)
+        words = clean_text(step.text)
+        self._num_silent = 0 if words else self._num_silent + 1
+        if words and not self._json:
+            self._show_words(clock(step.start_seconds), words)
+        if self._verbose:
+            timings = step.timings
+            parts = ", ".join(
+                f"{name} {getattr(timings, name):.3f}"
+                for name in ("read", "vision", "prefill", "decode", "cache")
+            )
+            self.say(f"step {step.index}: {timings.total:.3f} s ({parts})", "dim")
+        if self._live is not None:
+            self._live.update(self._status(step), refresh=True)
+
+    def _show_words(self, time: str, words: str) -> None:
+        if self._owns_terminal:
+            self._console.print(Text.assemble((time, "cyan"), "  ", words))
+        else:
+            emit(f"[{time}] {words}", self._out)
+
+    def _status(self, step: StepEvent) -> Group:
+        share = step.num_vision_tokens / max(step.num_cached_tokens, 1)
+        status = (
+            f"{clock(step.end_seconds)}  step p50 {self._recent.percentile(50):.3f} s, "
+            f"p95 {self._recent.percentile(95):.3f} s  {self._recent.realtime_factor:.1f}x real time  "
+            f"{step.num_cached_tokens:,} tokens cached, {share:.0%} video"
+        )
+        if step.lag_seconds > step.end_seconds - step.start_seconds:
+            status += f"  {step.lag_seconds:.1f} s behind"
+        dots = Text("·" * min(self._num_silent, MAX_DOTS), style="dim")
+        line = Text(status, style="reverse", no_wrap=True, overflow="ellipsis")
+        return Group(dots, line) if self._num_silent else Group(line)
+
+    def finish(self, failed_outputs: tuple[str, ...] = ()) -> None:
+        """Take the status line away and print the summary."""
+        self._stop_live()
+        if self._end is None:
+            return
+        end = self._end
+        summary = (
+            f"{_steps(end.steps)}, {clock(end.stream_seconds)} in {end.wall_seconds:.1f} s: "
+            f"{end.realtime_factor:.2f}x real time, step p50 {end.p50_step_seconds:.3f} s, "
+            f"p95 {end.p95_step_seconds:.3f} s, peak memory {decimal(end.peak_rss_bytes)}"
+        )
+        if end.peak_device_bytes:
+            summary += f" and {decimal(end.peak_device_bytes)} on the device"
+        if failed_outputs:
+            summary += f"; outputs that failed: {', '.join(failed_outputs)}"
+        self.say(summary)
+
+    def _stop_live(self) -> None:
+        live, self._live = self._live, None
+        if live is not None:
+            live.stop()
+
+    def __enter__(self) -> StreamView:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop_live()
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            reached = (
+                f" after {_steps(self._num_steps)}, at {clock(self._last.end_seconds)}" if self._last else ""
+            )
+            self.say(f"stopped{reached}")

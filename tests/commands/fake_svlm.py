@@ -1,0 +1,85 @@
+"""``svlm`` with a pretended engine: the real command line, in its own process, over events made up here.
+
+The source says what happens: ``fake:steps=3,pause=0.1,silent=2,fail=1,warn=1``. Run as a script.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import types
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+
+from svlm_cli.errors import ModelError, SourceError
+from svlm_cli.settings import StreamSettings
+from svlm_cli.types import EndEvent, StartEvent, StepEvent, StepTimings, StreamEvent, WarningEvent
+
+WORDS = os.environ.get("FAKE_WORDS", "goal <b>& more</b> [red]now[/red]")
+
+
+@dataclass(frozen=True)
+class FakeModel:
+    name: str
+    is_bundled: bool
+
+
+@dataclass(frozen=True)
+class FakeTrace:
+    step: int
+    context_ids: list[int]
+
+
+@contextmanager
+def open_source(source: str) -> Iterator[dict[str, float]]:
+    if not source.startswith("fake:"):
+        raise SourceError(f"no such file: {source}", "check the path")
+    pairs = (part.split("=") for part in source.removeprefix("fake:").split(",") if part)
+    yield {key: float(value) for key, value in pairs}
+
+
+def load_model(name: str | None = None, **_: object) -> FakeModel:
+    if name == "missing":
+        raise ModelError("no such model: missing", "name another")
+    if name == "broken":
+        raise RuntimeError("first line\nsecond line")
+    return FakeModel(name or "arena", is_bundled=name is None)
+
+
+def stream(model, plan, settings: StreamSettings, trace=None) -> Iterator[StreamEvent]:
+    chosen = asdict(settings)
+    sampling = chosen.pop("sampling")
+    yield StartEvent("0", "fake", model.name, "cpu", "float32", chosen | sampling)
+    num_steps = int(plan.get("steps", 3))
+    for index in range(num_steps):
+        time.sleep(plan.get("pause", 0))
+        if index == plan.get("fail"):
+            raise ValueError("it broke")
+        if index == plan.get("warn"):
+            yield WarningEvent("a frame was skipped")
+        text = "" if index == plan.get("silent") else WORDS
+        if trace:
+            trace(FakeTrace(index, [1, 2, 3]))
+        timings = StepTimings(total=0.25)
+        yield StepEvent(index, float(index), index + 1.0, text, 2, 7, 812, 598, timings=timings)
+    yield EndEvent(num_steps, float(num_steps), 1.0, num_steps, 0.25, 0.3, 0.4, 10**9, 0)
+
+
+def install() -> None:
+    for name, contents in {
+        "svlm_cli.stream.sources": {"open_source": open_source},
+        "svlm_cli.stream.loop": {"stream_video": stream},
+        "svlm_cli.model.load": {"load_model": load_model},
+    }.items():
+        module = types.ModuleType(name)
+        module.__dict__.update(contents)
+        sys.modules[name] = module
+
+
+if __name__ == "__main__":
+    install()
+    from svlm_cli.__main__ import main
+
+    main()

@@ -1,0 +1,135 @@
+"""The outputs of ``svlm stream`` when things go wrong: failing starts, full disks, signals, kills."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import webvtt
+
+from tests.commands.running import command, environment, error_line, svlm
+from tests.strict_srt import parse_srt
+
+
+def test_an_existing_output_survives_a_failing_start(tmp_path: Path) -> None:
+    path = tmp_path / "x.vtt"
+    path.write_text("precious")
+    for arguments in (["fake:", "--model", "missing"], ["fake:fail=0"], ["nofile"], ["fake:", "--fps", "3"]):
+        assert svlm("stream", *arguments, "--out", str(path)).returncode in {1, 2}
+        assert path.read_text() == "precious"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_full_disk_is_named_in_the_summary(tmp_path: Path) -> None:
+    (tmp_path / "full.srt").symlink_to("/dev/full")
+    done = svlm("stream", "fake:", "--out", str(tmp_path / "full.srt"), "--out", str(tmp_path / "x.vtt"))
+    assert done.returncode == 0
+    assert "full.srt (No space left on device)" in done.stderr.splitlines()[-1]
+    assert len(webvtt.read(str(tmp_path / "x.vtt"))) == 3
+    with open("/dev/full", "w") as full:
+        broken = subprocess.run(
+            command("stream", "fake:"),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(),
+            check=False,
+        )
+    assert broken.returncode == 1
+    assert "standard output" in error_line(broken)
+
+
+def test_a_reader_that_leaves_ends_it_quietly(tmp_path: Path) -> None:
+    out = tmp_path / "x.vtt"
+    process = subprocess.Popen(
+        command("stream", "fake:steps=1000000", "--json", "--out", str(out)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    )
+    assert process.stdout.readline().startswith(b'{"type": "start"')
+    process.stdout.close()
+    talk = process.stderr.read().decode()
+    process.stderr.close()
+    assert process.wait(30) == 0
+    assert "error" not in talk
+    assert "Exception" not in talk
+    assert len(webvtt.read(str(out))) >= 1
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_stream_leaves_whole_outputs(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    vtt, jsonl = tmp_path / "x.vtt", tmp_path / "x.jsonl"
+    process = subprocess.Popen(
+        command("stream", "fake:steps=1000000,pause=0.01", "--out", str(vtt), "--out", str(jsonl)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+        text=True,
+    )
+    for _ in range(3):
+        assert process.stdout.readline().startswith("[00:00:")
+    process.send_signal(number)
+    words, talk = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert "Traceback" not in talk
+    assert talk.splitlines()[-1].startswith("stopped after ")
+    steps = [json.loads(line) for line in jsonl.read_text().splitlines()][1:]
+    assert len(webvtt.read(str(vtt))) - len(steps) in {0, 1}  # between two writes
+    assert len(steps) - 3 - len(words.splitlines()) in {0, 1}
+
+
+def test_outputs_are_valid_after_sigkill_at_any_moment(tmp_path: Path) -> None:
+    seed = random.Random(7)
+    outputs = [tmp_path / f"x.{suffix}" for suffix in ("vtt", "srt", "jsonl")]
+    for _ in range(6):
+        process = subprocess.Popen(
+            command("stream", "fake:steps=1000000", "--quiet", *(f"--out={path}" for path in outputs)),
+            stdout=subprocess.PIPE,
+            env=environment(),
+        )
+        process.stdout.readline()
+        deadline = time.monotonic() + seed.uniform(0, 0.15)
+        while time.monotonic() < deadline:
+            os.read(process.stdout.fileno(), 65536)
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        num_vtt = len(webvtt.read(str(outputs[0])))
+        num_srt = len(parse_srt(outputs[1].read_text()))
+        num_lines = len([json.loads(line) for line in outputs[2].read_text().splitlines()])
+        assert num_vtt >= 1
+        assert 0 <= num_vtt - num_srt <= 1
+        assert 0 <= num_srt - (num_lines - 1) <= 1
+
+
+def test_talk_that_cannot_be_written_does_not_end_the_work() -> None:
+    line = " ".join(command("stream", "fake:steps=2"))
+    redirects = ["2>&-", "2> >(true)"] + (["2>/dev/full"] if os.path.exists("/dev/full") else [])
+    for redirect in redirects:
+        done = subprocess.run(
+            ["bash", "-c", f"{line} {redirect}"],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment(),
+            check=False,
+        )
+        assert done.returncode == 0
+        assert len(done.stdout.splitlines()) == 2
+
+
+def test_a_closed_standard_output_is_no_output(tmp_path: Path) -> None:
+    line = " ".join(command("stream", "fake:steps=2", "--out", str(tmp_path / "x.vtt")))
+    done = subprocess.run(
+        ["bash", "-c", f"{line} >&-"], stderr=subprocess.PIPE, text=True, env=environment(), check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(webvtt.read(str(tmp_path / "x.vtt"))) == 2
