@@ -1,0 +1,39 @@
+"""What the documents show is run as it stands there, with a tiny checkpoint for the real one."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+REAL_MODEL = "mit-han-lab/StreamingVLM"
+
+
+def blocks(document: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / document).read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_python_examples_run(number, checkpoint, tmp_path, make_video):
+    make_video(tmp_path / "match.mp4", seconds=3)
+    code = blocks("docs/python.md", "python")[number].replace(REAL_MODEL, str(checkpoint))
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.strip().splitlines()) >= (3 if number == 0 else 1)
+
+
+def test_the_first_example_is_ten_lines():
+    assert len([line for line in blocks("docs/python.md", "python")[0].splitlines() if line]) <= 10
+
+
+def test_every_link_between_documents_leads_somewhere():
+    for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)\)", document.read_text(encoding="utf-8")):
+            if "://" not in target:
+                assert (document.parent / target).exists(), f"{document.name} -> {target}"
