@@ -61,7 +61,7 @@ class Sampling:
     def __post_init__(self) -> None:
         _require(self.max_new_tokens >= 1, f"--max-new-tokens must be 1 or more, not {self.max_new_tokens}")
         _require(
-            self.temperature > 0,
+            0 < self.temperature < math.inf,
             f"--temperature must be above 0, not {self.temperature}",
             "use --greedy instead",
         )
@@ -134,13 +134,14 @@ class StreamSettings:
         )
         restarts = whole(self.restart_seconds / self.step_seconds)
         _require(
-            restarts is not None and restarts >= 1,
+            self.policy is not Policy.WINDOW or (restarts is not None and restarts >= 1),
             f"--restart-seconds must be a multiple of --step-seconds ({self.step_seconds:g}), "
             f"not {self.restart_seconds:g}",
         )
         _require(0 <= self.start < math.inf, f"--start must be 0 or more, not {self.start:g}")
         _require(
-            self.duration is None or self.duration > 0, f"--duration must be above 0, not {self.duration}"
+            self.duration is None or 0 < self.duration < math.inf,
+            f"--duration must be above 0, not {self.duration}",
         )
         _require(self.min_pixels is None or self.min_pixels >= 1, "--min-pixels must be 1 or more")
         _require(
