@@ -226,3 +226,30 @@ def test_the_builder_says_what_is_missing(tmp_path, capsys):
     assert build([str(tmp_path / "out"), "--vocabulary", str(tmp_path / "none.tiktoken")]) == 1
     assert "there is no vocabulary file" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_the_published_layout_opens(checkpoint, tmp_path):
+    """Hub checkpoints of Qwen2.5-VL: flat text config, ``rope_scaling``, weights named visual.* and model.*."""
+    from safetensors.torch import load_file, save_file
+
+    renamed = {
+        name.replace("model.language_model.", "model.").replace("model.visual.", "visual."): weight
+        for name, weight in load_file(checkpoint / "model.safetensors").items()
+    }
+    save_file(renamed, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(checkpoint / name, tmp_path / name)
+    config = json.loads((checkpoint / "config.json").read_text())
+    text = config.pop("text_config")
+    rope = text.pop("rope_parameters")
+    flat = {key: text[key] for key in text if key not in ("model_type", "layer_types")}
+    scaling = {"type": "mrope", "mrope_section": rope["mrope_section"]}
+    published = flat | config | {"rope_theta": rope["rope_theta"], "rope_scaling": scaling}
+    (tmp_path / "config.json").write_text(json.dumps(published))
+    ours, theirs = (load_model(str(folder), device="cpu").network for folder in (checkpoint, tmp_path))
+    weights = dict(theirs.named_parameters())
+    assert len(weights) == len(dict(ours.named_parameters()))
+    for name, weight in ours.named_parameters():
+        assert torch.equal(weight, weights[name]), name
+    rotary = theirs.model.language_model.rotary_emb
+    assert list(rotary.mrope_section) == list(ours.model.language_model.rotary_emb.mrope_section)
