@@ -143,14 +143,12 @@ def test_sizes_keep_limits_and_shape(height: int, width: int, factor: int) -> No
 
 
 def test_resizing_antialiases() -> None:
-    stripes = np.zeros((1, 280, 280, 3), dtype=np.uint8)
-    stripes[:, :, ::2] = 255
-    resized = resize_frames(stripes, (70, 70))
+    noise = np.random.default_rng(0).integers(0, 256, (1, 280, 280, 3), dtype=np.uint8)
+    resized = resize_frames(noise, (70, 70))
     assert resized.shape == (1, 3, 70, 70)
     assert resized.dtype == torch.uint8
-    inner = resized[:, :, :, 5:-5].float()
-    assert inner.mean() == pytest.approx(127.5, abs=1)
-    assert inner.std() < 2
+    assert resized.float().mean() == pytest.approx(127.5, abs=2)
+    assert resized.float().std() < 35  # 74 in the noise; the mean of 4 x 4 pixels has 18
 
 
 @pytest.mark.filterwarnings("error")

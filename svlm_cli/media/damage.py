@@ -1,0 +1,61 @@
+"""What a reader had to step over, and how it says so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+_NAMED_POSITIONS = 3
+_MISSING_SECONDS = 0.5
+
+
+@dataclass(slots=True)
+class Damage:
+    """Running account of one open video.
+
+    Args:
+        num_corrupt: pictures that could not be decoded whole; one met in two passes counts twice.
+        near_seconds: positions of the first few.
+        end_seconds: where the pictures ended, once that was met.
+        ends_in_frame: whether the file stops in the middle of a picture's data.
+        stopped_by: the error that ended reading, if one did.
+    """
+
+    num_corrupt: int = 0
+    near_seconds: list[float] = field(default_factory=list)
+    end_seconds: float | None = None
+    ends_in_frame: bool = False
+    stopped_by: str = ""
+
+    def add_corrupt(self, seconds: float) -> None:
+        """Count a picture that had to be skipped."""
+        self.num_corrupt += 1
+        if len(self.near_seconds) < _NAMED_POSITIONS:
+            self.near_seconds.append(max(0.0, seconds))
+
+    def problems(self, stated_seconds: float | None) -> list[str]:
+        """One sentence for each kind of damage met so far.
+
+        Args:
+            stated_seconds: length that the container states for the pictures, where it can be
+                relied on; None otherwise.
+        """
+        found = []
+        if self.num_corrupt:
+            places = ", ".join(dict.fromkeys(f"{seconds:.1f}" for seconds in self.near_seconds))
+            more = ", ..." if self.num_corrupt > len(self.near_seconds) else ""
+            were = "frame was" if self.num_corrupt == 1 else "frames were"
+            found.append(
+                f"{self.num_corrupt} corrupt {were} skipped near {places}{more} s; "
+                "the last good picture was shown instead"
+            )
+        if self.end_seconds is None:
+            return found
+        if stated_seconds is not None and stated_seconds - self.end_seconds > _MISSING_SECONDS:
+            found.append(
+                f"the file ends early: {self.end_seconds:.1f} of {stated_seconds:.1f} seconds could be read"
+            )
+        elif self.ends_in_frame:
+            found.append(f"the file ends in the middle of a frame, at {self.end_seconds:.1f} s")
+        if self.stopped_by:
+            found.append(f"reading stopped at {self.end_seconds:.1f} s: {self.stopped_by}")
+        return found

@@ -1,0 +1,184 @@
+"""Opening a video: the checks, the facts, and one clear line for each way it can fail."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from svlm_cli.errors import SourceError
+from svlm_cli.media.source import VideoInfo
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+# libav "plays" text files and ANSI art as pictures of a terminal.
+_TEXT_FORMATS = frozenset({"tty", "bin", "xbin", "adf", "idf"})
+# Containers that write down how long their pictures last; others are estimated from what is there.
+_LENGTH_STATING_FORMATS = frozenset({"mov", "mp4", "matroska", "webm", "avi", "flv", "asf"})
+_MAX_THREADS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class OpenVideo:
+    """A container and the one video stream that is read from it."""
+
+    container: InputContainer
+    stream: VideoStream
+
+
+def is_url(path: str) -> bool:
+    """Whether libav should open this by protocol, and not as a local file."""
+    return "://" in path
+
+
+def open_container(path: str) -> OpenVideo:
+    """Open a local file or anything else that libav opens, and find its pictures.
+
+    Raises:
+        SourceError: missing, not readable, no video, or no decoder for it; one line says which.
+    """
+    import av
+
+    if not is_url(path):
+        _check_file(path)
+    try:
+        container = av.open(path if is_url(path) else f"file:{path}", metadata_errors="replace")
+    except (av.FFmpegError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    try:
+        stream = _video_stream(path, container)
+    except SourceError:
+        container.close()
+        raise
+    # One thread more than cores, as libav does; bounded, as each holds a decoded frame.
+    stream.thread_type = "AUTO"
+    stream.thread_count = min(_MAX_THREADS, (os.cpu_count() or 1) + 1)
+    return OpenVideo(container, stream)
+
+
+def tick(stream: VideoStream) -> Fraction:
+    """Seconds per unit of the stream's stamps."""
+    return Fraction(stream.time_base or Fraction(1, 90_000))
+
+
+def average_rate(stream: VideoStream) -> Fraction | None:
+    """Frames per second that the container states or libav guesses."""
+    rate = stream.average_rate or stream.guessed_rate
+    return Fraction(rate) if rate else None
+
+
+def describe(video: OpenVideo, width: int, height: int, origin_seconds: float) -> VideoInfo:
+    """What the container says about an open video.
+
+    Args:
+        video: an open one.
+        width: of its first picture as displayed.
+        height: likewise.
+        origin_seconds: the container's own time of the first picture.
+    """
+    stream = video.stream
+    rate = average_rate(stream)
+    return VideoInfo(
+        width=width,
+        height=height,
+        fps=float(rate) if rate else 0.0,
+        duration_seconds=_stated_duration(video, origin_seconds),
+        has_audio=len(video.container.streams.audio) > 0,
+        codec=stream.codec_context.codec.canonical_name,
+        num_frames=stream.frames or None,
+    )
+
+
+def _stated_duration(video: OpenVideo, origin_seconds: float) -> float | None:
+    """Length of the picture track in seconds, as the container states or libav estimates it."""
+    container, stream = video.container, video.stream
+    if container.format.name == "avi" and stream.frames:
+        # The header's count, in ticks; for a truncated AVI libav makes ``duration`` a guess.
+        return float(stream.frames * tick(stream))
+    if stream.duration is not None and stream.duration > 0:
+        return float(stream.duration * tick(stream))
+    tag = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
+    if tag is not None:  # Matroska: the end of the track on the container's own clock
+        hours, minutes, seconds = tag.groups()
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds) - origin_seconds
+    return float(container.duration) / 1e6 if container.duration else None
+
+
+def states_picture_length(video: OpenVideo) -> bool:
+    """Whether its stated duration is what the pictures must last, so that less means truncation."""
+    container, stream = video.container, video.stream
+    if _LENGTH_STATING_FORMATS.isdisjoint(container.format.name.split(",")):
+        return False
+    own = stream.duration is not None or "DURATION" in stream.metadata
+    return own or len(container.streams) == 1
+
+
+def undecodable(path: str) -> SourceError:
+    """The error for a video stream from which no picture came out."""
+    return SourceError(f"no picture of {path} could be decoded", "it is damaged or incomplete; get it again")
+
+
+def _check_file(path: str) -> None:
+    file = Path(path)
+    if file.is_dir():
+        raise SourceError(f"{path} is a folder, not a video", "name a file in it")
+    if not file.exists():
+        raise SourceError(f"no such file: {path}", "check the path")
+    if not os.access(path, os.R_OK):
+        raise SourceError(f"no permission to read {path}", f"try: chmod u+r {path}")
+    if file.is_file() and file.stat().st_size == 0:
+        raise SourceError(f"{path} is empty", "get the file again")
+
+
+def _unreadable(path: str, error: Exception) -> SourceError:
+    if not is_url(path) and _lacks_index(Path(path)):
+        return SourceError(
+            f"{path} is incomplete: it ends before the index (moov box) of an MP4 is whole",
+            "download or record it again to the end",
+        )
+    reason = getattr(error, "strerror", None) or str(error)
+    if is_url(path):
+        return SourceError(f"cannot open {path}: {reason}", "check the address")
+    return SourceError(f"{path} is not a video that libav can read: {reason}", f"try: ffprobe {path}")
+
+
+def _lacks_index(file: Path) -> bool:
+    """Whether this is an MP4 or QuickTime file without a whole moov box (ISO/IEC 14496-12, 4.2)."""
+    size = file.stat().st_size
+    position, kind = 0, b""
+    with file.open("rb") as data:
+        while position + 8 <= size:
+            data.seek(position)
+            header = data.read(16)
+            length, kind = int.from_bytes(header[:4], "big"), header[4:8]
+            if length == 1:
+                length = int.from_bytes(header[8:16], "big")
+            if length < 8 or (position == 0 and kind != b"ftyp"):
+                return False
+            position += length
+            if kind == b"moov" and position <= size:
+                return False
+    return size > 0
+
+
+def _video_stream(path: str, container: Any) -> VideoStream:
+    from av.stream import Disposition
+
+    if container.format.name in _TEXT_FORMATS:
+        raise SourceError(f"{path} is not a video: it is text", "name a video file")
+    cover = Disposition.attached_pic
+    streams = [stream for stream in container.streams.video if not stream.disposition & cover]
+    if not streams:
+        if container.streams.audio:
+            raise SourceError(f"{path} has sound only, no pictures", "name a file with a video track")
+        raise SourceError(f"{path} holds no video track", "name a video file")
+    best = container.streams.best("video")
+    stream: VideoStream = best if best in streams else streams[0]
+    if stream.codec_context is None:
+        raise SourceError(f"{path}: libav has no decoder for its video track", "convert it with ffmpeg")
+    return stream
