@@ -107,7 +107,7 @@ class StreamSession:
         """Show the model one clip and let it speak.
 
         Raises:
-            ModelError: the clip cannot be cut into patches.
+            SourceError: the clip cannot be cut into patches (one side over 200 times the other).
         """
         watch = _Stopwatch(self._model.device, self._clock)
         patches = clip_to_patches(clip.frames, self._patches)

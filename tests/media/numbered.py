@@ -15,6 +15,7 @@ import pytest
 
 NUM_BITS = 8
 WIDTH, HEIGHT = 128, 48
+MOOV_FIRST = {"movflags": "faststart"}
 needs_ffmpeg = pytest.mark.skipif(
     not (shutil.which("ffmpeg") and shutil.which("ffprobe")), reason="ffmpeg and ffprobe are not installed"
 )
@@ -77,6 +78,29 @@ def write_video(
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
+
+
+def whole_video(folder: Path, name: str = "v.mp4", **more: object) -> Path:
+    """Ten seconds at 20 FPS, a keyframe each second."""
+    options = {"g": "20", "bf": "0", "preset": "ultrafast", "crf": "10"}
+    return write_video(folder / name, range(200), Fraction(1, 20), rate=20, options=options, **more)  # type: ignore[arg-type]
+
+
+def packet_places(path: Path) -> list[tuple[int, int]]:
+    """Position and size in the file of every packet."""
+    with av.open(str(path)) as container:
+        return [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+
+
+def overwrite_packets(path: Path, numbers: range, keep: float = 0.0) -> None:
+    """Replace the data of some packets, from a fraction of their length on, but not their container."""
+    places = packet_places(path)
+    data = bytearray(path.read_bytes())
+    for number in numbers:
+        position, size = places[number]
+        kept = int(size * keep)
+        data[position + kept : position + size] = b"\xff" * (size - kept)
+    path.write_bytes(data)
 
 
 def turned_for(rotation: tuple[int, bool, bool] | None, upright: np.ndarray) -> np.ndarray:

@@ -14,8 +14,7 @@ from svlm_cli.errors import SourceError
 from svlm_cli.media.pyav_reader import PyavPictures
 from svlm_cli.media.reader import open_video
 from svlm_cli.media.source import Source
-from tests.media.numbered import needs_ffmpeg, write_video
-from tests.media.test_damage import overwrite_packets, whole_video
+from tests.media.numbered import needs_ffmpeg, overwrite_packets, whole_video, write_video
 from tests.media.test_times import FILES
 
 REFUSED = {

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from svlm_cli.media.reader import open_video
-from tests.media.numbered import needs_ffmpeg
+from tests.media.numbered import needs_ffmpeg, whole_video
 
 MINUTES = 12
 MEBIBYTE = 1 << 20
@@ -36,8 +36,6 @@ def test_twelve_minutes_take_no_more_than_one(tmp_path: Path) -> None:
 
 
 def test_reading_at_random_keeps_nothing(tmp_path: Path) -> None:
-    from tests.media.test_damage import whole_video
-
     process = psutil.Process()
     sizes = []
     with open_video(whole_video(tmp_path)) as reader:
@@ -50,8 +48,6 @@ def test_reading_at_random_keeps_nothing(tmp_path: Path) -> None:
 
 
 def test_files_are_closed(tmp_path: Path) -> None:
-    from tests.media.test_damage import whole_video
-
     path = whole_video(tmp_path)
     process = psutil.Process()
 
