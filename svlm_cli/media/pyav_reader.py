@@ -19,7 +19,7 @@ from svlm_cli.media.probe import (
     undecodable,
 )
 from svlm_cli.media.source import VideoInfo
-from svlm_cli.media.timeline import TIME_TOLERANCE_SECONDS, Clock, Picture
+from svlm_cli.media.timeline import RESET_SECONDS, TIME_TOLERANCE_SECONDS, Clock, Picture
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -166,7 +166,7 @@ class PyavPictures:
         """
         whole = first_by_seconds is None
         last_good: Picture | None = None
-        for frame, stamp in self._decoded():
+        for frame, stamp in self._decoded(clock):
             if frame is None:
                 if whole:
                     self._damage.add_corrupt(clock.now_seconds if stamp is None else clock.seconds(stamp))
@@ -178,7 +178,7 @@ class PyavPictures:
                 whole = frame.key_frame and not frame.is_corrupt
                 if not whole:
                     continue
-            if not frame.is_corrupt:
+            if not (frame.is_corrupt or clock.is_late):
                 self._converter.fit(frame)
                 last_good = Picture(start, length, partial(self._converter.rgb, frame))
                 yield last_good
@@ -190,14 +190,23 @@ class PyavPictures:
         if last_good is not None:
             self._damage.end_seconds = last_good.end_seconds
 
-    def _decoded(self) -> Iterator[_Decoded]:
-        """Everything that the decoder gives, in presentation order, up to the end of the file."""
+    def _decoded(self, clock: Clock) -> Iterator[_Decoded]:
+        """Everything that the decoder gives, in presentation order, up to the end of the file.
+
+        Args:
+            clock: told when the packets' own times jump back.
+        """
         import av
 
         video = self._video
         if video is None:
             return
+        last_dts = None
         for packet in chain(self._packets(video), [None]):
+            if packet is not None and packet.dts is not None:
+                if last_dts is not None and (last_dts - packet.dts) * self._tick > RESET_SECONDS:
+                    clock.note_reset()
+                last_dts = packet.dts
             try:
                 # Without a packet the decoder hands out the frames that it still holds.
                 frames = video.stream.codec_context.decode(packet)

@@ -18,7 +18,7 @@ import numpy as np
 
 TIME_TOLERANCE_SECONDS = 1e-6
 SHORTEST_STEP_SECONDS = 0.05
-_DISORDER_SECONDS = 1
+RESET_SECONDS = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,9 +100,10 @@ class Steps:
 class Clock:
     """Turns presentation stamps, in presentation order, into seconds that never run backwards.
 
-    A picture without a stamp follows at the pace of those before it. A stamp at most one second behind its
-    predecessor is disorder and is held there; one further behind means that the recording's clock
-    was reset, and the new stretch is joined to the end of the old one.
+    A picture without a stamp follows at the pace of those before it. A stamp behind its predecessor is
+    disorder and is held there. One more than a second behind means that the recording's clock was
+    reset, where ``note_reset`` has said so: the new stretch is joined to the end of the old one.
+    Without such a word it is a picture that a decoder hands out late, after damage.
 
     Args:
         tick: seconds per unit of a stamp.
@@ -111,12 +112,15 @@ class Clock:
 
     Attributes:
         counts: whether the very first picture had no stamp, so that positions come from counting.
+        is_late: whether the picture placed last came more than a second too late.
     """
 
     def __init__(self, tick: Fraction, nominal_ticks: int, origin: int | None = None) -> None:
         self.tick = tick
         self.origin = origin
         self.counts = False
+        self.is_late = False
+        self._reset_noted = False
         self._nominal_ticks = max(1, nominal_ticks)
         self._offset = 0
         self._last: int | None = None
@@ -138,10 +142,12 @@ class Clock:
             placed = last + (self._gap or length)
         else:
             placed = self.origin or 0
+        self.is_late = last is not None and (last - placed) * self.tick > RESET_SECONDS
         if last is not None and placed < last:
-            if (last - placed) * self.tick > _DISORDER_SECONDS:
+            if self.is_late and self._reset_noted:
                 self._offset += last + self._length - placed
                 placed = last + self._length
+                self.is_late = self._reset_noted = False
             else:
                 placed = last
         if self.origin is None:
@@ -150,6 +156,10 @@ class Clock:
             self._gap = placed - last
         self._last, self._length = placed, length
         return self.seconds(placed), float(length * self.tick)
+
+    def note_reset(self) -> None:
+        """The file's own decoding times have jumped back: a stamp that does so soon is to be believed."""
+        self._reset_noted = True
 
     @property
     def is_started(self) -> bool:

@@ -35,3 +35,33 @@ def test_frames_are_those_that_ffmpeg_shows(shared_data: Path, name: str, fps: i
         for k, frame in enumerate(clip.frames):
             expected = pictures[on_screen(times, clip.start_seconds + k / fps)]
             assert np.abs(frame.astype(int) - expected).mean() < 1
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_damage_in_the_middle_moves_no_later_picture(shared_data, tmp_path, seed):
+    """Random bytes inside H.264 data: the decoder hands out late pictures, time goes on as in the file."""
+    import av
+
+    whole, torn = tmp_path / "whole.mp4", tmp_path / "torn.mp4"
+    source_path = shared_data / "video" / "armwrestling.mp4"
+    with (
+        av.open(str(source_path)) as source,
+        av.open(str(whole), "w", options={"movflags": "faststart"}) as target,
+    ):
+        track = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = track
+                target.mux(packet)
+    content = bytearray(whole.read_bytes())
+    start = content.index(b"mdat") + len(content) * 2 // 5
+    hole = len(content) // 20
+    content[start : start + hole] = np.random.default_rng(seed).bytes(hole)
+    torn.write_bytes(content)
+    with open_video(whole) as good, open_video(torn) as bad:
+        expected = [clip.frames[0] for clip in good.clips(fps=2, step_seconds=1.0)]
+        found = [clip.frames[0] for clip in bad.clips(fps=2, step_seconds=1.0)]
+        assert bad.num_corrupt > 0
+    assert len(found) == len(expected) == 10
+    for second in (0, 1, 2, 8, 9):
+        assert np.abs(found[second].astype(int) - expected[second]).mean() < 3, f"second {second}"

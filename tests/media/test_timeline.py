@@ -116,8 +116,15 @@ def test_clock_holds_disorder_and_joins_a_reset() -> None:
     clock = Clock(MILLI, 40)
     assert [clock.place(stamp, 40)[0] for stamp in (1000, 1080, 1040, 1120)] == [0.0, 0.08, 0.08, 0.12]
     clock = Clock(MILLI, 40)
-    reset = [clock.place(stamp, 40)[0] for stamp in (90_000, 90_040, 0, 40, 80)]
-    assert reset == [0.0, 0.04, 0.08, 0.12, 0.16]
+    before = [clock.place(stamp, 40)[0] for stamp in (90_000, 90_040)]
+    clock.note_reset()
+    assert before + [clock.place(stamp, 40)[0] for stamp in (0, 40, 80)] == [0.0, 0.04, 0.08, 0.12, 0.16]
+
+
+def test_clock_takes_no_late_picture_for_a_reset() -> None:
+    clock = Clock(MILLI, 40)
+    found = [(clock.place(stamp, 40)[0], clock.is_late) for stamp in (0, 5000, 3890, 5040)]
+    assert found == [(0.0, False), (5.0, False), (5.0, True), (5.04, False)]
 
 
 @pytest.mark.parametrize(

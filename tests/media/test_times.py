@@ -13,6 +13,7 @@ from svlm_cli.errors import SourceError
 from svlm_cli.media.probe import OpenVideo
 from svlm_cli.media.pyav_reader import PyavPictures
 from svlm_cli.media.reader import open_video
+from svlm_cli.media.timeline import Clock
 from tests.media.numbered import needs_ffmpeg, number_of, numbers_of, on_screen, probed_times, write_video
 
 B_FRAMES = {"bf": "3", "g": "24", "preset": "ultrafast", "b-adapt": "0", "crf": "10"}
@@ -108,9 +109,9 @@ def test_seeking_does_not_read_from_the_beginning(tmp_path: Path, monkeypatch: p
     decoded = 0
     decode = PyavPictures._decoded
 
-    def counted(self: PyavPictures):
+    def counted(self: PyavPictures, clock: Clock):
         nonlocal decoded
-        for item in decode(self):
+        for item in decode(self, clock):
             decoded += 1
             yield item
 
