@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from svlm_cli.commands import options
 from svlm_cli.commands import stream_options as own
 from svlm_cli.commands.options import Attention, Dtype
+from svlm_cli.errors import OutputError
 from svlm_cli.settings import Sampling, StreamSettings
 
 if TYPE_CHECKING:
@@ -112,11 +113,8 @@ def stream(
     view = StreamView(json=json, quiet=quiet, verbose=verbose)
 
     def load() -> VideoLanguageModel:
-        from transformers.utils import logging
-
         from svlm_cli.model.load import load_model
 
-        logging.disable_progress_bar()
         return load_model(model, device=device, dtype=dtype, attention=attention, threads=threads)
 
     def start_stream(loaded: VideoLanguageModel) -> Generator[StreamEvent, None, None]:
@@ -141,6 +139,9 @@ def run_stream(
     Args:
         load: gives the model; its ``is_bundled`` decides about the banner.
         start: begins the stream, a generator; it is closed whatever happens.
+
+    Raises:
+        OutputError: at the end, where an output was lost on the way; the others are complete.
     """
     with writers, view:
         with view.busy("loading the model"):
@@ -153,3 +154,5 @@ def run_stream(
                     view.show(failure)
                 view.show(event)
         view.finish(writers.failed)
+    if writers.failed:
+        raise OutputError(f"outputs that end early: {', '.join(writers.failed)}")

@@ -57,17 +57,16 @@ def stream_video(
         duration_seconds=settings.duration,
     )
     clock = _Clock(settings)
-    num_told = 0
+    told: list[str] = []
     # The reader may hold threads and file handles: it is closed whenever this generator is.
     with closing(clips):  # type: ignore[type-var]
         for clip in clips:
             clock.wait_until_shown(clip.end_seconds)
             yield clock.timed(session.step(clip))
-            for message in source.problems[num_told:]:
-                yield WarningEvent(message)
-            num_told = len(source.problems)
-    for message in source.problems[num_told:]:
-        yield WarningEvent(message)
+            # A sentence may grow (a count) until the source ends: told when new, and in its last form.
+            if len(source.problems) > len(told):
+                yield from _warnings(source, told)
+    yield from _warnings(source, told)
     yield clock.end_event(model.device)
 
 
@@ -112,6 +111,13 @@ class _Clock:
         return time.perf_counter() - self._begun - (end_seconds - self._start_seconds)
 
 
+def _warnings(source: Source, told: list[str]) -> Generator[WarningEvent, None, None]:
+    """The problems not ``told`` yet in this form; notes them."""
+    problems = list(source.problems)
+    yield from (WarningEvent(message) for message in problems if message not in told)
+    told[:] = problems
+
+
 def _peak_rss_bytes() -> int:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
@@ -126,5 +132,5 @@ def _start_event(model: VideoLanguageModel, source: Source, settings: StreamSett
         model=model.name,
         device=str(model.device),
         dtype=str(model.dtype).removeprefix("torch."),
-        settings=chosen | sampling,
+        settings=chosen | sampling | {"attention": model.attention, "threads": torch.get_num_threads()},
     )

@@ -29,7 +29,7 @@ def test_an_existing_output_survives_a_failing_start(tmp_path: Path) -> None:
 def test_a_full_disk_is_named_in_the_summary(tmp_path: Path) -> None:
     (tmp_path / "full.srt").symlink_to("/dev/full")
     done = svlm("stream", "fake:", "--out", str(tmp_path / "full.srt"), "--out", str(tmp_path / "x.vtt"))
-    assert done.returncode == 0
+    assert done.returncode == 1
     assert "full.srt (No space left on device)" in done.stderr.splitlines()[-1]
     assert len(webvtt.read(str(tmp_path / "x.vtt"))) == 3
     with open("/dev/full", "w") as full:

@@ -1,0 +1,73 @@
+"""The paced loop: events in order, warnings in their last form, nothing left open."""
+
+from __future__ import annotations
+
+import pytest
+
+from svlm_cli import EndEvent, Sampling, StartEvent, StepEvent, StreamSettings, WarningEvent, stream_video
+
+from .engine import clips
+
+SETTINGS = StreamSettings(sampling=Sampling(greedy=True, max_new_tokens=2))
+
+
+class TroubledSource:
+    """Three clips; one problem whose count grows, another that shows at the end."""
+
+    name = "troubled"
+    problems: list[str]
+
+    def __init__(self, opening: str = "") -> None:
+        self.problems = []
+        self.opening = opening
+        self.is_closed = False
+
+    def opening_text(self, start_seconds: float) -> str:
+        return self.opening
+
+    def clips(self, fps, step_seconds, start_seconds, duration_seconds):
+        try:
+            for clip in clips(3, fps=fps):
+                self.problems = [f"{clip.index + 1} frames were skipped"]
+                yield clip
+            self.problems = ["3 frames were skipped", "the file ends early"]
+        finally:
+            self.is_closed = True
+
+
+def test_problems_are_told_when_new_and_in_their_last_form(model):
+    events = list(stream_video(model, TroubledSource(), SETTINGS))
+    assert isinstance(events[0], StartEvent)
+    assert isinstance(events[-1], EndEvent)
+    assert [event.message for event in events if isinstance(event, WarningEvent)] == [
+        "1 frames were skipped",
+        "3 frames were skipped",
+        "the file ends early",
+    ]
+
+
+def test_closing_the_stream_closes_the_reader(model):
+    source = TroubledSource()
+    events = stream_video(model, source, SETTINGS)
+    while not isinstance(next(events), StepEvent):
+        pass
+    events.close()
+    assert source.is_closed
+
+
+@pytest.mark.parametrize(
+    ("settings", "opening"),
+    [
+        (SETTINGS, "red Lions against blue Sharks"),
+        (StreamSettings(title="Cup", sampling=SETTINGS.sampling), ""),
+    ],
+)
+def test_a_source_may_introduce_itself_unless_the_user_does(model, settings, opening):
+    start = next(stream_video(model, TroubledSource("red Lions against blue Sharks"), settings))
+    assert start.settings["previous_text"] == opening
+
+
+def test_every_setting_is_in_the_start_event(model):
+    start = next(stream_video(model, TroubledSource(), SETTINGS))
+    assert {"fps", "sink", "greedy", "seed", "attention", "threads", "pace"} <= set(start.settings)
+    assert (start.model, start.device, start.dtype) == (model.name, "cpu", "float32")
