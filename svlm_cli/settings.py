@@ -9,6 +9,7 @@ from enum import StrEnum
 from svlm_cli.errors import UsageError
 
 WHOLE_TOLERANCE = 1e-6
+MIN_STEP_SECONDS = 0.1
 
 
 class Policy(StrEnum):
@@ -114,7 +115,8 @@ class StreamSettings:
         object.__setattr__(self, "policy", Policy(self.policy))
         object.__setattr__(self, "pace", Pace(self.pace))
         _require(
-            0 < self.step_seconds < math.inf, f"--step-seconds must be above 0, not {self.step_seconds:g}"
+            MIN_STEP_SECONDS <= self.step_seconds < math.inf,
+            f"--step-seconds must be {MIN_STEP_SECONDS:g} or more, not {self.step_seconds:g}",
         )
         _require(0 < self.fps < math.inf, f"--fps must be above 0, not {self.fps:g}")
         frames = whole(self.fps * self.step_seconds)

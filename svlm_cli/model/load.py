@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ PICKLED_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.jinja", "*.model"]
 STATIC_ROPE_TYPES = ("default", "linear", "yarn", "llama3")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+TOKENIZER_FILES = ("tokenizer.json", "vocab.json")
 ATTENTIONS = ("sdpa", "flash_attention_2")
 
 
@@ -203,6 +205,14 @@ def _checked_config(folder: Path, name: str) -> dict[str, Any]:
             f"the model {name} is of type {config.get('model_type')!r}",
             f"svlm streams with {', '.join(sorted(FAMILIES))}",
         )
+    # Published checkpoints hold the text model's sizes flat, newer ones in a section of its own.
+    text = config.get("text_config", config)
+    if (
+        not isinstance(config.get("vision_config"), dict)
+        or not isinstance(text, dict)
+        or "hidden_size" not in text
+    ):
+        raise ModelError(f"config.json of the model {name} does not describe its text and vision parts")
     return config
 
 
@@ -210,23 +220,49 @@ def _check_weights(folder: Path, name: str) -> None:
     """Weights must be there, whole, and safetensors."""
     index = folder / "model.safetensors.index.json"
     if index.is_file():
-        shards = _read_json(index, name).get("weight_map", {})
-        missing = sorted({shard for shard in shards.values() if not (folder / shard).is_file()})
-        if missing or not shards:
-            raise ModelError(
-                f"the model {name} lacks weight files: {', '.join(missing) or 'all'}", "download it again"
-            )
+        _check_shards(folder, name, _read_json(index, name).get("weight_map"))
     elif not (folder / "model.safetensors").is_file():
         pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLED_SUFFIXES)
         if pickles:
-            raise ModelError(
-                f"the model {name} has pickled weights only ({pickles[0]}), which can run code when opened",
-                "convert them to safetensors",
-            )
+            raise _pickled(name, pickles[0])
         raise ModelError(f"the model folder {name} has no weights (model.safetensors)")
 
 
+def _check_shards(folder: Path, name: str, weight_map: object) -> None:
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise ModelError(f"the index of the model {name} names no weight files", "download it again")
+    shards = {str(shard) for shard in weight_map.values()}
+    if pickles := sorted(shard for shard in shards if not shard.endswith(".safetensors")):
+        raise _pickled(name, pickles[0])
+    if missing := sorted(shard for shard in shards if not (folder / shard).is_file()):
+        raise ModelError(f"the model {name} lacks weight files: {', '.join(missing)}", "download it again")
+
+
+def _pickled(name: str, file: str) -> ModelError:
+    return ModelError(
+        f"the model {name} has pickled weights only ({file}), which can run code when opened",
+        "convert them to safetensors",
+    )
+
+
+@contextmanager
+def _silent_library() -> Iterator[None]:
+    """Keep transformers from talking on standard error: what it says comes back as one error."""
+    talk = transformers.utils.logging
+    verbosity, bars = talk.get_verbosity(), talk.is_progress_bar_enabled()
+    talk.set_verbosity(talk.CRITICAL)
+    talk.disable_progress_bar()
+    try:
+        yield
+    finally:
+        talk.set_verbosity(verbosity)
+        if bars:
+            talk.enable_progress_bar()
+
+
 def _tokenizer(folder: Path, name: str) -> tuple[Any, Markup]:
+    if not any((folder / file).is_file() for file in TOKENIZER_FILES):
+        raise ModelError(f"the model folder {name} has no tokenizer ({' or '.join(TOKENIZER_FILES)})")
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             folder, trust_remote_code=False, local_files_only=True
@@ -244,16 +280,17 @@ def _tokenizer(folder: Path, name: str) -> tuple[Any, Markup]:
 
 def _network(folder: Path, name: str, family: Family, dtype: torch.dtype, attention: str) -> Any:
     try:
-        network, report = getattr(transformers, family.class_name).from_pretrained(
-            folder,
-            dtype=dtype,
-            attn_implementation=attention,
-            use_safetensors=True,
-            trust_remote_code=False,
-            local_files_only=True,
-            output_loading_info=True,
-        )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        with _silent_library():
+            network, report = getattr(transformers, family.class_name).from_pretrained(
+                folder,
+                dtype=dtype,
+                attn_implementation=attention,
+                use_safetensors=True,
+                trust_remote_code=False,
+                local_files_only=True,
+                output_loading_info=True,
+            )
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise ModelError(
             f"the weights of the model {name} cannot be opened: {_reason(error)}", "download it again"
         ) from error
@@ -283,9 +320,12 @@ def _patch_settings(folder: Path, config: Mapping[str, Any], vision: Any) -> Pat
         known = {key: tuple(stored[key]) for key in ("image_mean", "image_std") if key in stored}
     trained = config.get("svlm", {})
     known |= {key: int(trained[key]) for key in ("min_pixels", "max_pixels") if key in trained}
-    return PatchSettings(
-        patch_size=vision.patch_size,
-        merge_size=vision.spatial_merge_size,
-        temporal_patch_size=vision.temporal_patch_size,
-        **known,
-    )
+    try:
+        return PatchSettings(
+            patch_size=vision.patch_size,
+            merge_size=vision.spatial_merge_size,
+            temporal_patch_size=vision.temporal_patch_size,
+            **known,
+        )
+    except ValueError as error:
+        raise ModelError(f"{preprocessor} or the config.json beside it is wrong: {error}") from error

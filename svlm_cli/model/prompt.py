@@ -22,8 +22,8 @@ class Tokenizer(Protocol):
 
     unk_token_id: int | None
 
-    def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
-        """Ids of ``text``."""
+    def encode(self, text: str, *, add_special_tokens: bool, split_special_tokens: bool = False) -> list[int]:
+        """Ids of ``text``; markup in it is plain text where special tokens are split."""
 
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool) -> str:
         """Text of ``token_ids``."""
@@ -126,12 +126,18 @@ class PromptWriter:
         """Ids of one part of the prompt, tokenised alone."""
         return tuple(self._tokenizer.encode(text, add_special_tokens=False)) if text else ()
 
+    def encode_plain(self, text: str) -> tuple[int, ...]:
+        """Ids of text from outside: markup in it stays text and cannot end a turn."""
+        if not text:
+            return ()
+        return tuple(self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
+
     def unknown_words(self, text: str) -> list[str]:
         """The words of ``text`` a small vocabulary cannot write, each once, in order."""
         unknown = self._tokenizer.unk_token_id
         if unknown is None:
             return []
-        return [word for word in dict.fromkeys(text.split()) if unknown in self.encode(f" {word}")]
+        return [word for word in dict.fromkeys(text.split()) if unknown in self.encode_plain(f" {word}")]
 
     def opening(self, previous_text: str, kept: Sequence[TokenRange] | None = None) -> list[Part]:
         """System and "previous text", up to the first turn.
@@ -140,7 +146,7 @@ class PromptWriter:
             previous_text: title, context or earlier commentary.
             kept: ranges of its tokens to write, None for all (``window.middle_cut``).
         """
-        text = self.encode(previous_text)
+        text = self.encode_plain(previous_text)
         if kept is not None:
             text = tuple(token for piece in kept for token in text[piece.start : piece.end])
         return [
@@ -172,11 +178,15 @@ class PromptWriter:
         pads = (self.markup.video_pad,) * (grid[0] * grid[1] * grid[2])
         return [
             _part(SpanKind.TURN_HEAD, turn, self.encode("<|im_start|>user\n")),
-            _part(SpanKind.TIME, turn, self.encode(time_text(start_seconds, end_seconds) + asked)),
+            _part(
+                SpanKind.TIME,
+                turn,
+                self.encode(time_text(start_seconds, end_seconds)) + self.encode_plain(asked),
+            ),
             _part(SpanKind.VISION_START, turn, (self.markup.vision_start,)),
             Part(Span(SpanKind.VIDEO, turn, len(pads), grid), pads),
             _part(SpanKind.VISION_END, turn, (self.markup.vision_end,)),
-            _part(SpanKind.QUERY, turn, self.encode(query) + self._turn_tail),
+            _part(SpanKind.QUERY, turn, self.encode_plain(query) + self._turn_tail),
             _part(SpanKind.ANSWER_HEAD, turn, self.encode("<|im_start|>assistant\n")),
         ]
 
@@ -190,7 +200,7 @@ class PromptWriter:
 
     def spoken(self, text: str) -> tuple[int, ...]:
         """The ids of a whole answer that says ``text`` (may be empty), as training writes it."""
-        words = self.encode(f" {text}") if text else ()
+        words = self.encode_plain(f" {text}") if text else ()
         return words + self._silence + (self.markup.turn_end,)
 
     def read_answer(self, generated_ids: Sequence[int]) -> Answer:

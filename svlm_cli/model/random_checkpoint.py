@@ -214,7 +214,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             vocabulary=chosen.vocabulary,
             seed=chosen.seed,
         )
-    except SvlmError as error:
+    except (SvlmError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(json.dumps({"model": str(chosen.folder), "size": chosen.size, "family": chosen.family}))

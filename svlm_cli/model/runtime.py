@@ -62,6 +62,11 @@ class VideoLanguageModel:
         """Of weights and cache."""
         return torch.empty(0, dtype=self.network.dtype).dtype
 
+    @property
+    def attention(self) -> str:
+        """The attention kernel, e.g. ``sdpa``."""
+        return str(self.network.config._attn_implementation)
+
     def new_cache(self, capacity: int) -> StreamingCache:
         """An empty cache with room for ``capacity`` tokens."""
         language = self.network.model.language_model

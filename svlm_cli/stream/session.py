@@ -195,7 +195,7 @@ class StreamSession:
         text = settings.opening_text if self._turn == 0 else ""
         if settings.policy not in (Policy.STREAMING, Policy.RECOMPUTE):
             return self._writer.opening(text)
-        num_tokens = len(self._writer.encode(text))
+        num_tokens = len(self._writer.encode_plain(text))
         return self._writer.opening(text, middle_cut(num_tokens, self._limits))
 
     def _feed(self, cache: StreamingCache) -> torch.Tensor:

@@ -139,6 +139,29 @@ def _text_config(folder: Path, **changes: object) -> dict:
     return json.loads((folder / "config.json").read_text())["text_config"] | changes
 
 
+def _pickled_shard(folder: Path) -> None:
+    (folder / "pytorch_model.bin").write_bytes(b"x")
+    (folder / "model.safetensors.index.json").write_text(
+        json.dumps({"metadata": {}, "weight_map": {"a": "pytorch_model.bin"}})
+    )
+
+
+def _odd_index(folder: Path) -> None:
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": [1]}))
+
+
+def _bare_config(folder: Path) -> None:
+    (folder / "config.json").write_text('{"model_type": "qwen2_5_vl"}')
+
+
+def _odd_vision(folder: Path) -> None:
+    edit(folder / "config.json", vision_config="large")
+
+
+def _odd_preprocessor(folder: Path) -> None:
+    (folder / "preprocessor_config.json").write_text(json.dumps({"image_mean": [0.5]}))
+
+
 def _no_tokenizer(folder: Path) -> None:
     (folder / "tokenizer.json").unlink()
 
@@ -165,16 +188,22 @@ def _dynamic_rope(folder: Path) -> None:
         (_lost_shard, "lacks weight files: model-00002.safetensors"),
         (_fewer_weights, "lacks .* weights, the first is model.language_model.layers.3"),
         (_other_sizes, "weights of the model .* cannot be opened"),
-        (_no_tokenizer, "tokenizer of the model"),
+        (_pickled_shard, "pickled weights only"),
+        (_odd_index, "names no weight files"),
+        (_bare_config, "does not describe its text and vision parts"),
+        (_odd_vision, "does not describe its text and vision parts"),
+        (_odd_preprocessor, "preprocessor_config.json .* is wrong"),
+        (_no_tokenizer, "has no tokenizer"),
         (_other_markup, r"does not know <\|vision_start\|>"),
         (_dynamic_rope, "dynamic RoPE"),
     ],
 )
-def test_damage_is_named(broken, damage, says):
+def test_damage_is_named(broken, damage, says, capfd):
     damage(broken)
     with pytest.raises(ModelError, match=says) as raised:
         load_model(str(broken), device="cpu")
     assert "\n" not in str(raised.value)
+    assert capfd.readouterr().err == "", "the error is all there is to read"
 
 
 def test_weights_may_lie_in_shards(checkpoint, tmp_path):
@@ -229,7 +258,7 @@ def test_the_builder_says_what_is_missing(tmp_path, capsys):
 
 
 def test_the_published_layout_opens(checkpoint, tmp_path):
-    """Hub checkpoints of Qwen2.5-VL: flat text config, ``rope_scaling``, weights named visual.* and model.*."""
+    """Hub checkpoints of Qwen2.5-VL: flat text config, ``rope_scaling``, weights named visual.*, model.*."""
     from safetensors.torch import load_file, save_file
 
     renamed = {
