@@ -7,6 +7,7 @@ the exit code is 1 if the file is out of date.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from dataclasses import fields
 from enum import Enum
 from pathlib import Path
@@ -32,7 +33,7 @@ STREAM_OUTPUTS = """**What it writes**
 
 Captions have one cue per spoken step and none for silent ones. Every file is valid at any moment, also after
 a kill; a file that was there before is replaced when the first step arrives. If one output fails on the way
-(a full disk), the others go on and the summary names it.
+(a full disk), the others go on, the summary names it, and the exit code is 1.
 
 `--json` and `.jsonl` files hold the same lines. Their `type` says which fields follow; an interrupted stream
 has no `end`.
@@ -102,11 +103,19 @@ def _event_rows() -> str:
     return text.replace(" timings`", f" timings`, the last in seconds: `{timings}`")
 
 
+def _commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """Every command with its whole name, those of a group after the group."""
+    for name, command in sorted(group.commands.items()):
+        yield " ".join((*path, name)), command
+        if hasattr(command, "commands"):
+            yield from _commands(command, (*path, name))
+
+
 def page() -> str:
     """The whole page, as Markdown."""
     root = typer.main.get_command(app)
     sections = [INTRODUCTION, f"## svlm\n\n{root.help}\n\n{_panels(root)}\n"]
-    for name, command in sorted(root.commands.items()):  # type: ignore[attr-defined]
+    for name, command in _commands(root):
         sections.append(f"## svlm {name}\n\n{command.help}\n\n{_panels(command)}{_examples(command)}\n")
         if name == "stream":
             sections.append(STREAM_OUTPUTS + _event_rows())

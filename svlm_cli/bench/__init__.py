@@ -1,0 +1,1 @@
+"""Measuring a model and an engine: what was said against what was true, and how fast."""

@@ -1,0 +1,125 @@
+"""``svlm bench arena``: unseen synthetic matches, streamed and scored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from svlm_cli.bench.match import Job, MatchResult, ModelFacts, ModelOptions, Progress, model_facts, result_key
+from svlm_cli.bench.report import QUALITY_PLOT, SCORES_PLOT, report
+from svlm_cli.bench.results import ResultsFile, write_whole
+from svlm_cli.bench.runs import Plan
+from svlm_cli.bench.summary import RunSummary, ScoredMatch, document, score_match, summarize
+from svlm_cli.bench.workers import play_all
+from svlm_cli.types import WarningEvent
+
+SUMMARY_NAME = "summary.json"
+REPORT_NAME = "report.md"
+
+
+@dataclass(frozen=True, slots=True)
+class BenchStart:
+    """First event of a benchmark.
+
+    Args:
+        model: what is measured.
+        num_seconds: of stream that are left.
+        num_done: matches that were there already, of ``num_matches``, over all runs.
+    """
+
+    model: ModelFacts
+    num_seconds: int
+    num_done: int
+    num_matches: int
+
+
+@dataclass(frozen=True, slots=True)
+class BenchEnd:
+    """Last event: everything is on disk. One summary per run, in the plan's order."""
+
+    summaries: tuple[RunSummary, ...]
+
+
+BenchEvent = BenchStart | WarningEvent | Progress | ScoredMatch | BenchEnd
+
+
+def bench_arena(
+    plan: Plan, options: ModelOptions, out: Path, num_workers: int = 1
+) -> Generator[BenchEvent, None, None]:
+    """Stream what is not there yet, score everything, and write the report.
+
+    Args:
+        plan: which runs over which matches.
+        options: how to open the model.
+        out: folder for ``results.jsonl``, ``summary.json``, ``report.md`` and the plots. Matches that
+            ``results.jsonl`` holds with the same fingerprint are not streamed again.
+        num_workers: processes, each with a model of its own.
+
+    Yields:
+        A ``BenchStart``, then ``Progress`` and a ``ScoredMatch`` for every match once it is on disk,
+        then a ``BenchEnd``; warnings before the start.
+
+    Raises:
+        ModelError: the model cannot be opened.
+        OutputError: the folder cannot be used.
+        SvlmError: a worker failed; whole matches are kept.
+    """
+    with ResultsFile(out) as results:
+        yield from (WarningEvent(problem) for problem in results.problems)
+        model = options.load()
+        facts = model_facts(model)
+        jobs = [
+            Job(run, seed, plan.num_seconds, result_key(run, facts, plan.num_seconds))
+            for run in plan.runs
+            for seed in plan.seeds
+        ]
+        missing = _distinct([job for job in jobs if results.find(job) is None])
+        num_done = sum(results.find(job) is not None for job in jobs)
+        yield BenchStart(facts, plan.num_seconds * len(missing), num_done, num_done + len(missing))
+        with closing(play_all(model, options, missing, num_workers)) as events:
+            for event in events:
+                if isinstance(event, Progress):
+                    yield event
+                    continue
+                match = score_match(event)
+                results.add(event, facts, match.total)
+                yield match
+        summaries = tuple(
+            summarize(run, plan, facts, [score_match(_found(results, job)) for job in jobs if job.run is run])
+            for run in plan.runs
+        )
+        _write(out, summaries)
+    yield BenchEnd(summaries)
+
+
+def summary_json(summaries: tuple[RunSummary, ...]) -> str:
+    """The summary document as text."""
+    return json.dumps(document(summaries), indent=2, ensure_ascii=False)
+
+
+def _distinct(jobs: list[Job]) -> list[Job]:
+    """Without the matches that two runs of the same settings share."""
+    return list({(job.key, job.seed): job for job in reversed(jobs)}.values())[::-1]
+
+
+def _found(results: ResultsFile, job: Job) -> MatchResult:
+    result = results.find(job)
+    if result is None:
+        raise RuntimeError(f"seed {job.seed} of run {job.run.name!r} was streamed and is not there")
+    return result
+
+
+def _write(out: Path, summaries: tuple[RunSummary, ...]) -> None:
+    from svlm_cli.bench.plots import quality_plot, scores_plot
+
+    pictures: dict[str, Callable[[tuple[RunSummary, ...]], bytes]] = {
+        QUALITY_PLOT: quality_plot,
+        SCORES_PLOT: scores_plot,
+    }
+    for name, draw in pictures.items():
+        write_whole(out / name, draw(summaries))
+    write_whole(out / REPORT_NAME, report(summaries).encode())
+    write_whole(out / SUMMARY_NAME, f"{summary_json(summaries)}\n".encode())

@@ -1,0 +1,97 @@
+"""``svlm bench``: measure a model and an engine."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from svlm_cli.commands import bench_options as own
+from svlm_cli.commands import options, stream_options
+from svlm_cli.commands.options import Attention, Dtype
+from svlm_cli.commands.output import emit
+from svlm_cli.settings import Sampling, StreamSettings
+
+if TYPE_CHECKING:
+    from svlm_cli.bench.summary import RunSummary
+
+DEFAULT = StreamSettings()
+WORDS = DEFAULT.sampling
+OUT = Path("bench-arena")
+
+EXAMPLES = """Examples:
+
+svlm bench arena --matches 2 --minutes 1
+
+svlm bench arena --model runs/arena/checkpoint --fps 8 --workers 2 --out bench-8fps
+
+svlm bench arena --grid recipes/bench_arena_grid.yaml --matches 5 --minutes 15 --out bench-grid"""
+
+app = typer.Typer(help="Measure what a model says and how fast.")
+
+
+@app.command(epilog=EXAMPLES)
+def arena(
+    matches: own.Matches = 20,
+    minutes: own.Minutes = 30.0,
+    seed: own.FirstSeed = 0,
+    grid: own.Grid = None,
+    model: options.Model = None,
+    device: options.Device = "auto",
+    dtype: options.DtypeOption = Dtype.AUTO,
+    attention: options.AttentionOption = Attention.AUTO,
+    workers: own.Workers = 1,
+    threads: own.ThreadsPerWorker = 1,
+    fps: stream_options.Fps = DEFAULT.fps,
+    min_pixels: stream_options.MinPixels = DEFAULT.min_pixels,
+    max_pixels: stream_options.MaxPixels = DEFAULT.max_pixels,
+    query: stream_options.Query = DEFAULT.query,
+    policy: stream_options.PolicyOption = DEFAULT.policy,
+    restart_seconds: stream_options.RestartSeconds = DEFAULT.restart_seconds,
+    sink: stream_options.Sink = DEFAULT.sink,
+    text_window: stream_options.TextWindow = DEFAULT.text_window,
+    vision_window: stream_options.VisionWindow = DEFAULT.vision_window,
+    rounds: stream_options.Rounds = DEFAULT.rounds,
+    max_new_tokens: stream_options.MaxNewTokens = WORDS.max_new_tokens,
+    repetition_penalty: stream_options.RepetitionPenalty = WORDS.repetition_penalty,
+    out: own.Folder = OUT,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Stream unseen synthetic matches, greedily, and score every second against the truth."""
+    settings = StreamSettings(
+        fps=fps,
+        policy=policy,
+        restart_seconds=restart_seconds,
+        sink=sink,
+        text_window=text_window,
+        vision_window=vision_window,
+        rounds=rounds,
+        query=query,
+        sampling=Sampling(max_new_tokens, repetition_penalty=repetition_penalty, greedy=True),
+        min_pixels=min_pixels,
+        max_pixels=max_pixels,
+    )
+    from svlm_cli.bench.arena import BenchEnd, bench_arena, summary_json
+    from svlm_cli.bench.grid import load_grid
+    from svlm_cli.bench.match import ModelOptions
+    from svlm_cli.bench.report import main_table
+    from svlm_cli.bench.runs import Plan, Run
+    from svlm_cli.commands.bench_view import BenchView
+
+    runs = load_grid(grid, settings) if grid else (Run(settings.policy.value, settings),)
+    plan = Plan(runs, first_seed=seed, num_matches=matches, minutes=minutes)
+    opening = ModelOptions(model, device, dtype.value, attention.value, threads)
+    summaries: tuple[RunSummary, ...] = ()
+    with (
+        BenchView(quiet=quiet, verbose=verbose) as view,
+        closing(bench_arena(plan, opening, out, num_workers=workers)) as events,
+    ):
+        for event in events:
+            view.show(event)
+            if isinstance(event, BenchEnd):
+                summaries = event.summaries
+    emit(summary_json(summaries) if json else main_table(summaries))

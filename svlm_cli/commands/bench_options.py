@@ -1,0 +1,45 @@
+"""The options of ``svlm bench`` alone: names, units, meanings; defaults are in the commands' signatures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from svlm_cli.commands.options import MODEL_PANEL, OUTPUT_PANEL, finite, option
+
+MATCHES_PANEL = "Matches"
+
+Matches = Annotated[int, option(MATCHES_PANEL, "--matches N", "How many matches to stream.", min=1)]
+Minutes = Annotated[
+    float, option(MATCHES_PANEL, "--minutes MINUTES", "Length of each match, in minutes.", callback=finite)
+]
+FirstSeed = Annotated[
+    int,
+    option(
+        MATCHES_PANEL,
+        "--seed N",
+        "Seed of the first match; the others follow. All must be below 10000: no training uses those.",
+        min=0,
+    ),
+]
+Grid = Annotated[
+    Path | None,
+    option(
+        MATCHES_PANEL,
+        "--grid FILE",
+        "YAML that lists runs with what each changes, e.g. recipes/bench_arena_grid.yaml; one table for all.",
+        show_default="one run of the options given",
+    ),
+]
+Workers = Annotated[
+    int, option(MODEL_PANEL, "--workers N", "Processes that share the matches, a model in each.", min=1)
+]
+ThreadsPerWorker = Annotated[int, option(MODEL_PANEL, "--threads N", "CPU threads of each worker.", min=1)]
+Folder = Annotated[
+    Path,
+    option(
+        OUTPUT_PANEL,
+        "--out DIR",
+        "Folder for results.jsonl, summary.json, report.md and plots; what is there is not repeated.",
+    ),
+]

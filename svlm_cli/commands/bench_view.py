@@ -1,0 +1,93 @@
+"""What ``svlm bench`` shows while it runs: a progress bar on a terminal, a line per match elsewhere."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as ProgressBar
+from rich.text import Text
+
+from svlm_cli.bench.arena import BenchEvent, BenchStart
+from svlm_cli.bench.match import Progress
+from svlm_cli.bench.report import LABELS, NOTHING
+from svlm_cli.bench.summary import OVER_TIME, ScoredMatch
+from svlm_cli.commands.output import TalkConsole
+from svlm_cli.types import WarningEvent
+
+
+class BenchView:
+    """Talks on standard error; a context manager that leaves the terminal as it found it.
+
+    Args:
+        quiet: nothing but errors.
+        verbose: more scores of every match.
+    """
+
+    def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:
+        self._console = TalkConsole()
+        self._quiet = quiet
+        self._verbose = verbose
+        self._num_done = self._num_matches = 0
+        self._bar = ProgressBar(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+            disable=quiet or not self._console.is_terminal,
+        )
+        self._task = self._bar.add_task("")
+
+    def show(self, event: BenchEvent) -> None:
+        """Show one event."""
+        match event:
+            case BenchStart():
+                self._show_start(event)
+            case WarningEvent():
+                self._say(f"warning: {event.message}", "yellow")
+            case Progress():
+                self._bar.advance(self._task, event.num_seconds)
+            case ScoredMatch():
+                self._show_match(event)
+
+    def _show_start(self, start: BenchStart) -> None:
+        self._num_done, self._num_matches = start.num_done, start.num_matches
+        there = f", {start.num_done} already there" if start.num_done else ""
+        model = start.model
+        self._say(
+            f"{model.name} on {model.device} ({model.dtype}): {self._num_matches} matches{there}", "dim"
+        )
+        self._bar.update(self._task, description=self._count(), total=start.num_seconds)
+        self._bar.start()
+
+    def _show_match(self, match: ScoredMatch) -> None:
+        self._num_done += 1
+        job, result = match.result.job, match.result
+        names = OVER_TIME if self._verbose else OVER_TIME[:1]
+        scores = ", ".join(_score(match, name) for name in names)
+        self._say(f"{job.run.name}, seed {job.seed}: {scores}, {result.realtime_factor:.1f}x real time")
+        self._bar.update(self._task, description=self._count())
+
+    def _count(self) -> str:
+        return f"{self._num_done} of {self._num_matches} matches"
+
+    def _say(self, message: str, style: str = "") -> None:
+        if not self._quiet:
+            self._console.print(Text(message, style=style))
+
+    def __enter__(self) -> BenchView:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+        if error is not None and self._num_matches:
+            self._say(f"stopped: {self._count()} are whole; the same command goes on from there")
+
+
+def _score(match: ScoredMatch, name: str) -> str:
+    percent = match.total[name].percent
+    return f"{LABELS[name]} {NOTHING if percent is None else f'{percent:.2f} %'}"

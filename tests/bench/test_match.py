@@ -1,0 +1,75 @@
+"""One match: what the engine is handed, and what makes a result a model's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from svlm_cli.arena.truth import opening_text
+from svlm_cli.bench.frames import Frames
+from svlm_cli.bench.match import Job, MatchResult, ModelOptions, Progress, model_facts, play
+from svlm_cli.bench.runs import Run
+from svlm_cli.settings import Sampling, StreamSettings
+from svlm_cli.types import Clip, EndEvent, StartEvent, StepEvent, StreamEvent, WarningEvent
+
+SETTINGS = StreamSettings(sampling=Sampling(greedy=True), previous_text="not this")
+
+
+class Recorder:
+    """In place of ``stream_video``: keeps what it was handed, says the number of each second."""
+
+    def __call__(self, model, source, settings: StreamSettings) -> Iterator[StreamEvent]:
+        self.name, self.settings = source.name, settings
+        self.clips: list[Clip] = list(source.clips(settings.fps, settings.step_seconds))
+        self.opening = opening_text(source.address) if hasattr(source, "address") else ""
+        yield StartEvent("0", source.name, "fake", "cpu", "float32")
+        for clip in self.clips:
+            yield WarningEvent("a frame was skipped")
+            yield StepEvent(clip.index, clip.start_seconds, clip.end_seconds, str(clip.index), 2, 1, 1, 1)
+        yield EndEvent(len(self.clips), 4.0, 2.0, 1.5, 0.1, 0.2, 0.3, 1, 0)
+
+
+@pytest.fixture
+def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
+    recorder = Recorder()
+    monkeypatch.setattr("svlm_cli.stream.loop.stream_video", recorder)
+    return recorder
+
+
+@pytest.mark.parametrize("num_seconds", [1, 7, 50, 100])
+def test_a_match_is_told_its_opening_text_and_lasts_its_seconds(
+    model: object, recorder: Recorder, num_seconds: int
+) -> None:
+    job = Job(Run("x", SETTINGS), 8, num_seconds, "key")
+    *progress, result = play(model, job)
+    assert result == MatchResult(
+        job, tuple(str(second) for second in range(num_seconds)), 2.0, 1.5, 0.1, 0.2, 0.3
+    )
+    assert progress == [Progress(1)] * num_seconds
+    assert recorder.settings.previous_text == recorder.opening
+    assert "referee" in recorder.opening
+    assert recorder.settings.sink == 512
+    assert recorder.name.startswith("arena:soccer?seed=8&")
+
+
+def test_a_sink_of_the_opening_text_has_its_tokens(model, recorder: Recorder) -> None:
+    list(play(model, Job(Run("x", SETTINGS, sink_is_opening=True), 8, 1, "key")))
+    assert recorder.settings.sink == len(model.tokenizer.encode(recorder.opening, add_special_tokens=False))
+
+
+def test_pictures_are_taken_away(model: object, recorder: Recorder) -> None:
+    list(play(model, Job(Run("x", SETTINGS, Frames.BLANK), 8, 2, "key")))
+    assert not any(clip.frames.any() for clip in recorder.clips)
+
+
+def test_the_fingerprint_follows_the_weights(model, checkpoint: Path) -> None:
+    facts = model_facts(model)
+    other = ModelOptions(str(checkpoint), device="cpu").load()
+    assert model_facts(other) == facts
+    with torch.no_grad():
+        other.network.get_input_embeddings().weight[0, 0] += 1
+    assert model_facts(other).fingerprint != facts.fingerprint
+    assert (facts.name, facts.device, facts.dtype) == (str(checkpoint), "cpu", "float32")
