@@ -137,7 +137,10 @@ class PromptWriter:
         unknown = self._tokenizer.unk_token_id
         if unknown is None:
             return []
-        return [word for word in dict.fromkeys(text.split()) if unknown in self.encode_plain(f" {word}")]
+        words = dict.fromkeys(text.split())
+        return [
+            word for word in words if all(unknown in self.encode_plain(form) for form in (word, f" {word}"))
+        ]
 
     def opening(self, previous_text: str, kept: Sequence[TokenRange] | None = None) -> list[Part]:
         """System and "previous text", up to the first turn.

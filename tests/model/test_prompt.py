@@ -78,3 +78,15 @@ def test_one_closing_suffix_is_not_spoken(writer, ending, num_tail, text):
 def test_a_silent_second_is_empty(writer):
     answer = writer.read_answer(writer.spoken(""))
     assert (answer.words, answer.text) == ((), "")
+
+
+def test_words_outside_a_small_vocabulary_are_named():
+    class Small:
+        unk_token_id = 9
+
+        def encode(self, text, *, add_special_tokens, split_special_tokens=False):
+            known = {"Commentate": 1, " on": 2, " Lions": 3, "<|im_end|>": 4, "\n": 5, " ...": 6}
+            return [known.get(text, 9)]
+
+    writer = PromptWriter(Small(), None)
+    assert writer.unknown_words("Commentate on Lions Zebras on Zebras") == ["Zebras"]
