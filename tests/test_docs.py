@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -26,6 +27,27 @@ def test_python_examples_run(number, checkpoint, tmp_path, make_video):
     )
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.strip().splitlines()) >= (3 if number == 0 else 1)
+
+
+def test_the_quickstart_runs(tmp_path):
+    """Everything behind the install of README's first line, as it stands there."""
+    pytest.importorskip("dashscope", reason="the real Qwen vocabulary is in the dashscope package")
+    line = blocks("README.md", "sh")[0].strip()
+    install, commands = line.split(" && ", 1)
+    assert install.startswith("pip install -c constraints.txt ")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        commands,
+        shell=True,
+        cwd=tmp_path,
+        env=os.environ | {"PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "60 steps" in done.stderr
+    assert sum(text.startswith("[00:00:") for text in done.stdout.splitlines()) >= 30
 
 
 def test_the_first_example_is_ten_lines():
