@@ -22,8 +22,9 @@ def test_help_lists_what_exists() -> None:
     for arguments in (["--help"], []):
         done = svlm(*arguments)
         assert done.returncode == 0
-        assert "stream" in done.stdout
-        assert "train" not in done.stdout
+        for name in ("stream", "train", "bench"):
+            assert f" {name} " in done.stdout
+        assert " fetch " not in done.stdout
 
 
 def test_version() -> None:

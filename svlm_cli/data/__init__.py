@@ -1,0 +1,1 @@
+"""Videos and words as training samples."""

@@ -1,0 +1,249 @@
+"""Training samples of the arena, made on the fly: everything that can be redrawn is redrawn each time.
+
+Sample ``i`` depends on the seed and on ``i`` alone, so a resumed run sees what the undisturbed one would
+have seen. Samples of one group (a micro-batch, the same on both processes of a pair) are of one kind
+and about one length, so that little is padded.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from svlm_cli.arena.moments import Kind
+from svlm_cli.data.arena_frames import MATCH_MINUTES, WINDOW_SECONDS, DrawnWindow, WindowStore
+from svlm_cli.data.arena_play import Beat, Cast, draw_cast, draw_score, play, tell, training_seed
+from svlm_cli.data.sample import Sample, SampleWriter, Turn
+from svlm_cli.model.patches import Patches, PatchSettings, clip_to_patches
+from svlm_cli.model.positions import time_stride
+from svlm_cli.model.prompt import PromptWriter
+from svlm_cli.model.window import WindowLimits, middle_cut
+
+QUERY = "Commentate on this match"
+LATEST_SECOND = 6 * 3600
+FIRST_FAST_WINDOW = 100_000
+_VISIBLE = frozenset({Kind.PASS, Kind.STEAL, Kind.SAVE, Kind.KICK_OFF, Kind.SHOT, Kind.FOUL})
+_PAIR = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """How often each kind of sample is drawn; weights, not necessarily shares.
+
+    Args:
+        symbols: bare turns, words in place of frames.
+        bare: bare turns with frames at 2 a second, most silent seconds left out.
+        chunks: whole chunks at 2 frames a second.
+        fast: whole chunks at 8 frames a second.
+        told: whole chunks, words in place of frames, with long earlier commentary.
+    """
+
+    symbols: float = 0.0
+    bare: float = 0.0
+    chunks: float = 0.0
+    fast: float = 0.0
+    told: float = 0.0
+
+
+class ArenaDataset(Dataset[Sample]):
+    """Samples by number.
+
+    Args:
+        writer: of prompts, for the model's tokenizer.
+        patches: how frames become patches.
+        mix: kinds of samples.
+        seed: of everything drawn.
+        num_samples: length.
+        group: samples of a micro-batch.
+        windows: folder of drawn windows.
+        num_windows: how many different windows at 2 frames a second, and a quarter of it at 8.
+        num_plays: how many different matches text is told from.
+    """
+
+    def __init__(
+        self,
+        writer: PromptWriter,
+        patches: PatchSettings,
+        mix: Mix,
+        *,
+        seed: int,
+        num_samples: int,
+        group: int,
+        windows: Path,
+        num_windows: int,
+        num_plays: int,
+    ) -> None:
+        self._writer = writer
+        self._patches = patches
+        self._seed = seed
+        self._num_samples = num_samples
+        self._group = group
+        self._store = WindowStore(windows)
+        self._num_windows = num_windows
+        self._num_plays = num_plays
+        self._plays: dict[int, tuple[Beat, ...]] = {}
+        self._weights: Mapping[str, float] = {
+            "symbols": mix.symbols,
+            "bare": mix.bare,
+            "chunks": mix.chunks,
+            "fast": mix.fast,
+            "told": mix.told,
+        }
+        self._samplers = {fps: self._sample_writer(fps) for fps in (2, 4, 8)}
+
+    def __len__(self) -> int:
+        return self._num_samples
+
+    def __getitem__(self, index: int) -> Sample:
+        shared = random.Random(f"{self._seed} group {index // self._group // _PAIR}")
+        dice = random.Random(f"{self._seed} sample {index}")
+        kind = shared.choices([*self._weights], [*self._weights.values()])[0]
+        if kind == "symbols":
+            return self._symbols(dice)
+        if kind == "told":
+            return self._told(shared, dice)
+        fast = kind == "fast"
+        fps = (4 if shared.random() < 0.25 else 8) if fast else 2
+        return self._chunk(shared, dice, fps, bare=kind == "bare")
+
+    def _sample_writer(self, fps: int) -> SampleWriter:
+        settings = self._patches
+        stride = time_stride(fps, settings.temporal_patch_size, 2.0)
+        return SampleWriter(self._writer, settings.merge_size, stride)
+
+    def _symbols(self, dice: random.Random) -> Sample:
+        """An opening and a row of events with few silent seconds between them; passes thinned."""
+        beats = self._beats(dice)
+        cast = draw_cast(_two_kits(dice), dice)
+        start = dice.randrange(len(beats) - 200)
+        chosen = [beat for beat in beats[start:] if _dense(beat, dice)][:24]
+        score = draw_score(chosen, dice)
+        lines, _ = tell(chosen, cast, score)
+        turns = [
+            Turn(0.0, 1.0, line, symbols=symbols_of(beat, cast.kits))
+            for beat, line in zip(chosen, lines, strict=True)
+        ]
+        return self._samplers[2].write(cast.opening(score), turns, bare=True)
+
+    def _told(self, shared: random.Random, dice: random.Random) -> Sample:
+        """A whole chunk behind commentary of any length, in words alone."""
+        beats = self._beats(dice)
+        start = dice.randrange(WINDOW_SECONDS, len(beats) - WINDOW_SECONDS)
+        cast = draw_cast(_two_kits(dice), dice)
+        longest = shared.choice((60, 120, 240, 480, 900))
+        text, limits, score = self._previous(beats[:start], cast, longest, dice)
+        chosen = beats[start : start + WINDOW_SECONDS]
+        lines, _ = tell(chosen, cast, score)
+        first = _draw_clock(start, dice)
+        turns = [
+            Turn(float(first + k), float(first + k + 1), line, symbols=symbols_of(beat, cast.kits))
+            for k, (beat, line) in enumerate(zip(chosen, lines, strict=True))
+        ]
+        kept = middle_cut(len(self._writer.encode(text)), limits)
+        return self._samplers[2].write(text, turns, kept=kept, query=_draw_query(dice))
+
+    def _chunk(self, shared: random.Random, dice: random.Random, fps: int, *, bare: bool) -> Sample:
+        """A window with its frames, told by a fresh cast."""
+        window = self._window(dice, fps)
+        cast = draw_cast(window.kits, dice)
+        longest = shared.choice((0, 20, 40, 40, 90, 90, 180, 900)) if not bare else dice.choice((0, 20))
+        text, limits, score = self._previous(window.history, cast, longest, dice)
+        lines, _ = tell(window.beats, cast, score)
+        first = _draw_clock(len(window.history), dice)
+        frames = window.frames.reshape(WINDOW_SECONDS, window.fps, *window.frames.shape[1:])
+        frames = frames[:, :: window.fps // fps]
+        turns = [
+            Turn(float(first + k), float(first + k + 1), line, self._cut(frames[k]))
+            for k, line in enumerate(lines)
+            if not bare or line or dice.random() < 0.35
+        ]
+        kept = middle_cut(len(self._writer.encode(text)), limits)
+        query = "" if bare else _draw_query(dice)
+        return self._samplers[fps].write(text, turns, kept=kept, query=query, bare=bare)
+
+    def _previous(
+        self, history: tuple[Beat, ...], cast: Cast, longest: int, dice: random.Random
+    ) -> tuple[str, WindowLimits, tuple[int, int]]:
+        """What a chunk is told, how much of it is kept, and the score after it.
+
+        The stream may have begun at any second of the match; now and then something said earlier was
+        wrong, but never the last score.
+        """
+        seconds = min(len(history), dice.randint(longest // 2, longest))
+        past = history[len(history) - seconds :]
+        score = draw_score(past, dice)
+        lines, end = tell(past, cast, score)
+        said = [line for line in lines if line]
+        if dice.random() < 0.25:
+            said = _with_errors(said, cast, dice)
+        text = " ".join([cast.opening(score), *said])
+        limits = WindowLimits(512, 512, 16, 16)
+        if dice.random() < 0.3:
+            limits = WindowLimits(dice.choice((16, 32, 64)), dice.choice((16, 32, 64)), 16, 16)
+        return text, limits, end
+
+    def _window(self, dice: random.Random, fps: int) -> DrawnWindow:
+        if fps == 2:
+            return self._store.window(dice.randrange(self._num_windows), 2)
+        return self._store.window(FIRST_FAST_WINDOW + dice.randrange(self._num_windows // 4), 8)
+
+    def _beats(self, dice: random.Random) -> tuple[Beat, ...]:
+        number = dice.randrange(self._num_plays)
+        if number not in self._plays:
+            self._plays[number] = play(training_seed(500_000 + number), MATCH_MINUTES)
+        return self._plays[number]
+
+    def _cut(self, frames: np.ndarray) -> Patches:
+        return clip_to_patches(frames, self._patches)
+
+
+def symbols_of(beat: Beat, kits: tuple[str, str]) -> tuple[str, str]:
+    """Two words that say what the frames of a second show: what happens, and in whose colour."""
+    if beat.kind is None:
+        return " ...", " ..." if beat.holder is None else f" {kits[beat.holder]}"
+    shown = beat.side if beat.kind in _VISIBLE else None
+    word = "off" if beat.kind is Kind.KICK_OFF else beat.kind.value.split("_")[0]
+    return f" {word}", " ..." if shown is None else f" {kits[shown]}"
+
+
+def _dense(beat: Beat, dice: random.Random) -> bool:
+    if beat.kind is None:
+        return dice.random() < 0.1
+    return beat.kind is not Kind.PASS or dice.random() < 0.35
+
+
+def _two_kits(dice: random.Random) -> tuple[str, str]:
+    from svlm_cli.arena.setup import KITS
+
+    first, second = dice.sample(KITS, 2)
+    return first, second
+
+
+def _draw_clock(start: int, dice: random.Random) -> int:
+    """What the clock of the stream shows at the chunk's first second."""
+    return start if dice.random() < 0.4 else dice.randrange(LATEST_SECOND)
+
+
+def _draw_query(dice: random.Random) -> str:
+    """Streaming shows the query in the first turn only, so later turns are trained without it too."""
+    return QUERY if dice.random() < 0.4 else ""
+
+
+def _with_errors(said: list[str], cast: Cast, dice: random.Random) -> list[str]:
+    """Wrong names here and there, and wrong scores except for the last one said."""
+    scored = [k for k, line in enumerate(said) if line.startswith(("goal", "score")) or "nil nil" in line]
+    changed = []
+    for k, line in enumerate(said):
+        words = line.split()
+        if dice.random() < 0.15 and k not in scored[-1:]:
+            if words[-1] in cast.names:
+                words[-1] = cast.names[1 - cast.names.index(words[-1])]
+            elif k in scored:
+                words[-1] = dice.choice(("nil", "one", "two", "three", "four", "five"))
+        changed.append(" ".join(words))
+    return changed

@@ -1,0 +1,137 @@
+"""Matches of the arena as training material: what happens, apart from who is called what.
+
+A play holds events by side (0 or 1). Names, score and referee are cast anew each time it is told, so
+that a thousand plays make any number of different commentaries over the same frames.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from svlm_cli.arena.address import ArenaAddress
+from svlm_cli.arena.moments import Kind
+from svlm_cli.arena.narrate import SpokenEvent, line_of
+from svlm_cli.arena.setup import NUMBERS, REFEREES, TEAMS, WINNING_SCORE, draw_setup, score_words, team_of
+from svlm_cli.arena.truth import truth
+
+FIRST_TRAINING_SEED = 1_000_000
+# How often a window is laid around an event of this kind.
+_WANTED = (
+    *((Kind.GOAL, 0.28), (Kind.SCORE, 0.14), (Kind.FOUL, 0.26), (Kind.CARD, 0.06), (Kind.KICK_OFF, 0.06)),
+    *((Kind.SAVE, 0.08), (Kind.STEAL, 0.06), (Kind.PASS, 0.06)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """One second of a play.
+
+    Args:
+        kind: what is spoken in it, None in a silent second.
+        side: 0 or 1, the side it names; of a foul the side that will get the free kick.
+        holder: the side that has the ball when the second ends, or None.
+    """
+
+    kind: Kind | None
+    side: int | None
+    holder: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """Who plays in one telling.
+
+    Args:
+        names: of the two sides.
+        kits: their colours, which are the play's own: they are seen.
+        referee: his name.
+    """
+
+    names: tuple[str, str]
+    kits: tuple[str, str]
+    referee: str
+
+    def opening(self, score: tuple[int, int]) -> str:
+        """The opening text of a stream that begins at this score."""
+        first, second = (f"{kit} {name}" for kit, name in zip(self.kits, self.names, strict=True))
+        words = " ".join(score_words(score))
+        return (
+            f"{first} against {second} score {words} first to {NUMBERS[WINNING_SCORE]} referee {self.referee}"
+        )
+
+
+def training_seed(number: int) -> int:
+    """The seed of a training match; evaluation keeps to seeds below 10,000."""
+    return FIRST_TRAINING_SEED + number
+
+
+def play(seed: int, minutes: float) -> tuple[Beat, ...]:
+    """Every second of a match."""
+    names = draw_setup("soccer", seed).names
+    beats = []
+    for record in truth(ArenaAddress(seed=seed, minutes=minutes)):
+        event = record.spoken
+        side = names.index(event.team) if event is not None and event.team is not None else None
+        holder = None if record.player is None else team_of(record.player)
+        beats.append(Beat(None if event is None else Kind(event.kind), side, holder))
+    return tuple(beats)
+
+
+def draw_cast(kits: tuple[str, str], dice: random.Random) -> Cast:
+    """Names and referee at random."""
+    first, second = dice.sample(TEAMS, 2)
+    return Cast((first, second), kits, dice.choice(REFEREES))
+
+
+def tell(beats: Sequence[Beat], cast: Cast, score: tuple[int, int]) -> tuple[list[str], tuple[int, int]]:
+    """The line of each second (empty when silent) from this score on, and the score at the end."""
+    lines = []
+    for beat in beats:
+        said = None
+        if beat.kind is Kind.GOAL:
+            score = (score[0] + (beat.side == 0), score[1] + (beat.side == 1))
+        if beat.kind is Kind.KICK_OFF and WINNING_SCORE in score:
+            said = score = (0, 0)
+        if beat.kind in (Kind.GOAL, Kind.SCORE):
+            said = score
+        lines.append("" if beat.kind is None else line_of(_spoken(beat.kind, beat.side, cast, said)))
+    return lines, score
+
+
+def draw_score(beats: Sequence[Beat], dice: random.Random) -> tuple[int, int]:
+    """A score at the start of ``beats`` under which no game runs past its last goal.
+
+    A real match kicks off anew after a side's tenth goal, so any start below ten can be told.
+    """
+    low = dice.random() < 0.35
+    top = 4 if low else WINNING_SCORE
+    first = beats[0].kind if beats else None
+    score = (dice.randrange(top), dice.randrange(top))
+    soon = first is not Kind.KICK_OFF and any(beat.kind is Kind.KICK_OFF for beat in beats[:10])
+    if soon and dice.random() < 0.2:  # the goal before that kick-off was the tenth
+        score = (WINNING_SCORE - 1, score[1]) if dice.random() < 0.5 else (score[0], WINNING_SCORE - 1)
+    return score
+
+
+def draw_window(beats: Sequence[Beat], seconds: int, dice: random.Random) -> int:
+    """The first second of a window that holds an event of a kind drawn with rare kinds favoured."""
+    kinds, weights = zip(*_WANTED, strict=True)
+    wanted = dice.choices(kinds, weights)[0]
+    last = len(beats) - seconds
+    found = [second for second, beat in enumerate(beats) if beat.kind is wanted]
+    if not found:
+        return dice.randint(0, last)
+    return min(max(dice.choice(found) - dice.randint(0, seconds - math.ceil(seconds / 3)), 0), last)
+
+
+def _spoken(kind: Kind, side: int | None, cast: Cast, score: tuple[int, int] | None) -> SpokenEvent:
+    named = side is not None and kind not in (Kind.FOUL, Kind.CARD, Kind.SCORE)
+    return SpokenEvent(
+        kind=kind,
+        team=cast.names[side] if named and side is not None else None,
+        score=score,
+        referee=cast.referee if kind is Kind.CARD else None,
+    )

@@ -1,0 +1,161 @@
+"""From turns to what a model is trained on, through the very functions that streaming writes with.
+
+Shape legend: n = tokens of a sample, B = samples of a batch, N = tokens of its longest sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from svlm_cli.model import positions
+from svlm_cli.model.patches import Patches
+from svlm_cli.model.prompt import Part, PromptWriter
+from svlm_cli.model.window import SpanKind, TokenRange
+
+IGNORED = -100
+_ANSWER = frozenset({SpanKind.WORDS, SpanKind.ANSWER_TAIL})
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One second as it is trained on.
+
+    Args:
+        start_seconds, end_seconds: as the model reads them.
+        line: what is said, may be empty.
+        patches: its frames, None where ``symbols`` stand in their place.
+        symbols: words that stand for the frames (text-only stages), each one token.
+    """
+
+    start_seconds: float
+    end_seconds: float
+    line: str
+    patches: Patches | None = None
+    symbols: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """One training sequence.
+
+    Args:
+        input_ids: int64, shape (n,).
+        labels: int64, shape (n,): the assistant's tokens, ``IGNORED`` elsewhere.
+        position_ids: float32, shape (3, n).
+        patches: of its video blocks, in order.
+    """
+
+    input_ids: np.ndarray
+    labels: np.ndarray
+    position_ids: np.ndarray
+    patches: tuple[Patches, ...] = field(default=())
+
+
+class SampleWriter:
+    """Writes samples for one model.
+
+    Args:
+        writer: of its prompts.
+        merge_size: patches per side of a token.
+        stride: positions between two temporal patches (``positions.time_stride``).
+    """
+
+    def __init__(self, writer: PromptWriter, merge_size: int, stride: float) -> None:
+        self._writer = writer
+        self._merge_size = merge_size
+        self._stride = stride
+
+    def write(
+        self,
+        previous_text: str,
+        turns: Sequence[Turn],
+        *,
+        kept: Sequence[TokenRange] | None = None,
+        query: str = "",
+        bare: bool = False,
+    ) -> Sample:
+        """One chunk, laid out as streaming lays it out before anything is evicted.
+
+        Args:
+            previous_text: what the chunk is told: opening text and earlier commentary.
+            turns: its seconds.
+            kept: ranges of the previous text to write, None for all.
+            query: stands in the first turn.
+            bare: leave out the user's and the assistant's headers and the times: video blocks and
+                answers only. For the dense first stages of a model trained from nothing.
+        """
+        parts = self._writer.opening(previous_text, kept)
+        for number, turn in enumerate(turns):
+            written = [*self._user(number, turn, "" if number else query), *self._answer(number, turn)]
+            if bare:
+                written = [part for part in written if part.span.kind in _BARE]
+            elif number:
+                written.insert(0, self._writer.turn_break(number - 1))
+            parts += written
+        return self._sample(parts, [turn.patches for turn in turns if turn.patches is not None])
+
+    def _user(self, number: int, turn: Turn, query: str) -> list[Part]:
+        symbols = tuple(token for word in turn.symbols for token in self._writer.encode(word))
+        grid = (1, 1, len(symbols)) if turn.patches is None else self._grid(turn.patches)
+        parts = self._writer.turn(number, turn.start_seconds, turn.end_seconds, grid, query=query)
+        if turn.patches is None:
+            parts = [Part(part.span, symbols) if part.span.kind is SpanKind.VIDEO else part for part in parts]
+        return parts
+
+    def _answer(self, number: int, turn: Turn) -> list[Part]:
+        answer = self._writer.read_answer(self._writer.spoken(turn.line))
+        return self._writer.answer_parts(number, answer)
+
+    def _grid(self, patches: Patches) -> tuple[int, int, int]:
+        time, height, width = patches.grid_thw
+        return time, height // self._merge_size, width // self._merge_size
+
+    def _sample(self, parts: Sequence[Part], patches: Sequence[Patches]) -> Sample:
+        ids = np.concatenate([np.array(part.ids, dtype=np.int64) for part in parts])
+        newline = self._writer.encode("\n")
+        spoken = np.concatenate(
+            [np.full(len(part.ids), part.span.kind in _ANSWER and part.ids != newline) for part in parts]
+        )
+        return Sample(
+            input_ids=ids,
+            labels=np.where(spoken, ids, IGNORED),
+            position_ids=positions.rows([part.span for part in parts], self._stride).astype(np.float32),
+            patches=tuple(patches),
+        )
+
+
+_BARE = frozenset(
+    {SpanKind.VISION_START, SpanKind.VIDEO, SpanKind.VISION_END, SpanKind.WORDS, SpanKind.ANSWER_TAIL}
+)
+
+
+def collate(samples: Sequence[Sample], pad_id: int) -> dict[str, torch.Tensor]:
+    """A batch, padded on the right; causal attention keeps padding out of what is before it.
+
+    Returns:
+        ``input_ids`` and ``labels`` (B, N), ``position_ids`` (3, B, N), and for samples with video
+        ``pixel_values_videos`` and ``video_grid_thw`` as transformers' Qwen2.5-VL takes them.
+    """
+    longest = max(len(sample.input_ids) for sample in samples)
+
+    def padded(rows: Sequence[np.ndarray], filler: float) -> np.ndarray:
+        wide = [(0, 0)] * (rows[0].ndim - 1)
+        return np.stack(
+            [np.pad(row, [*wide, (0, longest - row.shape[-1])], constant_values=filler) for row in rows],
+            axis=-2,
+        )
+
+    batch = {
+        "input_ids": torch.from_numpy(padded([sample.input_ids for sample in samples], pad_id)),
+        "labels": torch.from_numpy(padded([sample.labels for sample in samples], IGNORED)),
+        "position_ids": torch.from_numpy(padded([sample.position_ids for sample in samples], 0)),
+    }
+    patches = [piece for sample in samples for piece in sample.patches]
+    if patches:
+        batch["pixel_values_videos"] = torch.cat([piece.pixel_values for piece in patches])
+        batch["video_grid_thw"] = torch.tensor([piece.grid_thw for piece in patches])
+    return batch

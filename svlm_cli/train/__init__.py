@@ -1,0 +1,1 @@
+"""Training on the same turns that streaming writes."""

@@ -1,0 +1,95 @@
+"""Muon for the inner matrices and AdamW for the rest, as one optimizer that transformers' Trainer steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+LARGEST_SIDE = 1024
+WIDTH = 192  # of the layers that the learning rate is meant for
+BETAS = (0.9, 0.98)
+
+
+class MuonWithAdamW(torch.optim.Optimizer):
+    """Two optimizers behind one face; learning rates are set through the shared ``param_groups``.
+
+    Muon's updates are scaled to AdamW's size, so that one learning rate serves both.
+
+    Args:
+        muon: parameters of two dimensions.
+        adamw: groups of all others.
+        learning_rate: of both.
+        weight_decay: of both.
+    """
+
+    def __init__(
+        self,
+        muon: list[torch.nn.Parameter],
+        adamw: list[dict[str, Any]],
+        *,
+        learning_rate: float,
+        weight_decay: float,
+    ) -> None:
+        self._parts: tuple[torch.optim.Optimizer, ...] = ()
+        super().__init__([{"params": muon}, *adamw], {"lr": learning_rate})
+        first = torch.optim.Muon(
+            muon, lr=learning_rate, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
+        )
+        second = torch.optim.AdamW(adamw, lr=learning_rate, weight_decay=weight_decay, betas=BETAS)
+        self._parts = (first, second)
+        self.param_groups = [*first.param_groups, *second.param_groups]
+
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Step both."""
+        loss = closure() if closure is not None else None
+        for part in self._parts:
+            part.step()
+        return loss
+
+    def state_dict(self) -> dict[str, Any]:
+        """The states of both."""
+        return {"parts": [part.state_dict() for part in self._parts]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up the states of both."""
+        for part, state in zip(self._parts, state_dict["parts"], strict=True):
+            part.load_state_dict(state)
+        self.param_groups = [group for part in self._parts for group in part.param_groups]
+
+
+def new_optimizer(
+    network: Any, name: str, learning_rate: float, weight_decay: float
+) -> torch.optim.Optimizer:
+    """The optimizer of a stage over all parameters that are trained.
+
+    Args:
+        network: the model.
+        name: ``muon`` or ``adamw``.
+        learning_rate: peak.
+        weight_decay: decoupled.
+    """
+    trained = [(key, weight) for key, weight in network.named_parameters() if weight.requires_grad]
+    inner = [weight for key, weight in trained if name == "muon" and _is_inner(key, weight)]
+    chosen = {id(weight) for weight in inner}
+    groups = [
+        {"params": [weight], "lr": learning_rate * min(1.0, WIDTH / _fan_in(weight))}
+        for _, weight in trained
+        if id(weight) not in chosen
+    ]
+    if name == "adamw":
+        return torch.optim.AdamW(groups, lr=learning_rate, weight_decay=weight_decay, betas=BETAS)
+    return MuonWithAdamW(inner, groups, learning_rate=learning_rate, weight_decay=weight_decay)
+
+
+def _fan_in(weight: torch.nn.Parameter) -> int:
+    """Inputs of one output; a layer of many inputs takes smaller steps."""
+    return weight[0].numel() if weight.ndim > 1 else 1
+
+
+def _is_inner(key: str, weight: torch.nn.Parameter) -> bool:
+    """A matrix between hidden states; the largest are left to AdamW, whose step costs less there."""
+    return (
+        weight.ndim == 2 and "embed" not in key and "lm_head" not in key and max(weight.shape) <= LARGEST_SIDE
+    )

@@ -1,0 +1,182 @@
+"""The curriculum of a recipe on transformers' Trainer, through its own hooks only."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from svlm_cli.data.arena_dataset import QUERY, ArenaDataset, Mix
+from svlm_cli.data.sample import IGNORED, Sample, collate
+from svlm_cli.data.vocabulary import word_tokenizer
+from svlm_cli.model.patches import PatchSettings
+from svlm_cli.model.prompt import PromptWriter, find_markup
+from svlm_cli.recipe import Recipe, Stage, dump_recipe
+from svlm_cli.train.optimizer import new_optimizer
+from svlm_cli.train.seedling import IMAGE_MEAN, IMAGE_STD, PATCH_SIZE, SeedlingSize, new_seedling
+
+PAD = "<|endoftext|>"
+RECIPE_FILE = "recipe.yaml"
+PREPROCESSOR_FILE = "preprocessor_config.json"
+
+
+def token_loss(
+    outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Mean cross entropy over the trained tokens of a whole step, however they fall into micro-batches.
+
+    Args:
+        outputs: of the model; logits of shape (B, N, v).
+        labels: (B, N), of the same places as the inputs.
+        num_items_in_batch: trained tokens of the step; None for those of ``labels``.
+    """
+    wanted = labels[:, 1:]
+    chosen = wanted != IGNORED
+    total = torch.nn.functional.cross_entropy(
+        outputs.logits[:, :-1][chosen].float(), wanted[chosen], reduction="sum"
+    )
+    return total / (chosen.sum() if num_items_in_batch is None else num_items_in_batch)
+
+
+def train(recipe: Recipe, output: Path, *, resume: bool = True) -> Path:
+    """Run every stage of a recipe.
+
+    Args:
+        recipe: what to do.
+        output: folder; each stage writes checkpoints into ``output/STAGE`` and its result into
+            ``output/STAGE/final``.
+        resume: go on from the last checkpoint of an interrupted run, skip stages that are done.
+
+    Returns:
+        The folder of the last stage's model, which ``svlm stream --model`` opens.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    (output / RECIPE_FILE).write_text(dump_recipe(recipe), encoding="utf-8")
+    tokenizer = new_tokenizer()
+    before: Path | None = None
+    for number, stage in enumerate(recipe.stages):
+        folder = output / stage.name
+        final = folder / "final"
+        if not (resume and (final / "model.safetensors").is_file()):
+            _run_stage(recipe, stage, number, before, folder, tokenizer, resume=resume)
+        before = final
+    return output / recipe.stages[-1].name / "final"
+
+
+def new_tokenizer() -> Any:
+    """The tokenizer of a model that knows the arena and nothing else."""
+    from svlm_cli.arena.narrate import vocabulary
+    from svlm_cli.arena.setup import KITS
+
+    first, *others = QUERY.split()
+    return word_tokenizer([*vocabulary(), *others], [*KITS, first])
+
+
+def patch_settings(recipe: Recipe) -> PatchSettings:
+    """How frames are cut for the recipe's model."""
+    return replace(
+        PatchSettings(patch_size=PATCH_SIZE, merge_size=recipe.model.merge),
+        image_mean=IMAGE_MEAN,
+        image_std=IMAGE_STD,
+        min_pixels=recipe.pixels,
+        max_pixels=recipe.pixels,
+    )
+
+
+def _run_stage(
+    recipe: Recipe,
+    stage: Stage,
+    number: int,
+    before: Path | None,
+    folder: Path,
+    tokenizer: Any,
+    *,
+    resume: bool,
+) -> None:
+    network = _network(recipe, before, tokenizer)
+    if stage.fresh_vision:
+        network.model.visual.load_state_dict(_network(recipe, None, tokenizer).model.visual.state_dict())
+    if not torch.cuda.is_available():
+        # Many small blocks: torch's fused CPU kernel takes a quarter longer for the whole tower.
+        network.set_attn_implementation({"vision_config": "eager", "text_config": "sdpa"})
+    for weight in network.model.visual.parameters():
+        weight.requires_grad_(not stage.freeze_vision)
+    arguments = _arguments(recipe, stage, folder)
+    windows = recipe.data.windows
+    dataset = ArenaDataset(
+        PromptWriter(tokenizer, find_markup(tokenizer)),
+        patch_settings(recipe),
+        Mix(**stage.mix.model_dump()),
+        seed=recipe.seed * 1000 + number,
+        num_samples=stage.steps * stage.micro_batch * stage.accumulate * arguments.world_size,
+        group=stage.micro_batch,
+        windows=windows if windows.is_absolute() else folder.parent / windows,
+        num_windows=recipe.data.num_windows,
+        num_plays=recipe.data.num_plays,
+    )
+    optimizer = new_optimizer(network, stage.optimizer, stage.learning_rate, stage.weight_decay)
+    trainer = transformers.Trainer(
+        model=network,
+        args=arguments,
+        train_dataset=dataset,
+        data_collator=functools.partial(_collated, pad_id=tokenizer.convert_tokens_to_ids(PAD)),
+        processing_class=tokenizer,
+        compute_loss_func=token_loss,
+        optimizers=(optimizer, _schedule(optimizer, stage)),
+    )
+    last = transformers.trainer_utils.get_last_checkpoint(str(folder)) if resume and folder.is_dir() else None
+    trainer.train(resume_from_checkpoint=last)
+    final = folder / "final"
+    trainer.save_model(str(final))
+    if trainer.is_world_process_zero():
+        normalisation = {"image_mean": IMAGE_MEAN, "image_std": IMAGE_STD}
+        (final / PREPROCESSOR_FILE).write_text(json.dumps(normalisation), encoding="utf-8")
+
+
+def _collated(samples: Sequence[Sample], pad_id: int) -> dict[str, torch.Tensor]:
+    return collate(samples, pad_id)
+
+
+def _network(recipe: Recipe, before: Path | None, tokenizer: Any) -> Any:
+    if before is not None:
+        return transformers.Qwen2_5_VLForConditionalGeneration.from_pretrained(before, dtype=torch.float32)
+    return new_seedling(SeedlingSize(**recipe.model.model_dump()), tokenizer, recipe.pixels, recipe.seed)
+
+
+def _arguments(recipe: Recipe, stage: Stage, folder: Path) -> transformers.TrainingArguments:
+    return transformers.TrainingArguments(
+        output_dir=str(folder),
+        max_steps=stage.steps,
+        per_device_train_batch_size=stage.micro_batch,
+        gradient_accumulation_steps=stage.accumulate,
+        bf16=recipe.bfloat16,
+        use_cpu=not torch.cuda.is_available(),
+        seed=recipe.seed,
+        train_sampling_strategy="sequential",
+        remove_unused_columns=False,
+        ddp_find_unused_parameters=True,
+        dataloader_pin_memory=False,
+        logging_steps=10,
+        save_steps=stage.save_steps,
+        save_total_limit=3,
+        report_to="none",
+        disable_tqdm=True,
+    )
+
+
+def _schedule(optimizer: torch.optim.Optimizer, stage: Stage) -> torch.optim.lr_scheduler.LambdaLR:
+    """Linear warm-up, then a linear decay to ``end_share`` of the peak."""
+
+    def share(step: int) -> float:
+        if step < stage.warmup_steps:
+            return (step + 1) / stage.warmup_steps
+        done = (step - stage.warmup_steps) / max(1, stage.steps - stage.warmup_steps)
+        return 1 - (1 - stage.end_share) * min(1.0, done)
+
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, share)

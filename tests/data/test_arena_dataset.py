@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from svlm_cli.arena.address import ArenaAddress
+from svlm_cli.arena.moments import Kind
+from svlm_cli.arena.setup import draw_setup
+from svlm_cli.arena.source import ArenaSource
+from svlm_cli.arena.truth import truth
+from svlm_cli.data.arena_dataset import symbols_of
+from svlm_cli.data.arena_frames import draw_frames
+from svlm_cli.data.arena_play import FIRST_TRAINING_SEED, Beat, Cast, draw_window, play, tell, training_seed
+from tests.train.small import dataset
+
+
+def test_the_true_cast_tells_the_true_lines() -> None:
+    setup = draw_setup("soccer", 11)
+    cast = Cast(setup.names, setup.kits, setup.referee)
+    lines, score = tell(play(11, 20.0), cast, setup.opening_score)
+    records = list(truth(ArenaAddress(seed=11, minutes=20.0)))
+    assert lines == [record.line for record in records]
+    assert score == records[-1].score
+    assert cast.opening(setup.opening_score) == setup.opening_text
+
+
+def test_a_new_game_begins_after_the_tenth_goal() -> None:
+    cast = Cast(("Lions", "Sharks"), ("red", "blue"), "Moreno")
+    beats = [Beat(Kind.GOAL, 0, None), Beat(Kind.KICK_OFF, 1, 1), Beat(Kind.SCORE, 0, None)]
+    lines, score = tell(beats, cast, (9, 3))
+    assert lines == ["goal for Lions ten three", "kick off by Sharks nil nil", "score nil nil"]
+    assert score == (0, 0)
+
+
+def test_training_seeds_are_not_those_of_evaluation() -> None:
+    assert training_seed(0) >= FIRST_TRAINING_SEED > 10_000
+
+
+def test_frames_are_those_of_the_source() -> None:
+    source = ArenaSource("arena:soccer?seed=5&size=168x112")
+    clips = list(source.clips(8.0, 1.0, 30.0, 2.0))
+    drawn = draw_frames(ArenaAddress(seed=5), 30, 2, 8)
+    np.testing.assert_array_equal(np.concatenate([clip.frames for clip in clips]), drawn)
+
+
+def test_rare_kinds_are_favoured() -> None:
+    beats = play(3, 15.0)
+    dice = random.Random(0)
+    starts = [draw_window(beats, 24, dice) for _ in range(200)]
+    with_goal = sum(any(beat.kind is Kind.GOAL for beat in beats[start : start + 24]) for start in starts)
+    assert with_goal > 50
+
+
+def test_symbols_tell_only_what_is_seen() -> None:
+    kits = ("red", "blue")
+    assert symbols_of(Beat(Kind.FREE_KICK, 0, None), kits) == (" free", " ...")
+    assert symbols_of(Beat(Kind.GOAL, 0, None), kits) == (" goal", " ...")
+    assert symbols_of(Beat(Kind.FOUL, 1, None), kits) == (" foul", " blue")
+    assert symbols_of(Beat(None, None, 1), kits) == (" ...", " blue")
+
+
+@pytest.mark.parametrize("kind", ["symbols", "told"])
+def test_a_sample_is_its_number(tmp_path: Path, kind: str) -> None:
+    first, second = dataset(tmp_path, kind)[1], dataset(tmp_path, kind)[1]
+    np.testing.assert_array_equal(first.input_ids, second.input_ids)
+    assert not np.array_equal(dataset(tmp_path, kind)[2].input_ids, first.input_ids)
+
+
+def test_windows_are_drawn_once(tmp_path: Path) -> None:
+    first = dataset(tmp_path, "chunks")[0]
+    written = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    again = dataset(tmp_path, "chunks")[0]
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == written
+    assert all(
+        (a.pixel_values == b.pixel_values).all() for a, b in zip(first.patches, again.patches, strict=True)
+    )
+    assert len(first.patches) == 24

@@ -1,0 +1,88 @@
+"""A sample against what a stream holds for the same seconds and words."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from svlm_cli import load_model
+from svlm_cli.arena.source import ArenaSource
+from svlm_cli.data.sample import IGNORED, SampleWriter, Turn, collate
+from svlm_cli.model.patches import clip_to_patches
+from svlm_cli.model.positions import time_stride
+from svlm_cli.model.prompt import PromptWriter
+from svlm_cli.settings import StreamSettings
+from svlm_cli.stream.session import StreamSession
+from tests.stream.engine import Script
+from tests.train.small import network
+
+LINES = ["kick off by Lions", "", "pass by Lions", ""]
+OPENING = "red Lions against blue Sharks score two nil first to ten referee Moreno"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory):
+    from svlm_cli.train.trainer import new_tokenizer
+
+    folder = tmp_path_factory.mktemp("small")
+    tokenizer = new_tokenizer()
+    network(tokenizer).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return load_model(str(folder), device="cpu")
+
+
+def written(model, fps: float, query: str):
+    clips = list(ArenaSource("arena:soccer?seed=3&size=168x112").clips(fps, 1.0, 5.0, len(LINES)))
+    writer = PromptWriter(model.tokenizer, model.markup)
+    stride = time_stride(fps, model.patches.temporal_patch_size, model.tokens_per_second)
+    turns = [
+        Turn(clip.start_seconds, clip.end_seconds, line, clip_to_patches(clip.frames, model.patches))
+        for clip, line in zip(clips, LINES, strict=True)
+    ]
+    sample = SampleWriter(writer, model.patches.merge_size, stride).write(OPENING, turns, query=query)
+    return clips, writer, sample
+
+
+@pytest.mark.parametrize("fps", [2.0, 8.0])
+@pytest.mark.parametrize("query", ["Commentate on this match", ""])
+def test_a_sample_is_what_a_stream_holds(
+    model, monkeypatch: pytest.MonkeyPatch, fps: float, query: str
+) -> None:
+    clips, writer, sample = written(model, fps, query)
+    monkeypatch.setattr(
+        "svlm_cli.stream.session.speak", Script([list(writer.spoken(line)) for line in LINES])
+    )
+    session = StreamSession(model, StreamSettings(fps=fps, query=query, previous_text=OPENING))
+    for clip in clips:
+        session.step(clip)
+    assert session.context.ids.tolist() == sample.input_ids.tolist()
+    np.testing.assert_allclose(session.context.rows(), sample.position_ids)
+
+
+def test_labels_are_the_answers_and_nothing_else(model) -> None:
+    _, writer, sample = written(model, 2.0, "")
+    said = sample.labels[sample.labels != IGNORED].tolist()
+    assert said == [token for line in LINES for token in writer.spoken(line)]
+    kept = sample.labels == np.where(sample.labels == IGNORED, IGNORED, sample.input_ids)
+    assert kept.all()
+
+
+def test_padding_changes_no_logits(model) -> None:
+    _, writer, sample = written(model, 2.0, "")
+    short = SampleWriter(writer, model.patches.merge_size, 2.0).write(OPENING, [])
+    batch = collate([sample, short], 0)
+    with torch.no_grad():
+        both = model.network(**{k: v for k, v in batch.items() if k != "labels"}).logits
+        alone = model.network(**{k: v for k, v in collate([sample], 0).items() if k != "labels"}).logits
+    assert batch["position_ids"].shape[:2] == (3, 2)
+    torch.testing.assert_close(both[:1], alone, atol=1e-4, rtol=1e-4)
+
+
+def test_a_word_in_place_of_frames_keeps_its_place(model) -> None:
+    writer = PromptWriter(model.tokenizer, model.markup)
+    sample = SampleWriter(writer, 4, 2.0).write(
+        OPENING, [Turn(0.0, 1.0, "pass by Lions", symbols=(" pass", " red"))], bare=True
+    )
+    text = model.tokenizer.decode(sample.input_ids)
+    assert text.endswith("<|vision_start|> pass red<|vision_end|> pass by Lions ...<|im_end|>")

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from svlm_cli import load_model
+from svlm_cli.data.sample import IGNORED, collate
+from svlm_cli.recipe import Stage, load_recipe
+from svlm_cli.train.optimizer import new_optimizer
+from svlm_cli.train.report import outline
+from svlm_cli.train.trainer import new_tokenizer, token_loss, train
+from tests.train.small import dataset, network, recipe
+
+
+def test_loss_is_that_of_an_independent_forward(tmp_path: Path) -> None:
+    """Hugging Face's own forward and a plain loop over the labelled tokens."""
+    model = network(new_tokenizer())
+    samples = [dataset(tmp_path, "told")[number] for number in range(2)]
+    batch = collate(samples, 0)
+    labels = batch.pop("labels")
+    with torch.no_grad():
+        ours = token_loss(model(**batch), labels)
+        total, count = 0.0, 0
+        for sample in samples:
+            positions = torch.from_numpy(sample.position_ids)[:, None]
+            logits = model(input_ids=torch.from_numpy(sample.input_ids)[None], position_ids=positions).logits[
+                0
+            ]
+            for place, label in enumerate(sample.labels.tolist()):
+                if label != IGNORED:
+                    total -= float(torch.log_softmax(logits[place - 1], -1)[label])
+                    count += 1
+    assert float(ours) == pytest.approx(total / count, rel=1e-5)
+
+
+def test_micro_batches_sum_to_one_batch(tmp_path: Path) -> None:
+    model = network(new_tokenizer())
+    samples = [dataset(tmp_path, "told")[number] for number in range(4)]
+
+    def loss(part, count=None):
+        batch = collate(part, 0)
+        labels = batch.pop("labels")
+        return float(token_loss(model(**batch), labels, count))
+
+    count = torch.tensor(sum(int((sample.labels != IGNORED).sum()) for sample in samples))
+    with torch.no_grad():
+        halves = loss(samples[:2], count) + loss(samples[2:], count)
+        assert halves == pytest.approx(loss(samples), rel=1e-5)
+
+
+def test_both_optimizers_move_their_weights_and_resume() -> None:
+    model = network(new_tokenizer())
+    optimizer = new_optimizer(model, "muon", 1e-2, 0.0)
+    assert {id(w) for group in optimizer.param_groups for w in group["params"]} == {
+        id(w) for w in model.parameters()
+    }
+    before = [weight.detach().clone() for weight in model.parameters()]
+    for weight in model.parameters():
+        weight.grad = torch.randn_like(weight)
+    optimizer.step()
+    assert all(not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+    again = new_optimizer(model, "muon", 1.0, 0.0)
+    again.load_state_dict(optimizer.state_dict())
+    assert max(group["lr"] for group in again.param_groups) == 1e-2
+
+
+def test_a_recipe_runs_and_what_it_writes_streams(tmp_path: Path) -> None:
+    common = {"micro_batch": 2, "optimizer": "muon", "learning_rate": 1e-3}
+    stages = (
+        Stage(name="words", steps=2, mix={"symbols": 1}, **common),
+        Stage(name="stream", steps=1, freeze_vision=False, mix={"chunks": 1}, **common),
+    )
+    run = recipe(*stages).model_copy(update={"data": {"windows": "w", "num_windows": 4, "num_plays": 2}})
+    final = train(type(run).model_validate(run.model_dump()), tmp_path)
+    model = load_model(str(final), device="cpu")
+    assert (model.patches.min_pixels, model.patches.max_pixels) == (168 * 112, 168 * 112)
+    assert model.patches.merge_size == 4
+    assert load_recipe(tmp_path / "recipe.yaml").stages[1].name == "stream"
+
+
+def test_dry_run_tells_sizes_and_steps() -> None:
+    text = outline(recipe(Stage(name="words", steps=3, micro_batch=2, mix={"symbols": 1})))
+    assert "stage words: 3 steps of 2 samples (symbols 1)" in text
