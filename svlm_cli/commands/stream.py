@@ -30,7 +30,7 @@ BANNER = (
 
 EXAMPLES = """Examples:
 
-svlm stream arena:soccer,seed=7,minutes=1
+svlm stream arena:soccer,seed=7,minutes=1 --model runs/arena/stream/final
 
 svlm stream match.mp4 --model mit-han-lab/StreamingVLM --out match.vtt --out match.jsonl
 
