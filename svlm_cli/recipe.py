@@ -9,10 +9,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
 from svlm_cli.errors import UsageError
 
@@ -47,6 +55,7 @@ class ArenaMix(Section):
     chunks: Weight = 0.0
     fast: Weight = 0.0
     told: Weight = 0.0
+    scenes: Weight = 0.0
 
 
 class Data(Section):
@@ -74,6 +83,8 @@ class Stage(Section):
         learning_rate: peak; ``end_share`` of it is left at the end of a linear decay.
         freeze_vision: leave the vision tower as it is.
         fresh_vision: begin with a new, untrained vision tower.
+        vision_rate: the vision tower's learning rate as a share of ``learning_rate``.
+        cache_vision: compute what a frozen tower makes of each window once and keep it on disk.
         mix: of samples.
     """
 
@@ -88,8 +99,16 @@ class Stage(Section):
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     freeze_vision: bool = True
     fresh_vision: bool = False
+    vision_rate: PositiveFloat = 1.0
+    cache_vision: bool = False
     save_steps: PositiveInt = 200
     mix: ArenaMix
+
+    @model_validator(mode="after")
+    def _cache_only_what_is_frozen(self) -> Self:
+        if self.cache_vision and not self.freeze_vision:
+            raise ValueError("cache_vision needs freeze_vision: features of a tower that changes are stale")
+        return self
 
 
 class Recipe(Section):

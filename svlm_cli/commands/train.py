@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -47,6 +49,12 @@ def train(
         Resume,
         typer.Option("--resume", help="auto: go on from the last checkpoint in --out; never: start afresh."),
     ] = Resume.AUTO,
+    nproc: Annotated[
+        int,
+        typer.Option(
+            "--nproc", min=1, help="Processes on this machine, by torchrun; samples of a step are shared out."
+        ),
+    ] = 1,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the recipe, print sizes, start nothing.")
     ] = False,
@@ -61,6 +69,33 @@ def train(
 
         emit(outline(loaded))
         return
+    if nproc > 1 and not _is_started_by_torchrun():
+        raise typer.Exit(_torchrun(nproc))
     from svlm_cli.train.trainer import train as run
 
     emit(str(run(loaded, out, resume=resume is Resume.AUTO)))
+
+
+def _is_started_by_torchrun() -> bool:
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def _torchrun(nproc: int) -> int:
+    """This very command once more, as ``nproc`` processes; its exit code."""
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=nproc,
+        run_id="svlm",
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+    )
+    try:
+        elastic_launch(config, sys.executable)("-m", "svlm_cli", *sys.argv[1:])
+    except ChildFailedError as error:
+        return int(error.get_first_failure()[1].exitcode)
+    return 0

@@ -8,17 +8,17 @@ and about one length, so that little is padded.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 from torch.utils.data import Dataset
 
 from svlm_cli.arena.moments import Kind
-from svlm_cli.data.arena_frames import MATCH_MINUTES, WINDOW_SECONDS, DrawnWindow, WindowStore
+from svlm_cli.arena.setup import KITS, NUMBERS
+from svlm_cli.data.arena_frames import MATCH_MINUTES, WINDOW_SECONDS, DrawnSecond, WindowStore
 from svlm_cli.data.arena_play import Beat, Cast, draw_cast, draw_score, play, tell, training_seed
-from svlm_cli.data.sample import Sample, SampleWriter, Turn
+from svlm_cli.data.sample import Features, Sample, SampleWriter, Turn
 from svlm_cli.model.patches import Patches, PatchSettings, clip_to_patches
 from svlm_cli.model.positions import time_stride
 from svlm_cli.model.prompt import PromptWriter
@@ -26,9 +26,13 @@ from svlm_cli.model.window import WindowLimits, middle_cut
 
 QUERY = "Commentate on this match"
 LATEST_SECOND = 6 * 3600
+SLOW_FPS, FAST_FPS = 2, 8
 FIRST_FAST_WINDOW = 100_000
+SCENES_PER_SAMPLE = 12
 _VISIBLE = frozenset({Kind.PASS, Kind.STEAL, Kind.SAVE, Kind.KICK_OFF, Kind.SHOT, Kind.FOUL})
 _PAIR = 2
+
+FeatureSource = Callable[[str, Callable[[], Sequence[Patches]]], Sequence[Features]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,8 @@ class Mix:
         chunks: whole chunks at 2 frames a second.
         fast: whole chunks at 8 frames a second.
         told: whole chunks, words in place of frames, with long earlier commentary.
+        scenes: bare single seconds of different matches, described: who has the ball, what happens, and
+            where the ball is.
     """
 
     symbols: float = 0.0
@@ -48,6 +54,7 @@ class Mix:
     chunks: float = 0.0
     fast: float = 0.0
     told: float = 0.0
+    scenes: float = 0.0
 
 
 class ArenaDataset(Dataset[Sample]):
@@ -63,6 +70,8 @@ class ArenaDataset(Dataset[Sample]):
         windows: folder of drawn windows.
         num_windows: how many different windows at 2 frames a second, and a quarter of it at 8.
         num_plays: how many different matches text is told from.
+        features: from a name and a function that cuts the clips of a window, what the vision tower makes
+            of them; None to train the tower itself.
     """
 
     def __init__(
@@ -77,6 +86,7 @@ class ArenaDataset(Dataset[Sample]):
         windows: Path,
         num_windows: int,
         num_plays: int,
+        features: FeatureSource | None = None,
     ) -> None:
         self._writer = writer
         self._patches = patches
@@ -86,6 +96,7 @@ class ArenaDataset(Dataset[Sample]):
         self._store = WindowStore(windows)
         self._num_windows = num_windows
         self._num_plays = num_plays
+        self._features = features
         self._plays: dict[int, tuple[Beat, ...]] = {}
         self._weights: Mapping[str, float] = {
             "symbols": mix.symbols,
@@ -93,8 +104,9 @@ class ArenaDataset(Dataset[Sample]):
             "chunks": mix.chunks,
             "fast": mix.fast,
             "told": mix.told,
+            "scenes": mix.scenes,
         }
-        self._samplers = {fps: self._sample_writer(fps) for fps in (2, 4, 8)}
+        self._samplers = {fps: self._sample_writer(fps) for fps in (SLOW_FPS, 4, FAST_FPS)}
 
     def __len__(self) -> int:
         return self._num_samples
@@ -107,8 +119,10 @@ class ArenaDataset(Dataset[Sample]):
             return self._symbols(dice)
         if kind == "told":
             return self._told(shared, dice)
+        if kind == "scenes":
+            return self._scenes(shared, dice)
         fast = kind == "fast"
-        fps = (4 if shared.random() < 0.25 else 8) if fast else 2
+        fps = (4 if shared.random() < 0.25 else FAST_FPS) if fast else SLOW_FPS
         return self._chunk(shared, dice, fps, bare=kind == "bare")
 
     def _sample_writer(self, fps: int) -> SampleWriter:
@@ -128,7 +142,7 @@ class ArenaDataset(Dataset[Sample]):
             Turn(0.0, 1.0, line, symbols=symbols_of(beat, cast.kits))
             for beat, line in zip(chosen, lines, strict=True)
         ]
-        return self._samplers[2].write(cast.opening(score), turns, bare=True)
+        return self._samplers[SLOW_FPS].write(cast.opening(score), turns, bare=True)
 
     def _told(self, shared: random.Random, dice: random.Random) -> Sample:
         """A whole chunk behind commentary of any length, in words alone."""
@@ -145,26 +159,38 @@ class ArenaDataset(Dataset[Sample]):
             for k, (beat, line) in enumerate(zip(chosen, lines, strict=True))
         ]
         kept = middle_cut(len(self._writer.encode(text)), limits)
-        return self._samplers[2].write(text, turns, kept=kept, query=_draw_query(dice))
+        return self._samplers[SLOW_FPS].write(text, turns, kept=kept, query=_draw_query(dice))
 
     def _chunk(self, shared: random.Random, dice: random.Random, fps: int, *, bare: bool) -> Sample:
         """A window with its frames, told by a fresh cast."""
-        window = self._window(dice, fps)
+        number = self._number(dice, fast=fps != SLOW_FPS)
+        window = self._store.window(number)
         cast = draw_cast(window.kits, dice)
         longest = shared.choice((0, 20, 40, 40, 90, 90, 180, 900)) if not bare else dice.choice((0, 20))
         text, limits, score = self._previous(window.history, cast, longest, dice)
         lines, _ = tell(window.beats, cast, score)
         first = _draw_clock(len(window.history), dice)
-        frames = window.frames.reshape(WINDOW_SECONDS, window.fps, *window.frames.shape[1:])
-        frames = frames[:, :: window.fps // fps]
-        turns = [
-            Turn(float(first + k), float(first + k + 1), line, self._cut(frames[k]))
-            for k, line in enumerate(lines)
-            if not bare or line or dice.random() < 0.35
-        ]
+        seen = [k for k, line in enumerate(lines) if not bare or line or dice.random() < 0.35]
+        frames = self._frames(number, fps)
+        turns = [Turn(float(first + k), float(first + k + 1), lines[k], frames[k]) for k in seen]
         kept = middle_cut(len(self._writer.encode(text)), limits)
         query = "" if bare else _draw_query(dice)
         return self._samplers[fps].write(text, turns, kept=kept, query=query, bare=bare)
+
+    def _scenes(self, shared: random.Random, dice: random.Random) -> Sample:
+        """Seconds that have nothing to do with each other."""
+        fast = shared.random() < 0.25
+        turns = []
+        for _ in range(SCENES_PER_SAMPLE):
+            number = self._number(dice, fast=fast)
+            seconds: Sequence[int] = range(WINDOW_SECONDS)
+            if dice.random() < 0.65:
+                beats = self._store.window(number).beats
+                seconds = [k for k in seconds if beats[k].kind is not None] or seconds
+            shown = self._store.second(number, FAST_FPS if fast else SLOW_FPS, dice.choice(seconds))
+            patches = clip_to_patches(shown.frames, self._patches)
+            turns.append(Turn(0.0, 1.0, scene_line(shown), patches))
+        return self._samplers[FAST_FPS if fast else SLOW_FPS].write("", turns, bare=True)
 
     def _previous(
         self, history: tuple[Beat, ...], cast: Cast, longest: int, dice: random.Random
@@ -187,10 +213,11 @@ class ArenaDataset(Dataset[Sample]):
             limits = WindowLimits(dice.choice((16, 32, 64)), dice.choice((16, 32, 64)), 16, 16)
         return text, limits, end
 
-    def _window(self, dice: random.Random, fps: int) -> DrawnWindow:
-        if fps == 2:
-            return self._store.window(dice.randrange(self._num_windows), 2)
-        return self._store.window(FIRST_FAST_WINDOW + dice.randrange(self._num_windows // 4), 8)
+    def _number(self, dice: random.Random, *, fast: bool) -> int:
+        """Of a window at 8 or at 2 frames a second."""
+        if fast:
+            return FIRST_FAST_WINDOW + dice.randrange(max(1, self._num_windows // 4))
+        return dice.randrange(self._num_windows)
 
     def _beats(self, dice: random.Random) -> tuple[Beat, ...]:
         number = dice.randrange(self._num_plays)
@@ -198,8 +225,15 @@ class ArenaDataset(Dataset[Sample]):
             self._plays[number] = play(training_seed(500_000 + number), MATCH_MINUTES)
         return self._plays[number]
 
-    def _cut(self, frames: np.ndarray) -> Patches:
-        return clip_to_patches(frames, self._patches)
+    def _frames(self, number: int, fps: int) -> Sequence[Patches | Features]:
+        """The seconds of a window as the model takes them."""
+
+        def cut() -> list[Patches]:
+            drawn = FAST_FPS if fps != SLOW_FPS else SLOW_FPS
+            seconds = self._store.frames(number, drawn)[:, :: drawn // fps]
+            return [clip_to_patches(frames, self._patches) for frames in seconds]
+
+        return cut() if self._features is None else self._features(f"{number:06d}-{fps}", cut)
 
 
 def symbols_of(beat: Beat, kits: tuple[str, str]) -> tuple[str, str]:
@@ -211,6 +245,14 @@ def symbols_of(beat: Beat, kits: tuple[str, str]) -> tuple[str, str]:
     return f" {word}", " ..." if shown is None else f" {kits[shown]}"
 
 
+def scene_line(shown: DrawnSecond) -> str:
+    """Five words on one second: colour in possession, what happens, whose, and the ball's column and row."""
+    holder = shown.sight.holder
+    possession = "..." if holder is None else shown.kits[holder]
+    happens, whose = symbols_of(replace(shown.beat, holder=holder), shown.kits)
+    return f"{possession}{happens}{whose} {NUMBERS[shown.sight.column]} {NUMBERS[shown.sight.row]}"
+
+
 def _dense(beat: Beat, dice: random.Random) -> bool:
     if beat.kind is None:
         return dice.random() < 0.1
@@ -218,8 +260,6 @@ def _dense(beat: Beat, dice: random.Random) -> bool:
 
 
 def _two_kits(dice: random.Random) -> tuple[str, str]:
-    from svlm_cli.arena.setup import KITS
-
     first, second = dice.sample(KITS, 2)
     return first, second
 

@@ -20,6 +20,19 @@ IGNORED = -100
 _ANSWER = frozenset({SpanKind.WORDS, SpanKind.ANSWER_TAIL})
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Features:
+    """What the vision tower made of a clip.
+
+    Args:
+        values: float32, shape (tokens, d).
+        grid_thw: the patch grid (t, h, w) of the clip.
+    """
+
+    values: torch.Tensor
+    grid_thw: tuple[int, int, int]
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """One second as it is trained on.
@@ -27,14 +40,14 @@ class Turn:
     Args:
         start_seconds, end_seconds: as the model reads them.
         line: what is said, may be empty.
-        patches: its frames, None where ``symbols`` stand in their place.
+        frames: its frames as patches or as features, None where ``symbols`` stand in their place.
         symbols: words that stand for the frames (text-only stages), each one token.
     """
 
     start_seconds: float
     end_seconds: float
     line: str
-    patches: Patches | None = None
+    frames: Patches | Features | None = None
     symbols: tuple[str, ...] = ()
 
 
@@ -46,13 +59,13 @@ class Sample:
         input_ids: int64, shape (n,).
         labels: int64, shape (n,): the assistant's tokens, ``IGNORED`` elsewhere.
         position_ids: float32, shape (3, n).
-        patches: of its video blocks, in order.
+        frames: of its video blocks, in order; of one kind in all samples of a batch.
     """
 
     input_ids: np.ndarray
     labels: np.ndarray
     position_ids: np.ndarray
-    patches: tuple[Patches, ...] = field(default=())
+    frames: tuple[Patches | Features, ...] = field(default=())
 
 
 class SampleWriter:
@@ -96,13 +109,13 @@ class SampleWriter:
             elif number:
                 written.insert(0, self._writer.turn_break(number - 1))
             parts += written
-        return self._sample(parts, [turn.patches for turn in turns if turn.patches is not None])
+        return self._sample(parts, [turn.frames for turn in turns if turn.frames is not None])
 
     def _user(self, number: int, turn: Turn, query: str) -> list[Part]:
         symbols = tuple(token for word in turn.symbols for token in self._writer.encode(word))
-        grid = (1, 1, len(symbols)) if turn.patches is None else self._grid(turn.patches)
+        grid = (1, 1, len(symbols)) if turn.frames is None else self._grid(turn.frames)
         parts = self._writer.turn(number, turn.start_seconds, turn.end_seconds, grid, query=query)
-        if turn.patches is None:
+        if turn.frames is None:
             parts = [Part(part.span, symbols) if part.span.kind is SpanKind.VIDEO else part for part in parts]
         return parts
 
@@ -110,11 +123,11 @@ class SampleWriter:
         answer = self._writer.read_answer(self._writer.spoken(turn.line))
         return self._writer.answer_parts(number, answer)
 
-    def _grid(self, patches: Patches) -> tuple[int, int, int]:
-        time, height, width = patches.grid_thw
+    def _grid(self, frames: Patches | Features) -> tuple[int, int, int]:
+        time, height, width = frames.grid_thw
         return time, height // self._merge_size, width // self._merge_size
 
-    def _sample(self, parts: Sequence[Part], patches: Sequence[Patches]) -> Sample:
+    def _sample(self, parts: Sequence[Part], frames: Sequence[Patches | Features]) -> Sample:
         ids = np.concatenate([np.array(part.ids, dtype=np.int64) for part in parts])
         newline = self._writer.encode("\n")
         spoken = np.concatenate(
@@ -124,7 +137,7 @@ class SampleWriter:
             input_ids=ids,
             labels=np.where(spoken, ids, IGNORED),
             position_ids=positions.rows([part.span for part in parts], self._stride).astype(np.float32),
-            patches=tuple(patches),
+            frames=tuple(frames),
         )
 
 
@@ -138,7 +151,8 @@ def collate(samples: Sequence[Sample], pad_id: int) -> dict[str, torch.Tensor]:
 
     Returns:
         ``input_ids`` and ``labels`` (B, N), ``position_ids`` (3, B, N), and for samples with video
-        ``pixel_values_videos`` and ``video_grid_thw`` as transformers' Qwen2.5-VL takes them.
+        ``pixel_values_videos`` and ``video_grid_thw`` as transformers' Qwen2.5-VL takes them, or
+        ``video_features`` (rows, d).
     """
     longest = max(len(sample.input_ids) for sample in samples)
 
@@ -154,8 +168,12 @@ def collate(samples: Sequence[Sample], pad_id: int) -> dict[str, torch.Tensor]:
         "labels": torch.from_numpy(padded([sample.labels for sample in samples], IGNORED)),
         "position_ids": torch.from_numpy(padded([sample.position_ids for sample in samples], 0)),
     }
-    patches = [piece for sample in samples for piece in sample.patches]
+    frames = [piece for sample in samples for piece in sample.frames]
+    patches = [piece for piece in frames if isinstance(piece, Patches)]
+    features = [piece for piece in frames if isinstance(piece, Features)]
     if patches:
         batch["pixel_values_videos"] = torch.cat([piece.pixel_values for piece in patches])
         batch["video_grid_thw"] = torch.tensor([piece.grid_thw for piece in patches])
+    if features:
+        batch["video_features"] = torch.cat([piece.values for piece in features])
     return batch

@@ -10,6 +10,7 @@ import torch
 LARGEST_SIDE = 1024
 WIDTH = 192  # of the layers that the learning rate is meant for
 BETAS = (0.9, 0.98)
+_VISION = ".visual."
 
 
 class MuonWithAdamW(torch.optim.Optimizer):
@@ -18,22 +19,22 @@ class MuonWithAdamW(torch.optim.Optimizer):
     Muon's updates are scaled to AdamW's size, so that one learning rate serves both.
 
     Args:
-        muon: parameters of two dimensions.
+        muon: groups of parameters of two dimensions.
         adamw: groups of all others.
-        learning_rate: of both.
+        learning_rate: of groups that name none.
         weight_decay: of both.
     """
 
     def __init__(
         self,
-        muon: list[torch.nn.Parameter],
+        muon: list[dict[str, Any]],
         adamw: list[dict[str, Any]],
         *,
         learning_rate: float,
         weight_decay: float,
     ) -> None:
         self._parts: tuple[torch.optim.Optimizer, ...] = ()
-        super().__init__([{"params": muon}, *adamw], {"lr": learning_rate})
+        super().__init__([*muon, *adamw], {"lr": learning_rate})
         first = torch.optim.Muon(
             muon, lr=learning_rate, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
         )
@@ -60,7 +61,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
 
 
 def new_optimizer(
-    network: Any, name: str, learning_rate: float, weight_decay: float
+    network: Any, name: str, learning_rate: float, weight_decay: float, vision_rate: float = 1.0
 ) -> torch.optim.Optimizer:
     """The optimizer of a stage over all parameters that are trained.
 
@@ -69,18 +70,20 @@ def new_optimizer(
         name: ``muon`` or ``adamw``.
         learning_rate: peak.
         weight_decay: decoupled.
+        vision_rate: the vision tower's learning rate as a share of ``learning_rate``.
     """
-    trained = [(key, weight) for key, weight in network.named_parameters() if weight.requires_grad]
-    inner = [weight for key, weight in trained if name == "muon" and _is_inner(key, weight)]
-    chosen = {id(weight) for weight in inner}
-    groups = [
-        {"params": [weight], "lr": learning_rate * min(1.0, WIDTH / _fan_in(weight))}
-        for _, weight in trained
-        if id(weight) not in chosen
-    ]
+    muon, adamw = [], []
+    for key, weight in network.named_parameters():
+        if not weight.requires_grad:
+            continue
+        rate = learning_rate * (vision_rate if _VISION in key else 1.0)
+        if name == "muon" and _is_inner(key, weight):
+            muon.append({"params": [weight], "lr": rate})
+        else:
+            adamw.append({"params": [weight], "lr": rate * min(1.0, WIDTH / _fan_in(weight))})
     if name == "adamw":
-        return torch.optim.AdamW(groups, lr=learning_rate, weight_decay=weight_decay, betas=BETAS)
-    return MuonWithAdamW(inner, groups, learning_rate=learning_rate, weight_decay=weight_decay)
+        return torch.optim.AdamW(adamw, lr=learning_rate, weight_decay=weight_decay, betas=BETAS)
+    return MuonWithAdamW(muon, adamw, learning_rate=learning_rate, weight_decay=weight_decay)
 
 
 def _fan_in(weight: torch.nn.Parameter) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from svlm_cli.model.prompt import PromptWriter, find_markup
 from svlm_cli.recipe import Recipe, Stage, dump_recipe
 from svlm_cli.train.optimizer import new_optimizer
 from svlm_cli.train.seedling import IMAGE_MEAN, IMAGE_STD, PATCH_SIZE, SeedlingSize, new_seedling
+from svlm_cli.train.vision_cache import VisionCache, add_features
 
 PAD = "<|endoftext|>"
 RECIPE_FILE = "recipe.yaml"
@@ -57,7 +59,8 @@ def train(recipe: Recipe, output: Path, *, resume: bool = True) -> Path:
         The folder of the last stage's model, which ``svlm stream --model`` opens.
     """
     output.mkdir(parents=True, exist_ok=True)
-    (output / RECIPE_FILE).write_text(dump_recipe(recipe), encoding="utf-8")
+    if int(os.environ.get("RANK", "0")) == 0:
+        (output / RECIPE_FILE).write_text(dump_recipe(recipe), encoding="utf-8")
     tokenizer = new_tokenizer()
     before: Path | None = None
     for number, stage in enumerate(recipe.stages):
@@ -108,7 +111,11 @@ def _run_stage(
     for weight in network.model.visual.parameters():
         weight.requires_grad_(not stage.freeze_vision)
     arguments = _arguments(recipe, stage, folder)
-    windows = recipe.data.windows
+    windows = folder.parent / recipe.data.windows
+    features = None
+    if stage.cache_vision:
+        add_features(network)
+        features = VisionCache(windows, network).features
     dataset = ArenaDataset(
         PromptWriter(tokenizer, find_markup(tokenizer)),
         patch_settings(recipe),
@@ -116,11 +123,14 @@ def _run_stage(
         seed=recipe.seed * 1000 + number,
         num_samples=stage.steps * stage.micro_batch * stage.accumulate * arguments.world_size,
         group=stage.micro_batch,
-        windows=windows if windows.is_absolute() else folder.parent / windows,
+        windows=windows,
         num_windows=recipe.data.num_windows,
         num_plays=recipe.data.num_plays,
+        features=features,
     )
-    optimizer = new_optimizer(network, stage.optimizer, stage.learning_rate, stage.weight_decay)
+    optimizer = new_optimizer(
+        network, stage.optimizer, stage.learning_rate, stage.weight_decay, stage.vision_rate
+    )
     trainer = transformers.Trainer(
         model=network,
         args=arguments,
@@ -137,6 +147,7 @@ def _run_stage(
     if trainer.is_world_process_zero():
         normalisation = {"image_mean": IMAGE_MEAN, "image_std": IMAGE_STD}
         (final / PREPROCESSOR_FILE).write_text(json.dumps(normalisation), encoding="utf-8")
+    trainer.accelerator.wait_for_everyone()  # the next stage reads what the first process wrote
 
 
 def _collated(samples: Sequence[Sample], pad_id: int) -> dict[str, torch.Tensor]:

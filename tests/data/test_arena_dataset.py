@@ -8,11 +8,12 @@ import pytest
 
 from svlm_cli.arena.address import ArenaAddress
 from svlm_cli.arena.moments import Kind
-from svlm_cli.arena.setup import draw_setup
+from svlm_cli.arena.setup import NUMBERS, draw_setup, team_of
 from svlm_cli.arena.source import ArenaSource
+from svlm_cli.arena.timeline import Timeline
 from svlm_cli.arena.truth import truth
-from svlm_cli.data.arena_dataset import symbols_of
-from svlm_cli.data.arena_frames import draw_frames
+from svlm_cli.data.arena_dataset import scene_line, symbols_of
+from svlm_cli.data.arena_frames import WINDOW_SECONDS, WindowStore, draw_frames
 from svlm_cli.data.arena_play import FIRST_TRAINING_SEED, Beat, Cast, draw_window, play, tell, training_seed
 from tests.train.small import dataset
 
@@ -69,12 +70,29 @@ def test_a_sample_is_its_number(tmp_path: Path, kind: str) -> None:
     assert not np.array_equal(dataset(tmp_path, kind)[2].input_ids, first.input_ids)
 
 
+def test_scenes_are_described_as_they_are_seen(tmp_path: Path) -> None:
+    """Against the scene at the time of the second's last frame."""
+    store = WindowStore(tmp_path)
+    window = store.window(1)
+    setup = draw_setup("soccer", training_seed(1))
+    timeline = Timeline(setup)
+    for second in range(WINDOW_SECONDS):
+        shown = store.second(1, 8, second)
+        scene = timeline.scene(len(window.history) + second + 7 / 8)
+        possession, _, _, column, row = scene_line(shown).split()
+        assert possession == ("..." if scene.holder is None else setup.kits[team_of(scene.holder)])
+        left, top = (NUMBERS.index(column) - 3) * 10, (NUMBERS.index(row) - 2) * 10
+        assert left <= scene.ball[0] <= left + 10
+        assert top <= scene.ball[1] <= top + 10
+        np.testing.assert_array_equal(shown.frames, store.frames(1, 8)[second])
+
+
 def test_windows_are_drawn_once(tmp_path: Path) -> None:
     first = dataset(tmp_path, "chunks")[0]
     written = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     again = dataset(tmp_path, "chunks")[0]
     assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == written
     assert all(
-        (a.pixel_values == b.pixel_values).all() for a, b in zip(first.patches, again.patches, strict=True)
+        (a.pixel_values == b.pixel_values).all() for a, b in zip(first.frames, again.frames, strict=True)
     )
-    assert len(first.patches) == 24
+    assert len(first.frames) == 24

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from svlm_cli.data.arena_dataset import ArenaDataset, Mix
+from svlm_cli.data.arena_dataset import ArenaDataset, FeatureSource, Mix
 from svlm_cli.model.prompt import PromptWriter, find_markup
 from svlm_cli.recipe import NewModel, Recipe, Stage
 from svlm_cli.train.seedling import SeedlingSize, new_seedling
@@ -23,7 +23,9 @@ def network(tokenizer):
     return new_seedling(SeedlingSize(**MODEL.model_dump()), tokenizer, 168 * 112, 0).eval()
 
 
-def dataset(folder: Path, kind: str, *, seed: int = 0, num_samples: int = 4) -> ArenaDataset:
+def dataset(
+    folder: Path, kind: str, *, seed: int = 0, num_samples: int = 4, features: FeatureSource | None = None
+) -> ArenaDataset:
     tokenizer = new_tokenizer()
     return ArenaDataset(
         PromptWriter(tokenizer, find_markup(tokenizer)),
@@ -35,4 +37,5 @@ def dataset(folder: Path, kind: str, *, seed: int = 0, num_samples: int = 4) -> 
         windows=folder,
         num_windows=4,
         num_plays=2,
+        features=features,
     )

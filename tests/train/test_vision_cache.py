@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from svlm_cli.data.sample import collate
+from svlm_cli.train.trainer import new_tokenizer, token_loss
+from svlm_cli.train.vision_cache import VisionCache, add_features
+from tests.train.small import dataset, network
+
+
+def test_cached_features_give_the_loss_of_pixels(tmp_path: Path) -> None:
+    model = network(new_tokenizer())
+
+    def loss(features) -> float:
+        source = dataset(tmp_path, "fast", features=features)
+        batch = collate([source[0], source[1]], 0)
+        assert ("video_features" in batch) == (features is not None)
+        labels = batch.pop("labels")
+        with torch.no_grad():
+            return float(token_loss(model(**batch), labels))
+
+    from_pixels = loss(None)
+    add_features(model)
+    cache = VisionCache(tmp_path, model)
+    assert loss(cache.features) == pytest.approx(from_pixels, rel=1e-5)
+    written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("vision-*/*")}
+    assert loss(cache.features) == pytest.approx(from_pixels, rel=1e-5)
+    assert written == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("vision-*/*")}
+
+
+def test_another_tower_does_not_read_these_features(tmp_path: Path) -> None:
+    model = network(new_tokenizer())
+    VisionCache(tmp_path, model)
+    with torch.no_grad():
+        next(model.model.visual.parameters()).add_(1.0)
+    VisionCache(tmp_path, model)
+    assert len(list(tmp_path.glob("vision-*"))) == 2
