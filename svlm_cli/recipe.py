@@ -58,6 +58,25 @@ class ArenaMix(Section):
     scenes: Weight = 0.0
 
 
+class ChunkSource(Section):
+    """A data set that ``svlm chunk`` wrote, or one of its layout.
+
+    Args:
+        path: its folder; relative to where the command is started.
+        name: of the pair of files in it, without ``_with_seeks.jsonl``.
+        weight: how often its samples are drawn, beside the weights of ``mix``.
+        fps: frames per second.
+        sink, text_window: tokens kept of the head and of the tail of the commentary before a chunk.
+    """
+
+    path: Path
+    name: str = "train_s12w24"
+    weight: PositiveFloat = 1.0
+    fps: PositiveFloat = 2.0
+    sink: Annotated[int, Field(ge=0)] = 512
+    text_window: Annotated[int, Field(ge=0)] = 512
+
+
 class Data(Section):
     """Where samples come from.
 
@@ -85,7 +104,8 @@ class Stage(Section):
         fresh_vision: begin with a new, untrained vision tower.
         vision_rate: the vision tower's learning rate as a share of ``learning_rate``.
         cache_vision: compute what a frozen tower makes of each window once and keep it on disk.
-        mix: of samples.
+        mix: of samples made by the arena.
+        chunks: data sets of real chunks.
     """
 
     name: str
@@ -102,7 +122,14 @@ class Stage(Section):
     vision_rate: PositiveFloat = 1.0
     cache_vision: bool = False
     save_steps: PositiveInt = 200
-    mix: ArenaMix
+    mix: ArenaMix = ArenaMix()
+    chunks: tuple[ChunkSource, ...] = ()
+
+    @model_validator(mode="after")
+    def _learns_from_something(self) -> Self:
+        if not self.chunks and not any(self.mix.model_dump().values()):
+            raise ValueError("nothing to learn from: give mix a weight, or name chunks")
+        return self
 
     @model_validator(mode="after")
     def _cache_only_what_is_frozen(self) -> Self:
@@ -206,4 +233,5 @@ _SECTIONS: dict[tuple[type[BaseModel], str], type[BaseModel]] = {
     (Recipe, "data"): Data,
     (Recipe, "stages"): Stage,
     (Stage, "mix"): ArenaMix,
+    (Stage, "chunks"): ChunkSource,
 }

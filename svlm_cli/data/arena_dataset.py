@@ -30,7 +30,6 @@ SLOW_FPS, FAST_FPS = 2, 8
 FIRST_FAST_WINDOW = 100_000
 SCENES_PER_SAMPLE = 12
 _VISIBLE = frozenset({Kind.PASS, Kind.STEAL, Kind.SAVE, Kind.KICK_OFF, Kind.SHOT, Kind.FOUL})
-_PAIR = 2
 
 FeatureSource = Callable[[str, Callable[[], Sequence[Patches]]], Sequence[Features]]
 
@@ -112,7 +111,7 @@ class ArenaDataset(Dataset[Sample]):
         return self._num_samples
 
     def __getitem__(self, index: int) -> Sample:
-        shared = random.Random(f"{self._seed} group {index // self._group // _PAIR}")
+        shared = random.Random(f"{self._seed} group {index // self._group}")
         dice = random.Random(f"{self._seed} sample {index}")
         kind = shared.choices([*self._weights], [*self._weights.values()])[0]
         if kind == "symbols":

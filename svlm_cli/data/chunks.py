@@ -9,29 +9,17 @@ from __future__ import annotations
 
 import json
 import math
+import secrets
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from svlm_cli.data.transcript import TimedWord, lines_by_second
 from svlm_cli.errors import SourceError
 
 QUERY = "Commentate on this match"
-TIME_TOLERANCE_SECONDS = 1e-6
-
-
-@dataclass(frozen=True, slots=True)
-class TimedWord:
-    """A spoken word, in seconds of its video."""
-
-    text: str
-    start_seconds: float
-    end_seconds: float
-
-    @property
-    def second(self) -> int:
-        """The second (s, s + 1] it ends in."""
-        return math.ceil(self.end_seconds - TIME_TOLERANCE_SECONDS) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,59 +48,102 @@ class Chunk:
     @property
     def lines(self) -> list[str]:
         """What is said in each second, empty when silent."""
-        said: list[list[str]] = [[] for _ in range(self.end_seconds - self.start_seconds)]
-        for word in self.words:
-            said[word.second - self.start_seconds].append(word.text)
-        return [" ".join(words) for words in said]
+        return lines_by_second(self.words, self.start_seconds, self.end_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkRule:
+    """How a video is cut.
+
+    Args:
+        window: W, whole seconds of a chunk.
+        overlap: O, whole seconds that a chunk shares with the next, less than ``window``.
+        sink, text_window: how much of the commentary before a chunk is stored, words at its head and at
+            its tail. A word is a token or more, so that many tokens can be cut from what is stored just
+            as from all of it.
+
+    Raises:
+        ValueError: an overlap as long as the window, or a negative number.
+    """
+
+    window: int = 24
+    overlap: int = 12
+    sink: int = 512
+    text_window: int = 512
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.overlap < self.window:
+            raise ValueError(f"an overlap of {self.overlap} s does not fit a window of {self.window} s")
+        if min(self.sink, self.text_window) < 0:
+            raise ValueError("sink and text_window must be 0 or more")
+
+    @property
+    def stride(self) -> int:
+        """Seconds from the start of a chunk to that of the next."""
+        return self.window - self.overlap
 
 
 def cut_chunks(
     video: str,
     words: Sequence[TimedWord],
     duration_seconds: float,
-    *,
+    rule: ChunkRule,
     opening_text: str = "",
-    window: int = 24,
-    overlap: int = 12,
-    min_words: int = 0,
 ) -> Iterator[Chunk]:
     """The chunks of one video, in order; what is left at its end is no chunk.
 
     Args:
         video: path to write into the chunks.
-        words: in order of time.
+        words: in order of their ends.
         duration_seconds: of the video.
+        rule: how it is cut.
         opening_text: title or context, told before anything is said.
-        window: W, whole seconds.
-        overlap: O, whole seconds, less than ``window``.
-        min_words: a chunk with fewer words is left out.
-
-    Raises:
-        ValueError: an overlap as long as the window.
     """
-    if not 0 <= overlap < window:
-        raise ValueError(f"an overlap of {overlap} s does not fit a window of {window} s")
-    for start in range(0, math.floor(duration_seconds) - window + 1, window - overlap):
-        before = [word.text for word in words if word.second < start]
-        inside = tuple(word for word in words if start <= word.second < start + window)
-        if len(inside) >= min_words:
-            told = " ".join([*filter(None, [opening_text]), *before])
-            yield Chunk(video, start, start + window, told, inside)
+    seconds = [word.second for word in words]
+    for start in range(0, math.floor(duration_seconds) - rule.window + 1, rule.stride):
+        first, last = bisect_left(seconds, start), bisect_left(seconds, start + rule.window)
+        told = _told(opening_text, words, first, rule)
+        yield Chunk(video, start, start + rule.window, told, tuple(words[first:last]))
+
+
+def _told(opening_text: str, words: Sequence[TimedWord], end: int, rule: ChunkRule) -> str:
+    """Opening text and the words before ``end``, without those that no window would keep."""
+    said = words[:end]
+    if end > rule.sink + rule.text_window:
+        said = [*words[: rule.sink], *words[end - rule.text_window : end]]
+    return " ".join([*filter(None, [opening_text]), *(word.text for word in said)])
 
 
 def write_layout(folder: Path, name: str, chunks: Iterable[Chunk]) -> int:
     """Write ``NAME_with_seeks.jsonl`` and ``NAME_seeks.jsonl`` as Inf-Stream-Train has them.
 
+    The pair is whole or lacks its seeks, which ``ChunkFile`` says.
+
     Returns:
         How many chunks were written.
     """
+    path, seeks_path = _pair(folder, name)
+    partial, partial_seeks = (
+        each.with_name(f".{each.name}.{secrets.token_hex(4)}") for each in (path, seeks_path)
+    )
     seeks = []
-    with (folder / f"{name}_with_seeks.jsonl").open("wb") as file:
-        for chunk in chunks:
-            seeks.append(file.tell())
-            file.write(json.dumps(_to_json(chunk), ensure_ascii=False).encode() + b"\n")
-    (folder / f"{name}_seeks.jsonl").write_text(json.dumps(seeks), encoding="utf-8")
+    try:
+        with partial.open("wb") as file:
+            for chunk in chunks:
+                seeks.append(file.tell())
+                file.write(json.dumps(_to_json(chunk), ensure_ascii=False).encode() + b"\n")
+        partial_seeks.write_text(json.dumps(seeks), encoding="utf-8")
+        seeks_path.unlink(missing_ok=True)
+        partial.replace(path)
+        partial_seeks.replace(seeks_path)
+    finally:
+        partial.unlink(missing_ok=True)
+        partial_seeks.unlink(missing_ok=True)
     return len(seeks)
+
+
+def _pair(folder: Path, name: str) -> tuple[Path, Path]:
+    return folder / f"{name}_with_seeks.jsonl", folder / f"{name}_seeks.jsonl"
 
 
 class ChunkFile:
@@ -127,8 +158,7 @@ class ChunkFile:
     """
 
     def __init__(self, folder: Path, name: str) -> None:
-        self._path = folder / f"{name}_with_seeks.jsonl"
-        seeks = folder / f"{name}_seeks.jsonl"
+        self._path, seeks = _pair(folder, name)
         try:
             self._seeks: list[int] = json.loads(seeks.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:

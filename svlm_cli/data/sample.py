@@ -5,11 +5,13 @@ Shape legend: n = tokens of a sample, B = samples of a batch, N = tokens of its 
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from torch.utils.data import Dataset
 
 from svlm_cli.model import positions
 from svlm_cli.model.patches import Patches
@@ -139,6 +141,35 @@ class SampleWriter:
             position_ids=positions.rows([part.span for part in parts], self._stride).astype(np.float32),
             frames=tuple(frames),
         )
+
+
+class MixedDataset(Dataset[Sample]):
+    """Samples of several data sets in given shares.
+
+    All samples of a group come from one of them.
+
+    Args:
+        parts: data sets and their weights; each is asked for a sample by the mixture's own number.
+        seed: of the choice.
+        num_samples: length.
+        group: samples that are of one part.
+    """
+
+    def __init__(
+        self, parts: Sequence[tuple[Dataset[Sample], float]], *, seed: int, num_samples: int, group: int
+    ) -> None:
+        self._parts = [part for part, _ in parts]
+        self._weights = [weight for _, weight in parts]
+        self._seed = seed
+        self._num_samples = num_samples
+        self._group = group
+
+    def __len__(self) -> int:
+        return self._num_samples
+
+    def __getitem__(self, index: int) -> Sample:
+        dice = random.Random(f"{self._seed} part {index // self._group}")
+        return dice.choices(self._parts, self._weights)[0][index]
 
 
 _BARE = frozenset(

@@ -12,17 +12,21 @@ from typing import Any
 
 import torch
 import transformers
+from torch.utils.data import Dataset
 
-from svlm_cli.data.arena_dataset import QUERY, ArenaDataset, Mix
-from svlm_cli.data.sample import IGNORED, Sample, collate
+from svlm_cli.data.arena_dataset import QUERY, ArenaDataset, FeatureSource, Mix
+from svlm_cli.data.chunk_dataset import ChunkDataset
+from svlm_cli.data.sample import IGNORED, MixedDataset, Sample, collate
 from svlm_cli.data.vocabulary import word_tokenizer
 from svlm_cli.model.patches import PatchSettings
 from svlm_cli.model.prompt import PromptWriter, find_markup
+from svlm_cli.model.window import WindowLimits
 from svlm_cli.recipe import Recipe, Stage, dump_recipe
 from svlm_cli.train.optimizer import new_optimizer
 from svlm_cli.train.seedling import IMAGE_MEAN, IMAGE_STD, PATCH_SIZE, SeedlingSize, new_seedling
 from svlm_cli.train.vision_cache import VisionCache, add_features
 
+TOKENS_PER_SECOND = 2.0
 PAD = "<|endoftext|>"
 RECIPE_FILE = "recipe.yaml"
 PREPROCESSOR_FILE = "preprocessor_config.json"
@@ -116,18 +120,7 @@ def _run_stage(
     if stage.cache_vision:
         add_features(network)
         features = VisionCache(windows, network).features
-    dataset = ArenaDataset(
-        PromptWriter(tokenizer, find_markup(tokenizer)),
-        patch_settings(recipe),
-        Mix(**stage.mix.model_dump()),
-        seed=recipe.seed * 1000 + number,
-        num_samples=stage.steps * stage.micro_batch * stage.accumulate * arguments.world_size,
-        group=stage.micro_batch,
-        windows=windows,
-        num_windows=recipe.data.num_windows,
-        num_plays=recipe.data.num_plays,
-        features=features,
-    )
+    dataset = _dataset(recipe, stage, number, tokenizer, windows, features, arguments.world_size)
     optimizer = new_optimizer(
         network, stage.optimizer, stage.learning_rate, stage.weight_decay, stage.vision_rate
     )
@@ -148,6 +141,52 @@ def _run_stage(
         normalisation = {"image_mean": IMAGE_MEAN, "image_std": IMAGE_STD}
         (final / PREPROCESSOR_FILE).write_text(json.dumps(normalisation), encoding="utf-8")
     trainer.accelerator.wait_for_everyone()  # the next stage reads what the first process wrote
+
+
+def _dataset(
+    recipe: Recipe,
+    stage: Stage,
+    number: int,
+    tokenizer: Any,
+    windows: Path,
+    features: FeatureSource | None,
+    world_size: int,
+) -> Dataset[Sample]:
+    """Everything a stage draws from, in its shares."""
+    writer, patches = PromptWriter(tokenizer, find_markup(tokenizer)), patch_settings(recipe)
+    seed = recipe.seed * 1000 + number
+    num_samples = stage.steps * stage.micro_batch * stage.accumulate * world_size
+    group = 2 * stage.micro_batch  # micro-batches of two processes take about as long as each other
+    weights = stage.mix.model_dump()
+    parts: list[tuple[Dataset[Sample], float]] = []
+    if any(weights.values()):
+        arena = ArenaDataset(
+            writer,
+            patches,
+            Mix(**weights),
+            seed=seed,
+            num_samples=num_samples,
+            group=group,
+            windows=windows,
+            num_windows=recipe.data.num_windows,
+            num_plays=recipe.data.num_plays,
+            features=features,
+        )
+        parts.append((arena, sum(weights.values())))
+    for source in stage.chunks:
+        chunks = ChunkDataset(
+            writer,
+            patches,
+            TOKENS_PER_SECOND,
+            folder=source.path,
+            name=source.name,
+            fps=source.fps,
+            limits=WindowLimits(source.sink, source.text_window, 16, 16),
+            seed=seed,
+            num_samples=num_samples,
+        )
+        parts.append((chunks, source.weight))
+    return MixedDataset(parts, seed=seed, num_samples=num_samples, group=group)
 
 
 def _collated(samples: Sequence[Sample], pad_id: int) -> dict[str, torch.Tensor]:

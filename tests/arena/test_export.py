@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from svlm_cli.arena.address import parse_address
-from svlm_cli.arena.export import write_transcript, write_truth, write_video
+from svlm_cli.arena.export import write_truth, write_video
 from svlm_cli.arena.source import ArenaSource
 from svlm_cli.arena.truth import truth
 from svlm_cli.errors import UsageError
@@ -34,15 +34,12 @@ def _packets(av, path):
         return [packet for packet in container.demux(video=0) if packet.pts is not None]
 
 
-def test_truth_and_transcript_as_json(tmp_path):
+def test_truth_as_json(tmp_path):
     write_truth(ADDRESS, tmp_path / "truth.json")
-    write_transcript(ADDRESS, tmp_path / "words.json")
     document = json.loads((tmp_path / "truth.json").read_text())
     records = list(truth(ADDRESS))
     assert [second["line"] for second in document["seconds"]] == [record.line for record in records]
     assert document["opening_text"] == ArenaSource(ADDRESS).opening_text()
-    words = json.loads((tmp_path / "words.json").read_text())["words"]
-    assert " ".join(word["text"] for word in words) == " ".join(r.line for r in records if r.line)
 
 
 def test_what_cannot_be_written_is_a_usage_error(tmp_path):

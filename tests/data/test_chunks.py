@@ -3,11 +3,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from svlm_cli.arena.address import parse_address
 from svlm_cli.arena.truth import opening_text, truth, words_of
-from svlm_cli.data.chunks import Chunk, ChunkFile, TimedWord, cut_chunks, write_layout
+from svlm_cli.data.chunks import Chunk, ChunkFile, ChunkRule, cut_chunks, write_layout
+from svlm_cli.data.transcript import TimedWord
 from svlm_cli.errors import SourceError
+from svlm_cli.model.window import WindowLimits, middle_cut
 
 ADDRESS = parse_address("arena:soccer?seed=4&minutes=2")
 RECORDS = list(truth(ADDRESS))
@@ -15,7 +19,7 @@ WORDS = [TimedWord(w.text, w.start_seconds, w.end_seconds) for record in RECORDS
 
 
 def chunks(**options) -> list[Chunk]:
-    return list(cut_chunks("a.mp4", WORDS, 120.0, opening_text=opening_text(ADDRESS), **options))
+    return list(cut_chunks("a.mp4", WORDS, 120.0, ChunkRule(**options), opening_text(ADDRESS)))
 
 
 def test_chunks_overlap_and_say_what_is_true() -> None:
@@ -37,8 +41,25 @@ def test_a_word_belongs_to_the_second_it_ends_in(end: float, second: int) -> Non
     assert TimedWord("goal", 0.0, end).second == second
 
 
-def test_sparse_chunks_are_left_out() -> None:
-    assert len(chunks(min_words=10**6)) == 0
+@settings(max_examples=60, deadline=None)
+@given(
+    num_words=st.integers(0, 60), sink=st.integers(0, 12), tail=st.integers(0, 12), opening=st.integers(0, 3)
+)
+def test_the_stored_text_is_cut_like_all_of_it(num_words: int, sink: int, tail: int, opening: int) -> None:
+    """First S and last T tokens of what is stored are those of everything said; a word is 1 or 2 tokens."""
+    words = [TimedWord(f"w{k}" if k % 3 else f"x{k}-y", k / 3, (k + 0.9) / 3) for k in range(num_words)]
+    said = " ".join(f"title{k}" for k in range(opening))
+    rule = ChunkRule(window=4, overlap=2, sink=sink, text_window=tail)
+    for chunk in cut_chunks("a.mp4", words, 24.0, rule, said):
+        whole = " ".join([*said.split(), *(word.text for word in words if word.second < chunk.start_seconds)])
+        assert kept(chunk.previous_text, sink, tail) == kept(whole, sink, tail)
+        assert chunk.words == tuple(w for w in words if chunk.start_seconds <= w.second < chunk.end_seconds)
+
+
+def kept(text: str, sink: int, tail: int) -> list[str]:
+    tokens = text.replace("-", " -").split()
+    ranges = middle_cut(len(tokens), WindowLimits(sink, tail, 1, 1))
+    return [token for each in ranges for token in tokens[each.start : each.end]]
 
 
 def test_an_overlap_as_long_as_the_window_is_refused() -> None:

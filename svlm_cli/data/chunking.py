@@ -1,0 +1,168 @@
+"""From a folder of videos and transcripts to a data set of chunks, with an account of what was left out."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+import secrets
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from svlm_cli.data.chunks import Chunk, ChunkRule, cut_chunks, write_layout
+from svlm_cli.data.manifest import Manifest, Video
+from svlm_cli.data.transcript import TimedWord, read_transcript, transcript_path
+from svlm_cli.errors import SourceError
+
+TRAIN, VALID = "train", "valid"
+REPORT_FILE = "report.json"
+SECONDS_PER_HOUR = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class SplitReport:
+    """What a split holds.
+
+    Args:
+        name: ``train`` or ``valid``.
+        num_videos: with at least one chunk.
+        num_chunks: written.
+        hours: of all chunks, overlaps counted every time.
+        words_per_second: over those hours.
+        silent_share: share of their seconds in which nothing is said.
+    """
+
+    name: str
+    num_videos: int
+    num_chunks: int
+    hours: float
+    words_per_second: float
+    silent_share: float
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkReport:
+    """A whole run.
+
+    Args:
+        splits: what was written.
+        dropped_chunks, dropped_videos: how many were left out, by reason.
+    """
+
+    splits: tuple[SplitReport, ...]
+    dropped_chunks: dict[str, int]
+    dropped_videos: dict[str, int]
+
+
+@dataclass(slots=True)
+class _Tally:
+    """Counts of a run that is under way."""
+
+    videos: set[str] = field(default_factory=set)
+    chunks: int = 0
+    seconds: int = 0
+    words: int = 0
+    silent: int = 0
+
+    def add(self, chunk: Chunk) -> None:
+        self.videos.add(chunk.video)
+        self.chunks += 1
+        self.seconds += chunk.end_seconds - chunk.start_seconds
+        self.words += len(chunk.words)
+        self.silent += chunk.lines.count("")
+
+    def report(self, name: str) -> SplitReport:
+        seconds = max(self.seconds, 1)
+        hours = round(self.seconds / SECONDS_PER_HOUR, 4)
+        rates = round(self.words / seconds, 4), round(self.silent / seconds, 4)
+        return SplitReport(name, len(self.videos), self.chunks, hours, *rates)
+
+
+def chunk_folder(
+    folder: Path,
+    dataset: Path,
+    rule: ChunkRule,
+    *,
+    min_words_per_second: float = 2.0,
+    valid_share: float = 0.02,
+    seed: int = 0,
+) -> ChunkReport:
+    """Cut every video of a folder into chunks and write ``train_s*w*`` and ``valid_s*w*``.
+
+    Videos are read one after another; memory does not grow with their number.
+
+    Args:
+        folder: with ``videos.jsonl`` and ``transcripts/``.
+        dataset: folder to write to; video paths are stored relative to it.
+        rule: how videos are cut.
+        min_words_per_second: chunks with fewer words are left out.
+        valid_share: share of the videos, rounded, whose chunks are all in the ``valid`` split.
+        seed: of the choice of those videos; it depends on nothing but the ids.
+
+    Raises:
+        SourceError: the folder cannot be read, or no video in it gives a chunk.
+    """
+    videos = Manifest(folder).videos()
+    held_out = _held_out([video.id for video in videos], valid_share, seed)
+    dataset.mkdir(parents=True, exist_ok=True)
+    dropped_chunks: Counter[str] = Counter()
+    dropped_videos: Counter[str] = Counter()
+    splits = []
+    for name in (TRAIN, VALID):
+        chosen = [video for video in videos if (video.id in held_out) == (name == VALID)]
+        tally = _Tally()
+
+        def kept(chosen: list[Video] = chosen, tally: _Tally = tally) -> Iterator[Chunk]:
+            for video in chosen:
+                for chunk in _chunks_of(video, folder, dataset, rule, dropped_videos):
+                    if len(chunk.words) < min_words_per_second * rule.window:
+                        dropped_chunks[f"fewer than {min_words_per_second:g} words per second"] += 1
+                        continue
+                    tally.add(chunk)
+                    yield chunk
+
+        write_layout(dataset, f"{name}_s{rule.stride}w{rule.window}", kept())
+        splits.append(tally.report(name))
+    report = ChunkReport(tuple(splits), dict(dropped_chunks), dict(dropped_videos))
+    _write_report(dataset / REPORT_FILE, report)
+    if not any(split.num_chunks for split in splits):
+        reasons = ", ".join(
+            f"{reason}: {count}" for reason, count in (dropped_chunks | dropped_videos).items()
+        )
+        raise SourceError(f"no chunk came of the {len(videos)} videos in {folder} ({reasons})")
+    return report
+
+
+def _held_out(ids: Sequence[str], share: float, seed: int) -> set[str]:
+    ranked = sorted(set(ids), key=lambda video_id: random.Random(f"{seed} {video_id}").random())
+    return set(ranked[: math.floor(share * len(ranked) + 0.5)])
+
+
+def _chunks_of(
+    video: Video, folder: Path, dataset: Path, rule: ChunkRule, dropped: Counter[str]
+) -> Iterator[Chunk]:
+    words = _words_of(video, folder)
+    if not words:
+        dropped["no transcript" if words is None else "empty transcript"] += 1
+        return
+    if video.duration_seconds < rule.window:
+        dropped[f"shorter than {rule.window} s"] += 1
+        return
+    path = Path(os.path.relpath(folder / video.path, dataset)).as_posix()
+    yield from cut_chunks(path, words, video.duration_seconds, rule, video.title)
+
+
+def _words_of(video: Video, folder: Path) -> list[TimedWord] | None:
+    path = transcript_path(folder, video.id)
+    if not path.is_file():
+        return None
+    return sorted(read_transcript(path), key=lambda word: word.end_seconds)
+
+
+def _write_report(path: Path, report: ChunkReport) -> None:
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    partial.write_text(json.dumps(asdict(report), indent=2) + "\n", encoding="utf-8")
+    partial.replace(path)

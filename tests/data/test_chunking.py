@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from svlm_cli.arena.address import parse_address
+from svlm_cli.arena.truth import truth
+from svlm_cli.data.chunk_dataset import ChunkDataset
+from svlm_cli.data.chunking import chunk_folder
+from svlm_cli.data.chunks import ChunkFile, ChunkRule
+from svlm_cli.data.fetch import fetch
+from svlm_cli.data.manifest import Manifest
+from svlm_cli.data.sample import IGNORED
+from svlm_cli.errors import SourceError
+from svlm_cli.model.prompt import PromptWriter, find_markup
+from svlm_cli.model.window import WindowLimits
+from svlm_cli.train.trainer import new_tokenizer, patch_settings
+from tests.train.small import recipe
+
+SOURCES = [f"arena:soccer,seed={1_000_000 + k},minutes=0.5,size=168x112" for k in range(3)]
+RULE = ChunkRule(window=10, overlap=4)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("matches")
+    for source in SOURCES:
+        fetch(source, made)
+    return made
+
+
+def test_chunks_of_a_folder_say_what_is_true(folder: Path, tmp_path: Path) -> None:
+    report = chunk_folder(folder, tmp_path, RULE, min_words_per_second=0, valid_share=0.34)
+    train, valid = report.splits
+    assert (train.num_videos, valid.num_videos) == (2, 1)
+    assert train.num_chunks == 2 * 4
+    stored = ChunkFile(tmp_path, "train_s6w10")
+    videos = {video.path: video for video in Manifest(folder).videos()}
+    silent = 0
+    for number in range(len(stored)):
+        chunk = stored[number]
+        video = videos[(tmp_path / chunk.video).resolve().relative_to(folder.resolve()).as_posix()]
+        records = list(truth(parse_address(video.url)))[chunk.start_seconds : chunk.end_seconds]
+        assert chunk.lines == [record.line for record in records]
+        assert chunk.previous_text.startswith(video.title)
+        silent += chunk.lines.count("")
+    assert train.silent_share == pytest.approx(silent / (len(stored) * 10), abs=1e-4)
+    assert json.loads((tmp_path / "report.json").read_text())["splits"][0]["num_chunks"] == 8
+
+
+def test_a_video_is_in_one_split_only(folder: Path, tmp_path: Path) -> None:
+    chunk_folder(folder, tmp_path, RULE, min_words_per_second=0, valid_share=0.5)
+    videos = []
+    for name in ("train_s6w10", "valid_s6w10"):
+        stored = ChunkFile(tmp_path, name)
+        videos.append({stored[number].video for number in range(len(stored))})
+    assert not videos[0] & videos[1]
+
+
+def test_what_is_left_out_is_counted(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="fewer than 50 words per second: 12"):
+        chunk_folder(folder, tmp_path, RULE, min_words_per_second=50)
+    with pytest.raises(SourceError, match="shorter than 100 s: 3"):
+        chunk_folder(folder, tmp_path, ChunkRule(window=100))
+
+
+def test_a_sample_holds_the_words_of_its_chunk(folder: Path, tmp_path: Path) -> None:
+    chunk_folder(folder, tmp_path, RULE, min_words_per_second=0, valid_share=0)
+    tokenizer = new_tokenizer()
+    dataset = ChunkDataset(
+        PromptWriter(tokenizer, find_markup(tokenizer)),
+        patch_settings(recipe()),
+        2.0,
+        folder=tmp_path,
+        name="train_s6w10",
+        fps=2.0,
+        limits=WindowLimits(512, 512, 16, 16),
+        seed=0,
+        num_samples=24,
+    )
+    samples = [dataset[number] for number in range(24)]
+    stored = ChunkFile(tmp_path, "train_s6w10")
+    told = sorted(" ".join(filter(None, stored[k].lines)) for k in range(len(stored)))
+    for epoch in (samples[:12], samples[12:]):
+        trained = [
+            tokenizer.decode(sample.labels[sample.labels != IGNORED], skip_special_tokens=True)
+            for sample in epoch
+        ]
+        assert sorted(" ".join(text.replace("...", " ").split()) for text in trained) == told
+    assert any(
+        not np.array_equal(a.input_ids, b.input_ids) for a, b in zip(samples[:12], samples[12:], strict=True)
+    )
+    assert len(samples[0].frames) == 10
