@@ -34,7 +34,11 @@ class Section(BaseModel):
 
 
 class NewModel(Section):
-    """A Qwen2.5-VL to train from nothing; the fields are those of ``train.seedling.SeedlingSize``."""
+    """A Qwen2.5-VL to train from nothing; see ``train.seedling.SeedlingSize``.
+
+    Args:
+        vision: folder of a model of this shape whose vision tower is taken over.
+    """
 
     hidden: PositiveInt = 192
     layers: PositiveInt = 4
@@ -45,6 +49,7 @@ class NewModel(Section):
     vision_layers: PositiveInt = 4
     vision_mlp: PositiveInt = 192
     merge: PositiveInt = 4
+    vision: Path | None = None
 
 
 class ArenaMix(Section):

@@ -1,9 +1,9 @@
 """What the narrator says: one line per spoken event, one phrasing per kind, a closed list of words.
 
-    kick off by Lions            goal for Lions two one       score two one
-    pass by Lions                foul                         card by Moreno
-    steal by Lions               free kick for Sharks         kick off by Sharks nil nil
-    shot by Lions                save by Sharks
+    kick off by red Lions        goal for red Lions two one   score two one
+    pass by red Lions            foul                         card by Moreno
+    steal by red Lions           free kick for blue Sharks    kick off by blue Sharks nil nil
+    shot by red Lions            save by blue Sharks
 
 A score is said in the order of the opening text. The kick-off after a side's tenth goal begins a new
 game and says so: "nil nil".
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from svlm_cli.arena.moments import Event, Kind
 from svlm_cli.arena.setup import KITS, NUMBERS, REFEREES, TEAMS, MatchSetup, score_words
 
-MAX_LINE_WORDS = 6
+MAX_LINE_WORDS = 7
 _PHRASES: Mapping[Kind, tuple[str, ...]] = {
     Kind.KICK_OFF: ("kick", "off"),
     Kind.PASS: ("pass",),
@@ -31,6 +31,8 @@ _PHRASES: Mapping[Kind, tuple[str, ...]] = {
     Kind.FREE_KICK: ("free", "kick"),
     Kind.SCORE: ("score",),
 }
+# Spoken without a team.
+NAMELESS = frozenset({Kind.FOUL, Kind.CARD, Kind.SCORE})
 _FOR = frozenset({Kind.GOAL, Kind.FREE_KICK})
 _OPENING_WORDS = ("against", "first", "to", "referee")
 _BINDERS = ("by", "for")
@@ -44,12 +46,14 @@ class SpokenEvent:
     Args:
         kind: of the event.
         team: name, if said.
+        kit: the team's colour, if said.
         score: goals of the first and second named team, if said.
         referee: name, if said.
     """
 
     kind: Kind
     team: str | None = None
+    kit: str | None = None
     score: tuple[int, int] | None = None
     referee: str | None = None
 
@@ -58,10 +62,11 @@ def spoken_event(event: Event, setup: MatchSetup) -> SpokenEvent | None:
     """What the narrator tells of an event, or None for one that he leaves out."""
     if not event.spoken:
         return None
-    named = event.team is not None and event.kind not in (Kind.FOUL, Kind.CARD, Kind.SCORE)
+    side = None if event.kind in NAMELESS else event.team
     return SpokenEvent(
         kind=event.kind,
-        team=setup.names[event.team] if named and event.team is not None else None,
+        team=None if side is None else setup.names[side],
+        kit=None if side is None else setup.kits[side],
         score=event.score,
         referee=setup.referee if event.kind is Kind.CARD else None,
     )
@@ -72,7 +77,7 @@ def line_of(spoken: SpokenEvent) -> str:
     words = [*_PHRASES[spoken.kind]]
     name = spoken.team or spoken.referee
     if name:
-        words += ["for" if spoken.kind in _FOR else "by", name]
+        words += ["for" if spoken.kind in _FOR else "by", *filter(None, [spoken.kit]), name]
     if spoken.score:
         words += score_words(spoken.score)
     return " ".join(words)
@@ -82,8 +87,8 @@ def parse_line(text: str) -> tuple[SpokenEvent, ...]:
     """The events that a line tells, in its order; words that fit no phrase are passed over.
 
     Args:
-        text: anything a model said. Case and punctuation do not matter. What is missing (a name, a
-            score, a second number) is None in the result.
+        text: anything a model said. Case and punctuation do not matter. What is missing (a colour, a
+            name, a score, a second number) is None in the result.
     """
     words = [word.lower() for word in _WORD.findall(text)]
     events: list[SpokenEvent] = []
@@ -118,13 +123,15 @@ def _phrase_at(words: list[str], position: int) -> Kind | None:
 
 
 def _details(kind: Kind, words: list[str], position: int) -> tuple[SpokenEvent, int]:
-    """What follows a phrase: [by|for] [name] [number number]."""
+    """What follows a phrase: [by|for] [colour] [name] [number number]."""
     if words[position : position + 1] in (["by"], ["for"]):
         position += 1
+    kit = words[position] if position < len(words) and words[position] in KITS else None
+    position += bool(kit)
     name = words[position] if position < len(words) else ""
     team = None if kind is Kind.CARD else _TEAM_OF.get(name)
     referee = _REFEREE_OF.get(name) if kind is Kind.CARD else None
     position += bool(team or referee)
     goals = tuple(_NUMBER_OF[word] for word in words[position : position + 2] if word in _NUMBER_OF)
     score = (goals[0], goals[1]) if len(goals) == 2 else None
-    return SpokenEvent(kind, team, score, referee), position + (2 if score else 0)
+    return SpokenEvent(kind, team, kit, score, referee), position + (2 if score else 0)

@@ -17,7 +17,16 @@ from torch.utils.data import Dataset
 from svlm_cli.arena.moments import Kind
 from svlm_cli.arena.setup import KITS, NUMBERS
 from svlm_cli.data.arena_frames import MATCH_MINUTES, WINDOW_SECONDS, DrawnSecond, WindowStore
-from svlm_cli.data.arena_play import Beat, Cast, draw_cast, draw_score, play, tell, training_seed
+from svlm_cli.data.arena_play import (
+    Beat,
+    Cast,
+    draw_cast,
+    draw_score,
+    play,
+    tell,
+    training_seed,
+    with_random_sides,
+)
 from svlm_cli.data.sample import Features, Sample, SampleWriter, Turn
 from svlm_cli.model.patches import Patches, PatchSettings, clip_to_patches
 from svlm_cli.model.positions import time_stride
@@ -29,6 +38,11 @@ LATEST_SECOND = 6 * 3600
 SLOW_FPS, FAST_FPS = 2, 8
 FIRST_FAST_WINDOW = 100_000
 SCENES_PER_SAMPLE = 12
+SYMBOL_TURNS = (12, 24, 28)
+RANDOM_SIDES_SHARE = 0.6
+CARD_SHARE = 0.3
+# Shares of the seconds that are kept where a row of events is to be dense.
+_DENSE: Mapping[Kind | None, float] = {None: 0.1, Kind.PASS: 0.25, Kind.STEAL: 0.4}
 _VISIBLE = frozenset({Kind.PASS, Kind.STEAL, Kind.SAVE, Kind.KICK_OFF, Kind.SHOT, Kind.FOUL})
 
 FeatureSource = Callable[[str, Callable[[], Sequence[Patches]]], Sequence[Features]]
@@ -115,7 +129,7 @@ class ArenaDataset(Dataset[Sample]):
         dice = random.Random(f"{self._seed} sample {index}")
         kind = shared.choices([*self._weights], [*self._weights.values()])[0]
         if kind == "symbols":
-            return self._symbols(dice)
+            return self._symbols(shared, dice)
         if kind == "told":
             return self._told(shared, dice)
         if kind == "scenes":
@@ -129,12 +143,15 @@ class ArenaDataset(Dataset[Sample]):
         stride = time_stride(fps, settings.temporal_patch_size, 2.0)
         return SampleWriter(self._writer, settings.merge_size, stride)
 
-    def _symbols(self, dice: random.Random) -> Sample:
+    def _symbols(self, shared: random.Random, dice: random.Random) -> Sample:
         """An opening and a row of events with few silent seconds between them; passes thinned."""
         beats = self._beats(dice)
         cast = draw_cast(_two_kits(dice), dice)
         start = dice.randrange(len(beats) - 200)
-        chosen = [beat for beat in beats[start:] if _dense(beat, dice)][:24]
+        chosen = [beat for beat in beats[start:] if _dense(beat, dice)][: shared.choice(SYMBOL_TURNS)]
+        chosen = _with_cards(chosen, dice)
+        if dice.random() < RANDOM_SIDES_SHARE:
+            chosen = with_random_sides(chosen, dice)
         score = draw_score(chosen, dice)
         lines, _ = tell(chosen, cast, score)
         turns = [
@@ -253,9 +270,17 @@ def scene_line(shown: DrawnSecond) -> str:
 
 
 def _dense(beat: Beat, dice: random.Random) -> bool:
-    if beat.kind is None:
-        return dice.random() < 0.1
-    return beat.kind is not Kind.PASS or dice.random() < 0.35
+    return dice.random() < _DENSE.get(beat.kind, 1.0)
+
+
+def _with_cards(beats: Sequence[Beat], dice: random.Random) -> list[Beat]:
+    """Somebody is booked after many a foul, which a match sees once in a quarter of an hour."""
+    booked = [[beat, Beat(Kind.CARD, None, None)] if _is_booked(beat, dice) else [beat] for beat in beats]
+    return [beat for group in booked for beat in group]
+
+
+def _is_booked(beat: Beat, dice: random.Random) -> bool:
+    return beat.kind is Kind.FOUL and dice.random() < CARD_SHARE
 
 
 def _two_kits(dice: random.Random) -> tuple[str, str]:
@@ -281,7 +306,8 @@ def _with_errors(said: list[str], cast: Cast, dice: random.Random) -> list[str]:
         words = line.split()
         if dice.random() < 0.15 and k not in scored[-1:]:
             if words[-1] in cast.names:
-                words[-1] = cast.names[1 - cast.names.index(words[-1])]
+                other = 1 - cast.names.index(words[-1])
+                words[-2:] = [cast.kits[other], cast.names[other]]
             elif k in scored:
                 words[-1] = dice.choice(("nil", "one", "two", "three", "four", "five"))
         changed.append(" ".join(words))

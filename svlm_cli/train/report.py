@@ -17,7 +17,8 @@ def outline(recipe: Recipe) -> str:
         recipe: what would be run.
     """
     tokenizer = new_tokenizer()
-    network = new_seedling(SeedlingSize(**recipe.model.model_dump()), tokenizer, recipe.pixels, recipe.seed)
+    size = SeedlingSize(**recipe.model.model_dump(exclude={"vision"}))
+    network = new_seedling(size, tokenizer, recipe.pixels, recipe.seed)
     num_weights = sum(weight.numel() for weight in network.parameters())
     states = num_weights * _BYTES * _STATES_PER_WEIGHT
     lines = [

@@ -8,8 +8,11 @@ from typing import Any
 import torch
 import transformers
 
+from svlm_cli.train.induction import plant_induction
+
 VISION_HEAD_SIZE = 20
 PATCH_SIZE = 14
+INDUCTION_HEAD_SIZE = 64
 FRAME_SCALE = 0.2
 # Mean colour of the pitch: empty grass is nearly zero, so that what stands on it is what differs.
 IMAGE_MEAN = (0.33, 0.57, 0.28)
@@ -52,9 +55,21 @@ def new_seedling(size: SeedlingSize, tokenizer: Any, pixels: int, seed: int) -> 
     network.config.svlm = {"min_pixels": pixels, "max_pixels": pixels}
     with torch.no_grad():  # embeddings at unit norm: names and counting were learnt sooner so
         network.get_input_embeddings().weight.normal_(std=size.hidden**-0.5)
+        _share_embeddings(network, tokenizer)
         # Frames begin at the size of words; larger, they grew into one constant that hid the picture.
         network.model.visual.merger.mlp[2].weight.mul_(FRAME_SCALE)
+    if size.layers > 1 and size.hidden // size.heads == INDUCTION_HEAD_SIZE:
+        plant_induction(network, torch.Generator().manual_seed(seed))
     return network
+
+
+def _share_embeddings(network: Any, tokenizer: Any) -> None:
+    """A word without its leading blank begins as the word with it."""
+    embeddings = network.get_input_embeddings().weight
+    known = tokenizer.get_vocab()
+    for piece, number in known.items():
+        if f" {piece}" in known:
+            embeddings[number] = embeddings[known[f" {piece}"]]
 
 
 def _config(size: SeedlingSize, tokenizer: Any) -> Any:

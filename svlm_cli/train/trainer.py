@@ -195,8 +195,16 @@ def _collated(samples: Sequence[Sample], pad_id: int) -> dict[str, torch.Tensor]
 
 def _network(recipe: Recipe, before: Path | None, tokenizer: Any) -> Any:
     if before is not None:
-        return transformers.Qwen2_5_VLForConditionalGeneration.from_pretrained(before, dtype=torch.float32)
-    return new_seedling(SeedlingSize(**recipe.model.model_dump()), tokenizer, recipe.pixels, recipe.seed)
+        return _load(before)
+    size = SeedlingSize(**recipe.model.model_dump(exclude={"vision"}))
+    network = new_seedling(size, tokenizer, recipe.pixels, recipe.seed)
+    if recipe.model.vision is not None:
+        network.model.visual.load_state_dict(_load(recipe.model.vision).model.visual.state_dict())
+    return network
+
+
+def _load(folder: Path) -> Any:
+    return transformers.Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
 
 
 def _arguments(recipe: Recipe, stage: Stage, folder: Path) -> transformers.TrainingArguments:

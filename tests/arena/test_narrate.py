@@ -3,7 +3,7 @@ from hypothesis import strategies as st
 
 from svlm_cli.arena.moments import SILENT_KINDS, Kind
 from svlm_cli.arena.narrate import MAX_LINE_WORDS, SpokenEvent, line_of, parse_line, vocabulary
-from svlm_cli.arena.setup import REFEREES, TEAMS, draw_setup
+from svlm_cli.arena.setup import KITS, REFEREES, TEAMS, draw_setup
 
 SCORES = st.tuples(st.integers(0, 10), st.integers(0, 10))
 
@@ -15,7 +15,9 @@ def spoken_events(draw):
     scores = st.none() | SCORES
     if kind is Kind.CARD:
         return SpokenEvent(kind, referee=draw(st.none() | st.sampled_from(REFEREES)))
-    return SpokenEvent(kind, draw(names), draw(scores))
+    name = draw(names)
+    kit = draw(st.none() | st.sampled_from(KITS)) if name else None
+    return SpokenEvent(kind, name, kit, draw(scores))
 
 
 @given(spoken_events())
@@ -37,15 +39,15 @@ def test_any_text_parses(text):
 
 def test_the_lines_as_they_are_documented():
     documented = {
-        "kick off by Lions": SpokenEvent(Kind.KICK_OFF, "Lions"),
-        "kick off by Sharks nil nil": SpokenEvent(Kind.KICK_OFF, "Sharks", (0, 0)),
-        "pass by Lions": SpokenEvent(Kind.PASS, "Lions"),
-        "steal by Lions": SpokenEvent(Kind.STEAL, "Lions"),
-        "shot by Lions": SpokenEvent(Kind.SHOT, "Lions"),
-        "save by Sharks": SpokenEvent(Kind.SAVE, "Sharks"),
-        "goal for Lions two one": SpokenEvent(Kind.GOAL, "Lions", (2, 1)),
+        "kick off by red Lions": SpokenEvent(Kind.KICK_OFF, "Lions", "red"),
+        "kick off by blue Sharks nil nil": SpokenEvent(Kind.KICK_OFF, "Sharks", "blue", (0, 0)),
+        "pass by red Lions": SpokenEvent(Kind.PASS, "Lions", "red"),
+        "steal by red Lions": SpokenEvent(Kind.STEAL, "Lions", "red"),
+        "shot by red Lions": SpokenEvent(Kind.SHOT, "Lions", "red"),
+        "save by blue Sharks": SpokenEvent(Kind.SAVE, "Sharks", "blue"),
+        "goal for red Lions two one": SpokenEvent(Kind.GOAL, "Lions", "red", (2, 1)),
         "foul": SpokenEvent(Kind.FOUL),
-        "free kick for Sharks": SpokenEvent(Kind.FREE_KICK, "Sharks"),
+        "free kick for blue Sharks": SpokenEvent(Kind.FREE_KICK, "Sharks", "blue"),
         "score two one": SpokenEvent(Kind.SCORE, score=(2, 1)),
         "card by Moreno": SpokenEvent(Kind.CARD, referee="Moreno"),
     }
@@ -59,6 +61,6 @@ def test_vocabulary_is_small_and_covers_lines_and_opening_texts():
     assert len(TEAMS) >= 24
     for seed in range(50):
         assert set(draw_setup("soccer", seed).opening_text.split()) <= set(words)
-    longest = line_of(SpokenEvent(Kind.KICK_OFF, "Lions", (10, 9)))
+    longest = line_of(SpokenEvent(Kind.KICK_OFF, "Lions", "red", (10, 9)))
     assert len(longest.split()) == MAX_LINE_WORDS
     assert set(longest.split()) <= set(words)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import random
 from pathlib import Path
 
@@ -14,7 +15,16 @@ from svlm_cli.arena.timeline import Timeline
 from svlm_cli.arena.truth import truth
 from svlm_cli.data.arena_dataset import scene_line, symbols_of
 from svlm_cli.data.arena_frames import WINDOW_SECONDS, WindowStore, draw_frames
-from svlm_cli.data.arena_play import FIRST_TRAINING_SEED, Beat, Cast, draw_window, play, tell, training_seed
+from svlm_cli.data.arena_play import (
+    FIRST_TRAINING_SEED,
+    Beat,
+    Cast,
+    draw_window,
+    play,
+    tell,
+    training_seed,
+    with_random_sides,
+)
 from tests.train.small import dataset
 
 
@@ -32,7 +42,7 @@ def test_a_new_game_begins_after_the_tenth_goal() -> None:
     cast = Cast(("Lions", "Sharks"), ("red", "blue"), "Moreno")
     beats = [Beat(Kind.GOAL, 0, None), Beat(Kind.KICK_OFF, 1, 1), Beat(Kind.SCORE, 0, None)]
     lines, score = tell(beats, cast, (9, 3))
-    assert lines == ["goal for Lions ten three", "kick off by Sharks nil nil", "score nil nil"]
+    assert lines == ["goal for red Lions ten three", "kick off by blue Sharks nil nil", "score nil nil"]
     assert score == (0, 0)
 
 
@@ -53,6 +63,21 @@ def test_rare_kinds_are_favoured() -> None:
     starts = [draw_window(beats, 24, dice) for _ in range(200)]
     with_goal = sum(any(beat.kind is Kind.GOAL for beat in beats[start : start + 24]) for start in starts)
     assert with_goal > 50
+
+
+def test_random_sides_keep_goals_and_free_kicks_true() -> None:
+    beats = with_random_sides(play(3, 30.0), random.Random(0))
+    assert [beat.kind for beat in beats] == [beat.kind for beat in play(3, 30.0)]
+    shooter = fouled = None
+    sides = []
+    for beat in beats:
+        shooter = beat.side if beat.kind is Kind.SHOT else shooter
+        fouled = beat.side if beat.kind is Kind.FOUL else fouled
+        sides += [beat.side] if beat.kind is Kind.PASS else []
+        assert beat.kind is not Kind.GOAL or beat.side == shooter
+        assert beat.kind is not Kind.FREE_KICK or beat.side == fouled
+    changes = sum(a != b for a, b in itertools.pairwise(sides)) / len(sides)
+    assert 0.45 < changes < 0.55
 
 
 def test_symbols_tell_only_what_is_seen() -> None:

@@ -17,7 +17,7 @@ from svlm_cli.stream.session import StreamSession
 from tests.stream.engine import Script
 from tests.train.small import network
 
-LINES = ["kick off by Lions", "", "pass by Lions", ""]
+LINES = ["kick off by red Lions", "", "pass by red Lions", ""]
 OPENING = "red Lions against blue Sharks score two nil first to ten referee Moreno"
 
 
@@ -82,7 +82,7 @@ def test_padding_changes_no_logits(model) -> None:
 def test_a_word_in_place_of_frames_keeps_its_place(model) -> None:
     writer = PromptWriter(model.tokenizer, model.markup)
     sample = SampleWriter(writer, 4, 2.0).write(
-        OPENING, [Turn(0.0, 1.0, "pass by Lions", symbols=(" pass", " red"))], bare=True
+        OPENING, [Turn(0.0, 1.0, "pass by red Lions", symbols=(" pass", " red"))], bare=True
     )
     text = model.tokenizer.decode(sample.input_ids)
-    assert text.endswith("<|vision_start|> pass red<|vision_end|> pass by Lions ...<|im_end|>")
+    assert text.endswith("<|vision_start|> pass red<|vision_end|> pass by red Lions ...<|im_end|>")

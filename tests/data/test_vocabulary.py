@@ -13,7 +13,7 @@ def writer() -> PromptWriter:
     return PromptWriter(tokenizer, find_markup(tokenizer))
 
 
-@pytest.mark.parametrize("line", ["pass by Lions", "goal for Lions two one", ""])
+@pytest.mark.parametrize("line", ["pass by red Lions", "goal for red Lions two one", ""])
 def test_a_spoken_line_reads_back(writer: PromptWriter, line: str) -> None:
     answer = writer.read_answer(writer.spoken(line))
     assert answer.text == line

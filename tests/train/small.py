@@ -20,7 +20,7 @@ def recipe(*stages: Stage) -> Recipe:
 
 
 def network(tokenizer):
-    return new_seedling(SeedlingSize(**MODEL.model_dump()), tokenizer, 168 * 112, 0).eval()
+    return new_seedling(SeedlingSize(**MODEL.model_dump(exclude={"vision"})), tokenizer, 168 * 112, 0).eval()
 
 
 def dataset(
