@@ -151,6 +151,7 @@ class Recipe(Section):
         model: what is trained.
         pixels: of every frame.
         bfloat16: compute in bfloat16 (weights stay float32).
+        save_dtype: of the weights in the last stage's ``final``.
         stages: the curriculum.
     """
 
@@ -158,6 +159,7 @@ class Recipe(Section):
     model: NewModel = NewModel()
     pixels: PositiveInt = 168 * 112
     bfloat16: bool = True
+    save_dtype: Literal["float32", "bfloat16"] = "float32"
     data: Data = Data()
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
 

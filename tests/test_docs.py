@@ -30,14 +30,13 @@ def test_python_examples_run(number, checkpoint, tmp_path, make_video):
 
 
 def test_the_quickstart_runs(tmp_path):
-    """Everything behind the install of README's first line, as it stands there."""
-    pytest.importorskip("dashscope", reason="the real Qwen vocabulary is in the dashscope package")
+    """Everything behind the install of README's first line, as it stands there, for a minute of the match."""
     line = blocks("README.md", "sh")[0].strip()
     install, commands = line.split(" && ", 1)
-    assert install.startswith("pip install -c constraints.txt ")
+    assert install == "pip install -c constraints.txt ."
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
-        commands,
+        f"{commands} --duration 60",
         shell=True,
         cwd=tmp_path,
         env=os.environ | {"PATH": path},
@@ -47,7 +46,7 @@ def test_the_quickstart_runs(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "60 steps" in done.stderr
-    assert sum(text.startswith("[00:00:") for text in done.stdout.splitlines()) >= 30
+    assert sum(text.startswith("[00:00:") for text in done.stdout.splitlines()) >= 10
 
 
 def test_the_first_example_is_ten_lines():

@@ -23,7 +23,7 @@ OUT = Path("bench-arena")
 
 EXAMPLES = """Examples:
 
-svlm bench arena --matches 2 --minutes 1 --model runs/arena/stream/final
+svlm bench arena --matches 2 --minutes 1
 
 svlm bench arena --model runs/arena/checkpoint --fps 8 --workers 2 --out bench-8fps
 

@@ -121,7 +121,7 @@ Model = Annotated[
         MODEL_PANEL,
         "--model ID|DIR",
         "Hugging Face id or folder of the checkpoint.",
-        show_default="$SVLM_MODEL, else the bundled arena model (none is bundled yet)",
+        show_default="$SVLM_MODEL, else the bundled arena model",
         callback=lambda value: None if value is None else unicode_text(value),
     ),
 ]

@@ -30,7 +30,7 @@ BANNER = (
 
 EXAMPLES = """Examples:
 
-svlm stream arena:soccer,seed=7,minutes=1 --model runs/arena/stream/final
+svlm stream 'arena:soccer?seed=7' --fps 8
 
 svlm stream match.mp4 --model mit-han-lab/StreamingVLM --out match.vtt --out match.jsonl
 

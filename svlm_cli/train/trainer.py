@@ -136,6 +136,8 @@ def _run_stage(
     last = transformers.trainer_utils.get_last_checkpoint(str(folder)) if resume and folder.is_dir() else None
     trainer.train(resume_from_checkpoint=last)
     final = folder / "final"
+    if stage is recipe.stages[-1]:
+        network.to(dtype=getattr(torch, recipe.save_dtype))
     trainer.save_model(str(final))
     if trainer.is_world_process_zero():
         normalisation = {"image_mean": IMAGE_MEAN, "image_std": IMAGE_STD}
