@@ -51,6 +51,10 @@ def test_words_it_does_not_know_are_told_once(bundled) -> None:
 
 def test_it_is_small_and_complete() -> None:
     assert sum(path.stat().st_size for path in BUNDLED.iterdir()) <= LARGEST_BYTES
-    assert {"model.safetensors", "config.json", "tokenizer.json", "preprocessor_config.json", "README.md"} <= {
-        path.name for path in BUNDLED.iterdir()
-    }
+    assert {
+        "model.safetensors",
+        "config.json",
+        "tokenizer.json",
+        "preprocessor_config.json",
+        "README.md",
+    } <= {path.name for path in BUNDLED.iterdir()}

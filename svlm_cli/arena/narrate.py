@@ -1,7 +1,7 @@
 """What the narrator says: one line per spoken event, one phrasing per kind, a closed list of words.
 
     kick off by red Lions        goal for red Lions two one   score two one
-    pass by red Lions            foul                         card by Moreno
+    pass by red Lions            foul                         card by referee Moreno
     steal by red Lions           free kick for blue Sharks    kick off by blue Sharks nil nil
     shot by red Lions            save by blue Sharks
 
@@ -34,7 +34,8 @@ _PHRASES: Mapping[Kind, tuple[str, ...]] = {
 # Spoken without a team.
 NAMELESS = frozenset({Kind.FOUL, Kind.CARD, Kind.SCORE})
 _FOR = frozenset({Kind.GOAL, Kind.FREE_KICK})
-_OPENING_WORDS = ("against", "first", "to", "referee")
+_REFEREE = "referee"
+_OPENING_WORDS = ("against", "first", "to", _REFEREE)
 _BINDERS = ("by", "for")
 _WORD = re.compile(r"[^\W\d_]+")
 
@@ -75,9 +76,9 @@ def spoken_event(event: Event, setup: MatchSetup) -> SpokenEvent | None:
 def line_of(spoken: SpokenEvent) -> str:
     """The words for an event, separated by blanks, without a leading one; ``parse_line`` undoes it."""
     words = [*_PHRASES[spoken.kind]]
-    name = spoken.team or spoken.referee
-    if name:
-        words += ["for" if spoken.kind in _FOR else "by", *filter(None, [spoken.kit]), name]
+    who = [spoken.kit, spoken.team] if spoken.team else [_REFEREE, spoken.referee] if spoken.referee else []
+    if who:
+        words += ["for" if spoken.kind in _FOR else "by", *filter(None, who)]
     if spoken.score:
         words += score_words(spoken.score)
     return " ".join(words)
@@ -123,11 +124,11 @@ def _phrase_at(words: list[str], position: int) -> Kind | None:
 
 
 def _details(kind: Kind, words: list[str], position: int) -> tuple[SpokenEvent, int]:
-    """What follows a phrase: [by|for] [colour] [name] [number number]."""
+    """What follows a phrase: [by|for] [colour|referee] [name] [number number]."""
     if words[position : position + 1] in (["by"], ["for"]):
         position += 1
     kit = words[position] if position < len(words) and words[position] in KITS else None
-    position += bool(kit)
+    position += bool(kit) or words[position : position + 1] == [_REFEREE]
     name = words[position] if position < len(words) else ""
     team = None if kind is Kind.CARD else _TEAM_OF.get(name)
     referee = _REFEREE_OF.get(name) if kind is Kind.CARD else None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from torch.utils.data import Dataset
@@ -41,8 +42,10 @@ SCENES_PER_SAMPLE = 12
 SYMBOL_TURNS = (12, 24, 28)
 RANDOM_SIDES_SHARE = 0.6
 CARD_SHARE = 0.3
-# Shares of the seconds that are kept where a row of events is to be dense.
+SCORING_SHARE = 0.5
+# Shares of the seconds that are kept where a row of events is to be dense, and where it is to be about goals.
 _DENSE: Mapping[Kind | None, float] = {None: 0.1, Kind.PASS: 0.25, Kind.STEAL: 0.4}
+_SCORING: Mapping[Kind | None, float] = {None: 0.01, Kind.PASS: 0.02, Kind.STEAL: 0.02, Kind.SAVE: 0.1}
 _VISIBLE = frozenset({Kind.PASS, Kind.STEAL, Kind.SAVE, Kind.KICK_OFF, Kind.SHOT, Kind.FOUL})
 
 FeatureSource = Callable[[str, Callable[[], Sequence[Patches]]], Sequence[Features]]
@@ -148,7 +151,9 @@ class ArenaDataset(Dataset[Sample]):
         beats = self._beats(dice)
         cast = draw_cast(_two_kits(dice), dice)
         start = dice.randrange(len(beats) - 200)
-        chosen = [beat for beat in beats[start:] if _dense(beat, dice)][: shared.choice(SYMBOL_TURNS)]
+        thinned = _SCORING if dice.random() < SCORING_SHARE else _DENSE
+        kept = (beat for beat in beats[start:] if dice.random() < thinned.get(beat.kind, 1.0))
+        chosen = list(islice(kept, shared.choice(SYMBOL_TURNS)))
         chosen = _with_cards(chosen, dice)
         if dice.random() < RANDOM_SIDES_SHARE:
             chosen = with_random_sides(chosen, dice)
@@ -267,10 +272,6 @@ def scene_line(shown: DrawnSecond) -> str:
     possession = "..." if holder is None else shown.kits[holder]
     happens, whose = symbols_of(replace(shown.beat, holder=holder), shown.kits)
     return f"{possession}{happens}{whose} {NUMBERS[shown.sight.column]} {NUMBERS[shown.sight.row]}"
-
-
-def _dense(beat: Beat, dice: random.Random) -> bool:
-    return dice.random() < _DENSE.get(beat.kind, 1.0)
 
 
 def _with_cards(beats: Sequence[Beat], dice: random.Random) -> list[Beat]:

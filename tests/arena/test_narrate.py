@@ -49,7 +49,7 @@ def test_the_lines_as_they_are_documented():
         "foul": SpokenEvent(Kind.FOUL),
         "free kick for blue Sharks": SpokenEvent(Kind.FREE_KICK, "Sharks", "blue"),
         "score two one": SpokenEvent(Kind.SCORE, score=(2, 1)),
-        "card by Moreno": SpokenEvent(Kind.CARD, referee="Moreno"),
+        "card by referee Moreno": SpokenEvent(Kind.CARD, referee="Moreno"),
     }
     for line, event in documented.items():
         assert line_of(event) == line
