@@ -21,6 +21,13 @@ class Policy(StrEnum):
     RECOMPUTE = "recompute"
 
 
+class Positions(StrEnum):
+    """Where kept tokens stand after an eviction: next to each other again, or where they stood."""
+
+    CONTIGUOUS = "contiguous"
+    GROWING = "growing"
+
+
 class Pace(StrEnum):
     """How fast the source is read: as fast as the model goes, or by the clock."""
 
@@ -85,6 +92,8 @@ class StreamSettings:
         text_window: tokens of "previous text" kept at its tail (T).
         vision_window: seconds whose frames are kept (V); a multiple of ``step_seconds``.
         rounds: last turns whose words stay in place (R).
+        positions: ``growing`` never moves a token, so that positions leave the range of training; for
+            showing that contiguous ones are needed. ``recompute`` is always contiguous.
         restart_seconds: ``window`` policy only: start afresh this often.
         start: first second of the source; duration: seconds from there, None for all.
         min_pixels, max_pixels: per frame, None for the model family's own limits.
@@ -101,6 +110,7 @@ class StreamSettings:
     text_window: int = 512
     vision_window: float = 16.0
     rounds: int = 16
+    positions: Positions = Positions.CONTIGUOUS
     query: str = "Commentate on this match"
     title: str = ""
     previous_text: str = ""
@@ -114,6 +124,11 @@ class StreamSettings:
     def __post_init__(self) -> None:
         object.__setattr__(self, "policy", Policy(self.policy))
         object.__setattr__(self, "pace", Pace(self.pace))
+        object.__setattr__(self, "positions", Positions(self.positions))
+        _require(
+            self.policy is not Policy.RECOMPUTE or self.positions is Positions.CONTIGUOUS,
+            "--policy recompute computes every position anew: --positions growing does not go with it",
+        )
         _require(
             MIN_STEP_SECONDS <= self.step_seconds < math.inf,
             f"--step-seconds must be {MIN_STEP_SECONDS:g} or more, not {self.step_seconds:g}",

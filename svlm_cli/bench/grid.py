@@ -12,12 +12,17 @@ import yaml
 from svlm_cli.bench.frames import Frames
 from svlm_cli.bench.runs import Run
 from svlm_cli.errors import SvlmError, UsageError
-from svlm_cli.settings import Policy, StreamSettings
+from svlm_cli.settings import Policy, Positions, StreamSettings
 
 OPENING = "opening"
 _NUMBERS = ("fps", "vision_window", "restart_seconds")
 _COUNTS = ("sink", "text_window", "rounds")
-KEYS = ("name", "policy", *_COUNTS, *_NUMBERS, "frames")
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "policy": tuple(Policy),
+    "positions": tuple(Positions),
+    "frames": tuple(Frames),
+}
+KEYS = ("name", *_CHOICES, *_COUNTS, *_NUMBERS)
 _HINT = "recipes/bench_arena_grid.yaml is an example"
 
 
@@ -81,8 +86,8 @@ def _problem(key: str, value: object) -> str:
         return (
             f"unknown key {key!r} ({f'did you mean {close[0]}?' if close else 'known: ' + ', '.join(KEYS)})"
         )
-    if key in ("policy", "frames"):
-        valid = tuple(Policy) if key == "policy" else tuple(Frames)
+    if key in _CHOICES:
+        valid = _CHOICES[key]
         return "" if value in valid else f"{key} must be one of {', '.join(valid)}, not {value!r}"
     if key == "sink" and value == OPENING:
         return ""

@@ -62,9 +62,9 @@ def windows(run: Run) -> str:
         return "everything"
     if settings.policy == "window":
         return f"restart every {settings.restart_seconds:g} s"
-    return (
-        f"S {run.sink_text} / T {settings.text_window}, V {settings.vision_window:g} s, R {settings.rounds}"
-    )
+    grows = ", growing positions" if settings.positions == "growing" else ""
+    text = f"S {run.sink_text} / T {settings.text_window}"
+    return f"{text}, V {settings.vision_window:g} s, R {settings.rounds}{grows}"
 
 
 def percent_text(estimate: Estimate) -> str:

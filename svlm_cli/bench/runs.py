@@ -49,6 +49,7 @@ class Run:
         return {
             "fps": settings.fps,
             "policy": settings.policy.value,
+            "positions": settings.positions.value,
             "restart_seconds": settings.restart_seconds,
             "sink": "opening" if self.sink_is_opening else settings.sink,
             "text_window": settings.text_window,

@@ -49,6 +49,7 @@ def arena(
     max_pixels: stream_options.MaxPixels = DEFAULT.max_pixels,
     query: stream_options.Query = DEFAULT.query,
     policy: stream_options.PolicyOption = DEFAULT.policy,
+    positions: stream_options.PositionsOption = DEFAULT.positions,
     restart_seconds: stream_options.RestartSeconds = DEFAULT.restart_seconds,
     sink: stream_options.Sink = DEFAULT.sink,
     text_window: stream_options.TextWindow = DEFAULT.text_window,
@@ -65,6 +66,7 @@ def arena(
     settings = StreamSettings(
         fps=fps,
         policy=policy,
+        positions=positions,
         restart_seconds=restart_seconds,
         sink=sink,
         text_window=text_window,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from svlm_cli.commands.options import OUTPUT_PANEL, choices, finite, option, unicode_text
-from svlm_cli.settings import Pace, Policy
+from svlm_cli.settings import Pace, Policy, Positions
 
 SIGHT_PANEL = "What the model sees"
 MEMORY_PANEL = "What is kept"
@@ -87,6 +87,14 @@ PreviousText = Annotated[
 PolicyOption = Annotated[
     Policy,
     option(MEMORY_PANEL, f"--policy {choices(Policy)}", "What the cache keeps as the stream goes on."),
+]
+PositionsOption = Annotated[
+    Positions,
+    option(
+        MEMORY_PANEL,
+        f"--positions {choices(Positions)}",
+        "Where kept tokens stand: side by side, or (an ablation) where they first stood.",
+    ),
 ]
 RestartSeconds = Annotated[
     float,

@@ -41,7 +41,7 @@ FIRST_FAST_WINDOW = 100_000
 SCENES_PER_SAMPLE = 12
 SYMBOL_TURNS = (12, 24, 28)
 RANDOM_SIDES_SHARE = 0.6
-CARD_SHARE = 0.3
+CARD_SHARE = 0.5
 SCORING_SHARE = 0.5
 # Shares of the seconds that are kept where a row of events is to be dense, and where it is to be about goals.
 _DENSE: Mapping[Kind | None, float] = {None: 0.1, Kind.PASS: 0.25, Kind.STEAL: 0.4}

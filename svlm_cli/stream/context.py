@@ -17,7 +17,7 @@ import numpy as np
 
 from svlm_cli.model import positions
 from svlm_cli.model.prompt import Part
-from svlm_cli.model.window import Span, TokenRange, WindowLimits, evict
+from svlm_cli.model.window import Eviction, Span, TokenRange, WindowLimits, evict
 
 REBASE_POSITIONS = 4096.0
 
@@ -41,10 +41,15 @@ class Context:
     Args:
         stride: positions between two temporal patches (``positions.time_stride``).
         rebase_positions: largest ``base`` before everything is rotated back to 0.
+        grows: never move a token, so that positions grow with the stream.
     """
 
-    def __init__(self, stride: float, rebase_positions: float = REBASE_POSITIONS) -> None:
+    def __init__(
+        self, stride: float, rebase_positions: float = REBASE_POSITIONS, *, grows: bool = False
+    ) -> None:
         self._stride = stride
+        self._grows = grows
+        self._fed_rows = np.zeros((3, 0))
         self._rebase_positions = rebase_positions
         self._spans: tuple[Span, ...] = ()
         self._ids = np.zeros(0, dtype=np.int64)
@@ -72,12 +77,15 @@ class Context:
         spans = [part.span for part in parts]
         rows = positions.rows(spans, self._stride, self.next_position)
         self._spans += tuple(spans)
+        self._fed_rows = np.concatenate([self._fed_rows, rows], axis=1)
         self._ids = np.concatenate([self._ids, *(np.array(part.ids, dtype=np.int64) for part in parts)])
         self._origins = np.concatenate([self._origins, rows[0]])
         self._end += sum(positions.extent(span, self._stride) for span in spans)
 
     def rows(self) -> np.ndarray:
-        """Positions counted from 0 over the kept tokens: float64, shape (3, n)."""
+        """Positions counted from 0 over the kept tokens (all tokens, if they grow): float64, shape (3, n)."""
+        if self._grows:
+            return self._fed_rows
         return positions.rows(self._spans, self._stride)
 
     def rows_from(self, num_fed: int) -> np.ndarray:
@@ -100,6 +108,8 @@ class Context:
             rotate: False where every state will be computed afresh: positions restart from 0.
         """
         eviction = evict(self._spans, turn, limits)
+        if self._grows:
+            return self._close_ranks(eviction)
         before = self.rows()[0]
         self._spans = eviction.spans
         after = self.rows()[0]
@@ -109,9 +119,20 @@ class Context:
         self._end = positions.span_starts(self._spans, self._stride)[-1]
         return Move(eviction.kept, after + self._base - self._origins)
 
+    def _close_ranks(self, eviction: Eviction) -> Move:
+        """Leave the hole between the positions of what is kept."""
+        end = self.next_position
+        self._spans = eviction.spans
+        self._ids = _gathered(self._ids, eviction.kept)
+        self._fed_rows = _gathered(self._fed_rows, eviction.kept)
+        self._end = positions.span_starts(self._spans, self._stride)[-1]
+        self._base = end - self._end
+        return Move(eviction.kept, np.zeros(len(self._ids)))
+
     def refeed(self, num_fed: int) -> None:
         """Note that the tokens behind the first ``num_fed`` will be fed where they stand now."""
-        self._origins[num_fed:] = self.rows()[0, num_fed:] + self._base
+        if not self._grows:
+            self._origins[num_fed:] = self.rows()[0, num_fed:] + self._base
 
     def _best_base(self, kept: Sequence[TokenRange], before: np.ndarray, after: np.ndarray) -> float:
         """The base under which the most kept tokens need no rotation."""
@@ -125,4 +146,4 @@ class Context:
 
 
 def _gathered(array: np.ndarray, kept: Sequence[TokenRange]) -> np.ndarray:
-    return np.concatenate([array[piece.start : piece.end] for piece in kept])
+    return np.concatenate([array[..., piece.start : piece.end] for piece in kept], axis=-1)

@@ -20,7 +20,7 @@ from svlm_cli.model.positions import time_stride
 from svlm_cli.model.prompt import Answer, Part, PromptWriter
 from svlm_cli.model.runtime import Video, VideoLanguageModel
 from svlm_cli.model.window import SpanKind, WindowLimits, middle_cut
-from svlm_cli.settings import Policy, StreamSettings
+from svlm_cli.settings import Policy, Positions, StreamSettings
 from svlm_cli.stream.context import Context
 from svlm_cli.types import Clip, StepEvent, StepTimings
 
@@ -129,7 +129,7 @@ class StreamSession:
     def _new_context(self) -> Context:
         vision = self._model.patches
         stride = time_stride(self._settings.fps, vision.temporal_patch_size, self._model.tokens_per_second)
-        return Context(stride)
+        return Context(stride, grows=self._settings.positions is Positions.GROWING)
 
     def _ready_cache(self) -> StreamingCache:
         if self._cache is None:

@@ -173,3 +173,27 @@ def test_clear_forgets_tokens_and_keeps_storage():
     assert (cache.num_tokens, cache.num_bytes) == (5, num_bytes)
     assert torch.equal(cache.held(0)[0], numbered(20, 5))
     assert cache.shift(np.zeros(5)) == 0
+
+
+@pytest.mark.parametrize("limits", LIMITS)
+def test_growing_positions_never_move(limits: WindowLimits) -> None:
+    """Every kept token stands where it was fed, and the next one behind all there ever were."""
+    number = random.Random(3)
+    context = Context(stride=1.5, grows=True)
+    context.append([part(K.SYSTEM, -1, 3), part(K.PREVIOUS_HEAD, -1, 4), part(K.PREVIOUS_TEXT, -1, 9)])
+    context.append([part(K.PREVIOUS_TAIL, -1, 2)])
+    stands_at: list[float] = []
+    for turn in range(40):
+        if turn:
+            move = context.evict(turn, limits)
+            assert not move.shifts.any()
+            stands_at = [stands_at[i] for piece in move.kept for i in range(piece.start, piece.end)]
+            assert context.rows()[0].tolist() == stands_at
+        before = context.next_position
+        parts = turn_parts(turn, number)
+        context.append(parts)
+        rows = context.rows_from(len(stands_at))
+        stands_at += rows[0].tolist()
+        assert context.rows()[0].tolist() == stands_at
+        assert context.next_position > before
+    assert context.next_position > 40 * 10
