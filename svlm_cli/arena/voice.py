@@ -78,7 +78,8 @@ def speak(records: Iterable[TruthSecond], duration_seconds: float, program: str)
 def _sound(text: str, program: str) -> np.ndarray:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "word.wav"
-        how = ["-voice", "slt", "-t", text, "-o", path] if program == "flite" else ["-w", path, text]
+        flite = ["-voice", "slt", "-t", text, "-o", str(path)]
+        how = flite if program == "flite" else ["-w", str(path), text]
         done = subprocess.run([program, *how], capture_output=True, text=True, check=False)
         if done.returncode or not path.is_file():
             raise SourceError(f"{program} cannot say {text!r}: {done.stderr.strip()}")
