@@ -96,7 +96,7 @@ def test_the_shipped_grid_makes_one_table(bench: Bench, tmp_path: Path) -> None:
     assert done.stderr == ""
     header, _, *rows = ([cell.strip() for cell in line.split("|")] for line in done.stdout.splitlines())
     table = {row[1]: dict(zip(header, row, strict=True)) for row in rows}
-    assert len(table) == 11
+    assert len(table) == 12
     for row in table.values():
         assert all(row[name] for name in ("protocol", "model", "FPS", "policy", "windows", "seeds"))
     assert table["no sink"]["referee"].startswith("0.00")

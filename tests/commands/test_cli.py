@@ -13,7 +13,7 @@ from tests.commands.running import environment, error_line, svlm
 
 OPTIONS = """
     --model --fps --step-seconds --policy --restart-seconds --sink --text-window --vision-window --rounds
-    --query --title --previous-text --max-new-tokens --temperature --top-k --top-p --repetition-penalty
+    --positions --query --title --previous-text --max-new-tokens --temperature --top-k --top-p --repetition-penalty
     --greedy --seed --start --duration --pace --out --device --dtype --threads --attention --max-pixels
     --min-pixels --trace --json --quiet --verbose -v"""
 
@@ -22,9 +22,9 @@ def test_help_lists_what_exists() -> None:
     for arguments in (["--help"], []):
         done = svlm(*arguments)
         assert done.returncode == 0
-        for name in ("stream", "train", "bench"):
+        for name in ("fetch", "chunk", "train", "stream", "bench"):
             assert f" {name} " in done.stdout
-        assert " fetch " not in done.stdout
+        assert " align " not in done.stdout
 
 
 def test_version() -> None:
