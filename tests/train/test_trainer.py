@@ -7,7 +7,7 @@ import torch
 
 from svlm_cli import load_model
 from svlm_cli.data.sample import IGNORED, collate
-from svlm_cli.recipe import Stage, load_recipe
+from svlm_cli.recipe import Data, Stage, load_recipe
 from svlm_cli.train.optimizer import new_optimizer
 from svlm_cli.train.report import outline
 from svlm_cli.train.trainer import new_tokenizer, token_loss, train
@@ -72,8 +72,8 @@ def test_a_recipe_runs_and_what_it_writes_streams(tmp_path: Path) -> None:
         Stage(name="words", steps=2, mix={"symbols": 1}, **common),
         Stage(name="stream", steps=1, freeze_vision=False, mix={"chunks": 1}, **common),
     )
-    run = recipe(*stages).model_copy(update={"data": {"windows": "w", "num_windows": 4, "num_plays": 2}})
-    final = train(type(run).model_validate(run.model_dump()), tmp_path)
+    data = Data(windows=Path("w"), num_windows=4, num_plays=2)
+    final = train(recipe(*stages).model_copy(update={"data": data}), tmp_path)
     model = load_model(str(final), device="cpu")
     assert (model.patches.min_pixels, model.patches.max_pixels) == (168 * 112, 168 * 112)
     assert model.patches.merge_size == 4
