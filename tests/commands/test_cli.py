@@ -14,8 +14,8 @@ from tests.commands.running import environment, error_line, svlm
 OPTIONS = """
     --model --fps --step-seconds --policy --restart-seconds --sink --text-window --vision-window --rounds
     --positions --query --title --previous-text --max-new-tokens --temperature --top-k --top-p
-    --repetition-penalty --greedy --seed --start --duration --pace --out --device --dtype --threads --attention --max-pixels
-    --min-pixels --trace --json --quiet --verbose -v"""
+    --repetition-penalty --greedy --seed --start --duration --pace --out --device --dtype --threads
+    --attention --max-pixels --min-pixels --trace --json --quiet --verbose -v"""
 
 
 def test_help_lists_what_exists() -> None:
