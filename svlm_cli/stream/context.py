@@ -77,7 +77,8 @@ class Context:
         spans = [part.span for part in parts]
         rows = positions.rows(spans, self._stride, self.next_position)
         self._spans += tuple(spans)
-        self._fed_rows = np.concatenate([self._fed_rows, rows], axis=1)
+        if self._grows:
+            self._fed_rows = np.concatenate([self._fed_rows, rows], axis=1)
         self._ids = np.concatenate([self._ids, *(np.array(part.ids, dtype=np.int64) for part in parts)])
         self._origins = np.concatenate([self._origins, rows[0]])
         self._end += sum(positions.extent(span, self._stride) for span in spans)
@@ -124,6 +125,7 @@ class Context:
         end = self.next_position
         self._spans = eviction.spans
         self._ids = _gathered(self._ids, eviction.kept)
+        self._origins = _gathered(self._origins, eviction.kept)
         self._fed_rows = _gathered(self._fed_rows, eviction.kept)
         self._end = positions.span_starts(self._spans, self._stride)[-1]
         self._base = end - self._end

@@ -197,3 +197,17 @@ def test_growing_positions_never_move(limits: WindowLimits) -> None:
         assert context.rows()[0].tolist() == stands_at
         assert context.next_position > before
     assert context.next_position > 40 * 10
+
+
+@pytest.mark.parametrize("grows", [False, True])
+def test_a_context_holds_what_is_kept_and_no_more(grows: bool) -> None:
+    number = random.Random(3)
+    context = Context(stride=1.5, grows=grows)
+    context.append([part(K.SYSTEM, -1, 3), part(K.PREVIOUS_HEAD, -1, 4), part(K.PREVIOUS_TEXT, -1, 9)])
+    context.append([part(K.PREVIOUS_TAIL, -1, 2)])
+    for turn in range(200):
+        if turn:
+            context.evict(turn, WindowLimits(4, 6, 3, 3))
+        context.append(turn_parts(turn, number))
+        arrays = [value for value in vars(context).values() if isinstance(value, np.ndarray)]
+        assert all(array.shape[-1] <= len(context.ids) for array in arrays)
