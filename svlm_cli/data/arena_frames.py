@@ -6,10 +6,8 @@ window are compressed apart from each other: reading one of them costs one.
 
 from __future__ import annotations
 
-import io
 import json
 import random
-import secrets
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 from functools import cache
@@ -25,6 +23,7 @@ from svlm_cli.arena.render import Renderer
 from svlm_cli.arena.setup import draw_setup, team_of
 from svlm_cli.arena.timeline import Scene, Timeline
 from svlm_cli.data.arena_play import Beat, draw_window, play, training_seed
+from svlm_cli.files import whole_file
 
 WINDOW_SECONDS = 24
 MATCH_MINUTES = 15.0
@@ -125,7 +124,8 @@ class WindowStore:
         beats = play(training_seed(number), MATCH_MINUTES)
         start = draw_window(beats, WINDOW_SECONDS, random.Random(f"window {number}"))
         beats = beats[: start + WINDOW_SECONDS]
-        _write(path, json.dumps([astuple(beat) for beat in beats]).encode())
+        with whole_file(path) as partial:
+            partial.write_text(json.dumps([astuple(beat) for beat in beats]), encoding="utf-8")
         return beats
 
     def _open(self, number: int, fps: int) -> Any:
@@ -133,9 +133,8 @@ class WindowStore:
         if not path.is_file():
             address = ArenaAddress(seed=training_seed(number))
             start = len(self._beats(number)) - WINDOW_SECONDS
-            buffer = io.BytesIO()
-            np.savez_compressed(buffer, allow_pickle=False, **_draw_seconds(address, start, fps))
-            _write(path, buffer.getvalue())
+            with whole_file(path) as partial:
+                np.savez_compressed(partial, allow_pickle=False, **_draw_seconds(address, start, fps))
         return np.load(path)
 
 
@@ -175,10 +174,3 @@ def _sight(scene: Scene) -> tuple[int, int, int]:
 @cache
 def _beat(kind: str | None, side: int | None, holder: int | None) -> Beat:
     return Beat(None if kind is None else Kind(kind), side, holder)
-
-
-def _write(path: Path, content: bytes) -> None:
-    """All of the file or nothing, whoever else writes it."""
-    partial = path.with_suffix(f".{secrets.token_hex(4)}")
-    partial.write_bytes(content)
-    partial.replace(path)

@@ -6,16 +6,17 @@ import json
 import math
 import os
 import random
-import secrets
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 
-from svlm_cli.data.chunks import Chunk, ChunkRule, cut_chunks, write_layout
+from svlm_cli.data.chunks import Chunk, ChunkRule, cut_chunks, remove_layout, write_layout
 from svlm_cli.data.manifest import Manifest, Video
 from svlm_cli.data.transcript import TimedWord, read_transcript, transcript_path
 from svlm_cli.errors import SourceError
+from svlm_cli.files import whole_file
 
 TRAIN, VALID = "train", "valid"
 REPORT_FILE = "report.json"
@@ -103,7 +104,8 @@ def chunk_folder(
         seed: of the choice of those videos; it depends on nothing but the ids.
 
     Raises:
-        SourceError: the folder cannot be read, or no video in it gives a chunk.
+        SourceError: the folder cannot be read, or no video gives a chunk to train on; a data set that was
+            there stays as it was.
     """
     videos = Manifest(folder).videos()
     held_out = _held_out([video.id for video in videos], valid_share, seed)
@@ -124,15 +126,19 @@ def chunk_folder(
                     tally.add(chunk)
                     yield chunk
 
-        write_layout(dataset, f"{name}_s{rule.stride}w{rule.window}", kept())
+        layout, chunks = f"{name}_s{rule.stride}w{rule.window}", kept()
+        first = next(chunks, None)
+        if first is not None:
+            write_layout(dataset, layout, chain([first], chunks))
+        elif name == VALID:
+            remove_layout(dataset, layout)
+        else:
+            reasons = [f"{reason}: {count}" for reason, count in (dropped_chunks | dropped_videos).items()]
+            raise SourceError(f"no chunk came of the {len(chosen)} videos in {folder} ({', '.join(reasons)})")
         splits.append(tally.report(name))
     report = ChunkReport(tuple(splits), dict(dropped_chunks), dict(dropped_videos))
-    _write_report(dataset / REPORT_FILE, report)
-    if not any(split.num_chunks for split in splits):
-        reasons = ", ".join(
-            f"{reason}: {count}" for reason, count in (dropped_chunks | dropped_videos).items()
-        )
-        raise SourceError(f"no chunk came of the {len(videos)} videos in {folder} ({reasons})")
+    with whole_file(dataset / REPORT_FILE) as partial:
+        partial.write_text(json.dumps(asdict(report), indent=2) + "\n", encoding="utf-8")
     return report
 
 
@@ -160,9 +166,3 @@ def _words_of(video: Video, folder: Path) -> list[TimedWord] | None:
     if not path.is_file():
         return None
     return sorted(read_transcript(path), key=lambda word: word.end_seconds)
-
-
-def _write_report(path: Path, report: ChunkReport) -> None:
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    partial.write_text(json.dumps(asdict(report), indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)

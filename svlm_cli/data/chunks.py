@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import secrets
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any
 
 from svlm_cli.data.transcript import TimedWord, lines_by_second
 from svlm_cli.errors import SourceError
+from svlm_cli.files import whole_file
 
 QUERY = "Commentate on this match"
 
@@ -123,23 +123,22 @@ def write_layout(folder: Path, name: str, chunks: Iterable[Chunk]) -> int:
         How many chunks were written.
     """
     path, seeks_path = _pair(folder, name)
-    partial, partial_seeks = (
-        each.with_name(f".{each.name}.{secrets.token_hex(4)}") for each in (path, seeks_path)
-    )
     seeks = []
-    try:
+    with whole_file(path) as partial:
         with partial.open("wb") as file:
             for chunk in chunks:
                 seeks.append(file.tell())
                 file.write(json.dumps(_to_json(chunk), ensure_ascii=False).encode() + b"\n")
-        partial_seeks.write_text(json.dumps(seeks), encoding="utf-8")
         seeks_path.unlink(missing_ok=True)
-        partial.replace(path)
-        partial_seeks.replace(seeks_path)
-    finally:
-        partial.unlink(missing_ok=True)
-        partial_seeks.unlink(missing_ok=True)
+    with whole_file(seeks_path) as partial:
+        partial.write_text(json.dumps(seeks), encoding="utf-8")
     return len(seeks)
+
+
+def remove_layout(folder: Path, name: str) -> None:
+    """Remove a pair, if it is there."""
+    for path in _pair(folder, name):
+        path.unlink(missing_ok=True)
 
 
 def _pair(folder: Path, name: str) -> tuple[Path, Path]:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-import secrets
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +16,7 @@ from svlm_cli.arena.voice import find_speaker, speak
 from svlm_cli.data.manifest import Manifest, Video
 from svlm_cli.data.transcript import TimedWord, transcript_path, write_transcript
 from svlm_cli.errors import SourceError, SvlmError
+from svlm_cli.files import whole_file
 from svlm_cli.media.reader import open_video
 
 VIDEO_FOLDER = "videos"
@@ -91,10 +90,13 @@ def _fetch_arena(source: str, folder: Path, *, with_voice: bool) -> Fetched:
     if with_voice:
         voice = speak(truth(address), address.duration_seconds, find_speaker())
         words, sound = list(voice.words), voice.samples
-    write_truth(address, _new_file(folder, f"{video_id}.truth.json"))
+    with whole_file(folder / VIDEO_FOLDER / f"{video_id}.truth.json") as partial:
+        write_truth(address, partial)
     timed = [TimedWord(word.text, word.start_seconds, word.end_seconds) for word in words]
     write_transcript(transcript_path(folder, video_id), timed)
-    path = _put(folder, f"{video_id}.mp4", lambda partial: write_video(address, partial, sound))
+    path = folder / VIDEO_FOLDER / f"{video_id}.mp4"
+    with whole_file(path) as partial:
+        write_video(address, partial, sound)
     video = _probed(video_id, opening_text(address), address.sport, str(address), folder, path)
     Manifest(folder).add(video)
     return Fetched(source, video, is_new=True)
@@ -111,7 +113,9 @@ def _fetch_file(source: str, folder: Path, sport: str) -> Fetched:
     known = _known(folder, video_id)
     if known:
         return Fetched(source, known)
-    path = _put(folder, video_id + original.suffix.lower(), lambda partial: _copy(original, partial))
+    path = folder / VIDEO_FOLDER / (video_id + original.suffix.lower())
+    with whole_file(path) as partial:
+        shutil.copyfile(original, partial)
     video = _probed(video_id, original.stem, sport, original.resolve().as_uri(), folder, path)
     Manifest(folder).add(video)
     return Fetched(source, video, is_new=True)
@@ -139,28 +143,6 @@ def _known(folder: Path, video_id: str) -> Video | None:
         return None
     found = next((video for video in manifest.videos() if video.id == video_id), None)
     return found if found and (folder / found.path).is_file() else None
-
-
-def _put(folder: Path, name: str, write: Callable[[Path], object]) -> Path:
-    """A new file of the folder of videos, there only once it is whole."""
-    path = _new_file(folder, name)
-    partial = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
-    try:
-        write(partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
-
-
-def _new_file(folder: Path, name: str) -> Path:
-    path = folder / VIDEO_FOLDER / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
-
-
-def _copy(original: Path, path: Path) -> None:
-    shutil.copyfile(original, path)
 
 
 def _probed(video_id: str, title: str, sport: str, url: str, folder: Path, path: Path) -> Video:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import secrets
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from svlm_cli.errors import SourceError
+from svlm_cli.files import whole_file
 
 FOLDER = "transcripts"
 TIME_TOLERANCE_SECONDS = 1e-6
@@ -61,10 +61,8 @@ def write_transcript(path: Path, words: Sequence[TimedWord]) -> None:
         "words": [asdict(word) for word in words],
         "seconds": lines_by_second(words, 0, last + 1),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    partial.write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
-    partial.replace(path)
+    with whole_file(path) as partial:
+        partial.write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
 
 
 def read_transcript(path: Path) -> list[TimedWord]:

@@ -119,7 +119,7 @@ def _run_stage(
     features = None
     if stage.cache_vision:
         add_features(network)
-        features = VisionCache(windows, network).features
+        features = VisionCache(windows, network, patch_settings(recipe)).features
     dataset = _dataset(recipe, stage, number, tokenizer, windows, features, arguments.world_size)
     optimizer = new_optimizer(
         network, stage.optimizer, stage.learning_rate, stage.weight_decay, stage.vision_rate

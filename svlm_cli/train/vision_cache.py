@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,23 +11,25 @@ import numpy as np
 import torch
 
 from svlm_cli.data.sample import Features
-from svlm_cli.model.patches import Patches
+from svlm_cli.files import whole_file
+from svlm_cli.model.patches import Patches, PatchSettings
 
 
 class VisionCache:
     """Features by key, computed when first asked for.
 
-    The folder's name holds a fingerprint of the tower's weights, so that features of another tower are
-    never taken for this one's.
+    The folder's name holds a fingerprint of the tower's weights and of how frames are cut, so that features
+    of another tower or of other pixels are never taken for these.
 
     Args:
         folder: parent of the cache's own folder.
         network: a Qwen2-VL or Qwen2.5-VL whose vision tower will not change.
+        patches: how frames are cut.
     """
 
-    def __init__(self, folder: Path, network: Any) -> None:
+    def __init__(self, folder: Path, network: Any, patches: PatchSettings) -> None:
         self._network = network
-        self._folder = folder / f"vision-{_fingerprint(network.model.visual)}"
+        self._folder = folder / f"vision-{_fingerprint(network.model.visual, patches)}"
         self._folder.mkdir(parents=True, exist_ok=True)
 
     def features(self, key: str, cut: Callable[[], Sequence[Patches]]) -> list[Features]:
@@ -52,11 +53,9 @@ class VisionCache:
         device = self._network.device
         with torch.autocast(device.type, enabled=False):
             found = self._network.get_video_features(pixels.to(device), grids.to(device)).pooler_output
-        partial = path.with_suffix(f".{secrets.token_hex(4)}")
-        with partial.open("wb") as file:
+        with whole_file(path) as partial:
             features = torch.stack(list(found)).float().cpu().numpy()
-            np.savez(file, features=features, grid_thw=grids[0].numpy())
-        partial.replace(path)
+            np.savez(partial, features=features, grid_thw=grids[0].numpy())
 
 
 def add_features(network: Any) -> None:
@@ -79,8 +78,8 @@ def add_features(network: Any) -> None:
     network.register_forward_pre_hook(embed, with_kwargs=True)
 
 
-def _fingerprint(tower: Any) -> str:
-    digest = hashlib.sha256()
+def _fingerprint(tower: Any, patches: PatchSettings) -> str:
+    digest = hashlib.sha256(str(patches).encode())
     for name, weight in sorted(tower.state_dict().items()):
         digest.update(name.encode())
         digest.update(weight.detach().float().cpu().numpy().tobytes())

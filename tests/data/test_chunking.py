@@ -67,6 +67,14 @@ def test_what_is_left_out_is_counted(folder: Path, tmp_path: Path) -> None:
         chunk_folder(folder, tmp_path, ChunkRule(window=100))
 
 
+def test_a_run_without_chunks_leaves_the_data_set(folder: Path, tmp_path: Path) -> None:
+    chunk_folder(folder, tmp_path, RULE, min_words_per_second=0, valid_share=0)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(SourceError, match="no chunk"):
+        chunk_folder(folder, tmp_path, RULE, min_words_per_second=50)
+    assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+
 def test_a_sample_holds_the_words_of_its_chunk(folder: Path, tmp_path: Path) -> None:
     chunk_folder(folder, tmp_path, RULE, min_words_per_second=0, valid_share=0)
     tokenizer = new_tokenizer()

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from svlm_cli.data.sample import collate
-from svlm_cli.train.trainer import new_tokenizer, token_loss
+from svlm_cli.train.trainer import new_tokenizer, patch_settings, token_loss
 from svlm_cli.train.vision_cache import VisionCache, add_features
-from tests.train.small import dataset, network
+from tests.train.small import dataset, network, recipe
+
+PATCHES = patch_settings(recipe())
 
 
 def test_cached_features_give_the_loss_of_pixels(tmp_path: Path) -> None:
@@ -24,7 +27,7 @@ def test_cached_features_give_the_loss_of_pixels(tmp_path: Path) -> None:
 
     from_pixels = loss(None)
     add_features(model)
-    cache = VisionCache(tmp_path, model)
+    cache = VisionCache(tmp_path, model, PATCHES)
     assert loss(cache.features) == pytest.approx(from_pixels, rel=1e-5)
     written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("vision-*/*")}
     assert loss(cache.features) == pytest.approx(from_pixels, rel=1e-5)
@@ -33,8 +36,9 @@ def test_cached_features_give_the_loss_of_pixels(tmp_path: Path) -> None:
 
 def test_another_tower_does_not_read_these_features(tmp_path: Path) -> None:
     model = network(new_tokenizer())
-    VisionCache(tmp_path, model)
+    VisionCache(tmp_path, model, PATCHES)
     with torch.no_grad():
         next(model.model.visual.parameters()).add_(1.0)
-    VisionCache(tmp_path, model)
-    assert len(list(tmp_path.glob("vision-*"))) == 2
+    VisionCache(tmp_path, model, PATCHES)
+    VisionCache(tmp_path, model, replace(PATCHES, max_pixels=PATCHES.max_pixels * 2))
+    assert len(list(tmp_path.glob("vision-*"))) == 3
