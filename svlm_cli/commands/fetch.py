@@ -56,7 +56,7 @@ def fetch(
         fetched = fetch_one(source, out, sport=sport, with_voice=voice)
         if fetched.video is None:
             failed.append(fetched)
-            console.print(f"failed: {source}: {fetched.problem}")
+            console.print(f"failed: {fetched.source}: {fetched.problem}")
         elif json:
             emit(json_module.dumps({"is_new": fetched.is_new, **asdict(fetched.video)}))
         elif not quiet:

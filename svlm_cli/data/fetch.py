@@ -42,18 +42,11 @@ class Fetched:
 
 
 def expand(source: str) -> list[str]:
-    """The videos that a source stands for: a folder stands for the video files in it.
-
-    Raises:
-        SourceError: a folder without videos.
-    """
+    """The videos that a source stands for: a folder stands for the video files in it, if it has any."""
     folder = Path(source)
     if source.startswith("arena:") or not folder.is_dir():
         return [source]
-    found = sorted(str(path) for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES)
-    if not found:
-        raise SourceError(f"{source} holds no video files")
-    return found
+    return sorted(str(path) for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES) or [source]
 
 
 def fetch(source: str, folder: Path, *, sport: str = "", with_voice: bool = False) -> Fetched:
@@ -105,6 +98,8 @@ def _fetch_arena(source: str, folder: Path, *, with_voice: bool) -> Fetched:
 def _fetch_file(source: str, folder: Path, sport: str) -> Fetched:
     """A copy of a video file, named by its own name and its content."""
     original = Path(source.removeprefix("file://"))
+    if original.is_dir():
+        raise SourceError(f"{source} holds no video files")
     if not original.is_file():
         raise SourceError(f"{source} is neither a video file nor a folder", "check the path")
     open_video(original).close()
