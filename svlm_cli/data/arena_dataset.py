@@ -1,14 +1,14 @@
 """Training samples of the arena, made on the fly: everything that can be redrawn is redrawn each time.
 
 Sample ``i`` depends on the seed and on ``i`` alone, so a resumed run sees what the undisturbed one would
-have seen. Samples of one group (a micro-batch, the same on both processes of a pair) are of one kind
+have seen. Samples of one group (a micro-batch of each of two processes) are of one kind
 and about one length, so that little is padded.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -28,7 +28,7 @@ from svlm_cli.data.arena_play import (
     training_seed,
     with_random_sides,
 )
-from svlm_cli.data.sample import Features, Sample, SampleWriter, Turn
+from svlm_cli.data.sample import Features, FeatureSource, Sample, SampleWriter, Turn
 from svlm_cli.model.patches import Patches, PatchSettings, clip_to_patches
 from svlm_cli.model.positions import time_stride
 from svlm_cli.model.prompt import PromptWriter
@@ -47,8 +47,6 @@ SCORING_SHARE = 0.5
 _DENSE: Mapping[Kind | None, float] = {None: 0.1, Kind.PASS: 0.25, Kind.STEAL: 0.4}
 _SCORING: Mapping[Kind | None, float] = {None: 0.01, Kind.PASS: 0.02, Kind.STEAL: 0.02, Kind.SAVE: 0.1}
 _VISIBLE = frozenset({Kind.PASS, Kind.STEAL, Kind.SAVE, Kind.KICK_OFF, Kind.SHOT, Kind.FOUL})
-
-FeatureSource = Callable[[str, Callable[[], Sequence[Patches]]], Sequence[Features]]
 
 
 @dataclass(frozen=True, slots=True)

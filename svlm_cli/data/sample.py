@@ -6,7 +6,7 @@ Shape legend: n = tokens of a sample, B = samples of a batch, N = tokens of its 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -33,6 +33,9 @@ class Features:
 
     values: torch.Tensor
     grid_thw: tuple[int, int, int]
+
+
+FeatureSource = Callable[[str, Callable[[], Sequence[Patches]]], Sequence[Features]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from svlm_cli.arena.address import parse_address
 from svlm_cli.arena.truth import truth
@@ -18,7 +19,8 @@ from svlm_cli.errors import SourceError
 from svlm_cli.model.prompt import PromptWriter, find_markup
 from svlm_cli.model.window import WindowLimits
 from svlm_cli.train.trainer import new_tokenizer, patch_settings
-from tests.train.small import recipe
+from svlm_cli.train.vision_cache import VisionCache
+from tests.train.small import network, recipe
 
 SOURCES = [f"arena:soccer,seed={1_000_000 + k},minutes=0.5,size=168x112" for k in range(3)]
 RULE = ChunkRule(window=10, overlap=4)
@@ -75,20 +77,40 @@ def test_a_run_without_chunks_leaves_the_data_set(folder: Path, tmp_path: Path) 
     assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
 
-def test_a_sample_holds_the_words_of_its_chunk(folder: Path, tmp_path: Path) -> None:
+def test_features_stand_for_the_frames_of_a_chunk(folder: Path, tmp_path: Path) -> None:
     chunk_folder(folder, tmp_path, RULE, min_words_per_second=0, valid_share=0)
+    model = network(new_tokenizer())
+    cache = VisionCache(tmp_path, model, patch_settings(recipe()))
+    samples = [chunk_dataset(tmp_path), chunk_dataset(tmp_path, features=cache.features)]
+    for number in range(3):
+        seen, known = (each[number] for each in samples)
+        np.testing.assert_array_equal(seen.input_ids, known.input_ids)
+        for patches, features in zip(seen.frames, known.frames, strict=True):
+            grid = torch.tensor([patches.grid_thw])
+            expected = model.get_video_features(patches.pixel_values, grid).pooler_output[0]
+            torch.testing.assert_close(features.values, expected.detach(), atol=1e-5, rtol=1e-5)
+
+
+def chunk_dataset(folder: Path, **more) -> ChunkDataset:
     tokenizer = new_tokenizer()
-    dataset = ChunkDataset(
+    return ChunkDataset(
         PromptWriter(tokenizer, find_markup(tokenizer)),
         patch_settings(recipe()),
         2.0,
-        folder=tmp_path,
+        folder=folder,
         name="train_s6w10",
         fps=2.0,
         limits=WindowLimits(512, 512, 16, 16),
         seed=0,
         num_samples=24,
+        **more,
     )
+
+
+def test_a_sample_holds_the_words_of_its_chunk(folder: Path, tmp_path: Path) -> None:
+    chunk_folder(folder, tmp_path, RULE, min_words_per_second=0, valid_share=0)
+    tokenizer = new_tokenizer()
+    dataset = chunk_dataset(tmp_path)
     samples = [dataset[number] for number in range(24)]
     stored = ChunkFile(tmp_path, "train_s6w10")
     told = sorted(" ".join(filter(None, stored[k].lines)) for k in range(len(stored)))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from svlm_cli.data.arena_dataset import ArenaDataset, FeatureSource, Mix
+from svlm_cli.data.arena_dataset import ArenaDataset, Mix
+from svlm_cli.data.sample import FeatureSource
 from svlm_cli.model.prompt import PromptWriter, find_markup
 from svlm_cli.recipe import NewModel, Recipe, Stage
 from svlm_cli.train.seedling import SeedlingSize, new_seedling
