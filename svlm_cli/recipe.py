@@ -106,7 +106,6 @@ class Stage(Section):
         optimizer: ``muon`` takes AdamW for all but the inner matrices.
         learning_rate: peak; ``end_share`` of it is left at the end of a linear decay.
         freeze_vision: leave the vision tower as it is.
-        fresh_vision: begin with a new, untrained vision tower.
         vision_rate: the vision tower's learning rate as a share of ``learning_rate``.
         cache_vision: compute what a frozen tower makes of each window once and keep it on disk.
         mix: of samples made by the arena.
@@ -123,7 +122,6 @@ class Stage(Section):
     end_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     freeze_vision: bool = True
-    fresh_vision: bool = False
     vision_rate: PositiveFloat = 1.0
     cache_vision: bool = False
     save_steps: PositiveInt = 200

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +15,9 @@ import torch
 import transformers
 from torch.utils.data import Dataset
 
-from svlm_cli.data.arena_dataset import QUERY, ArenaDataset, FeatureSource, Mix
+from svlm_cli.data.arena_dataset import QUERY, ArenaDataset, Mix
 from svlm_cli.data.chunk_dataset import ChunkDataset
-from svlm_cli.data.sample import IGNORED, MixedDataset, Sample, collate
+from svlm_cli.data.sample import IGNORED, FeatureSource, MixedDataset, Sample, collate
 from svlm_cli.data.vocabulary import word_tokenizer
 from svlm_cli.model.patches import PatchSettings
 from svlm_cli.model.prompt import PromptWriter, find_markup
@@ -70,7 +71,7 @@ def train(recipe: Recipe, output: Path, *, resume: bool = True) -> Path:
     for number, stage in enumerate(recipe.stages):
         folder = output / stage.name
         final = folder / "final"
-        if not (resume and (final / "model.safetensors").is_file()):
+        if not (resume and final.is_dir()):
             _run_stage(recipe, stage, number, before, folder, tokenizer, resume=resume)
         before = final
     return output / recipe.stages[-1].name / "final"
@@ -107,8 +108,6 @@ def _run_stage(
     resume: bool,
 ) -> None:
     network = _network(recipe, before, tokenizer)
-    if stage.fresh_vision:
-        network.model.visual.load_state_dict(_network(recipe, None, tokenizer).model.visual.state_dict())
     if not torch.cuda.is_available():
         # Many small blocks: torch's fused CPU kernel takes a quarter longer for the whole tower.
         network.set_attn_implementation({"vision_config": "eager", "text_config": "sdpa"})
@@ -138,10 +137,13 @@ def _run_stage(
     final = folder / "final"
     if stage is recipe.stages[-1]:
         network.to(dtype=getattr(torch, recipe.save_dtype))
-    trainer.save_model(str(final))
+    partial = folder / "final.partial"
+    trainer.save_model(str(partial))
     if trainer.is_world_process_zero():
         normalisation = {"image_mean": IMAGE_MEAN, "image_std": IMAGE_STD}
-        (final / PREPROCESSOR_FILE).write_text(json.dumps(normalisation), encoding="utf-8")
+        (partial / PREPROCESSOR_FILE).write_text(json.dumps(normalisation), encoding="utf-8")
+        shutil.rmtree(final, ignore_errors=True)
+        partial.rename(final)
     trainer.accelerator.wait_for_everyone()  # the next stage reads what the first process wrote
 
 
@@ -186,6 +188,7 @@ def _dataset(
             limits=WindowLimits(source.sink, source.text_window, 16, 16),
             seed=seed,
             num_samples=num_samples,
+            features=features,
         )
         parts.append((chunks, source.weight))
     return MixedDataset(parts, seed=seed, num_samples=num_samples, group=group)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,7 @@ import torch
 
 from svlm_cli import load_model
 from svlm_cli.data.sample import IGNORED, collate
-from svlm_cli.recipe import Data, Stage, load_recipe
+from svlm_cli.recipe import Data, Stage, dump_recipe, load_recipe
 from svlm_cli.train.optimizer import new_optimizer
 from svlm_cli.train.report import outline
 from svlm_cli.train.trainer import new_tokenizer, token_loss, train
@@ -78,6 +80,29 @@ def test_a_recipe_runs_and_what_it_writes_streams(tmp_path: Path) -> None:
     assert (model.patches.min_pixels, model.patches.max_pixels) == (168 * 112, 168 * 112)
     assert model.patches.merge_size == 4
     assert load_recipe(tmp_path / "recipe.yaml").stages[1].name == "stream"
+
+
+def test_two_processes_train_and_write_one_model(tmp_path: Path) -> None:
+    stage = Stage(name="words", steps=2, micro_batch=2, mix={"symbols": 1})
+    data = Data(windows=Path("w"), num_windows=4, num_plays=2)
+    path = tmp_path / "recipe.yaml"
+    path.write_text(dump_recipe(recipe(stage).model_copy(update={"data": data})))
+    command = [
+        sys.executable,
+        "-m",
+        "svlm_cli",
+        "train",
+        str(path),
+        "--out",
+        str(tmp_path / "run"),
+        "--nproc",
+        "2",
+    ]
+    command += ["--out", str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert load_model(str(tmp_path / "run" / "words" / "final"), device="cpu").is_bundled is False
+    assert not (tmp_path / "run" / "words" / "final.partial").exists()
 
 
 def test_dry_run_tells_sizes_and_steps() -> None:
