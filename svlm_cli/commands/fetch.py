@@ -5,61 +5,123 @@ from __future__ import annotations
 import json as json_module
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from svlm_cli.commands import options
+from svlm_cli.commands.fetch_view import FetchView
 from svlm_cli.commands.output import TalkConsole, emit
-from svlm_cli.errors import SvlmError
-
-if TYPE_CHECKING:
-    from svlm_cli.data.fetch import Fetched
+from svlm_cli.errors import SvlmError, UsageError
 
 EXAMPLES = """Examples:
 
-svlm fetch 'arena:soccer?seed=1000001&minutes=2' --out matches
+svlm fetch 'https://www.youtube.com/playlist?list=...' --sport soccer --subtitles --out matches
 
-svlm fetch arena:soccer,seed=1000002,minutes=2 --speak --out matches
+svlm fetch 'ytsearch5:full basketball game' @more.txt --max-height 480 --workers 4 --out matches
 
-svlm fetch final.mp4 recordings/ --sport soccer --out matches"""
+svlm fetch final.mp4 recordings/ --sport soccer --out matches
+
+svlm fetch 'arena:soccer?seed=1000001&minutes=2' --speak --out matches"""
+
+WEB = "From the web"
 
 
 def fetch(
     sources: Annotated[
         list[str],
         typer.Argument(
-            metavar="SOURCE...", help="Video files, folders of them, or arena:SPORT?seed=N&minutes=M."
+            metavar="SOURCE...",
+            help="Addresses (video, playlist, channel, file, HLS), ytsearch5:WORDS, @list.txt, video files, "
+            "folders of them, or arena:SPORT?seed=N&minutes=M.",
+            show_default=False,
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", help="Folder to fetch into.")] = Path("videos"),
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to fetch into.")] = Path("videos"),
     sport: Annotated[str, typer.Option("--sport", metavar="NAME", help="Noted with every video.")] = "",
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Videos at once.")] = 2,
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", min=1, help="Videos of one SOURCE, at most.", show_default="all of them"),
+    ] = None,
+    audio: Annotated[
+        bool, typer.Option("--keep-audio/--no-audio", help="Keep the sound, or only the pictures.")
+    ] = True,
     voice: Annotated[
         bool,
         typer.Option("--speak", help="Give matches of the arena a voice (flite or espeak-ng)."),
     ] = False,
+    max_height: Annotated[
+        int,
+        options.option(WEB, "--max-height", "Lines of the picture, at most, where there is a choice.", min=1),
+    ] = 720,
+    subtitles: Annotated[
+        bool, options.option(WEB, "--subtitles", "Captions too, for svlm align --transcript-from captions.")
+    ] = False,
+    subtitle_language: Annotated[
+        str, options.option(WEB, "--subtitle-language LANG", "Language of the captions.")
+    ] = "en",
+    cookies: Annotated[
+        Path | None,
+        options.option(WEB, "--cookies FILE", "Cookies of a logged-in browser, in Netscape's format."),
+    ] = None,
+    browser: Annotated[
+        str | None,
+        options.option(WEB, "--cookies-from-browser BROWSER", "Take the cookies from it, e.g. firefox."),
+    ] = None,
+    rate_limit: Annotated[
+        str | None,
+        options.option(WEB, "--rate-limit RATE", "Bytes a second of all workers together, e.g. 5M."),
+    ] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
     _verbose: options.Verbose = False,
 ) -> None:
-    """Fetch videos into a folder, each once; a second run fetches what is missing.
+    """Fetch videos into a folder, each once; a second run fetches what is missing and goes on with halves.
 
-    Writes DIR/videos/ID.mp4 and a line in DIR/videos.jsonl; for a match of the arena also its truth and
-    its transcript. Files are copied as they are.
+    Writes DIR/videos/ID.mp4 (other suffixes where the site has no mp4) and a line in DIR/videos.jsonl once
+    the file is whole and probed; for a match of the arena also its truth and its transcript. Files are
+    copied as they are. What fails is named, the others go on, exit code 1.
     """
-    from svlm_cli.data.fetch import expand
-    from svlm_cli.data.fetch import fetch as fetch_one
+    from svlm_cli.data.fetch import expand, fetch_all
+    from svlm_cli.data.fetch_one import FetchOptions, is_web_address
+    from svlm_cli.media.download import DownloadOptions, check_browser, parse_rate, preflight
 
+    if browser is not None:
+        check_browser(browser)
+    download = DownloadOptions(
+        max_height=max_height,
+        with_audio=audio,
+        subtitle_language=subtitle_language if subtitles else None,
+        bytes_per_second=None if rate_limit is None else max(1, parse_rate(rate_limit) // workers),
+        cookies=None if cookies is None else _read_cookies(cookies),
+        browser=browser,
+        limit=limit,
+    )
+    wanted = expand(sources)
     console = TalkConsole()
-    failed: list[Fetched] = []
-    for source in [video for given in sources for video in expand(given)]:
-        fetched = fetch_one(source, out, sport=sport, with_voice=voice)
-        if fetched.video is None:
-            failed.append(fetched)
-            console.print(f"failed: {fetched.source}: {fetched.problem}")
-        elif json:
-            emit(json_module.dumps({"is_new": fetched.is_new, **asdict(fetched.video)}))
-        elif not quiet:
-            console.print(f"{'fetched' if fetched.is_new else 'have'}: {out / fetched.video.path}")
+    if not quiet and any(is_web_address(source) for source in wanted):
+        console.print("; ".join(preflight()))
+    results = []
+    with FetchView(console, is_quiet=quiet) as view:
+        for result in fetch_all(wanted, out, FetchOptions(sport, voice, workers, download), view.progress):
+            view.show(result, out)
+            results.append(result)
+    failed = [result for result in results if result.video is None]
+    if json:
+        had = [{"is_new": each.is_new, **asdict(each.video)} for each in results if each.video is not None]
+        problems = [{"source": each.source, "problem": each.problem} for each in failed]
+        emit(json_module.dumps({"videos": had, "failed": problems}))
     if failed:
-        raise SvlmError(f"{len(failed)} of the videos could not be fetched; the reasons are above")
+        view.list_failures(failed)
+        raise SvlmError(f"{len(failed)} of {len(results)} videos could not be fetched; the reasons are above")
+
+
+def _read_cookies(path: Path) -> str:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--cookies {path} cannot be read: {error}") from error
+    if "\t" not in text:
+        raise UsageError(f"--cookies {path} is no cookie file", "export one in Netscape's format")
+    return text

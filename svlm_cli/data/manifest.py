@@ -5,7 +5,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -54,6 +55,9 @@ class Manifest:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / VIDEOS_FILE
+        self._lock = threading.Lock()
+        self._known: list[Video] = []
+        self._seen: tuple[int, int, int] | None = None
 
     @property
     def exists(self) -> bool:
@@ -75,6 +79,23 @@ class Manifest:
         # What stands behind the last line break is a line that a killed process was writing.
         videos = [self._parse(number, line) for number, line in enumerate(lines[:-1], 1) if line.strip()]
         return list({video.id: video for video in videos}.values())
+
+    def find(self, is_wanted: Callable[[Video], bool]) -> Video | None:
+        """The first video of this kind whose file is there; what other processes added is seen.
+
+        Raises:
+            SourceError: as ``videos``.
+        """
+        if not self.exists:
+            return None
+        with self._lock:
+            state = self._path.stat()
+            if self._seen is None or self._seen != (state.st_mtime_ns, state.st_size, state.st_ino):
+                self._known = self.videos()
+                self._seen = (state.st_mtime_ns, state.st_size, state.st_ino)
+            known = self._known
+        folder = self._path.parent
+        return next((video for video in known if is_wanted(video) and (folder / video.path).is_file()), None)
 
     def add(self, video: Video) -> None:
         """Append a line; it is on the disk when this returns."""

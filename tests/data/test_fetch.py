@@ -10,11 +10,17 @@ import pytest
 
 from svlm_cli.arena.address import parse_address
 from svlm_cli.arena.truth import truth
-from svlm_cli.data.fetch import expand, fetch, sha256_of
+from svlm_cli.data.fetch import Fetched, expand, fetch_all
+from svlm_cli.data.fetch_one import FetchOptions, sha256_of
 from svlm_cli.data.manifest import Manifest
 from svlm_cli.data.transcript import read_transcript, transcript_path
 
 SOURCE = "arena:soccer,seed=1000003,minutes=0.25,size=168x112"
+
+
+def fetch(source: str, folder: Path, **options: object) -> Fetched:
+    (result,) = fetch_all([source], folder, FetchOptions(**options))  # type: ignore[arg-type]
+    return result
 
 
 def test_a_match_becomes_video_truth_and_transcript(tmp_path: Path) -> None:
@@ -84,9 +90,9 @@ def test_local_files_are_copied_under_safe_names(tmp_path: Path) -> None:
 def test_a_folder_is_its_videos(tmp_path: Path) -> None:
     for name in ("b.mp4", "a.mkv", "notes.txt"):
         (tmp_path / name).touch()
-    assert expand(str(tmp_path)) == [str(tmp_path / "a.mkv"), str(tmp_path / "b.mp4")]
+    assert expand([str(tmp_path)]) == [str(tmp_path / "a.mkv"), str(tmp_path / "b.mp4")]
     (tmp_path / "empty").mkdir()
-    assert expand(str(tmp_path / "empty")) == [str(tmp_path / "empty")]
+    assert expand([str(tmp_path / "empty")]) == [str(tmp_path / "empty")]
     assert "no video" in fetch(str(tmp_path / "empty"), tmp_path / "out").problem
 
 

@@ -1,0 +1,322 @@
+"""One source into the folder of videos: from the web, from the disk, or out of the arena."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from svlm_cli.arena.address import ArenaAddress, parse_address
+from svlm_cli.arena.export import require_end, write_truth, write_video
+from svlm_cli.arena.truth import opening_text, truth, words_of
+from svlm_cli.arena.voice import find_speaker, speak
+from svlm_cli.data.manifest import Manifest, Video
+from svlm_cli.data.transcript import TimedWord, transcript_path, write_transcript
+from svlm_cli.errors import SourceError
+from svlm_cli.files import whole_file
+from svlm_cli.media.download import Address, DownloadOptions, RemoteVideo, download, is_live, look_up
+from svlm_cli.media.reader import open_video
+from svlm_cli.media.remux import copy_pictures
+
+VIDEO_FOLDER = "videos"
+SUBTITLE_FOLDER = "subtitles"
+PARTIAL_FOLDER = ".partial"
+_HASH_BLOCK = 1 << 20
+_POLL_SECONDS = 0.2
+_WEB = re.compile(r"[a-z][a-z0-9+.-]*://|yt\w*search\w*:|[a-z]+:[a-z]", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class FetchOptions:
+    """How to fetch.
+
+    Args:
+        sport: noted with every video.
+        with_voice: give matches of the arena a spoken sound track.
+        workers: videos at once.
+        download: what to take from the web, and how.
+    """
+
+    sport: str = ""
+    with_voice: bool = False
+    workers: int = 2
+    download: DownloadOptions = field(default_factory=DownloadOptions)
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise ValueError("workers must be 1 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One source to fetch.
+
+    Args:
+        source: what it is.
+        given: what the user gave, which it came of.
+        address: as a playlist named it.
+        depth: playlists it was found through.
+    """
+
+    source: str
+    given: str
+    address: Address | None = None
+    depth: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedVideo:
+    """A video that the folder has; ``is_new`` where it had not."""
+
+    video: Video
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a video is: bytes done and in all (None where unknown); ``is_done`` once nothing more comes."""
+
+    source: str
+    title: str
+    done_bytes: int
+    total_bytes: int | None
+    is_done: bool = False
+
+
+def fetch_job(
+    job: Job,
+    folder: Path,
+    manifest: Manifest,
+    options: FetchOptions,
+    on_progress: Callable[[Progress], None] | None,
+    should_stop: Callable[[], bool],
+) -> FetchedVideo | list[Job]:
+    """Fetch one source, unless the folder has it.
+
+    Returns:
+        The video, or the sources that this one stands for.
+
+    Raises:
+        SourceError: it cannot be had; says why.
+        OSError: the folder cannot be written.
+    """
+    tell = on_progress or (lambda _progress: None)
+    try:
+        if job.address is None and job.source.startswith("arena:"):
+            return _fetch_arena(job, folder, manifest, options)
+        if job.address is None and not is_web_address(job.source):
+            return _fetch_file(job, folder, manifest, options)
+        return _fetch_web(job, folder, manifest, options, tell, should_stop)
+    finally:
+        tell(Progress(job.source, "", 0, None, is_done=True))
+
+
+def is_web_address(source: str) -> bool:
+    """Whether yt-dlp should look it up: an address, a search, and nothing that lies on the disk."""
+    if source.startswith(("file://", "arena:")) or Path(source).exists():
+        return False
+    return _WEB.match(source) is not None
+
+
+def _fetch_web(
+    job: Job,
+    folder: Path,
+    manifest: Manifest,
+    options: FetchOptions,
+    tell: Callable[[Progress], None],
+    should_stop: Callable[[], bool],
+) -> FetchedVideo | list[Job]:
+    address = job.address or Address(job.source)
+    known = manifest.find(lambda video: video.id == address.video_id or video.url == address.url)
+    if known and address.facts is None:
+        return FetchedVideo(known, is_new=False)
+    found = look_up(address, options.download)
+    if isinstance(found, list):
+        return [Job(each.url, job.given, each, job.depth + 1) for each in found]
+    if is_live(found):
+        raise SourceError(f"live: {found.url} has no end yet", "svlm stream watches live sources")
+    with _claimed(folder, found.id, should_stop):
+        known = manifest.find(lambda video: video.id == found.id)
+        if known:
+            return FetchedVideo(known, is_new=False)
+
+        def on_progress(done: int, total: int | None) -> None:
+            tell(Progress(job.source, found.title, done, total))
+
+        path = _finished(folder, found.id) or _download(found, folder, options, on_progress, should_stop)
+        return FetchedVideo(
+            _note(found.id, found.title, found.url, folder, path, manifest, options), is_new=True
+        )
+
+
+def _download(
+    video: RemoteVideo,
+    folder: Path,
+    options: FetchOptions,
+    on_progress: Callable[[int, int | None], None],
+    should_stop: Callable[[], bool],
+) -> Path:
+    """Download into a folder of its own; what is whole and shows pictures moves to its place."""
+    partial = folder / PARTIAL_FOLDER / video.id
+    got = download(video, partial, options.download, on_progress, should_stop)
+    try:
+        open_video(got.path).close()
+    except SourceError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        told = error.message.replace(str(got.path), "what came")
+        raise SourceError(f"not a video: {video.url}: {told}", "check the address") from error
+    if got.subtitles is not None:
+        captions, language = got.subtitles
+        target = (
+            folder
+            / SUBTITLE_FOLDER
+            / f"{video.id}.{re.sub(r'[^A-Za-z0-9-]', '-', language)}{captions.suffix}"
+        )
+        target.parent.mkdir(parents=True, exist_ok=True)
+        captions.replace(target)
+    path = folder / VIDEO_FOLDER / f"{video.id}{got.path.suffix.lower()}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if options.download.with_audio or not _has_sound(got.path):
+        got.path.replace(path)
+    else:
+        with whole_file(path) as silent:
+            copy_pictures(got.path, silent)
+    shutil.rmtree(partial, ignore_errors=True)
+    return path
+
+
+def _fetch_arena(job: Job, folder: Path, manifest: Manifest, options: FetchOptions) -> FetchedVideo:
+    """A match as video, truth (``videos/ID.truth.json``) and transcript."""
+    address = parse_address(job.source)
+    require_end(address)
+    video_id = _arena_id(address, with_voice=options.with_voice)
+    with _claimed(folder, video_id):
+        known = manifest.find(lambda video: video.id == video_id)
+        if known:
+            return FetchedVideo(known, is_new=False)
+        words, sound = [word for record in truth(address) for word in words_of(record)], None
+        if options.with_voice:
+            voice = speak(truth(address), address.duration_seconds, find_speaker())
+            words, sound = list(voice.words), voice.samples
+        with whole_file(folder / VIDEO_FOLDER / f"{video_id}.truth.json") as partial:
+            write_truth(address, partial)
+        timed = [TimedWord(word.text, word.start_seconds, word.end_seconds) for word in words]
+        write_transcript(transcript_path(folder, video_id), timed)
+        path = folder / VIDEO_FOLDER / f"{video_id}.mp4"
+        with whole_file(path) as partial:
+            write_video(address, partial, sound)
+        as_sport = replace(options, sport=address.sport)
+        title = opening_text(address)
+        return FetchedVideo(
+            _note(video_id, title, str(address), folder, path, manifest, as_sport), is_new=True
+        )
+
+
+def _fetch_file(job: Job, folder: Path, manifest: Manifest, options: FetchOptions) -> FetchedVideo:
+    """A copy of a video file, named by its own name and its content."""
+    original = Path(job.source.removeprefix("file://"))
+    if original.is_dir():
+        raise SourceError(f"{job.source} holds no video files")
+    if not original.is_file():
+        raise SourceError(f"{job.source} is neither a video file nor a folder", "check the path")
+    try:
+        open_video(original).close()
+    except SourceError as error:
+        raise SourceError(f"not a video: {error.message}", error.hint) from error
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", original.stem).strip("-")[:80] or "video"
+    video_id = f"{name}-{sha256_of(original)[:8]}"
+    with _claimed(folder, video_id):
+        known = manifest.find(lambda video: video.id == video_id)
+        if known:
+            return FetchedVideo(known, is_new=False)
+        path = folder / VIDEO_FOLDER / (video_id + original.suffix.lower())
+        with whole_file(path) as partial:
+            if options.download.with_audio or not _has_sound(original):
+                shutil.copyfile(original, partial)
+            else:
+                copy_pictures(original, partial)
+        url = original.resolve().as_uri()
+        return FetchedVideo(_note(video_id, original.stem, url, folder, path, manifest, options), is_new=True)
+
+
+def sha256_of(path: Path) -> str:
+    """Of a whole file, hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_HASH_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+@contextmanager
+def _claimed(folder: Path, video_id: str, should_stop: Callable[[], bool] = lambda: False) -> Iterator[None]:
+    """Have a video to oneself among all threads and runs; a claim ends with the process that holds it."""
+    path = folder / PARTIAL_FOLDER / f"{video_id}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if should_stop():
+                    raise SourceError(f"stopped: {video_id} is being fetched by another run") from None
+                time.sleep(_POLL_SECONDS)
+        yield
+
+
+def _finished(folder: Path, video_id: str) -> Path | None:
+    """A whole file whose line was never written."""
+    found = [path for path in (folder / VIDEO_FOLDER).glob(f"{video_id}.*") if path.suffix != ".json"]
+    return found[0] if len(found) == 1 else None
+
+
+def _has_sound(path: Path) -> bool:
+    with open_video(path) as video:
+        return video.info.has_audio
+
+
+def _arena_id(address: ArenaAddress, *, with_voice: bool) -> str:
+    numbers = f"{address.minutes:g}min-{address.fps:g}fps-{address.width}x{address.height}"
+    return f"arena-{address.sport}-{address.seed}-{numbers}".replace(".", "_") + (
+        "-voice" if with_voice else ""
+    )
+
+
+def _note(
+    video_id: str,
+    title: str,
+    url: str,
+    folder: Path,
+    path: Path,
+    manifest: Manifest,
+    options: FetchOptions,
+) -> Video:
+    """Probe a whole file and write its line."""
+    with open_video(path) as opened:
+        info = opened.info
+    if info.duration_seconds is None:
+        raise SourceError(f"{path} does not state how long it is", "remux it, e.g. with ffmpeg -c copy")
+    video = Video(
+        id=video_id,
+        title=title,
+        sport=options.sport,
+        url=url,
+        path=path.relative_to(folder).as_posix(),
+        duration_seconds=round(info.duration_seconds, 3),
+        width=info.width,
+        height=info.height,
+        fps=round(info.fps, 3),
+        has_audio=info.has_audio,
+        sha256=sha256_of(path),
+        fetched_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    manifest.add(video)
+    return video

@@ -1,0 +1,344 @@
+"""Videos from the web through yt-dlp's Python API: what an address holds, and its file on the disk.
+
+Every call makes a ``YoutubeDL`` of its own, so that several threads may download at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import re
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from svlm_cli.errors import SourceError, UsageError
+from svlm_cli.media.download_errors import failure_of
+
+SOCKET_TIMEOUT_SECONDS = 30
+RETRIES = 5
+LONGEST_WAIT_SECONDS = 8
+JAVASCRIPT_RUNTIMES = ("deno", "node", "bun", "quickjs")
+_LIVE = frozenset({"is_live", "is_upcoming", "post_live"})
+_MEDIA_NAME = "media"
+# Extractors whose names for videos are the last part of an address, which others may share.
+_NAMED_BY_ADDRESS = frozenset({"Generic", "HTML5MediaEmbed"})
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadOptions:
+    """What to take and how.
+
+    Args:
+        max_height: of the pictures, in lines; a taller one is taken where nothing else is there.
+        with_audio: False for pictures only.
+        subtitle_language: of the captions to take along, e.g. ``en``; None for none.
+        bytes_per_second: of one download; None for no limit.
+        cookies: text of a Netscape cookie file.
+        browser: whose cookies to use: yt-dlp's BROWSER[+KEYRING][:PROFILE][::CONTAINER].
+        limit: take at most this many videos of a playlist, channel or search.
+    """
+
+    max_height: int = 720
+    with_audio: bool = True
+    subtitle_language: str | None = None
+    bytes_per_second: int | None = None
+    cookies: str | None = None
+    browser: str | None = None
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Something that yt-dlp can look up.
+
+    Args:
+        url: as the user or a playlist gave it; also ``ytsearch5:...``.
+        extractor: that a playlist names for it, None to find one.
+        video_id: as a playlist tells it before it is looked up, else empty.
+        facts: what a page tells of a video that has no page of its own.
+    """
+
+    url: str
+    extractor: str | None = None
+    video_id: str = ""
+    facts: Mapping[str, Any] | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteVideo:
+    """One video that can be downloaded.
+
+    Args:
+        id: of letters, digits, ``-`` and ``_``: its site, and the site's own name for it.
+        title: as the site has it.
+        url: of its page.
+        facts: of yt-dlp.
+    """
+
+    id: str
+    title: str
+    url: str
+    facts: Mapping[str, Any] = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Downloaded:
+    """What lies on the disk.
+
+    Args:
+        path: of the video.
+        subtitles: path of its captions and their language.
+    """
+
+    path: Path
+    subtitles: tuple[Path, str] | None = None
+
+
+Progress = Callable[[int, int | None], None]
+
+
+def look_up(address: Address, options: DownloadOptions) -> RemoteVideo | list[Address]:
+    """Ask the site what an address holds: one video, or a list of others.
+
+    Raises:
+        SourceError: it holds nothing that can be had; says why.
+    """
+    if address.facts is not None:  # its page is that of others too
+        return _remote_video({**address.facts, "webpage_url": address.url}, address.url)
+    asked = {"extract_flat": "in_playlist", "playlistend": options.limit, "lazy_playlist": False}
+    with _session(_parameters(options) | asked) as session, _named_failures(address.url):
+        facts = session.extract_info(address.url, download=False, ie_key=address.extractor)
+        entries = facts.get("entries") if facts else None
+        if entries is not None:
+            return [_entry_address(entry, address.url) for entry in entries if entry]
+    if not facts:
+        raise SourceError(f"not a video: yt-dlp finds nothing at {address.url}")
+    return _remote_video(facts, address.url)
+
+
+def download(
+    video: RemoteVideo,
+    folder: Path,
+    options: DownloadOptions,
+    on_progress: Progress,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Downloaded:
+    """Download a video into a folder of its own, or go on with what an earlier try left there.
+
+    Args:
+        video: from ``look_up``.
+        folder: for this video only; what is complete in it lies under one name.
+        options: as given to ``look_up``.
+        on_progress: called with bytes done and bytes in all (None where unknown).
+        should_stop: asked now and then; True leaves what is there for the next try.
+
+    Raises:
+        SourceError: it cannot be had, or was stopped; says why.
+    """
+    from yt_dlp.utils import DownloadCancelled
+
+    def hook(status: Mapping[str, Any]) -> None:
+        if should_stop():
+            raise DownloadCancelled("stopped")
+        total = status.get("total_bytes") or status.get("total_bytes_estimate")
+        on_progress(int(status.get("downloaded_bytes") or 0), int(total) if total else None)
+
+    folder.mkdir(parents=True, exist_ok=True)
+    captions = _captions(video.facts, options.subtitle_language)
+    base = str(folder / _MEDIA_NAME).replace("%", "%%")
+    wanted = {
+        "outtmpl": {"default": f"{base}.%(ext)s"},
+        "progress_hooks": [hook],
+        "writesubtitles": captions is not None and captions in (video.facts.get("subtitles") or {}),
+        "writeautomaticsub": captions is not None,
+        "subtitleslangs": [re.escape(captions)] if captions else [],
+        "subtitlesformat": "vtt/srt/best",
+    }
+    with _session(_parameters(options) | wanted) as session, _named_failures(video.url):
+        facts = session.process_ie_result(dict(video.facts), download=True)
+    path = _only_file(folder, facts, video.url)
+    found = sorted(folder.glob(f"{_MEDIA_NAME}.*.vtt")) or sorted(folder.glob(f"{_MEDIA_NAME}.*.srt"))
+    return Downloaded(path, (found[0], str(captions)) if found and captions else None)
+
+
+def is_live(video: RemoteVideo) -> bool:
+    """Whether it is, or will be, on the air: nothing that ends."""
+    return bool(video.facts.get("is_live")) or video.facts.get("live_status") in _LIVE
+
+
+def preflight() -> tuple[str, ...]:
+    """What yt-dlp finds on this machine, and what it lacks, a line each.
+
+    YouTube's addresses need a JavaScript runtime (yt-dlp #15012), tracks that come apart need ffmpeg.
+    """
+    import yt_dlp.version
+    from yt_dlp.globals import supported_js_runtimes
+
+    known = {name: supported_js_runtimes.value.get(name) for name in JAVASCRIPT_RUNTIMES}
+    infos = [runtime().info for runtime in known.values() if runtime is not None]
+    usable = [info for info in infos if info is not None and info.supported]
+    old = [
+        f"{info.name} {info.version} is too old" for info in infos if info is not None and not info.supported
+    ]
+    lines = [f"yt-dlp {yt_dlp.version.__version__}"]
+    if usable:
+        lines.append(f"JavaScript: {usable[0].name} {usable[0].version} ({usable[0].path})")
+    else:
+        reasons = f" ({', '.join(old)})" if old else ""
+        lines.append(f"no JavaScript runtime{reasons}: YouTube needs one, install deno or node 22")
+    if shutil.which("ffmpeg") is None:
+        lines.append("no ffmpeg: only files with picture and sound in one, which are often small")
+    return tuple(lines)
+
+
+def parse_rate(text: str) -> int:
+    """``5M`` as bytes per second.
+
+    Raises:
+        UsageError: it is no amount.
+    """
+    from yt_dlp.utils import parse_bytes
+
+    amount = parse_bytes(text)
+    if not amount or amount < 1:
+        raise UsageError(f"--rate-limit {text}: not an amount of bytes", "e.g. --rate-limit 5M")
+    return int(amount)
+
+
+def check_browser(name: str) -> None:
+    """Make sure that yt-dlp can take cookies from this browser.
+
+    Raises:
+        UsageError: it does not know it; names those it knows.
+    """
+    _browser_cookies(name)
+
+
+def _browser_cookies(text: str) -> tuple[str, str | None, str | None, str | None]:
+    from yt_dlp.cookies import SUPPORTED_BROWSERS
+
+    found = re.fullmatch(r"([^+:]+)(?:\+([^:]+))?(?::(?!:)(.+?))?(?:::(.+))?", text)
+    name = found[1].strip().lower() if found else ""
+    if found is None or name not in SUPPORTED_BROWSERS:
+        known = ", ".join(sorted(SUPPORTED_BROWSERS))
+        raise UsageError(f"--cookies-from-browser {text}: no such browser", f"one of {known}")
+    return name, found[3], found[2].strip().upper() if found[2] else None, found[4]
+
+
+def _parameters(options: DownloadOptions) -> dict[str, Any]:
+    has_ffmpeg = shutil.which("ffmpeg") is not None
+    together = "bv*+ba/b" if has_ffmpeg else "b/bv*"
+    parameters: dict[str, Any] = {
+        "format": together if options.with_audio else "bv/b/bv*",
+        # Up to that height, then what every decoder reads.
+        "format_sort": [f"res:{options.max_height}", "vcodec:h264", "acodec:aac", "ext:mp4:m4a"],
+        "merge_output_format": "mp4",
+        "overwrites": False,
+        "continuedl": True,
+        "retries": RETRIES,
+        "fragment_retries": RETRIES,
+        "extractor_retries": RETRIES,
+        "skip_unavailable_fragments": False,
+        "retry_sleep_functions": dict.fromkeys(("http", "fragment", "extractor"), _wait),
+        "socket_timeout": SOCKET_TIMEOUT_SECONDS,
+        "ratelimit": options.bytes_per_second,
+        "js_runtimes": {name: {} for name in JAVASCRIPT_RUNTIMES},
+        "logger": _Silence(),
+        "quiet": True,
+        "noprogress": True,
+        "color": "never",
+        "updatetime": False,
+        "fixup": "detect_or_warn",
+    }
+    if options.cookies is not None:
+        parameters["cookiefile"] = io.StringIO(options.cookies)  # read, and never written back
+    if options.browser is not None:
+        parameters["cookiesfrombrowser"] = _browser_cookies(options.browser)
+    return parameters
+
+
+def _wait(n: int) -> float:
+    """Seconds before another try, after ``n`` (yt-dlp names it so) that failed."""
+    return float(min(0.5 * 2**n, LONGEST_WAIT_SECONDS))
+
+
+@contextlib.contextmanager
+def _session(parameters: Mapping[str, Any]) -> Any:
+    import yt_dlp
+
+    with yt_dlp.YoutubeDL(dict(parameters)) as session:
+        yield session
+
+
+@contextlib.contextmanager
+def _named_failures(url: str) -> Any:
+    try:
+        yield
+    except SourceError:
+        raise
+    except Exception as error:  # a thousand extractors may raise anything; it is named, and the others go on
+        raise failure_of(error, url) from error
+
+
+class _Silence:
+    """A logger for yt-dlp: what it says is told through its errors."""
+
+    def debug(self, message: str) -> None:
+        """Say nothing."""
+
+    info = warning = error = debug
+
+
+def _entry_address(entry: Mapping[str, Any], parent: str) -> Address:
+    """One item of a playlist: an address to look up, or all there is to know."""
+    if entry.get("_type") in ("url", "url_transparent"):
+        return Address(str(entry["url"]), entry.get("ie_key"), _video_id(entry, ""))
+    page = str(entry.get("webpage_url") or parent)
+    return Address(f"{page}#{entry.get('id')}", facts=entry)
+
+
+def _remote_video(facts: Mapping[str, Any], asked: str) -> RemoteVideo:
+    url = str(facts.get("webpage_url") or asked)
+    return RemoteVideo(_video_id(facts, url), str(facts.get("title") or facts["id"]), url, facts)
+
+
+def _video_id(facts: Mapping[str, Any], url: str) -> str:
+    """Site and the site's own name; empty where an address must be looked up to tell.
+
+    Names that lose characters, and those of addresses that no extractor knows, get a digest.
+    """
+    site = str(facts.get("extractor_key") or facts.get("ie_key") or "")
+    raw = str(facts.get("id") or "")
+    if not raw or not site or (site in _NAMED_BY_ADDRESS and not url):
+        return ""
+    name = f"{site.lower()}-{raw}"
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", name)[:80]
+    if site in _NAMED_BY_ADDRESS:
+        return f"{plain}-{_digest(url)}"
+    return plain if plain == name else f"{plain}-{_digest(name)}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _captions(facts: Mapping[str, Any], language: str | None) -> str | None:
+    """Name of the caption track in a language: one that people wrote before one that was recognised."""
+    for kind in ("subtitles", "automatic_captions") if language else ():
+        names: Sequence[str] = list(facts.get(kind) or {})
+        for name in sorted(names, key=lambda name: (name != language, "orig" not in name, name)):
+            if name == language or name.startswith(f"{language}-"):
+                return name
+    return None
+
+
+def _only_file(folder: Path, facts: Mapping[str, Any] | None, url: str) -> Path:
+    paths = [Path(str(item["filepath"])) for item in (facts or {}).get("requested_downloads") or []]
+    paths = [path for path in paths if path.is_file() and path.parent == folder]
+    if len(paths) != 1:
+        raise SourceError(f"network: the download of {url} left no file", "run the same command again")
+    return paths[0]
