@@ -56,6 +56,7 @@ class ArenaMix(Section):
     """Weights of the kinds of samples; see ``data.arena_dataset.Mix``."""
 
     symbols: Weight = 0.0
+    counts: Weight = 0.0
     bare: Weight = 0.0
     chunks: Weight = 0.0
     fast: Weight = 0.0

@@ -23,6 +23,7 @@ from svlm_cli.data.arena_play import (
     Cast,
     draw_cast,
     draw_score,
+    goals_of,
     play,
     tell,
     training_seed,
@@ -40,6 +41,7 @@ SLOW_FPS, FAST_FPS = 2, 8
 FIRST_FAST_WINDOW = 100_000
 SCENES_PER_SAMPLE = 12
 SYMBOL_TURNS = (12, 24, 28)
+COUNT_TURNS = (2, 2, 4, 6, 9, 15)
 RANDOM_SIDES_SHARE = 0.6
 CARD_SHARE = 0.5
 SCORING_SHARE = 0.5
@@ -55,6 +57,8 @@ class Mix:
 
     Args:
         symbols: bare turns, words in place of frames.
+        counts: the same, few turns and nearly all of them about goals, so that it shows which of the two
+            teams of the opening text a goal counts for.
         bare: bare turns with frames at 2 a second, most silent seconds left out.
         chunks: whole chunks at 2 frames a second.
         fast: whole chunks at 8 frames a second.
@@ -64,6 +68,7 @@ class Mix:
     """
 
     symbols: float = 0.0
+    counts: float = 0.0
     bare: float = 0.0
     chunks: float = 0.0
     fast: float = 0.0
@@ -114,6 +119,7 @@ class ArenaDataset(Dataset[Sample]):
         self._plays: dict[int, tuple[Beat, ...]] = {}
         self._weights: Mapping[str, float] = {
             "symbols": mix.symbols,
+            "counts": mix.counts,
             "bare": mix.bare,
             "chunks": mix.chunks,
             "fast": mix.fast,
@@ -131,6 +137,8 @@ class ArenaDataset(Dataset[Sample]):
         kind = shared.choices([*self._weights], [*self._weights.values()])[0]
         if kind == "symbols":
             return self._symbols(shared, dice)
+        if kind == "counts":
+            return self._counts(shared, dice)
         if kind == "told":
             return self._told(shared, dice)
         if kind == "scenes":
@@ -147,7 +155,6 @@ class ArenaDataset(Dataset[Sample]):
     def _symbols(self, shared: random.Random, dice: random.Random) -> Sample:
         """An opening and a row of events with few silent seconds between them; passes thinned."""
         beats = self._beats(dice)
-        cast = draw_cast(_two_kits(dice), dice)
         start = dice.randrange(len(beats) - 200)
         thinned = _SCORING if dice.random() < SCORING_SHARE else _DENSE
         kept = (beat for beat in beats[start:] if dice.random() < thinned.get(beat.kind, 1.0))
@@ -155,6 +162,17 @@ class ArenaDataset(Dataset[Sample]):
         chosen = _with_cards(chosen, dice)
         if dice.random() < RANDOM_SIDES_SHARE:
             chosen = with_random_sides(chosen, dice)
+        return self._bare_row(chosen, dice)
+
+    def _counts(self, shared: random.Random, dice: random.Random) -> Sample:
+        """An opening and a row of goals, each behind its shot, with few other events."""
+        beats = self._beats(dice)
+        kept = goals_of(beats[dice.randrange(len(beats) // 2) :], dice)
+        chosen = list(islice(kept, shared.choice(COUNT_TURNS)))
+        return self._bare_row(with_random_sides(chosen, dice), dice)
+
+    def _bare_row(self, chosen: Sequence[Beat], dice: random.Random) -> Sample:
+        cast = draw_cast(_two_kits(dice), dice)
         score = draw_score(chosen, dice)
         lines, _ = tell(chosen, cast, score)
         turns = [

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from svlm_cli.arena.address import ArenaAddress
@@ -23,6 +23,8 @@ _WANTED = (
     *((Kind.GOAL, 0.28), (Kind.SCORE, 0.14), (Kind.FOUL, 0.26), (Kind.CARD, 0.06), (Kind.KICK_OFF, 0.06)),
     *((Kind.SAVE, 0.08), (Kind.STEAL, 0.06), (Kind.PASS, 0.06)),
 )
+
+_SCORE_LINES_SHARE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,19 @@ def with_random_sides(beats: Sequence[Beat], dice: random.Random) -> list[Beat]:
         side = {Kind.GOAL: shooter, Kind.FREE_KICK: fouled}.get(beat.kind, side) if beat.kind else None
         changed.append(Beat(beat.kind, side, None if beat.holder is None else dice.randrange(2)))
     return changed
+
+
+def goals_of(beats: Iterable[Beat], dice: random.Random) -> Iterator[Beat]:
+    """The goals, each behind its shot, the kick-offs after them, and some of the scores said between."""
+    shot = None
+    for beat in beats:
+        if beat.kind is Kind.SHOT:
+            shot = beat
+        elif beat.kind is Kind.GOAL and shot is not None:
+            yield shot
+            yield beat
+        elif beat.kind is Kind.KICK_OFF or (beat.kind is Kind.SCORE and dice.random() < _SCORE_LINES_SHARE):
+            yield beat
 
 
 def _spoken(kind: Kind, side: int | None, cast: Cast, score: tuple[int, int] | None) -> SpokenEvent:
