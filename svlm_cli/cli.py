@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from svlm_cli import __version__
-from svlm_cli.commands import bench, chunk, fetch, stream, train
+from svlm_cli.commands import align, bench, chunk, fetch, stream, train
 from svlm_cli.commands.output import ReaderGone, emit, prepare_streams, print_error
 from svlm_cli.errors import SvlmError, UsageError
 
@@ -49,6 +49,7 @@ def _root(
 
 app.command(epilog=stream.EXAMPLES)(stream.stream)
 app.command(epilog=fetch.EXAMPLES)(fetch.fetch)
+app.command(epilog=align.EXAMPLES)(align.align)
 app.command(epilog=chunk.EXAMPLES)(chunk.chunk)
 app.command(epilog=train.EXAMPLES)(train.train)
 app.add_typer(bench.app, name="bench")

@@ -1,11 +1,15 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and claims on what several processes may want to make."""
 
 from __future__ import annotations
 
+import fcntl
 import secrets
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_POLL_SECONDS = 0.2
 
 
 @contextmanager
@@ -21,3 +25,29 @@ def whole_file(path: Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def claimed(path: Path, should_stop: Callable[[], bool] = lambda: False) -> Iterator[bool]:
+    """Have something to oneself among all threads and processes; a claim ends with the process that holds it.
+
+    Args:
+        path: of an empty file that stands for it; it stays.
+        should_stop: asked while another one has it.
+
+    Yields:
+        Whether it is claimed; False once told to stop.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if should_stop():
+                    yield False
+                    return
+                time.sleep(_POLL_SECONDS)
+            else:
+                yield True
+                return

@@ -28,6 +28,14 @@ class Positions(StrEnum):
     GROWING = "growing"
 
 
+class Clean(StrEnum):
+    """How a transcript is cleaned: what is no commentary by rules, and by a language model after them."""
+
+    OFF = "off"
+    RULES = "rules"
+    LLM = "llm"
+
+
 class Pace(StrEnum):
     """How fast the source is read: as fast as the model goes, or by the clock."""
 

@@ -165,4 +165,4 @@ def _words_of(video: Video, folder: Path) -> list[TimedWord] | None:
     path = transcript_path(folder, video.id)
     if not path.is_file():
         return None
-    return sorted(read_transcript(path), key=lambda word: word.end_seconds)
+    return sorted(read_transcript(path).words, key=lambda word: word.end_seconds)

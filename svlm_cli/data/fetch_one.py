@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import re
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -18,9 +16,9 @@ from svlm_cli.arena.export import require_end, write_truth, write_video
 from svlm_cli.arena.truth import opening_text, truth, words_of
 from svlm_cli.arena.voice import find_speaker, speak
 from svlm_cli.data.manifest import Manifest, Video
-from svlm_cli.data.transcript import TimedWord, transcript_path, write_transcript
+from svlm_cli.data.transcript import TimedWord, Transcript, transcript_path, write_transcript
 from svlm_cli.errors import SourceError
-from svlm_cli.files import whole_file
+from svlm_cli.files import claimed, whole_file
 from svlm_cli.media.download import Address, DownloadOptions, RemoteVideo, download, is_live, look_up
 from svlm_cli.media.reader import open_video
 from svlm_cli.media.remux import copy_pictures
@@ -29,7 +27,6 @@ VIDEO_FOLDER = "videos"
 SUBTITLE_FOLDER = "subtitles"
 PARTIAL_FOLDER = ".partial"
 _HASH_BLOCK = 1 << 20
-_POLL_SECONDS = 0.2
 _WEB = re.compile(r"[a-z][a-z0-9+.-]*://|yt\w*search\w*:|[a-z]+:[a-z]", re.IGNORECASE)
 
 
@@ -207,8 +204,8 @@ def _fetch_arena(job: Job, folder: Path, manifest: Manifest, options: FetchOptio
             words, sound = list(voice.words), voice.samples
         with whole_file(folder / VIDEO_FOLDER / f"{video_id}.truth.json") as partial:
             write_truth(address, partial)
-        timed = [TimedWord(word.text, word.start_seconds, word.end_seconds) for word in words]
-        write_transcript(transcript_path(folder, video_id), timed)
+        timed = tuple(TimedWord(word.text, word.start_seconds, word.end_seconds) for word in words)
+        write_transcript(transcript_path(folder, video_id), Transcript(timed))
         path = folder / VIDEO_FOLDER / f"{video_id}.mp4"
         with whole_file(path) as partial:
             write_video(address, partial, sound)
@@ -257,18 +254,10 @@ def sha256_of(path: Path) -> str:
 
 @contextmanager
 def _claimed(folder: Path, video_id: str, should_stop: Callable[[], bool] = lambda: False) -> Iterator[None]:
-    """Have a video to oneself among all threads and runs; a claim ends with the process that holds it."""
-    path = folder / PARTIAL_FOLDER / f"{video_id}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if should_stop():
-                    raise SourceError(f"stopped: {video_id} is being fetched by another run") from None
-                time.sleep(_POLL_SECONDS)
+    """Have a video to oneself among all runs that share the folder."""
+    with claimed(folder / PARTIAL_FOLDER / f"{video_id}.lock", should_stop) as is_mine:
+        if not is_mine:
+            raise SourceError(f"stopped: {video_id} is being fetched by another run")
         yield
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from svlm_cli.errors import SourceError
 from svlm_cli.files import whole_file
@@ -36,6 +38,94 @@ class TimedWord:
         return math.ceil(self.end_seconds - TIME_TOLERANCE_SECONDS) - 1
 
 
+Utterance = tuple[TimedWord, ...]
+"""Words that were recognised, or shown as a caption, together; never empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Words that were left out.
+
+    Args:
+        reason: why.
+        start_seconds, end_seconds: from the first of them to the last.
+        text: what they were.
+        num_words: how many.
+    """
+
+    reason: str
+    start_seconds: float
+    end_seconds: float
+    text: str
+    num_words: int
+
+    @classmethod
+    def of(cls, reason: str, words: Sequence[TimedWord]) -> Dropped:
+        """Name the reason why these words are left out."""
+        first, last = words[0].start_seconds, words[-1].end_seconds
+        return cls(reason, first, last, text_of(words), len(words))
+
+
+@dataclass(frozen=True, slots=True)
+class DenseClip:
+    """A stretch of a video that speaks on without a pause, for the annealing stage.
+
+    Args:
+        start_seconds, end_seconds: whole seconds.
+        num_words: that end in it.
+        longest_silence_seconds: between two words of it.
+        live_share: how much of it is live commentary, 0 to 1, in the judgement of a language model; None
+            where none was asked.
+    """
+
+    start_seconds: int
+    end_seconds: int
+    num_words: int
+    longest_silence_seconds: float
+    live_share: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """What is known of a video's words.
+
+    Args:
+        words: in order.
+        origin: how they were made: settings by name; empty for a transcript that came with its video.
+        dropped: what was left out.
+        clips: stretches that may serve the annealing stage.
+        refused: why a whole transcript was refused, in which case there are no words; else empty.
+        figures: counts and shares by name.
+    """
+
+    words: tuple[TimedWord, ...]
+    origin: Mapping[str, Any] = field(default_factory=dict)
+    dropped: tuple[Dropped, ...] = ()
+    clips: tuple[DenseClip, ...] = ()
+    refused: str = ""
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+
+def text_of(words: Iterable[TimedWord]) -> str:
+    """The words with blanks between them."""
+    return " ".join(word.text for word in words)
+
+
+def words_in(utterances: Iterable[Utterance]) -> tuple[TimedWord, ...]:
+    """All words, one after another."""
+    return tuple(chain.from_iterable(utterances))
+
+
+def spread_evenly(text: str, start_seconds: float, end_seconds: float) -> Utterance:
+    """The words of a text, as long as each other, over a span of time; may be empty."""
+    words = text.split()
+    step = (end_seconds - start_seconds) / max(1, len(words))
+    return tuple(
+        TimedWord(word, start_seconds + k * step, start_seconds + (k + 1) * step)
+        for k, word in enumerate(words)
+    )
+
+
 def lines_by_second(words: Sequence[TimedWord], start_second: int, end_second: int) -> list[str]:
     """What is said in each second of [start, end), empty when silent."""
     said: list[list[str]] = [[] for _ in range(end_second - start_second)]
@@ -50,37 +140,51 @@ def transcript_path(folder: Path, video_id: str) -> Path:
     return folder / FOLDER / f"{video_id}.json"
 
 
-def write_transcript(path: Path, words: Sequence[TimedWord]) -> None:
-    """Write ``{"words": [...], "seconds": [...]}``, all of it or nothing.
+def write_transcript(path: Path, transcript: Transcript) -> None:
+    """Write a transcript, all of it or nothing.
 
-    ``words`` hold text, start_seconds, end_seconds and probability; ``seconds`` what is said in each
-    second, up to the last word.
+    The file holds ``words`` (text, start_seconds, end_seconds, probability), ``seconds`` (what is said in
+    each second, up to the last word), and what else ``Transcript`` has.
     """
+    words = transcript.words
     last = max((word.second for word in words), default=-1)
     document = {
         "words": [asdict(word) for word in words],
         "seconds": lines_by_second(words, 0, last + 1),
+        "origin": dict(transcript.origin),
+        "dropped": [asdict(each) for each in transcript.dropped],
+        "clips": [asdict(clip) for clip in transcript.clips],
+        "refused": transcript.refused,
+        "figures": dict(transcript.figures),
     }
     with whole_file(path) as partial:
         partial.write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
 
 
-def read_transcript(path: Path) -> list[TimedWord]:
-    """Read what ``write_transcript`` wrote.
+def read_transcript(path: Path) -> Transcript:
+    """Read what ``write_transcript`` wrote; all but ``words`` may be missing.
 
     Raises:
         SourceError: the file is missing or is no transcript.
     """
     try:
-        words = json.loads(path.read_text(encoding="utf-8"))["words"]
-        return [
+        document = json.loads(path.read_text(encoding="utf-8"))
+        words = (
             TimedWord(
                 str(word["text"]),
                 float(word["start_seconds"]),
                 float(word["end_seconds"]),
                 word.get("probability"),
             )
-            for word in words
-        ]
+            for word in document["words"]
+        )
+        return Transcript(
+            tuple(words),
+            document.get("origin") or {},
+            tuple(Dropped(**each) for each in document.get("dropped", ())),
+            tuple(DenseClip(**clip) for clip in document.get("clips", ())),
+            document.get("refused", ""),
+            document.get("figures") or {},
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise SourceError(f"the transcript {path} cannot be read: {error!r}") from error

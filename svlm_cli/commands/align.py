@@ -1,0 +1,133 @@
+"""``svlm align``: speech to words to seconds."""
+
+from __future__ import annotations
+
+import json as json_module
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from svlm_cli.commands import options
+from svlm_cli.commands.align_view import AlignView
+from svlm_cli.commands.output import TalkConsole, emit
+from svlm_cli.errors import SvlmError, UsageError
+from svlm_cli.settings import Clean
+
+EXAMPLES = """Examples:
+
+svlm align matches
+
+svlm align matches --whisper-model tiny.en --workers 2 --clean off
+
+svlm align matches --transcript-from captions
+
+svlm align matches --clean llm --llm-model gpt-5 --llm-base-url http://127.0.0.1:8000/v1"""
+
+SPEECH, TEXT = "Speech", "Cleaning"
+
+
+class WhisperDevice(StrEnum):
+    """Where Whisper computes."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+def align(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The folder that svlm fetch filled.", show_default=False)
+    ],
+    transcript_from: Annotated[
+        str | None,
+        typer.Option(
+            "--transcript-from",
+            metavar="captions|FILE|DIR",
+            help="Take transcripts made elsewhere: the captions that svlm fetch --subtitles took along, a "
+            "file, or a folder of files named by video id (VTT, SRT, WhisperX or SoccerNet-Echoes JSON).",
+            show_default="listen",
+        ),
+    ] = None,
+    language: Annotated[
+        str,
+        typer.Option(
+            "--language", metavar="LANG", help="Of the commentary, two letters; others are refused."
+        ),
+    ] = "en",
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, help="Videos at once; they share the cores.")
+    ] = 1,
+    whisper_model: Annotated[
+        str, options.option(SPEECH, "--whisper-model NAME|DIR", "faster-whisper model.")
+    ] = "large-v3-turbo",
+    device: Annotated[
+        WhisperDevice,
+        options.option(SPEECH, f"--device {options.choices(WhisperDevice)}", "Where to listen."),
+    ] = WhisperDevice.AUTO,
+    compute_type: Annotated[
+        str,
+        options.option(
+            SPEECH, "--compute-type TYPE", "Number format; auto is int8 on a CPU, float16 on a GPU."
+        ),
+    ] = "auto",
+    threads: options.Threads = None,
+    clean: Annotated[
+        Clean,
+        options.option(
+            TEXT,
+            f"--clean {options.choices(Clean)}",
+            "rules: no filler, no descriptions of sound, no other languages; llm: these, then sentence by "
+            "sentence by a language model. Loops of the recogniser go in any case.",
+        ),
+    ] = Clean.RULES,
+    llm_model: Annotated[
+        str | None, options.option(TEXT, "--llm-model NAME", "Language model of --clean llm.")
+    ] = None,
+    llm_base_url: Annotated[
+        str | None,
+        options.option(
+            TEXT, "--llm-base-url URL", "OpenAI-compatible address it is at.", show_default="OpenAI's own"
+        ),
+    ] = None,
+    llm_workers: Annotated[
+        int, options.option(TEXT, "--llm-workers N", "Questions to it at once.", min=1)
+    ] = 4,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    _verbose: options.Verbose = False,
+) -> None:
+    """Give every video of a folder a transcript: words with their times, and what is said in each second.
+
+    Writes DIR/transcripts/ID.json and a report (DIR/align.json). Again, it does what is missing; what was
+    heard once is not listened to again. The key of --clean llm comes from OPENAI_API_KEY.
+    """
+    from svlm_cli.data import align as data
+    from svlm_cli.data.align_report import report
+    from svlm_cli.data.clean_llm import LlmOptions
+    from svlm_cli.data.transcribe import WhisperOptions
+
+    if (clean is Clean.LLM) != (llm_model is not None):
+        raise UsageError("--clean llm and --llm-model NAME go together")
+    wanted = data.AlignOptions(
+        WhisperOptions(whisper_model, device.value, compute_type, language.lower(), workers, threads),
+        transcript_from,
+        clean,
+        None if llm_model is None else LlmOptions(llm_model, llm_base_url, llm_workers),
+    )
+    with AlignView(TalkConsole(), is_quiet=quiet) as view:
+        results = []
+        for result in data.align_folder(folder, wanted):
+            view.show(result)
+            results.append(result)
+    account = report(folder, results, view.wall_seconds)
+    if json:
+        emit(json_module.dumps(asdict(account)))
+    elif not quiet:
+        for line in account.lines():
+            emit(line)
+    failed = sum(result.outcome is data.Outcome.FAILED for result in results)
+    if failed:
+        raise SvlmError(f"{failed} of {len(results)} videos could not be aligned; the reasons are above")

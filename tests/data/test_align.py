@@ -1,0 +1,253 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from svlm_cli.data.align import Aligned, AlignOptions, Outcome, align_folder
+from svlm_cli.data.align_report import report
+from svlm_cli.data.clean_llm import LlmOptions
+from svlm_cli.data.fetch import fetch_all
+from svlm_cli.data.transcribe import WhisperOptions
+from svlm_cli.data.transcript import read_transcript, text_of, transcript_path
+from svlm_cli.errors import UsageError
+from svlm_cli.settings import Clean
+from tests.data.fake_llm import Llm, serve_llm
+from tests.data.test_filters import EMPTY, GOOD_HALVES, REPEATED, SPANISH
+from tests.data.whisper import SAMPLE_RATE, say, tiny_whisper
+
+LINES = ("the lions attack down the left side", "what a save by the goalkeeper", "uh it is a corner")
+
+
+def film(path: Path, seconds: int, sound: Path | None = None) -> Path:
+    if not shutil.which("ffmpeg"):
+        pytest.skip("ffmpeg is not installed")
+    run = [
+        "ffmpeg",
+        "-loglevel",
+        "error",
+        "-f",
+        "lavfi",
+        "-i",
+        f"testsrc2=size=64x48:rate=5:duration={seconds}",
+    ]
+    run += ["-i", str(sound), "-c:a", "aac"] if sound is not None else []
+    subprocess.run([*run, "-c:v", "libx264", str(path)], check=True)
+    return path
+
+
+@pytest.fixture
+def spoken(tmp_path: Path) -> Path:
+    """A folder of three spoken videos and a silent one."""
+    if not shutil.which("flite"):
+        pytest.skip("flite is not installed")
+    import wave
+
+    for k, line in enumerate(LINES):
+        with wave.open(str(tmp_path / "voice.wav"), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(SAMPLE_RATE)
+            file.writeframes(bytes(2 * SAMPLE_RATE * (k + 1)) + say(line, tmp_path).tobytes())
+        film(tmp_path / f"video{k}.mp4", 8, tmp_path / "voice.wav")
+    film(tmp_path / "mute.mp4", 2)
+    folder = tmp_path / "matches"
+    list(fetch_all([str(path) for path in sorted(tmp_path.glob("*.mp4"))], folder))
+    return folder
+
+
+def whisper(**more: object) -> WhisperOptions:
+    return WhisperOptions(tiny_whisper(), device="cpu", **more)  # type: ignore[arg-type]
+
+
+def run(folder: Path, options: AlignOptions) -> dict[str, Aligned]:
+    return {result.video.title: result for result in align_folder(folder, options)}
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Transcripts; a killed run may leave a hidden half of one."""
+    found = sorted((folder / "transcripts").glob("[!.]*.json"))
+    return {path.name: path.read_bytes() for path in found}
+
+
+def test_speech_becomes_words_and_seconds(spoken: Path) -> None:
+    results = run(spoken, AlignOptions(whisper(workers=2)))
+    assert {title: result.outcome for title, result in results.items()} == {
+        "mute": Outcome.SKIPPED,
+        "video0": Outcome.ALIGNED,
+        "video1": Outcome.ALIGNED,
+        "video2": Outcome.ALIGNED,
+    }
+    transcript = results["video1"].transcript
+    assert "save" in text_of(transcript.words)
+    document = json.loads(transcript_path(spoken, results["video1"].video.id).read_text())
+    assert document["seconds"][:2] == ["", ""]
+    assert " ".join(filter(None, document["seconds"])) == text_of(transcript.words)
+    assert all(0 <= word["probability"] <= 1 for word in document["words"])
+    account = report(spoken, list(results.values()), 1.0)
+    assert account.outcomes == {"aligned": 3, "skipped": 1}
+    assert json.loads((spoken / "align.json").read_text())["num_words"] == account.num_words
+
+
+def test_again_nothing_is_done_and_other_cleaning_listens_to_nothing(spoken: Path) -> None:
+    run(spoken, AlignOptions(whisper()))
+    before = files(spoken)
+    again = run(spoken, AlignOptions(whisper()))
+    assert {result.outcome for result in again.values()} == {Outcome.HAD, Outcome.SKIPPED}
+    assert files(spoken) == before
+    heard = {path.name: path.stat().st_mtime_ns for path in (spoken / ".align").glob("*.json")}
+    off = run(spoken, AlignOptions(whisper(), clean=Clean.OFF))
+    assert off["video2"].outcome is Outcome.ALIGNED
+    assert {path.name: path.stat().st_mtime_ns for path in (spoken / ".align").glob("*.json")} == heard
+
+
+def test_killed_again_and_again_the_result_is_that_of_an_undisturbed_run(spoken: Path) -> None:
+    list(align_folder(spoken, AlignOptions(whisper())))
+    wanted = files(spoken)
+    for name in ("transcripts", ".align"):
+        shutil.rmtree(spoken / name)
+    command = [sys.executable, "-m", "svlm_cli", "align", str(spoken), "--whisper-model", tiny_whisper()]
+    for _ in range(3):
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        known = set(files(spoken))
+        deadline = time.monotonic() + 60
+        while set(files(spoken)) == known and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert all(wanted[name] == content for name, content in files(spoken).items())
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
+    assert files(spoken) == wanted
+    assert json.loads(done.stdout)["outcomes"]["skipped"] == 1
+
+
+def test_a_full_disk_leaves_old_files_whole(spoken: Path) -> None:
+    run(spoken, AlignOptions(whisper()))
+    before = files(spoken)
+    command = f"{sys.executable} -m svlm_cli align {spoken} --whisper-model {tiny_whisper()} --clean off"
+    done = subprocess.run(
+        ["bash", "-c", f"ulimit -f 0; {command} 2>&1"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "File too large" in done.stdout
+    assert files(spoken) == before
+
+
+def test_a_truth_that_came_with_its_video_stays(tmp_path: Path) -> None:
+    (result,) = fetch_all(["arena:soccer,seed=1000003,minutes=0.2,size=56x56"], tmp_path)
+    before = files(tmp_path)
+    (aligned,) = align_folder(tmp_path, AlignOptions(WhisperOptions("nowhere", device="cpu")))
+    assert aligned.outcome is Outcome.HAD
+    assert files(tmp_path) == before
+    assert result.video is not None
+
+
+@pytest.fixture
+def halves(shared_data: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """Videos named as the transcripts of broadcasts are."""
+    source = film(tmp_path / "any.mp4", 2)
+    names = (*GOOD_HALVES, REPEATED, EMPTY, SPANISH)
+    for name in names:
+        shutil.copy(source, tmp_path / f"{name}.mp4")
+    folder = tmp_path / "matches"
+    list(fetch_all([str(tmp_path / f"{name}.mp4") for name in names], folder))
+    return folder, shared_data / "transcripts"
+
+
+def test_broadcast_transcripts(halves: tuple[Path, Path]) -> None:
+    folder, transcripts = halves
+    results = run(folder, AlignOptions(WhisperOptions(), transcript_from=str(transcripts)))
+    assert results[REPEATED].outcome is Outcome.REFUSED
+    assert "over and over" in results[REPEATED].reason
+    assert results[SPANISH].outcome is Outcome.REFUSED
+    assert "not in en but in es" in results[SPANISH].reason
+    assert results[EMPTY].outcome is Outcome.ALIGNED
+    assert results[EMPTY].transcript.words == ()
+    for name in GOOD_HALVES:
+        transcript = results[name].transcript
+        looped = sum(each.num_words for each in transcript.dropped if each.reason == "repeated")
+        other = sum(each.num_words for each in transcript.dropped) - looped
+        assert len(transcript.words) > 0.98 * (len(transcript.words) + other)
+        assert transcript.clips
+    spanish = run(folder, AlignOptions(WhisperOptions(language="es"), transcript_from=str(transcripts)))
+    assert spanish[SPANISH].outcome is Outcome.ALIGNED
+
+
+def test_cleaning_by_a_language_model_prints_the_three_shares(halves: tuple[Path, Path]) -> None:
+    folder, transcripts = halves
+
+    def answer(_system: str, user: str) -> str:
+        document = json.loads(user)
+        if "said" in document:
+            return '{"live_percent": 90}'
+        actions = ("keep", "keep", "edit", "delete")
+        return json.dumps(
+            [
+                {"id": each["id"], "action": actions[each["id"] % 4], "text": each["text"]}
+                for each in document["sentences"]
+            ]
+        )
+
+    with serve_llm(Llm(answer)) as llm:
+        options = AlignOptions(
+            WhisperOptions(), str(transcripts), Clean.LLM, LlmOptions("judge-1", llm.address)
+        )
+        results = run(folder, options)
+        num_asked = len(llm.asked)
+        for path in (folder / "transcripts").glob("*.json"):
+            path.unlink()
+        run(folder, options)
+        assert len(llm.asked) == num_asked  # stored answers serve
+    account = report(folder, list(results.values()), 1.0)
+    assert sum(account.sentence_percent.values()) == pytest.approx(100, abs=0.02)
+    assert account.sentence_percent["keep"] == pytest.approx(50, abs=3)
+    assert any("the paper: 46.32 %" in line for line in account.lines())
+    assert account.dense_clips["live"] == account.dense_clips["all"] > 0
+
+
+def test_an_unreachable_language_model_fails_the_video_and_keeps_the_old(halves: tuple[Path, Path]) -> None:
+    folder, transcripts = halves
+    run(folder, AlignOptions(WhisperOptions(), str(transcripts)))
+    before = files(folder)
+    with serve_llm(Llm(lambda *_: "", failures=[401] * 100)) as llm:
+        options = AlignOptions(
+            WhisperOptions(), str(transcripts), Clean.LLM, LlmOptions("judge-1", llm.address, workers=1)
+        )
+        results = run(folder, options)
+    assert results[GOOD_HALVES[0]].outcome is Outcome.FAILED
+    assert {name: before[name] for name in before if GOOD_HALVES[0] in name}.items() <= files(folder).items()
+
+
+def test_captions_that_were_fetched(tmp_path: Path) -> None:
+    (result,) = fetch_all([str(film(tmp_path / "cup.mp4", 3))], tmp_path / "m")
+    captions = tmp_path / "m" / "subtitles" / f"{result.video.id}.en.vtt"
+    captions.parent.mkdir()
+    captions.write_text("WEBVTT\n\n00:00.000 --> 00:02.000\n[Music] and he scores\n")
+    (aligned,) = align_folder(tmp_path / "m", AlignOptions(WhisperOptions(), "captions"))
+    assert text_of(aligned.transcript.words) == "and he scores"
+    assert read_transcript(transcript_path(tmp_path / "m", result.video.id)) == aligned.transcript
+
+
+def test_one_file_for_several_videos_is_wrong(halves: tuple[Path, Path]) -> None:
+    folder, transcripts = halves
+    one = str(transcripts / f"{EMPTY}.json")
+    with pytest.raises(UsageError, match="is one file"):
+        list(align_folder(folder, AlignOptions(WhisperOptions(), one)))
+    with pytest.raises(UsageError, match="no such file"):
+        list(align_folder(folder, AlignOptions(WhisperOptions(), "nowhere")))
+
+
+def test_a_whisper_that_is_not_there_is_one_line(spoken: Path) -> None:
+    environment = os.environ | {"HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, "-m", "svlm_cli", "align", str(spoken), "--whisper-model", "tiny.en"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 1
+    assert "cannot be loaded" in done.stderr
+    assert "Traceback" not in done.stderr
