@@ -23,6 +23,7 @@ from svlm_cli.data.arena_play import (
     Cast,
     draw_cast,
     draw_score,
+    draw_window,
     goals_of,
     play,
     tell,
@@ -184,7 +185,7 @@ class ArenaDataset(Dataset[Sample]):
     def _told(self, shared: random.Random, dice: random.Random) -> Sample:
         """A whole chunk behind commentary of any length, in words alone."""
         beats = self._beats(dice)
-        start = dice.randrange(WINDOW_SECONDS, len(beats) - WINDOW_SECONDS)
+        start = max(draw_window(beats, WINDOW_SECONDS, dice), WINDOW_SECONDS)
         cast = draw_cast(_two_kits(dice), dice)
         longest = shared.choice((60, 120, 240, 480, 900))
         text, limits, score = self._previous(beats[:start], cast, longest, dice)
