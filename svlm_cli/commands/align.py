@@ -84,7 +84,8 @@ def align(
         ),
     ] = Clean.RULES,
     llm_model: Annotated[
-        str | None, options.option(TEXT, "--llm-model NAME", "Language model of --clean llm.")
+        str | None,
+        options.option(TEXT, "--llm-model NAME", "Language model of --clean llm.", show_default="none"),
     ] = None,
     llm_base_url: Annotated[
         str | None,

@@ -41,6 +41,14 @@ def chunk(
     split: Annotated[
         float, typer.Option("--split", min=0.0, max=1.0, help="Share of the videos held out as valid_*.")
     ] = 0.02,
+    annealing: Annotated[
+        bool,
+        typer.Option(
+            "--annealing",
+            help="For the annealing stage: clips of 16 to 64 s that speak on, mostly live commentary in the "
+            "judgement of svlm align --clean llm; --window and --overlap do not count.",
+        ),
+    ] = False,
     seed: Annotated[int, typer.Option("--seed", help="Of the choice of held-out videos.")] = 0,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -59,6 +67,7 @@ def chunk(
         min_words_per_second=min_words_per_second,
         valid_share=split,
         seed=seed,
+        annealing=annealing,
     )
     if json:
         emit(json_module.dumps(asdict(report)))

@@ -63,15 +63,30 @@ def fetch(
     ] = "en",
     cookies: Annotated[
         Path | None,
-        options.option(WEB, "--cookies FILE", "Cookies of a logged-in browser, in Netscape's format."),
+        options.option(
+            WEB,
+            "--cookies FILE",
+            "Of a logged-in browser, in Netscape's format.",
+            show_default="none",
+        ),
     ] = None,
     browser: Annotated[
         str | None,
-        options.option(WEB, "--cookies-from-browser BROWSER", "Take the cookies from it, e.g. firefox."),
+        options.option(
+            WEB,
+            "--cookies-from-browser BROWSER",
+            "Take the cookies from it, e.g. firefox.",
+            show_default="none",
+        ),
     ] = None,
     rate_limit: Annotated[
         str | None,
-        options.option(WEB, "--rate-limit RATE", "Bytes a second of all workers together, e.g. 5M."),
+        options.option(
+            WEB,
+            "--rate-limit RATE",
+            "Bytes a second of all workers together, e.g. 5M.",
+            show_default="no limit",
+        ),
     ] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,

@@ -12,9 +12,10 @@ from dataclasses import asdict, dataclass, field
 from itertools import chain
 from pathlib import Path
 
-from svlm_cli.data.chunks import Chunk, ChunkRule, cut_chunks, remove_layout, write_layout
+from svlm_cli.data.annealing import LEAST_LIVE_SHARE
+from svlm_cli.data.chunks import Chunk, ChunkRule, clip_chunks, cut_chunks, remove_layout, write_layout
 from svlm_cli.data.manifest import Manifest, Video
-from svlm_cli.data.transcript import TimedWord, read_transcript, transcript_path
+from svlm_cli.data.transcript import DenseClip, Transcript, read_transcript, transcript_path
 from svlm_cli.errors import SourceError
 from svlm_cli.files import whole_file
 
@@ -90,8 +91,12 @@ def chunk_folder(
     min_words_per_second: float = 2.0,
     valid_share: float = 0.02,
     seed: int = 0,
+    annealing: bool = False,
 ) -> ChunkReport:
     """Cut every video of a folder into chunks and write ``train_s*w*`` and ``valid_s*w*``.
+
+    For the annealing stage the chunks are the dense clips that ``svlm align --clean llm`` found to be live
+    commentary for more than 80 %, and the files are ``train_annealing`` and ``valid_annealing``.
 
     Videos are read one after another; memory does not grow with their number.
 
@@ -102,6 +107,7 @@ def chunk_folder(
         min_words_per_second: chunks with fewer words are left out.
         valid_share: share of the videos, rounded, whose chunks are all in the ``valid`` split.
         seed: of the choice of those videos; it depends on nothing but the ids.
+        annealing: take dense clips.
 
     Raises:
         SourceError: the folder cannot be read, or no video gives a chunk to train on; a data set that was
@@ -119,14 +125,18 @@ def chunk_folder(
 
         def kept(chosen: list[Video] = chosen, tally: _Tally = tally) -> Iterator[Chunk]:
             for video in chosen:
-                for chunk in _chunks_of(video, folder, dataset, rule, dropped_videos):
-                    if len(chunk.words) < min_words_per_second * rule.window:
+                for chunk in _chunks_of(
+                    video, folder, dataset, rule, dropped_videos, dropped_chunks if annealing else None
+                ):
+                    seconds = chunk.end_seconds - chunk.start_seconds
+                    if len(chunk.words) < min_words_per_second * seconds:
                         dropped_chunks[f"fewer than {min_words_per_second:g} words per second"] += 1
                         continue
                     tally.add(chunk)
                     yield chunk
 
-        layout, chunks = f"{name}_s{rule.stride}w{rule.window}", kept()
+        layout = f"{name}_annealing" if annealing else f"{name}_s{rule.stride}w{rule.window}"
+        chunks = kept()
         first = next(chunks, None)
         if first is not None:
             write_layout(dataset, layout, chain([first], chunks))
@@ -148,21 +158,39 @@ def _held_out(ids: Sequence[str], share: float, seed: int) -> set[str]:
 
 
 def _chunks_of(
-    video: Video, folder: Path, dataset: Path, rule: ChunkRule, dropped: Counter[str]
+    video: Video,
+    folder: Path,
+    dataset: Path,
+    rule: ChunkRule,
+    dropped: Counter[str],
+    dropped_clips: Counter[str] | None,
 ) -> Iterator[Chunk]:
-    words = _words_of(video, folder)
-    if not words:
-        dropped["no transcript" if words is None else "empty transcript"] += 1
+    """Chunks of one video; with a place for dropped clips, its dense clips that are live."""
+    transcript = _transcript_of(video, folder)
+    if transcript is None or not transcript.words:
+        dropped["no transcript" if transcript is None else "empty transcript"] += 1
         return
-    if video.duration_seconds < rule.window:
-        dropped[f"shorter than {rule.window} s"] += 1
-        return
+    words = sorted(transcript.words, key=lambda word: word.end_seconds)
     path = Path(os.path.relpath(folder / video.path, dataset)).as_posix()
-    yield from cut_chunks(path, words, video.duration_seconds, rule, video.title)
+    if dropped_clips is not None:
+        live = list(_live_clips(transcript, dropped_clips))
+        yield from clip_chunks(path, words, live, rule, video.title)
+    elif video.duration_seconds < rule.window:
+        dropped[f"shorter than {rule.window} s"] += 1
+    else:
+        yield from cut_chunks(path, words, video.duration_seconds, rule, video.title)
 
 
-def _words_of(video: Video, folder: Path) -> list[TimedWord] | None:
+def _live_clips(transcript: Transcript, dropped: Counter[str]) -> Iterator[DenseClip]:
+    for clip in transcript.clips:
+        if clip.live_share is None:
+            dropped["not judged: svlm align --clean llm does"] += 1
+        elif clip.live_share <= LEAST_LIVE_SHARE:
+            dropped[f"at most {LEAST_LIVE_SHARE:.0%} live commentary"] += 1
+        else:
+            yield clip
+
+
+def _transcript_of(video: Video, folder: Path) -> Transcript | None:
     path = transcript_path(folder, video.id)
-    if not path.is_file():
-        return None
-    return sorted(read_transcript(path).words, key=lambda word: word.end_seconds)
+    return read_transcript(path) if path.is_file() else None

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from svlm_cli.data.transcript import TimedWord, lines_by_second
+from svlm_cli.data.transcript import DenseClip, TimedWord, lines_by_second
 from svlm_cli.errors import SourceError
 from svlm_cli.files import whole_file
 
@@ -104,6 +104,21 @@ def cut_chunks(
         first, last = bisect_left(seconds, start), bisect_left(seconds, start + rule.window)
         told = _told(opening_text, words, first, rule)
         yield Chunk(video, start, start + rule.window, told, tuple(words[first:last]))
+
+
+def clip_chunks(
+    video: str,
+    words: Sequence[TimedWord],
+    clips: Iterable[DenseClip],
+    rule: ChunkRule,
+    opening_text: str = "",
+) -> Iterator[Chunk]:
+    """Clips of one video as chunks, for the annealing stage; arguments as for ``cut_chunks``."""
+    seconds = [word.second for word in words]
+    for clip in clips:
+        first, last = bisect_left(seconds, clip.start_seconds), bisect_left(seconds, clip.end_seconds)
+        told = _told(opening_text, words, first, rule)
+        yield Chunk(video, clip.start_seconds, clip.end_seconds, told, tuple(words[first:last]))
 
 
 def _told(opening_text: str, words: Sequence[TimedWord], end: int, rule: ChunkRule) -> str:

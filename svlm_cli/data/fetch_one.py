@@ -138,7 +138,7 @@ def _fetch_web(
     if isinstance(found, list):
         return [Job(each.url, job.given, each, job.depth + 1) for each in found]
     if is_live(found):
-        raise SourceError(f"live: {found.url} has no end yet", "svlm stream watches live sources")
+        raise SourceError("live: it has no end yet", "svlm stream watches live sources")
     with _claimed(folder, found.id, should_stop):
         known = manifest.find(lambda video: video.id == found.id)
         if known:
@@ -168,7 +168,7 @@ def _download(
     except SourceError as error:
         shutil.rmtree(partial, ignore_errors=True)
         told = error.message.replace(str(got.path), "what came")
-        raise SourceError(f"not a video: {video.url}: {told}", "check the address") from error
+        raise SourceError(f"not a video: {told}", "check the address") from error
     if got.subtitles is not None:
         captions, language = got.subtitles
         target = (

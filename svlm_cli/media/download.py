@@ -110,13 +110,13 @@ def look_up(address: Address, options: DownloadOptions) -> RemoteVideo | list[Ad
     if address.facts is not None:  # its page is that of others too
         return _remote_video({**address.facts, "webpage_url": address.url}, address.url)
     asked = {"extract_flat": "in_playlist", "playlistend": options.limit, "lazy_playlist": False}
-    with _session(_parameters(options) | asked) as session, _named_failures(address.url):
+    with _session(_parameters(options) | asked) as session, _named_failures():
         facts = session.extract_info(address.url, download=False, ie_key=address.extractor)
         entries = facts.get("entries") if facts else None
         if entries is not None:
             return [_entry_address(entry, address.url) for entry in entries if entry]
     if not facts:
-        raise SourceError(f"not a video: yt-dlp finds nothing at {address.url}")
+        raise SourceError("not a video: yt-dlp finds nothing there")
     return _remote_video(facts, address.url)
 
 
@@ -158,9 +158,9 @@ def download(
         "subtitleslangs": [re.escape(captions)] if captions else [],
         "subtitlesformat": "vtt/srt/best",
     }
-    with _session(_parameters(options) | wanted) as session, _named_failures(video.url):
+    with _session(_parameters(options) | wanted) as session, _named_failures():
         facts = session.process_ie_result(dict(video.facts), download=True)
-    path = _only_file(folder, facts, video.url)
+    path = _only_file(folder, facts)
     found = sorted(folder.glob(f"{_MEDIA_NAME}.*.vtt")) or sorted(folder.glob(f"{_MEDIA_NAME}.*.srt"))
     return Downloaded(path, (found[0], str(captions)) if found and captions else None)
 
@@ -275,13 +275,13 @@ def _session(parameters: Mapping[str, Any]) -> Any:
 
 
 @contextlib.contextmanager
-def _named_failures(url: str) -> Any:
+def _named_failures() -> Any:
     try:
         yield
     except SourceError:
         raise
     except Exception as error:  # a thousand extractors may raise anything; it is named, and the others go on
-        raise failure_of(error, url) from error
+        raise failure_of(error) from error
 
 
 class _Silence:
@@ -336,9 +336,9 @@ def _captions(facts: Mapping[str, Any], language: str | None) -> str | None:
     return None
 
 
-def _only_file(folder: Path, facts: Mapping[str, Any] | None, url: str) -> Path:
+def _only_file(folder: Path, facts: Mapping[str, Any] | None) -> Path:
     paths = [Path(str(item["filepath"])) for item in (facts or {}).get("requested_downloads") or []]
     paths = [path for path in paths if path.is_file() and path.parent == folder]
     if len(paths) != 1:
-        raise SourceError(f"network: the download of {url} left no file", "run the same command again")
+        raise SourceError("network: the download left no file", "run the same command again")
     return paths[0]

@@ -55,25 +55,28 @@ _HTTP: dict[int, tuple[str, str]] = {
     429: ("too many requests (429)", "wait, then run the same command again with fewer --workers"),
     451: ("geo-blocked (451)", "it can be had from another country only"),
 }
-_CLUTTER = re.compile(r"\x1b\[[0-9;]*m|^ERROR: |; please report this issue.*|\s*\(caused by .*", re.DOTALL)
+_CLUTTER = re.compile(
+    r"\x1b\[[0-9;]*m|^\[[^\]]+\] (?:[^\s:]+: )?|; please report this issue.*|\s*\(caused by .*",
+    re.DOTALL,
+)
 _MAX_DETAIL = 300
 
 
-def failure_of(error: Exception, url: str) -> SourceError:
-    """The failure of one address.
+def failure_of(error: Exception) -> SourceError:
+    """The failure of one address, which the message does not name.
 
     Args:
         error: that yt-dlp or the system raised.
-        url: that was asked for.
 
     Returns:
         An error whose message begins with the reason: private, removed, geo-blocked, needs login, network,
         disk full, not a video, ...
     """
     chain = list(_causes(error))
-    detail = " ".join(_CLUTTER.sub("", str(error)).split())[:_MAX_DETAIL]
+    told = str(error).removeprefix("ERROR: ")
+    detail = " ".join(_CLUTTER.sub("", told).split())[:_MAX_DETAIL]
     reason, hint = _reason(chain, detail)
-    return SourceError(f"{reason}: {url}: {detail}" if url not in detail else f"{reason}: {detail}", hint)
+    return SourceError(f"{reason}: {detail}", hint)
 
 
 def _reason(chain: list[BaseException], detail: str) -> tuple[str, str]:

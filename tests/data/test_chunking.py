@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,10 @@ from svlm_cli.arena.truth import truth
 from svlm_cli.data.chunk_dataset import ChunkDataset
 from svlm_cli.data.chunking import chunk_folder
 from svlm_cli.data.chunks import ChunkFile, ChunkRule
-from svlm_cli.data.fetch import fetch
+from svlm_cli.data.fetch import fetch_all
 from svlm_cli.data.manifest import Manifest
 from svlm_cli.data.sample import IGNORED
+from svlm_cli.data.transcript import DenseClip, TimedWord, Transcript, transcript_path, write_transcript
 from svlm_cli.errors import SourceError
 from svlm_cli.model.prompt import PromptWriter, find_markup
 from svlm_cli.model.window import WindowLimits
@@ -29,8 +31,7 @@ RULE = ChunkRule(window=10, overlap=4)
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("matches")
-    for source in SOURCES:
-        fetch(source, made)
+    assert all(result.video for result in fetch_all(SOURCES, made))
     return made
 
 
@@ -67,6 +68,26 @@ def test_what_is_left_out_is_counted(folder: Path, tmp_path: Path) -> None:
         chunk_folder(folder, tmp_path, RULE, min_words_per_second=50)
     with pytest.raises(SourceError, match="shorter than 100 s: 3"):
         chunk_folder(folder, tmp_path, ChunkRule(window=100))
+
+
+def test_annealing_takes_clips_that_are_live(folder: Path, tmp_path: Path) -> None:
+    copied = tmp_path / "matches"
+    shutil.copytree(folder, copied)
+    for video in Manifest(copied).videos():
+        words = tuple(TimedWord(f"w{k}", k / 3, (k + 1) / 3) for k in range(90))
+        live = DenseClip(10, 27, 51, 0.0, 0.9)
+        others = (DenseClip(27, 30, 9, 0.0, 0.8), DenseClip(0, 10, 30, 0.0, None))
+        write_transcript(transcript_path(copied, video.id), Transcript(words, clips=(live, *others)))
+    report = chunk_folder(copied, tmp_path / "set", RULE, valid_share=0, annealing=True)
+    assert report.dropped_chunks == {
+        "at most 80% live commentary": 3,
+        "not judged: svlm align --clean llm does": 3,
+    }
+    stored = ChunkFile(tmp_path / "set", "train_annealing")
+    assert len(stored) == 3
+    assert (stored[0].start_seconds, stored[0].end_seconds) == (10, 27)
+    assert [word.text for word in stored[0].words] == [f"w{k}" for k in range(30, 81)]
+    assert stored[0].previous_text.endswith("w28 w29")
 
 
 def test_a_run_without_chunks_leaves_the_data_set(folder: Path, tmp_path: Path) -> None:

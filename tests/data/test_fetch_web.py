@@ -158,7 +158,7 @@ def test_a_failure_is_named_and_leaves_nothing(site: Site, tmp_path: Path, path:
     result = fetch_one(site.url(path), tmp_path)
     assert result.video is None
     assert result.problem.startswith(reason)
-    assert site.url(path) in result.problem
+    assert result.source == site.url(path)
     assert not list(tmp_path.rglob("*.mp4"))
     assert not Manifest(tmp_path).exists
 
