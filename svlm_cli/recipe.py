@@ -38,6 +38,7 @@ class NewModel(Section):
 
     Args:
         vision: folder of a model of this shape whose vision tower is taken over.
+        start: folder of a model of this shape to go on from, instead of random weights.
     """
 
     hidden: PositiveInt = 192
@@ -50,6 +51,13 @@ class NewModel(Section):
     vision_mlp: PositiveInt = 192
     merge: PositiveInt = 4
     vision: Path | None = None
+    start: Path | None = None
+
+    @model_validator(mode="after")
+    def _begins_once(self) -> Self:
+        if self.vision is not None and self.start is not None:
+            raise ValueError("start has a vision tower of its own: name vision or start")
+        return self
 
 
 class ArenaMix(Section):

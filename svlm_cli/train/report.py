@@ -17,7 +17,7 @@ def outline(recipe: Recipe) -> str:
         recipe: what would be run.
     """
     tokenizer = new_tokenizer()
-    size = SeedlingSize(**recipe.model.model_dump(exclude={"vision"}))
+    size = SeedlingSize(**recipe.model.model_dump(exclude={"vision", "start"}))
     network = new_seedling(size, tokenizer, recipe.pixels, recipe.seed)
     num_weights = sum(weight.numel() for weight in network.parameters())
     states = num_weights * _BYTES * _STATES_PER_WEIGHT

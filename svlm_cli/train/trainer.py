@@ -199,9 +199,10 @@ def _collated(samples: Sequence[Sample], pad_id: int) -> dict[str, torch.Tensor]
 
 
 def _network(recipe: Recipe, before: Path | None, tokenizer: Any) -> Any:
-    if before is not None:
-        return _load(before)
-    size = SeedlingSize(**recipe.model.model_dump(exclude={"vision"}))
+    start = before or recipe.model.start
+    if start is not None:
+        return _load(start)
+    size = SeedlingSize(**recipe.model.model_dump(exclude={"vision", "start"}))
     network = new_seedling(size, tokenizer, recipe.pixels, recipe.seed)
     if recipe.model.vision is not None:
         network.model.visual.load_state_dict(_load(recipe.model.vision).model.visual.state_dict())
