@@ -46,6 +46,7 @@ COUNT_TURNS = (2, 2, 4, 6, 9, 15)
 RANDOM_SIDES_SHARE = 0.6
 CARD_SHARE = 0.5
 SCORING_SHARE = 0.5
+TOLD_GOALS_SHARE = 0.6
 # Shares of the seconds that are kept where a row of events is to be dense, and where it is to be about goals.
 _DENSE: Mapping[Kind | None, float] = {None: 0.1, Kind.PASS: 0.25, Kind.STEAL: 0.4}
 _SCORING: Mapping[Kind | None, float] = {None: 0.01, Kind.PASS: 0.02, Kind.STEAL: 0.02, Kind.SAVE: 0.1}
@@ -185,7 +186,8 @@ class ArenaDataset(Dataset[Sample]):
     def _told(self, shared: random.Random, dice: random.Random) -> Sample:
         """A whole chunk behind commentary of any length, in words alone."""
         beats = self._beats(dice)
-        start = max(draw_window(beats, WINDOW_SECONDS, dice), WINDOW_SECONDS)
+        wanted = Kind.GOAL if dice.random() < TOLD_GOALS_SHARE else None
+        start = max(draw_window(beats, WINDOW_SECONDS, dice, wanted), WINDOW_SECONDS)
         cast = draw_cast(_two_kits(dice), dice)
         longest = shared.choice((60, 120, 240, 480, 900))
         text, limits, score = self._previous(beats[:start], cast, longest, dice)

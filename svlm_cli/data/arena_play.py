@@ -118,10 +118,11 @@ def draw_score(beats: Sequence[Beat], dice: random.Random) -> tuple[int, int]:
     return score
 
 
-def draw_window(beats: Sequence[Beat], seconds: int, dice: random.Random) -> int:
-    """The first second of a window that holds an event of a kind drawn with rare kinds favoured."""
-    kinds, weights = zip(*_WANTED, strict=True)
-    wanted = dice.choices(kinds, weights)[0]
+def draw_window(beats: Sequence[Beat], seconds: int, dice: random.Random, wanted: Kind | None = None) -> int:
+    """The first second of a window that holds a ``wanted`` event, or one drawn with rare kinds favoured."""
+    if wanted is None:
+        kinds, weights = zip(*_WANTED, strict=True)
+        wanted = dice.choices(kinds, weights)[0]
     last = len(beats) - seconds
     found = [second for second, beat in enumerate(beats) if beat.kind is wanted]
     if not found:
