@@ -14,10 +14,10 @@ import typer
 
 from svlm_cli import __version__
 from svlm_cli.commands import align, bench, chunk, fetch, stream, train
-from svlm_cli.commands.output import ReaderGone, emit, prepare_streams, print_error
+from svlm_cli.commands.output import INTERRUPTED, ReaderGone, emit, prepare_streams, print_error
 from svlm_cli.errors import SvlmError, UsageError
 
-DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, WRONG_USAGE = 0, 1, 2
 
 # The parser's own errors: what typer.BadParameter and "no such option" have in common.
 ParserError: type[Exception] = typer.BadParameter.__bases__[0]

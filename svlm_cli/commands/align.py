@@ -12,7 +12,7 @@ import typer
 
 from svlm_cli.commands import options
 from svlm_cli.commands.align_view import AlignView
-from svlm_cli.commands.output import TalkConsole, emit
+from svlm_cli.commands.output import TalkConsole, emit, leaving_at_once
 from svlm_cli.errors import SvlmError, UsageError
 from svlm_cli.settings import Clean
 
@@ -118,7 +118,8 @@ def align(
         clean,
         None if llm_model is None else LlmOptions(llm_model, llm_base_url, llm_workers),
     )
-    with AlignView(TalkConsole(), is_quiet=quiet) as view:
+    console = TalkConsole()
+    with leaving_at_once(console), AlignView(console, is_quiet=quiet) as view:
         results = []
         for result in data.align_folder(folder, wanted):
             view.show(result)

@@ -11,7 +11,7 @@ import typer
 
 from svlm_cli.commands import options
 from svlm_cli.commands.fetch_view import FetchView
-from svlm_cli.commands.output import TalkConsole, emit
+from svlm_cli.commands.output import TalkConsole, emit, leaving_at_once
 from svlm_cli.errors import SvlmError, UsageError
 
 EXAMPLES = """Examples:
@@ -100,16 +100,20 @@ def fetch(
     """
     from svlm_cli.data.fetch import expand, fetch_all
     from svlm_cli.data.fetch_one import FetchOptions, is_web_address
-    from svlm_cli.media.download import DownloadOptions, check_browser, parse_rate, preflight
+    from svlm_cli.media.download import DownloadOptions
+    from svlm_cli.media.download_checks import browser_cookies, check_cookies, parse_rate, preflight
 
     if browser is not None:
-        check_browser(browser)
+        browser_cookies(browser)
+    jar = None if cookies is None else _read(cookies)
+    if jar is not None:
+        check_cookies(jar, str(cookies))
     download = DownloadOptions(
         max_height=max_height,
         with_audio=audio,
         subtitle_language=subtitle_language if subtitles else None,
         bytes_per_second=None if rate_limit is None else max(1, parse_rate(rate_limit) // workers),
-        cookies=None if cookies is None else _read_cookies(cookies),
+        cookies=jar,
         browser=browser,
         limit=limit,
     )
@@ -118,7 +122,7 @@ def fetch(
     if not quiet and any(is_web_address(source) for source in wanted):
         console.print("; ".join(preflight()))
     results = []
-    with FetchView(console, is_quiet=quiet) as view:
+    with leaving_at_once(console), FetchView(console, is_quiet=quiet) as view:
         for result in fetch_all(wanted, out, FetchOptions(sport, voice, workers, download), view.progress):
             view.show(result, out)
             results.append(result)
@@ -132,11 +136,8 @@ def fetch(
         raise SvlmError(f"{len(failed)} of {len(results)} videos could not be fetched; the reasons are above")
 
 
-def _read_cookies(path: Path) -> str:
+def _read(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--cookies {path} cannot be read: {error}") from error
-    if "\t" not in text:
-        raise UsageError(f"--cookies {path} is no cookie file", "export one in Netscape's format")
-    return text

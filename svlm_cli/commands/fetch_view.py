@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from svlm_cli.data.fetch_one import Progress as FetchProgress
 
 TITLE_WIDTH = 40
+LONGEST_TITLE = 120
 
 
 class FetchView:
@@ -81,7 +82,9 @@ class FetchView:
             self._console.print(f"failed: {result.source}: {result.problem}")
         elif not self._is_quiet:
             verb = "fetched" if result.is_new else "have"
-            self._console.print(f"{verb}: {folder / result.video.path} ({result.video.title})")
+            self._console.print(
+                f"{verb}: {folder / result.video.path} ({result.video.title[:LONGEST_TITLE]})"
+            )
 
     def list_failures(self, failed: Sequence[Fetched]) -> None:
         """Every failure once more, where many lines may stand between."""

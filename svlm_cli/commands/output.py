@@ -6,7 +6,8 @@ import io
 import os
 import re
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 from rich.console import Console
@@ -14,6 +15,7 @@ from rich.text import Text
 
 from svlm_cli.errors import OutputError
 
+INTERRUPTED = 130
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
@@ -56,6 +58,23 @@ def prepare_streams() -> None:
         stream = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+@contextmanager
+def leaving_at_once(console: TalkConsole) -> Iterator[None]:
+    """On Ctrl-C end the process without waiting for its threads.
+
+    They may hang in a socket or in Whisper for long; what they leave behind is what a kill leaves, which the
+    next run takes up.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        console.print("stopped; run the same command again to go on")
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(INTERRUPTED)
 
 
 def emit(line: str, out: TextIO | None = None) -> None:

@@ -126,7 +126,7 @@ def align_folder(folder: Path, options: AlignOptions) -> Iterator[Aligned]:
                 yield Aligned(running[future], Outcome.FAILED, reason=str(error))
     finally:
         stop.set()
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 class _Aligner:
@@ -140,7 +140,7 @@ class _Aligner:
         self._recogniser: Recogniser | None = None
         self._failure: SvlmError | None = None
         llm = options.llm
-        self._llm = None if llm is None else LanguageModel(llm, folder / STORE / "llm")
+        self._llm = None if llm is None else LanguageModel(llm, folder / STORE / "llm", should_stop)
 
     def align(self, video: Video, source: Path | None) -> Aligned:
         """One video from what there is to a transcript on the disk."""
@@ -197,10 +197,9 @@ class _Aligner:
         whisper = self._options.whisper
         settings = [whisper.model, whisper.language, video.sha256]
         path = self._folder / STORE / f"{video.id}.json"
-        if path.is_file():
-            stored = json.loads(path.read_text(encoding="utf-8"))
-            if stored["settings"] == settings:
-                return _from_stored(stored)
+        stored = _read_stored(path)
+        if stored is not None and stored[0] == settings:
+            return stored[1]
         sound = read_sound(str(self._folder / video.path))
         heard = self._load().recognise(sound, self._should_stop)
         document = {
@@ -250,19 +249,28 @@ class _Aligner:
             dropped += more
             figures = {f"sentences_{name}": count for name, count in asdict(counts).items()}
         words = words_in(filters.in_order(kept))
+        past_end = sum(word.start_seconds > video.duration_seconds for word in words)
+        if past_end:
+            figures["words_past_end"] = past_end
         clips = dense_clips(words)
         if self._llm is not None:
             clips = judge_clips(clips, words, video.title, self._llm)
         return Transcript(words, dropped=tuple(dropped), clips=clips, figures=figures)
 
 
-def _from_stored(stored: Mapping[str, Any]) -> Recognition:
-    return Recognition(
-        [tuple(TimedWord(*word) for word in words) for words in stored["utterances"]],
-        [Dropped(**each) for each in stored["dropped"]],
-        stored["speech_seconds"],
-        tuple(stored["other_language"]) if stored["other_language"] else None,
-    )
+def _read_stored(path: Path) -> tuple[list[str], Recognition] | None:
+    """Settings of an earlier run and what it heard; None where there is none, or none that can be read."""
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        heard = Recognition(
+            [tuple(TimedWord(*word) for word in words) for words in stored["utterances"]],
+            [Dropped(**each) for each in stored["dropped"]],
+            stored["speech_seconds"],
+            tuple(stored["other_language"]) if stored["other_language"] else None,
+        )
+        return list(stored["settings"]), heard
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _sources(folder: Path, videos: Sequence[Video], given: str | None) -> dict[str, Path]:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from svlm_cli.data.align import Aligned, Outcome
+from svlm_cli.errors import OutputError
 from svlm_cli.files import whole_file
 
 REPORT_FILE = "align.json"
@@ -133,8 +134,12 @@ def report(folder: Path, results: Sequence[Aligned], wall_seconds: float) -> Ali
         },
         realtime_factor=round(sum(made) / wall_seconds, 2) if made and wall_seconds else None,
     )
-    with whole_file(folder / REPORT_FILE) as partial:
-        partial.write_text(json.dumps(asdict(account), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    document = json.dumps(asdict(account), indent=2, ensure_ascii=False) + "\n"
+    try:
+        with whole_file(folder / REPORT_FILE) as partial:
+            partial.write_text(document, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{folder / REPORT_FILE} cannot be written: {error.strerror}") from error
     return account
 
 

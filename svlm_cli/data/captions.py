@@ -14,6 +14,7 @@ from typing import Any
 from svlm_cli.data.transcript import TimedWord, Utterance, spread_evenly
 from svlm_cli.errors import SourceError
 
+LATEST_SECONDS = 1e6  # eleven days
 SUFFIXES = (".json", ".vtt", ".srt")
 _HINT = "VTT, SRT, WhisperX JSON, SoccerNet-Echoes JSON and the files of svlm align are read"
 _TIME_TAG = re.compile(r"<(?:(\d+):)?(\d+):(\d+\.\d+)>")
@@ -37,7 +38,7 @@ def read_utterances(path: Path) -> list[Utterance]:
         if path.suffix.lower() == ".json":
             return _from_json(json.loads(path.read_text(encoding="utf-8-sig")), path)
         return _from_captions(path)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SourceError(f"the transcript {path} cannot be read: {error}", _HINT) from error
 
 
@@ -62,7 +63,7 @@ def _echo(segment: Any, path: Path, number: str) -> Utterance:
     """``[start, end, text]`` (SoccerNet-Echoes, arXiv 2405.07354)."""
     try:
         start, end, text = segment
-        return spread_evenly(str(text), *_span(start, end))
+        return spread_evenly(str(text or ""), *_span(start, end))
     except (TypeError, ValueError) as error:
         raise SourceError(f"{path}, segment {number}, is not [start, end, text]: {error}") from error
 
@@ -73,7 +74,7 @@ def _whisper(segment: Any, path: Path, number: int) -> Utterance:
         start, end = _span(segment["start"], segment["end"])
         words = segment.get("words") or []
         if not words:
-            return spread_evenly(str(segment.get("text", "")), start, end)
+            return spread_evenly(str(segment.get("text") or ""), start, end)
         return _with_times(words, start, end)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise SourceError(f"{path}, segment {number}, is no segment of Whisper's: {error!r}") from error
@@ -86,7 +87,7 @@ def _with_times(words: Sequence[Mapping[str, Any]], start: float, end: float) ->
     untimed: list[str] = []
     time = start
     for each, (begins, ends) in zip(words, known, strict=True):
-        text = str(each.get("word", each.get("text", ""))).strip()
+        text = str(each.get("word") or each.get("text") or "").strip()
         if begins is None or ends is None:
             untimed.append(text)
             continue
@@ -110,7 +111,7 @@ def _own(word: Any, path: Path, number: int) -> Utterance:
 
 def _span(start: Any, end: Any) -> tuple[float, float]:
     begins, ends = float(start), float(end)
-    if not (math.isfinite(begins) and math.isfinite(ends)) or begins < 0:
+    if not (math.isfinite(begins) and math.isfinite(ends)) or begins < 0 or ends > LATEST_SECONDS:
         raise ValueError(f"{start} to {end} is no span of time")
     return begins, max(begins, ends)
 

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +27,7 @@ RETRIES = 4
 TIMEOUT_SECONDS = 120.0
 _PAUSE_SECONDS = 1.5
 _LONGEST_SENTENCE = 40
+_USAGE = {"prompt_tokens", "completion_tokens"}
 _ACTIONS = ("keep", "edit", "delete")
 _SENTENCE_END = re.compile(r"[.?!…][\"')\]]*$")
 
@@ -72,16 +73,20 @@ class LanguageModel:
     Args:
         options: where it is.
         store: folder of the answers.
+        should_stop: asked before each question.
 
     Raises:
         SvlmError: there is no key in ``OPENAI_API_KEY`` and no other address was given.
     """
 
-    def __init__(self, options: LlmOptions, store: Path) -> None:
+    def __init__(
+        self, options: LlmOptions, store: Path, should_stop: Callable[[], bool] = lambda: False
+    ) -> None:
         import openai
 
         self._options = options
         self._store = store
+        self._should_stop = should_stop
         try:
             self._client = openai.OpenAI(
                 base_url=options.base_url,
@@ -110,6 +115,8 @@ class LanguageModel:
         path = self._store / f"{hashlib.sha256(asked.encode()).hexdigest()[:32]}.json"
         if path.is_file():
             return str(json.loads(path.read_text(encoding="utf-8"))["answer"])
+        if self._should_stop():
+            raise SvlmError("stopped", "run the same command again")
         try:
             reply = self._client.chat.completions.create(
                 model=self._options.model,
@@ -118,19 +125,26 @@ class LanguageModel:
                     {"role": "user", "content": text},
                 ],
             )
+            answer = reply.choices[0].message.content
+            usage = None if reply.usage is None else reply.usage.model_dump(include=_USAGE)
         except openai.OpenAIError as error:
-            detail = " ".join(str(error).split()).replace(self._client.api_key, "***")[:300]
-            raise SvlmError(
-                f"the language model {self._options.model} gave no answer: {detail}",
-                "run the same command again: answers so far are kept",
-            ) from error
-        answer = (reply.choices[0].message.content if reply.choices else None) or ""
-        document: dict[str, Any] = {"model": self._options.model, "answer": answer}
-        if reply.usage is not None:
-            document["usage"] = reply.usage.model_dump(include={"prompt_tokens", "completion_tokens"})
+            raise self._no_answer(str(error)) from error
+        except (AttributeError, IndexError, TypeError, ValueError) as error:
+            raise self._no_answer("the reply is not that of an OpenAI-compatible address") from error
+        if not answer:
+            raise self._no_answer("the reply is empty")
+        document = {"model": self._options.model, "answer": answer, "usage": usage}
         with whole_file(path) as partial:
             partial.write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
-        return answer
+        return str(answer)
+
+    def _no_answer(self, detail: str) -> SvlmError:
+        """One line that never shows the key."""
+        told = " ".join(detail.split()).replace(self._client.api_key, "***")[:300]
+        return SvlmError(
+            f"the language model {self._options.model} gave no answer: {told}",
+            "run the same command again: answers so far are kept",
+        )
 
 
 def clean(
@@ -241,14 +255,18 @@ def _live_share(answer: str) -> float | None:
 
 
 def _json_in(answer: str) -> Any:
-    """The JSON of an answer, which may stand in a fence or among words."""
-    start = min((place for place in (answer.find("{"), answer.find("[")) if place >= 0), default=-1)
-    if start < 0:
-        return None
-    try:
-        return json.JSONDecoder().raw_decode(answer[start:])[0]
-    except ValueError:
-        return None
+    """The last JSON of an answer, which may stand in a fence, among words, or behind thoughts."""
+    found, place = None, 0
+    while (start := _first_bracket(answer, place)) is not None:
+        try:
+            found, place = json.JSONDecoder().raw_decode(answer, start)
+        except (ValueError, RecursionError):
+            place = start + 1
+    return found
+
+
+def _first_bracket(text: str, place: int) -> int | None:
+    return min((k for k in (text.find("{", place), text.find("[", place)) if k >= 0), default=None)
 
 
 def _key_or_none() -> str:

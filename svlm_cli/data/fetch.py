@@ -5,6 +5,7 @@ Several threads work at once, and several runs may share a folder: what one has 
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -43,6 +44,8 @@ def expand(sources: Sequence[str]) -> list[str]:
     Raises:
         UsageError: a list that cannot be read.
     """
+    if not all(source.strip() for source in sources):
+        raise UsageError("an empty SOURCE")
     found: list[str] = []
     for source in sources:
         found += _read_list(Path(source[1:])) if source.startswith("@") else [source]
@@ -98,7 +101,7 @@ def fetch_all(
                     start(result)
     finally:
         stop.set()
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown(wait=False, cancel_futures=True)  # an address that hangs is not waited for
 
 
 def _result(future: Future[FetchedVideo | list[Job]], job: Job) -> Fetched | list[Job]:
@@ -107,7 +110,9 @@ def _result(future: Future[FetchedVideo | list[Job]], job: Job) -> Fetched | lis
     except SvlmError as error:
         return Fetched(job.source, None, problem=str(error))
     except OSError as error:
-        return Fetched(job.source, None, problem=f"{error.strerror or error}: {error.filename or job.source}")
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        reason = "disk full" if full else "failed"
+        return Fetched(job.source, None, problem=f"{reason}: {error.strerror or error}")
     if isinstance(result, list):
         return result
     return Fetched(job.source, result.video, is_new=result.is_new)

@@ -19,7 +19,16 @@ from svlm_cli.data.manifest import Manifest, Video
 from svlm_cli.data.transcript import TimedWord, Transcript, transcript_path, write_transcript
 from svlm_cli.errors import SourceError
 from svlm_cli.files import claimed, whole_file
-from svlm_cli.media.download import Address, DownloadOptions, RemoteVideo, download, is_live, look_up
+from svlm_cli.media.download import (
+    Address,
+    Downloaded,
+    DownloadOptions,
+    RemoteVideo,
+    download,
+    is_live,
+    look_up,
+)
+from svlm_cli.media.probe import is_cut_off
 from svlm_cli.media.reader import open_video
 from svlm_cli.media.remux import copy_pictures
 
@@ -132,7 +141,7 @@ def _fetch_web(
 ) -> FetchedVideo | list[Job]:
     address = job.address or Address(job.source)
     known = manifest.find(lambda video: video.id == address.video_id or video.url == address.url)
-    if known and address.facts is None:
+    if known and address.facts is None and not _lacks_captions(known, folder, options):
         return FetchedVideo(known, is_new=False)
     found = look_up(address, options.download)
     if isinstance(found, list):
@@ -142,6 +151,8 @@ def _fetch_web(
     with _claimed(folder, found.id, should_stop):
         known = manifest.find(lambda video: video.id == found.id)
         if known:
+            if _lacks_captions(known, folder, options):
+                _download_captions(found, folder, options)
             return FetchedVideo(known, is_new=False)
 
         def on_progress(done: int, total: int | None) -> None:
@@ -163,21 +174,18 @@ def _download(
     """Download into a folder of its own; what is whole and shows pictures moves to its place."""
     partial = folder / PARTIAL_FOLDER / video.id
     got = download(video, partial, options.download, on_progress, should_stop)
+    assert got.path is not None
     try:
         open_video(got.path).close()
+        if is_cut_off(got.path):
+            raise SourceError("network: the server ended in the middle of the file", "try again")
     except SourceError as error:
         shutil.rmtree(partial, ignore_errors=True)
         told = error.message.replace(str(got.path), "what came")
+        if told.startswith("network"):
+            raise
         raise SourceError(f"not a video: {told}", "check the address") from error
-    if got.subtitles is not None:
-        captions, language = got.subtitles
-        target = (
-            folder
-            / SUBTITLE_FOLDER
-            / f"{video.id}.{re.sub(r'[^A-Za-z0-9-]', '-', language)}{captions.suffix}"
-        )
-        target.parent.mkdir(parents=True, exist_ok=True)
-        captions.replace(target)
+    _keep_captions(got, video.id, folder)
     path = folder / VIDEO_FOLDER / f"{video.id}{got.path.suffix.lower()}"
     path.parent.mkdir(parents=True, exist_ok=True)
     if options.download.with_audio or not _has_sound(got.path):
@@ -187,6 +195,29 @@ def _download(
             copy_pictures(got.path, silent)
     shutil.rmtree(partial, ignore_errors=True)
     return path
+
+
+def _download_captions(video: RemoteVideo, folder: Path, options: FetchOptions) -> None:
+    """Captions of a video that is there already."""
+    partial = folder / PARTIAL_FOLDER / video.id
+    got = download(video, partial, options.download, lambda _done, _total: None, captions_only=True)
+    _keep_captions(got, video.id, folder)
+    shutil.rmtree(partial, ignore_errors=True)
+
+
+def _lacks_captions(video: Video, folder: Path, options: FetchOptions) -> bool:
+    wanted = options.download.subtitle_language is not None
+    return wanted and not any((folder / SUBTITLE_FOLDER).glob(f"{video.id}.*"))
+
+
+def _keep_captions(got: Downloaded, video_id: str, folder: Path) -> None:
+    if got.subtitles is None:
+        return
+    captions, language = got.subtitles
+    name = f"{video_id}.{re.sub(r'[^A-Za-z0-9-]', '-', language)}{captions.suffix}"
+    target = folder / SUBTITLE_FOLDER / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    captions.replace(target)
 
 
 def _fetch_arena(job: Job, folder: Path, manifest: Manifest, options: FetchOptions) -> FetchedVideo:

@@ -15,15 +15,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from svlm_cli.errors import SourceError, UsageError
-from svlm_cli.media.download_errors import failure_of
+from svlm_cli.errors import SourceError
+from svlm_cli.media.download_checks import JAVASCRIPT_RUNTIMES, browser_cookies
+from svlm_cli.media.download_errors import disk_full, failure_of
 
 SOCKET_TIMEOUT_SECONDS = 30
 RETRIES = 5
 LONGEST_WAIT_SECONDS = 8
-JAVASCRIPT_RUNTIMES = ("deno", "node", "bun", "quickjs")
 _LIVE = frozenset({"is_live", "is_upcoming", "post_live"})
 _MEDIA_NAME = "media"
+_FULL_DISK_BYTES = 1 << 20
+_CANNOT_CONTINUE = "416"
 # Extractors whose names for videos are the last part of an address, which others may share.
 _NAMED_BY_ADDRESS = frozenset({"Generic", "HTML5MediaEmbed"})
 
@@ -90,11 +92,11 @@ class Downloaded:
     """What lies on the disk.
 
     Args:
-        path: of the video.
+        path: of the video; None where only captions were asked for.
         subtitles: path of its captions and their language.
     """
 
-    path: Path
+    path: Path | None
     subtitles: tuple[Path, str] | None = None
 
 
@@ -110,13 +112,17 @@ def look_up(address: Address, options: DownloadOptions) -> RemoteVideo | list[Ad
     if address.facts is not None:  # its page is that of others too
         return _remote_video({**address.facts, "webpage_url": address.url}, address.url)
     asked = {"extract_flat": "in_playlist", "playlistend": options.limit, "lazy_playlist": False}
-    with _session(_parameters(options) | asked) as session, _named_failures():
+    with _named_failures(), _session(_parameters(options) | asked) as session:
         facts = session.extract_info(address.url, download=False, ie_key=address.extractor)
         entries = facts.get("entries") if facts else None
         if entries is not None:
             return [_entry_address(entry, address.url) for entry in entries if entry]
     if not facts:
         raise SourceError("not a video: yt-dlp finds nothing there")
+    if (
+        facts.get("extractor_key") in _NAMED_BY_ADDRESS
+    ):  # the only video of its page is still called its first
+        facts = {**facts, "title": str(facts.get("title") or "").removesuffix(" (1)")}
     return _remote_video(facts, address.url)
 
 
@@ -126,6 +132,8 @@ def download(
     options: DownloadOptions,
     on_progress: Progress,
     should_stop: Callable[[], bool] = lambda: False,
+    *,
+    captions_only: bool = False,
 ) -> Downloaded:
     """Download a video into a folder of its own, or go on with what an earlier try left there.
 
@@ -135,6 +143,7 @@ def download(
         options: as given to ``look_up``.
         on_progress: called with bytes done and bytes in all (None where unknown).
         should_stop: asked now and then; True leaves what is there for the next try.
+        captions_only: leave the video itself.
 
     Raises:
         SourceError: it cannot be had, or was stopped; says why.
@@ -147,20 +156,31 @@ def download(
         total = status.get("total_bytes") or status.get("total_bytes_estimate")
         on_progress(int(status.get("downloaded_bytes") or 0), int(total) if total else None)
 
+    folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
+    _keep_what_can_be_continued(folder)
     captions = _captions(video.facts, options.subtitle_language)
     base = str(folder / _MEDIA_NAME).replace("%", "%%")
     wanted = {
         "outtmpl": {"default": f"{base}.%(ext)s"},
         "progress_hooks": [hook],
+        "keep_fragments": True,
+        "skip_download": captions_only,
         "writesubtitles": captions is not None and captions in (video.facts.get("subtitles") or {}),
         "writeautomaticsub": captions is not None,
         "subtitleslangs": [re.escape(captions)] if captions else [],
         "subtitlesformat": "vtt/srt/best",
     }
-    with _session(_parameters(options) | wanted) as session, _named_failures():
-        facts = session.process_ie_result(dict(video.facts), download=True)
-    path = _only_file(folder, facts)
+    try:
+        with _named_failures(), _session(_parameters(options) | wanted) as session:
+            facts = session.process_ie_result(dict(video.facts), download=True)
+        path = None if captions_only else _only_file(folder, facts)
+    except SourceError as error:
+        if shutil.disk_usage(folder).free < _FULL_DISK_BYTES:
+            raise disk_full(error.message) from error
+        if _CANNOT_CONTINUE in error.message:  # what is there is longer than what is served
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
     found = sorted(folder.glob(f"{_MEDIA_NAME}.*.vtt")) or sorted(folder.glob(f"{_MEDIA_NAME}.*.srt"))
     return Downloaded(path, (found[0], str(captions)) if found and captions else None)
 
@@ -168,65 +188,6 @@ def download(
 def is_live(video: RemoteVideo) -> bool:
     """Whether it is, or will be, on the air: nothing that ends."""
     return bool(video.facts.get("is_live")) or video.facts.get("live_status") in _LIVE
-
-
-def preflight() -> tuple[str, ...]:
-    """What yt-dlp finds on this machine, and what it lacks, a line each.
-
-    YouTube's addresses need a JavaScript runtime (yt-dlp #15012), tracks that come apart need ffmpeg.
-    """
-    import yt_dlp.version
-    from yt_dlp.globals import supported_js_runtimes
-
-    known = {name: supported_js_runtimes.value.get(name) for name in JAVASCRIPT_RUNTIMES}
-    infos = [runtime().info for runtime in known.values() if runtime is not None]
-    usable = [info for info in infos if info is not None and info.supported]
-    old = [
-        f"{info.name} {info.version} is too old" for info in infos if info is not None and not info.supported
-    ]
-    lines = [f"yt-dlp {yt_dlp.version.__version__}"]
-    if usable:
-        lines.append(f"JavaScript: {usable[0].name} {usable[0].version} ({usable[0].path})")
-    else:
-        reasons = f" ({', '.join(old)})" if old else ""
-        lines.append(f"no JavaScript runtime{reasons}: YouTube needs one, install deno or node 22")
-    if shutil.which("ffmpeg") is None:
-        lines.append("no ffmpeg: only files with picture and sound in one, which are often small")
-    return tuple(lines)
-
-
-def parse_rate(text: str) -> int:
-    """``5M`` as bytes per second.
-
-    Raises:
-        UsageError: it is no amount.
-    """
-    from yt_dlp.utils import parse_bytes
-
-    amount = parse_bytes(text)
-    if not amount or amount < 1:
-        raise UsageError(f"--rate-limit {text}: not an amount of bytes", "e.g. --rate-limit 5M")
-    return int(amount)
-
-
-def check_browser(name: str) -> None:
-    """Make sure that yt-dlp can take cookies from this browser.
-
-    Raises:
-        UsageError: it does not know it; names those it knows.
-    """
-    _browser_cookies(name)
-
-
-def _browser_cookies(text: str) -> tuple[str, str | None, str | None, str | None]:
-    from yt_dlp.cookies import SUPPORTED_BROWSERS
-
-    found = re.fullmatch(r"([^+:]+)(?:\+([^:]+))?(?::(?!:)(.+?))?(?:::(.+))?", text)
-    name = found[1].strip().lower() if found else ""
-    if found is None or name not in SUPPORTED_BROWSERS:
-        known = ", ".join(sorted(SUPPORTED_BROWSERS))
-        raise UsageError(f"--cookies-from-browser {text}: no such browser", f"one of {known}")
-    return name, found[3], found[2].strip().upper() if found[2] else None, found[4]
 
 
 def _parameters(options: DownloadOptions) -> dict[str, Any]:
@@ -257,7 +218,7 @@ def _parameters(options: DownloadOptions) -> dict[str, Any]:
     if options.cookies is not None:
         parameters["cookiefile"] = io.StringIO(options.cookies)  # read, and never written back
     if options.browser is not None:
-        parameters["cookiesfrombrowser"] = _browser_cookies(options.browser)
+        parameters["cookiesfrombrowser"] = browser_cookies(options.browser)
     return parameters
 
 
@@ -291,6 +252,19 @@ class _Silence:
         """Say nothing."""
 
     info = warning = error = debug
+
+
+def _keep_what_can_be_continued(folder: Path) -> None:
+    """Of a stream in fragments keep the whole fragments only, and put it together anew.
+
+    yt-dlp notes how far it has put them together after it has done so, and converts the result in place: a
+    kill in between would give a fragment twice, or a file that was never converted.
+    """
+    if not any(folder.glob("*-Frag*")):
+        return
+    for path in folder.iterdir():
+        if not re.search(r"-Frag\d+$", path.name):
+            path.unlink()
 
 
 def _entry_address(entry: Mapping[str, Any], parent: str) -> Address:

@@ -13,6 +13,11 @@ from svlm_cli.errors import SourceError
 _SAYINGS: tuple[tuple[str, str, str], ...] = (
     (r"no space left|disk quota|file too large", "disk full", "make room, then run the same command again"),
     (
+        r"could not find .*cookies|cookies? database|cannot decrypt|failed to decrypt",
+        "no cookies",
+        "is that browser on this machine? else export a file for --cookies",
+    ),
+    (
         r"private video|is private|video is private",
         "private",
         "log in in a browser and give --cookies-from-browser",
@@ -60,6 +65,11 @@ _CLUTTER = re.compile(
     re.DOTALL,
 )
 _MAX_DETAIL = 300
+
+
+def disk_full(detail: str) -> SourceError:
+    """The failure of a disk, whatever was made of it."""
+    return SourceError(f"disk full: {detail}", "make room, then run the same command again")
 
 
 def failure_of(error: Exception) -> SourceError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -147,10 +148,23 @@ def _unreadable(path: str, error: Exception) -> SourceError:
     return SourceError(f"{path} is not a video that libav can read: {reason}", f"try: ffprobe {path}")
 
 
+def is_cut_off(file: Path) -> bool:
+    """Whether an MP4 or QuickTime file ends before its last box does; False for other containers."""
+    ends = [end for _, end in _boxes(file)]
+    return bool(ends) and ends[-1] > file.stat().st_size
+
+
 def _lacks_index(file: Path) -> bool:
-    """Whether this is an MP4 or QuickTime file without a whole moov box (ISO/IEC 14496-12, 4.2)."""
+    """Whether this is an MP4 or QuickTime file without a whole moov box."""
     size = file.stat().st_size
-    position, kind = 0, b""
+    boxes = list(_boxes(file))
+    return bool(boxes) and not any(kind == b"moov" and end <= size for kind, end in boxes)
+
+
+def _boxes(file: Path) -> Iterator[tuple[bytes, int]]:
+    """Kind and end of each outer box of an MP4 or QuickTime file (ISO/IEC 14496-12, 4.2); none of others."""
+    size = file.stat().st_size
+    position = 0
     with file.open("rb") as data:
         while position + 8 <= size:
             data.seek(position)
@@ -159,11 +173,9 @@ def _lacks_index(file: Path) -> bool:
             if length == 1:
                 length = int.from_bytes(header[8:16], "big")
             if length < 8 or (position == 0 and kind != b"ftyp"):
-                return False
+                return
             position += length
-            if kind == b"moov" and position <= size:
-                return False
-    return size > 0
+            yield kind, position
 
 
 def _video_stream(path: str, container: Any) -> VideoStream:

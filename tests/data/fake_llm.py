@@ -13,10 +13,17 @@ from typing import Any
 
 @dataclass
 class Llm:
-    """Args: answer: from the two messages to the reply's text; failures: statuses to answer first."""
+    """What it answers.
+
+    Args:
+        answer: from the two messages to the text of the reply.
+        failures: statuses to answer first.
+        body: sent instead of a reply.
+    """
 
     answer: Callable[[str, str], str]
     failures: list[int] = field(default_factory=list)
+    body: bytes | None = None
     asked: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     address: str = ""
@@ -48,6 +55,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._reply(self.llm.failures.pop(0), {"error": {"message": f"no: {self.llm.keys[-1]}"}})
             return
         self.llm.asked.append(body)
+        if self.llm.body is not None:
+            self._send(200, self.llm.body)
+            return
         system, user = (message["content"] for message in body["messages"])
         choice = {"index": 0, "finish_reason": "stop"}
         choice["message"] = {"role": "assistant", "content": self.llm.answer(system, user)}
@@ -56,7 +66,9 @@ class _Handler(BaseHTTPRequestHandler):
         self._reply(200, reply | {"choices": [choice], "usage": usage})
 
     def _reply(self, status: int, document: dict[str, Any]) -> None:
-        body = json.dumps(document).encode()
+        self._send(status, json.dumps(document).encode())
+
+    def _send(self, status: int, body: bytes) -> None:
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))

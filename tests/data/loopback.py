@@ -94,6 +94,9 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.site.files[path]
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         start = int(asked[1]) if asked else 0
+        if start >= len(body) > 0:
+            self._headers(416, b"", {"Content-Range": f"bytes */{len(body)}"})
+            return
         piece = body[start : int(asked[2]) + 1 if asked and asked[2] else len(body)]
         about = {"Content-Type": _TYPES.get(path.rsplit(".", 1)[-1], "application/octet-stream")}
         if asked:

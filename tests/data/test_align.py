@@ -108,6 +108,17 @@ def test_again_nothing_is_done_and_other_cleaning_listens_to_nothing(spoken: Pat
     assert {path.name: path.stat().st_mtime_ns for path in (spoken / ".align").glob("*.json")} == heard
 
 
+def test_a_damaged_store_is_listened_to_again(spoken: Path) -> None:
+    run(spoken, AlignOptions(whisper()))
+    before = files(spoken)
+    for path in (spoken / ".align").glob("*.json"):
+        path.write_text("{")
+    for path in (spoken / "transcripts").glob("*.json"):
+        path.unlink()
+    run(spoken, AlignOptions(whisper()))
+    assert files(spoken) == before
+
+
 def test_killed_again_and_again_the_result_is_that_of_an_undisturbed_run(spoken: Path) -> None:
     list(align_folder(spoken, AlignOptions(whisper())))
     wanted = files(spoken)

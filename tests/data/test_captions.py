@@ -96,6 +96,8 @@ def test_whisperx_words_without_times_lie_between_their_neighbours(tmp_path: Pat
         ("a.json", {"segments": {"0": [1.0, "x"]}}, "segment 0"),
         ("a.json", {"segments": [{"start": "soon", "end": 1, "text": "x"}]}, "segment 0"),
         ("a.json", {"segments": [{"start": float("nan"), "end": 1, "text": "x"}]}, "segment 0"),
+        ("a.json", {"segments": {"0": [5, 1e9, "x"]}}, "segment 0"),
+        ("a.json", "[" * 100_000, "cannot be read"),
         ("a.vtt", "no captions at all", "cannot be read"),
         ("a.txt", "words", "no transcript"),
     ],

@@ -86,12 +86,33 @@ def test_a_refusal_is_told_without_the_key(tmp_path: Path, monkeypatch: pytest.M
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("reply", ["", "no", "{", '{"sentences": 3}', '[{"id": "1", "action": "delete"}]'])
+@pytest.mark.parametrize("reply", ["no", "{", '{"sentences": 3}', '[{"id": "1", "action": "delete"}]'])
 def test_what_cannot_be_read_keeps_the_words(tmp_path: Path, reply: str) -> None:
     with serve_llm(Llm(lambda *_: reply)) as llm:
         kept, dropped, counts = clean(SENTENCES, "t", model(llm, tmp_path))
     assert (kept, dropped) == (SENTENCES, [])
     assert counts == CleanCounts(keep=4, malformed=4)
+
+
+@pytest.mark.parametrize("reply", [b"[]", b"{}", b"<html>busy</html>", b'{"choices": null}'])
+def test_what_is_no_reply_is_a_failure_and_is_not_stored(tmp_path: Path, reply: bytes) -> None:
+    with (
+        serve_llm(Llm(decide, body=reply)) as llm,
+        pytest.raises(SvlmError, match="gave no answer"),
+    ):
+        clean(SENTENCES, "t", model(llm, tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+def test_thoughts_before_the_answer_are_passed_over() -> None:
+    answer = '<think>{"sentences": maybe [1]}</think>{"sentences": [{"id": 1, "action": "delete"}]}'
+    assert read_decisions(answer, 1) == {1: ("delete", "")}
+
+
+def test_told_to_stop_it_asks_no_more(tmp_path: Path) -> None:
+    with serve_llm(Llm(decide)) as llm, pytest.raises(SvlmError, match="stopped"):
+        clean(SENTENCES, "t", LanguageModel(LlmOptions("x", llm.address), tmp_path, lambda: True))
+    assert llm.asked == []
 
 
 def test_decisions_said_twice_or_of_nothing_do_not_count() -> None:

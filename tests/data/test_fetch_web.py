@@ -20,7 +20,8 @@ from svlm_cli.data.fetch import Fetched, expand, fetch_all
 from svlm_cli.data.fetch_one import FetchOptions, sha256_of
 from svlm_cli.data.manifest import Manifest
 from svlm_cli.errors import UsageError
-from svlm_cli.media.download import DownloadOptions, check_browser, parse_rate
+from svlm_cli.media.download import DownloadOptions
+from svlm_cli.media.download_checks import browser_cookies, parse_rate
 from tests.data.loopback import Site, serve
 
 SECONDS, FPS = 4, 10
@@ -114,13 +115,34 @@ def test_a_page_of_two_is_two_and_a_limit_holds(site: Site, tmp_path: Path) -> N
     assert len(list(fetch_all([site.url("/two.html")], tmp_path / "other", limited))) == 1
 
 
-@pytest.mark.skipif(not shutil.which("ffmpeg"), reason="ffmpeg is not installed")
-def test_hls_is_one_file(site: Site, film: bytes, tmp_path: Path) -> None:
-    source = tmp_path / "film.mp4"
+def with_hls(site: Site, film: bytes, folder: Path) -> list[str]:
+    """Serve the film as HLS under /list.m3u8; the paths of its fragments."""
+    if not shutil.which("ffmpeg"):
+        pytest.skip("ffmpeg is not installed")
+    source = folder / "film.mp4"
     source.write_bytes(film)
-    how = ["-c", "copy", "-f", "hls", "-hls_time", "1", "-hls_list_size", "0", str(tmp_path / "list.m3u8")]
-    subprocess.run(["ffmpeg", "-loglevel", "error", "-i", str(source), *how], check=True)
-    site.files |= {f"/{path.name}": path.read_bytes() for path in tmp_path.glob("list*")}
+    how = [
+        "-c:v",
+        "libx264",
+        "-g",
+        "5",
+        "-c:a",
+        "copy",
+        "-f",
+        "hls",
+        "-hls_time",
+        "0.5",
+        "-hls_list_size",
+        "0",
+    ]
+    run = ["ffmpeg", "-loglevel", "error", "-i", str(source), *how, str(folder / "list.m3u8")]
+    subprocess.run(run, check=True)
+    site.files = {**site.files, **{f"/{path.name}": path.read_bytes() for path in folder.glob("list*")}}
+    return sorted(f"/{path.name}" for path in folder.glob("list*.ts"))
+
+
+def test_hls_is_one_file(site: Site, film: bytes, tmp_path: Path) -> None:
+    with_hls(site, film, tmp_path)
     video = fetch_one(site.url("/list.m3u8"), tmp_path / "out").video
     assert video.duration_seconds == pytest.approx(SECONDS, abs=0.3)
     assert video.has_audio
@@ -222,6 +244,65 @@ def test_killed_in_the_middle_of_three_and_run_again(site: Site, film: bytes, tm
     assert (tmp_path / "videos.jsonl").read_bytes() == lines
 
 
+def test_hls_killed_again_and_again_is_the_same_file(site: Site, film: bytes, tmp_path: Path) -> None:
+    fragments = with_hls(site, film, tmp_path)
+    assert len(fragments) >= 6
+    wanted = fetch_one(site.url("/list.m3u8"), tmp_path / "undisturbed").video
+    folder = tmp_path / "killed"
+    site.bytes_per_second = dict.fromkeys(fragments, 4 * len(site.files[fragments[0]]))
+    for _ in range(3):
+        run = command(folder, site.url("/list.m3u8"))
+        process = subprocess.Popen(run, stderr=subprocess.DEVNULL, start_new_session=True)
+        before = len(list(folder.rglob("*-Frag*")))
+        deadline = time.monotonic() + 60
+        while len(list(folder.rglob("*-Frag*"))) < before + 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    # What a kill between two writes of yt-dlp leaves: a fragment too many, a half one that is whole.
+    (partial,) = [path for path in (folder / ".partial").iterdir() if path.is_dir()]
+    with (partial / "media.mp4.part").open("ab") as file:
+        file.write(site.files[fragments[0]])
+    (partial / "media.mp4").write_bytes(site.files[fragments[0]])
+    (partial / f"media.mp4.part-Frag{len(fragments)}.part").write_bytes(site.files[fragments[-1]])
+    served = sum(site.served_bytes[name] for name in fragments)
+    again = fetch_one(site.url("/list.m3u8"), folder).video
+    assert again.sha256 == wanted.sha256
+    assert sum(site.served_bytes[name] for name in fragments) - served < 2 * served
+
+
+@pytest.mark.parametrize("more", [0, 500_000])
+def test_a_half_that_is_whole_or_too_long_ends_well(
+    site: Site, film: bytes, tmp_path: Path, more: int
+) -> None:
+    video = fetch_one(site.url("/film.mp4"), tmp_path / "other").video
+    half = tmp_path / ".partial" / video.id / "media.mp4.part"
+    half.parent.mkdir(parents=True)
+    half.write_bytes(film + bytes(more))
+    results = [fetch_one(site.url("/film.mp4"), tmp_path) for _ in range(2)]
+    assert (tmp_path / results[-1].video.path).read_bytes() == film
+
+
+def test_a_file_that_ends_too_soon_is_no_video(site: Site, film: bytes, tmp_path: Path) -> None:
+    site.files = {**site.files, "/short.mp4": film[: len(film) // 2]}
+    result = fetch_one(site.url("/short.mp4"), tmp_path)
+    assert result.video is None
+    assert "ended in the middle" in result.problem
+
+
+def test_captions_come_with_a_video_or_after_it(site: Site, tmp_path: Path) -> None:
+    track = '<track kind="subtitles" src="/words.vtt" srclang="en">'
+    page = f'<html><title>Cup</title><video src="/film.mp4">{track}</video></html>'
+    vtt = b"WEBVTT\n\n00:00.000 --> 00:02.000\nand he scores\n"
+    site.files = {**site.files, "/cup.html": page.encode(), "/words.vtt": vtt}
+    video = fetch_one(site.url("/cup.html"), tmp_path).video
+    assert video.title == "Cup"
+    assert not (tmp_path / "subtitles").exists()
+    again = fetch_one(site.url("/cup.html"), tmp_path, subtitle_language="en")
+    assert not again.is_new
+    assert b"and he scores" in (tmp_path / "subtitles" / f"{video.id}.en.vtt").read_bytes()
+
+
 def test_two_runs_share_a_folder(site: Site, film: bytes, tmp_path: Path) -> None:
     site.bytes_per_second = {"/film.mp4": len(film)}
     run = command(tmp_path, site.url("/film.mp4"), site.url("/other.mp4"))
@@ -255,6 +336,38 @@ def test_the_command_lists_failures_and_exits_1(site: Site, tmp_path: Path) -> N
     assert "Traceback" not in done.stderr
 
 
+def test_a_relative_folder_will_do(site: Site, film: bytes, tmp_path: Path) -> None:
+    run = command(Path("matches"), site.url("/film.mp4"))
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    subprocess.run(run, cwd=tmp_path, env=environment, check=True, capture_output=True)
+    (video,) = Manifest(tmp_path / "matches").videos()
+    assert (tmp_path / "matches" / video.path).read_bytes() == film
+
+
+def test_ctrl_c_ends_at_once_although_a_server_hangs(site: Site, film: bytes, tmp_path: Path) -> None:
+    site.bytes_per_second = {"/film.mp4": len(film) / 100}
+    process = subprocess.Popen(command(tmp_path, site.url("/film.mp4")), stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.rglob("*.part")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "run the same command again" in told
+    assert list(tmp_path.rglob("*.part"))
+
+
+@pytest.mark.parametrize("text", ["no cookies", "# Netscape HTTP Cookie File\n", "a\tb\tc\n"])
+def test_what_is_no_cookie_file_is_told_before_anything_is_fetched(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "cookies.txt"
+    path.write_text(text)
+    run = command(tmp_path / "out", "nowhere.mp4", "--cookies", str(path))
+    done = subprocess.run(run, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "cookies.txt" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_lists_are_read(tmp_path: Path) -> None:
     path = tmp_path / "list.txt"
     path.write_text("# matches\nhttps://a.example/1\n\n  https://a.example/2  \nhttps://a.example/1\n")
@@ -267,6 +380,6 @@ def test_rates_and_browsers_are_checked() -> None:
     assert parse_rate("5M") == 5 * 1024**2
     with pytest.raises(UsageError, match="rate-limit"):
         parse_rate("fast")
-    check_browser("firefox:default")
+    assert browser_cookies("firefox+gnomekeyring:default") == ("firefox", "default", "GNOMEKEYRING", None)
     with pytest.raises(UsageError, match="no such browser"):
-        check_browser("netscape")
+        browser_cookies("netscape")
