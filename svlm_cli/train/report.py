@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from svlm_cli.recipe import Recipe
-from svlm_cli.train.seedling import SeedlingSize, new_seedling
+from svlm_cli.train.seedling import new_seedling, size_of
 from svlm_cli.train.trainer import new_tokenizer
 
 _STATES_PER_WEIGHT = 4  # weight, gradient, two moments of AdamW
@@ -17,7 +17,7 @@ def outline(recipe: Recipe) -> str:
         recipe: what would be run.
     """
     tokenizer = new_tokenizer()
-    size = SeedlingSize(**recipe.model.model_dump(exclude={"vision", "start"}))
+    size = size_of(recipe.model)
     network = new_seedling(size, tokenizer, recipe.pixels, recipe.seed)
     num_weights = sum(weight.numel() for weight in network.parameters())
     states = num_weights * _BYTES * _STATES_PER_WEIGHT

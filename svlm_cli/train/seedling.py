@@ -8,6 +8,7 @@ from typing import Any
 import torch
 import transformers
 
+from svlm_cli.recipe import NewModel
 from svlm_cli.train.induction import plant_induction
 
 VISION_HEAD_SIZE = 20
@@ -39,6 +40,11 @@ class SeedlingSize:
     vision_layers: int = 4
     vision_mlp: int = 192
     merge: int = 4
+
+
+def size_of(model: NewModel) -> SeedlingSize:
+    """The shape that a recipe names."""
+    return SeedlingSize(**model.model_dump(exclude={"vision", "start"}))
 
 
 def new_seedling(size: SeedlingSize, tokenizer: Any, pixels: int, seed: int) -> Any:

@@ -24,7 +24,7 @@ from svlm_cli.model.prompt import PromptWriter, find_markup
 from svlm_cli.model.window import WindowLimits
 from svlm_cli.recipe import Recipe, Stage, dump_recipe
 from svlm_cli.train.optimizer import new_optimizer
-from svlm_cli.train.seedling import IMAGE_MEAN, IMAGE_STD, PATCH_SIZE, SeedlingSize, new_seedling
+from svlm_cli.train.seedling import IMAGE_MEAN, IMAGE_STD, PATCH_SIZE, new_seedling, size_of
 from svlm_cli.train.vision_cache import VisionCache, add_features
 
 TOKENS_PER_SECOND = 2.0
@@ -202,7 +202,7 @@ def _network(recipe: Recipe, before: Path | None, tokenizer: Any) -> Any:
     start = before or recipe.model.start
     if start is not None:
         return _load(start)
-    size = SeedlingSize(**recipe.model.model_dump(exclude={"vision", "start"}))
+    size = size_of(recipe.model)
     network = new_seedling(size, tokenizer, recipe.pixels, recipe.seed)
     if recipe.model.vision is not None:
         network.model.visual.load_state_dict(_load(recipe.model.vision).model.visual.state_dict())

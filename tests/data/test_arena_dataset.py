@@ -20,6 +20,7 @@ from svlm_cli.data.arena_play import (
     Beat,
     Cast,
     draw_window,
+    goals_of,
     play,
     tell,
     training_seed,
@@ -80,6 +81,32 @@ def test_random_sides_keep_goals_and_free_kicks_true() -> None:
     assert 0.45 < changes < 0.55
 
 
+def test_rows_of_goals_count_them_all() -> None:
+    """Each goal behind a shot of its side; told, the score is never past ten."""
+    dice = random.Random(0)
+    for seed in range(4):
+        beats = with_random_sides(list(goals_of(play(seed, 60.0), dice)), dice)
+        places = [k for k, beat in enumerate(beats) if beat.kind is Kind.GOAL]
+        assert len(places) == sum(beat.kind is Kind.GOAL for beat in play(seed, 60.0))
+        assert all(beats[k - 1].kind is Kind.SHOT and beats[k - 1].side == beats[k].side for k in places)
+        told, _ = tell(beats, Cast(("Lions", "Sharks"), ("red", "blue"), "Moreno"), (0, 0))
+        count = [0, 0]
+        for beat, line in zip(beats, told, strict=True):
+            if beat.kind is Kind.GOAL:
+                count[beat.side] += 1
+                assert line.split()[-2:] == [NUMBERS[count[0]], NUMBERS[count[1]]]
+            if line.endswith("nil nil") and beat.kind is Kind.KICK_OFF:
+                assert 10 in count
+                count = [0, 0]
+
+
+def test_a_window_holds_the_kind_that_is_wanted() -> None:
+    beats = play(3, 15.0)
+    for seed in range(20):
+        start = draw_window(beats, 24, random.Random(seed), Kind.GOAL)
+        assert any(beat.kind is Kind.GOAL for beat in beats[start : start + 24])
+
+
 def test_symbols_tell_only_what_is_seen() -> None:
     kits = ("red", "blue")
     assert symbols_of(Beat(Kind.FREE_KICK, 0, None), kits) == (" free", " ...")
@@ -88,7 +115,7 @@ def test_symbols_tell_only_what_is_seen() -> None:
     assert symbols_of(Beat(None, None, 1), kits) == (" ...", " blue")
 
 
-@pytest.mark.parametrize("kind", ["symbols", "told"])
+@pytest.mark.parametrize("kind", ["symbols", "counts", "told"])
 def test_a_sample_is_its_number(tmp_path: Path, kind: str) -> None:
     first, second = dataset(tmp_path, kind)[1], dataset(tmp_path, kind)[1]
     np.testing.assert_array_equal(first.input_ids, second.input_ids)

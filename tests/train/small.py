@@ -8,7 +8,7 @@ from svlm_cli.data.arena_dataset import ArenaDataset, Mix
 from svlm_cli.data.sample import FeatureSource
 from svlm_cli.model.prompt import PromptWriter, find_markup
 from svlm_cli.recipe import NewModel, Recipe, Stage
-from svlm_cli.train.seedling import SeedlingSize, new_seedling
+from svlm_cli.train.seedling import new_seedling, size_of
 from svlm_cli.train.trainer import new_tokenizer, patch_settings
 
 MODEL = NewModel(
@@ -21,7 +21,7 @@ def recipe(*stages: Stage) -> Recipe:
 
 
 def network(tokenizer):
-    return new_seedling(SeedlingSize(**MODEL.model_dump(exclude={"vision"})), tokenizer, 168 * 112, 0).eval()
+    return new_seedling(size_of(MODEL), tokenizer, 168 * 112, 0).eval()
 
 
 def dataset(

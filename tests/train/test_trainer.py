@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from svlm_cli import load_model
 from svlm_cli.data.sample import IGNORED, collate
+from svlm_cli.errors import UsageError
 from svlm_cli.recipe import Data, Stage, dump_recipe, load_recipe
 from svlm_cli.train.optimizer import new_optimizer
 from svlm_cli.train.report import outline
@@ -80,6 +82,25 @@ def test_a_recipe_runs_and_what_it_writes_streams(tmp_path: Path) -> None:
     assert (model.patches.min_pixels, model.patches.max_pixels) == (168 * 112, 168 * 112)
     assert model.patches.merge_size == 4
     assert load_recipe(tmp_path / "recipe.yaml").stages[1].name == "stream"
+
+
+def test_a_recipe_goes_on_from_a_model(tmp_path: Path) -> None:
+    stage = Stage(name="words", steps=1, micro_batch=1, learning_rate=1e-9, mix={"counts": 1})
+    data = Data(windows=Path("w"), num_windows=4, num_plays=2)
+    first = train(recipe(stage).model_copy(update={"data": data}), tmp_path / "first")
+    model = recipe(stage).model.model_copy(update={"start": first})
+    again = train(recipe(stage).model_copy(update={"data": data, "model": model, "seed": 5}), tmp_path / "b")
+    before, after = (load_file(folder / "model.safetensors") for folder in (first, again))
+    assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in before)
+
+
+def test_start_and_vision_exclude_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(
+        "model: {start: a, vision: b}\nstages: [{name: x, steps: 1, micro_batch: 1, mix: {told: 1}}]"
+    )
+    with pytest.raises(UsageError, match="vision or start"):
+        load_recipe(path)
 
 
 def test_two_processes_train_and_write_one_model(tmp_path: Path) -> None:
