@@ -47,6 +47,8 @@ RANDOM_SIDES_SHARE = 0.6
 CARD_SHARE = 0.5
 SCORING_SHARE = 0.5
 TOLD_GOALS_SHARE = 0.6
+RECALL_TURNS = 5
+LONGEST_RECALL_SECONDS = 720
 # Shares of the seconds that are kept where a row of events is to be dense, and where it is to be about goals.
 _DENSE: Mapping[Kind | None, float] = {None: 0.1, Kind.PASS: 0.25, Kind.STEAL: 0.4}
 _SCORING: Mapping[Kind | None, float] = {None: 0.01, Kind.PASS: 0.02, Kind.STEAL: 0.02, Kind.SAVE: 0.1}
@@ -65,6 +67,8 @@ class Mix:
         chunks: whole chunks at 2 frames a second.
         fast: whole chunks at 8 frames a second.
         told: whole chunks, words in place of frames, with long earlier commentary.
+        recalls: a few bare turns about goals behind long earlier commentary, so that it shows which score
+            was said last.
         scenes: bare single seconds of different matches, described: who has the ball, what happens, and
             where the ball is.
     """
@@ -75,6 +79,7 @@ class Mix:
     chunks: float = 0.0
     fast: float = 0.0
     told: float = 0.0
+    recalls: float = 0.0
     scenes: float = 0.0
 
 
@@ -126,6 +131,7 @@ class ArenaDataset(Dataset[Sample]):
             "chunks": mix.chunks,
             "fast": mix.fast,
             "told": mix.told,
+            "recalls": mix.recalls,
             "scenes": mix.scenes,
         }
         self._samplers = {fps: self._sample_writer(fps) for fps in (SLOW_FPS, 4, FAST_FPS)}
@@ -143,6 +149,8 @@ class ArenaDataset(Dataset[Sample]):
             return self._counts(shared, dice)
         if kind == "told":
             return self._told(shared, dice)
+        if kind == "recalls":
+            return self._recalls(shared, dice)
         if kind == "scenes":
             return self._scenes(shared, dice)
         fast = kind == "fast"
@@ -200,6 +208,23 @@ class ArenaDataset(Dataset[Sample]):
         ]
         kept = middle_cut(len(self._writer.encode(text)), limits)
         return self._samplers[SLOW_FPS].write(text, turns, kept=kept, query=_draw_query(dice))
+
+    def _recalls(self, shared: random.Random, dice: random.Random) -> Sample:
+        """Words in place of frames; all of the earlier commentary that a stream would keep."""
+        beats = self._beats(dice)
+        start = dice.randrange(LONGEST_RECALL_SECONDS // 4, len(beats) - 240)
+        cast = draw_cast(_two_kits(dice), dice)
+        longest = shared.choice((LONGEST_RECALL_SECONDS // 3, LONGEST_RECALL_SECONDS))
+        text, _, score = self._previous(beats[:start], cast, longest, dice)
+        kept = (beat for beat in beats[start:] if dice.random() < _SCORING.get(beat.kind, 1.0))
+        chosen = list(islice(kept, RECALL_TURNS))
+        lines, _ = tell(chosen, cast, score)
+        turns = [
+            Turn(0.0, 1.0, line, symbols=symbols_of(beat, cast.kits))
+            for beat, line in zip(chosen, lines, strict=True)
+        ]
+        told = middle_cut(len(self._writer.encode(text)), WindowLimits(512, 512, 16, 16))
+        return self._samplers[SLOW_FPS].write(text, turns, kept=told, bare=True)
 
     def _chunk(self, shared: random.Random, dice: random.Random, fps: int, *, bare: bool) -> Sample:
         """A window with its frames, told by a fresh cast."""
