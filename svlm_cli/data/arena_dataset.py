@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -28,6 +28,8 @@ from svlm_cli.data.arena_play import (
     play,
     tell,
     training_seed,
+    with_cards,
+    with_errors,
     with_random_sides,
 )
 from svlm_cli.data.sample import Features, FeatureSource, Sample, SampleWriter, Turn
@@ -44,7 +46,6 @@ SCENES_PER_SAMPLE = 12
 SYMBOL_TURNS = (12, 24, 28)
 COUNT_TURNS = (2, 2, 4, 6, 9, 15)
 RANDOM_SIDES_SHARE = 0.6
-CARD_SHARE = 0.5
 SCORING_SHARE = 0.5
 TOLD_GOALS_SHARE = 0.6
 RECALL_TURNS = 5
@@ -124,16 +125,7 @@ class ArenaDataset(Dataset[Sample]):
         self._num_plays = num_plays
         self._features = features
         self._plays: dict[int, tuple[Beat, ...]] = {}
-        self._weights: Mapping[str, float] = {
-            "symbols": mix.symbols,
-            "counts": mix.counts,
-            "bare": mix.bare,
-            "chunks": mix.chunks,
-            "fast": mix.fast,
-            "told": mix.told,
-            "recalls": mix.recalls,
-            "scenes": mix.scenes,
-        }
+        self._weights: Mapping[str, float] = asdict(mix)
         self._samplers = {fps: self._sample_writer(fps) for fps in (SLOW_FPS, 4, FAST_FPS)}
 
     def __len__(self) -> int:
@@ -143,16 +135,15 @@ class ArenaDataset(Dataset[Sample]):
         shared = random.Random(f"{self._seed} group {index // self._group}")
         dice = random.Random(f"{self._seed} sample {index}")
         kind = shared.choices([*self._weights], [*self._weights.values()])[0]
-        if kind == "symbols":
-            return self._symbols(shared, dice)
-        if kind == "counts":
-            return self._counts(shared, dice)
-        if kind == "told":
-            return self._told(shared, dice)
-        if kind == "recalls":
-            return self._recalls(shared, dice)
-        if kind == "scenes":
-            return self._scenes(shared, dice)
+        without_window = {
+            "symbols": self._symbols,
+            "counts": self._counts,
+            "told": self._told,
+            "recalls": self._recalls,
+            "scenes": self._scenes,
+        }
+        if kind in without_window:
+            return without_window[kind](shared, dice)
         fast = kind == "fast"
         fps = (4 if shared.random() < 0.25 else FAST_FPS) if fast else SLOW_FPS
         return self._chunk(shared, dice, fps, bare=kind == "bare")
@@ -169,7 +160,7 @@ class ArenaDataset(Dataset[Sample]):
         thinned = _SCORING if dice.random() < SCORING_SHARE else _DENSE
         kept = (beat for beat in beats[start:] if dice.random() < thinned.get(beat.kind, 1.0))
         chosen = list(islice(kept, shared.choice(SYMBOL_TURNS)))
-        chosen = _with_cards(chosen, dice)
+        chosen = with_cards(chosen, dice)
         if dice.random() < RANDOM_SIDES_SHARE:
             chosen = with_random_sides(chosen, dice)
         return self._bare_row(chosen, dice)
@@ -185,10 +176,7 @@ class ArenaDataset(Dataset[Sample]):
         cast = draw_cast(_two_kits(dice), dice)
         score = draw_score(chosen, dice)
         lines, _ = tell(chosen, cast, score)
-        turns = [
-            Turn(0.0, 1.0, line, symbols=symbols_of(beat, cast.kits))
-            for beat, line in zip(chosen, lines, strict=True)
-        ]
+        turns = _told_turns(chosen, lines, cast)
         return self._samplers[SLOW_FPS].write(cast.opening(score), turns, bare=True)
 
     def _told(self, shared: random.Random, dice: random.Random) -> Sample:
@@ -201,11 +189,7 @@ class ArenaDataset(Dataset[Sample]):
         text, limits, score = self._previous(beats[:start], cast, longest, dice)
         chosen = beats[start : start + WINDOW_SECONDS]
         lines, _ = tell(chosen, cast, score)
-        first = _draw_clock(start, dice)
-        turns = [
-            Turn(float(first + k), float(first + k + 1), line, symbols=symbols_of(beat, cast.kits))
-            for k, (beat, line) in enumerate(zip(chosen, lines, strict=True))
-        ]
+        turns = _told_turns(chosen, lines, cast, _draw_clock(start, dice))
         kept = middle_cut(len(self._writer.encode(text)), limits)
         return self._samplers[SLOW_FPS].write(text, turns, kept=kept, query=_draw_query(dice))
 
@@ -219,10 +203,7 @@ class ArenaDataset(Dataset[Sample]):
         kept = (beat for beat in beats[start:] if dice.random() < _SCORING.get(beat.kind, 1.0))
         chosen = list(islice(kept, RECALL_TURNS))
         lines, _ = tell(chosen, cast, score)
-        turns = [
-            Turn(0.0, 1.0, line, symbols=symbols_of(beat, cast.kits))
-            for beat, line in zip(chosen, lines, strict=True)
-        ]
+        turns = _told_turns(chosen, lines, cast)
         told = middle_cut(len(self._writer.encode(text)), WindowLimits(512, 512, 16, 16))
         return self._samplers[SLOW_FPS].write(text, turns, kept=told, bare=True)
 
@@ -271,7 +252,7 @@ class ArenaDataset(Dataset[Sample]):
         lines, end = tell(past, cast, score)
         said = [line for line in lines if line]
         if dice.random() < 0.25:
-            said = _with_errors(said, cast, dice)
+            said = with_errors(said, cast, dice)
         text = " ".join([cast.opening(score), *said])
         limits = WindowLimits(512, 512, 16, 16)
         if dice.random() < 0.3:
@@ -301,6 +282,19 @@ class ArenaDataset(Dataset[Sample]):
         return cut() if self._features is None else self._features(f"{number:06d}-{fps}", cut)
 
 
+def _told_turns(
+    beats: Sequence[Beat], lines: Sequence[str], cast: Cast, first_second: int | None = None
+) -> list[Turn]:
+    """Turns with words in place of frames, from a second on or (bare ones, which show no time) in none."""
+    starts = (
+        [0.0] * len(beats) if first_second is None else [float(first_second + k) for k in range(len(beats))]
+    )
+    return [
+        Turn(start, start + 1.0, line, symbols=symbols_of(beat, cast.kits))
+        for start, beat, line in zip(starts, beats, lines, strict=True)
+    ]
+
+
 def symbols_of(beat: Beat, kits: tuple[str, str]) -> tuple[str, str]:
     """Two words that say what the frames of a second show: what happens, and in whose colour."""
     if beat.kind is None:
@@ -318,16 +312,6 @@ def scene_line(shown: DrawnSecond) -> str:
     return f"{possession}{happens}{whose} {NUMBERS[shown.sight.column]} {NUMBERS[shown.sight.row]}"
 
 
-def _with_cards(beats: Sequence[Beat], dice: random.Random) -> list[Beat]:
-    """Somebody is booked after many a foul, which a match sees once in a quarter of an hour."""
-    booked = [[beat, Beat(Kind.CARD, None, None)] if _is_booked(beat, dice) else [beat] for beat in beats]
-    return [beat for group in booked for beat in group]
-
-
-def _is_booked(beat: Beat, dice: random.Random) -> bool:
-    return beat.kind is Kind.FOUL and dice.random() < CARD_SHARE
-
-
 def _two_kits(dice: random.Random) -> tuple[str, str]:
     first, second = dice.sample(KITS, 2)
     return first, second
@@ -341,19 +325,3 @@ def _draw_clock(start: int, dice: random.Random) -> int:
 def _draw_query(dice: random.Random) -> str:
     """Streaming shows the query in the first turn only, so later turns are trained without it too."""
     return QUERY if dice.random() < 0.4 else ""
-
-
-def _with_errors(said: list[str], cast: Cast, dice: random.Random) -> list[str]:
-    """Wrong names here and there, and wrong scores except for the last one said."""
-    scored = [k for k, line in enumerate(said) if line.startswith(("goal", "score")) or "nil nil" in line]
-    changed = []
-    for k, line in enumerate(said):
-        words = line.split()
-        if dice.random() < 0.15 and k not in scored[-1:]:
-            if words[-1] in cast.names:
-                other = 1 - cast.names.index(words[-1])
-                words[-2:] = [cast.kits[other], cast.names[other]]
-            elif k in scored:
-                words[-1] = dice.choice(("nil", "one", "two", "three", "four", "five"))
-        changed.append(" ".join(words))
-    return changed

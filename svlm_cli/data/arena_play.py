@@ -25,6 +25,7 @@ _WANTED = (
 )
 
 _SCORE_LINES_SHARE = 0.25
+CARD_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +161,32 @@ def goals_of(beats: Iterable[Beat], dice: random.Random) -> Iterator[Beat]:
             yield beat
         elif beat.kind is Kind.KICK_OFF or (beat.kind is Kind.SCORE and dice.random() < _SCORE_LINES_SHARE):
             yield beat
+
+
+def with_cards(beats: Sequence[Beat], dice: random.Random) -> list[Beat]:
+    """Somebody is booked after many a foul, which a match sees once in a quarter of an hour."""
+    booked = [[beat, Beat(Kind.CARD, None, None)] if _is_booked(beat, dice) else [beat] for beat in beats]
+    return [beat for group in booked for beat in group]
+
+
+def _is_booked(beat: Beat, dice: random.Random) -> bool:
+    return beat.kind is Kind.FOUL and dice.random() < CARD_SHARE
+
+
+def with_errors(said: list[str], cast: Cast, dice: random.Random) -> list[str]:
+    """Wrong names here and there, and wrong scores except for the last one said."""
+    scored = [k for k, line in enumerate(said) if line.startswith(("goal", "score")) or "nil nil" in line]
+    changed = []
+    for k, line in enumerate(said):
+        words = line.split()
+        if dice.random() < 0.15 and k not in scored[-1:]:
+            if words[-1] in cast.names:
+                other = 1 - cast.names.index(words[-1])
+                words[-2:] = [cast.kits[other], cast.names[other]]
+            elif k in scored:
+                words[-1] = dice.choice(("nil", "one", "two", "three", "four", "five"))
+        changed.append(" ".join(words))
+    return changed
 
 
 def _spoken(kind: Kind, side: int | None, cast: Cast, score: tuple[int, int] | None) -> SpokenEvent:
