@@ -49,6 +49,8 @@ RANDOM_SIDES_SHARE = 0.6
 SCORING_SHARE = 0.5
 TOLD_GOALS_SHARE = 0.6
 RECALL_TURNS = 5
+LONG_ROW_SHARE = 0.35
+LONG_ROW_TURNS = 75
 LONGEST_RECALL_SECONDS = 720
 # Shares of the seconds that are kept where a row of events is to be dense, and where it is to be about goals.
 _DENSE: Mapping[Kind | None, float] = {None: 0.1, Kind.PASS: 0.25, Kind.STEAL: 0.4}
@@ -68,8 +70,8 @@ class Mix:
         chunks: whole chunks at 2 frames a second.
         fast: whole chunks at 8 frames a second.
         told: whole chunks, words in place of frames, with long earlier commentary.
-        recalls: a few bare turns about goals behind long earlier commentary, so that it shows which score
-            was said last.
+        recalls: a few bare turns about goals behind long earlier commentary, or a long row of bare turns, so
+            that it shows which score was said last.
         scenes: bare single seconds of different matches, described: who has the ball, what happens, and
             where the ball is.
     """
@@ -196,6 +198,10 @@ class ArenaDataset(Dataset[Sample]):
     def _recalls(self, shared: random.Random, dice: random.Random) -> Sample:
         """Words in place of frames; all of the earlier commentary that a stream would keep."""
         beats = self._beats(dice)
+        if shared.random() < LONG_ROW_SHARE:
+            begun = beats[dice.randrange(len(beats) // 3) :]
+            row = (beat for beat in begun if dice.random() < _DENSE.get(beat.kind, 1.0))
+            return self._bare_row(list(islice(row, LONG_ROW_TURNS)), dice)
         start = dice.randrange(LONGEST_RECALL_SECONDS // 4, len(beats) - 240)
         cast = draw_cast(_two_kits(dice), dice)
         longest = shared.choice((LONGEST_RECALL_SECONDS // 3, LONGEST_RECALL_SECONDS))
