@@ -21,7 +21,7 @@ from svlm_cli.data import filters
 from svlm_cli.data.annealing import dense_clips
 from svlm_cli.data.captions import SUFFIXES, read_utterances
 from svlm_cli.data.clean_llm import LanguageModel, LlmOptions, clean, judge_clips, split_sentences
-from svlm_cli.data.manifest import Manifest, Video
+from svlm_cli.data.manifest import SUBTITLE_FOLDER, Manifest, Video
 from svlm_cli.data.transcribe import Recogniser, Recognition, WhisperOptions
 from svlm_cli.data.transcript import (
     Dropped,
@@ -40,7 +40,6 @@ from svlm_cli.settings import Clean
 
 STORE = ".align"
 CAPTIONS = "captions"
-SUBTITLE_FOLDER = "subtitles"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from typing import BinaryIO
 from svlm_cli.errors import SourceError
 
 VIDEOS_FILE = "videos.jsonl"
+SUBTITLE_FOLDER = "subtitles"
 
 
 @dataclass(frozen=True, slots=True)
