@@ -73,7 +73,12 @@ def align(
             SPEECH, "--compute-type TYPE", "Number format; auto is int8 on a CPU, float16 on a GPU."
         ),
     ] = "auto",
-    threads: options.Threads = None,
+    threads: Annotated[
+        int | None,
+        options.option(
+            SPEECH, "--threads N", "CPU threads of all workers together.", min=1, show_default="all cores"
+        ),
+    ] = None,
     clean: Annotated[
         Clean,
         options.option(
