@@ -69,7 +69,6 @@ class ArenaMix(Section):
     chunks: Weight = 0.0
     fast: Weight = 0.0
     told: Weight = 0.0
-    recalls: Weight = 0.0
     scenes: Weight = 0.0
 
 

@@ -48,10 +48,6 @@ COUNT_TURNS = (2, 2, 4, 6, 9, 15)
 RANDOM_SIDES_SHARE = 0.6
 SCORING_SHARE = 0.5
 TOLD_GOALS_SHARE = 0.6
-RECALL_TURNS = 5
-LONG_ROW_SHARE = 0.35
-LONG_ROW_TURNS = 75
-LONGEST_RECALL_SECONDS = 720
 # Shares of the seconds that are kept where a row of events is to be dense, and where it is to be about goals.
 _DENSE: Mapping[Kind | None, float] = {None: 0.1, Kind.PASS: 0.25, Kind.STEAL: 0.4}
 _SCORING: Mapping[Kind | None, float] = {None: 0.01, Kind.PASS: 0.02, Kind.STEAL: 0.02, Kind.SAVE: 0.1}
@@ -70,8 +66,6 @@ class Mix:
         chunks: whole chunks at 2 frames a second.
         fast: whole chunks at 8 frames a second.
         told: whole chunks, words in place of frames, with long earlier commentary.
-        recalls: a few bare turns about goals behind long earlier commentary, or a long row of bare turns, so
-            that it shows which score was said last.
         scenes: bare single seconds of different matches, described: who has the ball, what happens, and
             where the ball is.
     """
@@ -82,7 +76,6 @@ class Mix:
     chunks: float = 0.0
     fast: float = 0.0
     told: float = 0.0
-    recalls: float = 0.0
     scenes: float = 0.0
 
 
@@ -141,7 +134,6 @@ class ArenaDataset(Dataset[Sample]):
             "symbols": self._symbols,
             "counts": self._counts,
             "told": self._told,
-            "recalls": self._recalls,
             "scenes": self._scenes,
         }
         if kind in without_window:
@@ -194,24 +186,6 @@ class ArenaDataset(Dataset[Sample]):
         turns = _told_turns(chosen, lines, cast, _draw_clock(start, dice))
         kept = middle_cut(len(self._writer.encode(text)), limits)
         return self._samplers[SLOW_FPS].write(text, turns, kept=kept, query=_draw_query(dice))
-
-    def _recalls(self, shared: random.Random, dice: random.Random) -> Sample:
-        """Words in place of frames; all of the earlier commentary that a stream would keep."""
-        beats = self._beats(dice)
-        if shared.random() < LONG_ROW_SHARE:
-            begun = beats[dice.randrange(len(beats) // 3) :]
-            row = (beat for beat in begun if dice.random() < _DENSE.get(beat.kind, 1.0))
-            return self._bare_row(list(islice(row, LONG_ROW_TURNS)), dice)
-        start = dice.randrange(LONGEST_RECALL_SECONDS // 4, len(beats) - 240)
-        cast = draw_cast(_two_kits(dice), dice)
-        longest = shared.choice((LONGEST_RECALL_SECONDS // 3, LONGEST_RECALL_SECONDS))
-        text, _, score = self._previous(beats[:start], cast, longest, dice)
-        kept = (beat for beat in beats[start:] if dice.random() < _SCORING.get(beat.kind, 1.0))
-        chosen = list(islice(kept, RECALL_TURNS))
-        lines, _ = tell(chosen, cast, score)
-        turns = _told_turns(chosen, lines, cast)
-        told = middle_cut(len(self._writer.encode(text)), WindowLimits(512, 512, 16, 16))
-        return self._samplers[SLOW_FPS].write(text, turns, kept=told, bare=True)
 
     def _chunk(self, shared: random.Random, dice: random.Random, fps: int, *, bare: bool) -> Sample:
         """A window with its frames, told by a fresh cast."""
