@@ -33,7 +33,7 @@ from svlm_cli.data.transcript import (
     words_in,
     write_transcript,
 )
-from svlm_cli.errors import ModelError, SvlmError, UsageError
+from svlm_cli.errors import ModelError, SourceError, SvlmError, UsageError
 from svlm_cli.files import claimed, whole_file
 from svlm_cli.media.audio import read_sound
 from svlm_cli.settings import Clean
@@ -121,8 +121,11 @@ def align_folder(folder: Path, options: AlignOptions) -> Iterator[Aligned]:
                 yield future.result()
             except (ModelError, UsageError):  # of the recogniser, which all need
                 raise
-            except (SvlmError, OSError) as error:
+            except SvlmError as error:
                 yield Aligned(running[future], Outcome.FAILED, reason=str(error))
+            except Exception as error:  # whatever is wrong with one video does not stop the others
+                reason = f"{type(error).__name__}: {error}"
+                yield Aligned(running[future], Outcome.FAILED, reason=reason)
     finally:
         stop.set()
         pool.shutdown(wait=False, cancel_futures=True)
@@ -147,10 +150,9 @@ class _Aligner:
         with claimed(self._folder / STORE / f"{video.id}.lock", self._should_stop) as is_mine:
             if not is_mine:
                 raise SvlmError(f"stopped: another run is at work on {video.id}")
-            if path.is_file():
-                had = read_transcript(path)
-                if not had.origin or had.origin == self._origin(source):
-                    return Aligned(video, Outcome.HAD, had, had.refused)
+            had = _read_transcript(path)
+            if had is not None and (not had.origin or had.origin == self._origin(source)):
+                return Aligned(video, Outcome.HAD, had, had.refused)
             try:
                 utterances, figures, refused = self._utterances(video, source)
             except _Skip as skip:
@@ -257,6 +259,14 @@ class _Aligner:
         return Transcript(words, dropped=tuple(dropped), clips=clips, figures=figures)
 
 
+def _read_transcript(path: Path) -> Transcript | None:
+    """A transcript that is there and whole."""
+    try:
+        return read_transcript(path)
+    except SourceError:
+        return None
+
+
 def _read_stored(path: Path) -> tuple[list[str], Recognition] | None:
     """Settings of an earlier run and what it heard; None where there is none, or none that can be read."""
     try:
@@ -268,7 +278,7 @@ def _read_stored(path: Path) -> tuple[list[str], Recognition] | None:
             tuple(stored["other_language"]) if stored["other_language"] else None,
         )
         return list(stored["settings"]), heard
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

@@ -45,6 +45,8 @@ def _runs(words: Sequence[TimedWord]) -> Iterator[list[TimedWord]]:
 
 def _cut(run: Sequence[TimedWord]) -> Iterator[DenseClip]:
     start, end = math.floor(run[0].start_seconds), run[-1].second + 1
+    if end <= start:  # words without length
+        return
     num_parts = math.ceil((end - start) / LONGEST_SECONDS)
     borders = [start + (end - start) * part // num_parts for part in range(num_parts + 1)]
     for first, last in pairwise(borders):

@@ -7,6 +7,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -35,10 +36,11 @@ def read_utterances(path: Path) -> list[Utterance]:
     if path.suffix.lower() not in SUFFIXES:
         raise SourceError(f"{path} is no transcript by its name", _HINT)
     try:
-        if path.suffix.lower() == ".json":
-            return _from_json(json.loads(path.read_text(encoding="utf-8-sig")), path)
-        return _from_captions(path)
-    except (OSError, ValueError, RecursionError) as error:
+        if path.suffix.lower() != ".json":
+            return _from_captions(path)
+        found = _from_json(json.loads(path.read_text(encoding="utf-8-sig")), path)
+        return [tuple(_encodable(word) for word in words) for words in found]
+    except (OSError, ValueError, OverflowError, RecursionError) as error:
         raise SourceError(f"the transcript {path} cannot be read: {error}", _HINT) from error
 
 
@@ -96,7 +98,7 @@ def _with_times(words: Sequence[Mapping[str, Any]], start: float, end: float) ->
         untimed, time = [], ends
         score = each.get("score", each.get("probability"))
         if text:
-            placed.append(TimedWord(text, begins, ends, None if score is None else float(score)))
+            placed.append(TimedWord(text, begins, ends, _probability(score)))
     placed += spread_evenly(" ".join(untimed), time, max(time, end))
     return tuple(placed)
 
@@ -104,9 +106,20 @@ def _with_times(words: Sequence[Mapping[str, Any]], start: float, end: float) ->
 def _own(word: Any, path: Path, number: int) -> Utterance:
     try:
         start, end = _span(word["start_seconds"], word["end_seconds"])
-        return (TimedWord(str(word["text"]), start, end, word.get("probability")),)
+        text = str(word["text"] or "").strip()
+        return (TimedWord(text, start, end, _probability(word.get("probability"))),) if text else ()
     except (KeyError, TypeError, ValueError) as error:
         raise SourceError(f"{path}, word {number}, has no text and times: {error!r}") from error
+
+
+def _encodable(word: TimedWord) -> TimedWord:
+    """Without halves of surrogate pairs, which JSON can name and no file can hold."""
+    return word if word.text.isascii() else replace(word, text=word.text.encode("utf-8", "replace").decode())
+
+
+def _probability(value: Any) -> float | None:
+    is_number = isinstance(value, (int, float)) and 0 <= value <= 1
+    return float(value) if is_number else None
 
 
 def _span(start: Any, end: Any) -> tuple[float, float]:
@@ -136,6 +149,7 @@ def _from_captions(path: Path) -> list[Utterance]:
     utterances: list[Utterance] = []
     shown: list[str] = []
     for start, end, raw in cues:
+        start, end = _span(start, end)
         if rolls and end - start < _FLASH_SECONDS:
             continue
         lines = [line for line in raw.splitlines() if _plain(line)]
@@ -170,7 +184,8 @@ def _timed_line(line: str, start: float, end: float) -> Utterance:
     pieces = _TIME_TAG.split(line)  # text, then (hours, minutes, seconds, text) for each tag
     times = [start]
     for hours, minutes, seconds in zip(pieces[1::4], pieces[2::4], pieces[3::4], strict=True):
-        times.append(max(times[-1], int(hours or 0) * 3600 + int(minutes) * 60 + float(seconds)))
+        time = int(hours or 0) * 3600 + int(minutes) * 60 + float(seconds)
+        times.append(min(max(times[-1], time), max(start, end)))
     times.append(max(times[-1], end))
     for text, (begins, ends) in zip([pieces[0], *pieces[4::4]], pairwise(times), strict=True):
         placed += spread_evenly(_plain(text), begins, ends)

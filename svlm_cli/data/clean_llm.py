@@ -28,6 +28,8 @@ TIMEOUT_SECONDS = 120.0
 _PAUSE_SECONDS = 1.5
 _LONGEST_SENTENCE = 40
 _USAGE = {"prompt_tokens", "completion_tokens"}
+_LONGEST_EDIT = 3
+_MOST_BRACKETS = 2000
 _ACTIONS = ("keep", "edit", "delete")
 _SENTENCE_END = re.compile(r"[.?!…][\"')\]]*$")
 
@@ -113,8 +115,9 @@ class LanguageModel:
 
         asked = json.dumps([self._options.model, instructions, text], ensure_ascii=False)
         path = self._store / f"{hashlib.sha256(asked.encode()).hexdigest()[:32]}.json"
-        if path.is_file():
-            return str(json.loads(path.read_text(encoding="utf-8"))["answer"])
+        stored = _stored_answer(path)
+        if stored is not None:
+            return stored
         if self._should_stop():
             raise SvlmError("stopped", "run the same command again")
         try:
@@ -133,10 +136,11 @@ class LanguageModel:
             raise self._no_answer("the reply is not that of an OpenAI-compatible address") from error
         if not answer:
             raise self._no_answer("the reply is empty")
+        answer = _encodable(str(answer))
         document = {"model": self._options.model, "answer": answer, "usage": usage}
         with whole_file(path) as partial:
             partial.write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
-        return str(answer)
+        return answer
 
     def _no_answer(self, detail: str) -> SvlmError:
         """One line that never shows the key."""
@@ -175,7 +179,7 @@ def clean(
             counts[action] += 1
             if action == "delete":
                 dropped.append(Dropped.of("deleted by the language model", words))
-            elif action == "edit":
+            elif action == "edit" and len(text.split()) <= _LONGEST_EDIT * len(words) + _LONGEST_SENTENCE:
                 kept.append(spread_evenly(text, words[0].start_seconds, words[-1].end_seconds))
             else:
                 kept.append(words)
@@ -226,8 +230,7 @@ def split_pieces(sentences: Sequence[Utterance]) -> list[list[Utterance]]:
 
 def read_decisions(answer: str, num_sentences: int) -> dict[int, tuple[str, str]]:
     """What an answer says of each sentence, by number; without what cannot be read or is said twice."""
-    document = _json_in(answer)
-    items = document.get("sentences") if isinstance(document, dict) else document
+    items = _json_in(answer, "sentences")
     found: dict[int, tuple[str, str]] = {}
     twice: set[int] = set()
     for item in items if isinstance(items, list) else ():
@@ -237,7 +240,7 @@ def read_decisions(answer: str, num_sentences: int) -> dict[int, tuple[str, str]
         is_edit = action == "edit" and isinstance(text, str) and text.strip()
         if (is_edit or action in ("keep", "delete")) and 1 <= number <= num_sentences:
             twice |= {number} & found.keys()
-            found[number] = (str(action), str(text or ""))
+            found[number] = (str(action), _encodable(str(text or "")))
     return {number: decision for number, decision in found.items() if number not in twice}
 
 
@@ -247,26 +250,44 @@ def _numbered(title: str, piece: Sequence[Utterance]) -> str:
 
 
 def _live_share(answer: str) -> float | None:
-    document = _json_in(answer)
-    percent = document.get("live_percent") if isinstance(document, dict) else None
+    percent = _json_in(answer, "live_percent")
     if isinstance(percent, bool) or not isinstance(percent, (int, float)) or not 0 <= percent <= 100:
         return None
     return round(percent / 100, 4)
 
 
-def _json_in(answer: str) -> Any:
-    """The last JSON of an answer, which may stand in a fence, among words, or behind thoughts."""
+def _json_in(answer: str, key: str) -> Any:
+    """What the last JSON object of an answer has under a key, or a bare list of objects.
+
+    It may stand in a fence, among words, or behind thoughts.
+    """
     found, place = None, 0
-    while (start := _first_bracket(answer, place)) is not None:
+    for _ in range(_MOST_BRACKETS):
+        start = min((k for k in (answer.find("{", place), answer.find("[", place)) if k >= 0), default=-1)
+        if start < 0:
+            break
         try:
-            found, place = json.JSONDecoder().raw_decode(answer, start)
+            document, place = json.JSONDecoder().raw_decode(answer, start)
         except (ValueError, RecursionError):
             place = start + 1
+            continue
+        if isinstance(document, dict) and key in document:
+            found = document[key]
+        elif isinstance(document, list) and document and all(isinstance(each, dict) for each in document):
+            found = document
     return found
 
 
-def _first_bracket(text: str, place: int) -> int | None:
-    return min((k for k in (text.find("{", place), text.find("[", place)) if k >= 0), default=None)
+def _stored_answer(path: Path) -> str | None:
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["answer"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _encodable(text: str) -> str:
+    """Without halves of surrogate pairs, which no file can hold."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _key_or_none() -> str:

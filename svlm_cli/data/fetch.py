@@ -13,7 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
-from svlm_cli.data.fetch_one import FetchedVideo, FetchOptions, Job, Progress, fetch_job
+from svlm_cli.data.fetch_one import FetchedVideo, FetchOptions, Job, Progress, fetch_job, is_web_address
 from svlm_cli.data.manifest import Manifest, Video
 from svlm_cli.errors import SvlmError, UsageError
 
@@ -144,7 +144,7 @@ def _read_list(path: Path) -> list[str]:
 def _files(source: str) -> list[str]:
     """A folder stands for the video files in it, if it has any."""
     folder = Path(source)
-    if source.startswith("arena:") or not folder.is_dir():
+    if source.startswith("arena:") or is_web_address(source) or not folder.is_dir():
         return [source]
     inside = (path for path in folder.iterdir() if not path.name.startswith("."))
     return sorted(str(path) for path in inside if path.suffix.lower() in VIDEO_SUFFIXES) or [source]

@@ -21,7 +21,6 @@ from svlm_cli.errors import SourceError
 from svlm_cli.files import claimed, whole_file
 from svlm_cli.media.download import (
     Address,
-    Downloaded,
     DownloadOptions,
     RemoteVideo,
     download,
@@ -125,9 +124,16 @@ def fetch_job(
 
 def is_web_address(source: str) -> bool:
     """Whether yt-dlp should look it up: an address, a search, and nothing that lies on the disk."""
-    if source.startswith(("file://", "arena:")) or Path(source).exists():
+    if source.startswith(("file://", "arena:")) or _is_on_disk(source):
         return False
     return _WEB.match(source) is not None
+
+
+def _is_on_disk(source: str) -> bool:
+    try:
+        return Path(source).exists()
+    except (OSError, ValueError):  # too long for a name, as signed addresses are
+        return False
 
 
 def _fetch_web(
@@ -140,7 +146,7 @@ def _fetch_web(
 ) -> FetchedVideo | list[Job]:
     address = job.address or Address(job.source)
     known = manifest.find(lambda video: video.id == address.video_id or video.url == address.url)
-    if known and address.facts is None and not _lacks_captions(known, folder, options):
+    if known and address.facts is None and not _lacks_captions(known.id, folder, options):
         return FetchedVideo(known, is_new=False)
     found = look_up(address, options.download)
     if isinstance(found, list):
@@ -150,17 +156,16 @@ def _fetch_web(
     with _claimed(folder, found.id, should_stop):
         known = manifest.find(lambda video: video.id == found.id)
         if known:
-            if _lacks_captions(known, folder, options):
-                _download_captions(found, folder, options)
+            _add_captions(found, folder, options)
             return FetchedVideo(known, is_new=False)
 
         def on_progress(done: int, total: int | None) -> None:
             tell(Progress(job.source, found.title, done, total))
 
         path = _finished(folder, found.id) or _download(found, folder, options, on_progress, should_stop)
-        return FetchedVideo(
-            _note(found.id, found.title, found.url, folder, path, manifest, options), is_new=True
-        )
+        video = _note(found.id, found.title, found.url, folder, path, manifest, options)
+        _add_captions(found, folder, options)
+        return FetchedVideo(video, is_new=True)
 
 
 def _download(
@@ -176,15 +181,12 @@ def _download(
     assert got.path is not None
     try:
         open_video(got.path).close()
-        if is_cut_off(got.path):
-            raise SourceError("network: the server ended in the middle of the file", "try again")
     except SourceError as error:
         shutil.rmtree(partial, ignore_errors=True)
-        told = error.message.replace(str(got.path), "what came")
-        if told.startswith("network"):
-            raise
-        raise SourceError(f"not a video: {told}", "check the address") from error
-    _keep_captions(got, video.id, folder)
+        raise SourceError("not a video: libav finds no pictures in what came", "check the address") from error
+    if is_cut_off(str(got.path)):
+        shutil.rmtree(partial, ignore_errors=True)
+        raise SourceError("network: the server ended in the middle of the file", "try again")
     path = folder / VIDEO_FOLDER / f"{video.id}{got.path.suffix.lower()}"
     path.parent.mkdir(parents=True, exist_ok=True)
     if options.download.with_audio or not _has_sound(got.path):
@@ -196,23 +198,26 @@ def _download(
     return path
 
 
-def _download_captions(video: RemoteVideo, folder: Path, options: FetchOptions) -> None:
-    """Captions of a video that is there already."""
+def _lacks_captions(video_id: str, folder: Path, options: FetchOptions) -> bool:
+    language = options.download.subtitle_language
+    return language is not None and not any((folder / SUBTITLE_FOLDER).glob(f"{video_id}.{language}*"))
+
+
+def _add_captions(video: RemoteVideo, folder: Path, options: FetchOptions) -> None:
+    """Captions of a video that is there; where they cannot be had, the next run tries again."""
+    if not _lacks_captions(video.id, folder, options):
+        return
     partial = folder / PARTIAL_FOLDER / video.id
-    got = download(video, partial, options.download, lambda _done, _total: None, captions_only=True)
-    _keep_captions(got, video.id, folder)
+    try:
+        got = download(video, partial, options.download, lambda _done, _total: None, captions_only=True)
+    except SourceError as error:
+        raise SourceError(f"captions: {error.message}", error.hint) from error
+    if got.subtitles is not None:
+        _keep_captions(*got.subtitles, video.id, folder)
     shutil.rmtree(partial, ignore_errors=True)
 
 
-def _lacks_captions(video: Video, folder: Path, options: FetchOptions) -> bool:
-    wanted = options.download.subtitle_language is not None
-    return wanted and not any((folder / SUBTITLE_FOLDER).glob(f"{video.id}.*"))
-
-
-def _keep_captions(got: Downloaded, video_id: str, folder: Path) -> None:
-    if got.subtitles is None:
-        return
-    captions, language = got.subtitles
+def _keep_captions(captions: Path, language: str, video_id: str, folder: Path) -> None:
     name = f"{video_id}.{re.sub(r'[^A-Za-z0-9-]', '-', language)}{captions.suffix}"
     target = folder / SUBTITLE_FOLDER / name
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -257,6 +262,8 @@ def _fetch_file(job: Job, folder: Path, manifest: Manifest, options: FetchOption
         open_video(original).close()
     except SourceError as error:
         raise SourceError(f"not a video: {error.message}", error.hint) from error
+    if is_cut_off(str(original)):
+        raise SourceError("not whole: the file ends before its pictures do", "get it again")
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", original.stem).strip("-")[:80] or "video"
     video_id = f"{name}-{sha256_of(original)[:8]}"
     with _claimed(folder, video_id):
@@ -288,6 +295,8 @@ def _claimed(folder: Path, video_id: str, should_stop: Callable[[], bool] = lamb
     with claimed(folder / PARTIAL_FOLDER / f"{video_id}.lock", should_stop) as is_mine:
         if not is_mine:
             raise SourceError(f"stopped: {video_id} is being fetched by another run")
+        for stale in (folder / VIDEO_FOLDER).glob(f".{video_id}.*"):
+            stale.unlink()  # a killed run was copying
         yield
 
 

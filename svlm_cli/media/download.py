@@ -24,10 +24,12 @@ RETRIES = 5
 LONGEST_WAIT_SECONDS = 8
 _LIVE = frozenset({"is_live", "is_upcoming", "post_live"})
 _MEDIA_NAME = "media"
+_FORMAT_FILE = "format.txt"
 _FULL_DISK_BYTES = 1 << 20
 _CANNOT_CONTINUE = "416"
 # Extractors whose names for videos are the last part of an address, which others may share.
-_NAMED_BY_ADDRESS = frozenset({"Generic", "HTML5MediaEmbed"})
+_EMBEDDED = "HTML5MediaEmbed"
+_NAMED_BY_ADDRESS = frozenset({"Generic", _EMBEDDED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +121,7 @@ def look_up(address: Address, options: DownloadOptions) -> RemoteVideo | list[Ad
             return [_entry_address(entry, address.url) for entry in entries if entry]
     if not facts:
         raise SourceError("not a video: yt-dlp finds nothing there")
-    if (
-        facts.get("extractor_key") in _NAMED_BY_ADDRESS
-    ):  # the only video of its page is still called its first
+    if facts.get("extractor_key") == _EMBEDDED:  # the only video of a page is called its first
         facts = {**facts, "title": str(facts.get("title") or "").removesuffix(" (1)")}
     return _remote_video(facts, address.url)
 
@@ -158,8 +158,8 @@ def download(
 
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    _keep_what_can_be_continued(folder)
-    captions = _captions(video.facts, options.subtitle_language)
+    _keep_what_can_be_continued(folder, video.facts)
+    captions = _captions(video.facts, options.subtitle_language) if captions_only else None
     base = str(folder / _MEDIA_NAME).replace("%", "%%")
     wanted = {
         "outtmpl": {"default": f"{base}.%(ext)s"},
@@ -254,17 +254,22 @@ class _Silence:
     info = warning = error = debug
 
 
-def _keep_what_can_be_continued(folder: Path) -> None:
-    """Of a stream in fragments keep the whole fragments only, and put it together anew.
+def _keep_what_can_be_continued(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Nothing of another format; of a stream in fragments the whole fragments only, put together anew.
 
-    yt-dlp notes how far it has put them together after it has done so, and converts the result in place: a
-    kill in between would give a fragment twice, or a file that was never converted.
+    yt-dlp names neither fragments nor halves by their format. It notes how far it has put fragments together
+    after it has done so, and converts the result in place: a kill in between would give a fragment twice, or
+    a file that was never converted.
     """
-    if not any(folder.glob("*-Frag*")):
-        return
+    note = folder / _FORMAT_FILE
+    chosen = " ".join(str(facts.get(name)) for name in ("format_id", "width", "height", "tbr"))
+    known = note.read_text(encoding="utf-8") if note.is_file() else chosen
+    has_fragments = any(folder.glob("*-Frag*"))
     for path in folder.iterdir():
-        if not re.search(r"-Frag\d+$", path.name):
+        is_fragment = re.search(r"-Frag\d+$", path.name) is not None
+        if known != chosen or (has_fragments and not is_fragment):
             path.unlink()
+    note.write_text(chosen, encoding="utf-8")
 
 
 def _entry_address(entry: Mapping[str, Any], parent: str) -> Address:

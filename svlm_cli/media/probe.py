@@ -22,6 +22,8 @@ _TEXT_FORMATS = frozenset({"tty", "bin", "xbin", "adf", "idf"})
 # Containers that write down how long their pictures last; others are estimated from what is there.
 _LENGTH_STATING_FORMATS = frozenset({"mov", "mp4", "matroska", "webm", "avi", "flv", "asf"})
 _MAX_THREADS = 8
+# What may be missing at the end of a whole file, whose header rounds.
+_MISSING_SECONDS, _MISSING_SHARE = 1.0, 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +150,25 @@ def _unreadable(path: str, error: Exception) -> SourceError:
     return SourceError(f"{path} is not a video that libav can read: {reason}", f"try: ffprobe {path}")
 
 
-def is_cut_off(file: Path) -> bool:
-    """Whether an MP4 or QuickTime file ends before its last box does; False for other containers."""
-    ends = [end for _, end in _boxes(file)]
-    return bool(ends) and ends[-1] > file.stat().st_size
+def is_cut_off(path: str) -> bool:
+    """Whether a file's pictures end long before it states that they do; False where it states nothing.
+
+    Reads every packet and decodes none.
+    """
+    video = open_container(path)
+    with video.container as container:
+        if not states_picture_length(video):
+            return False
+        begin: int | None = None
+        end = 0
+        for packet in container.demux(video.stream):
+            if packet.pts is not None:
+                begin = packet.pts if begin is None else min(begin, packet.pts)
+                end = max(end, packet.pts + (packet.duration or 0))
+        length = tick(video.stream)
+        stated = _stated_duration(video, float((begin or 0) * length))
+        found = float((end - (begin or 0)) * length)
+        return stated is not None and found < stated - max(_MISSING_SECONDS, _MISSING_SHARE * stated)
 
 
 def _lacks_index(file: Path) -> bool:

@@ -46,6 +46,10 @@ def test_a_long_stretch_is_cut_evenly_and_a_pause_parts() -> None:
     assert [(c.start_seconds, c.end_seconds) for c in dense_clips(two)] == [(0, 40), (45, 65)]
 
 
+def test_words_without_length_are_no_clip() -> None:
+    assert dense_clips([TimedWord("x", 2.0, 2.0)]) == ()
+
+
 def test_sparse_or_short_speech_gives_none() -> None:
     assert dense_clips(row([1.0] * 100, 0.3)) == ()
     assert dense_clips(row([0.1] * 30, 0.3)) == ()

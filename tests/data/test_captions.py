@@ -88,6 +88,20 @@ def test_whisperx_words_without_times_lie_between_their_neighbours(tmp_path: Pat
     )
 
 
+def test_odd_values_do_no_harm(tmp_path: Path) -> None:
+    words = [
+        {"word": "a\ud83d", "start": 1.0, "end": 1.0, "score": 1e999},
+        {"word": None, "start": 2.0, "end": 3.0},
+    ]
+    document = {"segments": [{"start": 1.0, "end": 3.0, "text": None, "words": words}]}
+    (found,) = read_utterances(written(tmp_path, "a.json", document))
+    assert found == (TimedWord("a?", 1.0, 1.0, None),)
+    vtt = "WEBVTT\n\n00:02.000 --> 00:05.000\nback <99999999:00:00.000>wards\n"
+    (found,) = read_utterances(written(tmp_path, "a.vtt", vtt))
+    assert [word.start_seconds for word in found] == [2.0, 5.0]
+    assert found[-1].end_seconds == 5.0
+
+
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
@@ -98,6 +112,8 @@ def test_whisperx_words_without_times_lie_between_their_neighbours(tmp_path: Pat
         ("a.json", {"segments": [{"start": float("nan"), "end": 1, "text": "x"}]}, "segment 0"),
         ("a.json", {"segments": {"0": [5, 1e9, "x"]}}, "segment 0"),
         ("a.json", "[" * 100_000, "cannot be read"),
+        ("a.json", '{"segments": {"0": [' + "1" * 400 + ', 2, "x"]}}', "cannot be read"),
+        ("a.vtt", "WEBVTT\n\n277777777:46:40.000 --> 277777777:46:41.000\nx\n", "no span of time"),
         ("a.vtt", "no captions at all", "cannot be read"),
         ("a.txt", "words", "no transcript"),
     ],

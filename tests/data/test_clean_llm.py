@@ -109,6 +109,31 @@ def test_thoughts_before_the_answer_are_passed_over() -> None:
     assert read_decisions(answer, 1) == {1: ("delete", "")}
 
 
+def test_an_answer_among_other_brackets_is_found() -> None:
+    answer = '{"sentences": [{"id": 1, "action": "delete"}]} Sentences [3, 4] were misheard.'
+    assert read_decisions(answer, 1) == {1: ("delete", "")}
+    assert read_decisions("[" * 100_000, 1) == {}
+
+
+def test_a_damaged_answer_is_asked_for_again(tmp_path: Path) -> None:
+    with serve_llm(Llm(decide)) as llm:
+        first = clean(SENTENCES, "t", model(llm, tmp_path))
+        for path in tmp_path.glob("*.json"):
+            path.write_text("{")
+        assert clean(SENTENCES, "t", model(llm, tmp_path)) == first
+        assert len(llm.asked) == 4
+
+
+def test_half_a_pair_and_endless_edits_do_no_harm(tmp_path: Path) -> None:
+    edits = {1: "He scores \ud83d now", 2: "on " * 10_000}
+    answer = json.dumps([{"id": k, "action": "edit", "text": text} for k, text in edits.items()])
+    with serve_llm(Llm(lambda *_: answer)) as llm:
+        kept, _, counts = clean(SENTENCES[:2], "t", model(llm, tmp_path))
+    assert text_of(kept[0]) == "He scores ? now"
+    assert kept[1] == SENTENCES[1]
+    assert counts.edit == 2
+
+
 def test_told_to_stop_it_asks_no_more(tmp_path: Path) -> None:
     with serve_llm(Llm(decide)) as llm, pytest.raises(SvlmError, match="stopped"):
         clean(SENTENCES, "t", LanguageModel(LlmOptions("x", llm.address), tmp_path, lambda: True))
