@@ -6,6 +6,7 @@ transcript whose settings are those asked for is left as it is.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import threading
@@ -124,7 +125,8 @@ def align_folder(folder: Path, options: AlignOptions) -> Iterator[Aligned]:
             except SvlmError as error:
                 yield Aligned(running[future], Outcome.FAILED, reason=str(error))
             except Exception as error:  # whatever is wrong with one video does not stop the others
-                reason = f"{type(error).__name__}: {error}"
+                full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+                reason = f"{'disk full' if full else type(error).__name__}: {error}"
                 yield Aligned(running[future], Outcome.FAILED, reason=reason)
     finally:
         stop.set()

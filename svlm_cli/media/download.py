@@ -17,7 +17,7 @@ from typing import Any
 
 from svlm_cli.errors import SourceError
 from svlm_cli.media.download_checks import JAVASCRIPT_RUNTIMES, browser_cookies
-from svlm_cli.media.download_errors import disk_full, failure_of
+from svlm_cli.media.download_errors import DISK_FULL, disk_full, failure_of
 
 SOCKET_TIMEOUT_SECONDS = 30
 RETRIES = 5
@@ -176,7 +176,8 @@ def download(
             facts = session.process_ie_result(dict(video.facts), download=True)
         path = None if captions_only else _only_file(folder, facts)
     except SourceError as error:
-        if shutil.disk_usage(folder).free < _FULL_DISK_BYTES:
+        is_named = error.message.startswith(DISK_FULL)
+        if not is_named and shutil.disk_usage(folder).free < _FULL_DISK_BYTES:
             raise disk_full(error.message) from error
         if _CANNOT_CONTINUE in error.message:  # what is there is longer than what is served
             shutil.rmtree(folder, ignore_errors=True)

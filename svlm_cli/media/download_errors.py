@@ -9,9 +9,10 @@ from typing import Any
 
 from svlm_cli.errors import SourceError
 
+DISK_FULL = "disk full"
 # What sites and yt-dlp say, in order: the first that fits names the failure.
 _SAYINGS: tuple[tuple[str, str, str], ...] = (
-    (r"no space left|disk quota|file too large", "disk full", "make room, then run the same command again"),
+    (r"no space left|disk quota|file too large", DISK_FULL, "make room, then run the same command again"),
     (
         r"could not find .*cookies|cookies? database|cannot decrypt|failed to decrypt",
         "no cookies",
@@ -69,7 +70,7 @@ _MAX_DETAIL = 300
 
 def disk_full(detail: str) -> SourceError:
     """The failure of a disk, whatever was made of it."""
-    return SourceError(f"disk full: {detail}", "make room, then run the same command again")
+    return SourceError(f"{DISK_FULL}: {detail}", "make room, then run the same command again")
 
 
 def failure_of(error: Exception) -> SourceError:
@@ -96,7 +97,7 @@ def _reason(chain: list[BaseException], detail: str) -> tuple[str, str]:
     if any(isinstance(each, DownloadCancelled) for each in chain):
         return "stopped", "run the same command again: it goes on where it stopped"
     if any(isinstance(each, OSError) and each.errno in (errno.ENOSPC, errno.EDQUOT) for each in chain):
-        return "disk full", "make room, then run the same command again"
+        return DISK_FULL, "make room, then run the same command again"
     if any(isinstance(each, GeoRestrictedError) for each in chain):
         return "geo-blocked", "it can be had from another country only"
     if any(isinstance(each, UnsupportedError) for each in chain):
