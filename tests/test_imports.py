@@ -13,7 +13,7 @@ import pytest
 import svlm_cli
 
 PACKAGE = Path(svlm_cli.__file__).parent
-GROUND = {"errors", "types", "settings", "recipe", "files"}
+GROUND = {"errors", "types", "settings", "recipe", "sections", "files"}
 BELOW = {
     "media": GROUND,
     "arena": GROUND | {"media"},

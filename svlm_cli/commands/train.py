@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
+import json as json_module
 import os
 import sys
-from enum import StrEnum
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from svlm_cli.commands import options
 from svlm_cli.commands.output import emit
+from svlm_cli.errors import SourceError, UsageError
+
+if TYPE_CHECKING:
+    from svlm_cli.sections import Recipe
 
 OUT = Path("runs")
 
 EXAMPLES = """Examples:
 
-svlm train recipes/arena_smoke.yaml --out runs/smoke
+svlm train recipes/stage1.yaml --dry-run --nproc 8
 
-svlm train recipes/arena_tiny.yaml --dry-run
+svlm train recipes/stage1.yaml --out runs/stage1 --nproc 8
 
-svlm train recipes/arena_tiny.yaml --out runs/arena --set stages.2.steps=2000"""
+svlm train recipes/lora_one_gpu.yaml --out runs/lora --set model.lora.rank=16 --set stages.0.epochs=2
 
-
-class Resume(StrEnum):
-    """Whether an interrupted run goes on."""
-
-    AUTO = "auto"
-    NEVER = "never"
+svlm train recipes/arena_tiny.yaml --out runs/arena --nproc 2"""
 
 
 def train(
@@ -46,34 +46,81 @@ def train(
         Path, typer.Option("--out", help="Folder for checkpoints, one folder for each stage.")
     ] = OUT,
     resume: Annotated[
-        Resume,
-        typer.Option("--resume", help="auto: go on from the last checkpoint in --out; never: start afresh."),
-    ] = Resume.AUTO,
+        str,
+        typer.Option(
+            "--resume",
+            metavar="auto|DIR|never",
+            help="auto: go on from the last checkpoint in --out; DIR: from this one; never: start afresh.",
+        ),
+    ] = "auto",
     nproc: Annotated[
         int,
         typer.Option(
-            "--nproc", min=1, help="Processes on this machine, by torchrun; samples of a step are shared out."
+            "--nproc", min=1, help="Processes on this machine, by torchrun; each takes samples of its own."
         ),
     ] = 1,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check the recipe, print sizes, start nothing.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Check recipe and data, print steps, tokens, memory and disk, start nothing."
+        ),
     ] = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
     _verbose: options.Verbose = False,
 ) -> None:
     """Train a model by a recipe; ``svlm stream --model`` opens what it writes."""
     from svlm_cli.recipe import load_recipe
 
     loaded = load_recipe(recipe, settings or ())
+    start = _checkpoint(resume)
     if dry_run:
-        from svlm_cli.train.report import outline
-
-        emit(outline(loaded))
+        _print_plan(loaded, out, nproc, as_json=json)
         return
     if nproc > 1 and not _is_started_by_torchrun():
         raise typer.Exit(_torchrun(nproc))
+    from svlm_cli.commands.output import TalkConsole
+    from svlm_cli.train.plan import check
     from svlm_cli.train.trainer import train as run
 
-    emit(str(run(loaded, out, resume=resume is Resume.AUTO)))
+    check(loaded, out)
+    console = TalkConsole()
+    is_first = os.environ.get("RANK", "0") == "0"
+    tell = console.print if is_first and not quiet else _silence
+    results = run(loaded, out, resume=resume != "never", start=start, tell=tell)
+    if not is_first:
+        return
+    if json:
+        emit(json_module.dumps({"stages": [asdict(result) for result in results]}))
+    else:
+        emit(results[-1].model)
+
+
+def _silence(_line: str) -> None:
+    """Say nothing."""
+
+
+def _checkpoint(resume: str) -> Path | None:
+    if resume in ("auto", "never"):
+        return None
+    if not Path(resume).is_dir():
+        raise UsageError(
+            f"--resume {resume}: there is no such folder", "use auto, never, or a checkpoint's folder"
+        )
+    return Path(resume)
+
+
+def _print_plan(recipe: Recipe, out: Path, nproc: int, *, as_json: bool) -> None:
+    from svlm_cli.train.plan import plan, plan_lines
+
+    found = plan(recipe, out, nproc)
+    if as_json:
+        emit(json_module.dumps(asdict(found)))
+    else:
+        for line in plan_lines(found):
+            emit(line)
+    if found.problems:
+        raise SourceError(f"the recipe cannot run: {'; '.join(found.problems)}")
 
 
 def _is_started_by_torchrun() -> bool:

@@ -32,7 +32,7 @@ from svlm_cli.data.arena_play import (
     with_errors,
     with_random_sides,
 )
-from svlm_cli.data.sample import Features, FeatureSource, Sample, SampleWriter, Turn
+from svlm_cli.data.sample import Features, FeatureStore, Sample, SampleWriter, Turn, stored_features
 from svlm_cli.model.patches import Patches, PatchSettings, clip_to_patches
 from svlm_cli.model.positions import time_stride
 from svlm_cli.model.prompt import PromptWriter
@@ -92,8 +92,7 @@ class ArenaDataset(Dataset[Sample]):
         windows: folder of drawn windows.
         num_windows: how many different windows at 2 frames a second, and a quarter of it at 8.
         num_plays: how many different matches text is told from.
-        features: from a name and a function that cuts the clips of a window, what the vision tower makes
-            of them; None to train the tower itself.
+        features: keeps what the vision tower makes of each second; None to train the tower itself.
     """
 
     def __init__(
@@ -108,7 +107,7 @@ class ArenaDataset(Dataset[Sample]):
         windows: Path,
         num_windows: int,
         num_plays: int,
-        features: FeatureSource | None = None,
+        features: FeatureStore | None = None,
     ) -> None:
         self._writer = writer
         self._patches = patches
@@ -254,12 +253,15 @@ class ArenaDataset(Dataset[Sample]):
     def _frames(self, number: int, fps: int) -> Sequence[Patches | Features]:
         """The seconds of a window as the model takes them."""
 
-        def cut() -> list[Patches]:
+        def cut(first: int, last: int) -> list[Patches]:
             drawn = FAST_FPS if fps != SLOW_FPS else SLOW_FPS
-            seconds = self._store.frames(number, drawn)[:, :: drawn // fps]
+            seconds = self._store.frames(number, drawn)[first:last, :: drawn // fps]
             return [clip_to_patches(frames, self._patches) for frames in seconds]
 
-        return cut() if self._features is None else self._features(f"{number:06d}-{fps}", cut)
+        if self._features is None:
+            return cut(0, WINDOW_SECONDS)
+        keys = [f"{number:06d}-{fps}-{second}" for second in range(WINDOW_SECONDS)]
+        return stored_features(self._features, keys, cut)
 
 
 def _told_turns(

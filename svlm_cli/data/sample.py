@@ -5,14 +5,15 @@ Shape legend: n = tokens of a sample, B = samples of a batch, N = tokens of its 
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from svlm_cli.errors import SourceError
 from svlm_cli.model import positions
 from svlm_cli.model.patches import Patches
 from svlm_cli.model.prompt import Part, PromptWriter
@@ -35,7 +36,54 @@ class Features:
     grid_thw: tuple[int, int, int]
 
 
-FeatureSource = Callable[[str, Callable[[], Sequence[Patches]]], Sequence[Features]]
+class FeatureStore(Protocol):
+    """What the vision tower makes of clips, by key, computed once."""
+
+    def missing(self, keys: Sequence[str]) -> list[int]:
+        """Numbers of the keys whose features are not there yet."""
+
+    def add(self, keys: Sequence[str], clips: Sequence[Patches]) -> None:
+        """Compute and keep the features of one clip for each key."""
+
+    def read(self, key: str) -> Features:
+        """Features of the clip under a key."""
+
+
+def stored_features(
+    store: FeatureStore, keys: Sequence[str], cut: Callable[[int, int], Sequence[Patches]]
+) -> list[Features]:
+    """Features of the clips of one window, each computed at most once.
+
+    Args:
+        store: that keeps them.
+        keys: one for each clip, in order.
+        cut: makes the clips of ``keys[first:last]``; asked only for what is not there yet.
+
+    Raises:
+        SourceError: ``cut`` has fewer clips than it was asked for.
+    """
+    if missing := store.missing(keys):
+        first, last = missing[0], missing[-1] + 1
+        clips = cut(first, last)
+        if len(clips) < last - first:
+            raise SourceError(f"the video ends {last - first - len(clips)} s early")
+        store.add(keys[first:last], clips)
+    return [store.read(key) for key in keys]
+
+
+@dataclass(frozen=True, slots=True)
+class BadSample:
+    """A sample that could not be read.
+
+    Args:
+        source: its data set.
+        number: its place there.
+        reason: what is wrong with it.
+    """
+
+    source: str
+    number: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +95,8 @@ class Turn:
         line: what is said, may be empty.
         frames: its frames as patches or as features, None where ``symbols`` stand in their place.
         symbols: words that stand for the frames (text-only stages), each one token.
+        question: asked in this second; empty for none.
+        reply: what is said to it, before the line.
     """
 
     start_seconds: float
@@ -54,6 +104,8 @@ class Turn:
     line: str
     frames: Patches | Features | None = None
     symbols: tuple[str, ...] = ()
+    question: str = ""
+    reply: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,12 +117,14 @@ class Sample:
         labels: int64, shape (n,): the assistant's tokens, ``IGNORED`` elsewhere.
         position_ids: float32, shape (3, n).
         frames: of its video blocks, in order; of one kind in all samples of a batch.
+        bad: samples that should have stood here and cannot be read.
     """
 
     input_ids: np.ndarray
     labels: np.ndarray
     position_ids: np.ndarray
-    frames: tuple[Patches | Features, ...] = field(default=())
+    frames: tuple[Patches | Features, ...] = ()
+    bad: tuple[BadSample, ...] = ()
 
 
 class SampleWriter:
@@ -119,13 +173,15 @@ class SampleWriter:
     def _user(self, number: int, turn: Turn, query: str) -> list[Part]:
         symbols = tuple(token for word in turn.symbols for token in self._writer.encode(word))
         grid = (1, 1, len(symbols)) if turn.frames is None else self._grid(turn.frames)
-        parts = self._writer.turn(number, turn.start_seconds, turn.end_seconds, grid, query=query)
+        parts = self._writer.turn(
+            number, turn.start_seconds, turn.end_seconds, grid, query=query, question=turn.question
+        )
         if turn.frames is None:
             parts = [Part(part.span, symbols) if part.span.kind is SpanKind.VIDEO else part for part in parts]
         return parts
 
     def _answer(self, number: int, turn: Turn) -> list[Part]:
-        answer = self._writer.read_answer(self._writer.spoken(turn.line))
+        answer = self._writer.read_answer(self._writer.spoken(turn.line, turn.reply))
         return self._writer.answer_parts(number, answer)
 
     def _grid(self, frames: Patches | Features) -> tuple[int, int, int]:
@@ -147,32 +203,39 @@ class SampleWriter:
 
 
 class MixedDataset(Dataset[Sample]):
-    """Samples of several data sets in given shares.
+    """Samples of several data sets in given shares, which hold for every stretch of it.
 
-    All samples of a group come from one of them.
+    All samples of a group come from one data set, the one that lags furthest behind its share. Each is asked
+    for its samples in order, so that it comes to its end before it begins anew.
 
     Args:
-        parts: data sets and their weights; each is asked for a sample by the mixture's own number.
-        seed: of the choice.
+        parts: data sets and their weights.
         num_samples: length.
         group: samples that are of one part.
     """
 
     def __init__(
-        self, parts: Sequence[tuple[Dataset[Sample], float]], *, seed: int, num_samples: int, group: int
+        self, parts: Sequence[tuple[Dataset[Sample], float]], *, num_samples: int, group: int
     ) -> None:
         self._parts = [part for part, _ in parts]
-        self._weights = [weight for _, weight in parts]
-        self._seed = seed
         self._num_samples = num_samples
         self._group = group
+        shares = np.array([weight for _, weight in parts]) / sum(weight for _, weight in parts)
+        drawn = np.zeros(len(parts), dtype=np.int64)
+        num_groups = -(-num_samples // group)
+        self._of_group = np.empty((num_groups, 2), dtype=np.int64)
+        for number in range(num_groups):
+            chosen = int(np.argmax(shares * (number + 1) - drawn))
+            self._of_group[number] = chosen, drawn[chosen]
+            drawn[chosen] += 1
 
     def __len__(self) -> int:
         return self._num_samples
 
     def __getitem__(self, index: int) -> Sample:
-        dice = random.Random(f"{self._seed} part {index // self._group}")
-        return dice.choices(self._parts, self._weights)[0][index]
+        part, groups_before = self._of_group[index // self._group].tolist()
+        sample: Sample = self._parts[part][groups_before * self._group + index % self._group]
+        return sample
 
 
 _BARE = frozenset(
@@ -180,28 +243,26 @@ _BARE = frozenset(
 )
 
 
-def collate(samples: Sequence[Sample], pad_id: int) -> dict[str, torch.Tensor]:
-    """A batch, padded on the right; causal attention keeps padding out of what is before it.
+def collate(samples: Sequence[Sample], pad_id: int, *, packing: bool = False) -> dict[str, Any]:
+    """A batch: one sample a row, padded on the right, or all samples end to end in one row.
+
+    Causal attention keeps padding out of what is before it. In a packed row, a fourth row of positions that
+    begins anew with each sample tells transformers where to cut attention.
+
+    Args:
+        samples: at least one.
+        pad_id: a token to pad with.
+        packing: lay them end to end.
 
     Returns:
-        ``input_ids`` and ``labels`` (B, N), ``position_ids`` (3, B, N), and for samples with video
-        ``pixel_values_videos`` and ``video_grid_thw`` as transformers' Qwen2.5-VL takes them, or
-        ``video_features`` (rows, d).
+        ``input_ids`` and ``labels`` (B, N), ``position_ids`` (3, B, N) or packed (4, 1, N), and
+        ``logits_to_keep``, bool (B, N): the places before labels, the only rows the head has to run on; for
+        samples with video ``pixel_values_videos`` and ``video_grid_thw`` as transformers' Qwen2.5-VL takes
+        them, or ``video_features`` (rows, d). ``bad_samples`` lists what could not be read.
     """
-    longest = max(len(sample.input_ids) for sample in samples)
-
-    def padded(rows: Sequence[np.ndarray], filler: float) -> np.ndarray:
-        wide = [(0, 0)] * (rows[0].ndim - 1)
-        return np.stack(
-            [np.pad(row, [*wide, (0, longest - row.shape[-1])], constant_values=filler) for row in rows],
-            axis=-2,
-        )
-
-    batch = {
-        "input_ids": torch.from_numpy(padded([sample.input_ids for sample in samples], pad_id)),
-        "labels": torch.from_numpy(padded([sample.labels for sample in samples], IGNORED)),
-        "position_ids": torch.from_numpy(padded([sample.position_ids for sample in samples], 0)),
-    }
+    batch = _packed(samples) if packing else _padded(samples, pad_id)
+    trained = batch["labels"] != IGNORED
+    batch["logits_to_keep"] = torch.cat([trained[:, 1:], torch.zeros_like(trained[:, :1])], dim=1)
     frames = [piece for sample in samples for piece in sample.frames]
     patches = [piece for piece in frames if isinstance(piece, Patches)]
     features = [piece for piece in frames if isinstance(piece, Features)]
@@ -210,4 +271,32 @@ def collate(samples: Sequence[Sample], pad_id: int) -> dict[str, torch.Tensor]:
         batch["video_grid_thw"] = torch.tensor([piece.grid_thw for piece in patches])
     if features:
         batch["video_features"] = torch.cat([piece.values for piece in features])
-    return batch
+    return batch | {"bad_samples": [bad for sample in samples for bad in sample.bad]}
+
+
+def _padded(samples: Sequence[Sample], pad_id: int) -> dict[str, torch.Tensor]:
+    longest = max(len(sample.input_ids) for sample in samples)
+
+    def padded(rows: Sequence[np.ndarray], filler: float) -> torch.Tensor:
+        wide = [(0, 0)] * (rows[0].ndim - 1)
+        even = [np.pad(row, [*wide, (0, longest - row.shape[-1])], constant_values=filler) for row in rows]
+        return torch.from_numpy(np.stack(even, axis=-2))
+
+    return {
+        "input_ids": padded([sample.input_ids for sample in samples], pad_id),
+        "labels": padded([sample.labels for sample in samples], IGNORED),
+        "position_ids": padded([sample.position_ids for sample in samples], 0),
+    }
+
+
+def _packed(samples: Sequence[Sample]) -> dict[str, torch.Tensor]:
+    places = [np.arange(len(sample.input_ids), dtype=np.float32)[None] for sample in samples]
+    rows = [np.concatenate([own, sample.position_ids]) for own, sample in zip(places, samples, strict=True)]
+    firsts = np.cumsum([0, *(len(sample.input_ids) for sample in samples[:-1])])
+    labels = np.concatenate([sample.labels for sample in samples])
+    labels[firsts] = IGNORED  # no token before it in its own sample
+    return {
+        "input_ids": torch.from_numpy(np.concatenate([sample.input_ids for sample in samples]))[None],
+        "labels": torch.from_numpy(labels)[None],
+        "position_ids": torch.from_numpy(np.concatenate(rows, axis=-1))[:, None],
+    }

@@ -201,10 +201,14 @@ class PromptWriter:
         """Whether ``ids``, the end of what is kept, end in a line break already (R = 1)."""
         return tuple(ids[-len(self._newline) :]) == self._newline
 
-    def spoken(self, text: str) -> tuple[int, ...]:
-        """The ids of a whole answer that says ``text`` (may be empty), as training writes it."""
+    def spoken(self, text: str, reply: str = "") -> tuple[int, ...]:
+        """The ids of a whole answer that says ``text`` (may be empty), as training writes it.
+
+        The reply to a question comes first, and a line break after it.
+        """
+        replied = self.encode_plain(f" {reply}") + self._newline if reply else ()
         words = self.encode_plain(f" {text}") if text else ()
-        return words + self._silence + (self.markup.turn_end,)
+        return replied + words + self._silence + (self.markup.turn_end,)
 
     def read_answer(self, generated_ids: Sequence[int]) -> Answer:
         """Cut generated ids (a closing ``<|im_end|>`` included) into words and tail."""

@@ -67,7 +67,7 @@ def new_optimizer(
 
     Args:
         network: the model.
-        name: ``muon`` or ``adamw``.
+        name: ``adamw`` (no decay of biases and norms), ``adamw_by_width`` or ``muon``.
         learning_rate: peak.
         weight_decay: decoupled.
         vision_rate: the vision tower's learning rate as a share of ``learning_rate``.
@@ -77,13 +77,26 @@ def new_optimizer(
         if not weight.requires_grad:
             continue
         rate = learning_rate * (vision_rate if _VISION in key else 1.0)
-        if name == "muon" and _is_inner(key, weight):
+        if name == "adamw":
+            decay = weight_decay if weight.ndim > 1 else 0.0
+            adamw.append({"params": [weight], "lr": rate, "weight_decay": decay})
+        elif name == "muon" and _is_inner(key, weight):
             muon.append({"params": [weight], "lr": rate})
         else:
             adamw.append({"params": [weight], "lr": rate * min(1.0, WIDTH / _fan_in(weight))})
     if name == "adamw":
+        return torch.optim.AdamW(_merged(adamw), lr=learning_rate)
+    if name == "adamw_by_width":
         return torch.optim.AdamW(adamw, lr=learning_rate, weight_decay=weight_decay, betas=BETAS)
     return MuonWithAdamW(muon, adamw, learning_rate=learning_rate, weight_decay=weight_decay)
+
+
+def _merged(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Groups of the same settings as one."""
+    found: dict[tuple[float, float], list[Any]] = {}
+    for group in groups:
+        found.setdefault((group["lr"], group["weight_decay"]), []).extend(group["params"])
+    return [{"params": weights, "lr": lr, "weight_decay": decay} for (lr, decay), weights in found.items()]
 
 
 def _fan_in(weight: torch.nn.Parameter) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import transformers
 
-from svlm_cli.recipe import NewModel
+from svlm_cli.sections import NewModel
 from svlm_cli.train.induction import plant_induction
 
 VISION_HEAD_SIZE = 20

@@ -1,246 +1,235 @@
-"""The curriculum of a recipe on transformers' Trainer, through its own hooks only."""
+"""Running a recipe: each stage is one run of transformers' Trainer."""
 
 from __future__ import annotations
 
 import functools
 import json
-import os
 import shutil
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from torch.utils.data import Dataset
 
-from svlm_cli.data.arena_dataset import QUERY, ArenaDataset, Mix
-from svlm_cli.data.chunk_dataset import ChunkDataset
-from svlm_cli.data.sample import IGNORED, FeatureSource, MixedDataset, Sample, collate
-from svlm_cli.data.vocabulary import word_tokenizer
-from svlm_cli.model.patches import PatchSettings
-from svlm_cli.model.prompt import PromptWriter, find_markup
-from svlm_cli.model.window import WindowLimits
-from svlm_cli.recipe import Recipe, Stage, dump_recipe
-from svlm_cli.train.optimizer import new_optimizer
-from svlm_cli.train.seedling import IMAGE_MEAN, IMAGE_STD, PATCH_SIZE, new_seedling, size_of
-from svlm_cli.train.vision_cache import VisionCache, add_features
+from svlm_cli.data.sample import Sample, collate
+from svlm_cli.errors import UsageError
+from svlm_cli.files import whole_file
+from svlm_cli.recipe import dump_recipe
+from svlm_cli.sections import Recipe, Stage
+from svlm_cli.train.arguments import num_workers, rank, training_arguments, world_size
+from svlm_cli.train.bad_samples import BadSampleBook
+from svlm_cli.train.checkpoints import (
+    RECIPE_FILE,
+    CheckpointSeal,
+    check_same_origin,
+    last_sealed,
+    origin,
+    remove_unsealed,
+    write_beside,
+)
+from svlm_cli.train.learner import Learner, open_learner
+from svlm_cli.train.progress import ProgressLines, Tell
+from svlm_cli.train.stage_data import (
+    check_videos,
+    evaluation_data,
+    num_steps,
+    open_chunks,
+    training_data,
+    valid_sources,
+)
+from svlm_cli.train.stage_trainer import StageTrainer
+from svlm_cli.train.vision_cache import VisionCache, add_features, fill
 
-TOKENS_PER_SECOND = 2.0
-PAD = "<|endoftext|>"
-RECIPE_FILE = "recipe.yaml"
-PREPROCESSOR_FILE = "preprocessor_config.json"
+BAD_SAMPLES_FILE = "bad_samples.jsonl"
+RESULT_FILE = "result.json"
+FINAL = "final"
+LOOKED_AT = 50
 
 
-def token_loss(
-    outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor | None = None
-) -> torch.Tensor:
-    """Mean cross entropy over the trained tokens of a whole step, however they fall into micro-batches.
+@dataclass(frozen=True, slots=True)
+class StageResult:
+    """What a stage came to.
 
     Args:
-        outputs: of the model; logits of shape (B, N, v).
-        labels: (B, N), of the same places as the inputs.
-        num_items_in_batch: trained tokens of the step; None for those of ``labels``.
+        name: of the stage.
+        model: its folder, which ``svlm stream --model`` opens (``--adapter`` for LoRA).
+        steps: optimizer steps.
+        loss: of the last logged steps.
+        eval_loss: on held-out chunks, None where there are none.
+        num_bad_samples: that could not be read; they are named in ``bad_samples.jsonl``.
     """
-    wanted = labels[:, 1:]
-    chosen = wanted != IGNORED
-    total = torch.nn.functional.cross_entropy(
-        outputs.logits[:, :-1][chosen].float(), wanted[chosen], reduction="sum"
-    )
-    return total / (chosen.sum() if num_items_in_batch is None else num_items_in_batch)
+
+    name: str
+    model: str
+    steps: int
+    loss: float | None
+    eval_loss: float | None
+    num_bad_samples: int
 
 
-def train(recipe: Recipe, output: Path, *, resume: bool = True) -> Path:
+def train(
+    recipe: Recipe,
+    output: Path,
+    *,
+    resume: bool = True,
+    start: Path | None = None,
+    tell: Tell = print,
+) -> list[StageResult]:
     """Run every stage of a recipe.
 
     Args:
         recipe: what to do.
         output: folder; each stage writes checkpoints into ``output/STAGE`` and its result into
             ``output/STAGE/final``.
-        resume: go on from the last checkpoint of an interrupted run, skip stages that are done.
+        resume: go on from the last whole checkpoint of an interrupted run, skip stages that are done.
+        start: go on from this checkpoint in place of the last one.
+        tell: prints lines of progress.
 
-    Returns:
-        The folder of the last stage's model, which ``svlm stream --model`` opens.
+    Raises:
+        SvlmError: the model, a data set or the recipe cannot be used, or too many samples are bad.
     """
     output.mkdir(parents=True, exist_ok=True)
-    if int(os.environ.get("RANK", "0")) == 0:
-        (output / RECIPE_FILE).write_text(dump_recipe(recipe), encoding="utf-8")
-    tokenizer = new_tokenizer()
-    before: Path | None = None
-    for number, stage in enumerate(recipe.stages):
+    if rank() == 0:
+        with whole_file(output / RECIPE_FILE) as partial:
+            partial.write_text(dump_recipe(recipe), encoding="utf-8")
+    if start is not None and start.parent.name not in {stage.name for stage in recipe.stages}:
+        raise UsageError(f"--resume {start} lies in none of the recipe's stages")
+    results: list[StageResult] = []
+    for stage in recipe.stages:
         folder = output / stage.name
-        final = folder / "final"
-        if not (resume and final.is_dir()):
-            _run_stage(recipe, stage, number, before, folder, tokenizer, resume=resume)
-        before = final
-    return output / recipe.stages[-1].name / "final"
+        before = Path(results[-1].model) if results else None
+        chosen = start if start is not None and start.parent.name == stage.name else None
+        done = folder / FINAL / RESULT_FILE
+        if chosen is None and resume and done.is_file():
+            results.append(StageResult(**json.loads(done.read_text(encoding="utf-8"))))
+            tell(f"{stage.name}: done already, {folder / FINAL}")
+            continue
+        run = _StageRun(recipe, stage, folder, tell)
+        results.append(run(before, chosen or (last_sealed(folder) if resume else None)))
+    return results
 
 
-def new_tokenizer() -> Any:
-    """The tokenizer of a model that knows the arena and nothing else."""
-    from svlm_cli.arena.narrate import vocabulary
-    from svlm_cli.arena.setup import KITS
+class _StageRun:
+    """One stage of a recipe."""
 
-    first, *others = QUERY.split()
-    return word_tokenizer([*vocabulary(), *others], [*KITS, first])
+    def __init__(self, recipe: Recipe, stage: Stage, folder: Path, tell: Tell) -> None:
+        self._recipe = recipe
+        self._stage = stage
+        self._folder = folder
+        self._tell = tell
+        self._world = world_size()
 
-
-def patch_settings(recipe: Recipe) -> PatchSettings:
-    """How frames are cut for the recipe's model."""
-    return replace(
-        PatchSettings(patch_size=PATCH_SIZE, merge_size=recipe.model.merge),
-        image_mean=IMAGE_MEAN,
-        image_std=IMAGE_STD,
-        min_pixels=recipe.pixels,
-        max_pixels=recipe.pixels,
-    )
-
-
-def _run_stage(
-    recipe: Recipe,
-    stage: Stage,
-    number: int,
-    before: Path | None,
-    folder: Path,
-    tokenizer: Any,
-    *,
-    resume: bool,
-) -> None:
-    network = _network(recipe, before, tokenizer)
-    if not torch.cuda.is_available():
-        # Many small blocks: torch's fused CPU kernel takes a quarter longer for the whole tower.
-        network.set_attn_implementation({"vision_config": "eager", "text_config": "sdpa"})
-    for weight in network.model.visual.parameters():
-        weight.requires_grad_(not stage.freeze_vision)
-    arguments = _arguments(recipe, stage, folder)
-    windows = folder.parent / recipe.data.windows
-    features = None
-    if stage.cache_vision:
-        add_features(network)
-        features = VisionCache(windows, network, patch_settings(recipe)).features
-    dataset = _dataset(recipe, stage, number, tokenizer, windows, features, arguments.world_size)
-    optimizer = new_optimizer(
-        network, stage.optimizer, stage.learning_rate, stage.weight_decay, stage.vision_rate
-    )
-    trainer = transformers.Trainer(
-        model=network,
-        args=arguments,
-        train_dataset=dataset,
-        data_collator=functools.partial(_collated, pad_id=tokenizer.convert_tokens_to_ids(PAD)),
-        processing_class=tokenizer,
-        compute_loss_func=token_loss,
-        optimizers=(optimizer, _schedule(optimizer, stage)),
-    )
-    last = transformers.trainer_utils.get_last_checkpoint(str(folder)) if resume and folder.is_dir() else None
-    trainer.train(resume_from_checkpoint=last)
-    final = folder / "final"
-    if stage is recipe.stages[-1]:
-        network.to(dtype=getattr(torch, recipe.save_dtype))
-    partial = folder / "final.partial"
-    trainer.save_model(str(partial))
-    if trainer.is_world_process_zero():
-        normalisation = {"image_mean": IMAGE_MEAN, "image_std": IMAGE_STD}
-        (partial / PREPROCESSOR_FILE).write_text(json.dumps(normalisation), encoding="utf-8")
-        shutil.rmtree(final, ignore_errors=True)
-        partial.rename(final)
-    trainer.accelerator.wait_for_everyone()  # the next stage reads what the first process wrote
-
-
-def _dataset(
-    recipe: Recipe,
-    stage: Stage,
-    number: int,
-    tokenizer: Any,
-    windows: Path,
-    features: FeatureSource | None,
-    world_size: int,
-) -> Dataset[Sample]:
-    """Everything a stage draws from, in its shares."""
-    writer, patches = PromptWriter(tokenizer, find_markup(tokenizer)), patch_settings(recipe)
-    seed = recipe.seed * 1000 + number
-    num_samples = stage.steps * stage.micro_batch * stage.accumulate * world_size
-    group = 2 * stage.micro_batch  # micro-batches of two processes take about as long as each other
-    weights = stage.mix.model_dump()
-    parts: list[tuple[Dataset[Sample], float]] = []
-    if any(weights.values()):
-        arena = ArenaDataset(
-            writer,
-            patches,
-            Mix(**weights),
-            seed=seed,
-            num_samples=num_samples,
-            group=group,
-            windows=windows,
-            num_windows=recipe.data.num_windows,
-            num_plays=recipe.data.num_plays,
-            features=features,
+    def __call__(self, before: Path | None, checkpoint: Path | None) -> StageResult:
+        recipe, stage = self._recipe, self._stage
+        made_from = origin(recipe, stage, self._world)
+        if checkpoint is not None:
+            check_same_origin(checkpoint, made_from)
+            self._tell(f"{stage.name}: going on from {checkpoint}")
+        # The Trainer's arguments come first: DeepSpeed shares weights out as they are loaded.
+        arguments = training_arguments(recipe, stage, stage.steps or 1, self._folder)
+        self._clear(arguments, from_scratch=checkpoint is None)
+        learner = open_learner(recipe, stage, before)
+        sources = [open_chunks(learner, source) for source in stage.chunks]
+        check_videos(sources, LOOKED_AT)
+        arguments.max_steps = num_steps(stage, sum(len(source.chunks) for source in sources), self._world)
+        features = self._features(learner, arguments)
+        evaluated = evaluation_data(stage, learner, features, recipe.max_bad_samples + 1)
+        if evaluated is not None:
+            arguments.eval_strategy = transformers.trainer_utils.IntervalStrategy.STEPS
+            arguments.eval_steps = stage.eval_steps
+        book = BadSampleBook(
+            self._folder / BAD_SAMPLES_FILE,
+            recipe.max_bad_samples,
+            world=self._world,
+            is_writer=rank() == 0,
         )
-        parts.append((arena, sum(weights.values())))
-    for source in stage.chunks:
-        chunks = ChunkDataset(
-            writer,
-            patches,
-            TOKENS_PER_SECOND,
-            folder=source.path,
-            name=source.name,
-            fps=source.fps,
-            limits=WindowLimits(source.sink, source.text_window, 16, 16),
-            seed=seed,
-            num_samples=num_samples,
-            features=features,
+        trainer = StageTrainer(
+            stage,
+            book,
+            model=learner.network,
+            args=arguments,
+            train_dataset=training_data(
+                recipe,
+                stage,
+                learner,
+                features,
+                steps=arguments.max_steps,
+                windows=self._windows,
+                world=self._world,
+            ),
+            eval_dataset=evaluated,
+            data_collator=_collator(learner, stage),
+            processing_class=learner.tokenizer,
+            callbacks=[
+                CheckpointSeal(recipe, made_from, learner.beside),
+                ProgressLines(stage.name, self._tell),
+            ],
         )
-        parts.append((chunks, source.weight))
-    return MixedDataset(parts, seed=seed, num_samples=num_samples, group=group)
+        trainer.remove_callback(transformers.PrinterCallback)
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        return self._finish(trainer, learner, book)
+
+    @property
+    def _windows(self) -> Path:
+        return self._folder.parent / self._recipe.data.windows
+
+    def _clear(self, arguments: transformers.TrainingArguments, *, from_scratch: bool) -> None:
+        """Take away what an interrupted or an earlier run has left, before anything is added."""
+        with arguments.main_process_first(local=False):
+            if rank() == 0:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                remove_unsealed(self._folder)
+                if from_scratch:
+                    (self._folder / BAD_SAMPLES_FILE).unlink(missing_ok=True)
+                    for path in self._folder.glob("checkpoint-*"):
+                        shutil.rmtree(path)
+
+    def _features(self, learner: Learner, arguments: transformers.TrainingArguments) -> VisionCache | None:
+        stage = self._stage
+        if not stage.cache_vision:
+            return None
+        tower = learner.base
+        add_features(tower)
+        tower.to(arguments.device)
+        cache = VisionCache(self._windows, tower, learner.patches)
+        chosen = [open_chunks(learner, source) for source in (*stage.chunks, *valid_sources(stage))]
+        workers = num_workers(self._recipe, stage)
+        added = fill(cache, chosen, workers=workers, rank=arguments.process_index, world=self._world)
+        if added:
+            self._tell(f"{stage.name}: vision features of {added} seconds kept in {self._windows}")
+        if self._world > 1:
+            torch.distributed.barrier()
+        return cache
+
+    def _finish(self, trainer: StageTrainer, learner: Learner, book: BadSampleBook) -> StageResult:
+        """Evaluate, and write the stage's result, whole or not at all."""
+        stage, final = self._stage, self._folder / FINAL
+        eval_loss = trainer.evaluate()["eval_loss"] if trainer.eval_dataset is not None else None
+        losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+        result = StageResult(
+            stage.name,
+            str(final),
+            trainer.state.global_step,
+            losses[-1] if losses else None,
+            eval_loss,
+            len(book),
+        )
+        if stage is self._recipe.stages[-1] and self._recipe.save_dtype == "bfloat16":
+            learner.network.to(dtype=torch.bfloat16)
+        partial = self._folder / f"{FINAL}.partial"
+        trainer.save_model(str(partial))
+        if trainer.is_world_process_zero():
+            write_beside(partial, self._recipe, learner.beside)
+            (partial / RESULT_FILE).write_text(json.dumps(asdict(result)) + "\n", encoding="utf-8")
+            shutil.rmtree(final, ignore_errors=True)
+            partial.rename(final)
+        trainer.accelerator.wait_for_everyone()  # the next stage reads what the first process wrote
+        return result
 
 
-def _collated(samples: Sequence[Sample], pad_id: int) -> dict[str, torch.Tensor]:
-    return collate(samples, pad_id)
-
-
-def _network(recipe: Recipe, before: Path | None, tokenizer: Any) -> Any:
-    start = before or recipe.model.start
-    if start is not None:
-        return _load(start)
-    size = size_of(recipe.model)
-    network = new_seedling(size, tokenizer, recipe.pixels, recipe.seed)
-    if recipe.model.vision is not None:
-        network.model.visual.load_state_dict(_load(recipe.model.vision).model.visual.state_dict())
-    return network
-
-
-def _load(folder: Path) -> Any:
-    return transformers.Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
-
-
-def _arguments(recipe: Recipe, stage: Stage, folder: Path) -> transformers.TrainingArguments:
-    return transformers.TrainingArguments(
-        output_dir=str(folder),
-        max_steps=stage.steps,
-        per_device_train_batch_size=stage.micro_batch,
-        gradient_accumulation_steps=stage.accumulate,
-        bf16=recipe.bfloat16,
-        use_cpu=not torch.cuda.is_available(),
-        seed=recipe.seed,
-        train_sampling_strategy="sequential",
-        remove_unused_columns=False,
-        ddp_find_unused_parameters=True,
-        dataloader_pin_memory=False,
-        logging_steps=10,
-        save_steps=stage.save_steps,
-        save_total_limit=3,
-        report_to="none",
-        disable_tqdm=True,
+def _collator(learner: Learner, stage: Stage) -> Callable[[Sequence[Sample]], dict[str, Any]]:
+    return functools.partial(
+        collate, pad_id=learner.tokenizer.convert_tokens_to_ids("<|endoftext|>"), packing=stage.packing
     )
-
-
-def _schedule(optimizer: torch.optim.Optimizer, stage: Stage) -> torch.optim.lr_scheduler.LambdaLR:
-    """Linear warm-up, then a linear decay to ``end_share`` of the peak."""
-
-    def share(step: int) -> float:
-        if step < stage.warmup_steps:
-            return (step + 1) / stage.warmup_steps
-        done = (step - stage.warmup_steps) / max(1, stage.steps - stage.warmup_steps)
-        return 1 - (1 - stage.end_share) * min(1.0, done)
-
-    return torch.optim.lr_scheduler.LambdaLR(optimizer, share)

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
+from svlm_cli.data.chunk_dataset import ChunkDataset, VideoClips
 from svlm_cli.data.sample import Features
+from svlm_cli.errors import SourceError
 from svlm_cli.files import whole_file
 from svlm_cli.model.patches import Patches, PatchSettings
 
+RUN_SECONDS = 16  # of video that the tower takes at once
+
 
 class VisionCache:
-    """Features by key, computed when first asked for.
+    """Features by key, one file each, in the tower's own dtype (``FeatureStore``).
 
     The folder's name holds a fingerprint of the tower's weights and of how frames are cut, so that features
     of another tower or of other pixels are never taken for these.
@@ -32,30 +38,120 @@ class VisionCache:
         self._folder = folder / f"vision-{_fingerprint(network.model.visual, patches)}"
         self._folder.mkdir(parents=True, exist_ok=True)
 
-    def features(self, key: str, cut: Callable[[], Sequence[Patches]]) -> list[Features]:
-        """Features of the clips under ``key``.
-
-        Args:
-            key: names the clips and how they were cut; part of a file's name.
-            cut: makes the clips, all of one grid; called only where the features are not known yet.
-        """
-        path = self._folder / f"{key}.npz"
-        if not path.is_file():
-            self._write(path, cut())
-        with np.load(path) as stored:
-            grid = tuple(stored["grid_thw"].tolist())
-            return [Features(torch.from_numpy(values), grid) for values in stored["features"]]
+    def missing(self, keys: Sequence[str]) -> list[int]:
+        """Numbers of the keys whose features are not there yet."""
+        return [number for number, key in enumerate(keys) if not self._path(key).is_file()]
 
     @torch.inference_mode()
-    def _write(self, path: Path, clips: Sequence[Patches]) -> None:
+    def add(self, keys: Sequence[str], clips: Sequence[Patches]) -> None:
+        """Run the tower once over clips and keep what it makes of each.
+
+        Raises:
+            SourceError: in a process that reads samples, which has no tower to run.
+        """
+        if get_worker_info() is not None:
+            raise SourceError(f"the features {keys[0]} are gone from {self._folder}")
         pixels = torch.cat([clip.pixel_values for clip in clips])
         grids = torch.tensor([clip.grid_thw for clip in clips])
         device = self._network.device
         with torch.autocast(device.type, enabled=False):
-            found = self._network.get_video_features(pixels.to(device), grids.to(device)).pooler_output
-        with whole_file(path) as partial:
-            features = torch.stack(list(found)).float().cpu().numpy()
-            np.savez(partial, features=features, grid_thw=grids[0].numpy())
+            found = self._network.get_video_features(
+                pixels.to(device, self._network.model.visual.dtype), grids.to(device)
+            ).pooler_output
+        for key, clip, features in zip(keys, clips, found, strict=True):
+            with whole_file(self._path(key)) as partial:
+                grid = torch.tensor(clip.grid_thw)
+                save_file({"features": features.cpu().contiguous(), "grid_thw": grid}, partial)
+
+    def read(self, key: str) -> Features:
+        """Features of the clip under a key.
+
+        Raises:
+            SourceError: they cannot be read.
+        """
+        try:
+            with safe_open(self._path(key), framework="pt") as stored:
+                time, height, width = stored.get_tensor("grid_thw").tolist()
+                return Features(stored.get_tensor("features"), (time, height, width))
+        except (OSError, SafetensorError) as error:
+            raise SourceError(f"the features {self._path(key)} cannot be read: {error}") from error
+
+    def _path(self, key: str) -> Path:
+        return self._folder / f"{key}.safetensors"
+
+
+def fill(cache: VisionCache, datasets: Sequence[ChunkDataset], *, workers: int, rank: int, world: int) -> int:
+    """Compute the features of every second of the data sets that are not there yet.
+
+    Each second is decoded and goes through the tower once, however many chunks show it. A video that cannot
+    be read is passed over: its chunks come up as bad samples.
+
+    Args:
+        cache: to fill.
+        datasets: of chunks.
+        workers: processes that decode and resize meanwhile.
+        rank, world: this process does every ``world``-th run of seconds.
+
+    Returns:
+        How many seconds were added.
+    """
+    runs = list(_runs(cache, datasets))[rank::world]
+    loader = DataLoader(_RunDataset(runs), batch_size=None, num_workers=workers)
+    num_added = 0
+    for keys, clips in loader:
+        if clips:
+            cache.add(keys[: len(clips)], clips)
+            num_added += len(clips)
+    return num_added
+
+
+class _RunDataset(Dataset[tuple[list[str], list[Patches]]]):
+    """Runs of seconds of videos, decoded."""
+
+    def __init__(self, runs: Sequence[tuple[VideoClips, int, int]]) -> None:
+        self._runs = runs
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def __getitem__(self, index: int) -> tuple[list[str], list[Patches]]:
+        video, first, last = self._runs[index]
+        try:
+            return video.keys(first, last), video.cut(first, last)
+        except SourceError:
+            return [], []
+
+
+def _runs(cache: VisionCache, datasets: Sequence[ChunkDataset]) -> Iterator[tuple[VideoClips, int, int]]:
+    """Stretches of seconds that chunks show and the cache has not, each second once."""
+    for dataset in datasets:
+        shown: dict[VideoClips, set[int]] = {}
+        for number in range(len(dataset.chunks)):
+            try:
+                chunk = dataset.chunks[number]
+            except SourceError:
+                continue
+            shown.setdefault(dataset.video(chunk), set()).update(
+                range(chunk.start_seconds, chunk.end_seconds)
+            )
+        for video, seconds in shown.items():
+            try:
+                wanted = [
+                    second for second in sorted(seconds) if cache.missing(video.keys(second, second + 1))
+                ]
+            except SourceError:
+                continue
+            yield from ((video, first, last) for first, last in _stretches(wanted))
+
+
+def _stretches(seconds: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Neighbouring seconds as (first, last + 1), none longer than ``RUN_SECONDS``."""
+    start = 0
+    for place in range(1, len(seconds) + 1):
+        ends = place == len(seconds) or seconds[place] != seconds[place - 1] + 1
+        if ends or place - start == RUN_SECONDS:
+            yield seconds[start], seconds[place - 1] + 1
+            start = place
 
 
 def add_features(network: Any) -> None:
@@ -82,5 +178,5 @@ def _fingerprint(tower: Any, patches: PatchSettings) -> str:
     digest = hashlib.sha256(str(patches).encode())
     for name, weight in sorted(tower.state_dict().items()):
         digest.update(name.encode())
-        digest.update(weight.detach().float().cpu().numpy().tobytes())
+        digest.update(weight.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]

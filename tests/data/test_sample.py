@@ -8,14 +8,14 @@ import torch
 
 from svlm_cli import load_model
 from svlm_cli.arena.source import ArenaSource
-from svlm_cli.data.sample import IGNORED, SampleWriter, Turn, collate
+from svlm_cli.data.sample import IGNORED, SampleWriter, Turn
 from svlm_cli.model.patches import clip_to_patches
 from svlm_cli.model.positions import time_stride
 from svlm_cli.model.prompt import PromptWriter
 from svlm_cli.settings import StreamSettings
 from svlm_cli.stream.session import StreamSession
 from tests.stream.engine import Script
-from tests.train.small import network
+from tests.train.small import batch_of, network
 
 LINES = ["kick off by red Lions", "", "pass by red Lions", ""]
 OPENING = "red Lions against blue Sharks score two nil first to ten referee Moreno"
@@ -23,7 +23,7 @@ OPENING = "red Lions against blue Sharks score two nil first to ten referee More
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory):
-    from svlm_cli.train.trainer import new_tokenizer
+    from svlm_cli.train.learner import new_tokenizer
 
     folder = tmp_path_factory.mktemp("small")
     tokenizer = new_tokenizer()
@@ -71,12 +71,12 @@ def test_labels_are_the_answers_and_nothing_else(model) -> None:
 def test_padding_changes_no_logits(model) -> None:
     _, writer, sample = written(model, 2.0, "")
     short = SampleWriter(writer, model.patches.merge_size, 2.0).write(OPENING, [])
-    batch = collate([sample, short], 0)
-    with torch.no_grad():
-        both = model.network(**{k: v for k, v in batch.items() if k != "labels"}).logits
-        alone = model.network(**{k: v for k, v in collate([sample], 0).items() if k != "labels"}).logits
+    batch, _ = batch_of([sample, short])
+    alone, _ = batch_of([sample])
     assert batch["position_ids"].shape[:2] == (3, 2)
-    torch.testing.assert_close(both[:1], alone, atol=1e-4, rtol=1e-4)
+    with torch.no_grad():
+        both, one = (model.network(**each).logits for each in (batch, alone))
+    torch.testing.assert_close(both, one, atol=1e-4, rtol=1e-4)
 
 
 def test_a_word_in_place_of_frames_keeps_its_place(model) -> None:

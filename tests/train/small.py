@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from svlm_cli.data.arena_dataset import ArenaDataset, Mix
-from svlm_cli.data.sample import FeatureSource
+from svlm_cli.data.sample import FeatureStore, Sample, collate
 from svlm_cli.model.prompt import PromptWriter, find_markup
-from svlm_cli.recipe import NewModel, Recipe, Stage
+from svlm_cli.sections import NewModel, Recipe, Stage
+from svlm_cli.train.learner import new_patch_settings, new_tokenizer
 from svlm_cli.train.seedling import new_seedling, size_of
-from svlm_cli.train.trainer import new_tokenizer, patch_settings
 
 MODEL = NewModel(
     hidden=64, layers=2, heads=2, key_value_heads=1, mlp=96, vision_hidden=40, vision_layers=1, vision_mlp=64
@@ -24,13 +28,20 @@ def network(tokenizer):
     return new_seedling(size_of(MODEL), tokenizer, 168 * 112, 0).eval()
 
 
+def batch_of(samples: Sequence[Sample], *, packing: bool = False) -> tuple[dict[str, Any], torch.Tensor]:
+    """What the model takes, and the labels."""
+    batch = collate(samples, 0, packing=packing)
+    assert not batch.pop("bad_samples")
+    return batch, batch.pop("labels")
+
+
 def dataset(
-    folder: Path, kind: str, *, seed: int = 0, num_samples: int = 4, features: FeatureSource | None = None
+    folder: Path, kind: str, *, seed: int = 0, num_samples: int = 4, features: FeatureStore | None = None
 ) -> ArenaDataset:
     tokenizer = new_tokenizer()
     return ArenaDataset(
         PromptWriter(tokenizer, find_markup(tokenizer)),
-        patch_settings(recipe()),
+        new_patch_settings(MODEL, 168 * 112),
         Mix(**{kind: 1.0}),
         seed=seed,
         num_samples=num_samples,

@@ -9,21 +9,22 @@ import torch
 from safetensors.torch import load_file
 
 from svlm_cli import load_model
-from svlm_cli.data.sample import IGNORED, collate
+from svlm_cli.data.sample import IGNORED
 from svlm_cli.errors import UsageError
-from svlm_cli.recipe import Data, Stage, dump_recipe, load_recipe
+from svlm_cli.recipe import dump_recipe, load_recipe
+from svlm_cli.sections import Data, Stage
+from svlm_cli.train.learner import new_tokenizer
+from svlm_cli.train.loss import token_loss
 from svlm_cli.train.optimizer import new_optimizer
-from svlm_cli.train.report import outline
-from svlm_cli.train.trainer import new_tokenizer, token_loss, train
-from tests.train.small import dataset, network, recipe
+from svlm_cli.train.trainer import train
+from tests.train.small import batch_of, dataset, network, recipe
 
 
 def test_loss_is_that_of_an_independent_forward(tmp_path: Path) -> None:
     """Hugging Face's own forward and a plain loop over the labelled tokens."""
     model = network(new_tokenizer())
     samples = [dataset(tmp_path, "told")[number] for number in range(2)]
-    batch = collate(samples, 0)
-    labels = batch.pop("labels")
+    batch, labels = batch_of(samples)
     with torch.no_grad():
         ours = token_loss(model(**batch), labels)
         total, count = 0.0, 0
@@ -44,8 +45,7 @@ def test_micro_batches_sum_to_one_batch(tmp_path: Path) -> None:
     samples = [dataset(tmp_path, "told")[number] for number in range(4)]
 
     def loss(part, count=None):
-        batch = collate(part, 0)
-        labels = batch.pop("labels")
+        batch, labels = batch_of(part)
         return float(token_loss(model(**batch), labels, count))
 
     count = torch.tensor(sum(int((sample.labels != IGNORED).sum()) for sample in samples))
@@ -77,7 +77,7 @@ def test_a_recipe_runs_and_what_it_writes_streams(tmp_path: Path) -> None:
         Stage(name="stream", steps=1, freeze_vision=False, mix={"chunks": 1}, **common),
     )
     data = Data(windows=Path("w"), num_windows=4, num_plays=2)
-    final = train(recipe(*stages).model_copy(update={"data": data}), tmp_path)
+    final = Path(train(recipe(*stages).model_copy(update={"data": data}), tmp_path)[-1].model)
     model = load_model(str(final), device="cpu")
     assert (model.patches.min_pixels, model.patches.max_pixels) == (168 * 112, 168 * 112)
     assert model.patches.merge_size == 4
@@ -87,9 +87,10 @@ def test_a_recipe_runs_and_what_it_writes_streams(tmp_path: Path) -> None:
 def test_a_recipe_goes_on_from_a_model(tmp_path: Path) -> None:
     stage = Stage(name="words", steps=1, micro_batch=1, learning_rate=1e-9, mix={"counts": 1})
     data = Data(windows=Path("w"), num_windows=4, num_plays=2)
-    first = train(recipe(stage).model_copy(update={"data": data}), tmp_path / "first")
+    first = Path(train(recipe(stage).model_copy(update={"data": data}), tmp_path / "first")[0].model)
     model = recipe(stage).model.model_copy(update={"start": first})
-    again = train(recipe(stage).model_copy(update={"data": data, "model": model, "seed": 5}), tmp_path / "b")
+    changed = recipe(stage).model_copy(update={"data": data, "model": model, "seed": 5})
+    again = Path(train(changed, tmp_path / "b")[0].model)
     before, after = (load_file(folder / "model.safetensors") for folder in (first, again))
     assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in before)
 
@@ -124,8 +125,3 @@ def test_two_processes_train_and_write_one_model(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert load_model(str(tmp_path / "run" / "words" / "final"), device="cpu").is_bundled is False
     assert not (tmp_path / "run" / "words" / "final.partial").exists()
-
-
-def test_dry_run_tells_sizes_and_steps() -> None:
-    text = outline(recipe(Stage(name="words", steps=3, micro_batch=2, mix={"symbols": 1})))
-    assert "stage words: 3 steps of 2 samples (symbols 1)" in text

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from svlm_cli.data.sample import collate
-from svlm_cli.train.trainer import new_tokenizer, patch_settings, token_loss
+from svlm_cli.train.learner import new_patch_settings, new_tokenizer
+from svlm_cli.train.loss import token_loss
 from svlm_cli.train.vision_cache import VisionCache, add_features
-from tests.train.small import dataset, network, recipe
+from tests.train.small import MODEL, batch_of, dataset, network
 
-PATCHES = patch_settings(recipe())
+PATCHES = new_patch_settings(MODEL, 168 * 112)
 
 
 def test_cached_features_give_the_loss_of_pixels(tmp_path: Path) -> None:
@@ -19,18 +19,17 @@ def test_cached_features_give_the_loss_of_pixels(tmp_path: Path) -> None:
 
     def loss(features) -> float:
         source = dataset(tmp_path, "fast", features=features)
-        batch = collate([source[0], source[1]], 0)
+        batch, labels = batch_of([source[0], source[1]])
         assert ("video_features" in batch) == (features is not None)
-        labels = batch.pop("labels")
         with torch.no_grad():
             return float(token_loss(model(**batch), labels))
 
     from_pixels = loss(None)
     add_features(model)
     cache = VisionCache(tmp_path, model, PATCHES)
-    assert loss(cache.features) == pytest.approx(from_pixels, rel=1e-5)
+    assert loss(cache) == pytest.approx(from_pixels, rel=1e-5)
     written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("vision-*/*")}
-    assert loss(cache.features) == pytest.approx(from_pixels, rel=1e-5)
+    assert loss(cache) == pytest.approx(from_pixels, rel=1e-5)
     assert written == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("vision-*/*")}
 
 

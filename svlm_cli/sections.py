@@ -1,0 +1,281 @@
+"""The sections of a recipe as frozen, typed values; no torch. ``svlm_cli.recipe`` reads and writes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    Tag,
+    model_validator,
+)
+
+Weight = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+LANGUAGE_LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+NEW_MODEL, CHECKPOINT = "<new>", "<checkpoint>"
+
+
+class Section(BaseModel):
+    """A part of a recipe: frozen, and no key but those that are named."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NewModel(Section):
+    """A Qwen2.5-VL to train from nothing; see ``train.seedling.SeedlingSize``.
+
+    Args:
+        vision: folder of a model of this shape whose vision tower is taken over.
+        start: folder of a model of this shape to go on from, instead of random weights.
+    """
+
+    hidden: PositiveInt = 192
+    layers: PositiveInt = 4
+    heads: PositiveInt = 6
+    key_value_heads: PositiveInt = 3
+    mlp: PositiveInt = 512
+    vision_hidden: PositiveInt = 80
+    vision_layers: PositiveInt = 4
+    vision_mlp: PositiveInt = 192
+    merge: PositiveInt = 4
+    vision: Path | None = None
+    start: Path | None = None
+
+    @model_validator(mode="after")
+    def _begins_once(self) -> Self:
+        if self.vision is not None and self.start is not None:
+            raise ValueError("start has a vision tower of its own: name vision or start")
+        return self
+
+
+class Lora(Section):
+    """Low-rank matrices beside frozen weights, by PEFT (arXiv 2106.09685).
+
+    Args:
+        rank, alpha, dropout: as PEFT has them; the update is scaled by ``alpha / rank``.
+        targets: linear layers of the language model.
+    """
+
+    rank: PositiveInt = 64
+    alpha: PositiveInt = 128
+    dropout: Share = 0.0
+    targets: Annotated[tuple[str, ...], Field(min_length=1)] = LANGUAGE_LINEARS
+
+
+class Checkpoint(Section):
+    """A Qwen2-VL or Qwen2.5-VL checkpoint to go on from.
+
+    Args:
+        base: Hugging Face id or folder.
+        lora: train an adapter and leave the weights as they are; None trains the weights.
+        weights: what they are held in. An optimizer over bfloat16 weights loses small updates: take float32
+            for what is trained, bfloat16 under LoRA.
+        min_pixels, max_pixels: of a frame, None for those of the base.
+    """
+
+    base: str
+    lora: Lora | None = None
+    weights: Literal["float32", "bfloat16"] = "float32"
+    min_pixels: PositiveInt | None = None
+    max_pixels: PositiveInt | None = None
+
+
+def _kind_of_model(value: Any) -> str:
+    named = "base" in value if isinstance(value, dict) else isinstance(value, Checkpoint)
+    return CHECKPOINT if named else NEW_MODEL
+
+
+Model = Annotated[
+    Annotated[NewModel, Tag(NEW_MODEL)] | Annotated[Checkpoint, Tag(CHECKPOINT)],
+    Discriminator(_kind_of_model),
+]
+
+
+class ArenaMix(Section):
+    """Weights of the kinds of samples; see ``data.arena_dataset.Mix``."""
+
+    symbols: Weight = 0.0
+    counts: Weight = 0.0
+    bare: Weight = 0.0
+    chunks: Weight = 0.0
+    fast: Weight = 0.0
+    told: Weight = 0.0
+    scenes: Weight = 0.0
+
+    @property
+    def total(self) -> float:
+        """Of all weights."""
+        return float(sum(self.model_dump().values()))
+
+
+class ChunkSource(Section):
+    """A data set that ``svlm chunk`` wrote, or one of its layout.
+
+    Where it has a pair named ``valid...`` beside ``train...``, its loss is what a stage is evaluated by.
+
+    Args:
+        path: its folder; relative to where the command is started.
+        name: of the pair of files in it, without ``_with_seeks.jsonl``.
+        weight: how often its samples are drawn, beside the other sources' weights and those of ``mix``.
+        fps: frames per second.
+        sink, text_window: tokens kept of the head and of the tail of the commentary before a chunk.
+    """
+
+    path: Path
+    name: str = "train_s12w24"
+    weight: PositiveFloat = 1.0
+    fps: PositiveFloat = 2.0
+    sink: Annotated[int, Field(ge=0)] = 512
+    text_window: Annotated[int, Field(ge=0)] = 512
+
+
+class Data(Section):
+    """Where the arena's own samples come from.
+
+    Args:
+        windows: folder that drawn windows are kept in, relative to the run's output folder.
+        num_windows: different windows at 2 frames a second; a quarter of it at 8.
+        num_plays: different matches that text is told from.
+    """
+
+    windows: Path = Path("windows")
+    num_windows: PositiveInt = 3000
+    num_plays: PositiveInt = 400
+
+
+class Stage(Section):
+    """A part of the curriculum; stages run in order, each from the weights of the one before.
+
+    Args:
+        steps: optimizer steps; or
+        epochs: as many steps as it takes to draw this many times the number of chunks of all sources.
+        micro_batch: samples of one forward pass, on each process.
+        accumulate: forward passes of a step, on each process.
+        optimizer: ``adamw``; ``muon`` for inner matrices and AdamW for the rest; ``adamw_by_width``, whose
+            rate falls with the inputs of a layer (``muon`` and it are for small new models).
+        learning_rate: peak.
+        schedule: ``linear`` or ``cosine`` decay behind the warm-up, to ``end_share`` of the peak.
+        warmup_steps, warmup_share: length of the warm-up, in steps or as a share of all.
+        freeze_vision: leave the vision tower as it is.
+        vision_rate: the vision tower's learning rate as a share of ``learning_rate``.
+        cache_vision: compute what a frozen tower makes of each second once and keep it on disk.
+        packing: lay the samples of a micro-batch end to end in one row, instead of padding them.
+        save_steps, eval_steps: steps between checkpoints and between evaluations; the stage's end has both.
+        mix: of samples made by the arena.
+        chunks: data sets of real chunks.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
+    steps: PositiveInt | None = None
+    epochs: PositiveFloat | None = None
+    micro_batch: PositiveInt
+    accumulate: PositiveInt = 1
+    optimizer: Literal["muon", "adamw", "adamw_by_width"] = "adamw"
+    learning_rate: PositiveFloat = 1e-5
+    schedule: Literal["linear", "cosine"] = "linear"
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    warmup_share: Share = 0.0
+    end_share: Share = 0.0
+    weight_decay: Weight = 0.0
+    max_grad_norm: PositiveFloat = 1.0
+    freeze_vision: bool = True
+    vision_rate: PositiveFloat = 1.0
+    cache_vision: bool = False
+    packing: bool = False
+    save_steps: PositiveInt = 200
+    eval_steps: PositiveInt = 200
+    mix: ArenaMix = ArenaMix()
+    chunks: tuple[ChunkSource, ...] = ()
+
+    @model_validator(mode="after")
+    def _learns_from_something(self) -> Self:
+        if not self.chunks and not self.mix.total:
+            raise ValueError("nothing to learn from: give mix a weight, or name chunks")
+        return self
+
+    @model_validator(mode="after")
+    def _cache_only_what_is_frozen(self) -> Self:
+        if self.cache_vision and not self.freeze_vision:
+            raise ValueError("cache_vision needs freeze_vision: features of a tower that changes are stale")
+        return self
+
+    @model_validator(mode="after")
+    def _has_one_length(self) -> Self:
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError("give steps or epochs, and not both")
+        if self.epochs is not None and not self.chunks:
+            raise ValueError("epochs count chunks, and there are none: give steps")
+        return self
+
+    @model_validator(mode="after")
+    def _warms_up_once(self) -> Self:
+        if self.warmup_steps and self.warmup_share:
+            raise ValueError("give warmup_steps or warmup_share, and not both")
+        return self
+
+
+class Recipe(Section):
+    """A whole run.
+
+    Args:
+        seed: of weights and samples.
+        model: what is trained: a checkpoint (``base``), or a new model.
+        pixels: of every frame of a new model.
+        bfloat16: compute in bfloat16, by autocast.
+        save_dtype: of the weights in the last stage's ``final``.
+        parallel: what several processes do: each all of it (``ddp``), or weights, gradients and moments
+            shared out among them (``fsdp2``, or DeepSpeed's ``zero3``).
+        gradient_checkpointing: compute activations again on the way back: less memory, more time.
+        attention: ``auto`` takes flash-attention 2 on CUDA where it is installed, else SDPA.
+        liger: use Liger's kernels on CUDA where they are installed.
+        workers: processes that read samples, None for as many as there are cores to share (8 at most).
+        max_bad_samples: different samples that may turn out unreadable before the run ends with an error.
+        log_steps: steps between two lines of the log.
+        report_to: trackers of transformers' Trainer: ``tensorboard``, ``wandb``, ``mlflow``, ...
+        keep_checkpoints: how many of a stage are kept.
+    """
+
+    seed: int = 0
+    model: Model = NewModel()
+    pixels: PositiveInt = 168 * 112
+    bfloat16: bool = True
+    save_dtype: Literal["float32", "bfloat16"] = "float32"
+    parallel: Literal["ddp", "fsdp2", "zero3"] = "ddp"
+    gradient_checkpointing: bool = False
+    attention: Literal["auto", "sdpa", "flash_attention_2"] = "auto"
+    liger: bool = True
+    workers: Annotated[int, Field(ge=0)] | None = None
+    max_bad_samples: Annotated[int, Field(ge=0)] = 10
+    log_steps: PositiveInt = 10
+    report_to: tuple[str, ...] = ("tensorboard",)
+    keep_checkpoints: Annotated[int, Field(ge=2)] = 3
+    data: Data = Data()
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _stages_have_their_own_folders(self) -> Self:
+        names = [stage.name for stage in self.stages]
+        if len({*names}) < len(names):
+            raise ValueError("two stages have the same name")
+        return self
+
+    @model_validator(mode="after")
+    def _a_checkpoint_learns_from_chunks(self) -> Self:
+        if isinstance(self.model, Checkpoint) and any(stage.mix.total for stage in self.stages):
+            raise ValueError("mix is for new models, which know the arena's words: name chunks")
+        return self
+
+    @model_validator(mode="after")
+    def _is_sharded_as_one_can(self) -> Self:
+        if self.parallel != "ddp":
+            for stage in self.stages:
+                if stage.optimizer != "adamw":
+                    raise ValueError(f"{self.parallel} takes optimizer adamw, not {stage.optimizer}")
+        return self

@@ -1,0 +1,61 @@
+"""Samples that could not be read: each named once, counted, and capped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from accelerate.utils import gather_object
+
+from svlm_cli.data.sample import BadSample
+from svlm_cli.errors import SourceError
+
+
+class BadSampleBook:
+    """The bad samples of a stage, a JSON line for each.
+
+    Args:
+        path: of the file; lines that are there count.
+        limit: how many there may be.
+        world: processes that report together, each at the same times.
+        is_writer: whether this process writes.
+    """
+
+    def __init__(self, path: Path, limit: int, *, world: int, is_writer: bool) -> None:
+        self._path = path
+        self._limit = limit
+        self._world = world
+        self._is_writer = is_writer
+        self._known: set[tuple[str, int]] = set()
+        if path.is_file():
+            for line in path.read_text(encoding="utf-8").splitlines():
+                stored = json.loads(line)
+                self._known.add((stored["source"], stored["number"]))
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def add(self, found: Sequence[BadSample]) -> None:
+        """Take down what this process has found since the last call; all processes call together.
+
+        Raises:
+            SourceError: there are too many now.
+        """
+        everywhere = gather_object(list(found)) if self._world > 1 else found
+        new = {(bad.source, bad.number): bad for bad in everywhere}
+        new = {key: bad for key, bad in new.items() if key not in self._known}
+        if not new:
+            return
+        self._known |= new.keys()
+        if self._is_writer:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.writelines(json.dumps(asdict(bad)) + "\n" for bad in new.values())
+        if len(self._known) > self._limit:
+            last = [*new.values()][-1]
+            raise SourceError(
+                f"{len(self._known)} bad samples, more than max_bad_samples = {self._limit}; the last is "
+                f"sample {last.number} of {last.source}: {last.reason}",
+                f"all are named in {self._path}; mend them, or allow more with --set max_bad_samples=N",
+            )

@@ -1,0 +1,187 @@
+"""The model that a stage trains, with all that is needed to write its samples."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from svlm_cli.data.chunks import QUERY
+from svlm_cli.data.vocabulary import word_tokenizer
+from svlm_cli.errors import ModelError
+from svlm_cli.model.load import load_model
+from svlm_cli.model.patches import PatchSettings
+from svlm_cli.model.prompt import PromptWriter, find_markup
+from svlm_cli.sections import Checkpoint, Lora, NewModel, Recipe, Stage
+from svlm_cli.train.seedling import IMAGE_MEAN, IMAGE_STD, PATCH_SIZE, new_seedling, size_of
+
+NEW_TOKENS_PER_SECOND = 2.0
+PREPROCESSOR_FILE = "preprocessor_config.json"
+ADAPTER_PIXELS_FILE = "svlm.json"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Learner:
+    """A network to train and how its samples are written.
+
+    Args:
+        network: a Hugging Face model, or PEFT's around one.
+        tokenizer: its tokenizer.
+        patches: how frames become patches.
+        tokens_per_second: of its time positions; None where the family counts temporal patches.
+        beside: files, by name, that have to lie beside its weights.
+    """
+
+    network: Any
+    tokenizer: Any
+    patches: PatchSettings
+    tokens_per_second: float | None
+    beside: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def writer(self) -> PromptWriter:
+        """Of its prompts."""
+        return PromptWriter(self.tokenizer, find_markup(self.tokenizer))
+
+    @property
+    def base(self) -> Any:
+        """The network without PEFT around it."""
+        return self.network.get_base_model() if hasattr(self.network, "get_base_model") else self.network
+
+
+def open_learner(recipe: Recipe, stage: Stage, before: Path | None) -> Learner:
+    """The model of a recipe, ready for a stage.
+
+    Args:
+        recipe: names the model.
+        stage: says what of it is frozen.
+        before: what the stage before left; None in the first.
+
+    Raises:
+        ModelError: it cannot be opened.
+    """
+    if isinstance(recipe.model, Checkpoint):
+        learner = _checkpoint(recipe.model, before)
+    else:
+        learner = _new(recipe, recipe.model, before)
+    if not isinstance(recipe.model, Checkpoint) or recipe.model.lora is None:
+        learner.network.requires_grad_(requires_grad=True)
+        learner.network.model.visual.requires_grad_(requires_grad=not stage.freeze_vision)
+    _set_attention(learner.base, recipe)
+    return learner
+
+
+def new_tokenizer() -> Any:
+    """The tokenizer of a model that knows the arena and nothing else."""
+    from svlm_cli.arena.narrate import vocabulary
+    from svlm_cli.arena.setup import KITS
+
+    first, *others = QUERY.split()
+    return word_tokenizer([*vocabulary(), *others], [*KITS, first])
+
+
+def new_patch_settings(model: NewModel, pixels: int) -> PatchSettings:
+    """How frames are cut for a new model."""
+    return replace(
+        PatchSettings(patch_size=PATCH_SIZE, merge_size=model.merge),
+        image_mean=IMAGE_MEAN,
+        image_std=IMAGE_STD,
+        min_pixels=pixels,
+        max_pixels=pixels,
+    )
+
+
+def _new(recipe: Recipe, model: NewModel, before: Path | None) -> Learner:
+    tokenizer = new_tokenizer()
+    start = before or model.start
+    if start is not None:
+        network = _load_new(start)
+    else:
+        network = new_seedling(size_of(model), tokenizer, recipe.pixels, recipe.seed)
+        if model.vision is not None:
+            network.model.visual.load_state_dict(_load_new(model.vision).model.visual.state_dict())
+    normalisation = json.dumps({"image_mean": IMAGE_MEAN, "image_std": IMAGE_STD})
+    patches = new_patch_settings(model, recipe.pixels)
+    return Learner(network, tokenizer, patches, NEW_TOKENS_PER_SECOND, {PREPROCESSOR_FILE: normalisation})
+
+
+def _load_new(folder: Path) -> Any:
+    try:
+        return transformers.Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"the model {folder} cannot be opened: {str(error).splitlines()[0]}") from error
+
+
+def _checkpoint(model: Checkpoint, before: Path | None) -> Learner:
+    folder = model.base if before is None or model.lora is not None else str(before)
+    opened = load_model(folder, device="cpu", dtype=model.weights)
+    patches = with_pixels(opened.patches, model)
+    network, beside = opened.network, {}
+    pixels = {"min_pixels": patches.min_pixels, "max_pixels": patches.max_pixels}
+    if patches != replace(PatchSettings(), image_mean=patches.image_mean, image_std=patches.image_std):
+        network.config.svlm = pixels
+    normalisation = {"image_mean": patches.image_mean, "image_std": patches.image_std}
+    beside[PREPROCESSOR_FILE] = json.dumps(normalisation)
+    if model.lora is not None:
+        network = _adapted(network, model.lora, before)
+        beside[ADAPTER_PIXELS_FILE] = json.dumps(pixels)
+    return Learner(network, opened.tokenizer, patches, opened.tokens_per_second, beside)
+
+
+def with_pixels(patches: PatchSettings, model: Checkpoint) -> PatchSettings:
+    """How frames are cut for a checkpoint: its own limits, or the recipe's.
+
+    Raises:
+        ModelError: the least is more than the most.
+    """
+    try:
+        return replace(
+            patches,
+            min_pixels=model.min_pixels or patches.min_pixels,
+            max_pixels=model.max_pixels or patches.max_pixels,
+        )
+    except ValueError as error:
+        raise ModelError(f"the recipe's pixels do not fit the model {model.base}: {error}") from error
+
+
+def _adapted(network: Any, lora: Lora, before: Path | None) -> Any:
+    """A network with LoRA on its language model: a fresh adapter, or that of the stage before."""
+    import peft
+
+    if before is not None:
+        return peft.PeftModel.from_pretrained(network, str(before), is_trainable=True)
+    names = "|".join(lora.targets)
+    config = peft.LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=rf".*language_model\..*\.({names})",
+        task_type="CAUSAL_LM",
+    )
+    try:
+        return peft.get_peft_model(network, config)
+    except ValueError as error:
+        raise ModelError(f"LoRA finds none of {', '.join(lora.targets)} in the language model") from error
+
+
+def _set_attention(network: Any, recipe: Recipe) -> None:
+    if torch.cuda.is_available():
+        flash = transformers.utils.is_flash_attn_2_available() and recipe.bfloat16
+        wanted = recipe.attention
+        if wanted == "auto":
+            wanted = "flash_attention_2" if flash else "sdpa"
+        elif wanted == "flash_attention_2" and not flash:
+            raise ModelError(
+                "flash-attention 2 needs bfloat16 and its package", "pip install 'svlm-cli[cuda]'"
+            )
+        network.set_attn_implementation(wanted)
+    elif recipe.attention == "flash_attention_2":
+        raise ModelError("flash-attention 2 needs a CUDA device", "set attention: auto")
+    elif isinstance(recipe.model, NewModel):
+        # Many small blocks: torch's fused CPU kernel takes a quarter longer for the whole tower.
+        network.set_attn_implementation({"vision_config": "eager", "text_config": "sdpa"})

@@ -1,0 +1,300 @@
+"""What a recipe will do, before it does it: steps, tokens, memory, disk, and what is in the way."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from svlm_cli.data.chunks import Chunk, ChunkFile
+from svlm_cli.errors import SourceError, SvlmError
+from svlm_cli.media.reader import open_video
+from svlm_cli.model.load import FAMILIES
+from svlm_cli.model.patches import PatchSettings, fit_size
+from svlm_cli.sections import Checkpoint, ChunkSource, NewModel, Recipe, Stage
+from svlm_cli.train.arguments import world_size
+from svlm_cli.train.learner import new_patch_settings, new_tokenizer, with_pixels
+from svlm_cli.train.published import model_config
+from svlm_cli.train.seedling import new_seedling, size_of
+from svlm_cli.train.stage_data import num_steps
+
+LOOKED_AT = 32
+TOKENS_PER_WORD = 1.4  # English commentary in Qwen's vocabulary
+TURN_MARKUP_TOKENS = 26
+TRAINED_ROW_SHARE = 20  # of all rows, one in so many is an answer's
+OPENING_TOKENS = 20
+FLOAT32, BFLOAT16 = 4, 2
+MOMENTS = 2  # of AdamW, float32 each
+# Activations that one layer keeps for the way back, in units of (tokens x hidden size), half precision.
+LAYER_UNITS = 34
+GIB = 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class StagePlan:
+    """What a stage will do.
+
+    Args:
+        name: of the stage.
+        steps: optimizer steps.
+        samples_per_step: on all processes.
+        num_chunks: of all its sources.
+        tokens_per_sample, max_tokens_per_sample: mean and largest of the chunks looked at, about; None for
+            samples of the arena.
+        tokens_per_step: on all processes, about.
+    """
+
+    name: str
+    steps: int
+    samples_per_step: int
+    num_chunks: int
+    tokens_per_sample: int | None
+    max_tokens_per_sample: int | None
+    tokens_per_step: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a recipe will do.
+
+    Args:
+        num_weights, num_trained: of the model, and those that change.
+        num_processes: of this run.
+        memory_bytes: by part, for one process, about; ``activations`` grow with the longest sample.
+        checkpoint_bytes: of one checkpoint.
+        disk_bytes, free_bytes: what checkpoints will take at most, and what the disk has.
+        stages: in order.
+        problems: what keeps the recipe from running, one line each.
+        warnings: chunks that were looked at and cannot be read.
+    """
+
+    num_weights: int
+    num_trained: int
+    num_processes: int
+    memory_bytes: dict[str, int]
+    checkpoint_bytes: int
+    disk_bytes: int
+    free_bytes: int
+    stages: tuple[StagePlan, ...]
+    problems: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """Of a model, as far as sizes go."""
+
+    num_weights: int
+    num_trained: int
+    hidden: int
+    layers: int
+    vocabulary: int
+    patches: PatchSettings
+
+
+def plan(recipe: Recipe, output: Path, num_processes: int | None = None) -> Plan:
+    """Work out what a recipe will do; nothing is trained or written.
+
+    Args:
+        recipe: what would be run.
+        output: where to.
+        num_processes: None for those of this run.
+
+    Raises:
+        ModelError: the model's shape cannot be found out.
+    """
+    world = num_processes or world_size()
+    shape = _shape(recipe)
+    problems: list[str] = []
+    warnings: list[str] = []
+    stages = tuple(_stage_plan(stage, shape, world, problems, warnings) for stage in recipe.stages)
+    checkpoint = _checkpoint_bytes(recipe, shape)
+    disk = len(recipe.stages) * (recipe.keep_checkpoints * checkpoint + shape.num_weights * FLOAT32)
+    free = shutil.disk_usage(
+        next(path for path in (output, *output.absolute().parents) if path.exists())
+    ).free
+    if disk > free:
+        problems.append(
+            f"checkpoints take up to {disk / GIB:.1f} GiB in {output}, the disk has {free / GIB:.1f}"
+        )
+    return Plan(
+        num_weights=shape.num_weights,
+        num_trained=shape.num_trained,
+        num_processes=world,
+        memory_bytes=_memory(recipe, shape, stages, world),
+        checkpoint_bytes=checkpoint,
+        disk_bytes=disk,
+        free_bytes=free,
+        stages=stages,
+        problems=tuple(problems),
+        warnings=tuple(warnings),
+    )
+
+
+def plan_lines(found: Plan) -> Iterator[str]:
+    """A plan for people, a line each."""
+    yield (
+        f"model: {found.num_weights / 1e6:.2f} M weights, {found.num_trained / 1e6:.2f} M of them trained, "
+        f"{found.num_processes} process{'es' if found.num_processes > 1 else ''}"
+    )
+    for stage in found.stages:
+        line = f"stage {stage.name}: {stage.steps} steps of {stage.samples_per_step} samples"
+        if stage.tokens_per_sample is not None:
+            line += (
+                f", about {stage.tokens_per_step} tokens each ({stage.tokens_per_sample} a sample, "
+                f"{stage.max_tokens_per_sample} at most); {stage.num_chunks} chunks"
+            )
+        yield line
+    yield from (f"warning: {warning}" for warning in found.warnings)
+    parts = ", ".join(f"{name} {size / GIB:.2f}" for name, size in found.memory_bytes.items())
+    total = sum(found.memory_bytes.values()) / GIB
+    yield f"memory of a process, about {total:.2f} GiB: {parts}"
+    sizes = [f"{size / GIB:.2f} GiB" for size in (found.checkpoint_bytes, found.disk_bytes, found.free_bytes)]
+    yield f"disk: {sizes[0]} a checkpoint, {sizes[1]} at most; {sizes[2]} free"
+
+
+def _shape(recipe: Recipe) -> _Shape:
+    network, patches = _hollow(recipe)
+    language, vision = network.model.language_model, network.model.visual
+    config = network.config.text_config
+    everything = _count(network)
+    lora = recipe.model.lora if isinstance(recipe.model, Checkpoint) else None
+    if lora is not None:
+        linears = [
+            module
+            for name, module in language.named_modules()
+            if isinstance(module, torch.nn.Linear) and name.rpartition(".")[2] in lora.targets
+        ]
+        trained = sum(lora.rank * (linear.in_features + linear.out_features) for linear in linears)
+        everything += trained
+    else:
+        frozen = all(stage.freeze_vision for stage in recipe.stages)
+        trained = everything - (_count(vision) if frozen else 0)
+    layers = config.num_hidden_layers
+    return _Shape(everything, trained, config.hidden_size, layers, config.vocab_size, patches)
+
+
+def _hollow(recipe: Recipe) -> tuple[Any, PatchSettings]:
+    """The recipe's network, a checkpoint's without memory for its weights."""
+    if isinstance(recipe.model, NewModel):
+        patches = new_patch_settings(recipe.model, recipe.pixels)
+        return new_seedling(size_of(recipe.model), new_tokenizer(), recipe.pixels, recipe.seed), patches
+    config = model_config(recipe.model.base)
+    with torch.device("meta"):
+        network = getattr(transformers, FAMILIES[config.model_type].class_name)(config)
+    return network, with_pixels(PatchSettings(), recipe.model)
+
+
+def _count(module: Any) -> int:
+    return sum(weight.numel() for weight in module.parameters())
+
+
+def _stage_plan(
+    stage: Stage, shape: _Shape, world: int, problems: list[str], warnings: list[str]
+) -> StagePlan:
+    lengths: list[int] = []
+    num_chunks = 0
+    for source in stage.chunks:
+        try:
+            chunks = ChunkFile(source.path, source.name)
+        except SvlmError as error:
+            problems.append(f"stage {stage.name}: {error}")
+            continue
+        num_chunks += len(chunks)
+        found, bad = _lengths(chunks, source, shape.patches)
+        lengths += found
+        if not found:
+            reason = bad[0] if bad else "it is empty"
+            problems.append(
+                f"stage {stage.name}: no chunk of {source.path}/{source.name} can be used: {reason}"
+            )
+        elif bad:
+            warnings.append(f"stage {stage.name}: {len(bad)} of {len(bad) + len(found)} chunks: {bad[0]}")
+    samples = stage.micro_batch * stage.accumulate * world
+    mean = round(sum(lengths) / len(lengths)) if lengths else None
+    return StagePlan(
+        name=stage.name,
+        steps=num_steps(stage, num_chunks, world),
+        samples_per_step=samples,
+        num_chunks=num_chunks,
+        tokens_per_sample=mean,
+        max_tokens_per_sample=max(lengths, default=None),
+        tokens_per_step=None if mean is None else mean * samples,
+    )
+
+
+def _lengths(chunks: ChunkFile, source: ChunkSource, patches: PatchSettings) -> tuple[list[int], list[str]]:
+    """Tokens of chunks taken evenly from a data set, about, and what is wrong with those that have none."""
+    lengths, bad = [], []
+    for number in range(0, len(chunks), max(1, len(chunks) // LOOKED_AT)):
+        try:
+            chunk = chunks[number]
+            lengths.append(_length(chunk, source, patches))
+        except SvlmError as error:
+            bad.append(f"sample {number}: {error}")
+    return lengths, bad
+
+
+def _length(chunk: Chunk, source: ChunkSource, patches: PatchSettings) -> int:
+    with open_video(source.path / chunk.video) as video:
+        height, width = fit_size(
+            video.info.height, video.info.width, patches.factor, patches.min_pixels, patches.max_pixels
+        )
+    seconds = chunk.end_seconds - chunk.start_seconds
+    temporal = source.fps / patches.temporal_patch_size
+    frames = temporal * (height // patches.factor) * (width // patches.factor)
+    told = min(TOKENS_PER_WORD * len(chunk.previous_text.split()), source.sink + source.text_window)
+    said = TOKENS_PER_WORD * len(chunk.words)
+    return round(OPENING_TOKENS + told + said + seconds * (TURN_MARKUP_TOKENS + frames))
+
+
+def _checkpoint_bytes(recipe: Recipe, shape: _Shape) -> int:
+    """Weights that are saved and the moments of what is trained."""
+    is_adapter = isinstance(recipe.model, Checkpoint) and recipe.model.lora is not None
+    saved = shape.num_trained if is_adapter else shape.num_weights
+    return saved * _weight_bytes(recipe) + shape.num_trained * FLOAT32 * MOMENTS
+
+
+def _weight_bytes(recipe: Recipe) -> int:
+    return (
+        BFLOAT16 if isinstance(recipe.model, Checkpoint) and recipe.model.weights == "bfloat16" else FLOAT32
+    )
+
+
+def _memory(recipe: Recipe, shape: _Shape, stages: tuple[StagePlan, ...], world: int) -> dict[str, int]:
+    shards = world if recipe.parallel != "ddp" else 1
+    longest = max(
+        (
+            stage.micro_batch * (found.max_tokens_per_sample or 0)
+            for stage, found in zip(recipe.stages, stages, strict=True)
+        ),
+        default=0,
+    )
+    half = BFLOAT16 if recipe.bfloat16 else FLOAT32
+    layer = longest * shape.hidden * LAYER_UNITS * half // BFLOAT16
+    kept = longest * shape.hidden * half * shape.layers
+    activations = kept + layer if recipe.gradient_checkpointing else layer * shape.layers
+    trained_rows = longest // TRAINED_ROW_SHARE
+    return {
+        "weights": shape.num_weights * _weight_bytes(recipe) // shards,
+        "gradients": shape.num_trained * _weight_bytes(recipe) // shards,
+        "moments": shape.num_trained * FLOAT32 * MOMENTS // shards,
+        "activations": activations,
+        "logits": trained_rows * shape.vocabulary * (half + 2 * FLOAT32),
+    }
+
+
+def check(recipe: Recipe, output: Path) -> None:
+    """Refuse what cannot run before anything is started.
+
+    Raises:
+        ModelError: the model's shape cannot be found out.
+        SourceError: a data set or the disk is in the way; all problems at once.
+    """
+    if problems := plan(recipe, output).problems:
+        raise SourceError(f"the recipe cannot run: {'; '.join(problems)}", "svlm train --dry-run checks it")
