@@ -258,7 +258,8 @@ def collate(samples: Sequence[Sample], pad_id: int, *, packing: bool = False) ->
         ``input_ids`` and ``labels`` (B, N), ``position_ids`` (3, B, N) or packed (4, 1, N), and
         ``logits_to_keep``, bool (B, N): the places before labels, the only rows the head has to run on; for
         samples with video ``pixel_values_videos`` and ``video_grid_thw`` as transformers' Qwen2.5-VL takes
-        them, or ``video_features`` (rows, d). ``bad_samples`` lists what could not be read.
+        them, or ``video_features`` (rows, d). ``bad_samples`` lists what could not be read; ``use_cache`` is
+        False.
     """
     batch = _packed(samples) if packing else _padded(samples, pad_id)
     trained = batch["labels"] != IGNORED
@@ -271,7 +272,9 @@ def collate(samples: Sequence[Sample], pad_id: int, *, packing: bool = False) ->
         batch["video_grid_thw"] = torch.tensor([piece.grid_thw for piece in patches])
     if features:
         batch["video_features"] = torch.cat([piece.values for piece in features])
-    return batch | {"bad_samples": [bad for sample in samples for bad in sample.bad]}
+    batch["bad_samples"] = [bad for sample in samples for bad in sample.bad]
+    # Beside a KV cache, which a model begins by default, transformers does not look for packed samples.
+    return batch | {"use_cache": False}
 
 
 def _padded(samples: Sequence[Sample], pad_id: int) -> dict[str, torch.Tensor]:

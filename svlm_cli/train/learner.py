@@ -60,7 +60,7 @@ def open_learner(recipe: Recipe, stage: Stage, before: Path | None) -> Learner:
     Args:
         recipe: names the model.
         stage: says what of it is frozen.
-        before: what the stage before left; None in the first.
+        before: folder of a checkpoint of this stage, or of what the stage before left; None for neither.
 
     Raises:
         ModelError: it cannot be opened.
@@ -150,7 +150,7 @@ def with_pixels(patches: PatchSettings, model: Checkpoint) -> PatchSettings:
 
 
 def _adapted(network: Any, lora: Lora, before: Path | None) -> Any:
-    """A network with LoRA on its language model: a fresh adapter, or that of the stage before."""
+    """A network with LoRA on its language model: a fresh adapter, or that of ``before``."""
     import peft
 
     if before is not None:

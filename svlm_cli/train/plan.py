@@ -63,7 +63,7 @@ class Plan:
     """What a recipe will do.
 
     Args:
-        num_weights, num_trained: of the model, and those that change.
+        num_weights, num_trained: of the model, and those that change; 0 where it cannot be found.
         num_processes: of this run.
         memory_bytes: by part, for one process, about; ``activations`` grow with the longest sample.
         checkpoint_bytes: of one checkpoint.
@@ -104,13 +104,14 @@ def plan(recipe: Recipe, output: Path, num_processes: int | None = None) -> Plan
         recipe: what would be run.
         output: where to.
         num_processes: None for those of this run.
-
-    Raises:
-        ModelError: the model's shape cannot be found out.
     """
     world = num_processes or world_size()
-    shape = _shape(recipe)
     problems: list[str] = []
+    try:
+        shape = _shape(recipe)
+    except SvlmError as error:
+        problems.append(str(error))
+        shape = _Shape(0, 0, 0, 0, 0, PatchSettings())
     warnings: list[str] = []
     stages = tuple(_stage_plan(stage, shape, world, problems, warnings) for stage in recipe.stages)
     checkpoint = _checkpoint_bytes(recipe, shape)
@@ -293,8 +294,7 @@ def check(recipe: Recipe, output: Path) -> None:
     """Refuse what cannot run before anything is started.
 
     Raises:
-        ModelError: the model's shape cannot be found out.
-        SourceError: a data set or the disk is in the way; all problems at once.
+        SourceError: the model, a data set or the disk is in the way; all problems at once.
     """
     if problems := plan(recipe, output).problems:
         raise SourceError(f"the recipe cannot run: {'; '.join(problems)}", "svlm train --dry-run checks it")

@@ -61,6 +61,15 @@ class StageTrainer(transformers.Trainer):  # type: ignore[misc]
             self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer or self.optimizer, share)
         return self.lr_scheduler  # type: ignore[no-any-return]
 
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """Leave weights as they are, unless an engine has them in shards: they came with the learner.
+
+        The Trainer's own reading (transformers 5.23) does not know that Qwen2-VL's weights have other names
+        in files than in memory: it would warn, and go on with none of them.
+        """
+        if self.is_fsdp_enabled:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
     ) -> tuple[list[Any], Any]:

@@ -130,7 +130,7 @@ class _StageRun:
         # The Trainer's arguments come first: DeepSpeed shares weights out as they are loaded.
         arguments = training_arguments(recipe, stage, stage.steps or 1, self._folder)
         self._clear(arguments, from_scratch=checkpoint is None)
-        learner = open_learner(recipe, stage, before)
+        learner = open_learner(recipe, stage, checkpoint or before)
         sources = [open_chunks(learner, source) for source in stage.chunks]
         check_videos(sources, LOOKED_AT)
         arguments.max_steps = num_steps(stage, sum(len(source.chunks) for source in sources), self._world)

@@ -1,0 +1,146 @@
+"""A run that is killed and resumed is the run that was not."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from svlm_cli.errors import UsageError
+from svlm_cli.train.checkpoints import SEAL_FILE
+from svlm_cli.train.trainer import train
+from tests.train.clips import clip_recipe, losses, overlapping, recipe_text
+
+STEPS = 6
+LORA = ["model.lora={rank: 4, alpha: 8, dropout: 0.2}"]
+
+
+def same_weights(one: Path, other: Path, name: str = "model.safetensors") -> bool:
+    first, second = load_file(one / name), load_file(other / name)
+    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+
+
+def started(folder: Path) -> subprocess.Popen[bytes]:
+    """The command itself, writing its checkpoints into ``folder/killed``."""
+    command = [sys.executable, "-m", "svlm_cli", "train", str(folder / "recipe.yaml")]
+    return subprocess.Popen([*command, "--out", str(folder / "killed")], stderr=subprocess.DEVNULL)
+
+
+def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 120
+    while not path.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert path.exists()
+
+
+@pytest.mark.parametrize("moment", [f"checkpoint-2/{SEAL_FILE}", "checkpoint-3/optimizer.pt"])
+def test_killed_and_resumed_equals_undisturbed(
+    moment: str, tmp_path: Path, checkpoint: Path, make_video: Callable[..., Path]
+) -> None:
+    """Killed behind a whole checkpoint, and while one is being written."""
+    folder = overlapping(tmp_path / "data", make_video, num_chunks=5)
+    options = {"steps": STEPS, "save_steps": 1, "accumulate": 2, "micro_batch": 1, "warmup_steps": 2}
+    recipe = clip_recipe(tmp_path, checkpoint, folder, **options)
+    train(recipe, tmp_path / "undisturbed")
+    process = started(tmp_path)
+    wait_for(tmp_path / "killed" / "sft" / moment, process)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "killed" / "sft" / "final").exists()
+    before = {path.name for path in (tmp_path / "killed" / "sft").glob("checkpoint-*")}
+    result = train(recipe, tmp_path / "killed")[0]
+    assert f"checkpoint-{STEPS}" not in before
+    assert result.steps == STEPS
+    whole, resumed = tmp_path / "undisturbed" / "sft", tmp_path / "killed" / "sft"
+    assert losses(whole) == losses(resumed)
+    assert len(losses(whole)) == STEPS
+    assert same_weights(whole / "final", resumed / "final")
+
+
+def test_dropout_goes_on_where_it_stopped(
+    tmp_path: Path, checkpoint: Path, make_video: Callable[..., Path]
+) -> None:
+    folder = overlapping(tmp_path / "data", make_video, num_chunks=3)
+    recipe = clip_recipe(tmp_path, checkpoint, folder, LORA, steps=4, save_steps=2)
+    train(recipe, tmp_path / "run")
+    run = tmp_path / "run" / "sft"
+    (run / "final").rename(tmp_path / "whole")
+    train(recipe, tmp_path / "run", start=run / "checkpoint-2")
+    assert same_weights(tmp_path / "whole", run / "final", "adapter_model.safetensors")
+
+
+def test_a_checkpoint_without_its_seal_is_not_used(
+    tmp_path: Path, checkpoint: Path, make_video: Callable[..., Path]
+) -> None:
+    folder = overlapping(tmp_path / "data", make_video, num_chunks=3)
+    recipe = clip_recipe(tmp_path, checkpoint, folder, steps=4, save_steps=2)
+    train(recipe, tmp_path / "run")
+    run = tmp_path / "run" / "sft"
+    (run / "final").rename(tmp_path / "whole")
+    (run / "checkpoint-4" / SEAL_FILE).unlink()
+    (run / "checkpoint-4" / "model.safetensors").write_bytes(b"half")
+    said: list[str] = []
+    train(recipe, tmp_path / "run", tell=said.append)
+    assert any("going on from" in line and "checkpoint-2" in line for line in said)
+    assert same_weights(tmp_path / "whole", run / "final")
+
+
+def test_what_is_done_is_not_done_again(
+    tmp_path: Path, checkpoint: Path, make_video: Callable[..., Path]
+) -> None:
+    folder = overlapping(tmp_path / "data", make_video, num_chunks=3)
+    recipe = clip_recipe(tmp_path, checkpoint, folder, steps=1)
+    first = train(recipe, tmp_path / "run")
+    written = (tmp_path / "run" / "sft" / "final" / "model.safetensors").stat().st_mtime_ns
+    assert train(recipe, tmp_path / "run") == first
+    assert (tmp_path / "run" / "sft" / "final" / "model.safetensors").stat().st_mtime_ns == written
+
+
+@pytest.mark.parametrize("change", ["recipe", "data"])
+def test_another_recipe_or_other_data_is_refused(
+    change: str, tmp_path: Path, checkpoint: Path, make_video: Callable[..., Path]
+) -> None:
+    folder = overlapping(tmp_path / "data", make_video, num_chunks=3)
+    options = {"steps": 2, "save_steps": 1}
+    train(clip_recipe(tmp_path, checkpoint, folder, **options), tmp_path / "run")
+    final = tmp_path / "run" / "sft" / "final"
+    final.rename(tmp_path / "kept")
+    settings = ["stages.0.learning_rate=0.5"] if change == "recipe" else []
+    if change == "data":
+        overlapping(folder, make_video, num_chunks=3, seed=9)
+        from svlm_cli.train import checkpoints
+
+        checkpoints._sha256.cache_clear()
+    again = clip_recipe(tmp_path, checkpoint, folder, settings, **options)
+    with pytest.raises(UsageError, match="learning_rate" if change == "recipe" else "hash of"):
+        train(again, tmp_path / "run")
+    assert (tmp_path / "run" / "sft" / "checkpoint-2").is_dir()
+    train(again, tmp_path / "run", resume=False)
+    assert final.is_dir()
+
+
+def test_a_checkpoint_says_what_it_was_made_from(
+    tmp_path: Path, checkpoint: Path, make_video: Callable[..., Path]
+) -> None:
+    import hashlib
+
+    from svlm_cli.recipe import load_recipe
+
+    folder = overlapping(tmp_path / "data", make_video, num_chunks=3)
+    recipe = clip_recipe(tmp_path, checkpoint, folder, steps=1)
+    train(recipe, tmp_path / "run")
+    kept = tmp_path / "run" / "sft" / "checkpoint-1"
+    seal = json.loads((kept / SEAL_FILE).read_text())
+    data = folder / "train_s2w4_with_seeks.jsonl"
+    assert seal["data_sha256"] == {str(data): hashlib.sha256(data.read_bytes()).hexdigest()}
+    assert seal["versions"]["torch"] == torch.__version__
+    assert load_recipe(kept / "recipe.yaml") == recipe
+    assert json.loads(recipe_text(checkpoint, folder))["model"]["base"] == seal["recipe"]["model"]["base"]
