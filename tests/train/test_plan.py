@@ -1,0 +1,140 @@
+"""What ``--dry-run`` says, against what then happens."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from svlm_cli import load_model
+from svlm_cli.cli import app
+from svlm_cli.errors import SourceError
+from svlm_cli.recipe import load_recipe
+from svlm_cli.sections import Checkpoint, NewModel, Recipe
+from svlm_cli.train.learner import open_learner
+from svlm_cli.train.plan import check, plan
+from svlm_cli.train.stage_data import open_chunks
+from svlm_cli.train.trainer import train
+from tests.train.clips import chunk_at, clip_recipe, overlapping, write_chunks
+
+RECIPES = sorted(
+    path for path in (Path(__file__).parents[2] / "recipes").glob("*.yaml") if "grid" not in path.name
+)
+
+
+def with_data(path: Path, checkpoint: Path, make_video: Callable[..., Path], folder: Path) -> Recipe:
+    """A shipped recipe with a small checkpoint and made chunks in the places it names."""
+    recipe = load_recipe(path)
+    settings = [f"model.base={checkpoint}"] if isinstance(recipe.model, Checkpoint) else []
+    dice = random.Random(0)
+    make_video(folder / "clip.mp4", seconds=30.0)
+    for number, stage in enumerate(recipe.stages):
+        for place, source in enumerate(stage.chunks):
+            write_chunks(folder, [chunk_at("clip.mp4", k, 24, dice) for k in range(4)], source.name)
+            settings.append(f"stages.{number}.chunks.{place}.path={folder}")
+    return load_recipe(path, settings)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
+def test_every_shipped_recipe_passes_a_dry_run(
+    path: Path, checkpoint: Path, make_video: Callable[..., Path], tmp_path: Path
+) -> None:
+    recipe = with_data(path, checkpoint, make_video, tmp_path)
+    found = plan(recipe, tmp_path / "run", 8)
+    assert found.problems == ()
+    assert found.num_trained > 0
+    assert not (tmp_path / "run").exists()
+    for stage, planned in zip(recipe.stages, found.stages, strict=True):
+        assert planned.samples_per_step == stage.micro_batch * stage.accumulate * 8
+        assert planned.num_chunks == 4 * len(stage.chunks)
+
+
+def test_the_papers_figures_are_in_its_recipes() -> None:
+    recipe = load_recipe(next(path for path in RECIPES if path.name == "stage1.yaml"))
+    stage = recipe.stages[0]
+    assert (stage.learning_rate, stage.schedule, stage.warmup_share, stage.epochs) == (
+        1e-5,
+        "cosine",
+        0.03,
+        1,
+    )
+    assert (stage.micro_batch * stage.accumulate, stage.freeze_vision, recipe.bfloat16) == (64, True, True)
+    assert (recipe.parallel, recipe.gradient_checkpointing, stage.chunks[0].fps) == ("zero3", True, 2.0)
+
+
+def test_sizes_are_those_of_the_run(
+    tmp_path: Path, checkpoint: Path, make_video: Callable[..., Path]
+) -> None:
+    folder = overlapping(tmp_path / "data", make_video, num_chunks=4)
+    recipe = clip_recipe(tmp_path, checkpoint, folder, epochs=2, steps=None, micro_batch=3)
+    found = plan(recipe, tmp_path / "run")
+    network = load_model(str(checkpoint), device="cpu").network
+    assert found.num_weights == sum(weight.numel() for weight in network.parameters())
+    vision = sum(weight.numel() for weight in network.model.visual.parameters())
+    assert found.num_trained == found.num_weights - vision
+    learner = open_learner(recipe, recipe.stages[0], None)
+    dataset = open_chunks(learner, recipe.stages[0].chunks[0])
+    lengths = [len(dataset[number].input_ids) for number in range(4)]
+    assert found.stages[0].tokens_per_sample == pytest.approx(sum(lengths) / 4, rel=0.1)
+    assert found.stages[0].max_tokens_per_sample == pytest.approx(max(lengths), rel=0.1)
+    result = train(recipe, tmp_path / "run")[0]
+    assert found.stages[0].steps == result.steps == 3
+    kept = tmp_path / "run" / "sft" / "checkpoint-3"
+    size = sum(path.stat().st_size for path in kept.iterdir() if path.suffix in (".safetensors", ".pt"))
+    assert found.checkpoint_bytes == pytest.approx(size, rel=0.05)
+
+
+def test_lora_trains_what_the_plan_says(
+    tmp_path: Path, checkpoint: Path, make_video: Callable[..., Path]
+) -> None:
+    folder = overlapping(tmp_path / "data", make_video, num_chunks=3)
+    recipe = clip_recipe(tmp_path, checkpoint, folder, ["model.lora={rank: 3, alpha: 6}"])
+    learner = open_learner(recipe, recipe.stages[0], None)
+    trained = {name: weight for name, weight in learner.network.named_parameters() if weight.requires_grad}
+    assert plan(recipe, tmp_path).num_trained == sum(weight.numel() for weight in trained.values())
+    assert all("lora_" in name and ".visual." not in name for name in trained)
+
+
+def test_published_models_are_known_without_a_network() -> None:
+    """8.29 and 3.75 thousand million weights, as their model cards say."""
+    sizes = {}
+    for base in ("Qwen/Qwen2.5-VL-7B-Instruct", "Qwen/Qwen2.5-VL-3B-Instruct"):
+        recipe = Recipe(model=Checkpoint(base=base), stages=[_stage()])
+        sizes[base[16:18]] = round(plan(recipe, Path()).num_weights / 1e9, 2)
+    assert sizes == {"7B": 8.29, "3B": 3.75}
+
+
+def _stage() -> dict[str, object]:
+    return {"name": "a", "steps": 1, "micro_batch": 1, "chunks": [{"path": "absent"}]}
+
+
+def test_all_that_is_in_the_way_is_told_at_once(tmp_path: Path) -> None:
+    recipe = Recipe(model=Checkpoint(base=str(tmp_path / "none")), stages=[_stage()])
+    with pytest.raises(SourceError, match=r"(?s)none.*absent"):
+        check(recipe, tmp_path)
+
+
+def test_a_full_disk_is_told_before_the_first_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = {"name": "a", "steps": 1, "micro_batch": 1, "mix": {"symbols": 1}}
+    recipe = Recipe(model=NewModel(), stages=[stage])
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000})())
+    with pytest.raises(SourceError, match="the disk has"):
+        check(recipe, tmp_path)
+
+
+def test_dry_run_prints_the_plan(tmp_path: Path, checkpoint: Path, make_video: Callable[..., Path]) -> None:
+    folder = overlapping(tmp_path / "data", make_video, num_chunks=3)
+    clip_recipe(tmp_path, checkpoint, folder, steps=5)
+    path = str(tmp_path / "recipe.yaml")
+    done = CliRunner().invoke(
+        app, ["train", path, "--dry-run", "--nproc", "4", "--out", str(tmp_path / "run")]
+    )
+    assert "stage sft: 5 steps of 8 samples" in done.stdout
+    assert "memory of a process" in done.stdout
+    told = CliRunner().invoke(app, [*options, "--json"])
+    assert json.loads(told.stdout)["stages"][0]["samples_per_step"] == 2
+    assert not (tmp_path / "run").exists()

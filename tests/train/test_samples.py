@@ -1,0 +1,205 @@
+"""Samples of a data set: as streaming writes them, named when they are bad, decoded once when cached."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from svlm_cli import StreamSession
+from svlm_cli.data.chunk_dataset import ChunkDataset, VideoClips
+from svlm_cli.data.chunks import ChunkFile
+from svlm_cli.data.sample import MixedDataset, Sample
+from svlm_cli.errors import SourceError
+from svlm_cli.media.reader import open_video
+from svlm_cli.model.prompt import PromptWriter
+from svlm_cli.model.window import WindowLimits
+from svlm_cli.settings import StreamSettings
+from svlm_cli.train.trainer import train
+from tests.stream.engine import Script
+from tests.train.clips import chunk_at, clip_recipe, overlapping, random_words, write_chunks
+
+LENGTH = 12
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory, make_video: Callable[..., Path]) -> Path:
+    return make_video(tmp_path_factory.mktemp("video") / "clip.mp4", seconds=float(LENGTH))
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    seed=st.integers(0, 2**32),
+    start=st.integers(0, LENGTH - 2),
+    fps=st.sampled_from([2.0, 4.0, 8.0]),
+    sink=st.sampled_from([0, 1, 5, 512]),
+    text_window=st.sampled_from([0, 1, 7, 512]),
+    rate=st.sampled_from([0.0, 0.7, 3.0]),
+)
+def test_ids_of_a_chunk_are_what_a_stream_holds(
+    model,
+    video: Path,
+    tmp_path: Path,
+    seed: int,
+    start: int,
+    fps: float,
+    sink: int,
+    text_window: int,
+    rate: float,
+) -> None:
+    """The engine is told the same words second by second; nothing has left its cache yet."""
+    dice = random.Random(seed)
+    end = dice.randint(start + 1, min(LENGTH, start + 5))
+    chunk = replace(chunk_at(video.name, start, end - start, dice), query=dice.choice(["", "What now?"]))
+    chunk = replace(chunk, words=random_words(dice, start, end, rate))
+    write_chunks(tmp_path, [chunk])
+    (tmp_path / video.name).unlink(missing_ok=True)
+    (tmp_path / video.name).symlink_to(video)
+    writer = PromptWriter(model.tokenizer, model.markup)
+    dataset = ChunkDataset(
+        writer,
+        model.patches,
+        model.tokens_per_second,
+        folder=tmp_path,
+        name="train_s2w4",
+        fps=fps,
+        limits=WindowLimits(sink, text_window, 1, 1),
+    )
+    sample = dataset[0]
+    told = StreamSettings(
+        fps=fps, sink=sink, text_window=text_window, query=chunk.query, previous_text=chunk.previous_text
+    )
+    with pytest.MonkeyPatch.context() as patch, open_video(video) as source:
+        said = [list(writer.spoken(line)) for line in chunk.lines]
+        patch.setattr("svlm_cli.stream.session.speak", Script(said))
+        session = StreamSession(model, told)
+        for clip in source.clips(fps, 1.0, float(start), float(end - start)):
+            session.step(clip)
+    assert session.context.ids.tolist() == sample.input_ids.tolist()
+    np.testing.assert_allclose(session.context.rows(), sample.position_ids)
+
+
+def broken(folder: Path, make_video: Callable[..., Path]) -> Path:
+    """Five chunks, of which number 1 has no video and number 3 asks for more than there is."""
+    overlapping(folder, make_video, num_chunks=5)
+    stored = ChunkFile(folder, "train_s2w4")
+    chunks = [stored[number] for number in range(5)]
+    chunks[1] = replace(chunks[1], video="absent.mp4")
+    chunks[3] = replace(chunks[3], start_seconds=100, end_seconds=104, words=())
+    return write_chunks(folder, chunks)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_bad_samples_are_named_counted_and_passed_over(
+    workers: int, tmp_path: Path, checkpoint: Path, make_video: Callable[..., Path]
+) -> None:
+    folder = broken(tmp_path / "data", make_video)
+    options = {"epochs": 1, "micro_batch": 1, "steps": None}
+    recipe = clip_recipe(tmp_path, checkpoint, folder, [f"workers={workers}"], **options)
+    result = train(recipe, tmp_path / "run")[0]
+    assert (result.steps, result.num_bad_samples) == (5, 2)
+    lines = (tmp_path / "run" / "sft" / "bad_samples.jsonl").read_text().splitlines()
+    told = {bad["number"]: bad["reason"] for bad in map(json.loads, lines)}
+    assert told.keys() == {1, 3}
+    assert "absent.mp4" in told[1]
+    assert "clip.mp4" in told[3]
+
+
+def test_more_bad_samples_than_allowed_end_the_run(
+    tmp_path: Path, checkpoint: Path, make_video: Callable[..., Path]
+) -> None:
+    folder = broken(tmp_path / "data", make_video)
+    options = {"epochs": 1, "micro_batch": 1, "steps": None}
+    for cap in (0, 1):
+        recipe = clip_recipe(tmp_path, checkpoint, folder, [f"max_bad_samples={cap}"], **options)
+        with pytest.raises(SourceError, match=rf"max_bad_samples = {cap}.*data/train_s2w4"):
+            train(recipe, tmp_path / f"run{cap}")
+
+
+def test_a_run_that_was_resumed_counts_a_bad_sample_once(
+    tmp_path: Path, checkpoint: Path, make_video: Callable[..., Path]
+) -> None:
+    folder = broken(tmp_path / "data", make_video)
+    options = {"epochs": 2, "micro_batch": 1, "steps": None, "save_steps": 4}
+    recipe = clip_recipe(tmp_path, checkpoint, folder, ["max_bad_samples=2"], **options)
+    train(recipe, tmp_path / "run")
+    run = tmp_path / "run" / "sft"
+    (run / "final").rename(tmp_path / "whole")
+    assert train(recipe, tmp_path / "run", start=run / "checkpoint-4")[0].num_bad_samples == 2
+
+
+def test_each_second_is_decoded_once_for_the_cache(
+    tmp_path: Path, checkpoint: Path, make_video: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = overlapping(tmp_path / "data", make_video, num_chunks=4)
+    decoded: list[int] = []
+    cut = VideoClips.cut
+
+    def watched(self: VideoClips, first: int, last: int):
+        decoded.extend(range(first, last))
+        return cut(self, first, last)
+
+    monkeypatch.setattr(VideoClips, "cut", watched)
+    options = {"epochs": 3, "micro_batch": 1, "steps": None}
+    train(clip_recipe(tmp_path, checkpoint, folder, cache_vision=True, **options), tmp_path / "cached")
+    assert sorted(decoded) == list(range(11))  # chunks of 4 and 5 s every 2 s reach from 0 to 11
+    decoded.clear()
+    train(clip_recipe(tmp_path, checkpoint, folder, **options), tmp_path / "plain")
+    assert len(decoded) == 3 * (4 + 5 + 4 + 5)
+
+
+class Numbers:
+    """Samples that are their own numbers."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __getitem__(self, index: int):
+        return self.name, index
+
+
+@given(
+    weights=st.lists(st.floats(0.1, 10), min_size=1, max_size=4),
+    group=st.integers(1, 4),
+    num_groups=st.integers(1, 60),
+)
+def test_a_mixture_holds_its_shares_everywhere_and_skips_nothing(
+    weights: list[float], group: int, num_groups: int
+) -> None:
+    parts = [(Numbers(str(k)), weight) for k, weight in enumerate(weights)]
+    mixed: MixedDataset = MixedDataset(parts, num_samples=group * num_groups, group=group)
+    drawn: list[tuple[str, int]] = [mixed[index] for index in range(len(mixed))]  # type: ignore[misc]
+    for name in {name for name, _ in drawn}:
+        assert [index for other, index in drawn if other == name] == list(
+            range(sum(other == name for other, _ in drawn))
+        )
+    for k, weight in enumerate(weights):
+        for end in range(group, len(drawn) + 1, group):
+            share = sum(name == str(k) for name, _ in drawn[:end]) / group
+            assert abs(share - weight / sum(weights) * (end // group)) < len(weights)
+    for start in range(0, len(drawn), group):
+        assert len({name for name, _ in drawn[start : start + group]}) == 1
+
+
+def test_samples_say_so_when_nothing_can_be_read(model, tmp_path: Path) -> None:
+    write_chunks(tmp_path, [chunk_at("absent.mp4", 0, 4, random.Random(0))])
+    dataset = ChunkDataset(
+        PromptWriter(model.tokenizer, model.markup),
+        model.patches,
+        model.tokens_per_second,
+        folder=tmp_path,
+        name="train_s2w4",
+        fps=2.0,
+        limits=WindowLimits(8, 8, 1, 1),
+        num_tries=3,
+    )
+    sample: Sample = dataset[0]
+    assert len(sample.bad) == 1
+    assert (sample.labels == -100).all()
