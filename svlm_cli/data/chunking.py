@@ -155,7 +155,8 @@ def _work_folder(dataset: Path) -> Iterator[Path]:
 def _publish(work: Path, plan: _Plan, *, has_valid: bool) -> None:
     """Put everything in its place.
 
-    The order is such that samples never lie beside the offsets or the held-out videos of another run.
+    The order is such that samples never lie beside the offsets or the held-out videos of another run: who is
+    killed between two of these steps leaves a data set without held-out videos or report.
     """
     train, valid = (pair_paths(Path(), plan.layout(name)) for name in (TRAIN, VALID))
     for old in (REPORT_FILE, *valid, train[1]):
