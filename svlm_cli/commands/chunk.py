@@ -62,14 +62,7 @@ def chunk(
         int, typer.Option("--text-window", min=0, help="Tokens that can be kept of its end.")
     ] = 512,
     split: Annotated[
-        float,
-        typer.Option(
-            "--split",
-            min=0.0,
-            max=1.0,
-            help="Share of the videos held out as valid_*.",
-            callback=options.finite,
-        ),
+        float, typer.Option("--split", min=0.0, max=1.0, help="Share of the videos held out as valid_*.")
     ] = 0.02,
     annealing: Annotated[
         bool,
