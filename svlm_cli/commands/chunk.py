@@ -4,25 +4,42 @@ from __future__ import annotations
 
 import json as json_module
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from svlm_cli.commands import options
-from svlm_cli.commands.output import emit
+from svlm_cli.commands.output import TalkConsole, emit
 from svlm_cli.errors import UsageError
 
 EXAMPLES = """Examples:
 
-svlm chunk videos --out dataset
+svlm chunk matches --out dataset
 
-svlm chunk matches --out dataset --min-words-per-second 0 --split 0.1"""
+svlm chunk matches --out dataset --min-words-per-second 0 --split 0.1
+
+svlm chunk transcripts --no-video-check --out dataset
+
+svlm chunk matches --out dataset --annealing"""
+
+
+class Layout(StrEnum):
+    """How a data set is stored."""
+
+    INF_STREAM = "inf-stream"
 
 
 def chunk(
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="What svlm fetch and svlm align wrote.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="DIR",
+            help="What svlm fetch and svlm align wrote; with --no-video-check also a folder of transcripts "
+            "alone, named by video id (VTT, SRT, WhisperX or SoccerNet-Echoes JSON, or those of svlm align).",
+            show_default=False,
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="DATASET", help="Folder of the data set.")] = Path(
         "dataset"
@@ -30,7 +47,13 @@ def chunk(
     window: Annotated[int, typer.Option("--window", min=1, help="Seconds of a chunk.")] = 24,
     overlap: Annotated[int, typer.Option("--overlap", min=0, help="Seconds shared with the next.")] = 12,
     min_words_per_second: Annotated[
-        float, typer.Option("--min-words-per-second", min=0.0, help="Leave out chunks with fewer words.")
+        float,
+        typer.Option(
+            "--min-words-per-second",
+            min=0.0,
+            help="Leave out chunks with fewer words.",
+            callback=options.finite,
+        ),
     ] = 2.0,
     sink: Annotated[
         int, typer.Option("--sink", min=0, help="Tokens that can be kept of the start of earlier commentary.")
@@ -49,36 +72,69 @@ def chunk(
             "judgement of svlm align --clean llm; --window and --overlap do not count.",
         ),
     ] = False,
+    no_video_check: Annotated[
+        bool,
+        typer.Option(
+            "--no-video-check",
+            help="The video files need not be there (yet); without it, a video whose file is missing is left "
+            "out and counted.",
+        ),
+    ] = False,
+    language: Annotated[
+        str,
+        typer.Option(
+            "--language",
+            metavar="LANG",
+            help="Of transcripts made elsewhere, two letters; others are left out, as svlm align does.",
+        ),
+    ] = "en",
+    _format: Annotated[
+        Layout,
+        typer.Option(
+            "--format",
+            metavar=options.choices(Layout),
+            help="Layout of the data set: that of the published Inf-Stream-Train.",
+        ),
+    ] = Layout.INF_STREAM,
     seed: Annotated[int, typer.Option("--seed", help="Of the choice of held-out videos.")] = 0,
     json: options.Json = False,
     quiet: options.Quiet = False,
     _verbose: options.Verbose = False,
 ) -> None:
-    """Cut commentated videos into overlapping chunks to train on, in the layout of Inf-Stream-Train."""
+    """Cut commentated videos into overlapping chunks to train on, in the layout of Inf-Stream-Train.
+
+    Writes train_s12w24_with_seeks.jsonl and train_s12w24_seeks.jsonl (by --window and --overlap), the same
+    as valid_* for the videos held out, and report.json: hours, words per second, silent seconds, and what
+    was left out, by reason. They take their places together, once all is written.
+    """
     if overlap >= window:
         raise UsageError(f"--overlap {overlap} must be less than --window {window}")
     from svlm_cli.data.chunking import chunk_folder
     from svlm_cli.data.chunks import ChunkRule
 
-    report = chunk_folder(
-        folder,
-        out,
-        ChunkRule(window, overlap, sink, text_window),
-        min_words_per_second=min_words_per_second,
-        valid_share=split,
-        seed=seed,
-        annealing=annealing,
-    )
-    if json:
-        emit(json_module.dumps(asdict(report)))
-        return
-    if quiet:
-        return
-    for part in report.splits:
-        emit(
-            f"{part.name}: {part.num_chunks} chunks of {part.num_videos} videos, {part.hours:.2f} h, "
-            f"{part.words_per_second:.2f} words/s, {100 * part.silent_share:.0f} % of seconds silent"
+    console = TalkConsole()
+    status = console.status("cutting ...")
+    if console.is_terminal and not quiet:
+        status.start()
+    try:
+        report = chunk_folder(
+            folder,
+            out,
+            ChunkRule(window, overlap, sink, text_window),
+            min_words_per_second=min_words_per_second,
+            valid_share=split,
+            seed=seed,
+            annealing=annealing,
+            check_videos=not no_video_check,
+            language=language.lower(),
+            on_progress=lambda done, num_videos: status.update(
+                f"cutting video {done + 1} of {num_videos} ..."
+            ),
         )
-    for what, reasons in (("chunks", report.dropped_chunks), ("videos", report.dropped_videos)):
-        for reason, count in reasons.items():
-            emit(f"dropped {what}: {count} ({reason})")
+    finally:
+        status.stop()
+    if json:
+        emit(json_module.dumps(asdict(report), ensure_ascii=False))
+    elif not quiet:
+        for line in report.lines():
+            emit(line)

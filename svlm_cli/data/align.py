@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import asdict, astuple, dataclass, replace
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -190,7 +189,7 @@ class _Aligner:
         if heard.other_language is not None:
             language, probability = heard.other_language
             refused = (
-                f"it is not in {self._options.whisper.language} but in {language} ({probability:.0%} sure)"
+                f"it is not in {self._options.whisper.language} but in {language}: {probability:.0%} sure"
             )
             return [], figures, refused
         return heard.utterances, figures, ""
@@ -231,22 +230,12 @@ class _Aligner:
     def _transcript(self, video: Video, utterances: Sequence[Utterance], refused: str) -> Transcript:
         """Filters, cleaning, and what the annealing stage asks."""
         language = self._options.whisper.language
-        kept, dropped = filters.drop_loops(filters.in_order(utterances))
-        num_looped = sum(each.num_words for each in dropped)
-        refused = refused or filters.refusal(kept, num_looped, language)
+        cleaned = filters.clean_by_rules(utterances, language, only_loops=self._options.clean is Clean.OFF)
+        refused = refused or cleaned.refused
         if refused:
-            everything = words_in(utterances)
-            lost = (Dropped.of(refused, everything),) if everything else ()
-            return Transcript((), dropped=lost, refused=refused)
+            return Transcript((), dropped=tuple(cleaned.dropped), refused=refused)
+        kept, dropped = cleaned.kept, cleaned.dropped
         figures: dict[str, float] = {}
-        if self._options.clean is not Clean.OFF:
-            for rule in (
-                filters.drop_invented,
-                filters.drop_filler,
-                partial(filters.drop_foreign, language=language),
-            ):
-                kept, more = rule(kept)
-                dropped += more
         if self._llm is not None:
             kept, more, counts = clean(split_sentences(words_in(kept)), video.title, self._llm)
             dropped += more

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from svlm_cli.data.align import Aligned, Outcome
+from svlm_cli.data.transcript import dropped_words
 from svlm_cli.errors import OutputError
 from svlm_cli.files import whole_file
 
@@ -16,7 +17,6 @@ REPORT_FILE = "align.json"
 # Shares of sentences in the paper (StreamingVLM, arXiv 2510.09608, section 3.3), in percent.
 PAPER_SHARES: Mapping[str, float] = {"keep": 46.32, "edit": 37.89, "delete": 15.79}
 _SECONDS_PER_HOUR = 3600
-_OUTSIDE = "no speech there"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,11 +156,4 @@ def _video(result: Aligned) -> VideoReport:
 
 
 def _dropped(result: Aligned) -> Counter[str]:
-    counts: Counter[str] = Counter()
-    if result.transcript is not None:
-        for each in result.transcript.dropped:
-            counts[each.reason] += each.num_words
-        outside = int(result.transcript.figures.get("words_outside_speech", 0))
-        if outside:
-            counts[_OUTSIDE] += outside
-    return counts
+    return Counter() if result.transcript is None else dropped_words(result.transcript)

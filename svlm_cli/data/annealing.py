@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
@@ -21,7 +22,7 @@ def dense_clips(words: Sequence[TimedWord]) -> tuple[DenseClip, ...]:
     cut into equal parts.
 
     Args:
-        words: in order.
+        words: in order, none ending before the one before it.
     """
     clips = (clip for run in _runs(words) for clip in _cut(run))
     return tuple(clip for clip in clips if clip.num_words >= LEAST_WORDS_PER_SECOND * _length(clip))
@@ -48,11 +49,12 @@ def _cut(run: Sequence[TimedWord]) -> Iterator[DenseClip]:
     if end <= start:  # words without length
         return
     num_parts = math.ceil((end - start) / LONGEST_SECONDS)
+    seconds = [word.second for word in run]
     borders = [start + (end - start) * part // num_parts for part in range(num_parts + 1)]
     for first, last in pairwise(borders):
         if last - first < SHORTEST_SECONDS:
             continue
-        inside = [word for word in run if first <= word.second < last]
+        inside = run[bisect_left(seconds, first) : bisect_left(seconds, last)]
         yield DenseClip(first, last, len(inside), round(_longest_silence(inside, first, last), 3))
 
 

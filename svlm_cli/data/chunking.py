@@ -6,81 +6,44 @@ import json
 import math
 import os
 import random
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
-from itertools import chain
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from svlm_cli.data.annealing import LEAST_LIVE_SHARE
-from svlm_cli.data.chunks import Chunk, ChunkRule, clip_chunks, cut_chunks, remove_layout, write_layout
-from svlm_cli.data.manifest import Manifest, Video
-from svlm_cli.data.transcript import DenseClip, Transcript, read_transcript, transcript_path
-from svlm_cli.errors import SourceError
-from svlm_cli.files import whole_file
+from svlm_cli.data.chunk_report import ChunkReport, SplitReport, Tally
+from svlm_cli.data.chunk_videos import CommentatedVideo, find_videos, load_transcript
+from svlm_cli.data.chunks import Chunk, ChunkRule, clip_chunks, cut_chunks, write_layout
+from svlm_cli.data.filters import refusal_parts
+from svlm_cli.data.line_file import pair_paths
+from svlm_cli.data.transcript import DenseClip, Transcript, dropped_words
+from svlm_cli.errors import OutputError, SourceError
+from svlm_cli.files import claimed
 
 TRAIN, VALID = "train", "valid"
 REPORT_FILE = "report.json"
-SECONDS_PER_HOUR = 3600
+WORK_FOLDER = ".chunk"
+_MISSING = "video file missing"
 
 
 @dataclass(frozen=True, slots=True)
-class SplitReport:
-    """What a split holds.
+class _Plan:
+    """What to make of a folder; the fields are the arguments of ``chunk_folder``."""
 
-    Args:
-        name: ``train`` or ``valid``.
-        num_videos: with at least one chunk.
-        num_chunks: written.
-        hours: of all chunks, overlaps counted every time.
-        words_per_second: over those hours.
-        silent_share: share of their seconds in which nothing is said.
-    """
+    folder: Path
+    dataset: Path
+    rule: ChunkRule
+    min_words_per_second: float
+    annealing: bool
+    check_videos: bool
+    language: str
 
-    name: str
-    num_videos: int
-    num_chunks: int
-    hours: float
-    words_per_second: float
-    silent_share: float
-
-
-@dataclass(frozen=True, slots=True)
-class ChunkReport:
-    """A whole run.
-
-    Args:
-        splits: what was written.
-        dropped_chunks, dropped_videos: how many were left out, by reason.
-    """
-
-    splits: tuple[SplitReport, ...]
-    dropped_chunks: dict[str, int]
-    dropped_videos: dict[str, int]
-
-
-@dataclass(slots=True)
-class _Tally:
-    """Counts of a run that is under way."""
-
-    videos: set[str] = field(default_factory=set)
-    chunks: int = 0
-    seconds: int = 0
-    words: int = 0
-    silent: int = 0
-
-    def add(self, chunk: Chunk) -> None:
-        self.videos.add(chunk.video)
-        self.chunks += 1
-        self.seconds += chunk.end_seconds - chunk.start_seconds
-        self.words += len(chunk.words)
-        self.silent += chunk.lines.count("")
-
-    def report(self, name: str) -> SplitReport:
-        seconds = max(self.seconds, 1)
-        hours = round(self.seconds / SECONDS_PER_HOUR, 4)
-        rates = round(self.words / seconds, 4), round(self.silent / seconds, 4)
-        return SplitReport(name, len(self.videos), self.chunks, hours, *rates)
+    def layout(self, split: str) -> str:
+        """The name of a pair of files."""
+        kind = "annealing" if self.annealing else f"s{self.rule.stride}w{self.rule.window}"
+        return f"{split}_{kind}"
 
 
 def chunk_folder(
@@ -92,64 +55,122 @@ def chunk_folder(
     valid_share: float = 0.02,
     seed: int = 0,
     annealing: bool = False,
+    check_videos: bool = True,
+    language: str = "en",
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> ChunkReport:
     """Cut every video of a folder into chunks and write ``train_s*w*`` and ``valid_s*w*``.
 
     For the annealing stage the chunks are the dense clips that ``svlm align --clean llm`` found to be live
     commentary for more than 80 %, and the files are ``train_annealing`` and ``valid_annealing``.
 
-    Videos are read one after another; memory does not grow with their number.
+    Videos are read one after another; memory does not grow with their number. Nothing takes its place in
+    ``dataset`` before all is written: a run that fails or is killed leaves the data set that was there.
 
     Args:
-        folder: with ``videos.jsonl`` and ``transcripts/``.
+        folder: with ``videos.jsonl`` and ``transcripts/``, or with transcripts alone (``find_videos``).
         dataset: folder to write to; video paths are stored relative to it.
         rule: how videos are cut.
         min_words_per_second: chunks with fewer words are left out.
         valid_share: share of the videos, rounded, whose chunks are all in the ``valid`` split.
         seed: of the choice of those videos; it depends on nothing but the ids.
         annealing: take dense clips.
+        check_videos: leave out videos whose file is not there.
+        language: of transcripts made elsewhere, two letters; others are left out.
+        on_progress: told how many videos are done, and of how many.
 
     Raises:
-        SourceError: the folder cannot be read, or no video gives a chunk to train on; a data set that was
-            there stays as it was.
+        SourceError: the folder cannot be read, no video gives a chunk to train on, or another run is writing
+            to ``dataset``.
+        OutputError: ``dataset`` cannot be written.
     """
-    videos = Manifest(folder).videos()
+    plan = _Plan(folder, dataset, rule, min_words_per_second, annealing, check_videos, language)
+    videos = find_videos(folder, check_videos=check_videos)
     held_out = _held_out([video.id for video in videos], valid_share, seed)
-    dataset.mkdir(parents=True, exist_ok=True)
-    dropped_chunks: Counter[str] = Counter()
-    dropped_videos: Counter[str] = Counter()
-    splits = []
-    for name in (TRAIN, VALID):
-        chosen = [video for video in videos if (video.id in held_out) == (name == VALID)]
-        tally = _Tally()
+    chosen = {
+        TRAIN: [video for video in videos if video.id not in held_out],
+        VALID: [video for video in videos if video.id in held_out],
+    }
+    try:
+        with _work_folder(dataset) as work:
+            return _write(plan, chosen, work, on_progress or (lambda _done, _all: None))
+    except OSError as error:
+        raise OutputError(f"{dataset} cannot be written: {error.strerror or error}") from error
 
-        def kept(chosen: list[Video] = chosen, tally: _Tally = tally) -> Iterator[Chunk]:
-            for video in chosen:
-                for chunk in _chunks_of(
-                    video, folder, dataset, rule, dropped_videos, dropped_chunks if annealing else None
-                ):
-                    seconds = chunk.end_seconds - chunk.start_seconds
-                    if len(chunk.words) < min_words_per_second * seconds:
-                        dropped_chunks[f"fewer than {min_words_per_second:g} words per second"] += 1
-                        continue
-                    tally.add(chunk)
-                    yield chunk
 
-        layout = f"{name}_annealing" if annealing else f"{name}_s{rule.stride}w{rule.window}"
-        chunks = kept()
-        first = next(chunks, None)
-        if first is not None:
-            write_layout(dataset, layout, chain([first], chunks))
-        elif name == VALID:
-            remove_layout(dataset, layout)
-        else:
-            reasons = [f"{reason}: {count}" for reason, count in (dropped_chunks | dropped_videos).items()]
-            raise SourceError(f"no chunk came of the {len(chosen)} videos in {folder} ({', '.join(reasons)})")
+def _write(
+    plan: _Plan,
+    chosen: Mapping[str, Sequence[CommentatedVideo]],
+    work: Path,
+    on_progress: Callable[[int, int], None],
+) -> ChunkReport:
+    """Everything into ``work``, and from there to its place."""
+    num_videos = sum(map(len, chosen.values()))
+    splits: list[SplitReport] = []
+    done = 0
+    for name, videos in chosen.items():
+        tally = Tally()
+        write_layout(
+            work, plan.layout(name), _chunks(_told(videos, done, num_videos, on_progress), plan, tally)
+        )
+        done += len(videos)
         splits.append(tally.report(name))
-    report = ChunkReport(tuple(splits), dict(dropped_chunks), dict(dropped_videos))
-    with whole_file(dataset / REPORT_FILE) as partial:
-        partial.write_text(json.dumps(asdict(report), indent=2) + "\n", encoding="utf-8")
+        if name == TRAIN and not tally.chunks:
+            raise _no_chunk(plan.folder, len(videos), splits[0])
+    report = ChunkReport.of(splits)
+    document = json.dumps(asdict(report), indent=2, ensure_ascii=False) + "\n"
+    (work / REPORT_FILE).write_text(document, encoding="utf-8")
+    _publish(work, plan, has_valid=splits[1].num_chunks > 0)
     return report
+
+
+def _told(
+    videos: Sequence[CommentatedVideo], done: int, num_videos: int, on_progress: Callable[[int, int], None]
+) -> Iterator[CommentatedVideo]:
+    """The same videos, each after its number is told."""
+    for number, video in enumerate(videos, done):
+        on_progress(number, num_videos)
+        yield video
+
+
+@contextmanager
+def _work_folder(dataset: Path) -> Iterator[Path]:
+    """A new folder within the data set, on the same disk; what a killed run left in it is removed."""
+    dataset.mkdir(parents=True, exist_ok=True)
+    work = dataset / WORK_FOLDER
+    with claimed(work / "lock", lambda: True) as is_mine:
+        if not is_mine:
+            raise SourceError(
+                f"another svlm chunk is writing to {dataset}", "wait for it, or give another --out"
+            )
+        made = work / "new"
+        shutil.rmtree(made, ignore_errors=True)
+        made.mkdir()
+        try:
+            yield made
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+
+
+def _publish(work: Path, plan: _Plan, *, has_valid: bool) -> None:
+    """Put everything in its place.
+
+    The order is such that samples never lie beside the offsets or the held-out videos of another run: who is
+    killed between two of these steps leaves a data set without held-out videos or report.
+    """
+    train, valid = (pair_paths(Path(), plan.layout(name)) for name in (TRAIN, VALID))
+    for old in (REPORT_FILE, *valid, train[1]):
+        (plan.dataset / old).unlink(missing_ok=True)
+    for new in (*train, *(valid if has_valid else ()), REPORT_FILE):
+        (work / new).replace(plan.dataset / new)
+
+
+def _no_chunk(folder: Path, num_videos: int, report: SplitReport) -> SourceError:
+    dropped = {**report.dropped_chunks, **report.dropped_videos}
+    reasons = ", ".join(f"{reason}: {count}" for reason, count in dropped.items())
+    told = f" ({reasons})" if reasons else ""
+    hint = "--no-video-check takes them without their files" if _MISSING in dropped else ""
+    return SourceError(f"no chunk to train on came of the {num_videos} videos in {folder}{told}", hint)
 
 
 def _held_out(ids: Sequence[str], share: float, seed: int) -> set[str]:
@@ -157,40 +178,80 @@ def _held_out(ids: Sequence[str], share: float, seed: int) -> set[str]:
     return set(ranked[: math.floor(share * len(ranked) + 0.5)])
 
 
-def _chunks_of(
-    video: Video,
-    folder: Path,
-    dataset: Path,
-    rule: ChunkRule,
-    dropped: Counter[str],
-    dropped_clips: Counter[str] | None,
-) -> Iterator[Chunk]:
-    """Chunks of one video; with a place for dropped clips, its dense clips that are live."""
-    transcript = _transcript_of(video, folder)
-    if transcript is None or not transcript.words:
-        dropped["no transcript" if transcript is None else "empty transcript"] += 1
-        return
+def _chunks(videos: Iterable[CommentatedVideo], plan: _Plan, tally: Tally) -> Iterator[Chunk]:
+    """The chunks of a split, counted, and with them what is left out."""
+    least = plan.min_words_per_second
+    for video in videos:
+        before = tally.chunks
+        cut = _cut(video, plan, tally)
+        if cut is None:
+            continue
+        for chunk in cut:
+            if len(chunk.words) < least * (chunk.end_seconds - chunk.start_seconds):
+                tally.dropped_chunks[f"fewer than {least:g} words per second"] += 1
+                continue
+            tally.add(chunk)
+            yield chunk
+        if tally.chunks > before:
+            tally.videos += 1
+        else:
+            tally.drop_video("none of its chunks is left", video.id)
+
+
+def _cut(video: CommentatedVideo, plan: _Plan, tally: Tally) -> Iterator[Chunk] | None:
+    """All chunks of a video; None where it can have none, and is counted."""
+    if plan.check_videos and not video.path.is_file():
+        tally.drop_video(_MISSING, video.id)
+        return None
+    loaded = _load(video, plan, tally)
+    if loaded is None:
+        return None
+    transcript, end_seconds = loaded
+    duration = end_seconds if video.duration_seconds is None else video.duration_seconds
     words = sorted(transcript.words, key=lambda word: word.end_seconds)
-    path = Path(os.path.relpath(folder / video.path, dataset)).as_posix()
-    if dropped_clips is not None:
-        live = list(_live_clips(transcript, dropped_clips))
-        yield from clip_chunks(path, words, live, rule, video.title)
-    elif video.duration_seconds < rule.window:
-        dropped[f"shorter than {rule.window} s"] += 1
-    else:
-        yield from cut_chunks(path, words, video.duration_seconds, rule, video.title)
+    path = relative_path(video.path, plan.dataset)
+    if plan.annealing:
+        live = _live_clips(transcript, math.inf if video.duration_seconds is None else duration, tally)
+        return clip_chunks(path, words, live, plan.rule, video.title)
+    if duration < plan.rule.window:
+        tally.drop_video(f"shorter than {plan.rule.window} s", video.id)
+        return None
+    return cut_chunks(path, words, duration, plan.rule, video.title)
 
 
-def _live_clips(transcript: Transcript, dropped: Counter[str]) -> Iterator[DenseClip]:
+def _load(video: CommentatedVideo, plan: _Plan, tally: Tally) -> tuple[Transcript, float] | None:
+    """A transcript that says something, and when it ends; None where there is none, and is counted."""
+    if not video.transcript.is_file():
+        tally.drop_video("no transcript", video.id)
+        return None
+    try:
+        transcript, end_seconds = load_transcript(video.transcript, plan.language)
+    except SourceError as error:
+        tally.drop_video("unreadable transcript", video.id, error.message)
+        return None
+    tally.dropped_words.update(dropped_words(transcript))
+    if transcript.refused:
+        kind, figures = refusal_parts(transcript.refused)
+        tally.drop_video(kind, video.id, figures)
+        return None
+    if not transcript.words:
+        tally.drop_video("empty transcript", video.id)
+        return None
+    return transcript, end_seconds
+
+
+def relative_path(video: Path, dataset: Path) -> str:
+    """How a data set names a video: from its own folder, links on the way followed."""
+    return Path(os.path.relpath(video.parent.resolve() / video.name, dataset.resolve())).as_posix()
+
+
+def _live_clips(transcript: Transcript, duration_seconds: float, tally: Tally) -> Iterator[DenseClip]:
     for clip in transcript.clips:
         if clip.live_share is None:
-            dropped["not judged: svlm align --clean llm does"] += 1
+            tally.dropped_chunks["not judged: svlm align --clean llm does"] += 1
         elif clip.live_share <= LEAST_LIVE_SHARE:
-            dropped[f"at most {LEAST_LIVE_SHARE:.0%} live commentary"] += 1
+            tally.dropped_chunks[f"at most {LEAST_LIVE_SHARE:.0%} live commentary"] += 1
+        elif clip.end_seconds > duration_seconds:
+            tally.dropped_chunks["past the end of the video"] += 1
         else:
             yield clip
-
-
-def _transcript_of(video: Video, folder: Path) -> Transcript | None:
-    path = transcript_path(folder, video.id)
-    return read_transcript(path) if path.is_file() else None

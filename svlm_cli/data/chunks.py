@@ -3,6 +3,17 @@
 Source: StreamingVLM (arXiv 2510.09608, section 3.3): a chunk is W seconds, the next starts W - O later,
 and carries the commentary before it as previous text. A word belongs to the second (s, s + 1] in which
 it ends.
+
+The layout is that of Inf-Stream-Train, a sample a line::
+
+    [{"role": "user", "content": [
+        {"type": "video", "video": PATH, "video_start": s, "video_end": e},
+        {"type": "text", "text": QUERY, "previous": TEXT}]},
+     {"role": "assistant", "content": [
+        {"type": "text_stream", "text_stream": [[start, end, word], ...],
+         "qa_stream": [[start, end, question, answer], ...]}]}]
+
+where ``qa_stream`` may be missing.
 """
 
 from __future__ import annotations
@@ -12,14 +23,37 @@ import math
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from svlm_cli.data.transcript import DenseClip, TimedWord, lines_by_second
+from svlm_cli.data.line_file import LineFile, write_lines
+from svlm_cli.data.sample_fields import WrongField, part_of, parts_of, seconds_in, text_in, timed_rows
+from svlm_cli.data.transcript import TIME_TOLERANCE_SECONDS, DenseClip, TimedWord, lines_by_second
 from svlm_cli.errors import SourceError
-from svlm_cli.files import whole_file
 
 QUERY = "Commentate on this match"
+_HINT = "svlm chunk writes such samples, and Inf-Stream-Train has them"
+
+
+@dataclass(frozen=True, slots=True)
+class TimedQuestion:
+    """A question asked while a video runs, in seconds of the video.
+
+    Args:
+        start_seconds, end_seconds: when.
+        question, answer: what.
+    """
+
+    start_seconds: float
+    end_seconds: float
+    question: str
+    answer: str
+
+    @property
+    def second(self) -> int:
+        """The second [s, s + 1) in which it is asked, that is, begins."""
+        return math.floor(self.start_seconds + TIME_TOLERANCE_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +61,12 @@ class Chunk:
     """A training window of a video.
 
     Args:
-        video: path, relative to the data set's folder.
+        video: path, relative to the data set's folder, or absolute.
         start_seconds, end_seconds: whole seconds.
         previous_text: what was told and said before.
         words: those that end within the chunk.
         query: what the first turn asks.
+        questions: those asked within the chunk.
     """
 
     video: str
@@ -40,6 +75,7 @@ class Chunk:
     previous_text: str
     words: tuple[TimedWord, ...]
     query: str = QUERY
+    questions: tuple[TimedQuestion, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 <= self.start_seconds < self.end_seconds:
@@ -99,11 +135,8 @@ def cut_chunks(
         rule: how it is cut.
         opening_text: title or context, told before anything is said.
     """
-    seconds = [word.second for word in words]
-    for start in range(0, math.floor(duration_seconds) - rule.window + 1, rule.stride):
-        first, last = bisect_left(seconds, start), bisect_left(seconds, start + rule.window)
-        told = _told(opening_text, words, first, rule)
-        yield Chunk(video, start, start + rule.window, told, tuple(words[first:last]))
+    starts = range(0, math.floor(duration_seconds) - rule.window + 1, rule.stride)
+    return _cut(video, words, ((start, start + rule.window) for start in starts), rule, opening_text)
 
 
 def clip_chunks(
@@ -114,85 +147,78 @@ def clip_chunks(
     opening_text: str = "",
 ) -> Iterator[Chunk]:
     """Clips of one video as chunks, for the annealing stage; arguments as for ``cut_chunks``."""
+    spans = ((clip.start_seconds, clip.end_seconds) for clip in clips)
+    return _cut(video, words, spans, rule, opening_text)
+
+
+def _cut(
+    video: str,
+    words: Sequence[TimedWord],
+    spans: Iterable[tuple[int, int]],
+    rule: ChunkRule,
+    opening_text: str,
+) -> Iterator[Chunk]:
     seconds = [word.second for word in words]
-    for clip in clips:
-        first, last = bisect_left(seconds, clip.start_seconds), bisect_left(seconds, clip.end_seconds)
+    for start, end in spans:
+        first, last = bisect_left(seconds, start), bisect_left(seconds, end)
         told = _told(opening_text, words, first, rule)
-        yield Chunk(video, clip.start_seconds, clip.end_seconds, told, tuple(words[first:last]))
+        yield Chunk(video, start, end, told, tuple(words[first:last]))
 
 
 def _told(opening_text: str, words: Sequence[TimedWord], end: int, rule: ChunkRule) -> str:
     """Opening text and the words before ``end``, without those that no window would keep."""
-    said = words[:end]
-    if end > rule.sink + rule.text_window:
-        said = [*words[: rule.sink], *words[end - rule.text_window : end]]
-    return " ".join([*filter(None, [opening_text]), *(word.text for word in said)])
+    head = min(rule.sink, end)
+    tail = max(head, end - rule.text_window)
+    said = (word.text for word in chain(words[:head], words[tail:end]))
+    return " ".join([*filter(None, [opening_text]), *said])
 
 
 def write_layout(folder: Path, name: str, chunks: Iterable[Chunk]) -> int:
-    """Write ``NAME_with_seeks.jsonl`` and ``NAME_seeks.jsonl`` as Inf-Stream-Train has them.
+    """Write ``NAME_with_seeks.jsonl`` and ``NAME_seeks.jsonl`` (a list of the samples' offsets in bytes).
 
-    The pair is whole or lacks its seeks, which ``ChunkFile`` says.
+    Where writing fails, a pair that was there stays as it was.
 
     Returns:
         How many chunks were written.
     """
-    path, seeks_path = _pair(folder, name)
-    seeks = []
-    with whole_file(path) as partial:
-        with partial.open("wb") as file:
-            for chunk in chunks:
-                seeks.append(file.tell())
-                file.write(json.dumps(_to_json(chunk), ensure_ascii=False).encode() + b"\n")
-        seeks_path.unlink(missing_ok=True)
-    with whole_file(seeks_path) as partial:
-        partial.write_text(json.dumps(seeks), encoding="utf-8")
-    return len(seeks)
-
-
-def remove_layout(folder: Path, name: str) -> None:
-    """Remove a pair, if it is there."""
-    for path in _pair(folder, name):
-        path.unlink(missing_ok=True)
-
-
-def _pair(folder: Path, name: str) -> tuple[Path, Path]:
-    return folder / f"{name}_with_seeks.jsonl", folder / f"{name}_seeks.jsonl"
+    lines = (json.dumps(_to_json(chunk), ensure_ascii=False).encode() for chunk in chunks)
+    return write_lines(folder, name, lines)
 
 
 class ChunkFile:
-    """Reads chunks of the Inf-Stream-Train layout by number, one line at a time.
+    """Reads chunks of the layout by number, one line at a time.
+
+    It may be pickled, and used after a fork and in threads. Each process opens the file once.
 
     Args:
-        folder: that holds ``NAME_with_seeks.jsonl`` and ``NAME_seeks.jsonl``.
+        folder: that holds ``NAME_with_seeks.jsonl`` and ``NAME_seeks.jsonl``; without the second, the first
+            is looked through once for where its lines begin.
         name: of the pair.
 
     Raises:
-        SourceError: a file is missing or is not of this layout.
+        SourceError: a file is missing or the two do not belong together.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
-        self._path, seeks = _pair(folder, name)
-        try:
-            self._seeks: list[int] = json.loads(seeks.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise SourceError(f"{seeks} cannot be read: {error}") from error
+        self._lines = LineFile(folder, name)
 
     def __len__(self) -> int:
-        return len(self._seeks)
+        return len(self._lines)
 
     def __getitem__(self, number: int) -> Chunk:
         """Read one chunk.
 
         Raises:
-            SourceError: the line is not a sample of this layout; names file and number.
+            IndexError: there are not so many.
+            SourceError: the line is not a sample of this layout; names file, number and field.
         """
+        line = self._lines[number]
         try:
-            with self._path.open("rb") as file:
-                file.seek(self._seeks[number])
-                return _from_json(json.loads(file.readline()))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise SourceError(f"{self._path}, sample {number}, cannot be read: {error!r}") from error
+            return _from_json(json.loads(line))
+        except WrongField as error:
+            raise SourceError(f"{self._lines.place(number)}: {error}", _HINT) from error
+        except (ValueError, RecursionError) as error:
+            raise SourceError(f"{self._lines.place(number)}, is not JSON: {error}", _HINT) from error
 
 
 def _to_json(chunk: Chunk) -> list[dict[str, Any]]:
@@ -204,21 +230,39 @@ def _to_json(chunk: Chunk) -> list[dict[str, Any]]:
     }
     text = {"type": "text", "text": chunk.query, "previous": chunk.previous_text}
     said = [[word.start_seconds, word.end_seconds, word.text] for word in chunk.words]
-    return [
-        {"role": "user", "content": [video, text]},
-        {"role": "assistant", "content": [{"type": "text_stream", "text_stream": said}]},
+    stream: dict[str, Any] = {"type": "text_stream", "text_stream": said}
+    if chunk.questions:
+        stream["qa_stream"] = [
+            [each.start_seconds, each.end_seconds, each.question, each.answer] for each in chunk.questions
+        ]
+    return [{"role": "user", "content": [video, text]}, {"role": "assistant", "content": [stream]}]
+
+
+def _from_json(sample: Any) -> Chunk:
+    """A sample of the layout; its parts may come in any order, and its times need not be whole."""
+    asked, answered = parts_of(sample, "user"), parts_of(sample, "assistant")
+    video, text = part_of(asked, "video"), part_of(asked, "text")
+    part_of(answered, "text_stream")
+    start = math.floor(seconds_in(video, "video_start") + TIME_TOLERANCE_SECONDS)
+    end = math.floor(seconds_in(video, "video_end") + TIME_TOLERANCE_SECONDS)
+    if not 0 <= start < end:
+        raise WrongField(f"video_start and video_end, {start} and {end}, are no span of a video")
+    words = [
+        TimedWord(word.strip(), begins, ends)
+        for part in answered
+        for begins, ends, (word,) in timed_rows(part, "text_stream", 1)
     ]
-
-
-def _from_json(sample: list[dict[str, Any]]) -> Chunk:
-    video, text = sample[0]["content"]
-    start, end = math.floor(video["video_start"]), math.floor(video["video_end"])
-    words = (TimedWord(word, begin, stop) for begin, stop, word in sample[1]["content"][0]["text_stream"])
+    questions = [
+        TimedQuestion(begins, ends, *texts)
+        for part in answered
+        for begins, ends, texts in timed_rows(part, "qa_stream", 2)
+    ]
     return Chunk(
-        video=video["video"],
+        video=text_in(video, "video"),
         start_seconds=start,
         end_seconds=end,
-        previous_text=text["previous"],
-        words=tuple(word for word in words if start <= word.second < end),
-        query=text["text"],
+        previous_text="" if text.get("previous") is None else text_in(text, "previous"),
+        words=tuple(word for word in words if word.text and start <= word.second < end),
+        query=text_in(text, "text"),
+        questions=tuple(each for each in questions if start <= each.second < end),
     )

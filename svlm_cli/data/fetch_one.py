@@ -15,7 +15,7 @@ from svlm_cli.arena.address import ArenaAddress, parse_address
 from svlm_cli.arena.export import require_end, write_truth, write_video
 from svlm_cli.arena.truth import opening_text, truth, words_of
 from svlm_cli.arena.voice import find_speaker, speak
-from svlm_cli.data.manifest import SUBTITLE_FOLDER, Manifest, Video
+from svlm_cli.data.manifest import SUBTITLE_FOLDER, VIDEO_FOLDER, Manifest, Video
 from svlm_cli.data.transcript import TimedWord, Transcript, transcript_path, write_transcript
 from svlm_cli.errors import SourceError
 from svlm_cli.files import claimed, whole_file
@@ -31,7 +31,6 @@ from svlm_cli.media.probe import is_cut_off
 from svlm_cli.media.reader import open_video
 from svlm_cli.media.remux import copy_pictures
 
-VIDEO_FOLDER = "videos"
 PARTIAL_FOLDER = ".partial"
 _HASH_BLOCK = 1 << 20
 _WEB = re.compile(r"[a-z][a-z0-9+.-]*://|yt\w*search\w*:|[a-z]+:[a-z]", re.IGNORECASE)

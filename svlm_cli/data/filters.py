@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
 from svlm_cli.data.transcript import Dropped, TimedWord, Utterance, text_of, words_in
@@ -42,6 +43,40 @@ _INVENTED = frozenset(
     }
 )
 _NOTES = frozenset("♪♫♬")
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """What the rules leave of a transcript.
+
+    Args:
+        kept: what stays, in order.
+        dropped: what does not.
+        refused: why nothing stays, as ``refusal`` says it; else empty.
+    """
+
+    kept: list[Utterance]
+    dropped: list[Dropped]
+    refused: str = ""
+
+
+def clean_by_rules(utterances: Sequence[Utterance], language: str, *, only_loops: bool = False) -> Cleaned:
+    """All that is done to a transcript before a language model reads it, wherever it came from.
+
+    Args:
+        utterances: as they were recognised or read.
+        language: the transcript should be in, two letters.
+        only_loops: leave in what was invented, filler, and stretches in another language.
+    """
+    kept, dropped = drop_loops(in_order(utterances))
+    refused = refusal(kept, sum(each.num_words for each in dropped), language)
+    if refused:
+        return Cleaned([], [Dropped.of(refusal_parts(refused)[0], words_in(utterances))], refused)
+    if not only_loops:
+        for rule in (drop_invented, drop_filler, partial(drop_foreign, language=language)):
+            kept, more = rule(kept)
+            dropped += more
+    return Cleaned(kept, dropped)
 
 
 def drop_loops(utterances: Sequence[Utterance]) -> Filtered:
@@ -102,7 +137,7 @@ def drop_foreign(utterances: Sequence[Utterance], language: str) -> Filtered:
 
 
 def refusal(utterances: Sequence[Utterance], num_looped: int, language: str) -> str:
-    """Why a whole transcript should be refused, or nothing.
+    """Why a whole transcript should be refused, or nothing: a kind of reason, a colon, figures.
 
     Args:
         utterances: that are left.
@@ -111,7 +146,7 @@ def refusal(utterances: Sequence[Utterance], num_looped: int, language: str) -> 
     """
     num_kept = len(words_in(utterances))
     if num_looped and num_looped >= LOOPED_SHARE * (num_kept + num_looped):
-        return f"{num_looped} of {num_kept + num_looped} words are a phrase said over and over"
+        return f"a phrase is said over and over: {num_looped} of {num_kept + num_looped} words"
     pieces = [language_of(text_of(words_in(piece))) for piece in _pieces(utterances)]
     known = [each for each in pieces if each is not None]
     foreign = [each for each in known if each != language]
@@ -119,6 +154,12 @@ def refusal(utterances: Sequence[Utterance], num_looped: int, language: str) -> 
         most = max(set(foreign), key=foreign.count)
         return f"it is not in {language} but in {most}: {foreign.count(most)} of {len(known)} parts"
     return ""
+
+
+def refusal_parts(refused: str) -> tuple[str, str]:
+    """The reason without its figures, to count by, and the figures."""
+    kind, _, figures = refused.partition(": ")
+    return kind, figures
 
 
 def in_order(utterances: Iterable[Utterance]) -> list[Utterance]:

@@ -15,6 +15,7 @@ from typing import BinaryIO
 from svlm_cli.errors import SourceError
 
 VIDEOS_FILE = "videos.jsonl"
+VIDEO_FOLDER = "videos"
 SUBTITLE_FOLDER = "subtitles"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import chain
@@ -111,6 +112,17 @@ def text_of(words: Iterable[TimedWord]) -> str:
     return " ".join(word.text for word in words)
 
 
+def dropped_words(transcript: Transcript) -> Counter[str]:
+    """How many words were left out, by reason."""
+    counts: Counter[str] = Counter()
+    for each in transcript.dropped:
+        counts[each.reason] += each.num_words
+    outside = int(transcript.figures.get("words_outside_speech", 0))
+    if outside:
+        counts["no speech there"] += outside
+    return counts
+
+
 def words_in(utterances: Iterable[Utterance]) -> tuple[TimedWord, ...]:
     """All words, one after another."""
     return tuple(chain.from_iterable(utterances))
@@ -133,6 +145,12 @@ def lines_by_second(words: Sequence[TimedWord], start_second: int, end_second: i
         if start_second <= word.second < end_second:
             said[word.second - start_second].append(word.text)
     return [" ".join(words) for words in said]
+
+
+def _checked(word: TimedWord) -> TimedWord:
+    if not (math.isfinite(word.start_seconds) and math.isfinite(word.end_seconds)):
+        raise ValueError(f"{word.text!r} is said from {word.start_seconds} to {word.end_seconds}")
+    return word
 
 
 def transcript_path(folder: Path, video_id: str) -> Path:
@@ -179,7 +197,7 @@ def read_transcript(path: Path) -> Transcript:
             for word in document["words"]
         )
         return Transcript(
-            tuple(words),
+            tuple(_checked(word) for word in words),
             document.get("origin") or {},
             tuple(Dropped(**each) for each in document.get("dropped", ())),
             tuple(DenseClip(**clip) for clip in document.get("clips", ())),

@@ -35,6 +35,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
+def files(dataset: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in dataset.iterdir() if path.is_file()}
+
+
 def test_chunks_of_a_folder_say_what_is_true(folder: Path, tmp_path: Path) -> None:
     report = chunk_folder(folder, tmp_path, RULE, min_words_per_second=0, valid_share=0.34)
     train, valid = report.splits
@@ -70,6 +74,64 @@ def test_what_is_left_out_is_counted(folder: Path, tmp_path: Path) -> None:
         chunk_folder(folder, tmp_path, ChunkRule(window=100))
 
 
+def test_a_video_whose_file_is_missing_is_left_out_and_named(folder: Path, tmp_path: Path) -> None:
+    copied = tmp_path / "matches"
+    shutil.copytree(folder, copied)
+    gone, *others = Manifest(copied).videos()
+    (copied / gone.path).unlink()
+    report = chunk_folder(copied, tmp_path / "set", RULE, min_words_per_second=0, valid_share=0)
+    assert report.dropped_videos == {"video file missing": 1}
+    assert report.splits[0].dropped_video_names == {"video file missing": (gone.id,)}
+    assert report.splits[0].num_videos == len(others)
+    report = chunk_folder(
+        copied, tmp_path / "set", RULE, min_words_per_second=0, valid_share=0, check_videos=False
+    )
+    assert (report.dropped_videos, report.splits[0].num_videos) == ({}, 3)
+    for video in others:
+        (copied / video.path).unlink()
+    with pytest.raises(SourceError, match=r"video file missing: 3.*--no-video-check"):
+        chunk_folder(copied, tmp_path / "set", RULE)
+
+
+@pytest.mark.parametrize(
+    "content", ["{", '{"words": [{"text": "a", "start_seconds": NaN, "end_seconds": 1}]}']
+)
+def test_an_unreadable_transcript_does_not_stop_the_others(
+    folder: Path, tmp_path: Path, content: str
+) -> None:
+    copied = tmp_path / "matches"
+    shutil.copytree(folder, copied)
+    video = Manifest(copied).videos()[1]
+    transcript_path(copied, video.id).write_text(content)
+    report = chunk_folder(copied, tmp_path / "set", RULE, min_words_per_second=0, valid_share=0)
+    assert report.dropped_videos == {"unreadable transcript": 1}
+    (named,) = report.splits[0].dropped_video_names["unreadable transcript"]
+    assert named.startswith(f"{video.id} (")
+    assert report.splits[0].num_videos == 2
+
+
+def test_no_chunk_ends_behind_its_video(folder: Path, tmp_path: Path) -> None:
+    """Also where a transcript of another cut says more."""
+    copied = tmp_path / "matches"
+    shutil.copytree(folder, copied)
+    for video in Manifest(copied).videos():
+        words = tuple(TimedWord(f"w{k}", k / 3, (k + 1) / 3) for k in range(300))
+        clips = (DenseClip(10, 30, 60, 0.0, 0.9), DenseClip(30, 50, 60, 0.0, 0.9))
+        write_transcript(transcript_path(copied, video.id), Transcript(words, clips=clips))
+    for annealing, name in ((False, "train_s6w10"), (True, "train_annealing")):
+        report = chunk_folder(copied, tmp_path / "set", RULE, valid_share=0, annealing=annealing)
+        assert {chunk.end_seconds for chunk in ChunkFile(tmp_path / "set", name)} <= set(range(31))
+    assert report.dropped_chunks == {"past the end of the video": 3}
+
+
+def test_a_data_set_behind_a_link_finds_its_videos(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "disk" / "sets").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "disk" / "sets")
+    chunk_folder(folder, tmp_path / "link" / "soccer", RULE, min_words_per_second=0)
+    for chunk in ChunkFile(tmp_path / "link" / "soccer", "train_s6w10"):
+        assert (tmp_path / "link" / "soccer" / chunk.video).is_file()
+
+
 def test_annealing_takes_clips_that_are_live(folder: Path, tmp_path: Path) -> None:
     copied = tmp_path / "matches"
     shutil.copytree(folder, copied)
@@ -92,10 +154,10 @@ def test_annealing_takes_clips_that_are_live(folder: Path, tmp_path: Path) -> No
 
 def test_a_run_without_chunks_leaves_the_data_set(folder: Path, tmp_path: Path) -> None:
     chunk_folder(folder, tmp_path, RULE, min_words_per_second=0, valid_share=0)
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    before = files(tmp_path)
     with pytest.raises(SourceError, match="no chunk"):
         chunk_folder(folder, tmp_path, RULE, min_words_per_second=50)
-    assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert files(tmp_path) == before
 
 
 def test_features_stand_for_the_frames_of_a_chunk(folder: Path, tmp_path: Path) -> None:
