@@ -155,7 +155,14 @@ class ChunkDataset(Dataset[Sample]):
         if len(frames) < len(lines):
             raise SourceError(f"{chunk.video} ends {len(lines) - len(frames)} s before its chunk does")
         turns = [
-            Turn(float(second), float(second + 1), line, patches)
+            Turn(
+                float(second),
+                float(second + 1),
+                line,
+                patches,
+                question=" ".join(each.question for each in chunk.questions if each.second == second),
+                reply=" ".join(each.answer for each in chunk.questions if each.second == second),
+            )
             for second, line, patches in zip(count(chunk.start_seconds), lines, frames, strict=False)
         ]
         kept = middle_cut(len(self._writer.encode_plain(chunk.previous_text)), self._limits)

@@ -52,8 +52,8 @@ class TimedQuestion:
 
     @property
     def second(self) -> int:
-        """The second [s, s + 1) in which it is asked, that is, begins."""
-        return math.floor(self.start_seconds + TIME_TOLERANCE_SECONDS)
+        """The second (s, s + 1] in which it has been asked, that is, ends, as for a word."""
+        return math.ceil(self.end_seconds - TIME_TOLERANCE_SECONDS) - 1
 
 
 @dataclass(frozen=True, slots=True)

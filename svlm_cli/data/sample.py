@@ -261,7 +261,7 @@ def collate(samples: Sequence[Sample], pad_id: int, *, packing: bool = False) ->
         them, or ``video_features`` (rows, d). ``bad_samples`` lists what could not be read; ``use_cache`` is
         False.
     """
-    batch = _packed(samples) if packing else _padded(samples, pad_id)
+    batch: dict[str, Any] = {**(_packed(samples) if packing else _padded(samples, pad_id))}
     trained = batch["labels"] != IGNORED
     batch["logits_to_keep"] = torch.cat([trained[:, 1:], torch.zeros_like(trained[:, :1])], dim=1)
     frames = [piece for sample in samples for piece in sample.frames]

@@ -14,6 +14,7 @@ from typing import Any
 
 import transformers
 
+from svlm_cli.data.line_file import pair_paths
 from svlm_cli.errors import UsageError
 from svlm_cli.files import whole_file
 from svlm_cli.recipe import dump_recipe
@@ -132,7 +133,7 @@ def _short(value: Any) -> str:
 
 
 def _data_files(stage: Stage) -> list[Path]:
-    return [source.path / f"{source.name}_with_seeks.jsonl" for source in stage.chunks]
+    return [pair_paths(source.path, source.name)[0] for source in stage.chunks]
 
 
 @cache

@@ -11,6 +11,7 @@ from torch.utils.data import ConcatDataset, Dataset
 
 from svlm_cli.data.arena_dataset import ArenaDataset, Mix
 from svlm_cli.data.chunk_dataset import ChunkDataset
+from svlm_cli.data.line_file import pair_paths
 from svlm_cli.data.sample import FeatureStore, MixedDataset, Sample
 from svlm_cli.errors import SourceError
 from svlm_cli.model.window import WindowLimits
@@ -45,7 +46,7 @@ def held_out(source: ChunkSource) -> ChunkSource | None:
     if not source.name.startswith("train"):
         return None
     name = source.name.replace("train", "valid", 1)
-    there = (source.path / f"{name}_with_seeks.jsonl").is_file()
+    there = pair_paths(source.path, name)[0].is_file()
     return source.model_copy(update={"name": name}) if there else None
 
 

@@ -78,9 +78,10 @@ def test_a_word_belongs_to_the_second_it_ends_in(end: float, second: int) -> Non
     assert TimedWord("goal", 0.0, end).second == second
 
 
-@pytest.mark.parametrize(("start", "second"), [(0.5, 0), (1.0, 1), (0.9999999, 1), (23.99, 23)])
-def test_a_question_belongs_to_the_second_it_begins_in(start: float, second: int) -> None:
-    assert TimedQuestion(start, start + 3, "who scores", "the lions").second == second
+@pytest.mark.parametrize(("end", "second"), [(0.5, 0), (1.0, 0), (1.0000001, 0), (1.1, 1), (24.0, 23)])
+def test_a_question_belongs_to_the_second_it_ends_in(end: float, second: int) -> None:
+    """The model must not answer before it has been asked."""
+    assert TimedQuestion(max(0.0, end - 3), end, "who scores", "the lions").second == second
 
 
 @settings(max_examples=60, deadline=None)
@@ -112,7 +113,7 @@ def test_an_overlap_as_long_as_the_window_is_refused() -> None:
 def any_chunk(draw) -> Chunk:
     start, length = draw(st.integers(0, 10_000)), draw(st.integers(1, 64))
     ends = sorted(draw(st.lists(st.floats(start + 0.01, start + length), max_size=12)))
-    asked = draw(st.lists(st.floats(start, start + length - 0.01), max_size=3))
+    asked = draw(st.lists(st.floats(start + 0.01, start + length), max_size=3))
     return Chunk(
         video=draw(st.sampled_from(["videos/a.mp4", "../b c/ü.mp4", "/srv/v.mkv"])),
         start_seconds=start,
@@ -120,7 +121,7 @@ def any_chunk(draw) -> Chunk:
         previous_text=draw(TEXTS),
         words=tuple(TimedWord(draw(WORD_TEXTS), end - draw(st.floats(0, 3)), end) for end in ends),
         query=draw(TEXTS),
-        questions=tuple(TimedQuestion(at, at + 1, draw(TEXTS), draw(TEXTS)) for at in asked),
+        questions=tuple(TimedQuestion(at - 1, at, draw(TEXTS), draw(TEXTS)) for at in asked),
     )
 
 
@@ -209,15 +210,18 @@ def test_words_that_end_elsewhere_and_empty_ones_stay_out(tmp_path: Path) -> Non
     assert read(tmp_path, published(text_stream=said)) == PLAIN
 
 
-def test_questions_are_read_where_they_begin(tmp_path: Path) -> None:
+def test_questions_are_read_where_they_end(tmp_path: Path) -> None:
     asked = [
-        [11.9, 13, "early", "a"],
-        [12, 12, "who", "Lions"],
-        [35.5, 40, "score?", "2"],
-        [36, 36, "late", "b"],
+        [11, 12, "early", "a"],
+        [11.9, 13, "who", "Lions"],
+        [35.5, 36, "score?", "2"],
+        [35.5, 36.5, "late", "b"],
     ]
     chunk = read(tmp_path, published(qa_stream=asked))
-    assert chunk.questions == (TimedQuestion(12, 12, "who", "Lions"), TimedQuestion(35.5, 40, "score?", "2"))
+    assert chunk.questions == (
+        TimedQuestion(11.9, 13, "who", "Lions"),
+        TimedQuestion(35.5, 36, "score?", "2"),
+    )
     assert read(tmp_path, published(qa_stream=None)) == PLAIN
 
 

@@ -130,9 +130,8 @@ def test_dry_run_prints_the_plan(tmp_path: Path, checkpoint: Path, make_video: C
     folder = overlapping(tmp_path / "data", make_video, num_chunks=3)
     clip_recipe(tmp_path, checkpoint, folder, steps=5)
     path = str(tmp_path / "recipe.yaml")
-    done = CliRunner().invoke(
-        app, ["train", path, "--dry-run", "--nproc", "4", "--out", str(tmp_path / "run")]
-    )
+    options = ["train", path, "--dry-run", "--out", str(tmp_path / "run")]
+    done = CliRunner().invoke(app, [*options, "--nproc", "4"])
     assert "stage sft: 5 steps of 8 samples" in done.stdout
     assert "memory of a process" in done.stdout
     told = CliRunner().invoke(app, [*options, "--json"])

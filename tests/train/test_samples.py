@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from svlm_cli import StreamSession
 from svlm_cli.data.chunk_dataset import ChunkDataset, VideoClips
-from svlm_cli.data.chunks import ChunkFile
+from svlm_cli.data.chunks import Chunk, ChunkFile, TimedQuestion
 from svlm_cli.data.sample import MixedDataset, Sample
+from svlm_cli.data.transcript import TimedWord
 from svlm_cli.errors import SourceError
 from svlm_cli.media.reader import open_video
 from svlm_cli.model.prompt import PromptWriter
@@ -84,6 +85,32 @@ def test_ids_of_a_chunk_are_what_a_stream_holds(
             session.step(clip)
     assert session.context.ids.tolist() == sample.input_ids.tolist()
     np.testing.assert_allclose(session.context.rows(), sample.position_ids)
+
+
+def test_a_question_stands_in_its_turn_and_its_answer_comes_first(model, video: Path, tmp_path: Path) -> None:
+    """The very text of both turns, as the method's description writes it."""
+    asked = TimedQuestion(1.2, 2.0, "who is that?", "number nine")
+    words = (TimedWord("and", 1.0, 1.5), TimedWord("on", 2.1, 2.6))
+    chunk = Chunk(str(video), 0, 3, "", words, query="", questions=(asked,))
+    write_chunks(tmp_path, [chunk])
+    dataset = ChunkDataset(
+        PromptWriter(model.tokenizer, model.markup),
+        model.patches,
+        model.tokens_per_second,
+        folder=tmp_path,
+        name="train_s2w4",
+        fps=2.0,
+        limits=WindowLimits(8, 8, 1, 1),
+    )
+    sample = dataset[0]
+    text = model.tokenizer.decode(sample.input_ids).replace("<|video_pad|>", "")
+    answer = " number nine\n and ...<|im_end|>"
+    assert (
+        "Time=1.0-2.0s who is that?<|vision_start|><|vision_end|><|im_end|>\n<|im_start|>assistant\n"
+        f"{answer}\n<|im_start|>user\nTime=2.0-3.0s<|vision_start|>"
+    ) in text
+    trained = model.tokenizer.decode(sample.labels[sample.labels != -100])
+    assert trained == f" ...<|im_end|>{answer} on ...<|im_end|>"
 
 
 def broken(folder: Path, make_video: Callable[..., Path]) -> Path:
