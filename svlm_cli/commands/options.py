@@ -115,6 +115,15 @@ Verbose = Annotated[
 ]
 
 # Shared by commands that load a model.
+Adapter = Annotated[
+    str | None,
+    option(
+        MODEL_PANEL,
+        "--adapter ID|DIR",
+        "LoRA adapter to add to the model, as svlm train writes it.",
+        show_default="none",
+    ),
+]
 Model = Annotated[
     str | None,
     option(

@@ -53,6 +53,7 @@ LoadedT = TypeVar("LoadedT", bound=Loaded)
 def stream(
     source: own.Source,
     model: options.Model = None,
+    adapter: options.Adapter = None,
     device: options.Device = "auto",
     dtype: options.DtypeOption = Dtype.AUTO,
     threads: options.Threads = None,
@@ -117,7 +118,9 @@ def stream(
     def load() -> VideoLanguageModel:
         from svlm_cli.model.load import load_model
 
-        return load_model(model, device=device, dtype=dtype, attention=attention, threads=threads)
+        return load_model(
+            model, device=device, dtype=dtype, attention=attention, threads=threads, adapter=adapter
+        )
 
     def start_stream(loaded: VideoLanguageModel) -> Generator[StreamEvent, None, None]:
         from svlm_cli.stream.loop import stream_video

@@ -19,6 +19,7 @@ import transformers
 from safetensors import SafetensorError
 
 from svlm_cli.errors import ModelError, UsageError
+from svlm_cli.model.adapter import base_of, check_adapter, merge_adapter, stored_pixels
 from svlm_cli.model.patches import PatchSettings
 from svlm_cli.model.prompt import Markup, find_markup
 from svlm_cli.model.runtime import VideoLanguageModel
@@ -58,6 +59,7 @@ def load_model(
     dtype: str = "auto",
     attention: str = "auto",
     threads: int | None = None,
+    adapter: str | None = None,
 ) -> VideoLanguageModel:
     """Open a checkpoint for streaming.
 
@@ -68,9 +70,11 @@ def load_model(
         attention: ``auto`` (flash-attention 2 on CUDA where installed, else SDPA), ``sdpa`` or
             ``flash_attention_2``.
         threads: CPU threads torch computes with, None for torch's own choice.
+        adapter: folder or Hugging Face id of a LoRA adapter to add to the weights: in float32, which takes
+            that much host memory while the model is opened, and then as ``dtype`` says.
 
     Raises:
-        ModelError: no such checkpoint, or one that is damaged, pickled, or of a foreign
+        ModelError: no such checkpoint or adapter, or one that is damaged, pickled, or of a foreign
             architecture; a device that is not there.
         UsageError: an unknown device, dtype or attention.
     """
@@ -81,20 +85,26 @@ def load_model(
         torch.set_num_threads(threads)
     wanted = name or os.environ.get("SVLM_MODEL") or str(BUNDLED)
     folder = _folder(wanted)
+    adapter_folder = None if adapter is None else check_adapter(_folder(adapter))
     config = _checked_config(folder, wanted)
     family = FAMILIES[config["model_type"]]
     _check_weights(folder, wanted)
     tokenizer, markup = _tokenizer(folder, wanted)
-    network = _network(folder, wanted, family, number, kernel).to(where)
+    opened_as = number if adapter_folder is None else torch.float32
+    network = _network(folder, wanted, family, opened_as, kernel)
+    if adapter_folder is not None:
+        network = merge_adapter(network, adapter_folder, number)
+    network = network.to(where)
     _check_rope(network, wanted)
     vision = network.config.vision_config
     return VideoLanguageModel(
         name=wanted,
+        adapter=adapter,
         is_bundled=folder == BUNDLED,
         network=network.eval(),
         tokenizer=tokenizer,
         markup=markup,
-        patches=_patch_settings(folder, config, vision),
+        patches=_patch_settings(folder, config, vision, adapter_folder),
         tokens_per_second=vision.tokens_per_second if family.has_tokens_per_second else None,
     )
 
@@ -196,6 +206,8 @@ def _read_json(path: Path, model: str) -> dict[str, Any]:
 
 def _checked_config(folder: Path, name: str) -> dict[str, Any]:
     if not (folder / "config.json").is_file():
+        if base := base_of(folder):
+            raise ModelError(f"{name} is an adapter", f"type --model {base} --adapter {name}")
         raise ModelError(
             f"the model folder {name} has no config.json", "is this the checkpoint's own folder?"
         )
@@ -306,11 +318,13 @@ def _check_rope(network: Any, name: str) -> None:
         raise ModelError(f"the model {name} uses {kind} RoPE, whose angles change with length")
 
 
-def _patch_settings(folder: Path, config: Mapping[str, Any], vision: Any) -> PatchSettings:
+def _patch_settings(
+    folder: Path, config: Mapping[str, Any], vision: Any, adapter: Path | None
+) -> PatchSettings:
     """How pictures are cut: sizes from the vision tower, normalisation from the preprocessor.
 
     Pixel limits are the recipe's of StreamingVLM unless the checkpoint's config.json records those
-    it was trained with under ``svlm`` (``min_pixels``, ``max_pixels``); the preprocessor's own
+    it was trained with under ``svlm`` (``min_pixels``, ``max_pixels``), or its adapter does; the preprocessor's own
     limits are for still pictures and not used.
     """
     known: dict[str, Any] = {}
@@ -320,6 +334,7 @@ def _patch_settings(folder: Path, config: Mapping[str, Any], vision: Any) -> Pat
         known = {key: tuple(stored[key]) for key in ("image_mean", "image_std") if key in stored}
     trained = config.get("svlm", {})
     known |= {key: int(trained[key]) for key in ("min_pixels", "max_pixels") if key in trained}
+    known |= {} if adapter is None else stored_pixels(adapter)
     try:
         return PatchSettings(
             patch_size=vision.patch_size,

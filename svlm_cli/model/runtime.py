@@ -42,6 +42,7 @@ class VideoLanguageModel:
         markup: ids of the chat markup.
         patches: how frames become patches.
         tokens_per_second: of the time row of M-RoPE, None where the family counts patches.
+        adapter: whose update is in the weights, as the user gave it; None for none.
     """
 
     name: str
@@ -51,6 +52,7 @@ class VideoLanguageModel:
     markup: Markup
     patches: PatchSettings
     tokens_per_second: float | None
+    adapter: str | None = None
 
     @property
     def device(self) -> torch.device:

@@ -132,5 +132,7 @@ def _start_event(model: VideoLanguageModel, source: Source, settings: StreamSett
         model=model.name,
         device=str(model.device),
         dtype=str(model.dtype).removeprefix("torch."),
-        settings=chosen | sampling | {"attention": model.attention, "threads": torch.get_num_threads()},
+        settings=chosen
+        | sampling
+        | {"attention": model.attention, "threads": torch.get_num_threads(), "adapter": model.adapter},
     )

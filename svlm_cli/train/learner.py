@@ -14,6 +14,7 @@ import transformers
 from svlm_cli.data.chunks import QUERY
 from svlm_cli.data.vocabulary import word_tokenizer
 from svlm_cli.errors import ModelError
+from svlm_cli.model.adapter import PIXELS_FILE
 from svlm_cli.model.load import load_model
 from svlm_cli.model.patches import PatchSettings
 from svlm_cli.model.prompt import PromptWriter, find_markup
@@ -22,7 +23,6 @@ from svlm_cli.train.seedling import IMAGE_MEAN, IMAGE_STD, PATCH_SIZE, new_seedl
 
 NEW_TOKENS_PER_SECOND = 2.0
 PREPROCESSOR_FILE = "preprocessor_config.json"
-ADAPTER_PIXELS_FILE = "svlm.json"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,7 +129,7 @@ def _checkpoint(model: Checkpoint, before: Path | None) -> Learner:
     beside[PREPROCESSOR_FILE] = json.dumps(normalisation)
     if model.lora is not None:
         network = _adapted(network, model.lora, before)
-        beside[ADAPTER_PIXELS_FILE] = json.dumps(pixels)
+        beside[PIXELS_FILE] = json.dumps(pixels)
     return Learner(network, opened.tokenizer, patches, opened.tokens_per_second, beside)
 
 
