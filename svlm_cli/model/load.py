@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from safetensors import SafetensorError
 
 from svlm_cli.errors import ModelError, UsageError
 from svlm_cli.model.adapter import base_of, check_adapter, merge_adapter, stored_pixels
+from svlm_cli.model.library import silent_library
 from svlm_cli.model.patches import PatchSettings
 from svlm_cli.model.prompt import Markup, find_markup
 from svlm_cli.model.runtime import VideoLanguageModel
@@ -257,21 +257,6 @@ def _pickled(name: str, file: str) -> ModelError:
     )
 
 
-@contextmanager
-def _silent_library() -> Iterator[None]:
-    """Keep transformers from talking on standard error: what it says comes back as one error."""
-    talk = transformers.utils.logging
-    verbosity, bars = talk.get_verbosity(), talk.is_progress_bar_enabled()
-    talk.set_verbosity(talk.CRITICAL)
-    talk.disable_progress_bar()
-    try:
-        yield
-    finally:
-        talk.set_verbosity(verbosity)
-        if bars:
-            talk.enable_progress_bar()
-
-
 def _tokenizer(folder: Path, name: str) -> tuple[Any, Markup]:
     if not any((folder / file).is_file() for file in TOKENIZER_FILES):
         raise ModelError(f"the model folder {name} has no tokenizer ({' or '.join(TOKENIZER_FILES)})")
@@ -292,7 +277,7 @@ def _tokenizer(folder: Path, name: str) -> tuple[Any, Markup]:
 
 def _network(folder: Path, name: str, family: Family, dtype: torch.dtype, attention: str) -> Any:
     try:
-        with _silent_library():
+        with silent_library():
             network, report = getattr(transformers, family.class_name).from_pretrained(
                 folder,
                 dtype=dtype,
@@ -324,8 +309,8 @@ def _patch_settings(
     """How pictures are cut: sizes from the vision tower, normalisation from the preprocessor.
 
     Pixel limits are the recipe's of StreamingVLM unless the checkpoint's config.json records those
-    it was trained with under ``svlm`` (``min_pixels``, ``max_pixels``), or its adapter does; the preprocessor's own
-    limits are for still pictures and not used.
+    it was trained with under ``svlm`` (``min_pixels``, ``max_pixels``), or its adapter does; the
+    preprocessor's own limits are for still pictures and not used.
     """
     known: dict[str, Any] = {}
     preprocessor = folder / "preprocessor_config.json"

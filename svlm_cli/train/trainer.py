@@ -16,6 +16,7 @@ import transformers
 from svlm_cli.data.sample import Sample, collate
 from svlm_cli.errors import UsageError
 from svlm_cli.files import whole_file
+from svlm_cli.model.library import silent_library
 from svlm_cli.recipe import dump_recipe
 from svlm_cli.sections import Recipe, Stage
 from svlm_cli.train.arguments import num_workers, rank, training_arguments, world_size
@@ -96,6 +97,13 @@ def train(
             partial.write_text(dump_recipe(recipe), encoding="utf-8")
     if start is not None and start.parent.name not in {stage.name for stage in recipe.stages}:
         raise UsageError(f"--resume {start} lies in none of the recipe's stages")
+    with silent_library():
+        return _run_stages(recipe, output, resume=resume, start=start, tell=tell)
+
+
+def _run_stages(
+    recipe: Recipe, output: Path, *, resume: bool, start: Path | None, tell: Tell
+) -> list[StageResult]:
     results: list[StageResult] = []
     for stage in recipe.stages:
         folder = output / stage.name

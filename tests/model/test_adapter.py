@@ -151,7 +151,7 @@ def test_each_thing_that_is_wrong_has_its_message(
 
 
 def test_a_checkpoint_is_no_adapter_and_an_adapter_no_checkpoint(checkpoint: Path, adapter: Path) -> None:
-    with pytest.raises(ModelError, match="whole checkpoint.*--model"):
+    with pytest.raises(ModelError, match=r"whole checkpoint.*--model"):
         load_model(str(checkpoint), adapter=str(checkpoint), device="cpu")
     with pytest.raises(ModelError, match=f"--model {checkpoint} --adapter"):
         load_model(str(adapter), device="cpu")
