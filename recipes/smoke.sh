@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Overfits a tiny checkpoint on four chunks of a clip of ten seconds or more, until greedy streaming repeats
+# invented words: the whole path of supervised fine-tuning in two minutes on two cores.
+# Usage: recipes/smoke.sh CLIP [FOLDER]     (needs the dev extra, whose packages hold Qwen's vocabulary)
+set -euo pipefail
+recipe=$(cd "$(dirname "$0")" && pwd)/smoke.yaml
+clip=${1:?a video of ten seconds or more}
+folder=${2:-smoke}
+
+mkdir -p "$folder"
+cat >"$folder/words.vtt" <<'WORDS'
+WEBVTT
+
+00:00:00.100 --> 00:00:00.900
+the red sleeve pulls first
+
+00:00:01.100 --> 00:00:01.900
+blue holds his wrist high
+
+00:00:02.100 --> 00:00:02.900
+now the crowd leans in
+
+00:00:04.100 --> 00:00:04.900
+what a grip he has
+
+00:00:05.100 --> 00:00:05.900
+look at that shoulder
+
+00:00:06.100 --> 00:00:06.900
+down it goes slowly
+
+00:00:07.100 --> 00:00:07.900
+then all at once
+
+00:00:08.100 --> 00:00:08.900
+he has won it
+
+00:00:09.100 --> 00:00:09.900
+and they shake hands
+WORDS
+
+python -m svlm_cli.model.random_checkpoint "$folder/random" --size tiny
+svlm fetch "$clip" --out "$folder/clips"
+svlm align "$folder/clips" --transcript-from "$folder/words.vtt"
+svlm chunk "$folder/clips" --out "$folder/dataset" --window 4 --overlap 2 --min-words-per-second 0 --split 0
+svlm train "$recipe" --out "$folder/run" --set model.base="$folder/random" \
+    --set stages.0.chunks.0.path="$folder/dataset"
+for start in 0 2 4 6; do
+    echo "from second $start:"
+    previous=$(sed -n "$((start / 2 + 1))p" "$folder/dataset/train_s2w4_with_seeks.jsonl" |
+        python -c 'import json, sys; print(json.loads(sys.stdin.read())[0]["content"][1]["previous"])')
+    svlm stream "$folder"/clips/videos/*.mp4 --model "$folder/run/sft/final" --greedy --quiet \
+        --start "$start" --duration 4 --previous-text "$previous"
+done
