@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from svlm_cli import StreamSession
 from svlm_cli.data.chunk_dataset import ChunkDataset, VideoClips
 from svlm_cli.data.chunks import Chunk, ChunkFile, TimedQuestion
-from svlm_cli.data.sample import MixedDataset, Sample
+from svlm_cli.data.sample import MixedDataset
 from svlm_cli.data.transcript import TimedWord
 from svlm_cli.errors import SourceError
 from svlm_cli.media.reader import open_video
@@ -28,11 +28,32 @@ from tests.stream.engine import Script
 from tests.train.clips import chunk_at, clip_recipe, overlapping, random_words, write_chunks
 
 LENGTH = 12
+LIMITS = WindowLimits(8, 8, 1, 1)
 
 
 @pytest.fixture(scope="module")
 def video(tmp_path_factory: pytest.TempPathFactory, make_video: Callable[..., Path]) -> Path:
     return make_video(tmp_path_factory.mktemp("video") / "clip.mp4", seconds=float(LENGTH))
+
+
+def dataset_of(
+    model,
+    folder: Path,
+    *,
+    fps: float = 2.0,
+    limits: WindowLimits = LIMITS,
+    num_tries: int = 1,
+) -> ChunkDataset:
+    return ChunkDataset(
+        PromptWriter(model.tokenizer, model.markup),
+        model.patches,
+        model.tokens_per_second,
+        folder=folder,
+        name="train_s2w4",
+        fps=fps,
+        limits=limits,
+        num_tries=num_tries,
+    )
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -64,16 +85,7 @@ def test_ids_of_a_chunk_are_what_a_stream_holds(
     (tmp_path / video.name).unlink(missing_ok=True)
     (tmp_path / video.name).symlink_to(video)
     writer = PromptWriter(model.tokenizer, model.markup)
-    dataset = ChunkDataset(
-        writer,
-        model.patches,
-        model.tokens_per_second,
-        folder=tmp_path,
-        name="train_s2w4",
-        fps=fps,
-        limits=WindowLimits(sink, text_window, 1, 1),
-    )
-    sample = dataset[0]
+    sample = dataset_of(model, tmp_path, fps=fps, limits=WindowLimits(sink, text_window, 1, 1))[0]
     told = StreamSettings(
         fps=fps, sink=sink, text_window=text_window, query=chunk.query, previous_text=chunk.previous_text
     )
@@ -93,16 +105,7 @@ def test_a_question_stands_in_its_turn_and_its_answer_comes_first(model, video: 
     words = (TimedWord("and", 1.0, 1.5), TimedWord("on", 2.1, 2.6))
     chunk = Chunk(str(video), 0, 3, "", words, query="", questions=(asked,))
     write_chunks(tmp_path, [chunk])
-    dataset = ChunkDataset(
-        PromptWriter(model.tokenizer, model.markup),
-        model.patches,
-        model.tokens_per_second,
-        folder=tmp_path,
-        name="train_s2w4",
-        fps=2.0,
-        limits=WindowLimits(8, 8, 1, 1),
-    )
-    sample = dataset[0]
+    sample = dataset_of(model, tmp_path)[0]
     text = model.tokenizer.decode(sample.input_ids).replace("<|video_pad|>", "")
     answer = " number nine\n and ...<|im_end|>"
     assert (
@@ -217,16 +220,6 @@ def test_a_mixture_holds_its_shares_everywhere_and_skips_nothing(
 
 def test_samples_say_so_when_nothing_can_be_read(model, tmp_path: Path) -> None:
     write_chunks(tmp_path, [chunk_at("absent.mp4", 0, 4, random.Random(0))])
-    dataset = ChunkDataset(
-        PromptWriter(model.tokenizer, model.markup),
-        model.patches,
-        model.tokens_per_second,
-        folder=tmp_path,
-        name="train_s2w4",
-        fps=2.0,
-        limits=WindowLimits(8, 8, 1, 1),
-        num_tries=3,
-    )
-    sample: Sample = dataset[0]
+    sample = dataset_of(model, tmp_path, num_tries=3)[0]
     assert len(sample.bad) == 1
     assert (sample.labels == -100).all()
