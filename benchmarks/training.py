@@ -89,7 +89,8 @@ class Clock:
 def recipe_for(folder: Path, settings: list[str], **stage: Any) -> Recipe:
     source = {"path": str(folder), "name": "train_s12w24"}
     first = {"name": "sft", "micro_batch": 2, "save_steps": 1000, "chunks": [source], **stage}
-    model = {"base": str(folder / "model"), "max_pixels": 128 * 28 * 28}
+    # An adapter, so that AdamW over 150,000 embeddings does not hide what is compared.
+    model = {"base": str(folder / "model"), "max_pixels": 128 * 28 * 28, "lora": {"rank": 8}}
     path = folder / "recipe.yaml"
     whole = {
         "model": model,

@@ -20,9 +20,9 @@ from svlm_cli.data.transcript import DenseClip, TimedWord, Transcript, transcrip
 from svlm_cli.errors import SourceError
 from svlm_cli.model.prompt import PromptWriter, find_markup
 from svlm_cli.model.window import WindowLimits
-from svlm_cli.train.trainer import new_tokenizer, patch_settings
+from svlm_cli.train.learner import new_patch_settings, new_tokenizer
 from svlm_cli.train.vision_cache import VisionCache
-from tests.train.small import network, recipe
+from tests.train.small import MODEL, network
 
 SOURCES = [f"arena:soccer,seed={1_000_000 + k},minutes=0.5,size=168x112" for k in range(3)]
 RULE = ChunkRule(window=10, overlap=4)
@@ -163,8 +163,8 @@ def test_a_run_without_chunks_leaves_the_data_set(folder: Path, tmp_path: Path) 
 def test_features_stand_for_the_frames_of_a_chunk(folder: Path, tmp_path: Path) -> None:
     chunk_folder(folder, tmp_path, RULE, min_words_per_second=0, valid_share=0)
     model = network(new_tokenizer())
-    cache = VisionCache(tmp_path, model, patch_settings(recipe()))
-    samples = [chunk_dataset(tmp_path), chunk_dataset(tmp_path, features=cache.features)]
+    cache = VisionCache(tmp_path, model, new_patch_settings(MODEL, 168 * 112))
+    samples = [chunk_dataset(tmp_path), chunk_dataset(tmp_path, features=cache)]
     for number in range(3):
         seen, known = (each[number] for each in samples)
         np.testing.assert_array_equal(seen.input_ids, known.input_ids)
@@ -178,7 +178,7 @@ def chunk_dataset(folder: Path, **more) -> ChunkDataset:
     tokenizer = new_tokenizer()
     return ChunkDataset(
         PromptWriter(tokenizer, find_markup(tokenizer)),
-        patch_settings(recipe()),
+        new_patch_settings(MODEL, 168 * 112),
         2.0,
         folder=folder,
         name="train_s6w10",

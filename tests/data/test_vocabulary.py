@@ -4,7 +4,7 @@ import pytest
 
 from svlm_cli.arena.narrate import vocabulary
 from svlm_cli.model.prompt import PromptWriter, find_markup, time_text
-from svlm_cli.train.trainer import new_tokenizer
+from svlm_cli.train.learner import new_tokenizer
 
 
 @pytest.fixture(scope="module")
