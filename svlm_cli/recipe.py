@@ -116,6 +116,7 @@ class Stage(Section):
         learning_rate: peak; ``end_share`` of it is left at the end of a linear decay.
         freeze_vision: leave the vision tower as it is.
         vision_rate: the vision tower's learning rate as a share of ``learning_rate``.
+        z_loss: weight of the squared logarithm of the softmax's denominator, which pulls it to 0.
         cache_vision: compute what a frozen tower makes of each window once and keep it on disk.
         mix: of samples made by the arena.
         chunks: data sets of real chunks.
@@ -132,6 +133,7 @@ class Stage(Section):
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     freeze_vision: bool = True
     vision_rate: PositiveFloat = 1.0
+    z_loss: Annotated[float, Field(ge=0)] = 0.0
     cache_vision: bool = False
     save_steps: PositiveInt = 200
     mix: ArenaMix = ArenaMix()

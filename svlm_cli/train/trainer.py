@@ -34,7 +34,11 @@ PREPROCESSOR_FILE = "preprocessor_config.json"
 
 
 def token_loss(
-    outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor | None = None
+    outputs: Any,
+    labels: torch.Tensor,
+    num_items_in_batch: torch.Tensor | None = None,
+    *,
+    z_loss: float = 0.0,
 ) -> torch.Tensor:
     """Mean cross entropy over the trained tokens of a whole step, however they fall into micro-batches.
 
@@ -42,13 +46,27 @@ def token_loss(
         outputs: of the model; logits of shape (B, N, v).
         labels: (B, N), of the same places as the inputs.
         num_items_in_batch: trained tokens of the step; None for those of ``labels``.
+        z_loss: weight of ``z_penalty``.
     """
     wanted = labels[:, 1:]
     chosen = wanted != IGNORED
-    total = torch.nn.functional.cross_entropy(
-        outputs.logits[:, :-1][chosen].float(), wanted[chosen], reduction="sum"
-    )
+    logits = outputs.logits[:, :-1][chosen].float()
+    total = torch.nn.functional.cross_entropy(logits, wanted[chosen], reduction="sum")
+    if z_loss:
+        total = total + z_loss * z_penalty(logits)
     return total / (chosen.sum() if num_items_in_batch is None else num_items_in_batch)
+
+
+def z_penalty(logits: torch.Tensor) -> torch.Tensor:
+    """Sum over tokens of the squared logarithm of the softmax's denominator (z-loss; PaLM, arXiv 2204.02311).
+
+    It leaves the softmax free and pulls the logit of a sure token to 0, where a repetition penalty, which
+    divides positive logits and multiplies negative ones, does nothing to it.
+
+    Args:
+        logits: float32, shape (tokens, v).
+    """
+    return torch.logsumexp(logits, dim=-1).square().sum()
 
 
 def train(recipe: Recipe, output: Path, *, resume: bool = True) -> Path:
@@ -129,7 +147,7 @@ def _run_stage(
         train_dataset=dataset,
         data_collator=functools.partial(_collated, pad_id=tokenizer.convert_tokens_to_ids(PAD)),
         processing_class=tokenizer,
-        compute_loss_func=token_loss,
+        compute_loss_func=functools.partial(token_loss, z_loss=stage.z_loss),
         optimizers=(optimizer, _schedule(optimizer, stage)),
     )
     last = transformers.trainer_utils.get_last_checkpoint(str(folder)) if resume and folder.is_dir() else None
