@@ -69,6 +69,8 @@ class ArenaMix(Section):
     chunks: Weight = 0.0
     fast: Weight = 0.0
     told: Weight = 0.0
+    recall: Weight = 0.0
+    far: Weight = 0.0
     scenes: Weight = 0.0
 
 
