@@ -107,6 +107,8 @@ class ArenaMix(Section):
     chunks: Weight = 0.0
     fast: Weight = 0.0
     told: Weight = 0.0
+    recall: Weight = 0.0
+    far: Weight = 0.0
     scenes: Weight = 0.0
 
     @property
@@ -165,6 +167,7 @@ class Stage(Section):
         warmup_steps, warmup_share: length of the warm-up, in steps or as a share of all.
         freeze_vision: leave the vision tower as it is.
         vision_rate: the vision tower's learning rate as a share of ``learning_rate``.
+        z_loss: weight of the squared logarithm of the softmax's denominator, which pulls it to 0.
         cache_vision: compute what a frozen tower makes of each second once and keep it on disk.
         packing: lay the samples of a micro-batch end to end in one row, instead of padding them.
         save_steps, eval_steps: steps between checkpoints and between evaluations; the stage's end has both.
@@ -187,6 +190,7 @@ class Stage(Section):
     max_grad_norm: PositiveFloat = 1.0
     freeze_vision: bool = True
     vision_rate: PositiveFloat = 1.0
+    z_loss: Weight = 0.0
     cache_vision: bool = False
     packing: bool = False
     save_steps: PositiveInt = 200

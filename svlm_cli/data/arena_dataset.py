@@ -7,8 +7,9 @@ and about one length, so that little is padded.
 
 from __future__ import annotations
 
+import functools
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -32,6 +33,7 @@ from svlm_cli.data.arena_play import (
     with_errors,
     with_random_sides,
 )
+from svlm_cli.data.arena_recall import draw_past, with_far_scores
 from svlm_cli.data.sample import Features, FeatureStore, Sample, SampleWriter, Turn, stored_features
 from svlm_cli.model.patches import Patches, PatchSettings, clip_to_patches
 from svlm_cli.model.positions import time_stride
@@ -48,9 +50,13 @@ COUNT_TURNS = (2, 2, 4, 6, 9, 15)
 RANDOM_SIDES_SHARE = 0.6
 SCORING_SHARE = 0.5
 TOLD_GOALS_SHARE = 0.6
+RECALL_SECONDS = ((60, 240), (300, 600), (600, 900))
+RECALL_SINKS = (32, 64, 128, 256, 512)
+RECALL_WINDOWS = (256, 384, 512, 512)
 # Shares of the seconds that are kept where a row of events is to be dense, and where it is to be about goals.
 _DENSE: Mapping[Kind | None, float] = {None: 0.1, Kind.PASS: 0.25, Kind.STEAL: 0.4}
 _SCORING: Mapping[Kind | None, float] = {None: 0.01, Kind.PASS: 0.02, Kind.STEAL: 0.02, Kind.SAVE: 0.1}
+_SCORED = (Kind.GOAL, Kind.GOAL, Kind.SCORE, Kind.KICK_OFF)
 _VISIBLE = frozenset({Kind.PASS, Kind.STEAL, Kind.SAVE, Kind.KICK_OFF, Kind.SHOT, Kind.FOUL})
 
 
@@ -66,6 +72,10 @@ class Mix:
         chunks: whole chunks at 2 frames a second.
         fast: whole chunks at 8 frames a second.
         told: whole chunks, words in place of frames, with long earlier commentary.
+        recall: like told, but the scores in the earlier commentary are trained on as well: a dozen in a
+            sample, each as far from the one before as in a match. Now and then a wrong one is said, from
+            which the match goes on: the last score said is what counts.
+        far: the same, with scores far apart.
         scenes: bare single seconds of different matches, described: who has the ball, what happens, and
             where the ball is.
     """
@@ -76,6 +86,8 @@ class Mix:
     chunks: float = 0.0
     fast: float = 0.0
     told: float = 0.0
+    recall: float = 0.0
+    far: float = 0.0
     scenes: float = 0.0
 
 
@@ -129,10 +141,12 @@ class ArenaDataset(Dataset[Sample]):
         shared = random.Random(f"{self._seed} group {index // self._group}")
         dice = random.Random(f"{self._seed} sample {index}")
         kind = shared.choices([*self._weights], [*self._weights.values()])[0]
-        without_window = {
+        without_window: Mapping[str, Callable[[random.Random, random.Random], Sample]] = {
             "symbols": self._symbols,
             "counts": self._counts,
             "told": self._told,
+            "recall": self._recall,
+            "far": functools.partial(self._recall, far=True),
             "scenes": self._scenes,
         }
         if kind in without_window:
@@ -185,6 +199,23 @@ class ArenaDataset(Dataset[Sample]):
         turns = _told_turns(chosen, lines, cast, _draw_clock(start, dice))
         kept = middle_cut(len(self._writer.encode(text)), limits)
         return self._samplers[SLOW_FPS].write(text, turns, kept=kept, query=_draw_query(dice))
+
+    def _recall(self, shared: random.Random, dice: random.Random, *, far: bool = False) -> Sample:
+        """A whole chunk behind commentary whose scores are trained on, in words alone."""
+        beats = self._beats(dice)
+        start = max(draw_window(beats, WINDOW_SECONDS, dice, dice.choice(_SCORED)), WINDOW_SECONDS)
+        cast = draw_cast(_two_kits(dice), dice)
+        seconds = min(start, dice.randint(*shared.choice(RECALL_SECONDS)))
+        past = beats[start - seconds : start]
+        limits = WindowLimits(dice.choice(RECALL_SINKS), dice.choice(RECALL_WINDOWS), 16, 16)
+        told = draw_past(with_far_scores(past, dice) if far else past, cast, limits, dice)
+        if not told.reaches_back:
+            told = draw_past(past, cast, limits, dice)
+        chosen = beats[start : start + WINDOW_SECONDS]
+        turns = _told_turns(chosen, tell(chosen, cast, told.score)[0], cast, _draw_clock(start, dice))
+        return self._samplers[SLOW_FPS].write(
+            told.text, turns, kept=told.kept, query=_draw_query(dice), trained=told.trained
+        )
 
     def _chunk(self, shared: random.Random, dice: random.Random, fps: int, *, bare: bool) -> Sample:
         """A window with its frames, told by a fresh cast."""

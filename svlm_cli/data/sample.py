@@ -149,6 +149,7 @@ class SampleWriter:
         kept: Sequence[TokenRange] | None = None,
         query: str = "",
         bare: bool = False,
+        trained: Sequence[bool] = (),
     ) -> Sample:
         """One chunk, laid out as streaming lays it out before anything is evicted.
 
@@ -159,6 +160,8 @@ class SampleWriter:
             query: stands in the first turn.
             bare: leave out the user's and the assistant's headers and the times: video blocks and
                 answers only. For the dense first stages of a model trained from nothing.
+            trained: of the previous text's tokens that are written, which are trained on besides the
+                answers; empty for none.
         """
         parts = self._writer.opening(previous_text, kept)
         for number, turn in enumerate(turns):
@@ -168,7 +171,8 @@ class SampleWriter:
             elif number:
                 written.insert(0, self._writer.turn_break(number - 1))
             parts += written
-        return self._sample(parts, [turn.frames for turn in turns if turn.frames is not None])
+        frames = [turn.frames for turn in turns if turn.frames is not None]
+        return self._sample(parts, frames, np.array(trained, dtype=bool))
 
     def _user(self, number: int, turn: Turn, query: str) -> list[Part]:
         symbols = tuple(token for word in turn.symbols for token in self._writer.encode(word))
@@ -188,12 +192,18 @@ class SampleWriter:
         time, height, width = frames.grid_thw
         return time, height // self._merge_size, width // self._merge_size
 
-    def _sample(self, parts: Sequence[Part], frames: Sequence[Patches | Features]) -> Sample:
+    def _sample(
+        self, parts: Sequence[Part], frames: Sequence[Patches | Features], trained: np.ndarray
+    ) -> Sample:
         ids = np.concatenate([np.array(part.ids, dtype=np.int64) for part in parts])
         newline = self._writer.encode("\n")
-        spoken = np.concatenate(
-            [np.full(len(part.ids), part.span.kind in _ANSWER and part.ids != newline) for part in parts]
-        )
+
+        def chosen(part: Part) -> np.ndarray:
+            if part.span.kind is SpanKind.PREVIOUS_TEXT and len(trained):
+                return trained
+            return np.full(len(part.ids), part.span.kind in _ANSWER and part.ids != newline)
+
+        spoken = np.concatenate([chosen(part) for part in parts])
         return Sample(
             input_ids=ids,
             labels=np.where(spoken, ids, IGNORED),

@@ -35,7 +35,7 @@ class StageTrainer(transformers.Trainer):  # type: ignore[misc]
     lr_scheduler: Any
 
     def __init__(self, stage: Stage, book: BadSampleBook, **options: Any) -> None:
-        super().__init__(compute_loss_func=token_loss, **options)
+        super().__init__(compute_loss_func=functools.partial(token_loss, z_loss=stage.z_loss), **options)
         self._stage = stage
         self._book = book
         self._waited_seconds = 0.0

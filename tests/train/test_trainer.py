@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -52,6 +53,19 @@ def test_micro_batches_sum_to_one_batch(tmp_path: Path) -> None:
     with torch.no_grad():
         halves = loss(samples[:2], count) + loss(samples[2:], count)
         assert halves == pytest.approx(loss(samples), rel=1e-5)
+
+
+def test_z_loss_leaves_the_softmax_free() -> None:
+    """A shift of all logits changes the penalty alone: the square of the denominator's logarithm."""
+    logits, labels = torch.randn(1, 5, 7), torch.tensor([[IGNORED, 3, IGNORED, 6, 0]])
+
+    def loss(shift: float, z_loss: float) -> float:
+        rows = (logits + shift)[:, :-1][labels[:, 1:] != IGNORED]
+        return float(token_loss(SimpleNamespace(logits=rows), labels, z_loss=z_loss))
+
+    assert loss(4.0, 0.0) == pytest.approx(loss(0.0, 0.0), rel=1e-5)
+    squares = [float(torch.logsumexp(logits[0, place], 0)) ** 2 for place in (0, 2, 3)]
+    assert loss(0.0, 0.1) - loss(0.0, 0.0) == pytest.approx(0.1 * sum(squares) / 3, rel=1e-4)
 
 
 def test_both_optimizers_move_their_weights_and_resume() -> None:
