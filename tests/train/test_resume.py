@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,15 @@ STEPS = 6
 LORA = ["model.lora={rank: 4, alpha: 8, dropout: 0.2}"]
 
 
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Sums are rounded by how they are shared out among threads, whose number other tests change."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def same_weights(one: Path, other: Path, name: str = "model.safetensors") -> bool:
     first, second = load_file(one / name), load_file(other / name)
     return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
@@ -31,7 +41,11 @@ def same_weights(one: Path, other: Path, name: str = "model.safetensors") -> boo
 def started(folder: Path) -> subprocess.Popen[bytes]:
     """The command itself, writing its checkpoints into ``folder/killed``."""
     command = [sys.executable, "-m", "svlm_cli", "train", str(folder / "recipe.yaml")]
-    return subprocess.Popen([*command, "--out", str(folder / "killed")], stderr=subprocess.DEVNULL)
+    return subprocess.Popen(
+        [*command, "--out", str(folder / "killed")],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+        stderr=subprocess.DEVNULL,
+    )
 
 
 def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
