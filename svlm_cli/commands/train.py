@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+import logging
 import os
 import sys
 from dataclasses import asdict
@@ -13,7 +14,7 @@ import typer
 
 from svlm_cli.commands import options
 from svlm_cli.commands.output import emit
-from svlm_cli.errors import SourceError, UsageError
+from svlm_cli.errors import SourceError, SvlmError, UsageError
 
 if TYPE_CHECKING:
     from svlm_cli.sections import Recipe
@@ -77,17 +78,25 @@ def train(
     if dry_run:
         _print_plan(loaded, out, nproc, as_json=json)
         return
-    if nproc > 1 and not _is_started_by_torchrun():
-        raise typer.Exit(_torchrun(nproc))
-    from svlm_cli.commands.output import TalkConsole
+    from svlm_cli.commands.output import TalkConsole, leaving_at_once
     from svlm_cli.train.plan import check
     from svlm_cli.train.trainer import train as run
 
-    check(loaded, out)
-    console = TalkConsole()
+    if not _is_started_by_torchrun():
+        check(loaded, out)
+        if nproc > 1:
+            raise typer.Exit(_torchrun(nproc))
     is_first = os.environ.get("RANK", "0") == "0"
-    tell = console.print if is_first and not quiet else _silence
-    results = run(loaded, out, resume=resume != "never", start=start, tell=tell)
+    console = TalkConsole()
+    console.quiet = not is_first
+    tell = _silence if quiet else console.print
+    try:
+        with leaving_at_once(console):
+            results = run(loaded, out, resume=resume != "never", start=start, tell=tell)
+    except SvlmError as error:
+        if is_first:
+            raise
+        raise typer.Exit(1) from error  # the first process says what is wrong
     if not is_first:
         return
     if json:
@@ -129,6 +138,9 @@ def _is_started_by_torchrun() -> bool:
 
 def _torchrun(nproc: int) -> int:
     """This very command once more, as ``nproc`` processes; its exit code."""
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // nproc)))
+    logging.disable(logging.CRITICAL)  # torch's launcher says what the processes have said themselves
+    from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
@@ -145,4 +157,6 @@ def _torchrun(nproc: int) -> int:
         elastic_launch(config, sys.executable)("-m", "svlm_cli", *sys.argv[1:])
     except ChildFailedError as error:
         return int(error.get_first_failure()[1].exitcode)
+    except SignalException as error:
+        return 128 + int(error.sigval)
     return 0

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 import transformers
+from transformers.integrations import get_reporting_integration_callbacks
 
 from svlm_cli.errors import UsageError
 from svlm_cli.sections import NewModel, Recipe, Stage
@@ -32,6 +33,7 @@ def training_arguments(
     on_gpu = torch.cuda.is_available()
     workers = num_workers(recipe, stage)
     try:
+        get_reporting_integration_callbacks(list(recipe.report_to))
         return transformers.TrainingArguments(
             output_dir=str(folder),
             max_steps=steps,
@@ -58,6 +60,7 @@ def training_arguments(
             save_total_limit=recipe.keep_checkpoints,
             report_to=list(recipe.report_to) or "none",
             disable_tqdm=True,
+            log_level_replica="critical",
             **_sharding(recipe),
         )
     except (ImportError, ValueError) as error:

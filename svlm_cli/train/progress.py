@@ -30,6 +30,11 @@ class ProgressLines(transformers.TrainerCallback):  # type: ignore[misc]
         """Called by the Trainer."""
         self._began_at, self._first_step = time.monotonic(), state.global_step
 
+    def on_step_end(self, _args: Any, state: Any, control: Any, **_others: Any) -> None:
+        """Called by the Trainer: the last step is logged, whatever the interval."""
+        if state.global_step >= state.max_steps:
+            control.should_log = True
+
     def on_log(
         self, _args: Any, state: Any, _control: Any, logs: dict[str, float] | None = None, **_others: Any
     ) -> None:
