@@ -66,8 +66,13 @@ class CheckpointSeal(transformers.TrainerCallback):  # type: ignore[misc]
         if state.is_world_process_zero:
             folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
             write_beside(folder, self._recipe, self._beside)
-            with whole_file(folder / SEAL_FILE) as partial:
-                partial.write_text(json.dumps(self._origin, indent=2) + "\n", encoding="utf-8")
+            write_seal(folder, self._origin)
+
+
+def write_seal(folder: Path, made_from: Mapping[str, Any]) -> None:
+    """Say that a folder is whole, and what it was made from (``origin``)."""
+    with whole_file(folder / SEAL_FILE) as partial:
+        partial.write_text(json.dumps(made_from, indent=2) + "\n", encoding="utf-8")
 
 
 def write_beside(folder: Path, recipe: Recipe, beside: Mapping[str, str]) -> None:
@@ -97,7 +102,7 @@ def check_same_origin(checkpoint: Path, made_from: Mapping[str, Any]) -> None:
     """
     stored = json.loads((checkpoint / SEAL_FILE).read_text(encoding="utf-8"))
     differ = [
-        *_differences("", _fixed(stored["recipe"]), _fixed(made_from["recipe"])),
+        *_differences("", _fixed(stored), _fixed(made_from)),
         *_differences("hash of ", stored["data_sha256"], made_from["data_sha256"]),
     ]
     if stored["num_processes"] != made_from["num_processes"]:
@@ -109,12 +114,14 @@ def check_same_origin(checkpoint: Path, made_from: Mapping[str, Any]) -> None:
         )
 
 
-def _fixed(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a recipe decides the weights."""
+def _fixed(made_from: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a recipe decides the weights: not what comes after the stage."""
+    recipe = made_from["recipe"]
+    names = [stage["name"] for stage in recipe["stages"]]
     fixed = {key: value for key, value in recipe.items() if key not in FREE_KEYS}
     fixed["stages"] = {
         stage["name"]: {key: value for key, value in stage.items() if key not in FREE_STAGE_KEYS}
-        for stage in recipe["stages"]
+        for stage in recipe["stages"][: names.index(made_from["stage"]) + 1]
     }
     return fixed
 

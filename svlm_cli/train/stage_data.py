@@ -13,7 +13,6 @@ from svlm_cli.data.arena_dataset import ArenaDataset, Mix
 from svlm_cli.data.chunk_dataset import ChunkDataset
 from svlm_cli.data.line_file import pair_paths
 from svlm_cli.data.sample import FeatureStore, MixedDataset, Sample
-from svlm_cli.errors import SourceError
 from svlm_cli.model.window import WindowLimits
 from svlm_cli.sections import ChunkSource, Recipe, Stage
 from svlm_cli.train.learner import Learner
@@ -132,22 +131,3 @@ def evaluation_data(
 def valid_sources(stage: Stage) -> Sequence[ChunkSource]:
     """The held-out pairs of a stage's sources."""
     return [source for source in map(held_out, stage.chunks) if source is not None]
-
-
-def check_videos(datasets: Sequence[ChunkDataset], most: int) -> None:
-    """A data set none of whose first videos is there is told before anything is computed.
-
-    Args:
-        datasets: to look at.
-        most: chunks to look at in each.
-
-    Raises:
-        SourceError: all videos of the first chunks of one are missing.
-    """
-    for dataset in datasets:
-        paths = [dataset.video(dataset.chunks[k]).path for k in range(min(most, len(dataset.chunks)))]
-        if not any(path.is_file() for path in paths):
-            raise SourceError(
-                f"none of the videos of {dataset.folder} is there, e.g. {paths[0]}",
-                "video paths are relative to the data set's folder",
-            )

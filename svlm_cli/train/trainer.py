@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,11 +29,11 @@ from svlm_cli.train.checkpoints import (
     origin,
     remove_unsealed,
     write_beside,
+    write_seal,
 )
 from svlm_cli.train.learner import Learner, open_learner
 from svlm_cli.train.progress import ProgressLines, Tell
 from svlm_cli.train.stage_data import (
-    check_videos,
     evaluation_data,
     num_steps,
     open_chunks,
@@ -46,7 +46,6 @@ from svlm_cli.train.vision_cache import VisionCache, add_features, fill
 BAD_SAMPLES_FILE = "bad_samples.jsonl"
 RESULT_FILE = "result.json"
 FINAL = "final"
-LOOKED_AT = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +108,20 @@ def _run_stages(
         folder = output / stage.name
         before = Path(results[-1].model) if results else None
         chosen = start if start is not None and start.parent.name == stage.name else None
-        done = folder / FINAL / RESULT_FILE
-        if chosen is None and resume and done.is_file():
-            results.append(StageResult(**json.loads(done.read_text(encoding="utf-8"))))
+        if chosen is None and resume and (folder / FINAL / RESULT_FILE).is_file():
+            results.append(_done_already(recipe, stage, folder / FINAL))
             tell(f"{stage.name}: done already, {folder / FINAL}")
             continue
         run = _StageRun(recipe, stage, folder, tell)
         results.append(run(before, chosen or (last_sealed(folder) if resume else None)))
+        resume = False  # what later stages have left was made from another model
     return results
+
+
+def _done_already(recipe: Recipe, stage: Stage, final: Path) -> StageResult:
+    check_same_origin(final, origin(recipe, stage, world_size()))
+    stored = json.loads((final / RESULT_FILE).read_text(encoding="utf-8"))
+    return StageResult(**{**stored, "model": str(final)})
 
 
 class _StageRun:
@@ -140,7 +145,6 @@ class _StageRun:
         self._clear(arguments, from_scratch=checkpoint is None)
         learner = open_learner(recipe, stage, checkpoint or before)
         sources = [open_chunks(learner, source) for source in stage.chunks]
-        check_videos(sources, LOOKED_AT)
         arguments.max_steps = num_steps(stage, sum(len(source.chunks) for source in sources), self._world)
         features = self._features(learner, arguments)
         evaluated = evaluation_data(stage, learner, features, recipe.max_bad_samples + 1)
@@ -177,7 +181,7 @@ class _StageRun:
         )
         trainer.remove_callback(transformers.PrinterCallback)
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-        return self._finish(trainer, learner, book)
+        return self._finish(trainer, learner, book, made_from)
 
     @property
     def _windows(self) -> Path:
@@ -211,10 +215,12 @@ class _StageRun:
             torch.distributed.barrier()
         return cache
 
-    def _finish(self, trainer: StageTrainer, learner: Learner, book: BadSampleBook) -> StageResult:
+    def _finish(
+        self, trainer: StageTrainer, learner: Learner, book: BadSampleBook, made_from: Mapping[str, Any]
+    ) -> StageResult:
         """Evaluate, and write the stage's result, whole or not at all."""
         stage, final = self._stage, self._folder / FINAL
-        eval_loss = trainer.evaluate()["eval_loss"] if trainer.eval_dataset is not None else None
+        eval_loss = None if trainer.eval_dataset is None else _last_eval_loss(trainer)
         losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
         result = StageResult(
             stage.name,
@@ -230,11 +236,20 @@ class _StageRun:
         trainer.save_model(str(partial))
         if trainer.is_world_process_zero():
             write_beside(partial, self._recipe, learner.beside)
+            write_seal(partial, made_from)
             (partial / RESULT_FILE).write_text(json.dumps(asdict(result)) + "\n", encoding="utf-8")
             shutil.rmtree(final, ignore_errors=True)
             partial.rename(final)
         trainer.accelerator.wait_for_everyone()  # the next stage reads what the first process wrote
         return result
+
+
+def _last_eval_loss(trainer: StageTrainer) -> float:
+    """Of the weights as they are, evaluated now unless the last step was."""
+    for entry in reversed(trainer.state.log_history):
+        if "eval_loss" in entry and entry["step"] == trainer.state.global_step:
+            return float(entry["eval_loss"])
+    return float(trainer.evaluate()["eval_loss"])
 
 
 def _collator(learner: Learner, stage: Stage) -> Callable[[Sequence[Sample]], dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 from svlm_cli.errors import UsageError
+from svlm_cli.recipe import load_recipe
 from svlm_cli.train.checkpoints import SEAL_FILE
 from svlm_cli.train.trainer import train
 from tests.train.clips import clip_recipe, losses, overlapping, recipe_text
@@ -118,6 +120,37 @@ def test_what_is_done_is_not_done_again(
     assert (tmp_path / "run" / "sft" / "final" / "model.safetensors").stat().st_mtime_ns == written
 
 
+def test_a_stage_that_is_done_by_another_recipe_is_refused(
+    tmp_path: Path, checkpoint: Path, make_video: Callable[..., Path]
+) -> None:
+    folder = overlapping(tmp_path / "data", make_video, num_chunks=3)
+    train(clip_recipe(tmp_path, checkpoint, folder, steps=1), tmp_path / "run")
+    changed = clip_recipe(tmp_path, checkpoint, folder, ["seed=5"], steps=1)
+    with pytest.raises(UsageError, match=r"seed \(0 -> 5\)"):
+        train(changed, tmp_path / "run")
+
+
+def test_a_stage_run_again_has_the_later_ones_run_again(
+    tmp_path: Path, checkpoint: Path, make_video: Callable[..., Path]
+) -> None:
+    folder = overlapping(tmp_path / "data", make_video, num_chunks=3)
+    one = json.loads(recipe_text(checkpoint, folder, steps=2, save_steps=1))
+    later = one["stages"][0] | {"name": "later", "steps": 1}
+    path = tmp_path / "two.yaml"
+    path.write_text(json.dumps(one | {"stages": [*one["stages"], later]}))
+    recipe = load_recipe(path)
+    train(recipe, tmp_path / "run")
+    said: list[str] = []
+    train(recipe, tmp_path / "run", start=tmp_path / "run" / "sft" / "checkpoint-1", tell=said.append)
+    assert not any("done already" in line for line in said)
+    assert any(line.startswith("later: step 1/1") for line in said)
+    longer = load_recipe(path, ["stages.1.steps=2"])  # what comes after a stage does not touch it
+    with pytest.raises(UsageError, match=r"later\.steps"):
+        train(longer, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "later")
+    assert [result.steps for result in train(longer, tmp_path / "run")] == [2, 2]
+
+
 @pytest.mark.parametrize("change", ["recipe", "data"])
 def test_another_recipe_or_other_data_is_refused(
     change: str, tmp_path: Path, checkpoint: Path, make_video: Callable[..., Path]
@@ -145,8 +178,6 @@ def test_a_checkpoint_says_what_it_was_made_from(
     tmp_path: Path, checkpoint: Path, make_video: Callable[..., Path]
 ) -> None:
     import hashlib
-
-    from svlm_cli.recipe import load_recipe
 
     folder = overlapping(tmp_path / "data", make_video, num_chunks=3)
     recipe = clip_recipe(tmp_path, checkpoint, folder, steps=1)
