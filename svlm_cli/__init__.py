@@ -15,9 +15,19 @@ if TYPE_CHECKING:
     from svlm_cli.model.load import load_model
     from svlm_cli.settings import Pace, Policy, Sampling, StreamSettings
     from svlm_cli.stream.loop import stream_video
-    from svlm_cli.stream.session import StreamSession, TraceRecord
+    from svlm_cli.stream.session import StreamSession
     from svlm_cli.stream.sources import open_source
-    from svlm_cli.types import Clip, EndEvent, StartEvent, StepEvent, StepTimings, StreamEvent, WarningEvent
+    from svlm_cli.stream.trace import TraceRecord
+    from svlm_cli.types import (
+        AnswerEvent,
+        Clip,
+        EndEvent,
+        StartEvent,
+        StepEvent,
+        StepTimings,
+        StreamEvent,
+        WarningEvent,
+    )
 
 __version__ = "0.1.0"
 
@@ -26,9 +36,11 @@ _HOMES = {
     "svlm_cli.model.load": ("load_model",),
     "svlm_cli.settings": ("Pace", "Policy", "Sampling", "StreamSettings"),
     "svlm_cli.stream.loop": ("stream_video",),
-    "svlm_cli.stream.session": ("StreamSession", "TraceRecord"),
+    "svlm_cli.stream.session": ("StreamSession",),
+    "svlm_cli.stream.trace": ("TraceRecord",),
     "svlm_cli.stream.sources": ("open_source",),
     "svlm_cli.types": (
+        "AnswerEvent",
         "Clip",
         "EndEvent",
         "StartEvent",
@@ -41,6 +53,7 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "AnswerEvent",
     "Clip",
     "EndEvent",
     "ModelError",

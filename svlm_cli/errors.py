@@ -32,9 +32,17 @@ class SourceError(SvlmError):
     """A video source that is missing, unreadable, or holds no picture."""
 
 
+class SourceLostError(SourceError):
+    """A live source that stopped and did not come back in time."""
+
+
 class ModelError(SvlmError):
     """A checkpoint that is missing, damaged, unsafe, or of another architecture."""
 
 
 class OutputError(SvlmError):
     """An output that cannot be opened or written."""
+
+
+class StateError(SvlmError):
+    """A saved state that is damaged, or was made with something else than what is to go on from it."""

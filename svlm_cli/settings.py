@@ -43,6 +43,13 @@ class Pace(StrEnum):
     REALTIME = "realtime"
 
 
+class OnLag(StrEnum):
+    """What happens when the model falls behind a source that runs by the clock."""
+
+    DROP = "drop"
+    WAIT = "wait"
+
+
 def _require(condition: bool, message: str, hint: str = "") -> None:
     if not condition:
         raise UsageError(message, hint)
@@ -62,6 +69,7 @@ class Sampling:
 
     Args:
         max_new_tokens: most tokens spoken in one step.
+        max_answer_tokens: most tokens of the answer to a question.
         greedy: take the best token after the repetition penalty.
         seed: of the random generator; the same seed gives the same words.
     """
@@ -73,9 +81,14 @@ class Sampling:
     repetition_penalty: float = 1.05
     greedy: bool = False
     seed: int = 0
+    max_answer_tokens: int = 128
 
     def __post_init__(self) -> None:
         _require(self.max_new_tokens >= 1, f"--max-new-tokens must be 1 or more, not {self.max_new_tokens}")
+        _require(
+            self.max_answer_tokens >= 1,
+            f"--max-answer-tokens must be 1 or more, not {self.max_answer_tokens}",
+        )
         _require(
             0 < self.temperature < math.inf,
             f"--temperature must be above 0, not {self.temperature}",
@@ -104,6 +117,8 @@ class StreamSettings:
             showing that contiguous ones are needed. ``recompute`` is always contiguous.
         restart_seconds: ``window`` policy only: start afresh this often.
         start: first second of the source; duration: seconds from there, None for all.
+        on_lag: at realtime pace, when the model is late: leave seconds out as soon as it is two seconds or a
+            step behind, or let it be up to half a minute behind before.
         min_pixels, max_pixels: per frame, None for the model family's own limits.
 
     Raises:
@@ -126,12 +141,14 @@ class StreamSettings:
     start: float = 0.0
     duration: float | None = None
     pace: Pace = Pace.MAX
+    on_lag: OnLag = OnLag.DROP
     min_pixels: int | None = None
     max_pixels: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "policy", Policy(self.policy))
         object.__setattr__(self, "pace", Pace(self.pace))
+        object.__setattr__(self, "on_lag", OnLag(self.on_lag))
         object.__setattr__(self, "positions", Positions(self.positions))
         _require(
             self.policy is not Policy.RECOMPUTE or self.positions is Positions.CONTIGUOUS,

@@ -81,7 +81,9 @@ class StepEvent:
 
     ``text`` is what the user sees: without the closing " ..." and without markup. Token counts:
     ``num_new_tokens`` were generated in this step, ``num_cached_tokens`` have KV states after it,
-    ``num_vision_tokens`` of those are video.
+    ``num_vision_tokens`` of those are video, ``num_sink_tokens`` the attention sink. ``lag_seconds`` is how
+    long after its end the step was spoken, at realtime pace; ``skipped_seconds`` of the stream before it were
+    not shown to the model.
     """
 
     index: int
@@ -92,9 +94,22 @@ class StepEvent:
     num_new_tokens: int
     num_cached_tokens: int
     num_vision_tokens: int
+    num_sink_tokens: int = 0
     lag_seconds: float = 0.0
     skipped_seconds: float = 0.0
     timings: StepTimings = field(default_factory=StepTimings)
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerEvent:
+    """The answer to a question, in the turn of step ``index``, apart from that second's words."""
+
+    index: int
+    start_seconds: float
+    end_seconds: float
+    question: str
+    text: str
+    num_new_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,4 +138,4 @@ class EndEvent:
     peak_device_bytes: int
 
 
-StreamEvent = StartEvent | StepEvent | WarningEvent | EndEvent
+StreamEvent = StartEvent | StepEvent | AnswerEvent | WarningEvent | EndEvent

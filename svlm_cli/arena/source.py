@@ -16,8 +16,8 @@ from svlm_cli.arena.setup import draw_setup
 from svlm_cli.arena.timeline import Timeline
 from svlm_cli.arena.truth import opening_text
 from svlm_cli.errors import SourceError
-from svlm_cli.media.source import VideoInfo
-from svlm_cli.media.timeline import SHORTEST_STEP_SECONDS, TIME_TOLERANCE_SECONDS
+from svlm_cli.media.source import Guide, VideoInfo
+from svlm_cli.media.timeline import SHORTEST_STEP_SECONDS, TIME_TOLERANCE_SECONDS, Steps
 from svlm_cli.types import Clip
 
 
@@ -36,7 +36,7 @@ class ArenaSource:
     def __init__(self, address: ArenaAddress | str) -> None:
         self.address = parse_address(address) if isinstance(address, str) else address
         self.name = str(address)
-        self.is_live = False
+        self.is_live = math.isinf(self.address.duration_seconds)
         self.problems: list[str] = []
         self._setup = draw_setup(self.address.sport, self.address.seed)
         self._renderer = Renderer(self._setup, self.address.width, self.address.height)
@@ -62,6 +62,7 @@ class ArenaSource:
         step_seconds: float,
         start_seconds: float = 0.0,
         duration_seconds: float | None = None,
+        guide: Guide | None = None,
     ) -> Iterator[Clip]:
         """Yield the frames of one step after another; see ``media.source.Source``.
 
@@ -78,7 +79,7 @@ class ArenaSource:
             )
         if duration_seconds is not None:
             end_seconds = min(end_seconds, start_seconds + duration_seconds)
-        return self._clips(fps, step_seconds, start_seconds, end_seconds)
+        return self._clips(Steps(fps, step_seconds, start_seconds), guide, end_seconds)
 
     def frames(self, from_frame: int = 0) -> Iterator[np.ndarray]:
         """Every frame of the video in order, uint8 RGB (height, width, 3)."""
@@ -87,21 +88,18 @@ class ArenaSource:
             yield self._renderer.draw(timeline.scene(frame / self.address.fps))
             frame += 1
 
-    def _clips(
-        self, fps: float, step_seconds: float, start_seconds: float, end_seconds: float
-    ) -> Iterator[Clip]:
+    def _clips(self, steps: Steps, guide: Guide | None, end_seconds: float) -> Iterator[Clip]:
         timeline = Timeline(self._setup)
-        num_frames = round(fps * step_seconds)
-        index = 0
-        while (start := start_seconds + index * step_seconds) + SHORTEST_STEP_SECONDS <= end_seconds:
+        for index, start in enumerate(steps.starts(guide)):
+            if start + SHORTEST_STEP_SECONDS > end_seconds:
+                return
             began = time.perf_counter()
-            numbers = [self._frame_at(start + k / fps, end_seconds) for k in range(num_frames)]
+            numbers = [self._frame_at(seconds, end_seconds) for seconds in steps.times(start)]
             drawn = {
                 n: self._renderer.draw(timeline.scene(n / self.address.fps)) for n in dict.fromkeys(numbers)
             }
             frames = np.stack([drawn[n] for n in numbers])
-            yield Clip(index, start, start + step_seconds, frames, time.perf_counter() - began)
-            index += 1
+            yield Clip(index, start, start + steps.step_seconds, frames, time.perf_counter() - began)
 
     def _frame_at(self, seconds: float, end_seconds: float) -> int:
         """Number of the frame on screen; the last one before the end from there on."""

@@ -13,7 +13,7 @@ from typing import Self
 
 import numpy as np
 
-from svlm_cli.media.source import Source, VideoInfo
+from svlm_cli.media.source import Guide, Source, VideoInfo
 from svlm_cli.types import Clip
 
 BLOCK_SECONDS = 32
@@ -98,8 +98,9 @@ class _Altered:
         step_seconds: float,
         start_seconds: float = 0.0,
         duration_seconds: float | None = None,
+        guide: Guide | None = None,
     ) -> Iterator[Clip]:
-        clips = self._source.clips(fps, step_seconds, start_seconds, duration_seconds)
+        clips = self._source.clips(fps, step_seconds, start_seconds, duration_seconds, guide)
         with closing(clips):  # type: ignore[type-var]
             yield from self._change(clips)
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from svlm_cli.model.runtime import VideoLanguageModel
     from svlm_cli.settings import StreamSettings
 
-SAMPLES_PER_TENSOR = 256
-
 
 @dataclass(frozen=True, slots=True)
 class ModelOptions:
@@ -115,17 +113,10 @@ class MatchResult:
 
 
 def model_facts(model: VideoLanguageModel) -> ModelFacts:
-    """Read them off a loaded model; the fingerprint takes evenly spaced numbers of every tensor."""
-    digest = hashlib.sha256(model.network.config.to_json_string().encode())
-    digest.update(str((model.patches, model.tokens_per_second, model.markup)).encode())
-    for name, tensor in sorted(model.network.state_dict().items()):
-        flat = tensor.detach().flatten()
-        sample = flat[:: max(1, flat.numel() // SAMPLES_PER_TENSOR)]
-        digest.update(f"{name} {tuple(tensor.shape)}".encode())
-        digest.update(sample.float().cpu().numpy().tobytes())
+    """Read them off a loaded model."""
     return ModelFacts(
         name="bundled" if model.is_bundled else model.name,
-        fingerprint=digest.hexdigest()[:16],
+        fingerprint=model.fingerprint(),
         device=model.device.type,
         dtype=str(model.dtype).removeprefix("torch."),
     )

@@ -12,7 +12,7 @@ import numpy as np
 
 from svlm_cli.errors import SourceError
 from svlm_cli.media.probe import undecodable
-from svlm_cli.media.source import VideoInfo
+from svlm_cli.media.source import Guide, VideoInfo
 from svlm_cli.media.timeline import SHORTEST_STEP_SECONDS, Picture, Playhead, Steps
 from svlm_cli.types import Clip
 
@@ -112,6 +112,7 @@ class VideoReader:
         step_seconds: float,
         start_seconds: float = 0.0,
         duration_seconds: float | None = None,
+        guide: Guide | None = None,
     ) -> Iterator[Clip]:
         """Yield the frames of each step, in sequence, holding no more than one step in memory.
 
@@ -125,6 +126,7 @@ class VideoReader:
             step_seconds: seconds per clip; ``fps * step_seconds`` must be a whole number.
             start_seconds: where the first step starts.
             duration_seconds: the video counts as ended this long after the start; None: all of it.
+            guide: asked before each clip where to go on.
 
         Raises:
             SourceError: at the call, not later: the video ends before ``start_seconds``.
@@ -135,7 +137,7 @@ class VideoReader:
         playhead = Playhead(self._backend.pictures(start_seconds))
         if not playhead.lasts_beyond(start_seconds + SHORTEST_STEP_SECONDS):
             raise self._ends_before(start_seconds, playhead.end_seconds)
-        return self._clips(playhead, steps, time.perf_counter() - began)
+        return self._clips(playhead, steps, guide, time.perf_counter() - began)
 
     def frames_at(self, times_seconds: Sequence[float] | np.ndarray) -> np.ndarray:
         """The pictures on screen at any times, by the same rule; seeks instead of reading through.
@@ -180,8 +182,10 @@ class VideoReader:
     ) -> None:
         self.close()
 
-    def _clips(self, playhead: Playhead, steps: Steps, opening_seconds: float) -> Iterator[Clip]:
-        for index, start in enumerate(steps.starts()):
+    def _clips(
+        self, playhead: Playhead, steps: Steps, guide: Guide | None, opening_seconds: float
+    ) -> Iterator[Clip]:
+        for index, start in enumerate(steps.starts(guide)):
             began = time.perf_counter() - (opening_seconds if index == 0 else 0.0)
             if not playhead.lasts_beyond(start + SHORTEST_STEP_SECONDS):
                 return

@@ -33,6 +33,23 @@ class VideoInfo:
     num_frames: int | None
 
 
+class Guide(Protocol):
+    """Where a stream wants to go on reading; asked by the source, in whatever thread reads it."""
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether nobody wants more: a source that waits for data gives up waiting."""
+        ...
+
+    def next_start(self, start_seconds: float) -> float:
+        """Where the next clip is to start: ``start_seconds``, or whole steps later where time has run on."""
+        ...
+
+    def hold(self, end_seconds: float, waited_seconds: float) -> None:
+        """Told that the clip that ends there had to be waited for: as far as it is late, the source is."""
+        ...
+
+
 @runtime_checkable
 class Source(Protocol):
     """Anything that hands out clips: a file, a camera, a synthetic match.
@@ -52,7 +69,7 @@ class Source(Protocol):
 
     @property
     def is_live(self) -> bool:
-        """Whether it runs by the clock and cannot be read again."""
+        """Whether it runs by the clock: shown at realtime pace unless told otherwise."""
         ...
 
     @property
@@ -66,14 +83,16 @@ class Source(Protocol):
         step_seconds: float,
         start_seconds: float = 0.0,
         duration_seconds: float | None = None,
+        guide: Guide | None = None,
     ) -> Iterator[Clip]:
-        """Yield the frames of one step after another.
+        """Yield the frames of one step after another; numbered in a row, also where some are left out.
 
         Args:
             fps: frames per second; ``fps * step_seconds`` is a whole number.
             step_seconds: seconds per clip.
             start_seconds: position of the first clip.
             duration_seconds: the source counts as ended this long after the start; None: all of it.
+            guide: asked before each clip where to go on; None: one step after the other.
 
         Raises:
             SourceError: it ends before ``start_seconds``.

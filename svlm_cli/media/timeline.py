@@ -12,9 +12,12 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import count
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from svlm_cli.media.source import Guide
 
 TIME_TOLERANCE_SECONDS = 1e-6
 SHORTEST_STEP_SECONDS = 0.05
@@ -81,10 +84,17 @@ class Steps:
             return None
         return math.ceil(self.duration_seconds / self.step_seconds - TIME_TOLERANCE_SECONDS)
 
-    def starts(self) -> Iterator[float]:
-        """Where each step starts, in seconds."""
-        for index in count() if self.num_steps is None else range(self.num_steps):
-            yield self.start_seconds + index * self.step_seconds
+    def starts(self, guide: Guide | None = None) -> Iterator[float]:
+        """Where each step starts, in seconds; those that ``guide`` leaves out are missing."""
+        number = 0
+        while True:
+            start = self.start_seconds + number * self.step_seconds
+            if guide is not None:
+                number += round((guide.next_start(start) - start) / self.step_seconds)
+            if self.num_steps is not None and number >= self.num_steps:
+                return
+            yield self.start_seconds + number * self.step_seconds
+            number += 1
 
     def times(self, start_seconds: float) -> list[float]:
         """When to look within the step that starts there: at ``start + k / fps``.

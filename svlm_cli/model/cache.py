@@ -18,7 +18,7 @@ rotated one, so any number of moves costs one rounding.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -157,6 +157,49 @@ class StreamingCache(Cache):  # type: ignore[misc]
         for layer in self.layers:
             layer.resize(0)
         self._slots, self._shifts = self._slots[:0], self._shifts[:0]
+
+    def snapshot(self) -> dict[str, torch.Tensor]:
+        """Copies, on the CPU, of all that ``restore`` needs; the order of slots is kept, so it is exact.
+
+        Returns:
+            ``keys`` and ``values`` (L, H, n, D), ``originals`` (L, H, m, D) of the slots that have one, and
+            ``slots`` int64, ``shifts`` float64, ``has_original`` bool, each (n,).
+        """
+        self._follow()
+        if self._keys is None or self._values is None:
+            return {}
+        held = self.num_tokens
+        marks = self._has_original[:held]
+        saved = self._keys[:, :, :0] if self._originals is None else self._originals[:, :, :held]
+        if self._originals is not None:
+            saved = saved.index_select(2, self._index(np.flatnonzero(marks)))
+        tensors = {"keys": self._keys[:, :, :held], "values": self._values[:, :, :held], "originals": saved}
+        numbers = {"slots": self._slots, "shifts": self._shifts, "has_original": marks}
+        return {
+            **{name: tensor.to("cpu", copy=True).contiguous() for name, tensor in tensors.items()},
+            **{name: torch.from_numpy(array.copy()) for name, array in numbers.items()},
+        }
+
+    def restore(self, saved: Mapping[str, torch.Tensor], device: torch.device) -> None:
+        """Become the cache of which ``saved`` is the snapshot; this one must be new."""
+        keys, values, originals = (saved[name].to(device) for name in ("keys", "values", "originals"))
+        held = keys.shape[2]
+        self.reserve(held)
+        self.allocate(keys[0:1], values[0:1])
+        assert self._keys is not None
+        assert self._values is not None
+        self._keys[:, :, :held] = keys
+        self._values[:, :, :held] = values
+        self._slots, self._shifts = saved["slots"].numpy().copy(), saved["shifts"].numpy().copy()
+        self._mark(np.arange(held), False)
+        marked = np.flatnonzero(saved["has_original"].numpy())
+        if len(marked):
+            self._originals = torch.empty_like(self._keys)
+            self._originals.index_copy_(2, self._index(marked), originals)
+            self._mark(marked, True)
+        for layer in self.layers:
+            layer.is_initialized = True
+            layer.resize(held)
 
     def evict(self, kept: Sequence[TokenRange]) -> None:
         """Keep only the given ranges of the layout, in their new order, and refill freed slots.

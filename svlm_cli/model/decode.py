@@ -6,7 +6,7 @@ top-p. Greedy keeps the penalty.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from transformers import (
@@ -34,6 +34,15 @@ class Sampler:
         self._generator = torch.Generator(device=device).manual_seed(sampling.seed)
         self._processors = _processors(sampling)
         self._seen = torch.zeros((1, 0), dtype=torch.long, device=device)
+
+    @property
+    def state(self) -> torch.Tensor:
+        """Of the random generator: uint8, shape (bytes,), on the CPU."""
+        return self._generator.get_state()
+
+    @state.setter
+    def state(self, saved: torch.Tensor) -> None:
+        self._generator.set_state(saved)
 
     def begin(self, context_ids: Iterable[int]) -> None:
         """Start a turn over a context; the penalty needs its distinct ids only, in any order."""
@@ -74,7 +83,7 @@ def speak(
     feed: Callable[[int], torch.Tensor],
     sampler: Sampler,
     max_new_tokens: int,
-    end_ids: Collection[int],
+    is_end: Callable[[int], bool],
 ) -> list[int]:
     """Generate one answer.
 
@@ -83,12 +92,12 @@ def speak(
         feed: feeds one generated token and returns the logits after it, shape (vocabulary,).
         sampler: already begun for this turn.
         max_new_tokens: most tokens to draw.
-        end_ids: tokens that end the answer.
+        is_end: whether a token ends the answer.
 
     Returns:
         The drawn ids; the last one has not been fed.
     """
     drawn = [sampler.draw(logits)]
-    while drawn[-1] not in end_ids and len(drawn) < max_new_tokens:
+    while not is_end(drawn[-1]) and len(drawn) < max_new_tokens:
         drawn.append(sampler.draw(feed(drawn[-1])))
     return drawn

@@ -48,11 +48,15 @@ class Answer:
         words: ids that move to "previous text" later.
         tail: the closing " ..." (if there), end tokens; never moved.
         text: what the user sees.
+        reply: what was said first, to a question; empty where none was asked.
+        num_reply_tokens: of the reply, its line break included.
     """
 
     words: tuple[int, ...]
     tail: tuple[int, ...]
     text: str
+    reply: str = ""
+    num_reply_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,20 +214,43 @@ class PromptWriter:
         words = self.encode_plain(f" {text}") if text else ()
         return replied + words + self._silence + (self.markup.turn_end,)
 
-    def read_answer(self, generated_ids: Sequence[int]) -> Answer:
-        """Cut generated ids (a closing ``<|im_end|>`` included) into words and tail."""
+    def ends_line(self, token: int) -> bool:
+        """Whether a token ends a line: what stands between the reply to a question and that second's words.
+
+        Training writes a lone "\\n"; a model may as well say it in one token with a full stop.
+        """
+        return "\n" in self._decode([token])
+
+    def read_answer(self, generated_ids: Sequence[int], *, is_asked: bool = False) -> Answer:
+        """Cut generated ids (a closing ``<|im_end|>`` included) into words and tail.
+
+        Args:
+            generated_ids: of one turn.
+            is_asked: the turn held a question: all up to the first line break replies to it.
+        """
         num_words = len(generated_ids)
         while num_words and generated_ids[num_words - 1] in self.markup.ends:
             num_words -= 1
         num_spoken = num_words - len(self._silence)
         if num_spoken >= 0 and tuple(generated_ids[num_spoken:num_words]) == self._silence:
             num_words = num_spoken
-        text = self._tokenizer.decode(list(generated_ids), skip_special_tokens=True)
+        num_reply = 0
+        if is_asked:
+            breaks = (k + 1 for k in range(num_words) if self.ends_line(generated_ids[k]))
+            num_reply = next(breaks, len(generated_ids))
         return Answer(
             words=tuple(generated_ids[:num_words]),
             tail=tuple(generated_ids[num_words:]),
-            text=text.removesuffix(SILENCE).strip(),
+            text=self._shown(generated_ids[num_reply:]),
+            reply=self._shown(generated_ids[:num_reply]),
+            num_reply_tokens=num_reply,
         )
+
+    def _shown(self, ids: Sequence[int]) -> str:
+        return self._decode(ids).removesuffix(SILENCE).strip()
+
+    def _decode(self, ids: Sequence[int]) -> str:
+        return self._tokenizer.decode(list(ids), skip_special_tokens=True)
 
     def answer_parts(self, turn: int, answer: Answer) -> list[Part]:
         """The parts an answer adds to the layout."""

@@ -5,6 +5,7 @@ Shape legend: n = tokens, d = hidden size, v = vocabulary.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,8 @@ import torch
 from svlm_cli.model.cache import StreamingCache
 from svlm_cli.model.patches import Patches, PatchSettings
 from svlm_cli.model.prompt import Markup
+
+SAMPLES_PER_TENSOR = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,17 @@ class VideoLanguageModel:
     def attention(self) -> str:
         """The attention kernel, e.g. ``sdpa``."""
         return str(self.network.config._attn_implementation)
+
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits from the configuration and evenly spaced numbers of every tensor."""
+        digest = hashlib.sha256(self.network.config.to_json_string().encode())
+        digest.update(str((self.patches, self.tokens_per_second, self.markup)).encode())
+        for name, tensor in sorted(self.network.state_dict().items()):
+            flat = tensor.detach().flatten()
+            sample = flat[:: max(1, flat.numel() // SAMPLES_PER_TENSOR)]
+            digest.update(f"{name} {tuple(tensor.shape)}".encode())
+            digest.update(sample.float().cpu().numpy().tobytes())
+        return digest.hexdigest()[:16]
 
     def new_cache(self, capacity: int) -> StreamingCache:
         """An empty cache with room for ``capacity`` tokens."""

@@ -10,14 +10,15 @@ Shape legend: n = tokens of the layout, fed or not.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from svlm_cli.model import positions
 from svlm_cli.model.prompt import Part
-from svlm_cli.model.window import Eviction, Span, TokenRange, WindowLimits, evict
+from svlm_cli.model.window import Eviction, Span, SpanKind, TokenRange, WindowLimits, evict
 
 REBASE_POSITIONS = 4096.0
 
@@ -67,10 +68,31 @@ class Context:
         """int64, shape (n,)."""
         return self._ids
 
+    def num_tokens_of(self, kind: SpanKind) -> int:
+        """Tokens of one role."""
+        return sum(span.num_tokens for span in self._spans if span.kind is kind)
+
     @property
     def next_position(self) -> float:
         """Where the next token will stand, ``base`` included; the same in all three rows."""
         return self._base + self._end
+
+    def snapshot(self) -> tuple[dict[str, object], dict[str, np.ndarray]]:
+        """All that ``restore`` needs: what JSON can hold, and arrays."""
+        spans = [[int(span.kind), span.turn, span.num_tokens, span.grid] for span in self._spans]
+        plain: dict[str, object] = {"spans": spans, "base": self._base, "end": self._end}
+        return plain, {"ids": self._ids, "origins": self._origins, "fed_rows": self._fed_rows}
+
+    def restore(self, plain: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+        """Become the context of which these are the snapshot."""
+        self._spans = tuple(
+            Span(SpanKind(kind), turn, num_tokens, None if grid is None else (grid[0], grid[1], grid[2]))
+            for kind, turn, num_tokens, grid in plain["spans"]
+        )
+        self._base, self._end = float(plain["base"]), float(plain["end"])
+        self._ids, self._origins, self._fed_rows = (
+            arrays[name].copy() for name in ("ids", "origins", "fed_rows")
+        )
 
     def append(self, parts: Sequence[Part]) -> None:
         """Write parts at the end of the layout."""

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from numbers import Integral, Real
 from typing import Protocol
 
-from svlm_cli.types import EndEvent, StartEvent, StepEvent, StreamEvent, WarningEvent
+from svlm_cli.types import AnswerEvent, EndEvent, StartEvent, StepEvent, StreamEvent, WarningEvent
 
 JSON_DECIMALS = 6
 
@@ -81,6 +81,8 @@ def event_to_json(event: StreamEvent) -> dict[str, object]:
             kind = "start"
         case StepEvent():
             values, kind = asdict(event), "step"
+        case AnswerEvent():
+            values, kind = asdict(event), "answer"
         case WarningEvent():
             values, kind = asdict(event), "warning"
         case EndEvent():

@@ -2,23 +2,50 @@
 
 from __future__ import annotations
 
-import resource
-import sys
-import time
-from array import array
+import threading
 from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
 
-import numpy as np
 import torch
 
 from svlm_cli import __version__
+from svlm_cli.errors import SourceLostError
 from svlm_cli.media.source import Source
 from svlm_cli.model.runtime import VideoLanguageModel
-from svlm_cli.settings import Pace, StreamSettings
-from svlm_cli.stream.session import StreamSession, TraceRecord
-from svlm_cli.types import EndEvent, StartEvent, StepEvent, StreamEvent, WarningEvent
+from svlm_cli.settings import OnLag, Pace, StreamSettings
+from svlm_cli.stream.pacing import PlayClock
+from svlm_cli.stream.pipeline import POLL_SECONDS, Pipeline, SourceEnded
+from svlm_cli.stream.questions import Questions
+from svlm_cli.stream.session import StreamSession
+from svlm_cli.stream.sight import SeenClip
+from svlm_cli.stream.state import SavedState, StateKeeper
+from svlm_cli.stream.statistics import Statistics
+from svlm_cli.stream.trace import TraceRecord
+from svlm_cli.types import Clip, StartEvent, StreamEvent, WarningEvent
+
+SKIP_TOLERANCE_SECONDS = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Controls:
+    """The handles of a running stream; every one may be left as it is.
+
+    Args:
+        stop: set from any thread to end the stream after the present step.
+        questions: asked while it runs.
+        watch: shown every clip as it was read, in the reader's thread.
+        overlap: prepare the next clip while the present one is spoken about; the words are the same.
+        keeper: saves the state of the stream as it goes on and when it ends.
+        resume: a state to go on from.
+    """
+
+    stop: threading.Event = field(default_factory=threading.Event)
+    questions: Questions = field(default_factory=Questions)
+    watch: Callable[[Clip], None] | None = None
+    overlap: bool = True
+    keeper: StateKeeper | None = None
+    resume: SavedState | None = None
 
 
 def stream_video(
@@ -26,6 +53,7 @@ def stream_video(
     source: Source,
     settings: StreamSettings | None = None,
     trace: Callable[[TraceRecord], None] | None = None,
+    controls: Controls | None = None,
 ) -> Generator[StreamEvent, None, None]:
     """Stream a source through a model, one event per step.
 
@@ -35,95 +63,144 @@ def stream_video(
         settings: defaults where None. Where they hold neither title nor previous text, a source that
             knows how its commentary opens (an arena match) gives the previous text.
         trace: called with one record per step.
+        controls: to stop it, to ask, to look on, to save and resume its state.
 
     Yields:
         A ``StartEvent``, a ``StepEvent`` per step with ``WarningEvent`` between them where something
-        went wrong, and an ``EndEvent``.
+        went wrong and an ``AnswerEvent`` before the step in which a question was asked, and an ``EndEvent``.
 
     Raises:
-        SourceError: the source cannot be read.
+        SourceError: the source cannot be read, or (``SourceLostError``) a live one was lost and did not come
+            back; in the second case after the ``EndEvent``.
+        StateError: the state to resume was made with something else.
     """
     settings = settings or StreamSettings()
+    controls = controls or Controls()
     if not settings.opening_text:
         settings = replace(settings, previous_text=source.opening_text(settings.start))
     session = StreamSession(model, settings, trace)
-    yield _start_event(model, source, settings)
-    if unknown := session.unknown_words:
-        yield WarningEvent(f"the model's vocabulary lacks: {', '.join(unknown)}; it reads them as unknown")
-    clips = source.clips(
-        fps=settings.fps,
-        step_seconds=settings.step_seconds,
-        start_seconds=settings.start,
-        duration_seconds=settings.duration,
-    )
-    clock = _Clock(settings)
-    told: list[str] = []
+    start_seconds = settings.start
+    if controls.resume is not None:
+        controls.resume.restore(session)
+        start_seconds = controls.resume.position_seconds(source.is_live)
+    yield _start_event(model, source, settings, start_seconds)
+    yield from _lacking(session, f"{settings.opening_text} {settings.query}")
+    run = _Run(session, source, start_seconds, controls)
     # The reader may hold threads and file handles: it is closed whenever this generator is.
-    with closing(clips):  # type: ignore[type-var]
-        for clip in clips:
-            clock.wait_until_shown(clip.end_seconds)
-            yield clock.timed(session.step(clip))
+    with closing(run):
+        yield from run.events()
+        yield from run.warnings()
+    yield from run.last_words()
+    yield run.statistics.end_event(model.device)
+    if run.lost is not None:
+        raise run.lost
+
+
+class _Run:
+    """One pass over a source."""
+
+    def __init__(
+        self, session: StreamSession, source: Source, start_seconds: float, controls: Controls
+    ) -> None:
+        self._session = session
+        self._source = source
+        self._settings = settings = session.settings
+        self._controls = controls
+        self._clock = PlayClock(settings, start_seconds)
+        self._reached = start_seconds if controls.resume is None else controls.resume.reached_seconds
+        self._told: list[str] = []
+        self._is_between_steps = True
+        self.lost: SourceLostError | None = None
+        self.statistics = Statistics(settings.step_seconds)
+        left = None if settings.duration is None else settings.start + settings.duration - start_seconds
+        self._pipeline: Pipeline | None = None
+        if left is None or left > 0:
+            clips = source.clips(settings.fps, settings.step_seconds, start_seconds, left, self._clock)
+            drops = settings.pace is Pace.REALTIME and settings.on_lag is OnLag.DROP
+            ahead = (1 if drops else 2) if controls.overlap else 0
+            self._pipeline = Pipeline(clips, session.sight, self._clock, ahead, controls.watch)
+
+    def events(self) -> Generator[StreamEvent, None, None]:
+        while self._pipeline is not None and not self._controls.stop.is_set():
+            try:
+                clip = self._pipeline.take()
+            except SourceEnded:
+                return
+            except SourceLostError as lost:
+                self.lost = lost
+                return
             # A sentence may grow (a count) until the source ends: told when new, and in its last form.
-            if len(source.problems) > len(told):
-                yield from _warnings(source, told)
-    yield from _warnings(source, told)
-    yield clock.end_event(model.device)
+            if len(self._source.problems) > len(self._told):
+                yield from self.warnings()
+            if clip is not None and self._is_due(clip):
+                yield from self._step(clip)
 
+    def warnings(self) -> Generator[WarningEvent, None, None]:
+        """The problems not told yet in this form."""
+        problems = list(self._source.problems)
+        known = set(self._told)
+        self._told = problems
+        yield from (WarningEvent(message) for message in problems if message not in known)
 
-class _Clock:
-    """Wall time against stream time, and the statistics of a run."""
+    def last_words(self) -> Generator[WarningEvent, None, None]:
+        """What is to be said when all is over."""
+        if self._controls.keeper is not None and self._is_between_steps:
+            failure = self._controls.keeper.save(self._session, self._source.name, self._reached)
+            yield from _warning(failure)
+        if num_left := len(self._controls.questions):
+            yield WarningEvent(f"the stream ended before {num_left} of the questions could be asked")
 
-    def __init__(self, settings: StreamSettings) -> None:
-        self._realtime = settings.pace is Pace.REALTIME
-        self._start_seconds = settings.start
-        self._step_seconds = settings.step_seconds
-        self._begun = time.perf_counter()
-        self._totals = array("d")
+    def close(self) -> None:
+        self._clock.stop()
+        if self._pipeline is not None:
+            self._pipeline.close()
 
-    def wait_until_shown(self, end_seconds: float) -> None:
-        """At realtime pace: wait until a viewer has seen everything before ``end_seconds``."""
-        if self._realtime:
-            time.sleep(max(0.0, -self._behind(end_seconds)))
+    def _is_due(self, clip: SeenClip) -> bool:
+        """Wait until a viewer has seen all of a clip; False if the stream was stopped meanwhile."""
+        while (early := -self._clock.behind(clip.end_seconds)) > 0:
+            if self._controls.stop.wait(min(early, POLL_SECONDS)):
+                return False
+        return not self._controls.stop.is_set()
 
-    def timed(self, event: StepEvent) -> StepEvent:
-        """The event with its lag; its total goes into the statistics."""
-        self._totals.append(event.timings.total)
-        lag = max(0.0, self._behind(event.end_seconds)) if self._realtime else 0.0
-        return replace(event, lag_seconds=lag)
-
-    def end_event(self, device: torch.device) -> EndEvent:
-        wall = time.perf_counter() - self._begun
-        seconds = len(self._totals) * self._step_seconds
-        p50, p95, p99 = np.percentile(self._totals, [50, 95, 99]) if self._totals else (0.0, 0.0, 0.0)
-        return EndEvent(
-            steps=len(self._totals),
-            stream_seconds=seconds,
-            wall_seconds=wall,
-            realtime_factor=seconds / wall if wall > 0 else 0.0,
-            p50_step_seconds=float(p50),
-            p95_step_seconds=float(p95),
-            p99_step_seconds=float(p99),
-            peak_rss_bytes=_peak_rss_bytes(),
-            peak_device_bytes=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0,
+    def _step(self, clip: SeenClip) -> Generator[StreamEvent, None, None]:
+        session = self._session
+        question = self._controls.questions.take(clip.end_seconds)
+        if question:
+            yield from _lacking(session, question)
+        self._is_between_steps = False
+        if question:
+            answer, step = session.step_asked(clip, question)
+        else:
+            answer, step = None, session.step(clip)
+        self._is_between_steps = True
+        skipped = clip.start_seconds - self._reached
+        self._reached = clip.end_seconds
+        step = replace(
+            step,
+            lag_seconds=max(0.0, self._clock.behind(clip.end_seconds)),
+            skipped_seconds=skipped if skipped > SKIP_TOLERANCE_SECONDS else 0.0,
         )
-
-    def _behind(self, end_seconds: float) -> float:
-        return time.perf_counter() - self._begun - (end_seconds - self._start_seconds)
-
-
-def _warnings(source: Source, told: list[str]) -> Generator[WarningEvent, None, None]:
-    """The problems not ``told`` yet in this form; notes them."""
-    problems = list(source.problems)
-    yield from (WarningEvent(message) for message in problems if message not in told)
-    told[:] = problems
+        self.statistics.add(step)
+        if answer is not None:
+            yield answer
+        yield step
+        if self._controls.keeper is not None:
+            yield from _warning(self._controls.keeper.save_if_due(session, self._source.name, self._reached))
 
 
-def _peak_rss_bytes() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+def _warning(message: str) -> Generator[WarningEvent, None, None]:
+    if message:
+        yield WarningEvent(message)
 
 
-def _start_event(model: VideoLanguageModel, source: Source, settings: StreamSettings) -> StartEvent:
+def _lacking(session: StreamSession, text: str) -> Generator[WarningEvent, None, None]:
+    if unknown := session.unknown_words(text):
+        yield WarningEvent(f"the model's vocabulary lacks: {', '.join(unknown)}; it reads them as unknown")
+
+
+def _start_event(
+    model: VideoLanguageModel, source: Source, settings: StreamSettings, start_seconds: float
+) -> StartEvent:
     chosen = asdict(settings)
     sampling = chosen.pop("sampling")
     return StartEvent(
@@ -134,5 +211,10 @@ def _start_event(model: VideoLanguageModel, source: Source, settings: StreamSett
         dtype=str(model.dtype).removeprefix("torch."),
         settings=chosen
         | sampling
-        | {"attention": model.attention, "threads": torch.get_num_threads(), "adapter": model.adapter},
+        | {
+            "attention": model.attention,
+            "threads": torch.get_num_threads(),
+            "adapter": model.adapter,
+            "resumed_at": None if start_seconds == settings.start else start_seconds,
+        },
     )

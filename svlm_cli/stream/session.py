@@ -7,45 +7,42 @@ docs/concepts.md for the picture.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
 from svlm_cli.model.cache import StreamingCache
 from svlm_cli.model.decode import Sampler, speak
-from svlm_cli.model.patches import PatchSettings, clip_to_patches
 from svlm_cli.model.positions import time_stride
 from svlm_cli.model.prompt import Answer, Part, PromptWriter
 from svlm_cli.model.runtime import Video, VideoLanguageModel
 from svlm_cli.model.window import SpanKind, WindowLimits, middle_cut
 from svlm_cli.settings import Policy, Positions, StreamSettings
 from svlm_cli.stream.context import Context
-from svlm_cli.types import Clip, StepEvent, StepTimings
+from svlm_cli.stream.sight import SeenClip, Sight
+from svlm_cli.stream.trace import Stopwatch, TraceRecord
+from svlm_cli.types import AnswerEvent, Clip, StepEvent, StepTimings
 
 TOKENS_OF_MARKUP = 40
 MAX_TURNS_RESERVED = 32
 MAX_TEXT_RESERVED = 4096
+CACHE_TENSORS = ("keys", "values", "originals", "slots", "shifts", "has_original")
 
 
-@dataclass(frozen=True, slots=True)
-class TraceRecord:
-    """One step for debugging and for comparing engines (``svlm stream --trace``).
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """Where a session stands between two steps.
 
     Args:
-        step: its number.
-        context_ids: every token the model attends to or is fed before it speaks, in order.
-        position_ids: three rows, counted from 0 over ``context_ids``.
-        generated_ids: as appended to the history.
-        num_cached: tokens with KV states after the step.
+        plain: what JSON can hold.
+        tensors: by name, on the CPU.
     """
 
-    step: int
-    context_ids: list[int]
-    position_ids: list[list[float]]
-    generated_ids: list[int]
-    num_cached: int
+    plain: Mapping[str, Any]
+    tensors: Mapping[str, torch.Tensor]
 
 
 class StreamSession:
@@ -71,7 +68,7 @@ class StreamSession:
         self._trace = trace
         self._clock = clock
         self._writer = PromptWriter(model.tokenizer, model.markup)
-        self._patches = _patch_settings(model.patches, settings)
+        self.sight = Sight(model, settings, clock)
         self._sampler = Sampler(settings.sampling, model.device)
         self._limits = WindowLimits(
             settings.sink, settings.text_window, settings.vision_turns, settings.rounds
@@ -98,33 +95,89 @@ class StreamSession:
         return self._cache
 
     @property
-    def unknown_words(self) -> list[str]:
-        """Words of the query and the opening text outside the model's vocabulary."""
-        return self._writer.unknown_words(f"{self._settings.opening_text} {self._settings.query}")
+    def settings(self) -> StreamSettings:
+        """As given."""
+        return self._settings
 
-    @torch.inference_mode()
-    def step(self, clip: Clip) -> StepEvent:
-        """Show the model one clip and let it speak.
+    @property
+    def model(self) -> VideoLanguageModel:
+        """As given."""
+        return self._model
+
+    def unknown_words(self, text: str) -> list[str]:
+        """Words outside the model's vocabulary."""
+        return self._writer.unknown_words(text)
+
+    def snapshot(self) -> Snapshot:
+        """All that ``restore`` needs, copied; between steps only."""
+        plain, arrays = self._context.snapshot()
+        cache = {} if self._cache is None else self._cache.snapshot()
+        videos = {f"video.{turn}": video.features.cpu() for turn, video in self._videos.items()}
+        return Snapshot(
+            {"turn": self._turn, "grids": {turn: self._videos[turn].grid for turn in self._videos}} | plain,
+            {f"cache.{name}": tensor for name, tensor in cache.items()}
+            | {f"context.{name}": torch.from_numpy(array.copy()) for name, array in arrays.items()}
+            | videos
+            | {"sampler": self._sampler.state},
+        )
+
+    def restore(self, saved: Snapshot) -> None:
+        """Go on where a session of the same model and settings was when it gave ``saved``."""
+        plain, tensors = saved.plain, saved.tensors
+        self._turn = int(plain["turn"])
+        arrays = {name.removeprefix("context."): tensor.numpy() for name, tensor in tensors.items()}
+        self._context.restore(plain, arrays)
+        self._videos = {
+            int(turn): Video(tensors[f"video.{turn}"].to(self._model.device), (grid[0], grid[1], grid[2]))
+            for turn, grid in plain["grids"].items()
+        }
+        cache = {name: tensors[f"cache.{name}"] for name in CACHE_TENSORS if f"cache.{name}" in tensors}
+        if cache:
+            self._cache = self._model.new_cache(cache["keys"].shape[2])
+            self._cache.restore(cache, self._model.device)
+        self._sampler.state = tensors["sampler"]
+
+    def see(self, clip: Clip) -> SeenClip:
+        """Prepare a clip: what ``step`` does first where it is handed one as it was read.
 
         Raises:
             SourceError: the clip cannot be cut into patches (one side over 200 times the other).
         """
-        watch = _Stopwatch(self._model.device, self._clock)
-        patches = clip_to_patches(clip.frames, self._patches)
-        watch.lap("read")
-        self._videos[self._turn] = self._model.encode_video(patches)
-        watch.lap("vision")
+        return self.sight.look(self.sight.resize(clip))
+
+    def step(self, clip: Clip | SeenClip) -> StepEvent:
+        """Show the model one clip and let it speak.
+
+        Raises:
+            SourceError: see ``see``.
+        """
+        return self._step(clip)[1]
+
+    def step_asked(self, clip: Clip | SeenClip, question: str) -> tuple[AnswerEvent, StepEvent]:
+        """``step``, with a question in the turn of the clip: its answer, and then that second's words.
+
+        The model answers first and then writes a line break; all that is said without one is the answer.
+        """
+        answer, step = self._step(clip, question)
+        when = step.index, step.start_seconds, step.end_seconds
+        return AnswerEvent(*when, question, answer.reply, answer.num_reply_tokens), step
+
+    @torch.inference_mode()
+    def _step(self, clip: Clip | SeenClip, question: str = "") -> tuple[Answer, StepEvent]:
+        seen = self.see(clip) if isinstance(clip, Clip) else clip
+        watch = Stopwatch(self._model.device, self._clock)
+        self._videos[self._turn] = seen.video
         cache = self._ready_cache()
         self._make_room(cache, watch)
-        self._context.append(self._turn_parts(clip))
+        self._context.append(self._turn_parts(seen, question))
         watch.lap("cache")
         logits = self._feed(cache)
         watch.lap("prefill")
-        drawn = self._speak(cache, logits)
+        drawn = self._speak(cache, logits, is_asked=bool(question))
         watch.lap("decode")
-        answer = self._finish(cache, drawn)
+        answer = self._finish(cache, drawn, is_asked=bool(question))
         watch.lap("cache")
-        return self._event(clip, answer, len(drawn), cache, watch)
+        return answer, self._event(seen, answer, len(drawn), cache, watch)
 
     def _new_context(self) -> Context:
         vision = self._model.patches
@@ -150,7 +203,7 @@ class StreamSession:
             turns = min(turns, settings.restart_turns)
         return turns * (per_turn + num_video)
 
-    def _make_room(self, cache: StreamingCache, watch: _Stopwatch) -> None:
+    def _make_room(self, cache: StreamingCache, watch: Stopwatch) -> None:
         """Drop what the policy drops before the next turn is written."""
         policy = self._settings.policy
         if self._turn == 0 or policy is Policy.FULL:
@@ -173,7 +226,7 @@ class StreamSession:
             cache.shift(move.shifts[: cache.num_tokens])
             self._context.refeed(cache.num_tokens)
 
-    def _turn_parts(self, clip: Clip) -> list[Part]:
+    def _turn_parts(self, clip: SeenClip, question: str) -> list[Part]:
         """What this turn adds to the layout, the opening included where the context is empty."""
         settings, turn = self._settings, self._turn
         opens = not self._context.spans
@@ -183,6 +236,7 @@ class StreamSession:
             clip.end_seconds,
             self._videos[turn].grid,
             query=settings.query if opens else "",
+            question=question,
         )
         if opens:
             return [*self._opening(), *user]
@@ -214,8 +268,8 @@ class StreamSession:
             start += span.num_tokens
         return embeddings
 
-    def _speak(self, cache: StreamingCache, logits: torch.Tensor) -> list[int]:
-        """Draw the answer's tokens, feeding all but the last."""
+    def _speak(self, cache: StreamingCache, logits: torch.Tensor, *, is_asked: bool) -> list[int]:
+        """Draw the tokens of a turn, feeding all but the last: where it is asked, the answer first."""
         self._sampler.begin(np.unique(self._context.ids).tolist())
         position = self._context.next_position
         fed = 0
@@ -226,14 +280,25 @@ class StreamSession:
             fed += 1
             return self._model.forward(self._model.embed([token]), rows, cache)
 
-        max_new_tokens = self._settings.sampling.max_new_tokens
-        cache.reserve(len(self._context.ids) + max_new_tokens)
-        return speak(logits, feed, self._sampler, max_new_tokens, self._model.markup.ends)
+        sampling, is_end = self._settings.sampling, self._model.markup.ends.__contains__
+        most = sampling.max_new_tokens + (sampling.max_answer_tokens if is_asked else 0)
+        cache.reserve(len(self._context.ids) + most)
+        if not is_asked:
+            return speak(logits, feed, self._sampler, sampling.max_new_tokens, is_end)
+        ends_line = self._writer.ends_line
+        replied = speak(
+            logits, feed, self._sampler, sampling.max_answer_tokens, lambda id_: is_end(id_) or ends_line(id_)
+        )
+        if is_end(replied[-1]) or not ends_line(replied[-1]):
+            return replied
+        return [*replied, *speak(feed(replied[-1]), feed, self._sampler, sampling.max_new_tokens, is_end)]
 
-    def _finish(self, cache: StreamingCache, drawn: list[int]) -> Answer:
+    def _finish(self, cache: StreamingCache, drawn: list[int], *, is_asked: bool) -> Answer:
         """Add the answer to the layout and forget frames that live on in states alone."""
         turn_end = self._model.markup.turn_end
-        answer = self._writer.read_answer(drawn if drawn[-1] == turn_end else [*drawn, turn_end])
+        answer = self._writer.read_answer(
+            drawn if drawn[-1] == turn_end else [*drawn, turn_end], is_asked=is_asked
+        )
         if self._trace is not None:
             self._trace(
                 TraceRecord(
@@ -253,44 +318,19 @@ class StreamSession:
         return answer
 
     def _event(
-        self, clip: Clip, answer: Answer, num_drawn: int, cache: StreamingCache, watch: _Stopwatch
+        self, clip: SeenClip, answer: Answer, num_drawn: int, cache: StreamingCache, watch: Stopwatch
     ) -> StepEvent:
-        laps = watch.laps
-        laps["read"] += clip.read_seconds
+        laps = {"read": clip.read_seconds, "vision": clip.vision_seconds, **watch.laps}
+        tokens = self._context.num_tokens_of
         return StepEvent(
-            index=clip.index,
+            index=self._turn - 1,
             start_seconds=clip.start_seconds,
             end_seconds=clip.end_seconds,
             text=answer.text,
             num_frames=clip.num_frames,
             num_new_tokens=num_drawn,
             num_cached_tokens=cache.num_tokens,
-            num_vision_tokens=sum(span.num_tokens for span in self._context.spans if span.grid is not None),
+            num_vision_tokens=tokens(SpanKind.VIDEO),
+            num_sink_tokens=min(self._limits.sink, tokens(SpanKind.PREVIOUS_TEXT)),
             timings=StepTimings(**laps, total=sum(laps.values())),
         )
-
-
-def _patch_settings(own: PatchSettings, settings: StreamSettings) -> PatchSettings:
-    """The checkpoint's patch settings with the user's pixel limits, if any."""
-    return replace(
-        own,
-        min_pixels=settings.min_pixels or min(own.min_pixels, settings.max_pixels or own.min_pixels),
-        max_pixels=settings.max_pixels or max(own.max_pixels, settings.min_pixels or own.max_pixels),
-    )
-
-
-class _Stopwatch:
-    """Seconds by stage; waits for the device where its work would run on unseen."""
-
-    def __init__(self, device: torch.device, clock: Callable[[], float]) -> None:
-        self._device = device
-        self._clock = clock
-        self.laps = dict.fromkeys(("read", "vision", "prefill", "decode", "cache"), 0.0)
-        self._last = clock()
-
-    def lap(self, stage: str) -> None:
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
-        now = self._clock()
-        self.laps[stage] += now - self._last
-        self._last = now

@@ -61,7 +61,7 @@ class Script:
     def __init__(self, turns: Sequence[Sequence[int]]) -> None:
         self._turns = iter(turns)
 
-    def __call__(self, logits, feed, sampler, max_new_tokens, end_ids) -> list[int]:
+    def __call__(self, logits, feed, sampler, max_new_tokens, is_end) -> list[int]:
         said = list(next(self._turns))
         for token in said[:-1]:
             feed(token)

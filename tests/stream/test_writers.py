@@ -146,6 +146,7 @@ def test_json_of_every_event() -> None:
         "num_new_tokens",
         "num_cached_tokens",
         "num_vision_tokens",
+        "num_sink_tokens",
         "lag_seconds",
         "skipped_seconds",
         "timings",

@@ -1,0 +1,69 @@
+"""Stream time against wall time: a player's clock, and what to leave out when the model is late."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable
+
+from svlm_cli.settings import OnLag, Pace, StreamSettings
+
+DROP_AFTER_SECONDS = 2.0
+WAIT_AT_MOST_SECONDS = 30.0
+
+
+class PlayClock:
+    """Says how late a step is; like a player's clock it stands still while the source has nothing.
+
+    It is read and held from several threads.
+
+    Args:
+        settings: pace, lag policy and step.
+        start_seconds: position that is due as it is made.
+        clock: seconds of wall time.
+    """
+
+    def __init__(
+        self,
+        settings: StreamSettings,
+        start_seconds: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
+        self._is_realtime = settings.pace is Pace.REALTIME
+        self._step_seconds = settings.step_seconds
+        self._may_lag = (
+            max(DROP_AFTER_SECONDS, settings.step_seconds)
+            if settings.on_lag is OnLag.DROP
+            else max(WAIT_AT_MOST_SECONDS, settings.step_seconds)
+        )
+        self._zero = clock() - start_seconds
+        self._lock = threading.Lock()
+        self.is_stopped = False
+
+    def behind(self, stream_seconds: float) -> float:
+        """Seconds since this position was due; below 0 it is not due yet. Always 0 at full speed."""
+        return self._clock() - self._zero - stream_seconds if self._is_realtime else 0.0
+
+    def next_start(self, start_seconds: float) -> float:
+        """Where to go on: whole steps later, with a step that is just over, once more is due than may wait.
+
+        This is ``media.source.Guide``'s.
+        """
+        late = self.behind(start_seconds + self._step_seconds)
+        if late <= self._may_lag:
+            return start_seconds
+        return start_seconds + math.floor(late / self._step_seconds) * self._step_seconds
+
+    def hold(self, end_seconds: float, waited_seconds: float) -> None:
+        """As far as the step that ends there is late because of its source, all that follows is due later.
+
+        This is ``media.source.Guide``'s.
+        """
+        with self._lock:
+            self._zero += max(0.0, min(self.behind(end_seconds), waited_seconds))
+
+    def stop(self) -> None:
+        """Nobody wants more."""
+        self.is_stopped = True

@@ -1,0 +1,89 @@
+"""Questions asked while a stream runs: each waits for the turn of its second, one a turn."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from svlm_cli.errors import UsageError
+
+MAX_QUESTION_LETTERS = 500
+MAX_WAITING = 64
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Waiting:
+    due_seconds: float
+    number: int
+    text: str
+
+
+class Questions:
+    """A queue that any thread may fill and the stream empties."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: list[_Waiting] = []
+        self._numbers = itertools.count()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def ask(self, text: str, at_seconds: float = 0.0) -> bool:
+        """Ask a question in the turn that holds ``at_seconds``, or in the next one there is.
+
+        Returns:
+            Whether it was taken: blank ones are not, nor any while too many wait.
+        """
+        cleaned = " ".join(text.split())[:MAX_QUESTION_LETTERS]
+        with self._lock:
+            if not cleaned or len(self._waiting) >= MAX_WAITING:
+                return False
+            heapq.heappush(self._waiting, _Waiting(at_seconds, next(self._numbers), cleaned))
+            return True
+
+    def take(self, end_seconds: float) -> str:
+        """The next question due before ``end_seconds``; empty if there is none."""
+        with self._lock:
+            if self._waiting and self._waiting[0].due_seconds < end_seconds:
+                return heapq.heappop(self._waiting).text
+            return ""
+
+
+def read_questions(path: Path) -> list[tuple[float, str]]:
+    """Read a file with lines like ``12.0 Who scored?``; blank ones and those with # first are left out.
+
+    Returns:
+        Seconds and question of each.
+
+    Raises:
+        UsageError: it cannot be read, or a line is not of this form; says which.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}", "give an existing file") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not UTF-8 text", "convert it, e.g. with iconv") from error
+    found = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        seconds, _, text = line.strip().partition(" ")
+        try:
+            at_seconds = float(seconds)
+        except ValueError:
+            at_seconds = -1.0
+        if not 0 <= at_seconds < float("inf") or not text.strip() or len(text) > MAX_QUESTION_LETTERS:
+            raise UsageError(
+                f"{path}, line {number} is not a time in seconds and a question of at most "
+                f"{MAX_QUESTION_LETTERS} letters: {line[:60]!r}",
+                'write e.g. "12.0 Who scored?"',
+            )
+        found.append((at_seconds, text.strip()))
+    if len(found) > MAX_WAITING:
+        raise UsageError(f"{path} holds {len(found)} questions; at most {MAX_WAITING} may wait", "use fewer")
+    return found

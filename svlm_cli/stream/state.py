@@ -1,0 +1,201 @@
+"""A stream's state in one file, to go on from: safetensors, with JSON in its header.
+
+It holds the cache, the layout, the sampler, the position in the source and how long the outputs were, and
+says what it was made with. It is replaced in one rename, so that there is a whole one at any time.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from svlm_cli import __version__
+from svlm_cli.errors import StateError
+from svlm_cli.files import whole_file
+from svlm_cli.settings import StreamSettings
+from svlm_cli.stream.session import Snapshot, StreamSession
+
+STATE_FORMAT = 1
+HEADER = "svlm_state"
+# What may change between a stream and its continuation: which seconds, how fast, what stood before the start.
+FREE_SETTINGS = frozenset({"start", "duration", "pace", "on_lag", "title", "previous_text"})
+
+
+@dataclass(frozen=True, slots=True)
+class SavedState:
+    """A state as read from its file.
+
+    Args:
+        path: of the file.
+        snapshot: of the session.
+        made_with: version, model and settings.
+        source: as its user named it.
+        reached_seconds: where the next step starts.
+        saved_at: wall time, seconds since the epoch.
+        outputs: real path and length in bytes of every output at that moment.
+    """
+
+    path: Path
+    snapshot: Snapshot
+    made_with: Mapping[str, Any]
+    source: str
+    reached_seconds: float
+    saved_at: float
+    outputs: Mapping[str, int]
+
+    def restore(self, session: StreamSession) -> None:
+        """Make a new session go on from here.
+
+        Raises:
+            StateError: it was made with another version, model or setting; names each.
+        """
+        now = _made_with(session)
+        differ = [
+            f"{key} ({self.made_with.get(key)} -> {now.get(key)})"
+            for key in sorted(now.keys() | self.made_with.keys())
+            if self.made_with.get(key) != now.get(key)
+        ]
+        if differ:
+            raise StateError(
+                f"{self.path} was made with something else: {', '.join(differ)}",
+                "resume with what it was made with, or start afresh without --resume",
+            )
+        session.restore(self.snapshot)
+
+    def position_seconds(self, is_live: bool) -> float:
+        """Where to go on: of a live source the seconds that have passed meanwhile are gone."""
+        if not is_live:
+            return self.reached_seconds
+        return self.reached_seconds + max(0.0, time.time() - self.saved_at)
+
+
+def load_state(path: Path) -> SavedState:
+    """Read a state.
+
+    Raises:
+        StateError: missing, damaged, or of another form.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            header = json.loads((file.metadata() or {})[HEADER])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    except FileNotFoundError:
+        raise StateError(f"no such file: {path}", "check the path given to --resume") from None
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise StateError(
+            f"{path} is not a state that svlm has saved, or it is damaged: {error}", "start without --resume"
+        ) from error
+    if header["format"] != STATE_FORMAT:
+        raise StateError(
+            f"{path} was saved in another form ({header['format']}, not {STATE_FORMAT})",
+            "resume with the version of svlm that saved it",
+        )
+    return SavedState(
+        path,
+        Snapshot(header["session"], tensors),
+        header["made_with"],
+        header["source"],
+        header["reached_seconds"],
+        header["saved_at"],
+        header["outputs"],
+    )
+
+
+class StateKeeper:
+    """Saves the state of one stream, every so often and at its end.
+
+    Args:
+        path: of the file.
+        every_seconds: of wall time between saves; writing runs beside the stream.
+        outputs: tells path and length of every output.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        every_seconds: float = 60.0,
+        outputs: Callable[[], Mapping[str, int]] = dict,
+    ) -> None:
+        self.path = path
+        self._every_seconds = every_seconds
+        self._outputs = outputs
+        self._last = time.monotonic()
+        self._writing: threading.Thread | None = None
+        self._failure = ""
+
+    def save_if_due(self, session: StreamSession, source: str, reached_seconds: float) -> str:
+        """Save where it is time to, in a thread of its own.
+
+        Returns:
+            What went wrong with the save before this one, once; mostly nothing.
+        """
+        is_writing = self._writing is not None and self._writing.is_alive()
+        if time.monotonic() - self._last >= self._every_seconds and not is_writing:
+            self._last = time.monotonic()
+            content = self._content(session, source, reached_seconds)
+            self._writing = threading.Thread(target=self._write, args=content, name="svlm-state")
+            self._writing.start()
+        failure, self._failure = self._failure, ""
+        return failure
+
+    def save(self, session: StreamSession, source: str, reached_seconds: float) -> str:
+        """Save now.
+
+        Returns:
+            What went wrong; mostly nothing.
+        """
+        if self._writing is not None:
+            self._writing.join()
+        self._write(*self._content(session, source, reached_seconds))
+        failure, self._failure = self._failure, ""
+        return failure
+
+    def _content(
+        self, session: StreamSession, source: str, reached_seconds: float
+    ) -> tuple[dict[str, Any], dict[str, str]]:
+        snapshot = session.snapshot()
+        header = {
+            "format": STATE_FORMAT,
+            "made_with": _made_with(session),
+            "source": source,
+            "reached_seconds": reached_seconds,
+            "saved_at": time.time(),
+            "outputs": dict(self._outputs()),
+            "session": snapshot.plain,
+        }
+        return dict(snapshot.tensors), {HEADER: json.dumps(header)}
+
+    def _write(self, tensors: dict[str, Any], metadata: dict[str, str]) -> None:
+        try:
+            with whole_file(self.path) as partial:
+                save_file(tensors, partial, metadata)
+        except (OSError, SafetensorError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            self._failure = f"the state could not be saved to {self.path}: {reason}; the last one stays"
+
+
+def _made_with(session: StreamSession) -> dict[str, Any]:
+    """All that decides what comes next, as JSON would give it back."""
+    model = session.model
+    facts = {
+        "version": __version__,
+        "model": model.fingerprint(),
+        "dtype": str(model.dtype).removeprefix("torch."),
+        **_fixed(session.settings),
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(facts))
+    return plain
+
+
+def _fixed(settings: StreamSettings) -> dict[str, Any]:
+    chosen = asdict(settings)
+    chosen |= chosen.pop("sampling")
+    return {key: value for key, value in chosen.items() if key not in FREE_SETTINGS}
