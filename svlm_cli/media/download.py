@@ -191,6 +191,25 @@ def is_live(video: RemoteVideo) -> bool:
     return bool(video.facts.get("is_live")) or video.facts.get("live_status") in _LIVE
 
 
+def media_address(page: str, max_height: int) -> tuple[str, dict[str, str]]:
+    """The address of the pictures on a page, live or not, and the HTTP headers that its site asks for.
+
+    Raises:
+        SourceError: there is no video; says why.
+    """
+    wanted = {"format": "b/bv*/bv", "noplaylist": True, "playlistend": 1}
+    with _named_failures(), _session(_parameters(DownloadOptions(max_height)) | wanted) as session:
+        facts = session.extract_info(page, download=False)
+    while facts and facts.get("entries") is not None:
+        facts = next(iter(facts["entries"]), None)
+    if not facts or not facts.get("url"):
+        raise SourceError(f"{page}: yt-dlp finds no video there", "give the address of the video itself")
+    headers = {str(name): str(value) for name, value in (facts.get("http_headers") or {}).items()}
+    if facts.get("cookies"):
+        headers["Cookie"] = str(facts["cookies"])
+    return str(facts["url"]), headers
+
+
 def _parameters(options: DownloadOptions) -> dict[str, Any]:
     has_ffmpeg = shutil.which("ffmpeg") is not None
     together = "bv*+ba/b" if has_ffmpeg else "b/bv*"

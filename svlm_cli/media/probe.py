@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -45,16 +45,46 @@ def open_container(path: str) -> OpenVideo:
     Raises:
         SourceError: missing, not readable, no video, or no decoder for it; one line says which.
     """
+    if is_url(path):
+        return open_input(path)
+    _check_file(path)
+    return open_input(f"file:{path}", name=path)
+
+
+def open_input(
+    url: str,
+    container_format: str | None = None,
+    options: Mapping[str, str] | None = None,
+    timeouts_seconds: tuple[float, float] | None = None,
+    name: str = "",
+) -> OpenVideo:
+    """Open what libav knows by a URL, and find its pictures.
+
+    Args:
+        url: with its protocol.
+        container_format: the demuxer to use, None to find out.
+        options: of the protocol and the demuxer.
+        timeouts_seconds: longest wait for the opening, and for each read after it; None for ever.
+        name: for messages, where it is not the URL.
+
+    Raises:
+        SourceError: no video, or no decoder for it; one line says which.
+    """
     import av
 
-    if not is_url(path):
-        _check_file(path)
+    name = name or url
     try:
-        container = av.open(path if is_url(path) else f"file:{path}", metadata_errors="replace")
+        container = av.open(
+            url,
+            format=container_format,
+            options=dict(options or {}),
+            timeout=timeouts_seconds,
+            metadata_errors="replace",
+        )
     except (av.FFmpegError, ValueError) as error:
-        raise _unreadable(path, error) from error
+        raise _unreadable(name, error) from error
     try:
-        stream = _video_stream(path, container)
+        stream = _video_stream(name, container)
     except SourceError:
         container.close()
         raise

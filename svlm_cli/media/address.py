@@ -1,0 +1,105 @@
+"""From a live address to what libav opens: protocol options, cameras, pages that yt-dlp resolves."""
+
+from __future__ import annotations
+
+import platform
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from urllib.parse import urlsplit
+
+from svlm_cli.errors import SourceError
+
+NETWORK_SCHEMES = frozenset({"http", "https", "rtsp", "rtsps", "rtmp", "rtmps", "udp", "srt", "tcp", "rtp"})
+CAMERA = re.compile(r"^(?:camera:(?P<number>\d+)|(?P<device>/dev/video\d+))$")
+_MEDIA_SUFFIXES = frozenset(
+    {".m3u8", ".mpd", ".mp4", ".m4v", ".mov", ".ts", ".mts", ".mkv", ".webm", ".flv", ".avi", ".mpg", ".ogv"}
+)
+_MANIFEST_SUFFIXES = frozenset({".m3u8", ".mpd"})
+
+
+@dataclass(frozen=True, slots=True)
+class LiveOptions:
+    """How a live source is opened and held.
+
+    Args:
+        rtsp_transport: ``tcp`` or ``udp``.
+        stall_seconds: a source that sends no picture for so long counts as lost.
+        reconnect_seconds: how long to try to get a lost source back; 0 for not at all.
+        max_height: of the pictures, where a page offers several.
+    """
+
+    rtsp_transport: str = "tcp"
+    stall_seconds: float = 10.0
+    reconnect_seconds: float = 60.0
+    max_height: int = 720
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """What libav opens.
+
+    Args:
+        url: or a device's name.
+        format: the demuxer to use, None to find out.
+        options: of the protocol and the demuxer.
+    """
+
+    url: str
+    format: str | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+def is_live_address(source: str) -> bool:
+    """Whether this names something that is not a file on this machine."""
+    scheme = source.partition(":")[0].lower()
+    return (
+        source == "-" or CAMERA.match(source) is not None or ("://" in source and scheme in NETWORK_SCHEMES)
+    )
+
+
+def plain_input(source: str, options: LiveOptions) -> Input:
+    """What libav opens for an address that needs no looking up.
+
+    Raises:
+        SourceError: cameras cannot be read on this system.
+    """
+    if source == "-":
+        return Input("pipe:0")
+    camera = CAMERA.match(source)
+    if camera is not None:
+        return _camera(source, camera["number"], camera["device"])
+    scheme = urlsplit(source).scheme.lower()
+    if scheme in ("rtsp", "rtsps"):
+        return Input(source, options={"rtsp_transport": options.rtsp_transport})
+    if scheme == "udp":
+        # A burst must find room while the receiver is held up; what is lost is lost without an error.
+        return Input(source, options={"fifo_size": "262144", "overrun_nonfatal": "1"})
+    if scheme in ("rtmp", "rtmps"):
+        return Input(source, options={"rtmp_live": "any"})
+    return Input(source)
+
+
+def may_be_page(source: str) -> bool:
+    """Whether an address may be a page with a video in it, and not the video."""
+    parts = urlsplit(source)
+    return (
+        parts.scheme in ("http", "https") and PurePosixPath(parts.path).suffix.lower() not in _MEDIA_SUFFIXES
+    )
+
+
+def is_manifest(source: str) -> bool:
+    """Whether an address is that of an HLS or DASH manifest."""
+    return PurePosixPath(urlsplit(source).path).suffix.lower() in _MANIFEST_SUFFIXES
+
+
+def _camera(source: str, number: str | None, device: str | None) -> Input:
+    system = platform.system()
+    if system == "Linux":
+        return Input(device or f"/dev/video{number}", "v4l2")
+    if system == "Darwin" and number is not None:
+        return Input(number, "avfoundation", {"framerate": "30"})
+    raise SourceError(
+        f"{source}: cameras are read on Linux and macOS only", "send the camera over RTSP or UDP"
+    )

@@ -1,0 +1,170 @@
+"""A source that runs by the clock: network addresses, cameras, standard input."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from svlm_cli.errors import SourceError
+from svlm_cli.media.address import Input, LiveOptions, is_manifest, may_be_page, plain_input
+from svlm_cli.media.live_pictures import LivePictures
+from svlm_cli.media.probe import OpenVideo, describe, open_input
+from svlm_cli.media.receiver import Receiver
+from svlm_cli.media.source import Guide, VideoInfo
+from svlm_cli.media.timeline import SHORTEST_STEP_SECONDS, Playhead, Steps
+from svlm_cli.types import Clip
+
+OPEN_SECONDS = 20.0
+CLOSE_SECONDS = 1.0
+
+
+def open_live(source: str, options: LiveOptions | None = None) -> LiveSource:
+    """Open an address, a camera or standard input (``-``).
+
+    Args:
+        source: see ``media.address``.
+        options: defaults where None.
+
+    Raises:
+        SourceError: it cannot be opened or holds no pictures.
+    """
+    return LiveSource(source, options or LiveOptions())
+
+
+class LiveSource:
+    """Implements ``media.source.Source`` over a ``Receiver``; made by ``open_live``.
+
+    Second 0 is the first picture after ``clips`` was called, or, where the source is a file with an end, its
+    first picture. Where a source was lost for a while, the seconds without a picture are left out and time
+    has gone on.
+
+    Attributes:
+        name: the address as given.
+        is_live: whether it has no end that is known.
+    """
+
+    def __init__(self, source: str, options: LiveOptions) -> None:
+        self.name = source
+        self._options = options
+        self._is_page = False
+        self._problems: list[str] = []
+        video = self._connect()
+        self.is_live = not video.container.duration
+        self.info: VideoInfo = describe(video, video.stream.width, video.stream.height, 0.0)
+        self._receiver = Receiver(
+            video,
+            self._connect,
+            options,
+            self._problems.append,
+            is_finite=not self.is_live,
+            may_reconnect=source != "-",
+            sends_again=is_manifest(video.container.name),
+        )
+        self._receiver.start()
+
+    @property
+    def problems(self) -> list[str]:
+        """What went wrong so far, a sentence each."""
+        return list(self._problems)
+
+    def opening_text(self, start_seconds: float) -> str:  # noqa: ARG002 - the Source contract's name
+        """Nothing: a broadcast does not introduce itself."""
+        return ""
+
+    def clips(
+        self,
+        fps: float,
+        step_seconds: float,
+        start_seconds: float = 0.0,
+        duration_seconds: float | None = None,
+        guide: Guide | None = None,
+    ) -> Iterator[Clip]:
+        """Yield the frames of one step after another; see ``media.source.Source``. Once only.
+
+        Args:
+            fps, step_seconds, duration_seconds, guide: as there.
+            start_seconds: where the first step starts; what is live begins now, and its first second has this
+                number.
+
+        Raises:
+            SourceError: a file with an end ends before the start; a live source was lost and did not come
+                back (``SourceLostError``).
+        """
+        steps = Steps(fps, step_seconds, start_seconds, duration_seconds)
+        zero = start_seconds if self.is_live else 0.0
+        pictures = LivePictures(self._receiver.buffer, self._problems.append, guide, zero)
+        return self._clips(pictures, steps, guide)
+
+    def _clips(self, pictures: LivePictures, steps: Steps, guide: Guide | None) -> Iterator[Clip]:
+        playhead = Playhead(pictures.all())
+        index = 0
+        for start in steps.starts(guide):
+            end = start + steps.step_seconds
+            began, waited = time.perf_counter(), pictures.waited_seconds
+            pictures.hurry_to(start)
+            if not playhead.lasts_beyond(start + SHORTEST_STEP_SECONDS):
+                break
+            if pictures.is_gap(start, end):
+                continue
+            images = self._images(playhead, [pictures.shown_at(t, start) for t in steps.times(start)])
+            waited = pictures.waited_seconds - waited
+            if guide is not None:
+                if guide.is_stopped:
+                    return
+                guide.hold(end, waited)
+            yield Clip(index, start, end, images, time.perf_counter() - began - waited)
+            index += 1
+        if pictures.error is not None:
+            raise pictures.error
+        if index == 0 and not (guide is not None and guide.is_stopped):
+            raise SourceError(f"{self.name} holds nothing at {steps.start_seconds:g} s", "start earlier")
+
+    def _images(self, playhead: Playhead, times: Sequence[float]) -> np.ndarray:
+        """The images on screen at ascending times: uint8, shape (num_times, height, width, 3)."""
+        images = [playhead.image(seconds) for seconds in times]
+        return np.stack([image for image in images if image is not None])
+
+    def _connect(self) -> OpenVideo:
+        """Open the address, or what the page it names holds.
+
+        Raises:
+            SourceError: neither works.
+        """
+        plain = plain_input(self.name, self._options)
+        if not self._is_page:
+            try:
+                return self._open(plain)
+            except SourceError:
+                if not may_be_page(self.name):
+                    raise
+        from svlm_cli.media.download import media_address
+
+        url, headers = media_address(self.name, self._options.max_height)
+        self._is_page = True
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        return self._open(replace(plain, url=url, options={"headers": lines}))
+
+    def _open(self, wanted: Input) -> OpenVideo:
+        return open_input(
+            wanted.url, wanted.format, wanted.options, (OPEN_SECONDS, self._options.stall_seconds)
+        )
+
+    def close(self) -> None:
+        """Stop receiving; more than once is fine."""
+        self._receiver.close(CLOSE_SECONDS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

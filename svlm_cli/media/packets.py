@@ -1,0 +1,143 @@
+"""Packets between the thread that receives them and the one that decodes them."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from svlm_cli.media.probe import OpenVideo, average_rate, tick
+
+if TYPE_CHECKING:
+    from av.packet import Packet
+    from av.video.codeccontext import VideoCodecContext
+    from av.video.stream import VideoStream
+
+BUFFER_SECONDS = 60.0
+BUFFER_BYTES = 256 << 20
+FALLBACK_FPS = 25
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Connection:
+    """What is needed to decode the packets of one connection, also after it is closed.
+
+    Args:
+        number: from 0.
+        decoder: of its pictures.
+        unit: seconds per unit of its stamps.
+        nominal_seconds: length of a picture that states none.
+    """
+
+    number: int
+    decoder: VideoCodecContext
+    unit: Fraction
+    nominal_seconds: float
+
+    @classmethod
+    def of(cls, video: OpenVideo, number: int) -> Connection:
+        """Of an open one."""
+        seconds = float(1 / (average_rate(video.stream) or FALLBACK_FPS))
+        return cls(number, video.stream.codec_context, tick(video.stream), seconds)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Received:
+    """A packet in stream time.
+
+    Args:
+        packet: its presentation stamp is in stream time, in units of its connection, or None.
+        connection: over which it came.
+        seconds: its place in decoding order.
+    """
+
+    packet: Packet[VideoStream]
+    connection: Connection
+    seconds: float
+
+
+class PacketBuffer:
+    """What has arrived and is not decoded yet, between two threads.
+
+    Until the first packet is taken, a live source's buffer holds the newest pictures, from a keyframe on.
+
+    Attributes:
+        shift_seconds: from the places of packets to where they are shown; known to whoever takes them.
+    """
+
+    def __init__(self, *, keeps_all: bool) -> None:
+        self._changed = threading.Condition()
+        self._packets: deque[Received] = deque()
+        self._num_bytes = 0
+        self._keeps_all = keeps_all
+        self._ended = False
+        self._error: Exception | None = None
+        self.is_closed = False
+        self.shift_seconds = 0.0
+
+    def put(self, item: Received) -> None:
+        """Add a packet; waits while the buffer is full."""
+        with self._changed:
+            if not self._keeps_all and item.packet.is_keyframe:
+                self._packets.clear()
+                self._num_bytes = 0
+            while not self.is_closed and self._is_full(item):
+                self._changed.wait(1.0)
+            self._packets.append(item)
+            self._num_bytes += item.packet.size
+            self._changed.notify_all()
+
+    def take(self, timeout_seconds: float) -> Received | None:
+        """The next packet; None where none came in time.
+
+        Raises:
+            EOFError: there will be no more.
+            SourceError: what ended the source.
+        """
+        with self._changed:
+            self._keeps_all = True
+            if not self._packets and not self._ended:
+                self._changed.wait(timeout_seconds)
+            if self._packets:
+                item = self._packets.popleft()
+                self._num_bytes -= item.packet.size
+                self._changed.notify_all()
+                return item
+            if self._error is not None:
+                raise self._error
+            if self._ended:
+                raise EOFError
+            return None
+
+    def skip_to(self, seconds: float) -> bool:
+        """Drop all before the last keyframe that lies at or before ``seconds``; whether there was any."""
+        with self._changed:
+            places = [
+                index
+                for index, item in enumerate(self._packets)
+                if item.packet.is_keyframe and item.seconds <= seconds
+            ]
+            for _ in range(places[-1] if places else 0):
+                self._num_bytes -= self._packets.popleft().packet.size
+            self._changed.notify_all()
+            return bool(places and places[-1])
+
+    def end(self, error: Exception | None = None) -> None:
+        """No more will come."""
+        with self._changed:
+            self._ended, self._error = True, error
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Nobody takes any more."""
+        with self._changed:
+            self.is_closed = True
+            self._packets.clear()
+            self._changed.notify_all()
+
+    def _is_full(self, item: Received) -> bool:
+        if not self._packets:
+            return False
+        return item.seconds - self._packets[0].seconds > BUFFER_SECONDS or self._num_bytes > BUFFER_BYTES
