@@ -101,6 +101,9 @@ class OutputFormat(Protocol):
 
     header: str
 
+    def resume(self, kept: str) -> None:
+        """Go on behind ``kept``, which this format has written."""
+
     def render(self, event: StreamEvent) -> str:
         """The piece to append for ``event``; empty for none."""
 
@@ -109,6 +112,9 @@ class VttFormat:
     """WebVTT: one cue per spoken step."""
 
     header = "WEBVTT\n\n"
+
+    def resume(self, kept: str) -> None:
+        """Cues have no numbers."""
 
     def render(self, event: StreamEvent) -> str:
         """The cue of a spoken step."""
@@ -125,6 +131,10 @@ class SrtFormat:
     def __init__(self) -> None:
         self._num_cues = 0
 
+    def resume(self, kept: str) -> None:
+        """Count on from the last number."""
+        self._num_cues = kept.count(" --> ")
+
     def render(self, event: StreamEvent) -> str:
         """The cue of a spoken step."""
         if not isinstance(event, StepEvent) or not (text := escape_srt(event.text)):
@@ -137,6 +147,9 @@ class JsonlFormat:
     """JSON Lines: every event, one a line."""
 
     header = ""
+
+    def resume(self, kept: str) -> None:
+        """Lines have no numbers."""
 
     def render(self, event: StreamEvent) -> str:
         """The line of any event."""

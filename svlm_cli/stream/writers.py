@@ -11,7 +11,7 @@ import json
 import os
 import secrets
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
@@ -77,6 +77,38 @@ class AppendFile:
             self.close()
             raise
 
+    def reopen(self, length: int | None) -> str:
+        """Go on behind what is there.
+
+        Args:
+            length: bytes to keep, None for all.
+
+        Returns:
+            What is kept.
+
+        Raises:
+            OutputError: it cannot be opened.
+        """
+        try:
+            self._descriptor = os.open(self._target, os.O_RDWR | os.O_APPEND)
+            if length is not None:
+                os.ftruncate(self._descriptor, length)
+            kept = self._target.read_bytes()
+        except OSError as error:
+            raise OutputError(f"cannot write {self.path}: {error.strerror}", "name another file") from error
+        self._num_bytes = len(kept)
+        return kept.decode("utf-8", "replace")
+
+    @property
+    def real_path(self) -> str:
+        """Where it lies, links followed."""
+        return str(self._target)
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes that are whole pieces."""
+        return self._num_bytes
+
     def append(self, piece: bytes) -> None:
         """Add ``piece`` whole; if it does not fit, what was there before stays and the error is raised.
 
@@ -107,7 +139,12 @@ def _output_format(path: Path) -> OutputFormat:
         raise UsageError(f"--out {path} must end in {', '.join(FORMATS)}", "try --out words.vtt") from None
 
 
-def _require_distinct(paths: Sequence[Path], source: str) -> None:
+def require_distinct(paths: Sequence[Path], source: str) -> None:
+    """Make sure that no output is another one, or the source.
+
+    Raises:
+        UsageError: one is.
+    """
     taken = {os.path.realpath(source): "the source"}
     for path in paths:
         real = os.path.realpath(path)
@@ -131,13 +168,35 @@ class Writers:
 
     def __init__(self, paths: Sequence[Path] = (), trace_path: Path | None = None, source: str = "") -> None:
         formats = [_output_format(path) for path in paths]
-        _require_distinct([*paths, *([trace_path] if trace_path else [])], source)
+        require_distinct([*paths, *([trace_path] if trace_path else [])], source)
         self._outputs = [(AppendFile(path), output) for path, output in zip(paths, formats, strict=True)]
         self._trace = AppendFile(trace_path) if trace_path else None
         self._trace_is_open = False
         self._held: list[StreamEvent] | None = []
         self._unreported: list[WarningEvent] = []
         self._failed: list[str] = []
+        self._lengths: dict[str, int] = {}
+        self._cut = False
+
+    def resume(self, lengths: Mapping[str, int], *, cut: bool) -> None:
+        """Go on with the files of an earlier run where they are still there, instead of replacing them.
+
+        Args:
+            lengths: bytes of each, by real path, when the state was saved from which the stream goes on.
+            cut: drop what was written after that, as it will come again.
+        """
+        self._lengths = {
+            path: length
+            for path, length in lengths.items()
+            if os.path.isfile(path) and os.path.getsize(path) >= length
+        }
+        self._cut = cut
+
+    @property
+    def lengths(self) -> dict[str, int]:
+        """Bytes written of each output, by real path."""
+        files = [file for file, _ in self._outputs] + ([self._trace] if self._trace else [])
+        return {file.real_path: file.num_bytes for file in files}
 
     @property
     def failed(self) -> tuple[str, ...]:
@@ -158,7 +217,7 @@ class Writers:
             if not isinstance(event, StepEvent | EndEvent):
                 return []
             for file, output in self._outputs:
-                file.open(output.header.encode())
+                self._open(file, output)
             events, self._held = self._held, None
         else:
             events = [event]
@@ -166,6 +225,14 @@ class Writers:
         for current in [*warnings, *events]:
             warnings += self._append(current)
         return warnings
+
+    def _open(self, file: AppendFile, output: OutputFormat | None = None) -> None:
+        if file.real_path not in self._lengths:
+            file.open(output.header.encode() if output else b"")
+            return
+        kept = file.reopen(self._lengths[file.real_path] if self._cut else None)
+        if output is not None:
+            output.resume(kept)
 
     def _append(self, event: StreamEvent) -> list[WarningEvent]:
         warnings = []
@@ -194,7 +261,7 @@ class Writers:
         if self._trace is None:
             return
         if not self._trace_is_open:
-            self._trace.open(b"")
+            self._open(self._trace)
             self._trace_is_open = True
         line = json.dumps(
             {each.name: getattr(record, each.name) for each in fields(record)}, separators=(",", ":")
