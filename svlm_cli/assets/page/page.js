@@ -1,0 +1,183 @@
+"use strict";
+
+const MAX_LINES = 2000;
+const CHART_STEPS = 300;
+const get = (id) => document.getElementById(id);
+const steps = [];
+let run = "";
+let chosen = null;
+let isEnded = false;
+let isDrawn = true;
+
+function clock(seconds) {
+  const whole = Math.floor(seconds + 1e-6);
+  const pad = (n) => String(n).padStart(2, "0");
+  return `${pad(Math.floor(whole / 3600))}:${pad(Math.floor(whole / 60) % 60)}:${pad(whole % 60)}`;
+}
+
+function state(name, text) {
+  get("state").className = name;
+  get("state").textContent = text;
+}
+
+function show(step) {
+  get("now").textContent = clock(step.start_seconds);
+  get("words").textContent = step.text;
+  const picture = new Image();
+  picture.src = `/picture?at=${step.start_seconds.toFixed(3)}`;
+  picture.onload = () => {
+    get("picture").src = picture.src;
+    get("picture").hidden = false;
+  };
+}
+
+function choose(line, step) {
+  if (chosen) chosen.classList.remove("chosen");
+  chosen = line;
+  get("live").hidden = !line;
+  if (line) line.classList.add("chosen");
+  if (step) show(step);
+}
+
+function addLine(kind, seconds, text, step) {
+  const list = get("transcript");
+  const isAtEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
+  const line = document.createElement("li");
+  const time = document.createElement("time");
+  time.textContent = clock(seconds);
+  const words = document.createElement("span");
+  words.textContent = text;
+  line.className = kind;
+  if (step) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.append(time, words);
+    button.addEventListener("click", () => choose(line, step));
+    line.append(button);
+  } else {
+    line.append(time, words);
+  }
+  list.append(line);
+  while (list.children.length > MAX_LINES) list.firstChild.remove();
+  if (isAtEnd && !chosen) list.scrollTop = list.scrollHeight;
+}
+
+function draw(id, rows, colours) {
+  const canvas = get(id);
+  const box = canvas.getBoundingClientRect();
+  const scale = window.devicePixelRatio || 1;
+  canvas.width = Math.max(1, Math.round(box.width * scale));
+  canvas.height = Math.max(1, Math.round(box.height * scale));
+  const pen = canvas.getContext("2d");
+  const top = Math.max(...rows.map((row) => row.reduce((a, b) => a + b, 0)), 1e-9);
+  const style = getComputedStyle(document.documentElement);
+  const width = canvas.width / CHART_STEPS;
+  rows.forEach((row, k) => {
+    let base = canvas.height;
+    row.forEach((value, part) => {
+      const height = (value / top) * (canvas.height - 2 * scale);
+      pen.fillStyle = style.getPropertyValue(colours[part]);
+      pen.fillRect(Math.floor(k * width), base - height, Math.ceil(width), height);
+      base -= height;
+    });
+  });
+}
+
+function drawCharts() {
+  isDrawn = true;
+  if (!steps.length) return;
+  const last = steps[steps.length - 1];
+  const sorted = steps.map((step) => step.timings.total).sort((a, b) => a - b);
+  const at = (share) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))].toFixed(3);
+  get("latency").textContent = `p50 ${at(0.5)}, p95 ${at(0.95)}`;
+  const skipped = steps.reduce((sum, step) => sum + step.skipped_seconds, 0);
+  get("lag").textContent = `${last.lag_seconds.toFixed(1)} s` + (skipped ? `, ${skipped.toFixed(0)} s skipped` : "");
+  get("cache").textContent = last.num_cached_tokens.toLocaleString("en");
+  draw("latency-chart", steps.map((step) => [step.timings.total]), ["--text"]);
+  draw("lag-chart", steps.map((step) => [step.lag_seconds]), ["--frames"]);
+  draw("cache-chart", steps.map((step) => {
+    const text = step.num_cached_tokens - step.num_vision_tokens - step.num_sink_tokens;
+    return [step.num_sink_tokens, Math.max(text, 0), step.num_vision_tokens];
+  }), ["--sink", "--text", "--frames"]);
+}
+
+function begin(event) {
+  get("source").textContent = event.source;
+  get("model").textContent = `${event.model} on ${event.device} (${event.dtype}), ${event.fps} FPS, policy ${event.policy}, svlm ${event.version}`;
+  document.title = `svlm: ${event.source}`;
+  get("transcript").textContent = "";
+  steps.length = 0;
+  isEnded = false;
+  choose(null);
+}
+
+function receive(message) {
+  const event = JSON.parse(message.data);
+  const [itsRun] = message.lastEventId.split("-");
+  if (event.type === "start" && itsRun !== run) {
+    run = itsRun;
+    begin(event);
+  } else if (event.type === "step") {
+    if (event.skipped_seconds > 0) {
+      addLine("note", event.start_seconds - event.skipped_seconds, `${event.skipped_seconds.toFixed(1)} s skipped`);
+    }
+    steps.push(event);
+    if (steps.length > CHART_STEPS) steps.shift();
+    if (event.text) addLine("words", event.start_seconds, event.text, event);
+    if (!chosen) show(event);
+  } else if (event.type === "answer") {
+    get("note").textContent = "";
+    addLine("answer", event.start_seconds, `${event.question} – ${event.text || "(no answer)"}`, event);
+  } else if (event.type === "warning") {
+    addLine("note", steps.length ? steps[steps.length - 1].end_seconds : 0, event.message);
+  } else if (event.type === "end") {
+    isEnded = true;
+    state("end", "ended");
+  }
+  if (isDrawn) {
+    isDrawn = false;
+    requestAnimationFrame(drawCharts);
+  }
+}
+
+function connect() {
+  const source = new EventSource("/events");
+  source.onopen = () => state("live", "live");
+  source.onmessage = receive;
+  source.onerror = () => {
+    if (isEnded) {
+      source.close();
+      return;
+    }
+    state("wait", "connecting");
+    if (source.readyState === EventSource.CLOSED) setTimeout(connect, 2000);
+  };
+}
+
+get("live").addEventListener("click", () => {
+  choose(null);
+  const list = get("transcript");
+  list.scrollTop = list.scrollHeight;
+  if (steps.length) show(steps[steps.length - 1]);
+});
+
+get("ask").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const question = get("question").value.trim();
+  if (!question) return;
+  try {
+    const reply = await fetch("/ask", {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ question }),
+    });
+    const content = await reply.json();
+    get("note").textContent = reply.ok ? "Asked; the answer comes with one of the next seconds." : content.error;
+    if (reply.ok) get("question").value = "";
+  } catch {
+    get("note").textContent = "The stream cannot be reached.";
+  }
+});
+
+addEventListener("resize", drawCharts);
+connect();

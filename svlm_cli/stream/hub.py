@@ -1,0 +1,186 @@
+"""Between one stream and its viewers: events and pictures out, at no cost to the stream.
+
+The stream's threads only ever append to bounded queues; a viewer that does not keep up is let go, and comes
+back to where it was when it asks again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import secrets
+import threading
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from svlm_cli.errors import OutputError
+from svlm_cli.stream.formats import json_line
+from svlm_cli.stream.writers import Writers
+from svlm_cli.types import Clip, EndEvent, StartEvent, StreamEvent, WarningEvent
+
+if TYPE_CHECKING:
+    import numpy as np
+
+KEPT_EVENTS = 900
+KEPT_PICTURES = 300
+VIEWER_EVENTS = 1200
+MAX_VIEWERS = 64
+PICTURE_WIDTH = 640
+PICTURE_QUALITY = 80
+WORDS_FILE, EVENTS_FILE = "words.vtt", "events.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One event on its way to a page: its number and its JSON."""
+
+    number: int
+    text: str
+
+
+class TooManyViewers(Exception):  # noqa: N818 - told to the one who comes last
+    """No room for another viewer."""
+
+
+class Hub:
+    """Publishes one stream.
+
+    Args:
+        folder: for the files that viewers may download; of this stream alone.
+
+    Attributes:
+        run_id: tells this run from others at the same address.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.run_id = secrets.token_hex(4)
+        self.words_path, self.events_path = folder / WORDS_FILE, folder / EVENTS_FILE
+        self._writers: Writers | None = Writers([self.words_path, self.events_path])
+        self._lock = threading.Lock()
+        self._number = 0
+        self._start: Message | None = None
+        self._kept: deque[Message] = deque(maxlen=KEPT_EVENTS)
+        self._pictures: OrderedDict[str, bytes] = OrderedDict()
+        self._viewers: dict[asyncio.Queue[Message | None], asyncio.AbstractEventLoop] = {}
+        self._ended = False
+
+    @property
+    def num_viewers(self) -> int:
+        """How many look on."""
+        return len(self._viewers)
+
+    def publish(self, event: StreamEvent) -> list[WarningEvent]:
+        """Send an event to all viewers; from the stream's thread, never waits.
+
+        Returns:
+            What goes wrong with the files for viewers, once.
+        """
+        warnings = self._write(event)
+        with self._lock:
+            self._number += 1
+            message = Message(self._number, json_line(event))
+            if isinstance(event, StartEvent):
+                self._start = message
+            else:
+                self._kept.append(message)
+            self._ended = self._ended or isinstance(event, EndEvent)
+            viewers = list(self._viewers.items())
+        for viewer, loop in viewers:
+            _call(loop, self._hand, viewer, message)
+        return warnings
+
+    def _write(self, event: StreamEvent) -> list[WarningEvent]:
+        if self._writers is None:
+            return []
+        try:
+            return self._writers.write(event)
+        except OutputError as error:
+            self._writers = None
+            return [WarningEvent(f"nothing can be downloaded from the page: {error.message}")]
+
+    def watch(self, clip: Clip) -> None:
+        """Keep a small picture of a clip, where anybody looks on; in the reader's thread."""
+        if not self._viewers:
+            return
+        picture = small_jpeg(clip.frames[-1])
+        with self._lock:
+            self._pictures[f"{clip.start_seconds:.3f}"] = picture
+            while len(self._pictures) > KEPT_PICTURES:
+                self._pictures.popitem(last=False)
+
+    def picture(self, start_seconds: str) -> bytes | None:
+        """The JPEG of the step that starts there (three decimals), while it is kept."""
+        return self._pictures.get(start_seconds)
+
+    async def follow(self, after: str = "") -> AsyncIterator[Message]:
+        """What a viewer has missed and what comes next, until the stream ends or the viewer falls behind.
+
+        Args:
+            after: ``RUN-NUMBER`` of the last message it has seen; of another run: all that is kept.
+
+        Raises:
+            TooManyViewers: at once.
+        """
+        run, _, number = after.partition("-")
+        seen = int(number) if run == self.run_id and number.isdigit() else 0
+        viewer: asyncio.Queue[Message | None] = asyncio.Queue(VIEWER_EVENTS)
+        with self._lock:
+            if len(self._viewers) >= MAX_VIEWERS:
+                raise TooManyViewers
+            missed = [message for message in [self._start, *self._kept] if message and message.number > seen]
+            ended = self._ended
+            self._viewers[viewer] = asyncio.get_running_loop()
+        try:
+            for message in missed:
+                yield message
+            while not ended and (message_or_none := await viewer.get()) is not None:
+                yield message_or_none
+                ended = self._ended and viewer.empty()
+        finally:
+            with self._lock:
+                self._viewers.pop(viewer, None)
+
+    def close(self) -> None:
+        """Let all viewers go and close the files."""
+        with self._lock:
+            viewers = list(self._viewers.items())
+        for viewer, loop in viewers:
+            _call(loop, self._let_go, viewer)
+        if self._writers is not None:
+            self._writers.close()
+
+    def _hand(self, viewer: asyncio.Queue[Message | None], message: Message) -> None:
+        """In the viewer's loop."""
+        try:
+            viewer.put_nowait(message)
+        except asyncio.QueueFull:
+            self._let_go(viewer)
+
+    def _let_go(self, viewer: asyncio.Queue[Message | None]) -> None:
+        with self._lock:
+            self._viewers.pop(viewer, None)
+        while not viewer.empty():
+            viewer.get_nowait()
+        viewer.put_nowait(None)
+
+
+def small_jpeg(frame: np.ndarray) -> bytes:
+    """A frame, uint8 RGB (height, width, 3), as a JPEG no wider than a page shows it."""
+    from PIL import Image
+
+    image = Image.fromarray(frame)
+    if image.width > PICTURE_WIDTH:
+        image.thumbnail((PICTURE_WIDTH, PICTURE_WIDTH), Image.Resampling.BILINEAR)
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=PICTURE_QUALITY)
+    return out.getvalue()
+
+
+def _call(loop: asyncio.AbstractEventLoop, function: object, *args: object) -> None:
+    try:
+        loop.call_soon_threadsafe(function, *args)  # type: ignore[arg-type]
+    except RuntimeError:  # its loop is closed: the viewer is gone
+        return

@@ -1,0 +1,240 @@
+"""The page of a stream (``svlm stream --serve``): starlette behind uvicorn, in a thread of its own.
+
+Nothing on the page comes from another host. On loopback only loopback's own names are answered (a page
+elsewhere may point a name of its own here); anywhere else every request needs the token that is printed at
+the start.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import secrets
+import socket
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+import uvicorn
+from sse_starlette import EventSourceResponse
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from svlm_cli.errors import OutputError, UsageError
+from svlm_cli.stream.hub import MAX_VIEWERS, Hub, Message
+from svlm_cli.stream.questions import MAX_QUESTION_LETTERS, Questions
+from svlm_cli.stream.web_guard import SafeHeaders, TokenGuard
+
+PAGE = Path(__file__).parents[1] / "assets" / "page"
+LOOPBACK_NAMES = ["localhost", "127.0.0.1", "[::1]", "::1"]
+MAX_BODY_BYTES = 4096
+ASK_EVERY_SECONDS = 1.0
+MAX_ASKERS = 1024
+START_SECONDS = 10.0
+SEND_SECONDS = 30.0
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """``HOST:PORT``, ``[V6]:PORT`` or ``PORT`` on 127.0.0.1; port 0 takes a free one.
+
+    Raises:
+        UsageError: it is none of these.
+    """
+    host, _, port = text.rpartition(":")
+    if not port.isdecimal() or int(port) > 65535:
+        raise UsageError(f"--serve {text}: not HOST:PORT", "try --serve 127.0.0.1:8000")
+    return host.removeprefix("[").removesuffix("]") or "127.0.0.1", int(port)
+
+
+class PageServer:
+    """Serves the page while it is open as a context manager.
+
+    Args:
+        hub: of the stream.
+        questions: where what is asked on the page goes.
+        address: from ``parse_address``.
+        token: to be asked for off loopback; one is made where it is empty.
+
+    Attributes:
+        url: to open in a browser; holds the token where one was made.
+        made_token: whether one was made.
+
+    Raises:
+        OutputError: the address cannot be taken.
+    """
+
+    def __init__(self, hub: Hub, questions: Questions, address: tuple[str, int], token: str = "") -> None:
+        host, port = address
+        try:
+            self._socket = socket.create_server(
+                (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET
+            )
+        except OSError as error:
+            raise OutputError(
+                f"cannot serve on {host}:{port}: {error.strerror}", "name another port"
+            ) from error
+        is_loopback = _is_loopback(self._socket)
+        self.made_token = not is_loopback and not token
+        asked = None if is_loopback else token or secrets.token_urlsafe(16)
+        shown = socket.gethostname() if _is_everywhere(self._socket) else f"[{host}]" if ":" in host else host
+        self.url = f"http://{shown}:{self._socket.getsockname()[1]}/"
+        if self.made_token:
+            self.url += f"?token={asked}"
+        config = uvicorn.Config(
+            page_app(hub, questions, asked),
+            log_level="error",
+            access_log=False,
+            timeout_graceful_shutdown=1,
+            lifespan="off",
+            limit_concurrency=4 * MAX_VIEWERS,
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(
+            target=self._server.run, args=([self._socket],), name="svlm-page", daemon=True
+        )
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        until = time.monotonic() + START_SECONDS
+        while not self._server.started and self._thread.is_alive() and time.monotonic() < until:
+            time.sleep(0.01)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.should_exit = True
+        self._thread.join(3.0)
+        self._socket.close()
+
+
+def page_app(hub: Hub, questions: Questions, token: str | None) -> Starlette:
+    """The application; with a token every request must bring it."""
+    page = _Page(hub, questions)
+    routes = [
+        Route("/", page.index),
+        Route("/events", page.events),
+        Route("/picture", page.picture),
+        Route("/ask", page.ask, methods=["POST"]),
+        Route("/words.vtt", page.words),
+        Route("/events.jsonl", page.all_events),
+        Mount("/static", StaticFiles(directory=PAGE)),
+    ]
+    guard = (
+        Middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK_NAMES)
+        if token is None
+        else Middleware(TokenGuard, token=token)
+    )
+    return Starlette(routes=routes, middleware=[Middleware(SafeHeaders), guard])
+
+
+class _Page:
+    def __init__(self, hub: Hub, questions: Questions) -> None:
+        self._hub = hub
+        self._questions = questions
+        self._last_asked: OrderedDict[str, float] = OrderedDict()
+
+    async def index(self, _: Request) -> Response:
+        return FileResponse(PAGE / "index.html", headers={"Cache-Control": "no-cache"})
+
+    async def events(self, request: Request) -> Response:
+        """Server-sent events; a browser that comes back says what it has seen."""
+        if self._hub.num_viewers >= MAX_VIEWERS:
+            return JSONResponse({"error": "too many viewers"}, 503)
+        return EventSourceResponse(
+            self._messages(request.headers.get("last-event-id", "")), send_timeout=SEND_SECONDS
+        )
+
+    async def _messages(self, after: str) -> AsyncIterator[dict[str, str]]:
+        async with aclosing(self._hub.follow(after)) as messages:  # type: ignore[type-var]
+            message: Message
+            async for message in messages:
+                yield {"id": f"{self._hub.run_id}-{message.number}", "data": message.text}
+
+    async def picture(self, request: Request) -> Response:
+        jpeg = self._hub.picture(request.query_params.get("at", ""))
+        if jpeg is None:
+            return Response(status_code=404)
+        return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=600"})
+
+    async def words(self, _: Request) -> Response:
+        return _download(self._hub.words_path, "text/vtt")
+
+    async def all_events(self, _: Request) -> Response:
+        return _download(self._hub.events_path, "application/jsonl")
+
+    async def ask(self, request: Request) -> Response:
+        """Take a question: JSON ``{"question": TEXT}``."""
+        origin = request.headers.get("origin")
+        if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+            return JSONResponse({"error": "questions are taken from this page only"}, 403)
+        if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+            return JSONResponse({"error": "send JSON"}, 415)
+        question = _question(await _body(request))
+        if question is None:
+            limit = f"a question has 1 to {MAX_QUESTION_LETTERS} letters"
+            return JSONResponse({"error": limit}, 400)
+        if self._asks_too_often(request.client.host if request.client else ""):
+            return JSONResponse({"error": "one question a second, please"}, 429)
+        if not self._questions.ask(question):
+            return JSONResponse({"error": "too many questions wait already"}, 429)
+        return JSONResponse({"asked": question}, 202)
+
+    def _asks_too_often(self, who: str) -> bool:
+        now = time.monotonic()
+        last = self._last_asked.pop(who, None)
+        is_too_often = last is not None and now - last < ASK_EVERY_SECONDS
+        self._last_asked[who] = last if is_too_often and last is not None else now
+        while len(self._last_asked) > MAX_ASKERS:
+            self._last_asked.popitem(last=False)
+        return is_too_often
+
+
+async def _body(request: Request) -> bytes:
+    """The body, or what it takes to see that it is too long."""
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MAX_BODY_BYTES:
+            break
+    return body
+
+
+def _question(body: bytes) -> str | None:
+    if len(body) > MAX_BODY_BYTES:
+        return None
+    try:
+        content = json.loads(body)
+    except ValueError:
+        return None
+    question = content.get("question") if isinstance(content, dict) else None
+    if not isinstance(question, str) or not 1 <= len(question.strip()) <= MAX_QUESTION_LETTERS:
+        return None
+    return question.strip()
+
+
+def _download(path: Path, media_type: str) -> Response:
+    if not path.is_file():
+        return JSONResponse({"error": "nothing has been said yet"}, 404)
+    return FileResponse(
+        path, media_type=media_type, filename=path.name, headers={"Cache-Control": "no-store"}
+    )
+
+
+def _is_loopback(listening: socket.socket) -> bool:
+    return ipaddress.ip_address(listening.getsockname()[0]).is_loopback
+
+
+def _is_everywhere(listening: socket.socket) -> bool:
+    return ipaddress.ip_address(listening.getsockname()[0]).is_unspecified
