@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import closing
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING
 
 from svlm_cli.commands import options
 from svlm_cli.commands import stream_options as own
 from svlm_cli.commands.options import Attention, Dtype
-from svlm_cli.errors import OutputError
+from svlm_cli.media.address import LiveOptions
 from svlm_cli.settings import Sampling, StreamSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
-    from svlm_cli.commands.stream_view import StreamView
     from svlm_cli.model.runtime import VideoLanguageModel
-    from svlm_cli.stream.writers import Writers
-    from svlm_cli.types import StreamEvent
 
 DEFAULT = StreamSettings()
 WORDS = DEFAULT.sampling
 
-BANNER = (
-    "bundled arena model: it knows arena matches only; "
-    "name a real one with --model, e.g. mit-han-lab/StreamingVLM"
-)
+LIVE = LiveOptions()
 
 EXAMPLES = """Examples:
 
@@ -36,18 +26,11 @@ svlm stream match.mp4 --model mit-han-lab/StreamingVLM --out match.vtt --out mat
 
 svlm stream match.mp4 --start 60 --duration 30 --fps 8 --greedy
 
-svlm stream match.mp4 --title "Cup final" --previous-text @notes.txt --json --quiet"""
+svlm stream match.mp4 --title "Cup final" --previous-text @notes.txt --json --quiet
 
+svlm stream rtsp://camera.local/stream --ask --save-state stream.svlm --out words.vtt
 
-class Loaded(Protocol):
-    """What the command asks of a model."""
-
-    @property
-    def is_bundled(self) -> bool:
-        """Whether it is the small model that comes with svlm."""
-
-
-LoadedT = TypeVar("LoadedT", bound=Loaded)
+svlm stream 'arena:soccer?minutes=inf' --serve 127.0.0.1:8000"""
 
 
 def stream(
@@ -81,13 +64,25 @@ def stream(
     seed: own.Seed = WORDS.seed,
     start: own.Start = DEFAULT.start,
     duration: own.Duration = DEFAULT.duration,
-    pace: own.PaceOption = DEFAULT.pace,
+    pace: own.PaceOption = None,
+    on_lag: own.OnLagOption = DEFAULT.on_lag,
+    rtsp_transport: own.RtspTransportOption = LIVE.rtsp_transport,
+    stall_seconds: own.StallSeconds = LIVE.stall_seconds,
+    reconnect_seconds: own.ReconnectSeconds = LIVE.reconnect_seconds,
+    max_height: own.MaxHeight = LIVE.max_height,
+    ask: own.Ask = False,
+    ask_file: own.AskFile = None,
+    max_answer_tokens: own.MaxAnswerTokens = WORDS.max_answer_tokens,
+    serve: own.Serve = None,
     out: own.Out = None,
+    save_state: own.SaveState = None,
+    save_every: own.SaveEvery = 60.0,
+    resume: own.Resume = None,
     trace: own.Trace = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
-) -> None:
+) -> int:
     """Watch SOURCE and print what the model says, second by second, for as long as it lasts."""
     settings = StreamSettings(
         fps=fps,
@@ -102,18 +97,20 @@ def stream(
         query=query,
         title=title,
         previous_text=options.read_text_option(previous_text),
-        sampling=Sampling(max_new_tokens, temperature, top_k, top_p, repetition_penalty, greedy, seed),
+        sampling=Sampling(
+            max_new_tokens, temperature, top_k, top_p, repetition_penalty, greedy, seed, max_answer_tokens
+        ),
         start=start,
         duration=duration,
-        pace=pace,
+        on_lag=on_lag,
         min_pixels=min_pixels,
         max_pixels=max_pixels,
     )
+    from svlm_cli.commands.stream_run import Extras, run_stream
     from svlm_cli.commands.stream_view import StreamView
-    from svlm_cli.stream.writers import Writers
 
-    writers = Writers(out or [], trace, source)
-    view = StreamView(json=json, quiet=quiet, verbose=verbose)
+    live = LiveOptions(rtsp_transport, stall_seconds, reconnect_seconds, max_height)
+    extras = Extras(tuple(out or ()), trace, live, pace, ask, ask_file, serve, save_state, save_every, resume)
 
     def load() -> VideoLanguageModel:
         from svlm_cli.model.load import load_model
@@ -122,42 +119,4 @@ def stream(
             model, device=device, dtype=dtype, attention=attention, threads=threads, adapter=adapter
         )
 
-    def start_stream(loaded: VideoLanguageModel) -> Generator[StreamEvent, None, None]:
-        from svlm_cli.stream.loop import stream_video
-
-        return stream_video(loaded, opened, settings, writers.trace if trace else None)
-
-    from svlm_cli.stream.sources import open_source
-
-    with open_source(source) as opened:
-        run_stream(view, writers, load, start_stream)
-
-
-def run_stream(
-    view: StreamView,
-    writers: Writers,
-    load: Callable[[], LoadedT],
-    start: Callable[[LoadedT], Generator[StreamEvent, None, None]],
-) -> None:
-    """Load a model and pass every event of its stream to the files, then to the view.
-
-    Args:
-        load: gives the model; its ``is_bundled`` decides about the banner.
-        start: begins the stream, a generator; it is closed whatever happens.
-
-    Raises:
-        OutputError: at the end, where an output was lost on the way; the others are complete.
-    """
-    with writers, view:
-        with view.busy("loading the model"):
-            model = load()
-        if model.is_bundled:
-            view.say(BANNER)
-        with closing(start(model)) as events:
-            for event in events:
-                for failure in writers.write(event):
-                    view.show(failure)
-                view.show(event)
-        view.finish(writers.failed)
-    if writers.failed:
-        raise OutputError(f"outputs that end early: {', '.join(writers.failed)}")
+    return run_stream(source, settings, extras, StreamView(json=json, quiet=quiet, verbose=verbose), load)

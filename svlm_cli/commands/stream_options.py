@@ -8,12 +8,15 @@ from typing import Annotated
 import typer
 
 from svlm_cli.commands.options import OUTPUT_PANEL, choices, finite, option, unicode_text
-from svlm_cli.settings import Pace, Policy, Positions
+from svlm_cli.media.address import RtspTransport
+from svlm_cli.settings import OnLag, Pace, Policy, Positions
 
 SIGHT_PANEL = "What the model sees"
 MEMORY_PANEL = "What is kept"
 WORDS_PANEL = "Words"
 SOURCE_PANEL = "Source"
+ASKING_PANEL = "Questions and page"
+STATE_PANEL = "State"
 
 LARGEST_SEED = 2**63 - 1  # what torch.manual_seed takes
 
@@ -164,7 +167,8 @@ Source = Annotated[
     str,
     typer.Argument(
         metavar="SOURCE",
-        help="A video file, or a synthetic match: arena:soccer,seed=7,minutes=10.",
+        help="A video file; an address (HTTP, HLS, RTSP, RTMP, UDP, SRT) or a page that yt-dlp knows; "
+        "camera:0 or /dev/video0; - for standard input; a synthetic match: arena:soccer,seed=7,minutes=10.",
         show_default=False,
     ),
 ]
@@ -183,8 +187,99 @@ Duration = Annotated[
     ),
 ]
 PaceOption = Annotated[
-    Pace,
-    option(SOURCE_PANEL, f"--pace {choices(Pace)}", "As fast as the model goes, or one second per second."),
+    Pace | None,
+    option(
+        SOURCE_PANEL,
+        f"--pace {choices(Pace)}",
+        "As fast as the model goes, or one second per second.",
+        show_default="max for files, realtime for live sources",
+    ),
+]
+OnLagOption = Annotated[
+    OnLag,
+    option(
+        SOURCE_PANEL,
+        f"--on-lag {choices(OnLag)}",
+        "When the model is late at realtime pace: leave seconds out as soon as it is 2 seconds (or a step) "
+        "behind, or let up to 30 seconds wait first.",
+    ),
+]
+RtspTransportOption = Annotated[
+    RtspTransport,
+    option(SOURCE_PANEL, f"--rtsp-transport {choices(RtspTransport)}", "How pictures come over RTSP."),
+]
+StallSeconds = Annotated[
+    float,
+    option(
+        SOURCE_PANEL,
+        "--stall-seconds SECONDS",
+        "A live source that sends no picture for so long counts as lost.",
+        callback=finite,
+    ),
+]
+ReconnectSeconds = Annotated[
+    float,
+    option(
+        SOURCE_PANEL,
+        "--reconnect-seconds SECONDS",
+        "How long to try to get a lost live source back; 0 for not at all.",
+        callback=finite,
+    ),
+]
+MaxHeight = Annotated[
+    int,
+    option(SOURCE_PANEL, "--max-height PIXELS", "Of the pictures, where a page offers several.", min=1),
+]
+
+# Questions and page.
+Ask = Annotated[
+    bool, option(ASKING_PANEL, "--ask", "Type questions while it runs, one a line, on standard input.")
+]
+AskFile = Annotated[
+    Path | None,
+    option(
+        ASKING_PANEL,
+        "--ask-file FILE",
+        'Ask what stands in a file, one line each: seconds and question, e.g. "12.0 Who scored?"',
+        show_default="none",
+    ),
+]
+MaxAnswerTokens = Annotated[
+    int, option(ASKING_PANEL, "--max-answer-tokens TOKENS", "Most tokens of the answer to a question.")
+]
+Serve = Annotated[
+    str | None,
+    option(
+        ASKING_PANEL,
+        "--serve HOST:PORT",
+        "Show picture, words, speed and an ask box on a web page; off loopback it asks for a token, which is "
+        "printed, or taken from SVLM_PAGE_TOKEN.",
+        show_default="none; HOST 127.0.0.1",
+    ),
+]
+
+# State.
+SaveState = Annotated[
+    Path | None,
+    option(STATE_PANEL, "--save-state FILE", "Keep the state in a file, to go on from.", show_default="none"),
+]
+SaveEvery = Annotated[
+    float,
+    option(
+        STATE_PANEL,
+        "--save-every SECONDS",
+        "How often, beside the end of the stream, in seconds of wall time.",
+        callback=finite,
+    ),
+]
+Resume = Annotated[
+    Path | None,
+    option(
+        STATE_PANEL,
+        "--resume FILE",
+        "Go on exactly where the stream of a saved state stopped; outputs of the same names are continued.",
+        show_default="none",
+    ),
 ]
 
 # Output.

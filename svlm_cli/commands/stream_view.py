@@ -16,11 +16,14 @@ from rich.live import Live
 from rich.text import Text
 
 from svlm_cli.commands.output import TalkConsole, emit
+from svlm_cli.settings import Pace
 from svlm_cli.stream.formats import clean_text, json_line, timestamp
-from svlm_cli.types import EndEvent, StartEvent, StepEvent, StreamEvent, WarningEvent
+from svlm_cli.types import AnswerEvent, EndEvent, StartEvent, StepEvent, StreamEvent, WarningEvent
 
 RECENT_STEPS = 600
 MAX_DOTS = 60
+BAR_CELLS = 24
+BAR_PARTS = (("sink", "▓", "magenta"), ("text", "▒", "blue"), ("frames", "░", "yellow"))
 
 
 def clock(seconds: float) -> str:
@@ -53,6 +56,19 @@ class RecentSteps:
     def realtime_factor(self) -> float:
         """Stream seconds per second of work."""
         return sum(self._stream_seconds) / max(sum(self._wall_seconds), 1e-9)
+
+
+def cache_bar(step: StepEvent) -> Text:
+    """The cached tokens of a step as a bar of sink, text and frames."""
+    num_text = max(0, step.num_cached_tokens - step.num_vision_tokens - step.num_sink_tokens)
+    parts = zip((step.num_sink_tokens, num_text, step.num_vision_tokens), BAR_PARTS, strict=True)
+    bar, filled, tokens = Text(), 0, 0
+    for num_tokens, (name, cell, style) in parts:
+        tokens += num_tokens
+        end = round(BAR_CELLS * tokens / max(step.num_cached_tokens, 1))
+        bar.append(cell * (end - filled), style).append(f" {name} {num_tokens:,} ", "dim")
+        filled = end
+    return bar
 
 
 class StreamView:
@@ -88,8 +104,21 @@ class StreamView:
         self._recent = RecentSteps()
         self._num_silent = 0
         self._num_steps = 0
+        self._skipped_seconds = 0.0
+        self._is_realtime = False
+        self._typed: str | None = None
         self._last: StepEvent | None = None
         self._end: EndEvent | None = None
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing but errors is said."""
+        return self._quiet
+
+    @property
+    def has_status(self) -> bool:
+        """Whether a status line is shown."""
+        return self._has_status
 
     def say(self, message: str, style: str = "") -> None:
         """One line of talk, unless quiet."""
@@ -114,6 +143,8 @@ class StreamView:
                 self._show_start(event)
             case StepEvent():
                 self._show_step(event)
+            case AnswerEvent():
+                self._show_answer(event)
             case WarningEvent():
                 self.say(f"warning: {event.message}", "yellow")
             case EndEvent():
@@ -123,6 +154,7 @@ class StreamView:
         self.say(
             f"svlm {start.version}: {start.source}, {start.model} on {start.device} ({start.dtype})", "dim"
         )
+        self._is_realtime = start.settings.get("pace") == Pace.REALTIME
         if self._has_status:
             self._live = Live(
                 console=self._console,
@@ -135,6 +167,7 @@ class StreamView:
     def _show_step(self, step: StepEvent) -> None:
         self._last = step
         self._num_steps += 1
+        self._skipped_seconds += step.skipped_seconds
         self._recent.add(step)
         words = clean_text(step.text)
         self._num_silent = 0 if words else self._num_silent + 1
@@ -148,7 +181,7 @@ class StreamView:
             )
             self.say(f"step {step.index}: {timings.total:.3f} s ({parts})", "dim")
         if self._live is not None:
-            self._live.update(self._status(step), refresh=True)
+            self._live.update(self._status(), refresh=True)
 
     def _show_words(self, time: str, words: str) -> None:
         if self._owns_terminal:
@@ -156,22 +189,50 @@ class StreamView:
         else:
             emit(f"[{time}] {words}", self._out)
 
-    def _status(self, step: StepEvent) -> Group:
-        share = step.num_vision_tokens / max(step.num_cached_tokens, 1)
+    def _show_answer(self, answer: AnswerEvent) -> None:
+        time, question = clock(answer.start_seconds), clean_text(answer.question)
+        text = clean_text(answer.text) or "(no answer)"
+        if self._owns_terminal:
+            self._console.print(
+                Text.assemble((time, "cyan"), "  ", (f"{question} ", "bold"), (text, "green"))
+            )
+        elif not self._json:
+            emit(f"[{time}] {question} -> {text}", self._out)
+
+    def show_typed(self, text: str) -> None:
+        """Show what is being typed as a question; from any thread."""
+        self._typed = clean_text(text) if text else text
+        if self._live is not None:
+            self._live.update(self._status(), refresh=True)
+
+    def _status(self) -> Group:
+        lines = []
+        if self._num_silent:
+            lines.append(Text("·" * min(self._num_silent, MAX_DOTS), style="dim"))
+        if self._last is not None:
+            lines.append(self._status_line(self._last))
+        if self._typed is not None:
+            lines.append(Text.assemble(("ask: ", "bold"), self._typed, ("_", "blink")))
+        return Group(*lines)
+
+    def _status_line(self, step: StepEvent) -> Text:
         status = (
             f"{clock(step.end_seconds)}  step p50 {self._recent.percentile(50):.3f} s, "
             f"p95 {self._recent.percentile(95):.3f} s  {self._recent.realtime_factor:.1f}x real time  "
-            f"{step.num_cached_tokens:,} tokens cached, {share:.0%} video"
         )
-        if step.lag_seconds > step.end_seconds - step.start_seconds:
-            status += f"  {step.lag_seconds:.1f} s behind"
-        dots = Text("·" * min(self._num_silent, MAX_DOTS), style="dim")
-        line = Text(status, style="reverse", no_wrap=True, overflow="ellipsis")
-        return Group(dots, line) if self._num_silent else Group(line)
+        if self._is_realtime:
+            status += f"lag {step.lag_seconds:.1f} s  "
+        if self._skipped_seconds:
+            status += f"{self._skipped_seconds:.0f} s skipped  "
+        line = Text(f"{status}{step.num_cached_tokens:,} tokens ", no_wrap=True, overflow="ellipsis")
+        line.stylize("reverse", 0, len(line) - 1)
+        return line.append_text(cache_bar(step))
 
-    def finish(self, failed_outputs: tuple[str, ...] = ()) -> None:
+    def finish(self, failed_outputs: tuple[str, ...] = (), *, stopped: bool = False) -> None:
         """Take the status line away and print the summary."""
         self._stop_live()
+        if stopped:
+            self._say_stopped()
         if self._end is None:
             return
         end = self._end
@@ -199,7 +260,10 @@ class StreamView:
     ) -> None:
         self._stop_live()
         if isinstance(error, KeyboardInterrupt | SystemExit):
-            reached = (
-                f" after {_steps(self._num_steps)}, at {clock(self._last.end_seconds)}" if self._last else ""
-            )
-            self.say(f"stopped{reached}")
+            self._say_stopped()
+
+    def _say_stopped(self) -> None:
+        reached = (
+            f" after {_steps(self._num_steps)}, at {clock(self._last.end_seconds)}" if self._last else ""
+        )
+        self.say(f"stopped{reached}")

@@ -6,10 +6,11 @@ import platform
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
-from svlm_cli.errors import SourceError
+from svlm_cli.errors import SourceError, UsageError
 
 NETWORK_SCHEMES = frozenset({"http", "https", "rtsp", "rtsps", "rtmp", "rtmps", "udp", "srt", "tcp", "rtp"})
 CAMERA = re.compile(r"^(?:camera:(?P<number>\d+)|(?P<device>/dev/video\d+))$")
@@ -19,21 +20,40 @@ _MEDIA_SUFFIXES = frozenset(
 _MANIFEST_SUFFIXES = frozenset({".m3u8", ".mpd"})
 
 
+class RtspTransport(StrEnum):
+    """How pictures come over RTSP: within its own connection, or beside it."""
+
+    TCP = "tcp"
+    UDP = "udp"
+
+
 @dataclass(frozen=True, slots=True)
 class LiveOptions:
     """How a live source is opened and held.
 
     Args:
-        rtsp_transport: ``tcp`` or ``udp``.
+        rtsp_transport: over TCP nothing is lost on the way; UDP is what some cameras know alone.
         stall_seconds: a source that sends no picture for so long counts as lost.
         reconnect_seconds: how long to try to get a lost source back; 0 for not at all.
         max_height: of the pictures, where a page offers several.
+
+    Raises:
+        UsageError: a value outside its limits.
     """
 
-    rtsp_transport: str = "tcp"
+    rtsp_transport: RtspTransport = RtspTransport.TCP
     stall_seconds: float = 10.0
     reconnect_seconds: float = 60.0
     max_height: int = 720
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rtsp_transport", RtspTransport(self.rtsp_transport))
+        if self.stall_seconds <= 0:
+            raise UsageError(f"--stall-seconds must be above 0, not {self.stall_seconds:g}")
+        if self.reconnect_seconds < 0:
+            raise UsageError(f"--reconnect-seconds must be 0 or more, not {self.reconnect_seconds:g}")
+        if self.max_height < 1:
+            raise UsageError(f"--max-height must be 1 or more, not {self.max_height}")
 
 
 @dataclass(frozen=True, slots=True)

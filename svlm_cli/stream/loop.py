@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 
 import torch
 
@@ -14,38 +13,16 @@ from svlm_cli.errors import SourceLostError
 from svlm_cli.media.source import Source
 from svlm_cli.model.runtime import VideoLanguageModel
 from svlm_cli.settings import OnLag, Pace, StreamSettings
+from svlm_cli.stream.controls import Controls
 from svlm_cli.stream.pacing import PlayClock
 from svlm_cli.stream.pipeline import POLL_SECONDS, Pipeline, SourceEnded
-from svlm_cli.stream.questions import Questions
 from svlm_cli.stream.session import StreamSession
 from svlm_cli.stream.sight import SeenClip
-from svlm_cli.stream.state import SavedState, StateKeeper
 from svlm_cli.stream.statistics import Statistics
 from svlm_cli.stream.trace import TraceRecord
-from svlm_cli.types import Clip, StartEvent, StreamEvent, WarningEvent
+from svlm_cli.types import StartEvent, StreamEvent, WarningEvent
 
 SKIP_TOLERANCE_SECONDS = 1e-3
-
-
-@dataclass(frozen=True, slots=True)
-class Controls:
-    """The handles of a running stream; every one may be left as it is.
-
-    Args:
-        stop: set from any thread to end the stream after the present step.
-        questions: asked while it runs.
-        watch: shown every clip as it was read, in the reader's thread.
-        overlap: prepare the next clip while the present one is spoken about; the words are the same.
-        keeper: saves the state of the stream as it goes on and when it ends.
-        resume: a state to go on from.
-    """
-
-    stop: threading.Event = field(default_factory=threading.Event)
-    questions: Questions = field(default_factory=Questions)
-    watch: Callable[[Clip], None] | None = None
-    overlap: bool = True
-    keeper: StateKeeper | None = None
-    resume: SavedState | None = None
 
 
 def stream_video(

@@ -1,21 +1,33 @@
 """``svlm`` with a pretended engine: the real command line, in its own process, over events made up here.
 
-The source says what happens: ``fake:steps=3,pause=0.1,silent=2,fail=1,warn=1``. Run as a script.
+The source says what happens: ``fake:steps=3,pause=0.1,silent=2,fail=1,warn=1,lag=3,skip=2``; a question is
+answered by its own words. Run as a script.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-import time
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
+import numpy as np
+
 from svlm_cli.errors import ModelError, SourceError
 from svlm_cli.settings import StreamSettings
-from svlm_cli.types import EndEvent, StartEvent, StepEvent, StepTimings, StreamEvent, WarningEvent
+from svlm_cli.stream.controls import Controls
+from svlm_cli.types import (
+    AnswerEvent,
+    Clip,
+    EndEvent,
+    StartEvent,
+    StepEvent,
+    StepTimings,
+    StreamEvent,
+    WarningEvent,
+)
 
 WORDS = os.environ.get("FAKE_WORDS", "goal <b>& more</b> [red]now[/red]")
 
@@ -32,12 +44,22 @@ class FakeTrace:
     context_ids: list[int]
 
 
+@dataclass(frozen=True)
+class FakeSource:
+    name: str
+    plan: dict[str, float]
+
+    @property
+    def is_live(self) -> bool:
+        return "live" in self.plan
+
+
 @contextmanager
-def open_source(source: str) -> Iterator[dict[str, float]]:
+def open_source(source: str, _live: object = None) -> Iterator[FakeSource]:
     if not source.startswith("fake:"):
         raise SourceError(f"no such file: {source}", "check the path")
     pairs = (part.split("=") for part in source.removeprefix("fake:").split(",") if part)
-    yield {key: float(value) for key, value in pairs}
+    yield FakeSource(source, {key: float(value) for key, value in pairs})
 
 
 def load_model(name: str | None = None, **_: object) -> FakeModel:
@@ -48,13 +70,16 @@ def load_model(name: str | None = None, **_: object) -> FakeModel:
     return FakeModel(name or "arena", is_bundled=name is None)
 
 
-def stream(model, plan, settings: StreamSettings, trace=None) -> Iterator[StreamEvent]:
+def stream(
+    model, source: FakeSource, settings: StreamSettings, trace=None, controls: Controls | None = None
+) -> Iterator[StreamEvent]:
+    plan, controls = source.plan, controls or Controls()
     chosen = asdict(settings)
     sampling = chosen.pop("sampling")
     yield StartEvent("0", "fake", model.name, "cpu", "float32", chosen | sampling)
-    num_steps = int(plan.get("steps", 3))
-    for index in range(num_steps):
-        time.sleep(plan.get("pause", 0))
+    num_steps = 0
+    while num_steps < int(plan.get("steps", 3)) and not controls.stop.wait(plan.get("pause", 0)):
+        index, num_steps = num_steps, num_steps + 1
         if index == plan.get("fail"):
             raise ValueError("it broke")
         if index == plan.get("warn"):
@@ -62,8 +87,15 @@ def stream(model, plan, settings: StreamSettings, trace=None) -> Iterator[Stream
         text = "" if index == plan.get("silent") else WORDS
         if trace:
             trace(FakeTrace(index, [1, 2, 3]))
-        timings = StepTimings(total=0.25)
-        yield StepEvent(index, float(index), index + 1.0, text, 2, 7, 812, 598, timings=timings)
+        if controls.watch:
+            pixels = np.full((2, 90, 160, 3), index % 256, dtype=np.uint8)
+            controls.watch(Clip(index, float(index), index + 1.0, pixels))
+        if question := controls.questions.take(index + 1.0):
+            yield AnswerEvent(index, float(index), index + 1.0, question, question.upper(), 3)
+        yield StepEvent(
+            index, float(index), index + 1.0, text, 2, 7, 812, 598, 100, plan.get("lag", 0.0),
+            plan.get("skip", 0.0) if index == 1 else 0.0, StepTimings(total=0.25),
+        )  # fmt: skip
     yield EndEvent(num_steps, float(num_steps), 1.0, num_steps, 0.25, 0.3, 0.4, 10**9, 0)
 
 

@@ -1,0 +1,65 @@
+"""Ctrl-C and SIGTERM while a stream runs: the first ends it cleanly, the second at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType, TracebackType
+from typing import Self
+
+from svlm_cli.commands.output import INTERRUPTED
+
+TERMINATED = 128 + signal.SIGTERM
+SHOW_CURSOR = "\x1b[?25h"
+
+
+class Stopper:
+    """Turns signals into an event while it is open as a context manager; in the main thread only.
+
+    Args:
+        on_first: called at the first signal.
+
+    Attributes:
+        event: set by the first signal.
+        code: exit code that the first signal asks for; 0 before it.
+        restore: called before leaving at once; may be replaced.
+    """
+
+    def __init__(self, on_first: Callable[[], None]) -> None:
+        self.event = threading.Event()
+        self.code = 0
+        self.restore: Callable[[], None] = lambda: None
+        self._on_first = on_first
+        self._before: dict[signal.Signals, signal.Handlers | int | Callable[..., object] | None] = {}
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        if self.event.is_set():
+            self._leave()
+        self.code = TERMINATED if number == signal.SIGTERM else INTERRUPTED
+        self.event.set()
+        self._on_first()
+
+    def _leave(self) -> None:
+        """What is written is whole at any moment, so nothing has to be closed."""
+        with suppress(Exception):
+            self.restore()
+            if sys.stderr.isatty():
+                sys.stderr.write(SHOW_CURSOR + "\n")
+            sys.stderr.flush()
+        os._exit(self.code)
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)

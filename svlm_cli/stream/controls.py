@@ -1,0 +1,35 @@
+"""The handles of a running stream; no torch."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from svlm_cli.stream.questions import Questions
+from svlm_cli.types import Clip
+
+if TYPE_CHECKING:
+    from svlm_cli.stream.state import SavedState, StateKeeper
+
+
+@dataclass(frozen=True, slots=True)
+class Controls:
+    """The handles of a running stream; every one may be left as it is.
+
+    Args:
+        stop: set from any thread to end the stream after the present step.
+        questions: asked while it runs.
+        watch: shown every clip as it was read, in the reader's thread.
+        overlap: prepare the next clip while the present one is spoken about; the words are the same.
+        keeper: saves the state of the stream as it goes on and when it ends.
+        resume: a state to go on from.
+    """
+
+    stop: threading.Event = field(default_factory=threading.Event)
+    questions: Questions = field(default_factory=Questions)
+    watch: Callable[[Clip], None] | None = None
+    overlap: bool = True
+    keeper: StateKeeper | None = None
+    resume: SavedState | None = None
