@@ -115,7 +115,7 @@ class MatchResult:
 def model_facts(model: VideoLanguageModel) -> ModelFacts:
     """Read them off a loaded model."""
     return ModelFacts(
-        name="bundled" if model.is_bundled else model.name,
+        name=model.name,
         fingerprint=model.fingerprint(),
         device=model.device.type,
         dtype=str(model.dtype).removeprefix("torch."),

@@ -92,7 +92,7 @@ def plain_input(source: str, options: LiveOptions) -> Input:
         return _camera(source, camera["number"], camera["device"])
     scheme = urlsplit(source).scheme.lower()
     if scheme in ("rtsp", "rtsps"):
-        return Input(source, options={"rtsp_transport": options.rtsp_transport})
+        return Input(source, options={"rtsp_transport": options.rtsp_transport.value})
     if scheme == "udp":
         # A burst must find room while the receiver is held up; what is lost is lost without an error.
         return Input(source, options={"fifo_size": "262144", "overrun_nonfatal": "1"})

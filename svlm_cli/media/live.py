@@ -116,7 +116,7 @@ class LiveSource:
             if guide is not None:
                 if guide.is_stopped:
                     return
-                guide.hold(end, waited)
+                guide.hold(end, waited, self._receiver.buffer.newest_seconds - end)
             yield Clip(index, start, end, images, time.perf_counter() - began - waited)
             index += 1
         if pictures.error is not None:

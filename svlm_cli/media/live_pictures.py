@@ -51,20 +51,24 @@ class LivePictures:
         self._newest_end = -math.inf
         self._gap = (-math.inf, -math.inf)
         self._connection: Connection | None = None
-        self._is_back = False
+        self._is_lost = self._is_back = False
         self._converter = RgbConverter()
         self._num_corrupt = 0
         self._told_at = -math.inf
         self.waited_seconds = 0.0
         self.error: SourceError | None = None
 
-    def all(self) -> Iterator[Picture]:
-        """Pictures in presentation order, until the source ends or nobody waits for more."""
+    def all(self) -> Iterator[Picture | None]:
+        """Pictures in presentation order, until the source ends or nobody waits for more; None at a loss."""
         for item in self._received():
-            if item.connection is not self._connection:
+            if item.packet is None:
                 yield from self._pictures(None)
-                self._is_back, self._connection = self._connection is not None, item.connection
-            yield from self._pictures(item.packet)
+                self._connection, self._is_lost = None, True
+                yield None
+            else:
+                if self._connection is None:
+                    self._connection, self._is_back = item.connection, self._is_lost
+                yield from self._pictures(item.packet)
         yield from self._pictures(None)
 
     def is_gap(self, start_seconds: float, end_seconds: float) -> bool:

@@ -48,14 +48,25 @@ class Received:
     """A packet in stream time.
 
     Args:
-        packet: its presentation stamp is in stream time, in units of its connection, or None.
+        packet: its presentation stamp is in stream time, in units of its connection, or None. None where
+            the connection was lost behind the packet before.
         connection: over which it came.
         seconds: its place in decoding order.
     """
 
-    packet: Packet[VideoStream]
+    packet: Packet[VideoStream] | None
     connection: Connection
     seconds: float
+
+    @property
+    def is_keyframe(self) -> bool:
+        """Whether decoding can begin here."""
+        return self.packet is not None and self.packet.is_keyframe
+
+    @property
+    def num_bytes(self) -> int:
+        """What it holds in memory."""
+        return 0 if self.packet is None else self.packet.size
 
 
 class PacketBuffer:
@@ -76,17 +87,24 @@ class PacketBuffer:
         self._error: Exception | None = None
         self.is_closed = False
         self.shift_seconds = 0.0
+        self._newest_seconds = 0.0
+
+    @property
+    def newest_seconds(self) -> float:
+        """Where the newest packet is shown."""
+        return self._newest_seconds + self.shift_seconds
 
     def put(self, item: Received) -> None:
         """Add a packet; waits while the buffer is full."""
         with self._changed:
-            if not self._keeps_all and item.packet.is_keyframe:
+            if not self._keeps_all and item.is_keyframe:
                 self._packets.clear()
                 self._num_bytes = 0
             while not self.is_closed and self._is_full(item):
                 self._changed.wait(1.0)
             self._packets.append(item)
-            self._num_bytes += item.packet.size
+            self._num_bytes += item.num_bytes
+            self._newest_seconds = item.seconds
             self._changed.notify_all()
 
     def take(self, timeout_seconds: float) -> Received | None:
@@ -102,7 +120,7 @@ class PacketBuffer:
                 self._changed.wait(timeout_seconds)
             if self._packets:
                 item = self._packets.popleft()
-                self._num_bytes -= item.packet.size
+                self._num_bytes -= item.num_bytes
                 self._changed.notify_all()
                 return item
             if self._error is not None:
@@ -117,10 +135,10 @@ class PacketBuffer:
             places = [
                 index
                 for index, item in enumerate(self._packets)
-                if item.packet.is_keyframe and item.seconds <= seconds
+                if item.is_keyframe and item.seconds <= seconds
             ]
             for _ in range(places[-1] if places else 0):
-                self._num_bytes -= self._packets.popleft().packet.size
+                self._num_bytes -= self._packets.popleft().num_bytes
             self._changed.notify_all()
             return bool(places and places[-1])
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 FIRST_DELAY_SECONDS = 0.25
-LONGEST_DELAY_SECONDS = 8.0
+LONGEST_DELAY_SECONDS = 4.0
 
 
 class Receiver:
@@ -166,6 +166,7 @@ class Receiver:
             SourceLostError: it did not come back in time.
         """
         lost_at, at_seconds = self._clock(), self._shown(self._stamps.reached_seconds)
+        self.buffer.put(Received(None, self._connection, self._stamps.reached_seconds))
         self._tell(f"the source stopped at {at_seconds:.1f} s ({reason or 'end of data'}); connecting again")
         delay = FIRST_DELAY_SECONDS
         num_tries = 0

@@ -45,8 +45,14 @@ class Guide(Protocol):
         """Where the next clip is to start: ``start_seconds``, or whole steps later where time has run on."""
         ...
 
-    def hold(self, end_seconds: float, waited_seconds: float) -> None:
-        """Told that the clip that ends there had to be waited for: as far as it is late, the source is."""
+    def hold(self, end_seconds: float, waited_seconds: float, ahead_seconds: float = 0.0) -> None:
+        """Told that the clip that ends there had to be waited for: as far as it is late, the source is.
+
+        Args:
+            end_seconds: of the clip.
+            waited_seconds: wall time.
+            ahead_seconds: of what follows the clip, as much has come already.
+        """
         ...
 
 

@@ -191,19 +191,24 @@ class Playhead:
 
     Holds the picture on screen and those decoded ahead of it: never more than ``lasts_beyond`` was
     asked to look ahead.
+
+    Args:
+        pictures: in presentation order; None where there will be none for a while. From there on the last one
+            stays on screen, until ``lasts_beyond`` is asked, which waits.
     """
 
-    def __init__(self, pictures: Iterator[Picture]) -> None:
+    def __init__(self, pictures: Iterator[Picture | None]) -> None:
         self._pictures = pictures
         self._ahead: deque[Picture] = deque()
         self._shown: Picture | None = None
         self._image: np.ndarray | None = None
         self._newest: Picture | None = None
         self._exhausted = False
+        self._is_paused = False
 
     def show(self, seconds: float) -> Picture | None:
         """The picture on screen; None only where there is no picture at all."""
-        while self._ahead or self._pull():
+        while self._ahead or (not self._is_paused and self._pull()):
             if self._shown is not None and self._ahead[0].start_seconds > seconds + TIME_TOLERANCE_SECONDS:
                 break
             self._shown, self._image = self._ahead.popleft(), None
@@ -220,7 +225,7 @@ class Playhead:
         """Whether the video goes on after this time; reads ahead until that is known."""
         limit = seconds + TIME_TOLERANCE_SECONDS
         while self._newest is None or self._newest.start_seconds <= limit:
-            if not self._pull():
+            if not self._pull() and not self._is_paused:
                 break
         return self.end_seconds > limit
 
@@ -232,10 +237,17 @@ class Playhead:
         return self._newest.end_seconds if self._exhausted else self._newest.start_seconds
 
     def _pull(self) -> bool:
-        """Decode one more picture into ``_ahead``; False at the end."""
-        picture = None if self._exhausted else next(self._pictures, None)
-        if picture is None:
+        """Decode one more picture into ``_ahead``; False at the end and where a pause begins."""
+        self._is_paused = False
+        if self._exhausted:
+            return False
+        try:
+            picture = next(self._pictures)
+        except StopIteration:
             self._exhausted = True
+            return False
+        if picture is None:
+            self._is_paused = True
             return False
         self._ahead.append(picture)
         self._newest = picture

@@ -25,6 +25,7 @@ from svlm_cli.model.prompt import Markup, find_markup
 from svlm_cli.model.runtime import VideoLanguageModel
 
 BUNDLED = Path(__file__).resolve().parent.parent / "assets" / "arena"
+BUNDLED_NAME = "bundled"
 PICKLED_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.jinja", "*.model"]
 STATIC_ROPE_TYPES = ("default", "linear", "yarn", "llama3")
@@ -98,7 +99,7 @@ def load_model(
     _check_rope(network, wanted)
     vision = network.config.vision_config
     return VideoLanguageModel(
-        name=wanted,
+        name=BUNDLED_NAME if folder == BUNDLED else wanted,
         adapter=adapter,
         is_bundled=folder == BUNDLED,
         network=network.eval(),

@@ -38,7 +38,7 @@ class VideoLanguageModel:
     """A Hugging Face model with what is needed to stream through it.
 
     Args:
-        name: as the user gave it.
+        name: as the user gave it; ``bundled`` for the one that ships with svlm.
         is_bundled: the small arena model that ships with svlm.
         network: the Hugging Face model, in eval mode on its device.
         tokenizer: its tokenizer.

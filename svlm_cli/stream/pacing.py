@@ -5,18 +5,23 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 
 from svlm_cli.settings import OnLag, Pace, StreamSettings
 
 DROP_AFTER_SECONDS = 2.0
 WAIT_AT_MOST_SECONDS = 30.0
+SPARE_SECONDS = 10.0
+GIVE_BACK_SECONDS = 0.5
 
 
 class PlayClock:
     """Says how late a step is; like a player's clock it stands still while the source has nothing.
 
-    It is read and held from several threads.
+    Unlike a player's it goes faster afterwards, until the time is made up, where a source sends what was held
+    up on the way: a stream of days must not fall behind a little with every hiccup of the network. It is read
+    and held from several threads.
 
     Args:
         settings: pace, lag policy and step.
@@ -39,6 +44,8 @@ class PlayClock:
             else max(WAIT_AT_MOST_SECONDS, settings.step_seconds)
         )
         self._zero = clock() - start_seconds
+        self._held = 0.0
+        self._spare: deque[float] = deque(maxlen=max(1, math.ceil(SPARE_SECONDS / settings.step_seconds)))
         self._lock = threading.Lock()
         self.is_stopped = False
 
@@ -56,13 +63,22 @@ class PlayClock:
             return start_seconds
         return start_seconds + math.floor(late / self._step_seconds) * self._step_seconds
 
-    def hold(self, end_seconds: float, waited_seconds: float) -> None:
+    def hold(self, end_seconds: float, waited_seconds: float, ahead_seconds: float = 0.0) -> None:
         """As far as the step that ends there is late because of its source, all that follows is due later.
 
-        This is ``media.source.Guide``'s.
+        What has been held so is given back, half a second a step, once the source has been further ahead for
+        ten seconds. This is ``media.source.Guide``'s.
         """
         with self._lock:
-            self._zero += max(0.0, min(self.behind(end_seconds), waited_seconds))
+            late = max(0.0, min(self.behind(end_seconds), waited_seconds))
+            self._zero += late
+            if math.isfinite(waited_seconds):
+                self._held += late
+            self._spare.append(ahead_seconds)
+            if len(self._spare) == self._spare.maxlen:
+                back = max(0.0, min(self._held, GIVE_BACK_SECONDS, min(self._spare)))
+                self._zero -= back
+                self._held -= back
 
     def stop(self) -> None:
         """Nobody wants more."""
