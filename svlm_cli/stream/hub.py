@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 KEPT_EVENTS = 900
 KEPT_PICTURES = 300
+KEPT_UNSEEN = 4
 VIEWER_EVENTS = 1200
 MAX_VIEWERS = 64
 PICTURE_WIDTH = 640
@@ -64,6 +65,7 @@ class Hub:
         self._start: Message | None = None
         self._kept: deque[Message] = deque(maxlen=KEPT_EVENTS)
         self._pictures: OrderedDict[str, bytes] = OrderedDict()
+        self._unseen: OrderedDict[str, np.ndarray] = OrderedDict()
         self._viewers: dict[asyncio.Queue[Message | None], asyncio.AbstractEventLoop] = {}
         self._ended = False
 
@@ -102,18 +104,25 @@ class Hub:
             return [WarningEvent(f"nothing can be downloaded from the page: {error.message}")]
 
     def watch(self, clip: Clip) -> None:
-        """Keep a small picture of a clip, where anybody looks on; in the reader's thread."""
+        """Keep a small picture of a clip, or its last frame while nobody looks on; in the reader's thread."""
+        name = f"{clip.start_seconds:.3f}"
         if not self._viewers:
+            self._unseen[name] = clip.frames[-1].copy()
+            while len(self._unseen) > KEPT_UNSEEN:
+                self._unseen.popitem(last=False)
             return
         picture = small_jpeg(clip.frames[-1])
         with self._lock:
-            self._pictures[f"{clip.start_seconds:.3f}"] = picture
+            self._pictures[name] = picture
             while len(self._pictures) > KEPT_PICTURES:
                 self._pictures.popitem(last=False)
 
     def picture(self, start_seconds: str) -> bytes | None:
         """The JPEG of the step that starts there (three decimals), while it is kept."""
-        return self._pictures.get(start_seconds)
+        kept = self._pictures.get(start_seconds)
+        if kept is None and (frame := self._unseen.get(start_seconds)) is not None:
+            return small_jpeg(frame)
+        return kept
 
     async def follow(self, after: str = "") -> AsyncIterator[Message]:
         """What a viewer has missed and what comes next, until the stream ends or the viewer falls behind.

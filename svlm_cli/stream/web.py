@@ -93,7 +93,7 @@ class PageServer:
             self.url += f"?token={asked}"
         config = uvicorn.Config(
             page_app(hub, questions, asked),
-            log_level="error",
+            log_level="critical",  # a viewer that is let go in mid-write is no error
             access_log=False,
             timeout_graceful_shutdown=1,
             lifespan="off",

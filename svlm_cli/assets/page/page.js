@@ -8,6 +8,7 @@ let run = "";
 let chosen = null;
 let isEnded = false;
 let isDrawn = true;
+let lastWords = "";
 
 function clock(seconds) {
   const whole = Math.floor(seconds + 1e-6);
@@ -22,7 +23,8 @@ function state(name, text) {
 
 function show(step) {
   get("now").textContent = clock(step.start_seconds);
-  get("words").textContent = step.text;
+  get("words").textContent = step.text || lastWords;
+  get("words").className = step.text ? "" : "past";
   const picture = new Image();
   picture.src = `/picture?at=${step.start_seconds.toFixed(3)}`;
   picture.onload = () => {
@@ -62,14 +64,14 @@ function addLine(kind, seconds, text, step) {
   if (isAtEnd && !chosen) list.scrollTop = list.scrollHeight;
 }
 
-function draw(id, rows, colours) {
+function draw(id, rows, colours, leastTop) {
   const canvas = get(id);
   const box = canvas.getBoundingClientRect();
   const scale = window.devicePixelRatio || 1;
   canvas.width = Math.max(1, Math.round(box.width * scale));
   canvas.height = Math.max(1, Math.round(box.height * scale));
   const pen = canvas.getContext("2d");
-  const top = Math.max(...rows.map((row) => row.reduce((a, b) => a + b, 0)), 1e-9);
+  const top = Math.max(...rows.map((row) => row.reduce((a, b) => a + b, 0)), leastTop);
   const style = getComputedStyle(document.documentElement);
   const width = canvas.width / CHART_STEPS;
   rows.forEach((row, k) => {
@@ -83,22 +85,23 @@ function draw(id, rows, colours) {
   });
 }
 
-function drawCharts() {
+function drawNow() {
   isDrawn = true;
   if (!steps.length) return;
   const last = steps[steps.length - 1];
+  if (!chosen) show(last);
   const sorted = steps.map((step) => step.timings.total).sort((a, b) => a - b);
   const at = (share) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))].toFixed(3);
   get("latency").textContent = `p50 ${at(0.5)}, p95 ${at(0.95)}`;
   const skipped = steps.reduce((sum, step) => sum + step.skipped_seconds, 0);
   get("lag").textContent = `${last.lag_seconds.toFixed(1)} s` + (skipped ? `, ${skipped.toFixed(0)} s skipped` : "");
   get("cache").textContent = last.num_cached_tokens.toLocaleString("en");
-  draw("latency-chart", steps.map((step) => [step.timings.total]), ["--text"]);
-  draw("lag-chart", steps.map((step) => [step.lag_seconds]), ["--frames"]);
+  draw("latency-chart", steps.map((step) => [step.timings.total]), ["--text"], 0.01);
+  draw("lag-chart", steps.map((step) => [step.lag_seconds]), ["--frames"], 1);
   draw("cache-chart", steps.map((step) => {
     const text = step.num_cached_tokens - step.num_vision_tokens - step.num_sink_tokens;
     return [step.num_sink_tokens, Math.max(text, 0), step.num_vision_tokens];
-  }), ["--sink", "--text", "--frames"]);
+  }), ["--sink", "--text", "--frames"], 1);
 }
 
 function begin(event) {
@@ -107,6 +110,7 @@ function begin(event) {
   document.title = `svlm: ${event.source}`;
   get("transcript").textContent = "";
   steps.length = 0;
+  lastWords = "";
   isEnded = false;
   choose(null);
 }
@@ -123,8 +127,10 @@ function receive(message) {
     }
     steps.push(event);
     if (steps.length > CHART_STEPS) steps.shift();
-    if (event.text) addLine("words", event.start_seconds, event.text, event);
-    if (!chosen) show(event);
+    if (event.text) {
+      lastWords = event.text;
+      addLine("words", event.start_seconds, event.text, event);
+    }
   } else if (event.type === "answer") {
     get("note").textContent = "";
     addLine("answer", event.start_seconds, `${event.question} – ${event.text || "(no answer)"}`, event);
@@ -136,7 +142,7 @@ function receive(message) {
   }
   if (isDrawn) {
     isDrawn = false;
-    requestAnimationFrame(drawCharts);
+    requestAnimationFrame(drawNow);
   }
 }
 
@@ -179,5 +185,5 @@ get("ask").addEventListener("submit", async (event) => {
   }
 });
 
-addEventListener("resize", drawCharts);
+addEventListener("resize", drawNow);
 connect();
