@@ -237,7 +237,7 @@ class PromptWriter:
         num_reply = 0
         if is_asked:
             breaks = (k + 1 for k in range(num_words) if self.ends_line(generated_ids[k]))
-            num_reply = next(breaks, len(generated_ids))
+            num_reply = next(breaks, num_words)
         return Answer(
             words=tuple(generated_ids[:num_words]),
             tail=tuple(generated_ids[num_words:]),

@@ -74,7 +74,8 @@ class PlayClock:
             self._zero += late
             if math.isfinite(waited_seconds):
                 self._held += late
-            self._spare.append(ahead_seconds)
+            # Until it is due, as much more comes as there is time.
+            self._spare.append(ahead_seconds + max(0.0, -self.behind(end_seconds)))
             if len(self._spare) == self._spare.maxlen:
                 back = max(0.0, min(self._held, GIVE_BACK_SECONDS, min(self._spare)))
                 self._zero -= back

@@ -1,0 +1,112 @@
+"""Questions: each in the turn of its second, one a turn; what is no question is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from svlm_cli import Sampling, StreamSettings, UsageError, stream_video
+from svlm_cli.stream.controls import Controls
+from svlm_cli.stream.questions import MAX_QUESTION_LETTERS, MAX_WAITING, Questions, read_questions
+from svlm_cli.types import AnswerEvent, StepEvent, WarningEvent
+
+from .engine import clips
+
+
+@given(st.lists(st.floats(0, 30), max_size=20))
+def test_each_is_asked_in_the_first_turn_that_has_room(times: list[float]) -> None:
+    questions = Questions()
+    for number, at_seconds in enumerate(times):
+        assert questions.ask(f"question {number}", at_seconds)
+    asked = {index: text for index in range(60) if (text := questions.take(index + 1.0))}
+    expected: dict[int, str] = {}
+    for at_seconds, number in sorted((at, number) for number, at in enumerate(times)):
+        turn = next(index for index in range(60) if index + 1.0 > at_seconds and index not in expected)
+        expected[turn] = f"question {number}"
+    assert asked == expected
+
+
+def test_blank_ones_and_floods_are_refused() -> None:
+    questions = Questions()
+    assert not questions.ask(" \n ")
+    assert all(questions.ask("again") for _ in range(MAX_WAITING))
+    assert not questions.ask("one too many")
+
+
+def test_a_question_is_one_line_of_bounded_length() -> None:
+    questions = Questions()
+    questions.ask("who\nscored  \t now" + "x" * 1000)
+    text = questions.take(1.0)
+    assert text.startswith("who scored now")
+    assert len(text) == MAX_QUESTION_LETTERS
+
+
+def test_a_file_of_questions(tmp_path: Path) -> None:
+    path = tmp_path / "questions.txt"
+    path.write_text("\ufeff# notes\n\n12.0 Who scored?\n3 Which team?\n")
+    assert read_questions(path) == [(12.0, "Who scored?"), (3.0, "Which team?")]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"Who scored?\n", "line 1"),
+        (b"1 ok\n2.5\n", "line 2"),
+        (b"-1 before?\n", "line 1"),
+        (b"inf never?\n", "line 1"),
+        (b"nan never?\n", "line 1"),
+        (b"1 " + b"x" * 600, "at most 500 letters"),
+        (b"\xff\xfe1 a", "UTF-8"),
+        (b"1 a\n" * 65, "at most 64"),
+    ],
+)
+def test_a_file_that_is_none(tmp_path: Path, content: bytes, expected: str) -> None:
+    path = tmp_path / "questions.txt"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match=expected):
+        read_questions(path)
+
+
+class Clips:
+    """A source of three clips."""
+
+    name, is_live, problems = "clips", False, ()
+
+    def opening_text(self, start_seconds: float) -> str:
+        return ""
+
+    def clips(self, fps, step_seconds, start_seconds, duration_seconds, guide):
+        yield from clips(3, fps=fps)
+
+
+SETTINGS = StreamSettings(sampling=Sampling(greedy=True, max_new_tokens=3, max_answer_tokens=6))
+
+
+def test_the_answer_stands_apart_and_the_prompt_is_the_specified_one(model) -> None:
+    """``Time=1.0-2.0s {question}`` in the turn of second 1, and its answer before that second's words."""
+    questions, records = Questions(), []
+    questions.ask("Who scored?", 1.0)
+    controls = Controls(questions=questions)
+    events = list(stream_video(model, Clips(), SETTINGS, records.append, controls))
+    kinds = [type(event) for event in events]
+    at = kinds.index(AnswerEvent)
+    assert kinds[at + 1] is StepEvent
+    answer, step = events[at], events[at + 1]
+    assert (answer.question, answer.index, answer.start_seconds) == ("Who scored?", 1, 1.0)
+    assert (step.index, step.start_seconds) == (1, 1.0)
+    assert 1 <= answer.num_new_tokens <= 6
+    texts = [model.tokenizer.decode(record.context_ids) for record in records]
+    assert "Time=1.0-2.0s Who scored?<|vision_start|>" in texts[1]
+    assert "Who scored?" not in texts[0]
+    told = [event.message for event in events if isinstance(event, WarningEvent)]
+    assert told == []
+
+
+def test_what_was_not_asked_in_time_is_told(model) -> None:
+    questions = Questions()
+    questions.ask("And in the second half?", 2700.0)
+    events = list(stream_video(model, Clips(), SETTINGS, controls=Controls(questions=questions)))
+    assert "ended before 1 of the questions" in events[-2].message

@@ -1,0 +1,183 @@
+"""A stream that is saved, killed and resumed says what an undisturbed one says."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import webvtt
+
+from svlm_cli import (
+    Policy,
+    Positions,
+    Sampling,
+    StepEvent,
+    StreamSettings,
+    load_model,
+    open_source,
+    stream_video,
+)
+from svlm_cli.errors import StateError
+from svlm_cli.stream import state as state_module
+from svlm_cli.stream.controls import Controls
+from svlm_cli.stream.state import StateKeeper, load_state
+
+MATCH = "arena:soccer,seed=5,minutes=2"
+SMALL = StreamSettings(sink=8, text_window=16, vision_window=4, rounds=3, sampling=Sampling(greedy=True))
+
+
+@pytest.fixture(scope="module")
+def bundled():
+    return load_model()
+
+
+def steps(model, settings: StreamSettings, controls: Controls | None = None) -> list[tuple]:
+    with open_source(MATCH) as source:
+        events = list(stream_video(model, source, settings, controls=controls))
+    return [(e.start_seconds, e.text, e.num_cached_tokens) for e in events if isinstance(e, StepEvent)]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        SMALL,
+        replace(SMALL, sampling=Sampling(seed=11, temperature=1.5)),
+        replace(SMALL, rounds=1),
+        replace(SMALL, policy=Policy.RECOMPUTE),
+        replace(SMALL, policy=Policy.FULL),
+        replace(SMALL, policy=Policy.WINDOW, restart_seconds=7.0),
+        replace(SMALL, positions=Positions.GROWING),
+    ],
+    ids=lambda s: f"{s.policy}-{s.rounds}-{s.positions}-{'greedy' if s.sampling.greedy else 'drawn'}",
+)
+def test_resumed_words_equal_the_undisturbed_ones(bundled, tmp_path: Path, settings) -> None:
+    undisturbed = steps(bundled, replace(settings, duration=24.0))
+    path = tmp_path / "stream.svlm"
+    first = steps(bundled, replace(settings, duration=13.0), Controls(keeper=StateKeeper(path)))
+    rest = steps(bundled, replace(settings, duration=24.0), Controls(resume=load_state(path)))
+    assert first + rest == undisturbed
+
+
+def saved(model, path: Path, settings: StreamSettings = SMALL) -> None:
+    steps(model, replace(settings, duration=3.0), Controls(keeper=StateKeeper(path)))
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"policy": Policy.FULL}, "policy (streaming -> full)"),
+        ({"sink": 9}, "sink (8 -> 9)"),
+        ({"fps": 4.0}, "fps (2.0 -> 4.0)"),
+        ({"sampling": Sampling(greedy=True, repetition_penalty=1.2)}, "repetition_penalty (1.05 -> 1.2)"),
+    ],
+)
+def test_other_settings_are_refused_by_name(bundled, tmp_path: Path, change, named) -> None:
+    path = tmp_path / "stream.svlm"
+    saved(bundled, path)
+    with pytest.raises(StateError) as refused:
+        steps(bundled, replace(SMALL, **change), Controls(resume=load_state(path)))
+    assert named in refused.value.message
+
+
+def test_another_model_or_version_is_refused(bundled, tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / "stream.svlm"
+    saved(bundled, path)
+    other = load_model()
+    with torch.no_grad():
+        other.network.get_input_embeddings().weight[0, 0] += 1
+    with pytest.raises(StateError, match="model"):
+        steps(other, SMALL, Controls(resume=load_state(path)))
+    monkeypatch.setattr(state_module, "__version__", "9.9.9")
+    with pytest.raises(StateError, match=r"version \(.* -> 9\.9\.9\)"):
+        steps(bundled, SMALL, Controls(resume=load_state(path)))
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x08\0\0\0\0\0\0\0{}      "])
+def test_what_is_no_state_is_told(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "x.svlm"
+    with pytest.raises(StateError, match="no such file"):
+        load_state(path)
+    path.write_bytes(content)
+    with pytest.raises(StateError, match="not a state"):
+        load_state(path)
+
+
+def test_a_cut_state_is_told(bundled, tmp_path: Path) -> None:
+    path = tmp_path / "stream.svlm"
+    saved(bundled, path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(StateError, match="damaged"):
+        load_state(path)
+
+
+def test_a_state_that_cannot_be_written_is_a_warning(bundled, tmp_path: Path) -> None:
+    folder = tmp_path / "gone"
+    path = folder / "stream.svlm"
+    folder.write_text("a file in the way")
+    with open_source(MATCH) as source:
+        keeper = StateKeeper(path)
+        events = list(
+            stream_video(bundled, source, replace(SMALL, duration=3.0), controls=Controls(keeper=keeper))
+        )
+    warnings = [event.message for event in events if type(event).__name__ == "WarningEvent"]
+    assert len(warnings) == 1
+    assert "could not be saved" in warnings[0]
+    assert len([event for event in events if isinstance(event, StepEvent)]) == 3
+
+
+def test_memory_of_a_state_is_that_of_the_cache(bundled, tmp_path: Path) -> None:
+    """A state does not grow with the stream."""
+    sizes = []
+    for duration in (20.0, 60.0):
+        path = tmp_path / f"{duration}.svlm"
+        steps(bundled, replace(SMALL, duration=duration), Controls(keeper=StateKeeper(path)))
+        sizes.append(path.stat().st_size)
+    assert sizes[1] < 1.3 * sizes[0]
+
+
+def svlm(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "svlm_cli", "stream", MATCH, "--greedy", "--sink", "8", *arguments]
+
+
+def told(path: Path) -> list[tuple]:
+    events = map(json.loads, path.read_text().splitlines())
+    return [(event["start_seconds"], event["text"]) for event in events if event["type"] == "step"]
+
+
+def test_killed_at_any_moment_and_resumed_it_tells_the_same_story(tmp_path: Path) -> None:
+    """kill -9 in mid-stream: the outputs are valid, and resuming completes them to the undisturbed ones."""
+    whole = tmp_path / "whole"
+    cut = tmp_path / "cut"
+    for folder in (whole, cut):
+        folder.mkdir()
+    outputs = [
+        [f"--out={folder / name}" for name in ("x.vtt", "x.srt", "x.jsonl")] for folder in (whole, cut)
+    ]
+    subprocess.run(svlm(*outputs[0], "--quiet"), stdout=subprocess.DEVNULL, check=True, timeout=120)
+    keep = ("--save-state", str(cut / "s.svlm"), "--save-every", "0.3", "--quiet")
+    with subprocess.Popen(svlm(*outputs[1], *keep), stdout=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 60
+        while not (cut / "s.svlm").exists() or (cut / "x.jsonl").read_text().count('"step"') < 20:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        os.kill(process.pid, signal.SIGKILL)
+    before = (cut / "x.jsonl").read_text()
+    assert before.endswith("\n")
+    num_before = before.count('"type": "step"')
+    assert 20 <= num_before < 120
+    webvtt.read(str(cut / "x.vtt"))
+    resumed = svlm(*outputs[1], "--resume", str(cut / "s.svlm"), "--quiet")
+    subprocess.run(resumed, stdout=subprocess.DEVNULL, check=True, timeout=120)
+    assert (cut / "x.vtt").read_text() == (whole / "x.vtt").read_text()
+    assert (cut / "x.srt").read_text() == (whole / "x.srt").read_text()
+    assert told(cut / "x.jsonl") == told(whole / "x.jsonl")
