@@ -79,6 +79,11 @@ def is_live_address(source: str) -> bool:
     )
 
 
+def shown_address(source: str) -> str:
+    """The address without a password, for messages and pages."""
+    return re.sub(r"(?<=://)([^/?#@:]*):[^/?#@]*@", r"\1:***@", source)
+
+
 def plain_input(source: str, options: LiveOptions) -> Input:
     """What libav opens for an address that needs no looking up.
 

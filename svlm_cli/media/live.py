@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 
 from svlm_cli.errors import SourceError
-from svlm_cli.media.address import Input, LiveOptions, is_manifest, may_be_page, plain_input
+from svlm_cli.media.address import Input, LiveOptions, is_manifest, may_be_page, plain_input, shown_address
 from svlm_cli.media.live_pictures import LivePictures
 from svlm_cli.media.probe import OpenVideo, describe, open_input
 from svlm_cli.media.receiver import Receiver
@@ -20,6 +20,7 @@ from svlm_cli.media.timeline import SHORTEST_STEP_SECONDS, Playhead, Steps
 from svlm_cli.types import Clip
 
 OPEN_SECONDS = 20.0
+SHORTEST_PATIENCE_SECONDS = 2.0
 CLOSE_SECONDS = 1.0
 
 
@@ -44,12 +45,13 @@ class LiveSource:
     has gone on.
 
     Attributes:
-        name: the address as given.
+        name: the address as given, but for a password.
         is_live: whether it has no end that is known.
     """
 
     def __init__(self, source: str, options: LiveOptions) -> None:
-        self.name = source
+        self.name = shown_address(source)
+        self._address = source
         self._options = options
         self._is_page = False
         self._problems: list[str] = []
@@ -129,30 +131,34 @@ class LiveSource:
         images = [playhead.image(seconds) for seconds in times]
         return np.stack([image for image in images if image is not None])
 
-    def _connect(self) -> OpenVideo:
+    def _connect(self, at_most_seconds: float = OPEN_SECONDS) -> OpenVideo:
         """Open the address, or what the page it names holds.
+
+        Args:
+            at_most_seconds: patience, where it is less than usual.
 
         Raises:
             SourceError: neither works.
         """
-        plain = plain_input(self.name, self._options)
+        patience = min(OPEN_SECONDS, max(SHORTEST_PATIENCE_SECONDS, at_most_seconds))
+        plain = plain_input(self._address, self._options)
         if not self._is_page:
             try:
-                return self._open(plain)
+                return self._open(plain, patience)
             except SourceError:
-                if not may_be_page(self.name):
+                if not may_be_page(self._address):
                     raise
         from svlm_cli.media.download import media_address
 
-        url, headers = media_address(self.name, self._options.max_height)
+        url, headers = media_address(self._address, self._options.max_height)
         self._is_page = True
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        return self._open(replace(plain, url=url, options={"headers": lines}))
+        return self._open(replace(plain, url=url, options={"headers": lines}), patience)
 
-    def _open(self, wanted: Input) -> OpenVideo:
-        return open_input(
-            wanted.url, wanted.format, wanted.options, (OPEN_SECONDS, self._options.stall_seconds)
-        )
+    def _open(self, wanted: Input, patience_seconds: float) -> OpenVideo:
+        name = "standard input" if self.name == "-" else self.name
+        timeouts = patience_seconds, self._options.stall_seconds
+        return open_input(wanted.url, wanted.format, wanted.options, timeouts, name)
 
     def close(self) -> None:
         """Stop receiving; more than once is fine."""

@@ -12,7 +12,7 @@ from svlm_cli.errors import SourceError
 from svlm_cli.media.convert import RgbConverter
 from svlm_cli.media.packets import Connection, PacketBuffer, Received
 from svlm_cli.media.source import Guide
-from svlm_cli.media.timeline import Picture
+from svlm_cli.media.timeline import SHORTEST_STEP_SECONDS, Picture
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -72,8 +72,8 @@ class LivePictures:
         yield from self._pictures(None)
 
     def is_gap(self, start_seconds: float, end_seconds: float) -> bool:
-        """Whether the source was lost for all of this time, as far as pictures have been read."""
-        return self._gap[0] < start_seconds and end_seconds <= self._gap[1]
+        """Whether the source was lost for (nearly) all of this time, as far as pictures have been read."""
+        return self._gap[0] < start_seconds + SHORTEST_STEP_SECONDS and end_seconds <= self._gap[1]
 
     def shown_at(self, seconds: float, step_start_seconds: float) -> float:
         """Where to look for what is on screen: within a step in which a source came back, not before that."""

@@ -169,14 +169,14 @@ def _check_file(path: str) -> None:
 
 
 def _unreadable(path: str, error: Exception) -> SourceError:
-    if not is_url(path) and _lacks_index(Path(path)):
+    reason = getattr(error, "strerror", None) or str(error)
+    if not Path(path).is_file():
+        return SourceError(f"cannot open {path}: {reason}", "check that it is there and sends a video")
+    if _lacks_index(Path(path)):
         return SourceError(
             f"{path} is incomplete: it ends before the index (moov box) of an MP4 is whole",
             "download or record it again to the end",
         )
-    reason = getattr(error, "strerror", None) or str(error)
-    if is_url(path):
-        return SourceError(f"cannot open {path}: {reason}", "check the address")
     return SourceError(f"{path} is not a video that libav can read: {reason}", f"try: ffprobe {path}")
 
 

@@ -32,7 +32,7 @@ class Receiver:
 
     Args:
         video: the first connection, open.
-        connect: opens another one.
+        connect: opens another one, within so many seconds.
         options: patience.
         is_finite: the source is a file with an end, which may be read on from anywhere.
         may_reconnect: False for standard input.
@@ -44,7 +44,7 @@ class Receiver:
     def __init__(
         self,
         video: OpenVideo,
-        connect: Callable[[], OpenVideo],
+        connect: Callable[[float], OpenVideo],
         options: LiveOptions,
         tell: Callable[[str], None],
         *,
@@ -177,7 +177,7 @@ class Receiver:
             if self.buffer.is_closed:
                 return None
             try:
-                video = self._connect()
+                video = self._connect(self._options.reconnect_seconds - (self._clock() - lost_at))
             except SourceError as error:
                 reason = error.message
                 continue

@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+import time
 from pathlib import Path
 
 import pytest
@@ -32,6 +32,8 @@ print("ready", flush=True)
 GLib.MainLoop().run()
 """
 
+BROADCAST_SECONDS, LEVELS_A_SECOND = 25, 8
+
 
 def need_ffmpeg() -> str:
     return shutil.which("ffmpeg") or pytest.skip("ffmpeg is not installed")
@@ -43,11 +45,11 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
         return int(probe.getsockname()[1])
 
 
-def broadcast_file(path: Path, seconds: int = 60, size: str = "320x240") -> Path:
-    """Pictures that count: the grey level of the left half is 8 times the second, modulo 30."""
-    level = "mod(floor(t)\\,30)*8+8"
-    picture = f"nullsrc=size={size}:rate=25,geq=lum='{level.replace('t', 'T')}':cb=128:cr=128"
-    run = [need_ffmpeg(), "-v", "error", "-y", "-f", "lavfi", "-i", picture, "-t", str(seconds)]
+def broadcast_file(path: Path, size: str = "320x240") -> Path:
+    """Pictures that count: the luma is 20 and ``LEVELS_A_SECOND`` more with every second."""
+    picture = f"nullsrc=size={size}:rate=25,geq=lum='floor(T)*{LEVELS_A_SECOND}+20':cb=128:cr=128"
+    length = str(BROADCAST_SECONDS)
+    run = [need_ffmpeg(), "-v", "error", "-y", "-f", "lavfi", "-i", picture, "-t", length]
     subprocess.run(
         [*run, "-c:v", "libx264", "-preset", "ultrafast", "-g", "25", "-bf", "2", str(path)], check=True
     )
@@ -120,6 +122,26 @@ class Broadcast(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class Paced(http.server.BaseHTTPRequestHandler):
+    """Some bytes, evenly over some seconds; then the connection ends."""
+
+    body: bytes
+    seconds: float
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "video/mp2t")
+        self.end_headers()
+        pieces = [self.body[i : i + 188 * 50] for i in range(0, len(self.body), 188 * 50)]
+        with contextlib.suppress(OSError):
+            for piece in pieces:
+                self.wfile.write(piece)
+                time.sleep(self.seconds / len(pieces))
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
 class Files(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         pass
@@ -146,6 +168,10 @@ def ts_server(file: Path, port: int = 0) -> HttpServer:
     return HttpServer(type("Handler", (Broadcast,), {"file": file}), port)
 
 
+def paced_server(body: bytes, seconds: float) -> HttpServer:
+    return HttpServer(type("Handler", (Paced,), {"body": body, "seconds": seconds}))
+
+
 def file_server(folder: Path, port: int = 0) -> HttpServer:
     return HttpServer(functools.partial(Files, directory=str(folder)), port)
 
@@ -157,12 +183,8 @@ def hls_sender(file: Path, folder: Path) -> Process:
     return sender(file, *options, str(folder / "live.m3u8"))
 
 
-@contextlib.contextmanager
-def stopping(*servers: Process | HttpServer) -> Iterator[list[Process | HttpServer]]:
-    """The list may be changed; what is in it at the end is stopped."""
-    running = list(servers)
-    try:
-        yield running
-    finally:
-        for server in running:
-            server.stop()
+def wait_for(path: Path, seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

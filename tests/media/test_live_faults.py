@@ -1,0 +1,143 @@
+"""What broadcasts do to those who watch them: other sizes, clocks that jump, damage, pages around a video."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from svlm_cli.media.address import LiveOptions
+from svlm_cli.media.live import LiveSource, open_live
+from svlm_cli.types import Clip
+
+from . import live_servers as servers
+
+SECONDS = 6
+
+
+def encoded(folder: Path, name: str, picture: str, *options: str) -> bytes:
+    """Seconds of H.264 in MPEG-TS, a keyframe every second."""
+    path = folder / f"{name}.ts"
+    run = [servers.need_ffmpeg(), "-v", "error", "-y", "-f", "lavfi", "-i", picture, "-t", str(SECONDS)]
+    coding = ["-c:v", "libx264", "-preset", "ultrafast", "-g", "25", "-bf", "0"]
+    subprocess.run([*run, *coding, *options, str(path)], check=True)
+    return path.read_bytes()
+
+
+def counting(size: str = "320x240") -> str:
+    return f"nullsrc=size={size}:rate=25,geq=lum='floor(T)*8+20':cb=128:cr=128"
+
+
+def watch(body: bytes, seconds: float) -> tuple[list[Clip], LiveSource]:
+    server = servers.paced_server(body, seconds)
+    try:
+        options = LiveOptions(reconnect_seconds=0, stall_seconds=5)
+        with open_live(f"http://127.0.0.1:{server.port}/x.ts", options) as source:
+            return list(source.clips(2, 1.0)), source
+    finally:
+        server.stop()
+
+
+def seconds_shown(clips: list[Clip]) -> list[int]:
+    """Which second of its recording each clip shows, by its brightness."""
+    luma = [float(clip.frames[0].mean()) * 219 / 255 + 16 for clip in clips]
+    return [round((level - 20) / 8) for level in luma]
+
+
+def test_another_size_in_mid_stream_is_scaled_to_the_first(tmp_path: Path) -> None:
+    body = encoded(tmp_path, "small", counting()) + encoded(
+        tmp_path, "large", counting("640x360"), "-output_ts_offset", str(SECONDS)
+    )
+    clips, _ = watch(body, 4)
+    assert len(clips) >= 2 * SECONDS - 2
+    assert {clip.frames.shape[1:] for clip in clips} == {(240, 320, 3)}
+    assert seconds_shown(clips)[-SECONDS:] == list(range(SECONDS))
+
+
+@pytest.mark.parametrize("offset", [90_000, 0])
+def test_a_clock_that_jumps_leaves_no_gap(tmp_path: Path, offset: int) -> None:
+    """Forward by a day, or back to where it began."""
+    body = encoded(tmp_path, "first", counting()) + encoded(
+        tmp_path, "second", counting(), "-output_ts_offset", str(offset)
+    )
+    clips, source = watch(body, 4)
+    starts = [clip.start_seconds for clip in clips]
+    assert starts == [float(k) for k in range(len(starts))]
+    assert len(starts) >= 2 * SECONDS - 2
+    assert seconds_shown(clips)[-SECONDS + 1 :] == list(range(1, SECONDS))
+    assert any("clock jumped" in problem for problem in source.problems)
+
+
+def test_a_burst_of_damage_is_stepped_over_and_told(tmp_path: Path) -> None:
+    noise = "testsrc2=size=320x240:rate=25"
+    body = bytearray(encoded(tmp_path, "noisy", noise))
+    fate = random.Random(4)
+    start = len(body) // 3
+    for position in range(start, start + len(body) // 6):
+        if fate.random() < 0.02:
+            body[position] = fate.randrange(256)
+    clips, source = watch(bytes(body), 3)
+    starts = [clip.start_seconds for clip in clips]
+    assert starts == [float(k) for k in range(len(starts))]
+    assert len(starts) >= SECONDS - 2
+    assert any("damaged picture" in problem for problem in source.problems)
+    whole, _ = watch(encoded(tmp_path, "whole", noise), 3)
+    last, intact = clips[-1].frames[0].astype(int), whole[-1].frames[0].astype(int)
+    if len(clips) == len(whole):
+        assert np.abs(last - intact).mean() < 8  # behind the damage pictures are whole again
+
+
+def test_packets_without_times_follow_each_other(tmp_path: Path) -> None:
+    """A raw H.264 stream has no times at all."""
+    path = tmp_path / "raw.h264"
+    body = encoded(tmp_path, "timed", counting())
+    (tmp_path / "timed.ts").write_bytes(body)
+    copy = [servers.need_ffmpeg(), "-v", "error", "-i", str(tmp_path / "timed.ts"), "-c", "copy", str(path)]
+    subprocess.run(copy, check=True)
+    clips, _ = watch(path.read_bytes(), 3)
+    starts = [clip.start_seconds for clip in clips]
+    assert starts == [float(k) for k in range(len(starts))]
+    shown = seconds_shown(clips)
+    assert all(later >= earlier for earlier, later in itertools.pairwise(shown))
+    assert shown[-1] >= SECONDS - 2
+
+
+def test_a_page_with_a_video_is_resolved(tmp_path: Path) -> None:
+    """yt-dlp finds the video of a page; the address of the page stays the name."""
+    (tmp_path / "match.mp4").write_bytes(servers.broadcast_file(tmp_path / "x.mp4").read_bytes())
+    page = "<html><title>Match</title><video src='match.mp4' type='video/mp4'></video></html>"
+    (tmp_path / "watch.html").write_text(page)
+    server = servers.file_server(tmp_path)
+    try:
+        address = f"http://127.0.0.1:{server.port}/watch.html"
+        with open_live(address) as source:
+            assert source.name == address
+            assert not source.is_live
+            clips = list(source.clips(2, 1.0, 3.0, 4.0))
+    finally:
+        server.stop()
+    assert [clip.start_seconds for clip in clips] == [3.0, 4.0, 5.0, 6.0]
+    assert seconds_shown(clips) == [3, 4, 5, 6]
+
+
+def test_a_live_playlist_behind_a_page_is_resolved(tmp_path: Path) -> None:
+    file = servers.broadcast_file(tmp_path / "x.mp4")
+    sender = servers.hls_sender(file, tmp_path / "live")
+    page = (
+        "<html><title>Live</title><video><source src='live.m3u8' type='application/x-mpegURL'></video></html>"
+    )
+    (tmp_path / "live" / "watch.html").write_text(page)
+    server = servers.file_server(tmp_path / "live")
+    try:
+        servers.wait_for(tmp_path / "live" / "live.m3u8")
+        with open_live(f"http://127.0.0.1:{server.port}/watch.html") as source:
+            assert source.is_live
+            clips = list(source.clips(2, 1.0, 0.0, 3.0))
+    finally:
+        sender.stop()
+        server.stop()
+    assert [clip.start_seconds for clip in clips] == [0.0, 1.0, 2.0]
