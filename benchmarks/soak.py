@@ -2,9 +2,9 @@
 
     python benchmarks/soak.py --steps 28800
 
-Streams with the bundled model and writes words and events to files, as ``svlm stream`` does, and prints per hour
-of the stream: median CPU time of a step (all threads of the process), resident memory, open files, threads. Says
-at the end how the last hour compares to the first: CPU time, and memory behind a warm-up of ten minutes.
+Streams with the bundled model and writes words and events to files, as ``svlm stream`` does, and prints per
+hour of the stream: median CPU time of a step (all threads of the process), resident memory, open files,
+threads. Says at the end how the last hour compares to the first, and memory to that behind ten minutes.
 """
 
 from __future__ import annotations

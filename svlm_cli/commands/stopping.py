@@ -47,9 +47,10 @@ class Stopper:
         """What is written is whole at any moment, so nothing has to be closed."""
         with suppress(Exception):
             self.restore()
-            if sys.stderr.isatty():
-                sys.stderr.write(SHOW_CURSOR + "\n")
-            sys.stderr.flush()
+            terminal = sys.__stderr__  # a status line may stand in for sys.stderr
+            if terminal is not None and terminal.isatty():
+                terminal.write(SHOW_CURSOR + "\n")
+                terminal.flush()
         os._exit(self.code)
 
     def __enter__(self) -> Self:

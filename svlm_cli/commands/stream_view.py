@@ -200,8 +200,8 @@ class StreamView:
             emit(f"[{time}] {question} -> {text}", self._out)
 
     def show_typed(self, text: str) -> None:
-        """Show what is being typed as a question; from any thread."""
-        self._typed = clean_text(text) if text else text
+        """Show what is being typed as a question, printable letters only; from any thread."""
+        self._typed = text
         if self._live is not None:
             self._live.update(self._status(), refresh=True)
 

@@ -1,13 +1,14 @@
 """``svlm`` with a pretended engine: the real command line, in its own process, over events made up here.
 
-The source says what happens: ``fake:steps=3,pause=0.1,silent=2,fail=1,warn=1,lag=3,skip=2``; a question is
-answered by its own words. Run as a script.
+The source says what happens: ``fake:steps=3,pause=0.1,silent=2,fail=1,hang=1,warn=1,lag=3,skip=2,live=1``. A
+question is answered by its own words. Run as a script.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import time
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -82,6 +83,8 @@ def stream(
         index, num_steps = num_steps, num_steps + 1
         if index == plan.get("fail"):
             raise ValueError("it broke")
+        if index == plan.get("hang"):
+            time.sleep(60)
         if index == plan.get("warn"):
             yield WarningEvent("a frame was skipped")
         text = "" if index == plan.get("silent") else WORDS
