@@ -167,7 +167,7 @@ Source = Annotated[
     str,
     typer.Argument(
         metavar="SOURCE",
-        help="A video file; an address (HTTP, HLS, RTSP, RTMP, UDP, SRT) or a page that yt-dlp knows; "
+        help="A video file; an address (HTTP, HLS, RTSP, RTMP, UDP) or a page that yt-dlp knows; "
         "camera:0 or /dev/video0; - for standard input; a synthetic match: arena:soccer,seed=7,minutes=10.",
         show_default=False,
     ),

@@ -170,6 +170,9 @@ def _check_file(path: str) -> None:
 
 def _unreadable(path: str, error: Exception) -> SourceError:
     reason = getattr(error, "strerror", None) or str(error)
+    if "Protocol not found" in reason:
+        pipe = "ffmpeg -i ADDRESS -c copy -f mpegts - | svlm stream -"
+        return SourceError(f"cannot open {path}: PyAV's libav does not speak this protocol", f"try: {pipe}")
     if not Path(path).is_file():
         return SourceError(f"cannot open {path}: {reason}", "check that it is there and sends a video")
     if _lacks_index(Path(path)):

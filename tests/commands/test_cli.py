@@ -16,8 +16,8 @@ OPTIONS = """
     --positions --query --title --previous-text --max-new-tokens --temperature --top-k --top-p
     --repetition-penalty --greedy --seed --start --duration --pace --out --device --dtype --threads
     --on-lag --ask --ask-file --max-answer-tokens --serve --save-state --save-every --resume --rtsp-transport
-    --stall-seconds --reconnect-seconds --max-height --attention --max-pixels --min-pixels --trace --json --quiet
-    --verbose -v"""
+    --stall-seconds --reconnect-seconds --max-height --attention --max-pixels --min-pixels --trace --json
+    --quiet --verbose -v"""
 
 HEAVY = ["torch", "transformers", "numpy", "av", "decord", "PIL", "yt_dlp", "faster_whisper", "openai"]
 

@@ -210,6 +210,8 @@ def test_what_falls_silent_counts_as_lost(files, tmp_path: Path) -> None:
 
 def test_nobody_there_is_told_at_once() -> None:
     port = servers.free_port()
+    with pytest.raises(SourceError, match="does not speak this protocol"):
+        open_live(f"srt://127.0.0.1:{port}")
     for address in (f"http://127.0.0.1:{port}/live.m3u8", f"rtsp://127.0.0.1:{port}/live"):
         with pytest.raises(SourceError, match="refused"):
             open_live(address)
