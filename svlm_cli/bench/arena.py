@@ -10,15 +10,13 @@ from pathlib import Path
 
 from svlm_cli.bench.match import Job, MatchResult, ModelFacts, ModelOptions, Progress, model_facts, result_key
 from svlm_cli.bench.records import write_whole
-from svlm_cli.bench.report import QUALITY_PLOT, SCORES_PLOT, report
+from svlm_cli.bench.report import QUALITY_PLOT, report
 from svlm_cli.bench.results import ResultsFile
 from svlm_cli.bench.runs import Plan
 from svlm_cli.bench.summary import RunSummary, ScoredMatch, document, score_match, summarize
+from svlm_cli.bench.tables import REPORT_NAME, SCORES_PLOT, SUMMARY_NAME
 from svlm_cli.bench.workers import play_all
 from svlm_cli.types import WarningEvent
-
-SUMMARY_NAME = "summary.json"
-REPORT_NAME = "report.md"
 
 
 @dataclass(frozen=True, slots=True)

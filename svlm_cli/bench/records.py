@@ -117,7 +117,8 @@ class RecordFile:
         except OSError as error:
             self._is_clean = False
             raise OutputError(
-                f"cannot write {self.path}: {error.strerror}", "what is there stays; run the same command again"
+                f"cannot write {self.path}: {error.strerror}",
+                "what is there stays; run the same command again",
             ) from error
         self._records[key] = record
 

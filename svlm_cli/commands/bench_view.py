@@ -10,8 +10,8 @@ from rich.text import Text
 
 from svlm_cli.bench.arena import BenchEvent, BenchStart
 from svlm_cli.bench.match import Progress
-from svlm_cli.bench.report import LABELS, NOTHING
-from svlm_cli.bench.summary import OVER_TIME, ScoredMatch
+from svlm_cli.bench.summary import LABELS, OVER_TIME, ScoredMatch
+from svlm_cli.bench.tables import NOTHING
 from svlm_cli.commands.output import TalkConsole
 from svlm_cli.types import WarningEvent
 

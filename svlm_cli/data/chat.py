@@ -25,11 +25,15 @@ class NoReplyError(SvlmError):
 
     Args:
         is_final: asking anything else there would fail in the same way: a wrong key, model or address.
+        is_unusable: a reply came, but it was empty or of another form: asking again may help.
     """
 
-    def __init__(self, message: str, hint: str = "", *, is_final: bool = False) -> None:
+    def __init__(
+        self, message: str, hint: str = "", *, is_final: bool = False, is_unusable: bool = False
+    ) -> None:
         super().__init__(message, hint)
         self.is_final = is_final
+        self.is_unusable = is_unusable
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,22 +101,24 @@ class Chat:
         except openai.OpenAIError as error:
             raise self._no_reply(str(error)) from error
         except (AttributeError, IndexError, TypeError, ValueError) as error:
-            raise self._no_reply("the reply is not that of an OpenAI-compatible address") from error
+            problem = "the reply is not that of an OpenAI-compatible address"
+            raise self._no_reply(problem, is_unusable=True) from error
         if not isinstance(text, str) or not text.strip():
-            raise self._no_reply("the reply is empty")
+            raise self._no_reply("the reply is empty", is_unusable=True)
         return Reply(
             self._without_key(encodable(text)),
             _count(usage, "prompt_tokens"),
             _count(usage, "completion_tokens"),
         )
 
-    def _no_reply(self, detail: str, *, is_final: bool = False) -> NoReplyError:
+    def _no_reply(self, detail: str, *, is_final: bool = False, is_unusable: bool = False) -> NoReplyError:
         """One line that never shows the key."""
         told = self._without_key(" ".join(detail.split()))[:_LONGEST_DETAIL]
         return NoReplyError(
             f"the language model {self.model} gave no answer: {told}",
             "run the same command again: answers so far are kept",
             is_final=is_final,
+            is_unusable=is_unusable,
         )
 
     def _without_key(self, text: str) -> str:

@@ -56,6 +56,9 @@ class FakeModel:
     markup: object = None
     tokens_per_second: float = 2.0
 
+    def fingerprint(self) -> str:
+        return f"{int(self.network.state_dict()['weight'].sum()):016x}"
+
 
 def load_model(name: str | None = None, **_: object) -> FakeModel:
     return FakeModel(name or "narrator", FakeNetwork(float(len(name or ""))))

@@ -16,7 +16,7 @@ import pytest
 import typer
 from PIL import Image
 
-from svlm_cli.bench.report import LABELS
+from svlm_cli.bench.summary import LABELS
 from svlm_cli.cli import app, run
 from svlm_cli.commands.bench import EXAMPLES
 from tests.bench import fake_bench
