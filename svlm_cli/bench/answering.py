@@ -1,0 +1,276 @@
+"""Questions about videos, asked of a model of our own or behind an address; every answer is stored once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from svlm_cli import __version__
+from svlm_cli.bench.asking import ModelAsker, Question, Way, frame_times
+from svlm_cli.bench.events import WorkDone, WorkEvent, WorkStart, capped
+from svlm_cli.bench.match import ModelFacts, ModelOptions, model_facts
+from svlm_cli.bench.pictures import picture_tokens, shown_size, user_message
+from svlm_cli.bench.pieces import RESULTS_NAME, decoding_text, memory_text, pixels_text, record_key
+from svlm_cli.bench.pool import ask_all
+from svlm_cli.bench.prices import PICTURE_TOKENS, Plan, text_tokens
+from svlm_cli.bench.records import RecordFile
+from svlm_cli.bench.rival import KEY_HINT, ApiOptions, make_plan
+from svlm_cli.data.chat import Chat, NoReplyError, Reply
+from svlm_cli.errors import SourceError
+from svlm_cli.types import WarningEvent
+
+if TYPE_CHECKING:
+    from svlm_cli.model.runtime import VideoLanguageModel
+
+MOST_FAILURES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question with its video and what its line of results begins with."""
+
+    video: Path
+    question: Question
+    head: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class AskRun:
+    """One way to ask all questions.
+
+    Args:
+        name: of the row.
+        protocol: of the benchmark, e.g. ``OVO-Bench official, own wording``.
+        way: how videos are shown.
+        max_new_tokens: most tokens of a free reply.
+    """
+
+    name: str
+    protocol: str
+    way: Way
+    max_new_tokens: int
+
+    def identity(self) -> dict[str, object]:
+        """Everything but the model and the question that can change an answer."""
+        return self.way.identity() | {"max_new_tokens": self.max_new_tokens}
+
+    def facts(self, model: ModelFacts) -> dict[str, str]:
+        """Columns of its row."""
+        streams = self.way.showing.value == "streamed"
+        return {
+            "protocol": f"{self.protocol}, {self.way.name}",
+            "model": f"{model.name} ({model.fingerprint[:8]})",
+            "frames": self.way.frames,
+            "resolution": pixels_text(self.way.settings),
+            "memory": memory_text(self.way.settings) if streams else "one prompt",
+            "seed": "–" if not self.way.speaks else decoding_text(self.way.settings),
+        }
+
+
+def answer_by_model(
+    runs: Sequence[AskRun], asked: Sequence[Asked], options: ModelOptions, out: Path
+) -> Generator[WorkEvent, None, None]:
+    """Ask every question of every run that has no answer yet.
+
+    Raises:
+        ModelError: the model cannot be opened.
+        OutputError: the folder cannot be used.
+        SourceError: no video is there, or more than ``MOST_FAILURES`` cannot be read.
+    """
+    with RecordFile(out / RESULTS_NAME, record_key) as results:
+        yield from (WarningEvent(problem) for problem in results.problems)
+        asked, missing = present(asked)
+        if missing:
+            yield WarningEvent(missing)
+        model = options.load()
+        facts = model_facts(model)
+        keys = {
+            (run.name, each.question.key): _key(
+                {"model": facts.fingerprint, **_where(facts), **run.identity()}, each
+            )
+            for run in runs
+            for each in asked
+        }
+        num_done = sum(key in results for key in keys.values())
+        yield WorkStart(f"{facts.name} on {facts.device} ({facts.dtype})", "answers", num_done, len(keys))
+        yield from _lacking(model, asked)
+        num_failed = 0
+        for run in runs:
+            asker = ModelAsker(model, run.way, run.max_new_tokens)
+            by_video: dict[Path, list[Asked]] = defaultdict(list)
+            for each in asked:
+                if keys[run.name, each.question.key] not in results:
+                    by_video[each.video].append(each)
+            for video, group in by_video.items():
+                heads = {each.question.key: each.head for each in group}
+                try:
+                    for question, response in asker.answers(video, [each.question for each in group]):
+                        key = keys[run.name, question.key]
+                        if key not in results:
+                            results.add(
+                                _record(run.name, run.facts(facts), heads[question.key], response, key)
+                            )
+                        yield WorkDone()
+                except SourceError as error:
+                    num_failed += 1
+                    if num_failed > MOST_FAILURES:
+                        raise
+                    yield WarningEvent(f"{run.name}: questions about {video.name} are left out: {error}")
+        results.sort(list(dict.fromkeys(keys.values())))
+
+
+class ApiAnswers:
+    """Questions asked behind an address.
+
+    Args:
+        run: how videos are shown; streaming is not possible there.
+        asked: the questions.
+        options: who is asked.
+        out: folder of ``results.jsonl``.
+
+    Raises:
+        SourceError: no video is there.
+    """
+
+    def __init__(self, run: AskRun, asked: Sequence[Asked], options: ApiOptions, out: Path) -> None:
+        self._run = run
+        self._asked, self._missing = present(asked)
+        self._options = options
+        self._path = out / RESULTS_NAME
+        identity = options.identity() | run.identity()
+        self._keys = {_key(identity, each): each for each in self._asked}
+
+    def plan(self) -> Plan:
+        """What is left to ask; nothing is sent and nothing written."""
+        from svlm_cli.media.reader import open_video
+
+        left = self._keys
+        if self._path.exists():
+            with RecordFile(self._path, record_key) as stored:
+                left = {key: each for key, each in self._keys.items() if key not in stored}
+        prompt = 0
+        for each in left.values():
+            with open_video(each.video) as reader:
+                size = shown_size(reader.info.width, reader.info.height, self._options.height)
+                times = self._times(each.question, reader.info.duration_seconds)
+            rule = PICTURE_TOKENS.get(self._options.model, (85, 170))
+            prompt += text_tokens(each.question.prompt) + picture_tokens([size] * len(times), *rule)
+        return make_plan(self._options, len(left), len(self._keys) - len(left), prompt)
+
+    def run(self) -> Generator[WorkEvent, None, None]:
+        """Ask every question that has no answer yet.
+
+        Raises:
+            NoReplyError: the address cannot be reached; answers so far are kept.
+            OutputError: the folder cannot be used.
+        """
+        with RecordFile(self._path, record_key) as results:
+            yield from (WarningEvent(problem) for problem in results.problems)
+            if self._missing:
+                yield WarningEvent(self._missing)
+            left = [key for key in self._keys if key not in results]
+            yield WorkStart(self._options.model, "answers", len(self._keys) - len(left), len(self._keys))
+            failed = []
+            if left:
+                chat = Chat(self._options.model, self._options.base_url, KEY_HINT)
+                for key, answer in ask_all(left, lambda each: self._ask(chat, each), self._options.workers):
+                    each = self._keys[key]
+                    if isinstance(answer, NoReplyError):
+                        failed.append(f"{each.question.key}: {answer.message}")
+                        continue
+                    results.add(_record(self._run.name, self._facts(), each.head, answer.text, key))
+                    yield WorkDone()
+            results.sort(list(self._keys))
+        if failed:
+            yield WarningEvent(
+                f"{len(failed)} answers are missing; the same command asks again: {capped(failed, 3)}"
+            )
+
+    def _ask(self, chat: Chat, key: str) -> Reply:
+        from svlm_cli.media.reader import open_video
+
+        each = self._keys[key]
+        with open_video(each.video) as reader:
+            frames = reader.frames_at(self._times(each.question, reader.info.duration_seconds))
+        return chat.ask([user_message(each.question.prompt, frames, self._options.height)])
+
+    def _times(self, question: Question, duration: float | None) -> list[float]:
+        end = min(question.at_seconds, duration or question.at_seconds)
+        return frame_times(self._run.way, question.shown_from, max(end, question.shown_from))
+
+    def _facts(self) -> dict[str, str]:
+        own = self._options.facts()
+        return {
+            "protocol": f"{self._run.protocol}, {self._run.way.name}",
+            "model": own["model"],
+            "frames": self._run.way.frames,
+            "resolution": own["resolution"],
+            "memory": "one prompt",
+            "seed": "–",
+        }
+
+
+def present(asked: Sequence[Asked]) -> tuple[list[Asked], str]:
+    """The questions whose video is there, and a sentence about the others.
+
+    Raises:
+        SourceError: there is none.
+    """
+    missing = sorted({each.video for each in asked if not each.video.is_file()})
+    left = [each for each in asked if each.video not in set(missing)]
+    if not left:
+        raise SourceError(
+            f"none of the {len(missing)} videos is there: {capped([str(path) for path in missing], 2)}",
+            "say with --videos where they are",
+        )
+    if not missing:
+        return left, ""
+    return left, (
+        f"{len(missing)} videos are not there; {len(asked) - len(left)} of {len(asked)} questions are out: "
+        f"{capped([path.name for path in missing])}"
+    )
+
+
+def find_video(videos: Path, name: str) -> Path:
+    """Where a video is: under its name in the annotations, or under its base name."""
+    whole = videos / name
+    return whole if whole.exists() or not (videos / Path(name).name).exists() else videos / Path(name).name
+
+
+def _where(facts: ModelFacts) -> dict[str, object]:
+    return {"device": facts.device, "dtype": facts.dtype}
+
+
+def _key(identity: Mapping[str, object], asked: Asked) -> str:
+    question = asked.question
+    content = {
+        "version": __version__,
+        **identity,
+        "question": [question.key, question.shown_from, question.at_seconds, question.prompt],
+        "candidates": question.candidates,
+        "video": asked.video.name,
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _record(
+    run: str, facts: Mapping[str, str], head: Mapping[str, object], response: str, key: str
+) -> dict[str, object]:
+    return {**head, "run": run, "response": response, "facts": dict(facts), "key": key}
+
+
+def _lacking(model: VideoLanguageModel, asked: Sequence[Asked]) -> Generator[WorkEvent, None, None]:
+    """Say so where a small vocabulary cannot read the questions."""
+    from svlm_cli.model.prompt import PromptWriter
+
+    unknown = PromptWriter(model.tokenizer, model.markup).unknown_words(asked[0].question.prompt)
+    if unknown:
+        yield WarningEvent(
+            f"the model's vocabulary lacks {len(unknown)} words of the first question ({capped(unknown)}): "
+            "its answers are worth nothing"
+        )
