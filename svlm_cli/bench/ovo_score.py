@@ -19,9 +19,10 @@ from svlm_cli.bench.score import Ratio
 from svlm_cli.errors import SourceError
 
 _LETTER = re.compile(
-    r"(?:(?:the )?(?:correct |best )?(?:answer|option)(?: is)?:?\s*)?[(\[\"'*]*([A-E])\b[)\]\"'*.:,;]*(.*)",
-    re.S,
+    r"(?i:(?:the )?(?:correct |best )?(?:answer|option)(?: is)?\s*:?\s*)?[(\[\"'*]*([A-E])\b(.*)", re.S
 )
+# Another letter that stands as an answer would: before a mark, at the end, or joined by "or".
+_OTHER = re.compile(r"\b([A-E])\b(?=\s*(?:[.):,;]|$|or\b|and\b))")
 _YES_NO = re.compile(r"\W*(yes|no)\b", re.I)
 _HINT = "give result files of OVO-Bench, or a folder that svlm bench ovo generate has filled"
 
@@ -96,8 +97,8 @@ def official(task: str, response: str, truth: str) -> bool:
 def strict(task: str, response: str, truth: str) -> bool:
     """Right only if the reply gives one answer and nothing speaks against it.
 
-    A letter must come first (after "The answer is", at most), and no other letter may stand alone after it;
-    REC must hold one number; Yes or No must come first.
+    A letter must come first (after "The answer is", at most), and no other letter may stand as an answer after
+    it ("A or B"); REC must hold one number; Yes or No must come first.
     """
     text = response.strip()
     if task == "REC":
@@ -108,7 +109,7 @@ def strict(task: str, response: str, truth: str) -> bool:
     letter = _LETTER.match(text)
     if letter is None or letter[1] != truth:
         return False
-    return not set(re.findall(r"\b([A-E])\b", letter[2])) - {truth}
+    return not set(_OTHER.findall(letter[2])) - {truth}
 
 
 def exact(task: str, response: str, truth: str) -> bool:  # noqa: ARG001 - one of the rules
