@@ -97,8 +97,8 @@ def official(task: str, response: str, truth: str) -> bool:
 def strict(task: str, response: str, truth: str) -> bool:
     """Right only if the reply gives one answer and nothing speaks against it.
 
-    A letter must come first (after "The answer is", at most), and no other letter may stand as an answer after
-    it ("A or B"); REC must hold one number; Yes or No must come first.
+    A letter must come first (after "The answer is", at most), and no other letter may stand as an answer
+    after it ("A or B"); REC must hold one number; Yes or No must come first.
     """
     text = response.strip()
     if task == "REC":
