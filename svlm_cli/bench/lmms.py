@@ -1,6 +1,6 @@
 """svlm as a model of lmms-eval, found by the entry-point group ``lmms_eval.models``.
 
-``lmms-eval --model svlm --model_args pretrained=DIR,show=streamed --tasks videomme`` runs a task of lmms-eval.
+``lmms-eval --model svlm --model_args pretrained=DIR,show=streamed --tasks videomme`` runs one of its tasks.
 lmms-eval calls ``manifest`` and imports the class it names; nothing here imports it before.
 """
 
