@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -129,24 +130,15 @@ def report(all_results: Sequence[Results]) -> Report:
 
 
 def _own_runs(file: Path) -> list[Results]:
-    answers: dict[str, list[Answered]] = defaultdict(list)
-    facts: dict[str, dict[str, str]] = {}
-    rules: dict[str, Protocol] = {}
+    """The runs in results of ours; another model or setting under the same name is a run of its own."""
+    answers: dict[tuple[str, str, str], list[Answered]] = defaultdict(list)
     for number, record in enumerate(read_lines(file, "answers"), start=1):
         try:
             name = f"{record['task']} {record['id']}, query {record['query']}"
-            told = {key: str(value) for key, value in record["facts"].items()}
-            # Another model or setting in the same folder is a run of its own, whatever its name.
-            run = str(record["run"])
-            known = next((each for each in facts if facts[each] == told and each.split(" (")[0] == run), None)
-            if known is None:
-                known = (
-                    run if run not in facts else f"{run} ({sum(each.startswith(run) for each in facts) + 1})"
-                )
-                facts[known] = told
-                rules[known] = Protocol(record["rule"])
+            facts = json.dumps({key: str(value) for key, value in record["facts"].items()})
+            run = str(record["run"]), Protocol(record["rule"]).value, facts
             response = record.get("response", MISSING)
-            answers[known].append(Answered(name, record["task"], str(record["truth"]), response))
+            answers[run].append(Answered(name, record["task"], str(record["truth"]), response))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise SourceError(
                 f"line {number} of {file} is no answer of OVO-Bench: {error!r}",
@@ -154,7 +146,10 @@ def _own_runs(file: Path) -> list[Results]:
             ) from error
     if not answers:
         raise SourceError(f"{file} holds no answers", "svlm bench ovo generate makes them")
-    return [Results(name, found, facts[name], rules[name]) for name, found in answers.items()]
+    return [
+        Results(name, found, json.loads(facts), Protocol(rule))
+        for (name, rule, facts), found in answers.items()
+    ]
 
 
 def _estimates(answers: Sequence[Answered], rule: Rule, scored: OvoScore, suffix: str) -> dict[str, Estimate]:

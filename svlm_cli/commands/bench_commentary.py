@@ -13,11 +13,15 @@ from svlm_cli.commands import bench_options as own
 from svlm_cli.commands import judge_options as judging
 from svlm_cli.commands import options, stream_options
 from svlm_cli.commands.bench_work import (
+    ONLY_API,
+    ONLY_MODEL,
+    ONLY_STREAM,
+    PRESET_DECIDES,
     ask_rival,
     finish,
     judge_all,
-    refuse_api_options,
     refuse_together,
+    refuse_unused,
     show_work,
     show_written,
 )
@@ -105,6 +109,7 @@ RivalArgument = Annotated[Path, typer.Argument(metavar="RIVAL", help="Prediction
 
 @app.command(epilog=GENERATE_EXAMPLES)
 def generate(
+    context: typer.Context,
     metadata: Metadata,
     clips: Clips = None,
     videos: judging.Videos = None,
@@ -178,6 +183,9 @@ def generate(
     folder = videos or metadata.parent
     refuse_together(grid=grid, api=api, name=name)
     if api:
+        refuse_unused(context, {*ONLY_MODEL, *ONLY_STREAM} - {"query"}, "with --api")
+        if preset:
+            refuse_unused(context, PRESET_DECIDES, f"with --preset {preset.value}")
         asked = ApiOptions(api, base_url, workers, api_fps, api_height, query, 400, judging.read_price(price))
         told = Previous.NONE if preset else previous
         task = replace(task, setting=Setting.CHUNKED, previous=told)
@@ -196,7 +204,7 @@ def generate(
             quiet=quiet,
         )
         return
-    refuse_api_options(dry_run=dry_run, preset=preset, base_url=base_url)
+    refuse_unused(context, ONLY_API, "without --api MODEL")
     runs = (
         load_entries(
             grid,
@@ -217,6 +225,7 @@ def generate(
 
 @app.command(epilog=SCORE_EXAMPLES)
 def score(
+    context: typer.Context,
     ours: Ours,
     rival: RivalArgument,
     metadata: MetadataOption,
@@ -236,6 +245,8 @@ def score(
     verbose: options.Verbose = False,
 ) -> None:
     """Let a judge compare two predictions window by window, in both orders; every vote is stored."""
+    if clips is not None:
+        refuse_unused(context, ("start",), "with --clips")
     from svlm_cli.bench import commentary_bench as bench
     from svlm_cli.bench.commentary import load_predictions, one_of
     from svlm_cli.bench.judge import JudgeOptions, Judging, load_template

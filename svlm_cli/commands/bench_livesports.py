@@ -10,10 +10,13 @@ import typer
 from svlm_cli.commands import judge_options as judging
 from svlm_cli.commands import options, stream_options
 from svlm_cli.commands.bench_work import (
+    ONLY_API,
+    ONLY_MODEL,
+    ONLY_STREAM,
     ask_rival,
     finish,
     judge_all,
-    refuse_api_options,
+    refuse_unused,
     show_work,
     show_written,
 )
@@ -77,6 +80,7 @@ Baseline = Annotated[
 
 @app.command(epilog=GENERATE_EXAMPLES)
 def generate(
+    context: typer.Context,
     events: Events,
     videos: judging.Videos = None,
     limit: judging.Limit = None,
@@ -138,6 +142,7 @@ def generate(
     pieces = livesports.pieces(livesports.load_events(events)[:limit], videos or events.parent)
     protocol = "told title and words before"
     if api:
+        refuse_unused(context, {*ONLY_MODEL, *ONLY_STREAM} - {"query"}, "with --api")
         own_query = livesports.QUERY if query == DEFAULT.query else query
         asked = ApiOptions(
             api, base_url, workers, api_fps, api_height, own_query, 100, judging.read_price(price)
@@ -156,7 +161,7 @@ def generate(
             quiet=quiet,
         )
         return
-    refuse_api_options(dry_run=dry_run, preset=None, base_url=base_url)
+    refuse_unused(context, ONLY_API, "without --api MODEL")
     run = PieceRun(name or policy.value, settings, protocol, pieces)
     opening = ModelOptions(model, device, dtype.value, attention.value, threads)
     show_work(commentate((run,), opening, out, livesports.shape), quiet=quiet, verbose=verbose)

@@ -35,6 +35,7 @@ Stored = Annotated[Path, typer.Argument(metavar="RESULTS", help="A folder that g
 
 @app.command(epilog=GENERATE_EXAMPLES)
 def generate(
+    context: typer.Context,
     questions: Questions,
     videos: judging.Videos = None,
     limit: judging.Limit = None,
@@ -93,6 +94,7 @@ def generate(
         max_pixels=max_pixels,
     )
     ask_videos(
+        context,
         asked(load_items(questions)[:limit], videos or questions.parent),
         PROTOCOL,
         Showings(show, settings, max_frames, recent_frames, speak, max_answer_tokens),

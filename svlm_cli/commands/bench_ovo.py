@@ -60,6 +60,7 @@ Stored = Annotated[
 
 @app.command(epilog=GENERATE_EXAMPLES)
 def generate(
+    context: typer.Context,
     annotations: Annotations,
     videos: judging.Videos = None,
     protocol: ProtocolOption = Protocol.OFFICIAL,
@@ -123,6 +124,7 @@ def generate(
     wording = load_wording(prompts) if prompts else OWN_WORDING
     found = queries(load_items(annotations)[:limit], protocol, wording)
     ask_videos(
+        context,
         asked(found, videos or annotations.parent, protocol),
         f"OVO-Bench {protocol.value}, {wording.name}",
         Showings(show, settings, max_frames, recent_frames, speak, max_answer_tokens),

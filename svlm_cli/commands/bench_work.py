@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import json as json_module
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 from svlm_cli.commands.judge_options import ApiChoice, Showing, read_price
 from svlm_cli.commands.output import TalkConsole, emit, leaving_at_once
 from svlm_cli.errors import UsageError
+
+ONLY_API = ("base_url", "preset", "api_fps", "api_height", "workers", "price", "dry_run")
+ONLY_STREAM = (
+    *("step_seconds", "policy", "positions", "restart_seconds", "sink", "text_window", "vision_window"),
+    *("rounds", "max_new_tokens", "temperature", "top_k", "top_p", "repetition_penalty", "greedy", "seed"),
+    *("speak", "query"),
+)
+ONLY_MODEL = (
+    *("model", "device", "dtype", "attention", "threads", "fps", "min_pixels", "max_pixels", "show"),
+    *("max_answer_tokens", "setting"),
+)
+ONLY_WHOLE = ("max_frames",)
+PRESET_DECIDES = ("api_fps", "api_height", "query", "previous", "chunk_seconds")
 
 if TYPE_CHECKING:
     from svlm_cli.bench.answering import Asked
@@ -129,15 +144,22 @@ def finish(report: Report, out: Path, *, json: bool) -> None:
     emit("\n\n".join([report.main_table(), *report.notes]))
 
 
-def refuse_api_options(*, dry_run: bool, preset: str | None, base_url: str | None) -> None:
-    """Refuse options that do nothing without ``--api``.
+def refuse_unused(context: typer.Context, names: Iterable[str], beside: str) -> None:
+    """Refuse options that would do nothing beside what else was chosen.
+
+    Args:
+        context: of the command.
+        names: of its parameters.
+        beside: what was chosen, for the error.
 
     Raises:
-        UsageError: one was given.
+        UsageError: one of them was typed.
     """
-    given = {"--dry-run": dry_run, "--preset": preset is not None, "--base-url": base_url is not None}
-    if named := [name for name, is_given in given.items() if is_given]:
-        raise UsageError(f"{' and '.join(named)} go with --api MODEL", "a model of your own costs nothing")
+    sources = {name: context.get_parameter_source(name) for name in names if name in context.params}
+    typed = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    if typed:
+        told = " and ".join(f"--{name.replace('_', '-')}" for name in typed)
+        raise UsageError(f"{told} would do nothing {beside}", "leave it out")
 
 
 def refuse_together(*, grid: Path | None, api: str, name: str) -> None:
@@ -172,6 +194,7 @@ class Showings:
 
 
 def ask_videos(
+    context: typer.Context,
     asked: Sequence[Asked],
     protocol: str,
     showings: Showings,
@@ -194,8 +217,16 @@ def ask_videos(
     from svlm_cli.bench.rival import ApiOptions
 
     is_whole = showings.show is Showing.WHOLE or bool(choice.api)
-    if showings.speak and is_whole:
-        raise UsageError("--speak is for a video that is streamed", "leave it out, or use --show streamed")
+    if choice.api:
+        if choice.needs_logits:
+            raise UsageError(
+                "no address gives the logits that --protocol logit needs", "use --protocol official"
+            )
+        refuse_unused(context, {*ONLY_MODEL, *ONLY_STREAM} - {"fps"}, "with --api")
+    else:
+        refuse_unused(context, ONLY_API, "without --api MODEL")
+        refuse_unused(context, ONLY_STREAM if is_whole else ONLY_WHOLE, f"with --show {showings.show.value}")
+        refuse_unused(context, () if showings.speak else ("seed",), "without --speak")
     way = asking.Way(
         asking.Showing.WHOLE if is_whole else asking.Showing.STREAMED,
         showings.settings,
@@ -215,12 +246,9 @@ def ask_videos(
             )
         )
     if not choice.api:
-        refuse_api_options(dry_run=choice.dry_run, preset=None, base_url=choice.base_url)
         show_work(answering.answer_by_model(runs, asked, opening, out), quiet=quiet, verbose=verbose)
         show_written(out, json=json, hint=hint)
         return
-    if choice.needs_logits:
-        raise UsageError("no address gives the logits that --protocol logit needs", "use --protocol official")
     options = ApiOptions(
         choice.api,
         choice.base_url,

@@ -155,3 +155,20 @@ def videos(folder: Path, make_video: Callable[..., Path]) -> Path:
     make_video(target / "cup_final.mp4", seconds=12)
     make_video(target / "nba_night.mp4", seconds=10)
     return target
+
+
+def all_of_the_readme(folder: Path, make_video: Callable[..., Path]) -> None:
+    """Everything that README's commands name, with a game that is longer than the paper's start of 1000 s."""
+    videos(folder, make_video)
+    make_video(folder / "long_final.mp4", seconds=1008, fps=2, size=(64, 48))
+    game = {"video": "soccer/long_final.mp4", "title": "Cup final"}
+    lines(folder / "eval_all_metadata.jsonl", [{**game, "content": said(990, 1008)}])
+    lines(folder / "score_all_clips.jsonl", [{**game, "content": said(s, s + 4)} for s in (1000, 1004)])
+    events(folder)
+    ovo(folder).rename(folder / "ovo_bench_new.json")
+    longvideo(folder).rename(folder / "lvb_val.json")
+    templates = {
+        f"{name}_PROMPT_TEMPLATE": "Asked: {} {}" if name == "BR" else "Asked: {}"
+        for name in ("BR", "REC", "SSR", "CRR")
+    }
+    (folder / "prompts.json").write_text(json.dumps({"templates": templates}))

@@ -280,6 +280,23 @@ def test_the_rival_behind_an_address(data, tmp_path, capsys) -> None:
     assert found.name == "fake"
 
 
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        (["--price", "1,2"], "--price would do nothing without --api MODEL"),
+        (["--api", "x", "--greedy"], "--greedy would do nothing with --api"),
+        (["--api", "x", "--preset", "gpt-4o-mini", "--query", "y"], "--query would do nothing with --preset"),
+        (["--grid", "g", "--name", "y"], "--grid does not go with --name"),
+        (["--price", "cheap"], "two prices"),
+        (["--start", "1000"], "start earlier"),
+    ],
+)
+def test_wrong_usage_is_2_and_one_line(data, tmp_path, capsys, more: list[str], expected: str) -> None:
+    assert run(generate(data, tmp_path / "out", *more)) == 2
+    assert expected in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
+
+
 def test_examples_are_of_this_form() -> None:
     from svlm_cli.commands import bench_commentary, bench_livesports, bench_longvideo, bench_ovo, bench_report
 
