@@ -17,6 +17,7 @@ from svlm_cli.errors import SourceError, UsageError
 from svlm_cli.settings import StreamSettings
 
 COLUMNS: Mapping[str, str] = {"win_rate": "win rate"}
+EVEN = 50.0
 OWN_TEMPLATE = """You are a strict judge of sports commentary. Two candidates, A and B, commentated the same \
 stretch of a broadcast. You also have what the broadcast's own commentators said.
 
@@ -242,6 +243,7 @@ def report(rows: Sequence[Row], notes: Sequence[str]) -> Report:
         COLUMNS,
         {"Win rate by sport": sports, "Win rate by fifth of the game": fifths},
         notes,
+        EVEN,
     )
 
 

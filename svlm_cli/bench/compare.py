@@ -53,7 +53,7 @@ class FoundRun:
     @property
     def label(self) -> str:
         """Of its bar."""
-        return f"{self.folder}: {self.row['run']}"
+        return f"{self.folder}: {self.row['run']}\n{self.row['protocol']}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from svlm_cli.errors import SourceError, UsageError
 BASELINE = "GPT-4o"
 SEED = 42
 COLUMNS: Mapping[str, str] = {"win_rate": "win rate (ties count against)"}
+EVEN = 50.0
 PROTOCOL = "LiveSports-3K CC, LiveCC's tie rule"
 QUERY = "You are an expert commentator. Comment on this video live, with insight, as it happens."
 _HINT = "give rows of LiveSports_3K_CC as JSON Lines; docs/bench.md says how to get them"
@@ -227,7 +228,9 @@ def rows_of_votes(votes: Sequence[Vote], baseline: str | None, source: str) -> l
 
 def report(rows: Sequence[Row], notes: Sequence[str]) -> Report:
     """The whole report."""
-    return Report("livesports", "LiveSports-3K CC: commentary, judged in pairs", rows, COLUMNS, {}, notes)
+    return Report(
+        "livesports", "LiveSports-3K CC: commentary, judged in pairs", rows, COLUMNS, {}, notes, EVEN
+    )
 
 
 def _event(record: Mapping[str, Any], where: str) -> Event:

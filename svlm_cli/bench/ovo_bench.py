@@ -125,7 +125,6 @@ def report(all_results: Sequence[Results]) -> Report:
         COLUMNS,
         {"By task": TASKS, "By task, strict": {f"{task}_strict": task for task in TASKS}},
         notes,
-        {"problems": notes},
     )
 
 

@@ -21,7 +21,7 @@ BAR_PANELS = ("event_f1", "team", "free_kick_team", "goal_score", "line_score", 
 PERCENT_RANGE = (-3, 103)
 DOTS_PER_INCH = 120
 INSIDE_FROM = 82  # a bar so long has its figure within
-LABEL_LETTERS = 36
+LABEL_LETTERS = 48
 
 
 def quality_plot(summaries: Sequence[RunSummary]) -> bytes:
@@ -50,28 +50,44 @@ def scores_plot(summaries: Sequence[RunSummary]) -> bytes:
 def bars(
     figures: Sequence[tuple[str, Mapping[str, Estimate | None]]],
     columns: Mapping[str, str],
-    limit: float = 100,
+    line: float | None = None,
+    papers: Sequence[float | None] = (),
 ) -> bytes:
-    """Scores as bars with their intervals, a row per run and a panel per score, as PNG.
+    """Percentages as bars with their intervals, a row per run and a panel per score, as PNG.
 
     Args:
-        figures: of each run: its name and its scores by name.
+        figures: of each run: its name, which may have several lines, and its scores by name.
         columns: which to show, and their titles.
-        limit: largest value of a panel; percentages go to 100.
+        line: drawn through every panel: what chance gives.
+        papers: of each run the paper's figure for the first score, or None.
     """
-    names = [_wrapped(name) for name, _ in figures]
+    names = ["\n".join(_wrapped(part) for part in name.split("\n")) for name, _ in figures]
     height = 1.3 + sum(0.25 + 0.17 * (1 + name.count("\n")) for name in names)
-    figure = Figure(figsize=(2.1 * len(columns) + 2.6, height), layout="constrained")
+    figure = Figure(figsize=(2.1 * len(columns) + 3.4, height), layout="constrained")
     panels = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
-    for axes, (score, title) in zip(panels, columns.items(), strict=True):
+    for place, (axes, (score, title)) in enumerate(zip(panels, columns.items(), strict=True)):
         for number, (_, scores) in enumerate(figures):
             _bar(axes, scores.get(score), number)
-        axes.set_xlim(0, 1.03 * limit)
-        axes.set_title(f"{title}, %", fontsize=10)
+        if place == 0 and any(paper is not None for paper in papers):
+            _diamonds(axes, papers)
+        if line is not None:
+            axes.axvline(line, color="#333333", linestyle="dashed", linewidth=1)
+        axes.set_xlim(0, 103)
+        axes.set_title(_wrapped(f"{title}, %", 22), fontsize=10)
         axes.grid(axis="x", alpha=0.3)
-    panels[0].set_yticks(range(len(names)), names)
+    panels[0].set_yticks(range(len(names)), names, fontsize=9)
     panels[0].set_ylim(len(names) - 0.4, -0.6)
     return _png(figure)
+
+
+def _diamonds(axes: Axes, papers: Sequence[float | None]) -> None:
+    """The paper's figures, with a legend that says so."""
+    known = [(paper, number) for number, paper in enumerate(papers) if paper is not None]
+    values, numbers = zip(*known, strict=True)
+    axes.scatter(
+        values, numbers, marker="D", s=28, color="white", edgecolors="black", zorder=3, label="paper"
+    )
+    axes.legend(loc="lower right", fontsize=8)
 
 
 def _line(axes: Axes, summary: RunSummary, number: int, name: str) -> None:
@@ -114,8 +130,8 @@ def _bar(axes: Axes, estimate: Estimate | None, number: int) -> None:
     )
 
 
-def _wrapped(name: str) -> str:
-    return "\n".join(textwrap.wrap(name, LABEL_LETTERS))
+def _wrapped(name: str, most_letters: int = LABEL_LETTERS) -> str:
+    return "\n".join(textwrap.wrap(name, most_letters))
 
 
 def _png(figure: Figure) -> bytes:

@@ -9,6 +9,7 @@ it. docs/bench.md tells it to those who add a benchmark.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,6 +70,7 @@ class Report:
         columns: scores of the main table, name to title; others stand in tables of their own.
         sections: further tables: a title, and columns as above.
         notes: paragraphs under the main table: warnings first.
+        line: percentage that chance gives, drawn in the plots.
         more: further keys of ``summary.json``.
     """
 
@@ -78,6 +80,7 @@ class Report:
     columns: Mapping[str, str]
     sections: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    line: float | None = None
     more: Mapping[str, object] = field(default_factory=dict)
 
     def document(self) -> dict[str, object]:
@@ -106,23 +109,40 @@ class Report:
             f"Percentages, 95 % intervals in brackets; {NOTHING}: nothing to score. docs/bench.md says how.",
             f"## Result\n\n{self.main_table()}",
             *self.notes,
-            *(f"## {title}\n\n{self._table(columns)}" for title, columns in self.sections.items()),
             f"![scores]({SCORES_PLOT})",
+            *(
+                f"## {title}\n\n{self._table(columns)}\n\n![{title}]({_file_name(title)})"
+                for title, columns in self._parts()
+            ),
         ]
         return "\n\n".join(parts) + "\n"
 
     def write(self, folder: Path) -> None:
-        """Write ``summary.json``, ``report.md`` and the plot, each whole.
+        """Write ``summary.json``, ``report.md`` and the plots, each whole.
 
         Raises:
             OutputError: one cannot be written.
         """
-        from svlm_cli.bench.plots import bars
-
-        figures = [(row.run, {name: row.scores.get(name) for name in self.columns}) for row in self.rows]
-        write_whole(folder / SCORES_PLOT, bars(figures, self.columns))
+        write_whole(folder / SCORES_PLOT, self._bars(self.columns, has_paper=True))
+        for title, columns in self._parts():
+            write_whole(folder / _file_name(title), self._bars(columns))
         write_whole(folder / REPORT_NAME, self.markdown().encode())
         write_whole(folder / SUMMARY_NAME, f"{self.to_json()}\n".encode())
+
+    def _parts(self) -> list[tuple[str, Mapping[str, str]]]:
+        """The sections that have something to show."""
+        return [(title, columns) for title, columns in self.sections.items() if columns]
+
+    def _bars(self, columns: Mapping[str, str], *, has_paper: bool = False) -> bytes:
+        from svlm_cli.bench.plots import bars
+
+        figures = [
+            (f"{row.run}\n{row.protocol}", {name: row.scores.get(name) for name in columns})
+            for row in self.rows
+        ]
+        return bars(
+            figures, columns, self.line, [_leading(row.paper) for row in self.rows] if has_paper else ()
+        )
 
     def _table(self, columns: Mapping[str, str], *, has_paper: bool = False) -> str:
         facts = list(dict.fromkeys(name for row in self.rows for name in row.facts))
@@ -175,6 +195,16 @@ def table(columns: Sequence[tuple[str, Callable[[RowT], str]]], rows: Sequence[R
 def cell(text: str) -> str:
     """Text that cannot break a table."""
     return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _file_name(title: str) -> str:
+    """Of a section's picture: ``By task, strict`` is ``by_task_strict.png``."""
+    return f"{re.sub(r'[^a-z0-9]+', '_', title.lower())}.png"
+
+
+def _leading(paper: str | None) -> float | None:
+    """The number a figure of the paper begins with, where it is all of it: others are of another kind."""
+    return float(paper) if paper is not None and re.fullmatch(r"\d+(\.\d+)?", paper) else None
 
 
 def _fact(name: str) -> Callable[[Row], str]:
