@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from svlm_cli import __version__
-from svlm_cli.bench.asking import ModelAsker, Question, Way, frame_times
+from svlm_cli.bench.asking import ModelAsker, Question, Way, question_times
 from svlm_cli.bench.events import WorkDone, WorkEvent, WorkStart, capped
 from svlm_cli.bench.match import ModelFacts, ModelOptions, model_facts
 from svlm_cli.bench.pictures import picture_tokens, shown_size, user_message
-from svlm_cli.bench.pieces import RESULTS_NAME, decoding_text, memory_text, pixels_text, record_key
-from svlm_cli.bench.pool import ask_all
+from svlm_cli.bench.pieces import RESULTS_NAME, decoding_text, memory_text, pixels_text, present, record_key
+from svlm_cli.bench.pool import Work
 from svlm_cli.bench.prices import PICTURE_TOKENS, Plan, text_tokens
 from svlm_cli.bench.records import RecordFile
-from svlm_cli.bench.rival import KEY_HINT, ApiOptions, make_plan
-from svlm_cli.data.chat import Chat, NoReplyError, Reply
+from svlm_cli.bench.rival import ApiOptions, make_plan
+from svlm_cli.data.chat import Chat, Reply
 from svlm_cli.errors import SourceError
 from svlm_cli.types import WarningEvent
 
@@ -84,7 +84,7 @@ def answer_by_model(
     """
     with RecordFile(out / RESULTS_NAME, record_key) as results:
         yield from (WarningEvent(problem) for problem in results.problems)
-        asked, missing = present(asked)
+        asked, missing = present(asked, "questions")
         if missing:
             yield WarningEvent(missing)
         model = options.load()
@@ -139,28 +139,23 @@ class ApiAnswers:
 
     def __init__(self, run: AskRun, asked: Sequence[Asked], options: ApiOptions, out: Path) -> None:
         self._run = run
-        self._asked, self._missing = present(asked)
+        self._asked, self._missing = present(asked, "questions")
         self._options = options
         self._path = out / RESULTS_NAME
-        identity = options.identity() | run.identity()
-        self._keys = {_key(identity, each): each for each in self._asked}
 
     def plan(self) -> Plan:
         """What is left to ask; nothing is sent and nothing written."""
         from svlm_cli.media.reader import open_video
 
-        left = self._keys
-        if self._path.exists():
-            with RecordFile(self._path, record_key) as stored:
-                left = {key: each for key, each in self._keys.items() if key not in stored}
+        left = self._work().left()
         prompt = 0
-        for each in left.values():
+        for each in left:
             with open_video(each.video) as reader:
                 size = shown_size(reader.info.width, reader.info.height, self._options.height)
-                times = self._times(each.question, reader.info.duration_seconds)
+                times = question_times(self._run.way, each.question, reader.info, each.video.name)
             rule = PICTURE_TOKENS.get(self._options.model, (85, 170))
             prompt += text_tokens(each.question.prompt) + picture_tokens([size] * len(times), *rule)
-        return make_plan(self._options, len(left), len(self._keys) - len(left), prompt)
+        return make_plan(self._options, len(left), len(self._asked) - len(left), prompt)
 
     def run(self) -> Generator[WorkEvent, None, None]:
         """Ask every question that has no answer yet.
@@ -169,39 +164,35 @@ class ApiAnswers:
             NoReplyError: the address cannot be reached; answers so far are kept.
             OutputError: the folder cannot be used.
         """
-        with RecordFile(self._path, record_key) as results:
-            yield from (WarningEvent(problem) for problem in results.problems)
-            if self._missing:
-                yield WarningEvent(self._missing)
-            left = [key for key in self._keys if key not in results]
-            yield WorkStart(self._options.model, "answers", len(self._keys) - len(left), len(self._keys))
-            failed = []
-            if left:
-                chat = Chat(self._options.model, self._options.base_url, KEY_HINT)
-                for key, answer in ask_all(left, lambda each: self._ask(chat, each), self._options.workers):
-                    each = self._keys[key]
-                    if isinstance(answer, NoReplyError):
-                        failed.append(f"{each.question.key}: {answer.message}")
-                        continue
-                    results.add(_record(self._run.name, self._facts(), each.head, answer.text, key))
-                    yield WorkDone()
-            results.sort(list(self._keys))
-        if failed:
-            yield WarningEvent(
-                f"{len(failed)} answers are missing; the same command asks again: {capped(failed, 3)}"
-            )
+        if self._missing:
+            yield WarningEvent(self._missing)
+        own = self._options
+        yield from self._work().run(own.model, own.base_url, own.workers)
 
-    def _ask(self, chat: Chat, key: str) -> Reply:
+    def _work(self) -> Work[Asked, Reply]:
+        return Work(
+            self._options.model,
+            "answers",
+            self._path,
+            record_key,
+            {self._key(each): each for each in self._asked},
+            self._ask,
+            lambda each, reply: _record(
+                self._run.name, self._facts(), each.head, reply.text, self._key(each)
+            ),
+            lambda each: each.question.key,
+        )
+
+    def _key(self, asked: Asked) -> str:
+        return _key(self._options.identity() | self._run.identity(), asked)
+
+    def _ask(self, chat: Chat, each: Asked) -> Reply:
         from svlm_cli.media.reader import open_video
 
-        each = self._keys[key]
         with open_video(each.video) as reader:
-            frames = reader.frames_at(self._times(each.question, reader.info.duration_seconds))
+            times = question_times(self._run.way, each.question, reader.info, each.video.name)
+            frames = reader.frames_at(times)
         return chat.ask([user_message(each.question.prompt, frames, self._options.height)])
-
-    def _times(self, question: Question, duration: float | None) -> list[float]:
-        end = min(question.at_seconds, duration or question.at_seconds)
-        return frame_times(self._run.way, question.shown_from, max(end, question.shown_from))
 
     def _facts(self) -> dict[str, str]:
         own = self._options.facts()
@@ -213,27 +204,6 @@ class ApiAnswers:
             "memory": "one prompt",
             "seed": "–",
         }
-
-
-def present(asked: Sequence[Asked]) -> tuple[list[Asked], str]:
-    """The questions whose video is there, and a sentence about the others.
-
-    Raises:
-        SourceError: there is none.
-    """
-    missing = sorted({each.video for each in asked if not each.video.is_file()})
-    left = [each for each in asked if each.video not in set(missing)]
-    if not left:
-        raise SourceError(
-            f"none of the {len(missing)} videos is there: {capped([str(path) for path in missing], 2)}",
-            "say with --videos where they are",
-        )
-    if not missing:
-        return left, ""
-    return left, (
-        f"{len(missing)} videos are not there; {len(asked) - len(left)} of {len(asked)} questions are out: "
-        f"{capped([path.name for path in missing])}"
-    )
 
 
 def find_video(videos: Path, name: str) -> Path:

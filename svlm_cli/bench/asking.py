@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from svlm_cli.bench.runs import memory_identity
+from svlm_cli.errors import SourceError
 from svlm_cli.settings import StreamSettings
 from svlm_cli.types import Clip
 
 if TYPE_CHECKING:
+    from svlm_cli.media.source import VideoInfo
     from svlm_cli.model.runtime import Video, VideoLanguageModel
     from svlm_cli.stream.probe import ProbedSession
     from svlm_cli.stream.sight import SeenClip
@@ -122,6 +124,18 @@ def frame_times(way: Way, start_seconds: float, end_seconds: float) -> list[floa
     return [float(time) for time in np.linspace(start_seconds, end_seconds, num - num % 2)]
 
 
+def question_times(way: Way, question: Question, info: VideoInfo, name: str) -> list[float]:
+    """``frame_times`` of a question about a video.
+
+    Raises:
+        SourceError: it is asked at the end of a video that does not say how long it is.
+    """
+    end = min(question.at_seconds, info.duration_seconds or question.at_seconds)
+    if end == float("inf"):
+        raise SourceError(f"{name} does not say how long it is", "remux it: ffmpeg -i IN -c copy OUT.mp4")
+    return frame_times(way, question.shown_from, max(end, question.shown_from))
+
+
 def frames_per_second(way: Way, times: Sequence[float]) -> float:
     """What the frames of a prompt stand for, for their positions."""
     length = times[-1] - times[0]
@@ -167,8 +181,7 @@ class ModelAsker:
 
         with open_video(path) as reader:
             for question in sorted(questions, key=lambda each: each.at_seconds):
-                end = min(question.at_seconds, reader.info.duration_seconds or question.at_seconds)
-                times = frame_times(self._way, question.shown_from, max(end, question.shown_from))
+                times = question_times(self._way, question, reader.info, path.name)
                 video = self._plain.look(reader.frames_at(times))
                 yield question, self._plain_answer(video, frames_per_second(self._way, times), question)
 

@@ -54,7 +54,7 @@ def commentate(
     """
     with RecordFile(out / RESULTS_NAME, record_key) as results:
         yield from (WarningEvent(problem) for problem in results.problems)
-        chosen = {run.name: present(run.pieces) for run in runs}
+        chosen = {run.name: present(run.pieces, "pieces") for run in runs}
         yield from (WarningEvent(text) for text in dict.fromkeys(text for _, text in chosen.values()) if text)
         model = options.load()
         facts = model_facts(model)

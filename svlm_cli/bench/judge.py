@@ -13,19 +13,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from svlm_cli.bench.events import WorkDone, WorkEvent, WorkStart, capped
-from svlm_cli.bench.pool import ask_all
+from svlm_cli.bench.events import WorkEvent
+from svlm_cli.bench.pool import Work
 from svlm_cli.bench.prices import Plan, Price, text_tokens
 from svlm_cli.bench.records import Record, RecordFile
 from svlm_cli.data.chat import Chat, NoReplyError, Reply, public_address
 from svlm_cli.errors import SourceError, UsageError
-from svlm_cli.types import WarningEvent
 
 VOTES_NAME = "votes.jsonl"
 ORDERS = ("ab", "ba")
 TIE = "tie"
 TRIES = 3
 MOST_REFERENCE_LETTERS = 8000
+TOKENS_OF_MESSAGE = 8
 NOTHING_SAID = "(nothing was said)"
 _PLACES = re.compile(r"\{(title|reference|a|b)\}")
 
@@ -171,13 +171,10 @@ class Judging:
 
     def plan(self, price: Price | None) -> Plan:
         """What is left to ask; nothing is sent and nothing written."""
-        stored: set[object] = set()
-        if self.path.exists():
-            with RecordFile(self.path, _key) as votes:
-                stored = {ballot.question for ballot in self._ballots if self._key(ballot) in votes}
-        left = [ballot for ballot in self._ballots if ballot.question not in stored]
+        left = self._work().left()
         prompt = sum(
-            text_tokens(self.rules.messages(each.contest, each.order)[0]["content"]) + 8 for each in left
+            text_tokens(self.rules.messages(each.contest, each.order)[0]["content"]) + TOKENS_OF_MESSAGE
+            for each in left
         )
         completion = self.rules.expected_tokens * len(left)
         return Plan(
@@ -197,28 +194,20 @@ class Judging:
             NoReplyError: the judge cannot be reached; votes so far are kept.
             OutputError: the folder cannot be used.
         """
-        with RecordFile(self.path, _key) as votes:
-            yield from (WarningEvent(problem) for problem in votes.problems)
-            left = [ballot for ballot in self._ballots if self._key(ballot) not in votes]
-            yield WorkStart(
-                f"judge {self.options.model}", "votes", len(self._ballots) - len(left), len(self._ballots)
-            )
-            failed: list[str] = []
-            if left:
-                chat = Chat(
-                    self.options.model, self.options.base_url, "set OPENAI_API_KEY, or give --base-url"
-                )
-                for ballot, answer in ask_all(left, lambda each: self._ask(chat, each), self.options.workers):
-                    if isinstance(answer, NoReplyError):
-                        failed.append(f"{ballot.contest.id} ({ballot.order}): {answer.message}")
-                        continue
-                    votes.add(self._record(ballot, *answer))
-                    yield WorkDone()
-            votes.sort([self._key(ballot) for ballot in self._ballots])
-        if failed:
-            yield WarningEvent(
-                f"{len(failed)} votes are missing; the same command asks for them again: {capped(failed, 3)}"
-            )
+        own = self.options
+        yield from self._work().run(own.model, own.base_url, own.workers)
+
+    def _work(self) -> Work[_Ballot, tuple[Reply, str]]:
+        return Work(
+            f"judge {self.options.model}",
+            "votes",
+            self.path,
+            _key,
+            {self._key(ballot): ballot for ballot in self._ballots},
+            self._ask,
+            lambda ballot, answer: self._record(ballot, *answer),
+            lambda ballot: f"{ballot.contest.id} ({ballot.order})",
+        )
 
     def votes(self) -> tuple[list[Vote], tuple[int, int]]:
         """The stored votes on these contests, each once, and their tokens in and out."""

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from svlm_cli import __version__
 from svlm_cli.bench.events import capped
@@ -59,6 +60,15 @@ class Piece:
         return f"{self.video.name} {self.start_seconds:g}-{self.end_seconds:g} s"
 
 
+class HasVideo(Protocol):
+    """A piece of work on a video."""
+
+    @property
+    def video(self) -> Path:
+        """File to read."""
+
+
+ItemT = TypeVar("ItemT", bound=HasVideo)
 Shape = Callable[[Piece, Sequence[Said]], Mapping[str, object]]
 
 
@@ -143,22 +153,30 @@ def record_key(record: Record) -> str:
     return record["key"]
 
 
-def present(pieces: Sequence[Piece]) -> tuple[list[Piece], str]:
-    """The pieces whose video is there, and a sentence about the others.
+def present(items: Sequence[ItemT], unit: str) -> tuple[list[ItemT], str]:
+    """The pieces of work whose video is there, and a sentence about the others.
+
+    Args:
+        items: each with its ``video``.
+        unit: what they are, as a plural.
 
     Raises:
         SourceError: there is none.
     """
-    missing = sorted({piece.video for piece in pieces if not piece.video.is_file()})
-    left = [piece for piece in pieces if piece.video not in missing]
+    missing = {item.video for item in items if not item.video.is_file()}
+    left = [item for item in items if item.video not in missing]
+    names = sorted(path.name for path in missing)
     if not left:
-        named = capped([str(path) for path in missing]) if missing else "there is nothing to commentate"
-        raise SourceError(f"none of the videos is there: {named}", "say with --videos where they are")
+        where = sorted(str(path.parent) for path in missing)[:1]
+        raise SourceError(
+            f"none of the {len(names)} videos is in {''.join(where)}: {capped(names)}",
+            "say with --videos where they are",
+        )
     if not missing:
         return left, ""
     return left, (
-        f"{len(missing)} videos are not there; {len(pieces) - len(left)} of {len(pieces)} pieces are out: "
-        f"{capped([path.name for path in missing])}"
+        f"{len(names)} videos are not there; {len(items) - len(left)} of {len(items)} {unit} are out: "
+        f"{capped(names)}"
     )
 
 

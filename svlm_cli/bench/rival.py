@@ -6,18 +6,16 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from svlm_cli.bench.events import WorkDone, WorkEvent, WorkStart, capped
+from svlm_cli.bench.events import WorkEvent
 from svlm_cli.bench.pictures import picture_tokens, shown_size, user_message
 from svlm_cli.bench.pieces import RESULTS_NAME, Piece, Said, Shape, line_key, present, record_key
-from svlm_cli.bench.pool import ask_all
+from svlm_cli.bench.pool import Work
 from svlm_cli.bench.prices import PICTURE_TOKENS, Plan, price_of, text_tokens
-from svlm_cli.bench.records import RecordFile
-from svlm_cli.data.chat import Chat, NoReplyError, Reply, public_address
+from svlm_cli.data.chat import Chat, Reply, public_address
 from svlm_cli.errors import UsageError
 from svlm_cli.types import WarningEvent
 
 MOST_PREVIOUS_LETTERS = 8000
-KEY_HINT = "set OPENAI_API_KEY, or give --base-url"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,26 +98,22 @@ class Rival:
         out: Path,
         shape: Shape,
     ) -> None:
-        self._pieces, self._missing = present(pieces)
+        self._pieces, self._missing = present(pieces, "pieces")
         self._options = options
         self._name = name
         self._protocol = protocol
         self._path = out / RESULTS_NAME
         self._shape = shape
-        self._keys = {line_key(options.identity(), piece): piece for piece in self._pieces}
 
     def plan(self) -> Plan:
         """What is left to ask; nothing is sent and nothing written."""
         from svlm_cli.media.reader import open_video
 
-        left = self._keys
-        if self._path.exists():
-            with RecordFile(self._path, record_key) as stored:
-                left = {key: piece for key, piece in self._keys.items() if key not in stored}
+        left = self._work().left()
         options = self._options
         prompt = 0
         sizes: dict[Path, tuple[int, int]] = {}
-        for piece in left.values():
+        for piece in left:
             if piece.video not in sizes:
                 with open_video(piece.video) as reader:
                     sizes[piece.video] = shown_size(reader.info.width, reader.info.height, options.height)
@@ -127,7 +121,7 @@ class Rival:
                 [sizes[piece.video]] * len(_times(piece, options.fps)),
                 *PICTURE_TOKENS.get(options.model, (85, 170)),
             )
-        return make_plan(options, len(left), len(self._keys) - len(left), prompt)
+        return make_plan(options, len(left), len(self._pieces) - len(left), prompt)
 
     def run(self) -> Generator[WorkEvent, None, None]:
         """Ask about every piece that is not there yet.
@@ -136,38 +130,35 @@ class Rival:
             NoReplyError: the address cannot be reached; lines so far are kept.
             OutputError: the folder cannot be used.
         """
-        with RecordFile(self._path, record_key) as results:
-            yield from (WarningEvent(problem) for problem in results.problems)
-            if self._missing:
-                yield WarningEvent(self._missing)
-            left = [key for key in self._keys if key not in results]
-            done = len(self._keys) - len(left)
-            yield WorkStart(self._options.model, "pieces", done, len(self._keys))
-            failed = []
-            if left:
-                chat = Chat(self._options.model, self._options.base_url, KEY_HINT)
-                for key, answer in ask_all(left, lambda each: self._ask(chat, each), self._options.workers):
-                    piece = self._keys[key]
-                    if isinstance(answer, NoReplyError):
-                        failed.append(f"{piece.place}: {answer.message}")
-                        continue
-                    results.add(self._record(key, piece, answer))
-                    yield WorkDone(f"{self._name}: {piece.place}")
-            results.sort(list(self._keys))
-        if failed:
-            yield WarningEvent(
-                f"{len(failed)} pieces are missing; the same command asks again: {capped(failed, 3)}"
-            )
+        if self._missing:
+            yield WarningEvent(self._missing)
+        own = self._options
+        yield from self._work().run(own.model, own.base_url, own.workers)
 
-    def _ask(self, chat: Chat, key: str) -> Reply:
+    def _work(self) -> Work[Piece, Reply]:
+        return Work(
+            self._options.model,
+            "pieces",
+            self._path,
+            record_key,
+            {self._key(piece): piece for piece in self._pieces},
+            self._ask,
+            self._record,
+            lambda piece: piece.place,
+        )
+
+    def _key(self, piece: Piece) -> str:
+        return line_key(self._options.identity(), piece)
+
+    def _ask(self, chat: Chat, piece: Piece) -> Reply:
         from svlm_cli.media.reader import open_video
 
-        piece, options = self._keys[key], self._options
+        options = self._options
         with open_video(piece.video) as reader:
             frames = reader.frames_at(_times(piece, options.fps))
         return chat.ask([user_message(_prompt(piece, options), frames, options.height)])
 
-    def _record(self, key: str, piece: Piece, reply: Reply) -> dict[str, object]:
+    def _record(self, piece: Piece, reply: Reply) -> dict[str, object]:
         said = Said(piece.start_seconds, piece.end_seconds, " ".join(reply.text.split()))
         return {
             **piece.labels,
@@ -176,7 +167,7 @@ class Rival:
             **self._shape(piece, [said]),
             "prompt_tokens": reply.prompt_tokens,
             "completion_tokens": reply.completion_tokens,
-            "key": key,
+            "key": self._key(piece),
         }
 
 
