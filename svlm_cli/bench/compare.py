@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from svlm_cli import __version__
-from svlm_cli.bench.records import write_whole
+from svlm_cli.bench.records import read_json, write_whole
 from svlm_cli.bench.tables import (
     NOTHING,
     REPORT_NAME,
@@ -162,12 +162,7 @@ def write(comparisons: Sequence[Comparison], out: Path) -> None:
 
 def _summary(folder: Path) -> dict[str, Any]:
     path = folder / SUMMARY_NAME if folder.is_dir() else folder
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SourceError(f"cannot read {path}: {error.strerror}", _HINT) from error
-    except ValueError as error:
-        raise SourceError(f"{path} is not JSON: {error}", _HINT) from error
+    content = read_json(path, _HINT)
     rows = content.get("runs") if isinstance(content, dict) else None
     if not isinstance(rows, list) or not isinstance(content.get("benchmark"), str):
         raise SourceError(f"{path} is no summary of a benchmark", _HINT)

@@ -20,7 +20,7 @@ from svlm_cli.bench.answering import Asked, find_video
 from svlm_cli.bench.asking import Question
 from svlm_cli.bench.intervals import Bootstrap, Estimate
 from svlm_cli.bench.pieces import RESULTS_NAME
-from svlm_cli.bench.records import Record, read_lines
+from svlm_cli.bench.records import Record, read_json, read_lines
 from svlm_cli.bench.score import Ratio
 from svlm_cli.bench.tables import Report, Row
 from svlm_cli.errors import SourceError
@@ -63,12 +63,7 @@ def load_items(path: Path) -> list[Item]:
     Raises:
         SourceError: they cannot be read or one is of another form; says which.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise SourceError(f"cannot read {path}: {error.strerror}", _HINT) from error
-    except ValueError as error:
-        raise SourceError(f"{path} is not JSON: {error}", _HINT) from error
+    content = read_json(path, _HINT)
     if not isinstance(content, list) or not content:
         raise SourceError(f"{path} is not a list of questions", _HINT)
     items: dict[str, Item] = {}

@@ -15,6 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from svlm_cli.bench.records import read_json
 from svlm_cli.errors import SourceError, UsageError
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
@@ -100,7 +101,7 @@ def load_wording(path: Path) -> Wording:
         SourceError: it cannot be read.
         UsageError: it lacks a template, or one has not as many ``{}`` as are filled in.
     """
-    content = _read_json(path, "give a JSON file with the key templates")
+    content = read_json(path, "give a JSON file with the key templates")
     templates = content.get("templates", content) if isinstance(content, dict) else {}
     for name, own in OWN_TEMPLATES.items():
         text, num_places = templates.get(name), own.count("{}")
@@ -120,7 +121,7 @@ def load_items(path: Path) -> list[dict[str, Any]]:
     Raises:
         SourceError: they cannot be read, or an item is not of the form of OVO-Bench; says which.
     """
-    content = _read_json(path, _HINT)
+    content = read_json(path, _HINT)
     if not isinstance(content, list) or not content:
         raise SourceError(f"{path} is not a list of items", _HINT)
     for number, item in enumerate(content):
@@ -215,12 +216,3 @@ def _problem(item: object) -> str:
         ):
             return f"its test_info lacks {', '.join(tests)}"
     return ""
-
-
-def _read_json(path: Path, hint: str) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise SourceError(f"cannot read {path}: {error.strerror}", hint) from error
-    except ValueError as error:
-        raise SourceError(f"{path} is not JSON: {error}", hint) from error

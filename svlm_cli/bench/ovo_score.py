@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from svlm_cli.bench.ovo import GROUP_OF, GROUPS, forward_truth
+from svlm_cli.bench.records import read_json
 from svlm_cli.bench.score import Ratio
 from svlm_cli.errors import SourceError
 
@@ -163,12 +164,7 @@ def load_official(paths: Sequence[Path]) -> list[Answered]:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise SourceError(f"cannot read {file}: {error.strerror}", _HINT) from error
-    except ValueError as error:
-        raise SourceError(f"{file} is not JSON: {error}", _HINT) from error
+    content = read_json(file, _HINT)
     if not isinstance(content, dict) or not set(content) & set(GROUPS):
         raise SourceError(f"{file} holds none of {', '.join(GROUPS)}", _HINT)
     return content

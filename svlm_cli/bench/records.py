@@ -195,5 +195,22 @@ def read_lines(path: Path, what: str) -> list[dict[str, Any]]:
     return found
 
 
+def read_json(path: Path, hint: str) -> Any:
+    """The JSON of a file that somebody else wrote.
+
+    Args:
+        hint: what to do where it is no such file.
+
+    Raises:
+        SourceError: it cannot be read, or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise SourceError(f"cannot read {path}: {error.strerror}", hint) from error
+    except ValueError as error:
+        raise SourceError(f"{path} is not JSON: {error}", hint) from error
+
+
 def _line(record: Record) -> bytes:
     return f"{json.dumps(record, ensure_ascii=False)}\n".encode("utf-8", "replace")
