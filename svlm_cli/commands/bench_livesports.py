@@ -54,9 +54,21 @@ EventsOption = Annotated[
     ),
 ]
 Ours = Annotated[
-    Path | None, typer.Argument(metavar="OURS", help="Predictions: a folder of generate, or a file.")
+    Path | None,
+    typer.Argument(
+        metavar="OURS",
+        help="Predictions: a folder of generate, or a file.",
+        show_default="required, unless --votes is given",
+    ),
 ]
-Rival = Annotated[Path | None, typer.Argument(metavar="RIVAL", help="Predictions to compare with.")]
+Rival = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="RIVAL",
+        help="Predictions to compare with.",
+        show_default="required, unless --votes is given",
+    ),
+]
 Votes = Annotated[
     Path | None,
     option(
