@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from svlm_cli import __version__
 from svlm_cli.bench.asking import ModelAsker, Question, Way, question_times
 from svlm_cli.bench.events import WorkDone, WorkEvent, WorkStart, capped
 from svlm_cli.bench.match import ModelFacts, ModelOptions, model_facts
 from svlm_cli.bench.pictures import picture_tokens, shown_size, user_message
-from svlm_cli.bench.pieces import RESULTS_NAME, decoding_text, memory_text, pixels_text, present, record_key
+from svlm_cli.bench.pieces import (
+    RESULTS_NAME,
+    decoding_text,
+    digest,
+    memory_text,
+    pixels_text,
+    present,
+    record_key,
+)
 from svlm_cli.bench.pool import Work
 from svlm_cli.bench.prices import PICTURE_TOKENS, Plan, text_tokens
 from svlm_cli.bench.records import RecordFile
@@ -89,12 +94,11 @@ def answer_by_model(
             yield WarningEvent(missing)
         model = options.load()
         facts = model_facts(model)
+        identities = {
+            run.name: {"model": facts.fingerprint, **_where(facts), **run.identity()} for run in runs
+        }
         keys = {
-            (run.name, each.question.key): _key(
-                {"model": facts.fingerprint, **_where(facts), **run.identity()}, each
-            )
-            for run in runs
-            for each in asked
+            (run.name, each.question.key): _key(identities[run.name], each) for run in runs for each in asked
         }
         num_done = sum(key in results for key in keys.values())
         yield WorkStart(f"{facts.name} on {facts.device} ({facts.dtype})", "answers", num_done, len(keys))
@@ -107,14 +111,12 @@ def answer_by_model(
                 if keys[run.name, each.question.key] not in results:
                     by_video[each.video].append(each)
             for video, group in by_video.items():
-                heads = {each.question.key: each.head for each in group}
+                known = {each.question.key: each for each in group}
                 try:
                     for question, response in asker.answers(video, [each.question for each in group]):
-                        key = keys[run.name, question.key]
-                        if key not in results:
-                            results.add(
-                                _record(run.name, run.facts(facts), heads[question.key], response, key)
-                            )
+                        if keys[run.name, question.key] not in results:
+                            own = identities[run.name], run.facts(facts), known[question.key]
+                            results.add(_record(run, *own, response))
                         yield WorkDone()
                 except SourceError as error:
                     num_failed += 1
@@ -177,14 +179,15 @@ class ApiAnswers:
             record_key,
             {self._key(each): each for each in self._asked},
             self._ask,
-            lambda each, reply: _record(
-                self._run.name, self._facts(), each.head, reply.text, self._key(each)
-            ),
+            lambda each, reply: _record(self._run, self._identity(), self._facts(), each, reply.text),
             lambda each: each.question.key,
         )
 
     def _key(self, asked: Asked) -> str:
-        return _key(self._options.identity() | self._run.identity(), asked)
+        return _key(self._identity(), asked)
+
+    def _identity(self) -> dict[str, object]:
+        return self._options.identity() | self._run.identity()
 
     def _ask(self, chat: Chat, each: Asked) -> Reply:
         from svlm_cli.media.reader import open_video
@@ -219,19 +222,25 @@ def _where(facts: ModelFacts) -> dict[str, object]:
 def _key(identity: Mapping[str, object], asked: Asked) -> str:
     question = asked.question
     content = {
-        "version": __version__,
-        **identity,
         "question": [question.key, question.shown_from, question.at_seconds, question.prompt],
         "candidates": question.candidates,
         "video": asked.video.name,
     }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+    return digest({**identity, **content})
 
 
 def _record(
-    run: str, facts: Mapping[str, str], head: Mapping[str, object], response: str, key: str
+    run: AskRun, identity: Mapping[str, object], facts: Mapping[str, str], asked: Asked, response: str
 ) -> dict[str, object]:
-    return {**head, "run": run, "response": response, "facts": dict(facts), "key": key}
+    told = {"protocol": run.protocol, **identity}
+    return {
+        **asked.head,
+        "run": run.name,
+        "response": response,
+        "fingerprint": digest(told),
+        "facts": dict(facts),
+        "key": _key(identity, asked),
+    }
 
 
 def _lacking(model: VideoLanguageModel, asked: Sequence[Asked]) -> Generator[WorkEvent, None, None]:

@@ -8,13 +8,15 @@ public repository).
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from svlm_cli.bench.events import numbered
 from svlm_cli.bench.records import read_lines
 from svlm_cli.errors import SourceError, UsageError
 
@@ -22,6 +24,7 @@ WINDOW_SECONDS = 100.0
 PAPER_START_SECONDS = 1000.0
 FEWEST_WORDS = 200
 NUM_PARTS = 5
+WHOLE_SHARE = 0.99  # of a window that must have been commentated
 UNKNOWN_SPORT = "unknown"
 _SPORTS: Mapping[str, tuple[str, ...]] = {
     "basketball": ("basketball", "nba", "wnba", "ncaab"),
@@ -118,22 +121,25 @@ class Predictions:
 
     Args:
         name: of the run.
-        items: start, end and text by video, in order of time.
+        items: start, end and text by video.
+        chunks: start and end of the stretches that were commentated, by video.
         facts: of the run, for tables; empty where the file says nothing.
     """
 
     name: str
-    items: Mapping[str, tuple[Line, ...]]
+    items: dict[str, list[Line]]
+    chunks: dict[str, list[tuple[float, float]]]
     facts: Mapping[str, str]
 
     def text_of(self, window: Window) -> str | None:
-        """What was said in a window (start < end of the words <= end); None without a word on its video."""
-        lines = self.items.get(window.game.name)
-        if lines is None:
+        """What was said in a window (start < end of the words <= end); None where it was not commentated."""
+        start, end = window.start_seconds, window.end_seconds
+        chunks = self.chunks.get(window.game.name, [])
+        covered = sum(max(0.0, min(end, last) - max(start, first)) for first, last in chunks)
+        if covered < WHOLE_SHARE * (end - start):
             return None
-        return " ".join(
-            text for _, end, text in lines if window.start_seconds < end <= window.end_seconds
-        ).strip()
+        lines = sorted(self.items[window.game.name], key=lambda line: line[1])
+        return " ".join(text for _, last, text in lines if start < last <= end).strip()
 
 
 def load_games(path: Path) -> list[Game]:
@@ -203,8 +209,7 @@ def load_predictions(path: Path) -> list[Predictions]:
         SourceError: it cannot be read or a line is of another form; says which.
     """
     file = path / "results.jsonl" if path.is_dir() else path
-    items: dict[str, dict[str, list[Line]]] = {}
-    facts: dict[str, dict[str, str]] = {}
+    found: dict[tuple[str, str], Predictions] = {}
     for number, record in enumerate(read_lines(file, "predictions"), start=1):
         name = str(record.get("run") or (file.parent.name if path.is_dir() else file.stem))
         try:
@@ -213,23 +218,20 @@ def load_predictions(path: Path) -> list[Predictions]:
                 (float(each["start_time"]), float(each["end_time"]), str(each["response"]))
                 for each in record["items"]
             ]
+            chunk = float(record.get("chunk_start", 0)), float(record.get("chunk_end", math.inf))
         except (KeyError, TypeError, ValueError) as error:
             raise SourceError(
                 f"line {number} of {file} is no prediction: {error!r}", "docs/bench.md shows the form"
             ) from error
-        items.setdefault(name, {}).setdefault(video, []).extend(said)
         told = record.get("facts")
-        facts.setdefault(name, {}).update(told if isinstance(told, dict) else {})
-    if not items:
+        facts = {key: str(value) for key, value in told.items()} if isinstance(told, dict) else {}
+        run = found.setdefault((name, str(record.get("fingerprint"))), Predictions(name, {}, {}, facts))
+        run.items.setdefault(video, []).extend(said)
+        run.chunks.setdefault(video, []).append(chunk)
+    if not found:
         raise SourceError(f"{file} holds no predictions", "svlm bench commentary generate makes them")
-    return [
-        Predictions(
-            name,
-            {video: tuple(sorted(said, key=lambda line: line[1])) for video, said in by_video.items()},
-            {key: str(value) for key, value in facts[name].items()},
-        )
-        for name, by_video in items.items()
-    ]
+    names = numbered([name for name, _ in found])
+    return [replace(run, name=name) for name, run in zip(names, found.values(), strict=True)]
 
 
 def one_of(predictions: Sequence[Predictions], path: Path) -> Predictions:

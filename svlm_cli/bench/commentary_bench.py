@@ -198,8 +198,8 @@ def contests(ours: Predictions, rival: Predictions, windows: Sequence[Window]) -
     if not missing:
         return found, ""
     return found, (
-        f"{len(missing)} of {len(windows)} windows are left out, because {ours.name} or {rival.name} says "
-        f"nothing of their video: {capped(missing)}"
+        f"{len(missing)} of {len(windows)} windows are left out, because {ours.name} or {rival.name} has not "
+        f"commentated them: {capped(missing)}"
     )
 
 

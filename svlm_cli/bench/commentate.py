@@ -19,6 +19,7 @@ from svlm_cli.bench.pieces import (
     PieceRun,
     Said,
     Shape,
+    digest,
     line_key,
     present,
     record_key,
@@ -89,6 +90,7 @@ def _line(run: PieceRun, piece: Piece, facts: ModelFacts) -> Line:
     head = {
         **piece.labels,
         "run": run.name,
+        "fingerprint": digest(identity),
         "facts": run.facts(facts) | {"protocol": run.protocol} | ({"paper": run.paper} if run.paper else {}),
     }
     return Line(piece, line_key(identity, piece), head)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from svlm_cli.types import WarningEvent
@@ -36,3 +38,13 @@ WorkEvent = WorkStart | WorkDone | WarningEvent
 def capped(names: list[str], most: int = 5) -> str:
     """The first of many names, for a sentence."""
     return f"{', '.join(names[:most])}{', ...' if len(names) > most else ''}"
+
+
+def numbered(names: Sequence[str]) -> list[str]:
+    """The same names, those that were there before with a number behind them."""
+    counts: Counter[str] = Counter()
+    found = []
+    for name in names:
+        counts[name] += 1
+        found.append(name if counts[name] == 1 else f"{name} ({counts[name]})")
+    return found

@@ -138,7 +138,7 @@ def load_predictions(path: Path) -> Predictions:
     """
     file = path / "results.jsonl" if path.is_dir() else path
     texts: dict[str, str] = {}
-    names: dict[str, dict[str, str]] = {}
+    runs: dict[tuple[str, str], dict[str, str]] = {}
     for number, record in enumerate(read_lines(file, "predictions"), start=1):
         if not all(name in record for name in ("video_id", "event_id")) or not isinstance(
             record.get("pred"), str
@@ -147,12 +147,13 @@ def load_predictions(path: Path) -> Predictions:
         texts.setdefault(f"{record['video_id']}_{record['event_id']}", record["pred"])
         told = record.get("facts")
         name = str(record.get("run") or file.stem.removeprefix("pred_"))
-        names[name] = told if isinstance(told, dict) else {}
+        runs[name, str(record.get("fingerprint"))] = told if isinstance(told, dict) else {}
     if not texts:
         raise SourceError(f"{file} holds no predictions", "svlm bench livesports generate makes them")
-    if len(names) > 1:
-        raise UsageError(f"{file} holds several runs: {', '.join(names)}", "compare one at a time")
-    ((name, facts),) = names.items()
+    if len(runs) > 1:
+        told_runs = ", ".join(f"{name} ({mark})" for name, mark in runs)
+        raise UsageError(f"{file} holds several runs: {told_runs}", "keep each in a folder of its own")
+    (((name, _), facts),) = runs.items()
     return Predictions(name, texts, {key: str(value) for key, value in facts.items()})
 
 

@@ -7,7 +7,6 @@ wrong, never a guess. Subtitles are not shown.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections import defaultdict
@@ -18,6 +17,7 @@ from typing import Any
 
 from svlm_cli.bench.answering import Asked, find_video
 from svlm_cli.bench.asking import Question
+from svlm_cli.bench.events import numbered
 from svlm_cli.bench.intervals import Bootstrap, Estimate
 from svlm_cli.bench.pieces import RESULTS_NAME
 from svlm_cli.bench.records import Record, read_json, read_lines
@@ -104,13 +104,12 @@ def rows(folder: Path) -> tuple[list[Row], list[str]]:
         SourceError: it cannot be read or holds something else.
     """
     file = folder / RESULTS_NAME if folder.is_dir() else folder
-    runs: dict[str, list[Record]] = defaultdict(list)
+    runs: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for number, record in enumerate(read_lines(file, "answers"), start=1):
         wanted = {"run": str, "truth": str, "duration_group": str, "facts": dict, "id": str}
         if any(not isinstance(record.get(name), kind) for name, kind in wanted.items()):
             raise SourceError(f"line {number} of {file} is no answer of LongVideoBench", "use another --out")
-        told = json.dumps([record["run"], record["facts"]], sort_keys=True)
-        runs[told].append(record)
+        runs[record["run"], str(record.get("fingerprint"))].append(record)
     if not runs:
         raise SourceError(f"{file} holds no answers", "svlm bench longvideo generate makes them")
     notes = []
@@ -125,7 +124,8 @@ def rows(folder: Path) -> tuple[list[Row], list[str]]:
                 f"**{records[0]['run']}**: {num_silent} replies name no letter and {num} are no text; "
                 "both count as wrong."
             )
-    return [_row(records) for records in runs.values()], notes
+    names = numbered([name for name, _ in runs])
+    return [_row(name, records) for name, records in zip(names, runs.values(), strict=True)], notes
 
 
 def report(found: Sequence[Row], notes: Sequence[str]) -> Report:
@@ -137,7 +137,7 @@ def report(found: Sequence[Row], notes: Sequence[str]) -> Report:
     )
 
 
-def _row(records: Sequence[Record]) -> Row:
+def _row(name: str, records: Sequence[Record]) -> Row:
     facts = {key: str(value) for key, value in records[0]["facts"].items()}
     protocol = facts.pop("protocol", PROTOCOL)
     scores = {"accuracy": _accuracy(records)}
@@ -147,7 +147,7 @@ def _row(records: Sequence[Record]) -> Row:
         scores[f"category_{category}"] = _accuracy(
             [each for each in records if each.get("question_category") == category]
         )
-    return Row(str(records[0]["run"]), protocol, facts | {"questions": str(len(records))}, scores)
+    return Row(name, protocol, facts | {"questions": str(len(records))}, scores)
 
 
 def _accuracy(records: Sequence[Record]) -> Estimate:

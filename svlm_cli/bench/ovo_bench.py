@@ -10,6 +10,7 @@ from pathlib import Path
 
 from svlm_cli.bench.answering import Asked, find_video
 from svlm_cli.bench.asking import CANDIDATES, Question
+from svlm_cli.bench.events import numbered
 from svlm_cli.bench.intervals import Bootstrap, Estimate
 from svlm_cli.bench.ovo import GROUPS, Protocol, Query
 from svlm_cli.bench.ovo_score import (
@@ -131,11 +132,14 @@ def report(all_results: Sequence[Results]) -> Report:
 def _own_runs(file: Path) -> list[Results]:
     """The runs in results of ours; another model or setting under the same name is a run of its own."""
     answers: dict[tuple[str, str, str], list[Answered]] = defaultdict(list)
+    facts: dict[tuple[str, str, str], str] = {}
     for number, record in enumerate(read_lines(file, "answers"), start=1):
         try:
             name = f"{record['task']} {record['id']}, query {record['query']}"
-            facts = json.dumps({key: str(value) for key, value in record["facts"].items()})
-            run = str(record["run"]), Protocol(record["rule"]).value, facts
+            told = json.dumps({key: str(value) for key, value in record["facts"].items()})
+            mark = str(record.get("fingerprint"))
+            run = str(record["run"]), Protocol(record["rule"]).value, mark
+            facts.setdefault(run, told)
             response = record.get("response", MISSING)
             answers[run].append(Answered(name, record["task"], str(record["truth"]), response))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -145,9 +149,10 @@ def _own_runs(file: Path) -> list[Results]:
             ) from error
     if not answers:
         raise SourceError(f"{file} holds no answers", "svlm bench ovo generate makes them")
+    names = numbered([run[0] for run in answers])
     return [
-        Results(name, found, json.loads(facts), Protocol(rule))
-        for (name, rule, facts), found in answers.items()
+        Results(name, found, json.loads(facts[run]), Protocol(run[1]))
+        for name, (run, found) in zip(names, answers.items(), strict=True)
     ]
 
 

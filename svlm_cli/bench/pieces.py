@@ -128,18 +128,22 @@ class Line:
     head: Mapping[str, object] = field(default_factory=dict)
 
 
+def digest(identity: Mapping[str, object]) -> str:
+    """16 digits of all that can change a result; of a run's own settings it tells runs of one name apart."""
+    content = json.dumps({"version": __version__, **identity}, sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
 def line_key(identity: Mapping[str, object], piece: Piece) -> str:
     """The fingerprint of all that can change a line: who commentates, how, and what."""
-    content = {
-        "version": __version__,
-        **identity,
+    stretch = {
         "video": piece.video.name,
         "start": piece.start_seconds,
         "end": piece.end_seconds,
         "opening": [piece.title, piece.previous_text],
         "labels": dict(piece.labels),
     }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+    return digest({**identity, **stretch})
 
 
 def record_key(record: Record) -> str:

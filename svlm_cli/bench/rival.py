@@ -8,7 +8,7 @@ from pathlib import Path
 
 from svlm_cli.bench.events import WorkEvent
 from svlm_cli.bench.pictures import picture_tokens, shown_size, user_message
-from svlm_cli.bench.pieces import RESULTS_NAME, Piece, Said, Shape, line_key, present, record_key
+from svlm_cli.bench.pieces import RESULTS_NAME, Piece, Said, Shape, digest, line_key, present, record_key
 from svlm_cli.bench.pool import Work
 from svlm_cli.bench.prices import PICTURE_TOKENS, Plan, price_of, text_tokens
 from svlm_cli.data.chat import Chat, Reply, public_address
@@ -163,6 +163,7 @@ class Rival:
         return {
             **piece.labels,
             "run": self._name,
+            "fingerprint": digest(self._options.identity()),
             "facts": self._options.facts() | {"protocol": self._protocol},
             **self._shape(piece, [said]),
             "prompt_tokens": reply.prompt_tokens,

@@ -58,6 +58,21 @@ def test_windows_and_their_text(tmp_path: Path) -> None:
     ]
 
 
+def test_windows_that_were_not_commentated_have_no_text(tmp_path: Path) -> None:
+    """Silence in a window that was streamed is a text; a window that was not is none, whole or in part."""
+    metadata, clips = made_data.metadata(tmp_path)
+    windows = load_windows(clips, load_games(metadata))
+    line = {"video": "cup_final.mp4", "run": "r", "items": []}
+    path = made_data.lines(
+        tmp_path / "p.jsonl",
+        [line | {"chunk_start": 0, "chunk_end": 6.0}, line | {"chunk_start": 6.0, "chunk_end": 8.0}],
+    )
+    (found,) = load_predictions(path)
+    assert [found.text_of(window) for window in windows] == ["", None, None]
+    made_data.lines(path, [line | {"fingerprint": "a"}, line | {"fingerprint": "b"}])
+    assert [each.name for each in load_predictions(path)] == ["r", "r (2)"], "two settings are two runs"
+
+
 def test_windows_by_the_papers_rule(tmp_path: Path) -> None:
     """100 s with at least 200 words; the second stretch of this game is one word short."""
     words = [(second, "one two") for second in range(100)] + [
