@@ -9,15 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from svlm_cli.bench.match import Job, MatchResult, ModelFacts, ModelOptions, Progress, model_facts, result_key
-from svlm_cli.bench.report import QUALITY_PLOT, SCORES_PLOT, report
-from svlm_cli.bench.results import ResultsFile, write_whole
+from svlm_cli.bench.records import write_whole
+from svlm_cli.bench.report import QUALITY_PLOT, report
+from svlm_cli.bench.results import ResultsFile
 from svlm_cli.bench.runs import Plan
 from svlm_cli.bench.summary import RunSummary, ScoredMatch, document, score_match, summarize
+from svlm_cli.bench.tables import REPORT_NAME, SCORES_PLOT, SUMMARY_NAME
 from svlm_cli.bench.workers import play_all
 from svlm_cli.types import WarningEvent
-
-SUMMARY_NAME = "summary.json"
-REPORT_NAME = "report.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +84,7 @@ def bench_arena(
                     yield event
                     continue
                 match = score_match(event)
-                results.add(event, facts, match.total)
+                results.add_match(event, facts, match.total)
                 yield match
         summaries = tuple(
             summarize(run, plan, facts, [score_match(_found(results, job)) for job in jobs if job.run is run])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any, TypeVar
 
 import yaml
 
@@ -15,60 +16,111 @@ from svlm_cli.errors import SvlmError, UsageError
 from svlm_cli.settings import Policy, Positions, StreamSettings
 
 OPENING = "opening"
-_NUMBERS = ("fps", "vision_window", "restart_seconds")
+_NUMBERS = ("fps", "vision_window", "restart_seconds", "step_seconds")
 _COUNTS = ("sink", "text_window", "rounds")
-_CHOICES: Mapping[str, tuple[str, ...]] = {
-    "policy": tuple(Policy),
-    "positions": tuple(Positions),
-    "frames": tuple(Frames),
-}
-KEYS = ("name", *_CHOICES, *_COUNTS, *_NUMBERS)
-_HINT = "recipes/bench_arena_grid.yaml is an example"
+_CHOICES: Mapping[str, tuple[str, ...]] = {"policy": tuple(Policy), "positions": tuple(Positions)}
+SETTINGS = (*_CHOICES, *_COUNTS, *_NUMBERS)
+ARENA_KEYS: Mapping[str, tuple[str, ...]] = {"frames": tuple(Frames)}
+
+RunT = TypeVar("RunT")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One run of a grid as it stands in the file, checked.
+
+    Args:
+        name: of the run.
+        settings: the base with what the entry changes.
+        own: the benchmark's own keys that the entry names.
+        sink_is_opening: ``sink: opening`` was given.
+        paper: what the paper prints for it, as text.
+    """
+
+    name: str
+    settings: StreamSettings
+    own: Mapping[str, Any]
+    sink_is_opening: bool
+    paper: str | None
 
 
 def load_grid(path: Path, base: StreamSettings) -> tuple[Run, ...]:
+    """Read the runs of a grid for the arena, where a run may also name its ``frames``.
+
+    Args:
+        path, base: see ``load_entries``.
+
+    Raises:
+        SvlmError, UsageError: see ``load_entries``.
+    """
+
+    def run(entry: Entry) -> Run:
+        frames = Frames(entry.own.get("frames", Frames.SHOWN))
+        return Run(entry.name, entry.settings, frames, entry.sink_is_opening, entry.paper)
+
+    return load_entries(path, base, run, ARENA_KEYS, "recipes/bench_arena_grid.yaml")
+
+
+def load_entries(
+    path: Path,
+    base: StreamSettings,
+    make: Callable[[Entry], RunT],
+    own_keys: Mapping[str, Sequence[str] | type],
+    example: str,
+) -> tuple[RunT, ...]:
     """Read the runs of a grid.
 
     Args:
-        path: YAML; each run has a ``name`` and any other of ``KEYS``. ``sink: opening`` is a sink that
-            holds exactly the opening text.
+        path: YAML; each run has a ``name`` and any other of ``SETTINGS``, of ``own_keys``, and ``paper``.
+            ``sink: opening`` is a sink that holds exactly the opening text.
         base: settings for what a run does not name.
+        make: turns an entry into a run; may raise ``UsageError``.
+        own_keys: further keys, each with its values or (``float``, ``str``) its type.
+        example: a file to look at.
 
     Raises:
         SvlmError: the file cannot be read.
         UsageError: it is no such grid; all that is wrong with it at once.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SvlmError(f"cannot read {path}: {error.strerror}", _HINT) from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"{path} is not YAML: {' '.join(str(error).split())}", _HINT) from error
-    if not isinstance(content, dict) or list(content) != ["runs"] or not isinstance(content["runs"], list):
-        raise UsageError(f"{path} must hold one key, runs, with a list of runs", _HINT)
-    if not content["runs"]:
-        raise UsageError(f"{path} lists no runs", _HINT)
-    runs, problems = [], []
-    for number, entry in enumerate(content["runs"], start=1):
+    hint = f"{example} is an example"
+    runs, problems, names = [], [], []
+    for number, entry in enumerate(_entries(path, hint), start=1):
         try:
-            runs.append(_run(entry, base, number))
+            checked = _checked(entry, base, number, own_keys)
+            names.append(checked.name)
+            runs.append(make(checked))
         except UsageError as error:
             problems.append(str(error))
-    names = [run.name for run in runs]
     problems += [f"two runs are named {name!r}" for name in dict.fromkeys(names) if names.count(name) > 1]
     if problems:
-        raise UsageError(f"{path}: {'; '.join(problems)}", _HINT)
+        raise UsageError(f"{path}: {'; '.join(problems)}", hint)
     return tuple(runs)
 
 
-def _run(entry: object, base: StreamSettings, number: int) -> Run:
+def _entries(path: Path, hint: str) -> list[object]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SvlmError(f"cannot read {path}: {error.strerror}", hint) from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UsageError(f"{path} is not YAML: {' '.join(str(error).split())}", hint) from error
+    if not isinstance(content, dict) or list(content) != ["runs"] or not isinstance(content["runs"], list):
+        raise UsageError(f"{path} must hold one key, runs, with a list of runs", hint)
+    if not content["runs"]:
+        raise UsageError(f"{path} lists no runs", hint)
+    return content["runs"]
+
+
+def _checked(
+    entry: object, base: StreamSettings, number: int, own_keys: Mapping[str, Sequence[str] | type]
+) -> Entry:
     if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str) or not entry["name"].strip():
         raise UsageError(f"run {number} has no name")
     name = " ".join(entry["name"].split())
-    problems = [problem for key, value in entry.items() if (problem := _problem(str(key), value))]
+    problems = [problem for key, value in entry.items() if (problem := _problem(str(key), value, own_keys))]
     if problems:
         raise UsageError(f"run {name!r}: {', '.join(problems)}")
-    changes = {key: value for key, value in entry.items() if key not in ("name", "frames")}
+    changes = {key: value for key, value in entry.items() if key in SETTINGS}
     is_opening = changes.get("sink") == OPENING
     if is_opening:
         changes["sink"] = 0
@@ -76,22 +128,31 @@ def _run(entry: object, base: StreamSettings, number: int) -> Run:
         settings = replace(base, **changes)
     except UsageError as error:
         raise UsageError(f"run {name!r}: {error}") from error
-    return Run(name, settings, Frames(entry.get("frames", Frames.SHOWN)), is_opening)
+    paper = entry.get("paper")
+    own = {key: value for key, value in entry.items() if key in own_keys}
+    return Entry(name, settings, own, is_opening, None if paper is None else str(paper))
 
 
-def _problem(key: str, value: object) -> str:
+def _problem(key: str, value: object, own_keys: Mapping[str, Sequence[str] | type]) -> str:
     """What is wrong with one key of a run; empty where nothing is."""
-    if key not in KEYS:
-        close = get_close_matches(key, KEYS, n=1)
+    known = ("name", *SETTINGS, *own_keys, "paper")
+    if key not in known:
+        close = get_close_matches(key, known, n=1)
         return (
-            f"unknown key {key!r} ({f'did you mean {close[0]}?' if close else 'known: ' + ', '.join(KEYS)})"
+            f"unknown key {key!r} ({f'did you mean {close[0]}?' if close else 'known: ' + ', '.join(known)})"
         )
-    if key in _CHOICES:
-        valid = _CHOICES[key]
-        return "" if value in valid else f"{key} must be one of {', '.join(valid)}, not {value!r}"
+    if key == "paper":
+        return "" if isinstance(value, str | int | float) else f"paper must be a figure, not {value!r}"
     if key == "sink" and value == OPENING:
         return ""
+    valid = _CHOICES.get(key) or own_keys.get(key)
+    if valid is str:
+        return "" if isinstance(value, str) and value else f"{key} must be text, not {value!r}"
+    if isinstance(valid, Sequence):
+        return "" if value in valid else f"{key} must be one of {', '.join(valid)}, not {value!r}"
     kinds = int if key in _COUNTS else int | float
-    if key in (*_COUNTS, *_NUMBERS) and (isinstance(value, bool) or not isinstance(value, kinds)):
+    if (key in (*_COUNTS, *_NUMBERS) or valid is float) and (
+        isinstance(value, bool) or not isinstance(value, kinds)
+    ):
         return f"{key} must be a {'whole ' if key in _COUNTS else ''}number, not {value!r}"
     return ""

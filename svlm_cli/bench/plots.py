@@ -1,16 +1,17 @@
-"""The two pictures of a benchmark, drawn without a display and without pyplot's global state."""
+"""The pictures of the benchmarks, drawn without a display and without pyplot's global state."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from svlm_cli.bench.report import LABELS
-from svlm_cli.bench.summary import RunSummary
+from svlm_cli.bench.intervals import Estimate
+from svlm_cli.bench.summary import LABELS, RunSummary
 
 # Okabe and Ito's colours, which the colour-blind can tell apart; dashes tell a second round of them.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
@@ -19,6 +20,8 @@ OVER_TIME_PANELS = ("event_f1", "team", "goal_score")
 BAR_PANELS = ("event_f1", "team", "free_kick_team", "goal_score", "line_score", "referee")
 PERCENT_RANGE = (-3, 103)
 DOTS_PER_INCH = 120
+INSIDE_FROM = 82  # a bar so long has its figure within
+LABEL_LETTERS = 48
 
 
 def quality_plot(summaries: Sequence[RunSummary]) -> bytes:
@@ -40,17 +43,51 @@ def quality_plot(summaries: Sequence[RunSummary]) -> bytes:
 
 def scores_plot(summaries: Sequence[RunSummary]) -> bytes:
     """Every run's scores as bars with their intervals, as PNG."""
-    figure = Figure(figsize=(2.1 * len(BAR_PANELS) + 2, 1.2 + 0.4 * len(summaries)), layout="constrained")
-    panels = figure.subplots(1, len(BAR_PANELS), sharey=True, squeeze=False)[0]
-    for axes, name in zip(panels, BAR_PANELS, strict=True):
-        for number, summary in enumerate(summaries):
-            _bar(axes, summary, number, name)
+    figures = [(summary.run.name, summary.scores) for summary in summaries]
+    return bars(figures, {name: LABELS[name] for name in BAR_PANELS})
+
+
+def bars(
+    figures: Sequence[tuple[str, Mapping[str, Estimate | None]]],
+    columns: Mapping[str, str],
+    line: float | None = None,
+    papers: Sequence[float | None] = (),
+) -> bytes:
+    """Percentages as bars with their intervals, a row per run and a panel per score, as PNG.
+
+    Args:
+        figures: of each run: its name, which may have several lines, and its scores by name.
+        columns: which to show, and their titles.
+        line: drawn through every panel: what chance gives.
+        papers: of each run the paper's figure for the first score, or None.
+    """
+    names = ["\n".join(_wrapped(part) for part in name.split("\n")) for name, _ in figures]
+    height = 1.3 + sum(0.25 + 0.17 * (1 + name.count("\n")) for name in names)
+    figure = Figure(figsize=(2.1 * len(columns) + 3.4, height), layout="constrained")
+    panels = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
+    for place, (axes, (score, title)) in enumerate(zip(panels, columns.items(), strict=True)):
+        for number, (_, scores) in enumerate(figures):
+            _bar(axes, scores.get(score), number)
+        if place == 0 and any(paper is not None for paper in papers):
+            _diamonds(axes, papers)
+        if line is not None:
+            axes.axvline(line, color="#333333", linestyle="dashed", linewidth=1)
         axes.set_xlim(0, 103)
-        axes.set_title(f"{LABELS[name]}, %", fontsize=10)
+        axes.set_title(_wrapped(f"{title}, %", 22), fontsize=10)
         axes.grid(axis="x", alpha=0.3)
-    panels[0].set_yticks(range(len(summaries)), [summary.run.name for summary in summaries])
-    panels[0].invert_yaxis()
+    panels[0].set_yticks(range(len(names)), names, fontsize=9)
+    panels[0].set_ylim(len(names) - 0.4, -0.6)
     return _png(figure)
+
+
+def _diamonds(axes: Axes, papers: Sequence[float | None]) -> None:
+    """The paper's figures, with a legend that says so."""
+    known = [(paper, number) for number, paper in enumerate(papers) if paper is not None]
+    values, numbers = zip(*known, strict=True)
+    axes.scatter(
+        values, numbers, marker="D", s=28, color="white", edgecolors="black", zorder=3, label="paper"
+    )
+    axes.legend(loc="lower right", fontsize=8)
 
 
 def _line(axes: Axes, summary: RunSummary, number: int, name: str) -> None:
@@ -73,14 +110,28 @@ def _line(axes: Axes, summary: RunSummary, number: int, name: str) -> None:
     )
 
 
-def _bar(axes: Axes, summary: RunSummary, number: int, name: str) -> None:
-    estimate = summary.scores[name]
-    if estimate.percent is None:
+def _bar(axes: Axes, estimate: Estimate | None, number: int) -> None:
+    if estimate is None or estimate.percent is None:
         axes.text(2, number, "–", va="center")
         return
     axes.barh(number, estimate.percent, color=COLOURS[number % len(COLOURS)], alpha=0.85)
+    end = estimate.percent
     if estimate.low is not None and estimate.high is not None:
         axes.plot([estimate.low, estimate.high], [number, number], color="#333333", linewidth=1.5)
+        end = max(end, estimate.high)
+    is_inside = end > INSIDE_FROM
+    axes.text(
+        1.5 if is_inside else end + 1.5,
+        number,
+        f"{estimate.percent:.1f}",
+        va="center",
+        fontsize=8,
+        color="white" if is_inside else "black",
+    )
+
+
+def _wrapped(name: str, most_letters: int = LABEL_LETTERS) -> str:
+    return "\n".join(textwrap.wrap(name, most_letters))
 
 
 def _png(figure: Figure) -> bytes:

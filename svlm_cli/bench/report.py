@@ -4,33 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from svlm_cli.bench.intervals import Estimate, rounded
 from svlm_cli.bench.match import ModelFacts
-from svlm_cli.bench.pairing import TOLERANCE_SECONDS
 from svlm_cli.bench.runs import Run
 from svlm_cli.bench.score import KINDS
-from svlm_cli.bench.summary import OVER_TIME, RunSummary
+from svlm_cli.bench.summary import LABELS, OVER_TIME, PROTOCOL, RunSummary
+from svlm_cli.bench.tables import NOTHING, SCORES_PLOT, percent_text, table
 
-PROTOCOL = f"arena, greedy, ±{TOLERANCE_SECONDS} s"
-NOTHING = "–"
 QUALITY_PLOT = "quality.png"
-SCORES_PLOT = "scores.png"
+PAPER_TITLE = "the paper's figure for this row"
 
 Column = tuple[str, Callable[[RunSummary], str]]
-
-LABELS = {
-    "event_f1": "event F1",
-    "full_f1": "full F1",
-    "event_precision": "precision",
-    "event_recall": "recall",
-    "team": "team name",
-    "free_kick_team": "free-kick team",
-    "goal_score": "score at goals",
-    "line_score": "score lines",
-    "new_game_score": "score at new games",
-    "referee": "referee",
-    "silence": "silent seconds",
-}
 
 
 def report(summaries: Sequence[RunSummary]) -> str:
@@ -52,7 +35,10 @@ def report(summaries: Sequence[RunSummary]) -> str:
 def main_table(summaries: Sequence[RunSummary]) -> str:
     """One row per run, with everything needed to repeat it."""
     columns = [*_SETUP, *((label, _score(name)) for name, label in LABELS.items())]
-    return _table([*columns, ("x real time", lambda each: f"{each.realtime_factor:.1f}")], summaries)
+    columns.append(("x real time", lambda each: f"{each.realtime_factor:.1f}"))
+    if any(each.run.paper for each in summaries):
+        columns.append((PAPER_TITLE, lambda each: each.run.paper or NOTHING))
+    return table(columns, summaries)
 
 
 def windows(run: Run) -> str:
@@ -65,16 +51,6 @@ def windows(run: Run) -> str:
     grows = ", growing positions" if settings.positions == "growing" else ""
     text = f"S {run.sink_text} / T {settings.text_window}"
     return f"{text}, V {settings.vision_window:g} s, R {settings.rounds}{grows}"
-
-
-def percent_text(estimate: Estimate) -> str:
-    """``97.31 [96.80, 97.75]``."""
-    if estimate.percent is None:
-        return NOTHING
-    text = f"{rounded(estimate.percent):.2f}"
-    if estimate.low is None or estimate.high is None:
-        return text
-    return f"{text} [{rounded(estimate.low):.2f}, {rounded(estimate.high):.2f}]"
 
 
 def _score(name: str) -> Callable[[RunSummary], str]:
@@ -103,13 +79,11 @@ def _decay(name: str) -> Callable[[RunSummary], str]:
 
 
 def _decay_table(summaries: Sequence[RunSummary]) -> str:
-    return _table([*_SETUP, *((LABELS[name], _decay(name)) for name in OVER_TIME)], summaries)
+    return table([*_SETUP, *((LABELS[name], _decay(name)) for name in OVER_TIME)], summaries)
 
 
 def _kinds_table(summaries: Sequence[RunSummary]) -> str:
-    return _table(
-        [*_SETUP, *((kind.value.replace("_", " "), _kind(kind.value)) for kind in KINDS)], summaries
-    )
+    return table([*_SETUP, *((kind.value.replace("_", " "), _kind(kind.value)) for kind in KINDS)], summaries)
 
 
 def _speed_table(summaries: Sequence[RunSummary]) -> str:
@@ -121,7 +95,7 @@ def _speed_table(summaries: Sequence[RunSummary]) -> str:
         ("step p50, s", lambda each: f"{each.p50_step_seconds:.4f}"),
         ("worst p95, s", lambda each: f"{each.p95_step_seconds:.4f}"),
     ]
-    return _table(columns, summaries)
+    return table(columns, summaries)
 
 
 def _model_text(model: ModelFacts) -> str:
@@ -138,13 +112,3 @@ _SETUP: tuple[Column, ...] = (
     ("frames", lambda each: each.run.frames.value),
     ("seeds", lambda each: f"{each.seeds[0]}-{each.seeds[-1]}, {each.num_seconds / 60:g} min each"),
 )
-
-
-def _table(columns: Sequence[Column], summaries: Sequence[RunSummary]) -> str:
-    rows = [[_cell(title) for title, _ in columns], ["---"] * len(columns)]
-    rows += [[_cell(text(summary)) for _, text in columns] for summary in summaries]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")

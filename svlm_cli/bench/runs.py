@@ -22,6 +22,7 @@ class Run:
         frames: what the model is shown.
         sink_is_opening: the sink holds exactly the tokens of the opening text; ``settings.sink`` is
             not used.
+        paper: what the paper prints for such a row, e.g. ``66.18 %``; None where it has none.
 
     Raises:
         UsageError: settings that cannot be scored.
@@ -31,6 +32,7 @@ class Run:
     settings: StreamSettings
     frames: Frames = Frames.SHOWN
     sink_is_opening: bool = False
+    paper: str | None = None
 
     def __post_init__(self) -> None:
         if self.settings.step_seconds != 1:
@@ -46,22 +48,33 @@ class Run:
     def identity(self) -> dict[str, object]:
         """Everything about the run that can change a word: plain values for JSON."""
         settings = self.settings
-        return {
-            "fps": settings.fps,
-            "policy": settings.policy.value,
-            "positions": settings.positions.value,
-            "restart_seconds": settings.restart_seconds,
-            "sink": "opening" if self.sink_is_opening else settings.sink,
-            "text_window": settings.text_window,
-            "vision_window": settings.vision_window,
-            "rounds": settings.rounds,
-            "frames": self.frames.value,
-            "query": settings.query,
-            "max_new_tokens": settings.sampling.max_new_tokens,
-            "repetition_penalty": settings.sampling.repetition_penalty,
-            "min_pixels": settings.min_pixels,
-            "max_pixels": settings.max_pixels,
-        }
+        sink = {"sink": "opening"} if self.sink_is_opening else {}
+        return (
+            memory_identity(settings)
+            | sink
+            | {
+                "frames": self.frames.value,
+                "query": settings.query,
+                "max_new_tokens": settings.sampling.max_new_tokens,
+                "repetition_penalty": settings.sampling.repetition_penalty,
+                "min_pixels": settings.min_pixels,
+                "max_pixels": settings.max_pixels,
+            }
+        )
+
+
+def memory_identity(settings: StreamSettings) -> dict[str, object]:
+    """What is shown and kept, as plain values: the settings that every benchmark of streams varies."""
+    return {
+        "fps": settings.fps,
+        "policy": settings.policy.value,
+        "positions": settings.positions.value,
+        "restart_seconds": settings.restart_seconds,
+        "sink": settings.sink,
+        "text_window": settings.text_window,
+        "vision_window": settings.vision_window,
+        "rounds": settings.rounds,
+    }
 
 
 @dataclass(frozen=True, slots=True)

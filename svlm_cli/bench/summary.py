@@ -15,6 +15,20 @@ from svlm_cli.bench.runs import Plan, Run
 from svlm_cli.bench.score import METRICS, Ratio, Tally, add_tallies, match_events, tally
 
 MINUTE_SECONDS = 60
+PROTOCOL = f"arena, greedy, ±{TOLERANCE_SECONDS} s"
+LABELS = {
+    "event_f1": "event F1",
+    "full_f1": "full F1",
+    "event_precision": "precision",
+    "event_recall": "recall",
+    "team": "team name",
+    "free_kick_team": "free-kick team",
+    "goal_score": "score at goals",
+    "line_score": "score lines",
+    "new_game_score": "score at new games",
+    "referee": "referee",
+    "silence": "silent seconds",
+}
 OVER_TIME = ("event_f1", "full_f1", "team", "goal_score", "referee")
 
 
@@ -75,11 +89,13 @@ class RunSummary:
         """Plain values; percentages rounded to two decimals."""
         return {
             "run": self.run.name,
+            "protocol": PROTOCOL,
             "model": self.model.name,
             "model_fingerprint": self.model.fingerprint,
             "device": self.model.device,
             "dtype": self.model.dtype,
             **self.run.identity(),
+            **({} if self.run.paper is None else {"paper": self.run.paper}),
             "first_seed": self.seeds[0],
             "num_matches": len(self.seeds),
             "seconds_per_match": self.num_seconds,
@@ -159,6 +175,7 @@ def document(summaries: Sequence[RunSummary]) -> dict[str, object]:
     return {
         "benchmark": "arena",
         "version": __version__,
+        "columns": LABELS,
         "tolerance_seconds": TOLERANCE_SECONDS,
         "decoding": "greedy",
         "interval": f"95 %, bootstrap over matches, {NUM_RESAMPLES} resamples",

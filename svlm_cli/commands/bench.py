@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from svlm_cli.commands import (
+    bench_commentary,
+    bench_livesports,
+    bench_longvideo,
+    bench_ovo,
+    bench_report,
+    options,
+    stream_options,
+)
 from svlm_cli.commands import bench_options as own
-from svlm_cli.commands import options, stream_options
 from svlm_cli.commands.options import Attention, Dtype
 from svlm_cli.commands.output import emit
 from svlm_cli.settings import Sampling, StreamSettings
@@ -30,6 +38,11 @@ svlm bench arena --model runs/arena/checkpoint --fps 8 --workers 2 --out bench-8
 svlm bench arena --grid recipes/bench_arena_grid.yaml --matches 5 --minutes 15 --out bench-grid"""
 
 app = typer.Typer(help="Measure what a model says and how fast.")
+app.add_typer(bench_commentary.app, name="commentary")
+app.add_typer(bench_livesports.app, name="livesports")
+app.add_typer(bench_ovo.app, name="ovo")
+app.add_typer(bench_longvideo.app, name="longvideo")
+app.command(epilog=bench_report.EXAMPLES)(bench_report.report)
 
 
 @app.command(epilog=EXAMPLES)

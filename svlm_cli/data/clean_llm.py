@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,16 +17,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from svlm_cli.data.chat import Chat, encodable
 from svlm_cli.data.transcript import DenseClip, Dropped, TimedWord, Utterance, spread_evenly, text_of
 from svlm_cli.errors import SvlmError
 from svlm_cli.files import whole_file
 
 PIECE_SECONDS = 120.0
-RETRIES = 4
-TIMEOUT_SECONDS = 120.0
 _PAUSE_SECONDS = 1.5
 _LONGEST_SENTENCE = 40
-_USAGE = {"prompt_tokens", "completion_tokens"}
 _LONGEST_EDIT = 3
 _MOST_BRACKETS = 2000
 _ACTIONS = ("keep", "edit", "delete")
@@ -84,22 +81,10 @@ class LanguageModel:
     def __init__(
         self, options: LlmOptions, store: Path, should_stop: Callable[[], bool] = lambda: False
     ) -> None:
-        import openai
-
         self._options = options
         self._store = store
         self._should_stop = should_stop
-        try:
-            self._client = openai.OpenAI(
-                base_url=options.base_url,
-                api_key=None if options.base_url is None else _key_or_none(),
-                max_retries=RETRIES,
-                timeout=TIMEOUT_SECONDS,
-            )
-        except openai.OpenAIError as error:
-            raise SvlmError(
-                "the language model needs a key", "set OPENAI_API_KEY, or give --llm-base-url"
-            ) from error
+        self._chat = Chat(options.model, options.base_url, "set OPENAI_API_KEY, or give --llm-base-url")
 
     def ask_all(self, questions: Sequence[tuple[str, str]]) -> list[str]:
         """The answers to (instructions, text) pairs, in order; stored ones are not asked again.
@@ -111,8 +96,6 @@ class LanguageModel:
             return list(pool.map(lambda question: self._ask(*question), questions))
 
     def _ask(self, instructions: str, text: str) -> str:
-        import openai
-
         asked = json.dumps([self._options.model, instructions, text], ensure_ascii=False)
         path = self._store / f"{hashlib.sha256(asked.encode()).hexdigest()[:32]}.json"
         stored = _stored_answer(path)
@@ -120,35 +103,14 @@ class LanguageModel:
             return stored
         if self._should_stop():
             raise SvlmError("stopped", "run the same command again")
-        try:
-            reply = self._client.chat.completions.create(
-                model=self._options.model,
-                messages=[
-                    {"role": "system", "content": instructions},
-                    {"role": "user", "content": text},
-                ],
-            )
-            answer = reply.choices[0].message.content
-            usage = None if reply.usage is None else reply.usage.model_dump(include=_USAGE)
-        except openai.OpenAIError as error:
-            raise self._no_answer(str(error)) from error
-        except (AttributeError, IndexError, TypeError, ValueError) as error:
-            raise self._no_answer("the reply is not that of an OpenAI-compatible address") from error
-        if not answer:
-            raise self._no_answer("the reply is empty")
-        answer = _encodable(str(answer))
-        document = {"model": self._options.model, "answer": answer, "usage": usage}
+        reply = self._chat.ask(
+            [{"role": "system", "content": instructions}, {"role": "user", "content": text}]
+        )
+        usage = {"prompt_tokens": reply.prompt_tokens, "completion_tokens": reply.completion_tokens}
+        document = {"model": self._options.model, "answer": reply.text, "usage": usage}
         with whole_file(path) as partial:
             partial.write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
-        return answer
-
-    def _no_answer(self, detail: str) -> SvlmError:
-        """One line that never shows the key."""
-        told = " ".join(detail.split()).replace(self._client.api_key, "***")[:300]
-        return SvlmError(
-            f"the language model {self._options.model} gave no answer: {told}",
-            "run the same command again: answers so far are kept",
-        )
+        return reply.text
 
 
 def clean(
@@ -240,7 +202,7 @@ def read_decisions(answer: str, num_sentences: int) -> dict[int, tuple[str, str]
         is_edit = action == "edit" and isinstance(text, str) and text.strip()
         if (is_edit or action in ("keep", "delete")) and 1 <= number <= num_sentences:
             twice |= {number} & found.keys()
-            found[number] = (str(action), _encodable(str(text or "")))
+            found[number] = (str(action), encodable(str(text or "")))
     return {number: decision for number, decision in found.items() if number not in twice}
 
 
@@ -283,13 +245,3 @@ def _stored_answer(path: Path) -> str | None:
         return str(json.loads(path.read_text(encoding="utf-8"))["answer"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def _encodable(text: str) -> str:
-    """Without halves of surrogate pairs, which no file can hold."""
-    return text.encode("utf-8", "replace").decode()
-
-
-def _key_or_none() -> str:
-    """A key for an address of the user's own, which may want none."""
-    return os.environ.get("OPENAI_API_KEY") or "none"

@@ -197,6 +197,17 @@ class PromptWriter:
             _part(SpanKind.ANSWER_HEAD, turn, self.encode("<|im_start|>assistant\n")),
         ]
 
+    def plain(self, grid: tuple[int, int, int], question: str) -> list[Part]:
+        """A conversation of one turn about one video, as Qwen's own chat template writes it: no stream.
+
+        Args:
+            grid: merged grid of the video.
+            question: stands after it.
+        """
+        system, *_ = self.opening("")
+        head, _, *vision, end, answer = self.turn(0, 0.0, 0.0, grid, query=question)
+        return [system, head, *vision, end, answer]
+
     def turn_break(self, turn: int) -> Part:
         """The line break between turn ``turn`` and the next; it leaves with the answer of ``turn``."""
         return _part(SpanKind.ANSWER_TAIL, turn, self._newline)

@@ -72,7 +72,7 @@ class Sight:
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._model = model
-        self._patches = _patch_settings(model.patches, settings)
+        self._patches = patch_settings(model.patches, settings)
         self._clock = clock
 
     def resize(self, clip: Clip) -> SizedClip:
@@ -106,7 +106,7 @@ class Sight:
         )
 
 
-def _patch_settings(own: PatchSettings, settings: StreamSettings) -> PatchSettings:
+def patch_settings(own: PatchSettings, settings: StreamSettings) -> PatchSettings:
     """The checkpoint's patch settings with the user's pixel limits, if any."""
     return replace(
         own,

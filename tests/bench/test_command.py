@@ -16,7 +16,7 @@ import pytest
 import typer
 from PIL import Image
 
-from svlm_cli.bench.report import LABELS
+from svlm_cli.bench.summary import LABELS
 from svlm_cli.cli import app, run
 from svlm_cli.commands.bench import EXAMPLES
 from tests.bench import fake_bench
@@ -185,17 +185,6 @@ def test_failures_are_1_and_one_line(bench: Bench, tmp_path: Path) -> None:
         assert str(tmp_path) in error_line(done)
 
 
-def test_help_imports_nothing_heavy() -> None:
-    script = (
-        "import sys; from svlm_cli.cli import run; assert run(['bench', 'arena', '--help']) == 0; "
-        "print('LOADED', {'torch', 'transformers', 'numpy', 'matplotlib', 'yaml', 'PIL'} & set(sys.modules))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, env=environment(), check=True
-    )
-    assert "LOADED set()" in done.stdout
-
-
 def test_scoring_needs_no_torch() -> None:
     script = (
         "import sys, svlm_cli.bench.score, svlm_cli.bench.summary, svlm_cli.bench.grid; "
@@ -239,11 +228,39 @@ def test_examples_run(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert done.returncode == 0, done.stderr
 
 
+def leaves(group: object, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], object]:
+    """Every command below a group, by its name."""
+    found: dict[tuple[str, ...], object] = {}
+    for name, command in group.commands.items():  # type: ignore[attr-defined]
+        if hasattr(command, "commands"):
+            found |= leaves(command, (*path, name))
+        else:
+            found[(*path, name)] = command
+    return found
+
+
 def test_every_option_has_help_and_a_default() -> None:
-    group = typer.main.get_command(app).commands["bench"]
-    for parameter in group.commands["arena"].params:
-        assert parameter.help, parameter.opts
-        assert parameter.default is not None or isinstance(parameter.show_default, str), parameter.opts
+    found = leaves(typer.main.get_command(app).commands["bench"])
+    assert {path[0] for path in found} >= {"arena", "commentary", "livesports", "ovo", "longvideo", "report"}
+    for path, command in found.items():
+        for parameter in command.params:  # type: ignore[attr-defined]
+            assert parameter.help, (path, parameter.opts)
+            stated = parameter.default is not None or isinstance(parameter.show_default, str)
+            assert parameter.required or stated, (path, parameter.opts)
+
+
+@pytest.mark.parametrize(
+    "path", sorted(leaves(typer.main.get_command(app).commands["bench"])), ids=lambda path: " ".join(path)
+)
+def test_help_of_every_benchmark_imports_nothing_heavy(path: tuple[str, ...]) -> None:
+    script = (
+        f"import sys; from svlm_cli.cli import run; assert run(['bench', *{path!r}, '--help']) == 0; "
+        "print('LOADED', {'torch', 'transformers', 'numpy', 'matplotlib', 'yaml', 'PIL'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=environment(), check=True
+    )
+    assert "LOADED set()" in done.stdout
 
 
 def test_the_page_names_every_column() -> None:

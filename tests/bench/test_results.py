@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from svlm_cli.bench.match import Job, MatchResult, ModelFacts, result_key
-from svlm_cli.bench.results import ResultsFile, write_whole
+from svlm_cli.bench.records import write_whole
+from svlm_cli.bench.results import ResultsFile
 from svlm_cli.bench.runs import Run
 from svlm_cli.bench.score import METRICS, Ratio
 from svlm_cli.errors import OutputError
@@ -23,7 +24,7 @@ SCORES = dict.fromkeys(METRICS, Ratio(2, 3))
 def test_what_was_added_is_found_again(tmp_path: Path) -> None:
     with ResultsFile(tmp_path / "new") as results:
         assert results.find(JOB) is None
-        results.add(RESULT, FACTS, SCORES)
+        results.add_match(RESULT, FACTS, SCORES)
         assert results.find(JOB) == RESULT
     with ResultsFile(tmp_path / "new") as results:
         assert results.find(JOB) == RESULT
@@ -36,7 +37,7 @@ def test_what_was_added_is_found_again(tmp_path: Path) -> None:
 
 def test_lines_of_others_stay_and_broken_ones_are_named(tmp_path: Path) -> None:
     with ResultsFile(tmp_path) as results:
-        results.add(RESULT, FACTS, SCORES)
+        results.add_match(RESULT, FACTS, SCORES)
     path = tmp_path / "results.jsonl"
     whole = path.read_text()
     other = whole.replace(JOB.key, "f" * 16)
@@ -44,7 +45,7 @@ def test_lines_of_others_stay_and_broken_ones_are_named(tmp_path: Path) -> None:
     with ResultsFile(tmp_path) as results:
         assert results.problems == [f"line 2 of {path} is no result and is left out"]
         assert results.find(JOB) is None
-        results.add(RESULT, FACTS, SCORES)
+        results.add_match(RESULT, FACTS, SCORES)
     assert path.read_text() == other + whole
 
 
@@ -68,7 +69,7 @@ def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
     with pytest.raises(OutputError):
         ResultsFile(tmp_path / "file")
     with pytest.raises(OutputError):
-        write_whole(tmp_path / "none" / "x", b"")
+        write_whole(tmp_path / "file" / "x", b"")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 

@@ -19,11 +19,13 @@ class Llm:
         answer: from the two messages to the text of the reply.
         failures: statuses to answer first.
         body: sent instead of a reply.
+        respond: from the whole request to status and text of the reply, instead of ``answer``.
     """
 
-    answer: Callable[[str, str], str]
+    answer: Callable[[str, str], str] = lambda system, user: ""
     failures: list[int] = field(default_factory=list)
     body: bytes | None = None
+    respond: Callable[[dict[str, Any]], tuple[int, str]] | None = None
     asked: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     address: str = ""
@@ -58,9 +60,16 @@ class _Handler(BaseHTTPRequestHandler):
         if self.llm.body is not None:
             self._send(200, self.llm.body)
             return
-        system, user = (message["content"] for message in body["messages"])
+        if self.llm.respond is not None:
+            status, text = self.llm.respond(body)
+            if status != 200:
+                self._reply(status, {"error": {"message": f"{text}: {self.llm.keys[-1]}"}})
+                return
+        else:
+            system, user = (message["content"] for message in body["messages"])
+            text = self.llm.answer(system, user)
         choice = {"index": 0, "finish_reason": "stop"}
-        choice["message"] = {"role": "assistant", "content": self.llm.answer(system, user)}
+        choice["message"] = {"role": "assistant", "content": text}
         usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
         reply = {"id": "x", "object": "chat.completion", "created": 0, "model": body["model"]}
         self._reply(200, reply | {"choices": [choice], "usage": usage})

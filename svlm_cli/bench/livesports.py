@@ -1,0 +1,262 @@
+"""LiveSports-3K CC: events of sports videos, commentated and judged against a baseline by LiveCC's rules.
+
+Events are rows of the data set ``stdKonjac/LiveSports-3K``, configuration ``LiveSports_3K_CC``, as JSON
+Lines; predictions are ``{"video_id", "event_id", "begin", "end", "pred"}`` (github.com/showlab/livecc).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from svlm_cli.bench.events import capped
+from svlm_cli.bench.judge import Contest, Judging, Rules, Vote, digest_of, read_sentence
+from svlm_cli.bench.pieces import Piece, Said
+from svlm_cli.bench.records import read_lines
+from svlm_cli.bench.tables import Report, Row
+from svlm_cli.bench.votes import first_place_share, names_in, win_rate, win_rates
+from svlm_cli.errors import SourceError, UsageError
+
+BASELINE = "GPT-4o"
+SEED = 42
+COLUMNS: Mapping[str, str] = {"win_rate": "win rate (ties count against)"}
+EVEN = 50.0
+PROTOCOL = "LiveSports-3K CC, LiveCC's tie rule"
+QUERY = "You are an expert commentator. Comment on this video live, with insight, as it happens."
+_HINT = "give rows of LiveSports_3K_CC as JSON Lines; docs/bench.md says how to get them"
+_BEGINNING = (
+    "You know video commentary well. Below are two commentaries on one video, A and B, and what a person "
+    "said of it. Which of the two is closer to the person's? First of all it should say the same: sense, "
+    "details, main points. Only where that does not decide look at style: tone, words, sentences."
+)
+OWN_TEMPLATE = f"""{_BEGINNING}
+
+Commentary A:
+{{a}}
+
+Commentary B:
+{{b}}
+
+The person's commentary:
+{{reference}}
+
+Answer with one sentence: "Commentary A is closer" or "Commentary B is closer".
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A stretch of a video.
+
+    Args:
+        video: as the row names it; may be empty.
+        video_id, event_id: of the row.
+        begin, end: seconds.
+        title: of the event.
+        previous_text: what was said before.
+        reference: what a person said in it; empty where the row does not hold it.
+    """
+
+    video: str
+    video_id: str
+    event_id: int | str
+    begin: float
+    end: float
+    title: str
+    previous_text: str
+    reference: str
+
+    @property
+    def id(self) -> str:
+        """As in votes."""
+        return f"{self.video_id}_{self.event_id}"
+
+
+def load_events(path: Path) -> list[Event]:
+    """Read events.
+
+    Raises:
+        SourceError: the file cannot be read or a row is of another form; says which.
+    """
+    events: dict[str, Event] = {}
+    for number, record in enumerate(read_lines(path, "events"), start=1):
+        event = _event(record, f"line {number} of {path}")
+        events.setdefault(event.id, event)
+    if not events:
+        raise SourceError(f"{path} holds no events", _HINT)
+    return list(events.values())
+
+
+def pieces(events: Sequence[Event], videos: Path) -> tuple[Piece, ...]:
+    """The events as stretches to be commentated, told their title and what was said before."""
+    return tuple(
+        Piece(
+            _video_path(videos, event),
+            event.begin,
+            event.end,
+            event.title,
+            event.previous_text,
+            {
+                "video_id": event.video_id,
+                "event_id": event.event_id,
+                "begin": event.begin,
+                "end": event.end,
+            },
+        )
+        for event in events
+    )
+
+
+def shape(piece: Piece, said: Sequence[Said]) -> dict[str, object]:  # noqa: ARG001 - one of two shapes
+    """The fields of a prediction line."""
+    return {"pred": " ".join(each.text for each in said)}
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """What one model said of the events.
+
+    Args:
+        name: of the run.
+        texts: by id.
+        facts: of the run, for tables.
+    """
+
+    name: str
+    texts: Mapping[str, str]
+    facts: Mapping[str, str]
+
+
+def load_predictions(path: Path) -> Predictions:
+    """Read predictions: a file, or a folder that ``svlm bench livesports generate`` has filled.
+
+    Raises:
+        SourceError: it cannot be read or a line is of another form; says which.
+        UsageError: it holds several runs.
+    """
+    file = path / "results.jsonl" if path.is_dir() else path
+    texts: dict[str, str] = {}
+    runs: dict[tuple[str, str], dict[str, str]] = {}
+    for number, record in enumerate(read_lines(file, "predictions"), start=1):
+        if not all(name in record for name in ("video_id", "event_id")) or not isinstance(
+            record.get("pred"), str
+        ):
+            raise SourceError(f"line {number} of {file} is no prediction", "docs/bench.md shows the form")
+        texts.setdefault(f"{record['video_id']}_{record['event_id']}", record["pred"])
+        told = record.get("facts")
+        name = str(record.get("run") or file.stem.removeprefix("pred_"))
+        runs[name, str(record.get("fingerprint"))] = told if isinstance(told, dict) else {}
+    if not texts:
+        raise SourceError(f"{file} holds no predictions", "svlm bench livesports generate makes them")
+    if len(runs) > 1:
+        told_runs = ", ".join(f"{name} ({mark})" for name, mark in runs)
+        raise UsageError(f"{file} holds several runs: {told_runs}", "keep each in a folder of its own")
+    (((name, _), facts),) = runs.items()
+    return Predictions(name, texts, {key: str(value) for key, value in facts.items()})
+
+
+def contests(events: Sequence[Event], ours: Predictions, baseline: Predictions) -> tuple[list[Contest], str]:
+    """The events of which both said something and a person too, and a sentence about the others.
+
+    Raises:
+        SourceError: there is none.
+    """
+    found, missing = [], []
+    for event in events:
+        if not event.reference or event.id not in ours.texts or event.id not in baseline.texts:
+            missing.append(event.id)
+            continue
+        texts = ours.texts[event.id], baseline.texts[event.id]
+        found.append(Contest(event.id, *texts, event.reference, event.title, event.video_id, {}))
+    if not found:
+        raise SourceError(
+            f"no event has event_asr_text and predictions of {ours.name} and {baseline.name}",
+            "are these predictions of the same events?",
+        )
+    return found, f"{len(missing)} of {len(events)} events are left out: {capped(missing)}" if missing else ""
+
+
+def rules(template: str | None = None) -> Rules:
+    """LiveCC's: one user message, temperature 0, seed 42; who is not named has not won."""
+    wording = "own wording" if template is None else f"wording {digest_of(template)}"
+    request = {"seed": SEED, "temperature": 0}
+    return Rules(f"both orders, {wording}, seed {SEED}", template or OWN_TEMPLATE, read_sentence, request, 20)
+
+
+def row(ours: Predictions, judging: Judging) -> Row:
+    """The row of a run, from the stored votes."""
+    votes, tokens = judging.votes()
+    share = first_place_share(votes, judging.names)
+    facts = dict(ours.facts)
+    told = facts.pop("protocol", "predictions of a file")
+    facts |= {
+        "rival": judging.names[1],
+        "judge": f"{judging.options.model}, {judging.rules.name}",
+        "votes": f"{len(votes)} of {judging.num_votes}",
+        "votes for the first place": "–" if share is None else f"{share:.1f} %",
+    }
+    more = {"prompt_tokens": tokens[0], "completion_tokens": tokens[1]}
+    rates = win_rates(votes, judging.names[0], judging.contests)
+    return Row(ours.name, f"{PROTOCOL}, {told}", facts, rates, None, more)
+
+
+def rows_of_votes(votes: Sequence[Vote], baseline: str | None, source: str) -> list[Row]:
+    """The rows of stored votes alone: of everyone but the baseline.
+
+    Args:
+        votes: each once.
+        baseline: whose row is left out; None for ``GPT-4o`` where it is one of the two, else nobody's.
+        source: of the votes, for the protocol.
+
+    Raises:
+        UsageError: the baseline won no vote, so that its name may be wrong.
+    """
+    names = names_in(votes)
+    if baseline is not None and baseline not in names:
+        raise UsageError(f"{baseline!r} won no vote", f"the votes name {', '.join(names)}")
+    if baseline is None and BASELINE in names and len(names) > 1:
+        baseline = BASELINE
+    rows = []
+    for name in [each for each in names if each != baseline] or names:
+        rivals = " and ".join(other for other in names if other != name) or "nobody"
+        rate = win_rate(votes, name, lambda vote: vote.id.rpartition("_")[0])
+        facts = {"rival": rivals, "judge": f"stored votes of {source}", "votes": str(len(votes))}
+        rows.append(Row(name, PROTOCOL, facts, {"win_rate": rate}))
+    return rows
+
+
+def report(rows: Sequence[Row], notes: Sequence[str]) -> Report:
+    """The whole report."""
+    return Report(
+        "livesports", "LiveSports-3K CC: commentary, judged in pairs", rows, COLUMNS, {}, notes, EVEN
+    )
+
+
+def _event(record: Mapping[str, Any], where: str) -> Event:
+    try:
+        event = Event(
+            str(record.get("video") or ""),
+            str(record["video_id"]),
+            record["event_id"],
+            float(record["begin"]),
+            float(record["end"]),
+            str(record.get("event_title") or ""),
+            str(record.get("preasr_text") or ""),
+            str(record.get("event_asr_text") or ""),
+        )
+        if not 0 <= event.begin < event.end or not isinstance(event.event_id, int | str):
+            raise ValueError("begin, end or event_id")
+    except (KeyError, TypeError, ValueError) as error:
+        raise SourceError(f"{where} is no event: {error!r}", _HINT) from error
+    return event
+
+
+def _video_path(videos: Path, event: Event) -> Path:
+    """Where a video is: under its name in the row, under its base name, or under its id."""
+    names = [event.video, Path(event.video).name] if event.video else []
+    for name in [*names, f"{event.video_id}.mp4"]:
+        if (videos / name).is_file():
+            return videos / name
+    return videos / f"{event.video_id}.mp4"

@@ -1,0 +1,124 @@
+"""Frames and a question in one prompt, as any video model is asked: what streaming is compared with.
+
+Shape legend: T = frames, v = vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+from svlm_cli.model import positions
+from svlm_cli.model.cache import StreamingCache
+from svlm_cli.model.decode import Sampler, speak
+from svlm_cli.model.patches import clip_to_patches
+from svlm_cli.model.prompt import PromptWriter
+from svlm_cli.model.runtime import Video, VideoLanguageModel
+from svlm_cli.model.window import Span, SpanKind
+from svlm_cli.settings import StreamSettings
+from svlm_cli.stream.probe import BEST
+from svlm_cli.stream.sight import patch_settings
+
+
+class PlainPrompt:
+    """Asks a model about frames that are all in its prompt.
+
+    Args:
+        model: a loaded checkpoint.
+        settings: for the pixel limits.
+    """
+
+    def __init__(self, model: VideoLanguageModel, settings: StreamSettings) -> None:
+        self._model = model
+        self._patches = patch_settings(model.patches, settings)
+        self._writer = PromptWriter(model.tokenizer, model.markup)
+
+    @torch.inference_mode()
+    def look(self, frames: np.ndarray) -> Video:
+        """The features of frames, to be asked about more than once.
+
+        Args:
+            frames: uint8 RGB, shape (T, height, width, 3).
+
+        Raises:
+            SourceError: they are too long and thin.
+        """
+        return self._model.encode_video(clip_to_patches(frames, self._patches))
+
+    @torch.inference_mode()
+    def reply(self, video: Video, fps: float, question: str, max_new_tokens: int) -> str:
+        """The answer to a question about frames: the best tokens, without a penalty.
+
+        Args:
+            video: from ``look``.
+            fps: frames per second they stand for.
+            question: what is asked.
+            max_new_tokens: most tokens of the answer.
+        """
+        with self._fed(video, fps, question, "", max_new_tokens) as (cache, logits, position):
+
+            def feed(token: int) -> torch.Tensor:
+                nonlocal position
+                rows = np.full((3, 1), position)
+                position += 1
+                return self._model.forward(self._model.embed([token]), rows, cache)
+
+            sampler = Sampler(BEST, self._model.device)
+            sampler.begin(())
+            drawn = speak(logits, feed, sampler, max_new_tokens, self._model.markup.ends.__contains__)
+        return self._writer.read_answer(drawn).text
+
+    @torch.inference_mode()
+    def scores(
+        self, video: Video, fps: float, question: str, lead: str, candidates: Sequence[int]
+    ) -> torch.Tensor:
+        """Logits of candidate tokens after ``lead``, the beginning of the answer: one forward.
+
+        Returns:
+            float32, shape (num_candidates,), on the CPU.
+        """
+        with self._fed(video, fps, question, lead, 0) as (_, logits, _):
+            return logits[list(candidates)].float().cpu()
+
+    @torch.inference_mode()
+    def log_likelihood(self, video: Video, fps: float, question: str, answer: str) -> tuple[float, bool]:
+        """How likely an answer is, and whether it is what greedy decoding says.
+
+        Returns:
+            The sum of the log-probabilities of its tokens, and whether each is the best.
+        """
+        ids = self._writer.encode_plain(answer)
+        total, is_best = 0.0, True
+        with self._fed(video, fps, question, "", len(ids)) as (cache, logits, position):
+            for number, token in enumerate(ids):
+                chances = torch.log_softmax(logits.float(), dim=-1)
+                total += float(chances[token])
+                is_best = is_best and int(chances.argmax()) == token
+                if number + 1 < len(ids):
+                    rows = np.full((3, 1), position + number)
+                    logits = self._model.forward(self._model.embed([token]), rows, cache)
+        return total, is_best
+
+    @contextmanager
+    def _fed(
+        self, video: Video, fps: float, question: str, lead: str, num_more: int
+    ) -> Iterator[tuple[StreamingCache, torch.Tensor, float]]:
+        """Feed the prompt: its cache, the logits after it, shape (v,), and the next position."""
+        model = self._model
+        stride = positions.time_stride(fps, model.patches.temporal_patch_size, model.tokens_per_second)
+        parts = self._writer.plain(video.grid, question)
+        spans = [part.span for part in parts]
+        ids = [token for part in parts for token in part.ids]
+        if lead:
+            words = self._writer.encode(lead)
+            spans.append(Span(SpanKind.WORDS, 0, len(words)))
+            ids += words
+        rows = positions.rows(spans, stride)
+        embeddings = model.embed(ids)
+        first = sum(span.num_tokens for span in spans[: [s.kind for s in spans].index(SpanKind.VIDEO)])
+        embeddings[first : first + video.features.shape[0]] = video.features
+        cache = model.new_cache(len(ids) + num_more)
+        yield cache, model.forward(embeddings, rows, cache), positions.span_starts(spans, stride)[-1]

@@ -1,0 +1,121 @@
+"""Many questions to an address at once: answers stored as they come, failures counted and capped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from svlm_cli.bench.events import WorkDone, WorkEvent, WorkStart, capped
+from svlm_cli.bench.records import Record, RecordFile
+from svlm_cli.data.chat import Chat, NoReplyError
+from svlm_cli.errors import SourceError
+from svlm_cli.types import WarningEvent
+
+MOST_FAILURES = 10
+KEY_HINT = "set OPENAI_API_KEY, or give --base-url"
+
+JobT = TypeVar("JobT")
+AnswerT = TypeVar("AnswerT")
+
+
+@dataclass(frozen=True, slots=True)
+class Work(Generic[JobT, AnswerT]):
+    """Questions whose answers make one file of records.
+
+    Args:
+        title: who answers, for the first event.
+        unit: what an answer is, as a plural.
+        path: of the file.
+        key_of: of a record.
+        jobs: by key, in the order the file shall have.
+        ask: one question, in a thread; may raise ``NoReplyError`` or ``SourceError``.
+        record: of an answer.
+        place: of a job, for people.
+    """
+
+    title: str
+    unit: str
+    path: Path
+    key_of: Callable[[Record], Hashable]
+    jobs: Mapping[Hashable, JobT]
+    ask: Callable[[Chat, JobT], AnswerT]
+    record: Callable[[JobT, AnswerT], Record]
+    place: Callable[[JobT], str]
+
+    def left(self) -> list[JobT]:
+        """The jobs that have no record yet; nothing is written."""
+        if not self.path.exists():
+            return list(self.jobs.values())
+        with RecordFile(self.path, self.key_of) as records:
+            return [job for key, job in self.jobs.items() if key not in records]
+
+    def run(self, model: str, base_url: str | None, num_workers: int) -> Generator[WorkEvent, None, None]:
+        """Ask for every record that is not there.
+
+        Args:
+            model: its name at the address.
+            base_url: of the address; None for OpenAI's own.
+            num_workers: questions at once.
+
+        Raises:
+            NoReplyError, SourceError: see ``ask_all``; records so far are kept.
+            OutputError: the file cannot be used.
+            SvlmError: a key is needed and there is none.
+        """
+        with RecordFile(self.path, self.key_of) as records:
+            yield from (WarningEvent(problem) for problem in records.problems)
+            left = [key for key in self.jobs if key not in records]
+            yield WorkStart(self.title, self.unit, len(self.jobs) - len(left), len(self.jobs))
+            failed: list[str] = []
+            if left:
+                chat = Chat(model, base_url, KEY_HINT)
+                asking = ask_all(left, lambda key: self.ask(chat, self.jobs[key]), num_workers)
+                for key, answer in asking:
+                    job = self.jobs[key]
+                    if isinstance(answer, NoReplyError | SourceError):
+                        failed.append(f"{self.place(job)}: {answer.message}")
+                        continue
+                    records.add(self.record(job, answer))
+                    yield WorkDone()
+            records.sort(list(self.jobs))
+        if failed:
+            yield WarningEvent(
+                f"{len(failed)} {self.unit} are missing; the same command asks again: {capped(failed, 3)}"
+            )
+
+
+def ask_all(
+    jobs: Sequence[JobT], ask: Callable[[JobT], AnswerT], num_workers: int
+) -> Generator[tuple[JobT, AnswerT | NoReplyError | SourceError], None, None]:
+    """Do jobs in any order; closing the generator begins no further one.
+
+    Args:
+        jobs: each is given to ``ask`` once, in a thread.
+        ask: may raise ``NoReplyError`` or ``SourceError``.
+        num_workers: threads.
+
+    Yields:
+        Each job with its answer, or with why there is none.
+
+    Raises:
+        NoReplyError: one that would befall every other job too.
+        NoReplyError, SourceError: after more than ``MOST_FAILURES`` of any kind.
+    """
+    pool = ThreadPoolExecutor(num_workers)
+    try:
+        futures = {pool.submit(ask, job): job for job in jobs}
+        num_failed = 0
+        for future in as_completed(futures):
+            try:
+                answer: AnswerT | NoReplyError | SourceError = future.result()
+            except (NoReplyError, SourceError) as error:
+                num_failed += 1
+                if num_failed > MOST_FAILURES or (isinstance(error, NoReplyError) and error.is_final):
+                    raise
+                answer = error
+            yield futures[future], answer
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)

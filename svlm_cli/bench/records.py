@@ -1,0 +1,216 @@
+"""A file of JSON lines that grows as work is done, so that none of it is done twice.
+
+A line is written in one call and forced to disk before the next piece of work starts. After a kill or a
+power cut the file holds whole lines and at most the beginning of one more, which is named and left out when
+the file is opened again. A lock on the folder keeps a second benchmark out of it.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from svlm_cli.errors import OutputError, SourceError
+from svlm_cli.files import whole_file
+
+Record = Mapping[str, Any]
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that at any moment it is either as before or complete.
+
+    Raises:
+        OutputError: it cannot be written; what was there before stays.
+    """
+    try:
+        with whole_file(path) as partial, open(partial, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}", "choose another --out") from error
+
+
+class RecordFile:
+    """Records by key; a context manager that holds the lock of the file's folder.
+
+    Of two lines with one key the first counts and the second is named. Lines of other work are kept.
+
+    Args:
+        path: of the file; folders are made.
+        key_of: of a record; a ``KeyError``, ``TypeError`` or ``ValueError`` says that it is none.
+
+    Attributes:
+        problems: what was wrong with the file, a sentence each.
+
+    Raises:
+        OutputError: it cannot be made, written or read, or another benchmark writes to the folder.
+    """
+
+    def __init__(self, path: Path, key_of: Callable[[Record], Hashable]) -> None:
+        self.path = path
+        self.problems: list[str] = []
+        self._key_of = key_of
+        self._records: dict[Hashable, Record] = {}
+        self._is_clean = True
+        self._lock = -1
+        folder = path.parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(folder, os.O_RDONLY)
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            content = path.read_bytes() if path.exists() else b""
+        except BlockingIOError as error:
+            self.close()
+            raise OutputError(
+                f"another svlm bench writes to {folder}", "wait for it, or choose another --out"
+            ) from error
+        except OSError as error:
+            self.close()
+            raise OutputError(f"cannot use {folder} for results: {error}", "choose another --out") from error
+        self._is_clean = not content or content.endswith(b"\n")
+        for number, line in enumerate(content.split(b"\n"), start=1):
+            if line:
+                self._take(line, number)
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self._records.values())
+
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._records
+
+    def get(self, key: Hashable) -> Record | None:
+        """The record of that key, if there is one."""
+        return self._records.get(key)
+
+    def add(self, record: Record) -> None:
+        """Write one more record; there is none of its key yet.
+
+        Raises:
+            OutputError: it cannot be written.
+            ValueError: its key is taken.
+        """
+        key = self._key_of(record)
+        if key in self._records:
+            raise ValueError(f"{self.path} holds {key} already")
+        if not self._is_clean:
+            self._rewrite(self._records.values())
+        try:
+            file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            try:
+                line = _line(record)
+                if os.write(file, line) < len(line):
+                    self._is_clean = False
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                os.fsync(file)
+            finally:
+                os.close(file)
+        except OSError as error:
+            self._is_clean = False
+            raise OutputError(
+                f"cannot write {self.path}: {error.strerror}",
+                "what is there stays; run the same command again",
+            ) from error
+        self._records[key] = record
+
+    def sort(self, keys: Sequence[Hashable]) -> None:
+        """Put the records of ``keys`` in that order, behind all others: the end of work done in any order."""
+        wanted = [self._records[key] for key in keys if key in self._records]
+        chosen = set(keys)
+        ordered = [record for key, record in self._records.items() if key not in chosen] + wanted
+        if not self._is_clean or ordered != list(self._records.values()):
+            self._rewrite(ordered)
+            self._records = {self._key_of(record): record for record in ordered}
+
+    def _rewrite(self, records: Any) -> None:
+        write_whole(self.path, b"".join(_line(record) for record in records))
+        self._is_clean = True
+
+    def _take(self, line: bytes, number: int) -> None:
+        try:
+            record = json.loads(line)
+            if not isinstance(record, dict):
+                raise TypeError
+            key = self._key_of(record)
+        except (ValueError, KeyError, TypeError, RecursionError):
+            self.problems.append(f"line {number} of {self.path} is no result and is left out")
+            self._is_clean = False
+            return
+        if key in self._records:
+            self.problems.append(f"line {number} of {self.path} is there twice and counts once")
+            self._is_clean = False
+            return
+        self._records[key] = record
+
+    def close(self) -> None:
+        """Let go of the folder; more than once is fine."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def read_lines(path: Path, what: str) -> list[dict[str, Any]]:
+    """The JSON objects of a file of lines that somebody else wrote; blank lines are passed over.
+
+    Args:
+        what: it holds, for the error.
+
+    Raises:
+        SourceError: it cannot be read, or a line is no JSON object; says which.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except OSError as error:
+        raise SourceError(f"cannot read {path}: {error.strerror}", f"give a file of {what}") from error
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{path} is not UTF-8 text", f"give a file of {what}") from error
+    found = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError:
+            record = None
+        if not isinstance(record, dict):
+            raise SourceError(f"line {number} of {path} is no JSON object", f"give a file of {what}")
+        found.append(record)
+    return found
+
+
+def read_json(path: Path, hint: str) -> Any:
+    """The JSON of a file that somebody else wrote.
+
+    Args:
+        hint: what to do where it is no such file.
+
+    Raises:
+        SourceError: it cannot be read, or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise SourceError(f"cannot read {path}: {error.strerror}", hint) from error
+    except ValueError as error:
+        raise SourceError(f"{path} is not JSON: {error}", hint) from error
+
+
+def _line(record: Record) -> bytes:
+    return f"{json.dumps(record, ensure_ascii=False)}\n".encode("utf-8", "replace")

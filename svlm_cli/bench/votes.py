@@ -1,0 +1,87 @@
+"""From votes to win rates: whose votes, of how many, how sure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from svlm_cli.bench.intervals import Bootstrap, Estimate
+from svlm_cli.bench.judge import ORDERS, TIE, Contest, Vote
+from svlm_cli.bench.records import read_lines
+from svlm_cli.bench.score import Ratio
+from svlm_cli.errors import SourceError
+
+
+def win_rate(votes: Sequence[Vote], name: str, group_of: Callable[[Vote], str]) -> Estimate:
+    """Votes for ``name`` of all votes; a tie is a vote for nobody.
+
+    Args:
+        votes: each once.
+        name: whose.
+        group_of: the interval draws groups whole, because votes on one video hang together.
+    """
+    groups: dict[str, list[Vote]] = defaultdict(list)
+    for vote in votes:
+        groups[group_of(vote)].append(vote)
+    ratios = [Ratio(sum(vote.winner == name for vote in group), len(group)) for group in groups.values()]
+    return Bootstrap(max(1, len(ratios))).estimate(ratios or [Ratio()])
+
+
+def win_rates(votes: Sequence[Vote], name: str, contests: Sequence[Contest]) -> dict[str, Estimate]:
+    """Over all, and by every value of every label: ``win_rate``, ``win_rate_sport_soccer``, ..."""
+    known: Mapping[str, Contest] = {contest.id: contest for contest in contests}
+
+    def rate(chosen: Sequence[Vote]) -> Estimate:
+        return win_rate(chosen, name, lambda vote: known[vote.id].video)
+
+    rates = {"win_rate": rate(votes)}
+    labels = dict.fromkeys(label for contest in contests for label in contest.labels)
+    for label in labels:
+        values = sorted({contest.labels[label] for contest in contests if label in contest.labels})
+        for value in values:
+            chosen = [vote for vote in votes if known[vote.id].labels.get(label) == value]
+            rates[f"win_rate_{label}_{value}"] = rate(chosen)
+    return rates
+
+
+def first_place_share(votes: Sequence[Vote], names: tuple[str, str]) -> float | None:
+    """Share of the votes for whatever stood first, in percent: 50 where the judge does not mind the order."""
+    decided = [vote for vote in votes if vote.winner in names]
+    firsts = [names[0] if vote.order == "ab" else names[1] for vote in decided]
+    wins = sum(vote.winner == first for vote, first in zip(decided, firsts, strict=True))
+    return Ratio(wins, len(decided)).percent
+
+
+def load_votes(path: Path) -> tuple[list[Vote], list[str]]:
+    """Read a file of votes: ours, or LiveCC's ``{"video_event_id", "ab_winner", "ba_winner"}``.
+
+    Returns:
+        The votes, and a sentence about lines that were there twice: they count once.
+
+    Raises:
+        SourceError: it cannot be read, or a line is of neither form.
+    """
+    votes: dict[tuple[str, str], Vote] = {}
+    num_twice = 0
+    for number, record in enumerate(read_lines(path, "votes"), start=1):
+        if "video_event_id" in record:
+            found = [
+                (str(record["video_event_id"]), order, record.get(f"{order}_winner")) for order in ORDERS
+            ]
+        else:
+            found = [(str(record.get("id")), str(record.get("order")), record.get("winner"))]
+        for name, order, winner in found:
+            if not isinstance(winner, str) or order not in ORDERS:
+                raise SourceError(
+                    f"line {number} of {path} is no vote", "give votes.jsonl, or a judge file of LiveCC"
+                )
+            num_twice += (name, order) in votes
+            votes.setdefault((name, order), Vote(name, order, winner))
+    problems = [f"{num_twice} votes of {path} are there twice and count once"] if num_twice else []
+    return list(votes.values()), problems
+
+
+def names_in(votes: Sequence[Vote]) -> list[str]:
+    """Who won a vote, by name."""
+    return sorted({vote.winner for vote in votes} - {TIE})

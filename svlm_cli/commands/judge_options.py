@@ -1,0 +1,203 @@
+"""Options of the benchmarks that read data sets, ask addresses and judge: names, units, meanings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from svlm_cli.commands.options import MODEL_PANEL, OUTPUT_PANEL, choices, finite, option, unicode_text
+
+DATA_PANEL = "Data"
+API_PANEL = "OpenAI-compatible address"
+
+
+def _price(value: str) -> str:
+    parts = value.split(",")
+    try:
+        fits = not value or (len(parts) == 2 and all(0 <= float(part) < float("inf") for part in parts))
+    except ValueError:
+        fits = False
+    if not fits:
+        raise typer.BadParameter(f"{value!r} is not two prices like 1.25,10")
+    return value
+
+
+def read_price(value: str) -> tuple[float, float] | None:
+    """The two prices of ``--price``; None where none was given."""
+    if not value:
+        return None
+    prompt, completion = value.split(",")
+    return float(prompt), float(completion)
+
+
+class Showing(StrEnum):
+    """How a video is shown to a model of your own."""
+
+    STREAMED = "streamed"
+    WHOLE = "whole"
+
+
+class PresetName(StrEnum):
+    """Rivals as they were asked in public."""
+
+    GPT_4O_MINI = "gpt-4o-mini"
+
+
+Videos = Annotated[
+    Path | None,
+    option(DATA_PANEL, "--videos DIR", "Folder of the videos.", show_default="the folder of the data file"),
+]
+Limit = Annotated[
+    int | None,
+    option(DATA_PANEL, "--limit N", "Take the first N only, to try things out.", min=1, show_default="all"),
+]
+Api = Annotated[
+    str,
+    option(
+        API_PANEL,
+        "--api MODEL",
+        "Ask this model at an OpenAI-compatible address instead of a model of your own.",
+        callback=unicode_text,
+        show_default="none",
+    ),
+]
+BaseUrl = Annotated[
+    str | None,
+    option(
+        API_PANEL,
+        "--base-url URL",
+        "The address. Its key is read from OPENAI_API_KEY, and never stored.",
+        show_default="OpenAI's own",
+    ),
+]
+Preset = Annotated[
+    PresetName | None,
+    option(
+        API_PANEL,
+        f"--preset {choices(PresetName)}",
+        "Show and ask it as the paper's rival was: 0.25 FPS, 360p, windows of 100 s, nothing before.",
+        show_default="none",
+    ),
+]
+ApiFps = Annotated[
+    float,
+    option(API_PANEL, "--api-fps N", "Frames per second that it is shown.", callback=finite),
+]
+ApiHeight = Annotated[
+    int,
+    option(API_PANEL, "--api-height PIXELS", "Height that frames are made smaller to.", min=28),
+]
+Workers = Annotated[int, option(API_PANEL, "--workers N", "Questions at once.", min=1, max=64)]
+PriceOption = Annotated[
+    str,
+    option(
+        API_PANEL,
+        "--price IN,OUT",
+        "Dollars per million tokens in and out, for the estimate.",
+        callback=_price,
+        show_default="the list price, where svlm knows it",
+    ),
+]
+DryRun = Annotated[
+    bool,
+    option(API_PANEL, "--dry-run", "Print calls, tokens and price, and send nothing."),
+]
+Judge = Annotated[str, option(API_PANEL, "--judge MODEL", "Model that judges.", callback=unicode_text)]
+JudgePrompt = Annotated[
+    Path | None,
+    option(
+        API_PANEL,
+        "--judge-prompt FILE",
+        "The judge's prompt, with {reference}, {a}, {b}, maybe {title}, where texts go.",
+        show_default="svlm's own wording",
+    ),
+]
+RunName = Annotated[
+    str,
+    option(
+        OUTPUT_PANEL,
+        "--name NAME",
+        "Name of the row.",
+        callback=unicode_text,
+        show_default="of the policy, or of the model behind --api",
+    ),
+]
+Results = Annotated[
+    Path, option(OUTPUT_PANEL, "--out DIR", "Folder for results.jsonl; what is there is not repeated.")
+]
+Report = Annotated[
+    Path,
+    option(OUTPUT_PANEL, "--out DIR", "Folder for votes.jsonl, summary.json, report.md and the plot."),
+]
+RecentFrames = Annotated[
+    int,
+    option(
+        MODEL_PANEL,
+        "--recent-frames N",
+        "Also ask with the last N frames alone, one a second, as a row to compare with; 0 leaves it out.",
+        min=0,
+        max=1024,
+    ),
+]
+WholeFrames = Annotated[
+    int,
+    option(MODEL_PANEL, "--max-frames N", "Most frames of the whole video at once.", min=2, max=8192),
+]
+AnswerTokens = Annotated[
+    int, option(MODEL_PANEL, "--max-answer-tokens TOKENS", "Most tokens of a reply.", min=1)
+]
+Speak = Annotated[
+    bool,
+    option(
+        MODEL_PANEL,
+        "--speak",
+        "Speak every second of the stream, as svlm stream does; else it is watched in silence.",
+    ),
+]
+ShowOption = Annotated[
+    Showing,
+    option(
+        MODEL_PANEL,
+        f"--show {choices(Showing)}",
+        "Stream the video once and ask at each time, or show frames of all that may be seen in one prompt.",
+    ),
+]
+ScoreFolder = Annotated[
+    Path | None,
+    option(
+        OUTPUT_PANEL,
+        "--out DIR",
+        "Folder for summary.json, report.md and the plot.",
+        show_default="the folder of the answers, where generate has filled it",
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ApiChoice:
+    """The options of an address, as given.
+
+    Args:
+        needs_logits: the answer is taken from logits, which no address gives.
+    """
+
+    api: str
+    base_url: str | None
+    height: int
+    workers: int
+    price: str
+    dry_run: bool
+    needs_logits: bool = False
+
+
+def score_folder(out: Path | None, results: Sequence[Path], other: str) -> Path:
+    """Where scores go: ``out``, else the only folder of answers of our own, else ``other``."""
+    if out is not None:
+        return out
+    is_ours = len(results) == 1 and (results[0] / "results.jsonl").is_file()
+    return results[0] if is_ours else Path(other)

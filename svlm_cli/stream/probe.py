@@ -1,0 +1,128 @@
+"""Questions beside a stream: what would it answer now? The stream goes on as if nobody had asked.
+
+For benchmarks that ask many things of one video: it is streamed once, and each question sees what the
+session holds at its second. A question stands where ``StreamSession.step_asked`` puts it, in the turn of its
+clip. What it added to context and cache is taken away again: the cache's last tokens leave, and nothing that
+was there is moved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+from svlm_cli.model.cache import StreamingCache
+from svlm_cli.model.decode import Sampler, speak
+from svlm_cli.model.prompt import Answer
+from svlm_cli.model.window import TokenRange
+from svlm_cli.settings import Sampling
+from svlm_cli.stream.session import StreamSession
+from svlm_cli.stream.sight import SeenClip
+from svlm_cli.stream.trace import Stopwatch
+from svlm_cli.types import Clip
+
+BEST = Sampling(greedy=True, repetition_penalty=1.0)
+
+
+class ProbedSession(StreamSession):
+    """A session that can be asked aside and can watch in silence."""
+
+    _is_silent = False
+    _made_room_for = -1
+
+    @torch.inference_mode()
+    def watch(self, clip: Clip | SeenClip) -> None:
+        """Let a clip pass: its turn is answered with silence, as training writes a silent second.
+
+        Raises:
+            SourceError: see ``StreamSession.see``.
+        """
+        self._is_silent = True
+        try:
+            self._step(clip)
+        finally:
+            self._is_silent = False
+
+    @torch.inference_mode()
+    def reply(self, clip: Clip | SeenClip, question: str, max_new_tokens: int) -> str:
+        """What would be answered to a question in the turn of this clip: the best tokens, without a penalty.
+
+        As in ``StreamSession.step_asked`` the first line break ends the answer.
+
+        Args:
+            clip: of the turn to come; ``watch`` or ``step`` may be given it afterwards.
+            question: may have line breaks.
+            max_new_tokens: most tokens of the answer.
+        """
+        with self._aside(clip, question) as (cache, logits):
+            position, fed = self._context.next_position, 0
+
+            def feed(token: int) -> torch.Tensor:
+                nonlocal fed
+                rows = np.full((3, 1), position + fed)
+                fed += 1
+                return self._model.forward(self._model.embed([token]), rows, cache)
+
+            sampler = Sampler(BEST, self._model.device)
+            sampler.begin(())
+            cache.reserve(cache.num_tokens + max_new_tokens)
+            drawn = speak(logits, feed, sampler, max_new_tokens, self._ends_reply)
+        return self._writer.read_answer(drawn, is_asked=True).reply
+
+    @torch.inference_mode()
+    def scores(
+        self, clip: Clip | SeenClip, question: str, lead: str, candidates: Sequence[int]
+    ) -> torch.Tensor:
+        """How well each candidate goes on from ``lead``, the beginning of the answer: one forward.
+
+        Args:
+            clip, question: as in ``reply``.
+            lead: text put into the model's mouth.
+            candidates: token ids.
+
+        Returns:
+            Their logits, float32, shape (num_candidates,), on the CPU.
+        """
+        with self._aside(clip, question, lead) as (_, logits):
+            return logits[list(candidates)].float().cpu()
+
+    @contextmanager
+    def _aside(
+        self, clip: Clip | SeenClip, question: str, lead: str = ""
+    ) -> Iterator[tuple[StreamingCache, torch.Tensor]]:
+        """Write and feed the turn of a question; at the end take it away."""
+        seen = self.see(clip) if isinstance(clip, Clip) else clip
+        videos, turn = dict(self._videos), self._turn
+        self._videos[turn] = seen.video
+        cache = self._ready_cache()
+        self._make_room(cache, Stopwatch(self._model.device, self._clock))
+        plain, arrays = self._context.snapshot()
+        arrays = {name: array.copy() for name, array in arrays.items()}
+        num_fed = cache.num_tokens
+        try:
+            self._context.append(self._turn_parts(seen, question))
+            if lead:
+                words = self._writer.encode(lead)
+                self._context.append(self._writer.answer_parts(turn, Answer(words, (), lead)))
+            yield cache, self._feed(cache)
+        finally:
+            cache.evict([TokenRange(0, num_fed)])
+            self._context.restore(plain, arrays)
+            self._videos = videos
+
+    def _make_room(self, cache: StreamingCache, watch: Stopwatch) -> None:
+        """Once a turn: what a question had to drop, the step after it would drop as well."""
+        if self._made_room_for != self._turn:
+            super()._make_room(cache, watch)
+            self._made_room_for = self._turn
+
+    def _ends_reply(self, token: int) -> bool:
+        return token in self._model.markup.ends or self._writer.ends_line(token)
+
+    def _speak(self, cache: StreamingCache, logits: torch.Tensor, *, is_asked: bool) -> list[int]:
+        if self._is_silent:
+            return list(self._writer.spoken(""))
+        return super()._speak(cache, logits, is_asked=is_asked)

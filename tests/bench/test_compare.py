@@ -1,0 +1,106 @@
+"""Runs of several folders side by side."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from svlm_cli.bench.intervals import Estimate
+from svlm_cli.bench.tables import Report, Row, figure_text
+from svlm_cli.cli import run
+
+
+def summary(folder: Path, run_name: str, percent: float, benchmark: str = "ovo") -> Path:
+    row = Row(
+        run_name,
+        "official, own words",
+        {"model": "m", "seed": "3"},
+        {"total": Estimate(percent, None, None, 9)},
+    )
+    Report(benchmark, "T", [row], {"total": "total"}).write(folder)
+    return folder
+
+
+def test_runs_of_a_benchmark_share_a_table(tmp_path: Path, capsys) -> None:
+    folders = [summary(tmp_path / "a", "ours", 61.5), summary(tmp_path / "b", "theirs", 40.0)]
+    folders.append(summary(tmp_path / "c", "judged", 12.0, "commentary"))
+    speed = tmp_path / "d"
+    speed.mkdir()
+    rows = [
+        {
+            "run": "streaming",
+            "protocol": "end to end, 8 FPS",
+            "fps": 8,
+            "paper": "0.05 s/token",
+            "scores": {"token": {"value": 0.0512, "unit": "s"}, "memory": {"value": None, "unit": "GiB"}},
+        }
+    ]
+    document = {
+        "benchmark": "fps",
+        "version": "0",
+        "columns": {"token": "per token", "memory": "memory"},
+        "runs": rows,
+    }
+    (speed / "summary.json").write_text(json.dumps(document))
+    out = tmp_path / "out"
+    assert run(["bench", "report", *map(str, folders), str(speed), "--out", str(out)]) == 0
+    told = capsys.readouterr().out
+    assert told.count("| folder | run | protocol |") == 3
+    lines = [line for line in told.splitlines() if line.startswith(f"| {tmp_path}")]
+    assert lines[0].endswith("| ours | official, own words | m | 3 | 61.50 |")
+    assert lines[1].endswith("| theirs | official, own words | m | 3 | 40.00 |")
+    assert lines[3].endswith("| streaming | end to end, 8 FPS | 8 | 0.0512 s | – | 0.05 s/token |")
+    page = (out / "report.md").read_text()
+    assert "![ovo](ovo.png)" in page
+    assert "fps.png" not in page, "there is no percentage to draw"
+    with Image.open(out / "ovo.png") as picture:
+        assert picture.width > 300
+    found = json.loads((out / "summary.json").read_text())["benchmarks"]
+    assert [(each["benchmark"], len(each["runs"])) for each in found] == [
+        ("ovo", 2),
+        ("commentary", 1),
+        ("fps", 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        '{"benchmark": "x"}',
+        '{"benchmark": "x", "runs": [{"run": "a", "scores": {}}]}',
+        '{"benchmark": "x", "runs": [{"run": "a", "protocol": "p", "scores": 3}]}',
+    ],
+)
+def test_a_folder_without_rows_is_refused(tmp_path: Path, capsys, content: str) -> None:
+    if content:
+        (tmp_path / "summary.json").write_text(content)
+    assert run(["bench", "report", str(tmp_path), "--out", str(tmp_path / "out")]) == 1
+    assert str(tmp_path) in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_report_does_not_replace_what_it_reads(tmp_path: Path) -> None:
+    folder = summary(tmp_path / "a", "ours", 1.0)
+    before = (folder / "summary.json").read_bytes()
+    assert run(["bench", "report", str(folder), "--out", str(folder)]) == 2
+    assert (folder / "summary.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("figure", "text"),
+    [
+        ({"percent": 66.18, "low": 60.0, "high": 70.5, "num": 3}, "66.18 [60.00, 70.50]"),
+        ({"percent": None}, "–"),
+        ({"value": 12, "unit": "GiB"}, "12 GiB"),
+        ({"value": 1.5}, "1.5"),
+        (None, "–"),
+        ("x", "–"),
+    ],
+)
+def test_figures(figure: object, text: str) -> None:
+    assert figure_text(figure) == text

@@ -1,0 +1,102 @@
+"""LongVideoBench: letters, groups, and the whole way from outside."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from svlm_cli.bench.longvideo import INSTRUCTION, first_letter, load_items
+from svlm_cli.cli import run
+from svlm_cli.errors import SourceError
+from tests.bench import made_data
+from tests.data.fake_llm import Llm, serve_llm
+
+
+@pytest.mark.parametrize(
+    ("reply", "letter"),
+    [("B", "B"), ("(C) red", "C"), ("the answer: D", "D"), ("none", None), ("", None), ("f", None)],
+)
+def test_the_first_letter_counts(reply: str, letter: str | None) -> None:
+    assert first_letter(reply) == letter
+
+
+def test_prompts(tmp_path: Path) -> None:
+    first, second = load_items(made_data.longvideo(tmp_path))
+    assert first.prompt == f"What happens?\nA. a goal\nB. a card\nC. nothing\n{INSTRUCTION}"
+    assert second.prompt == f"Who wins?\nA. red\nB. blue\n{INSTRUCTION}"
+    assert (first.truth, second.truth) == ("A", "B")
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '[{"id": 1}]', "x"])
+def test_other_questions_are_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "l.json").write_text(content)
+    with pytest.raises(SourceError):
+        load_items(tmp_path / "l.json")
+
+
+def test_accuracy_by_group_behind_an_address(tmp_path: Path, make_video, capsys) -> None:
+    folder, out = made_data.videos(tmp_path, make_video), tmp_path / "out"
+    arguments = [
+        "bench",
+        "longvideo",
+        "generate",
+        str(made_data.longvideo(tmp_path)),
+        "--videos",
+        str(folder),
+    ]
+    arguments += ["--api", "fake", "--recent-frames", "0", "--max-frames", "6", "--out", str(out)]
+
+    def respond(body: dict) -> tuple[int, str]:
+        *pictures, text = body["messages"][0]["content"]
+        assert len(pictures) == 6
+        return 200, "A, I think" if "What happens" in text["text"] else "no idea"
+
+    with serve_llm(Llm(respond=respond)) as llm:
+        assert run([*arguments, "--base-url", llm.address]) == 0
+    capsys.readouterr()
+    assert run(["bench", "longvideo", "score", str(out), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    (row,) = document["runs"]
+    scores = {name: figure["percent"] for name, figure in row["scores"].items()}
+    assert scores == {
+        "accuracy": 50.0,
+        "duration_15": 100.0,
+        "duration_60": None,
+        "duration_600": 0.0,
+        "duration_3600": None,
+        "category_S2E": 100.0,
+        "category_T2O": 0.0,
+    }
+    assert row["protocol"] == "LongVideoBench val, first letter, no subtitles, whole video at once"
+    assert document["notes"] == ["**fake**: 1 replies name no letter and 0 are no text; both count as wrong."]
+    assert "| S2E | T2O |" in (out / "report.md").read_text()
+
+
+def test_a_model_from_end_to_end(checkpoint: Path, tmp_path: Path, make_video, capsys) -> None:
+    folder, out = made_data.videos(tmp_path, make_video), tmp_path / "out"
+    arguments = [
+        "bench",
+        "longvideo",
+        "generate",
+        str(made_data.longvideo(tmp_path)),
+        "--videos",
+        str(folder),
+    ]
+    arguments += ["--model", str(checkpoint), "--device", "cpu", "--max-answer-tokens", "2"]
+    arguments += ["--max-pixels", "20000", "--out", str(out)]
+    assert run(arguments) == 0
+    lines = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
+    assert [(line["run"], line["id"]) for line in lines] == [
+        ("streamed", "q1"),
+        ("streamed", "q2"),
+        ("recent 4 frames", "q1"),
+        ("recent 4 frames", "q2"),
+    ]
+    assert lines[0]["facts"]["frames"] == "1 FPS"
+    assert run([*arguments, "--show", "whole", "--recent-frames", "0"]) == 0
+    capsys.readouterr()
+    assert run(["bench", "longvideo", "score", str(out), "--json"]) == 0
+    runs = json.loads(capsys.readouterr().out)["runs"]
+    assert [row["run"] for row in runs] == ["streamed", "recent 4 frames", "whole"]

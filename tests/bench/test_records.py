@@ -1,0 +1,84 @@
+"""A file of records after kills, doubles and full disks."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from svlm_cli.bench.records import Record, RecordFile, read_lines
+from svlm_cli.errors import OutputError, SourceError
+
+
+def key_of(record: Record) -> str:
+    if not isinstance(record["key"], str):
+        raise TypeError
+    return record["key"]
+
+
+def test_half_a_line_is_left_out_and_written_over(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    with RecordFile(path, key_of) as records:
+        records.add({"key": "a", "text": "é💥"})
+        records.add({"key": "b"})
+    whole = path.read_bytes()
+    for length in range(len(whole) - 11, len(whole)):  # within the second line, within a letter too
+        path.write_bytes(whole[:length])
+        with RecordFile(path, key_of) as records:
+            has_b = "b" in records
+            if not has_b:
+                assert records.problems == (
+                    [f"line 2 of {path} is no result and is left out"] if length > 25 else []
+                )
+                records.add({"key": "b"})
+            else:
+                records.add({"key": "c"})
+        lines = path.read_text().splitlines()
+        assert [json.loads(line)["key"] for line in lines] == (["a", "b", "c"] if has_b else ["a", "b"])
+
+
+def test_the_first_of_two_counts(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_text('{"key": "a", "n": 1}\n{"key": "a", "n": 2}\n\n{"key": 3}\n')
+    with RecordFile(path, key_of) as records:
+        assert [record["n"] for record in records] == [1]
+        assert len(records.problems) == 2
+        with pytest.raises(ValueError):
+            records.add({"key": "a"})
+
+
+def test_order_in_the_end_is_that_of_the_work(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    with RecordFile(path, key_of) as records:
+        for key in ("other", "b", "c", "a"):
+            records.add({"key": key})
+        records.sort(["a", "b", "c", "missing"])
+        assert [record["key"] for record in records] == ["other", "a", "b", "c"]
+    assert [json.loads(line)["key"] for line in path.read_text().splitlines()] == ["other", "a", "b", "c"]
+    before = path.stat().st_ino
+    with RecordFile(path, key_of) as records:
+        records.sort(["a", "b", "c"])
+    assert path.stat().st_ino == before, "nothing to do"
+
+
+def test_a_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / "r.jsonl"
+    with RecordFile(path, key_of) as records:
+        records.add({"key": "a"})
+        write = os.write
+        monkeypatch.setattr(os, "write", lambda file, line: write(file, line[:4]))
+        with pytest.raises(OutputError, match="No space left"):
+            records.add({"key": "b"})
+        monkeypatch.undo()
+        assert "b" not in records
+        records.add({"key": "c"})
+    assert path.read_text() == '{"key": "a"}\n{"key": "c"}\n'
+
+
+@pytest.mark.parametrize("content", ["{}\n3\n", "{}\nx", '{}\n{"a":'])
+def test_lines_of_others_are_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "l.jsonl").write_text(content)
+    with pytest.raises(SourceError, match=r"line 2 of .*l\.jsonl"):
+        read_lines(tmp_path / "l.jsonl", "things")
