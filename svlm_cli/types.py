@@ -1,11 +1,13 @@
-"""The values that cross module borders: frozen, slotted, units in their names; no torch."""
+"""The values that cross module borders: frozen, slotted, units in their names; no torch, no numpy."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,7 +30,7 @@ class Clip:
     read_seconds: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.frames.ndim != 4 or self.frames.shape[3] != 3 or self.frames.dtype != np.uint8:
+        if self.frames.ndim != 4 or self.frames.shape[3] != 3 or self.frames.dtype.name != "uint8":
             raise ValueError(
                 "frames must be uint8 of shape (num_frames, height, width, 3), "
                 f"not {self.frames.dtype} {self.frames.shape}"

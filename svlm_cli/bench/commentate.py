@@ -101,7 +101,8 @@ def _commentated(
 ) -> Generator[WorkEvent, None, tuple[list[Said], str]]:
     """Stream a piece; saved every minute, so that a long one need not begin again."""
     from svlm_cli.media.reader import open_video
-    from svlm_cli.stream.loop import Controls, stream_video
+    from svlm_cli.stream.controls import Controls
+    from svlm_cli.stream.loop import stream_video
     from svlm_cli.stream.state import StateKeeper
 
     piece = line.piece

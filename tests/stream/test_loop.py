@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from svlm_cli import EndEvent, Sampling, StartEvent, StepEvent, StreamSettings, WarningEvent, stream_video
-from svlm_cli.stream.loop import Controls
+from svlm_cli.stream.controls import Controls
 
 from .engine import clips
 
