@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 
 from svlm_cli.errors import ModelError, UsageError
 from svlm_cli.model.adapter import base_of, check_adapter, merge_adapter, stored_pixels
+from svlm_cli.model.attention import register_grouped
 from svlm_cli.model.library import silent_library
 from svlm_cli.model.patches import PatchSettings
 from svlm_cli.model.prompt import Markup, find_markup
@@ -96,6 +97,8 @@ def load_model(
         network = merge_adapter(network, adapter_folder, number)
     network = network.to(where)
     _check_rope(network, wanted)
+    if kernel == "sdpa" and not network.config.text_config.use_sliding_window:
+        network.set_attn_implementation({"text_config": register_grouped()})
     vision = network.config.vision_config
     return VideoLanguageModel(
         name=wanted,

@@ -101,8 +101,9 @@ class VideoLanguageModel:
     @torch.inference_mode()
     def embed(self, ids: Sequence[int]) -> torch.Tensor:
         """Embeddings of token ids, shape (n, d)."""
-        index = torch.tensor(ids, dtype=torch.long, device=self.device)
-        return self.network.get_input_embeddings()(index)  # type: ignore[no-any-return]
+        table = self.network.model.language_model.embed_tokens
+        index = torch.tensor(ids, dtype=torch.long, device=table.weight.device)
+        return table(index)  # type: ignore[no-any-return]
 
     @torch.inference_mode()
     def forward(self, embeddings: torch.Tensor, positions: np.ndarray, cache: StreamingCache) -> torch.Tensor:
@@ -116,11 +117,10 @@ class VideoLanguageModel:
         Returns:
             Shape (v,): the head runs on one row only.
         """
-        output = self.network(
+        output = self.network.model.language_model(
             inputs_embeds=embeddings[None],
-            position_ids=torch.from_numpy(positions).float().to(self.device)[:, None],
+            position_ids=torch.from_numpy(positions).float().to(embeddings.device)[:, None],
             past_key_values=cache,
             use_cache=True,
-            logits_to_keep=1,
         )
-        return output.logits[0, -1]  # type: ignore[no-any-return]
+        return self.network.lm_head(output.last_hidden_state[:, -1])[0]  # type: ignore[no-any-return]
