@@ -1,6 +1,6 @@
 """Choosing the next token and the loop that speaks one turn.
 
-Sampling is transformers' own (repetition penalty over the kept context, then temperature, top-k, top-p), written
+Sampling is transformers' own (repetition penalty over the kept context, temperature, top-k, top-p), written
 out so that a word costs little and drawing is among the best k alone; a test compares the probabilities.
 Greedy keeps the penalty.
 
