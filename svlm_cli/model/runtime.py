@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ import torch
 from svlm_cli.model.cache import StreamingCache
 from svlm_cli.model.patches import Patches, PatchSettings
 from svlm_cli.model.prompt import Markup
+from svlm_cli.model.vision import vision_plan
 
 SAMPLES_PER_TENSOR = 256
 
@@ -46,6 +47,7 @@ class VideoLanguageModel:
         patches: how frames become patches.
         tokens_per_second: of the time row of M-RoPE, None where the family counts patches.
         adapter: whose update is in the weights, as the user gave it; None for none.
+        vision_plans: what the vision tower works out of a grid, by grid; filled as they come.
     """
 
     name: str
@@ -56,6 +58,7 @@ class VideoLanguageModel:
     patches: PatchSettings
     tokens_per_second: float | None
     adapter: str | None = None
+    vision_plans: dict[tuple[int, int, int], dict[str, Any]] = field(default_factory=dict, repr=False)
 
     @property
     def device(self) -> torch.device:
@@ -91,9 +94,11 @@ class VideoLanguageModel:
     @torch.inference_mode()
     def encode_video(self, patches: Patches) -> Video:
         """Run the vision tower once over all frames of a clip."""
-        grid = torch.tensor([patches.grid_thw])
-        pixels = patches.pixel_values.to(self.device, self.dtype)
-        features = self.network.get_video_features(pixels, grid.to(self.device)).pooler_output[0]
+        visual = self.network.model.visual
+        plan = self.vision_plans.get(patches.grid_thw)
+        if plan is None:
+            plan = self.vision_plans[patches.grid_thw] = vision_plan(visual, patches.grid_thw, self.device)
+        features = visual(patches.pixel_values.to(self.device, self.dtype), **plan).pooler_output
         time, height, width = patches.grid_thw
         merge = self.patches.merge_size
         return Video(features, (time, height // merge, width // merge))
