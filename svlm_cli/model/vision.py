@@ -25,9 +25,9 @@ def vision_plan(visual: Any, grid_thw: tuple[int, int, int], device: torch.devic
         grid_thw: patches (t, h, w).
 
     Returns:
-        ``grid_thw`` (1, 3) and ``position_ids`` (patches, 2) on the device; ``cu_seqlens`` int32 (t + 1,), on the
-        host where the attention cuts sequences apart there; where the tower has windows ``window_index``
-        (tokens,) and ``cu_window_seqlens``; with flash-attention the longest sequences.
+        ``grid_thw`` (1, 3) and ``position_ids`` (patches, 2) on the device; ``cu_seqlens`` int32 (t + 1,), on
+        the host where the attention cuts sequences apart there; where the tower has windows,
+        ``window_index`` (tokens,) and ``cu_window_seqlens``; with flash-attention the longest sequences.
     """
     grid = torch.tensor([grid_thw])
     is_packed = is_flash_attention_requested(visual.config)
