@@ -170,7 +170,9 @@ def _linears(module: torch.nn.Module) -> list[torch.nn.Module]:
 
 
 def _walk(module: torch.nn.Module) -> Iterator[torch.nn.Module]:
-    return (each for each in module.modules() if hasattr(each, "in_features") and hasattr(each, "out_features"))
+    return (
+        each for each in module.modules() if hasattr(each, "in_features") and hasattr(each, "out_features")
+    )
 
 
 def watched(model: VideoLanguageModel) -> WatchedModel:

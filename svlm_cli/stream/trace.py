@@ -55,6 +55,6 @@ class Stopwatch:
     def _now(self) -> Any:
         if self._device.type != "cuda":
             return self._clock()
-        event = torch.cuda.Event(enable_timing=True)
+        event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
         event.record(torch.cuda.current_stream(self._device))
         return event
