@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from svlm_cli.bench.efficiency import (
-    SpeedPlan,
     SpeedRun,
     Trial,
     find_max_fps,
@@ -19,6 +18,7 @@ from svlm_cli.bench.efficiency import (
 )
 from svlm_cli.bench.match import ModelFacts, Progress, model_facts
 from svlm_cli.bench.results import write_whole
+from svlm_cli.bench.speed_plan import SpeedPlan
 from svlm_cli.errors import OutputError
 from svlm_cli.types import WarningEvent
 

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from svlm_cli import __version__
-from svlm_cli.bench.efficiency import STAGES, WORK, SpeedPlan, SpeedRun, Trial
+from svlm_cli.bench.efficiency import STAGES, WORK, SpeedRun, Trial
 from svlm_cli.bench.match import ModelFacts
+from svlm_cli.bench.speed_plan import SpeedPlan
 
 LATENCY_PLOT = "latency.png"
 NUM_BLOCKS = 20

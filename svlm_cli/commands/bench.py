@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from svlm_cli.bench.efficiency import Clock, SpeedPlan
+from svlm_cli.bench.speed_plan import Clock, SpeedPlan
 from svlm_cli.commands import bench_options as own
 from svlm_cli.commands import options, stream_options
 from svlm_cli.commands.options import Attention, Dtype

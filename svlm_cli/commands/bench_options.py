@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from svlm_cli.bench.efficiency import Clock
+from svlm_cli.bench.speed_plan import Clock
 from svlm_cli.commands.options import MODEL_PANEL, OUTPUT_PANEL, choices, finite, option
 from svlm_cli.settings import Policy
 

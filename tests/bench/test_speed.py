@@ -12,9 +12,10 @@ from PIL import Image
 
 from svlm_cli import Policy, Sampling, StreamSession, StreamSettings, UsageError, load_model
 from svlm_cli.bench import efficiency
-from svlm_cli.bench.efficiency import Clock, SpeedPlan, SpeedRun, find_max_fps, measure
+from svlm_cli.bench.efficiency import SpeedRun, find_max_fps, measure
 from svlm_cli.bench.floor import Fed, Floor, watched
 from svlm_cli.bench.speed import SpeedEnd, SpeedStart, bench_fps
+from svlm_cli.bench.speed_plan import Clock, SpeedPlan
 from svlm_cli.bench.speed_report import latency_plot, row, slope
 from tests.stream.engine import clips
 
