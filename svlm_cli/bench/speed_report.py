@@ -19,6 +19,7 @@ LATENCY_PLOT = "latency.png"
 NUM_BLOCKS = 20
 T_VALUE = 2.10  # two-sided 95 % of Student's t with NUM_BLOCKS - 2 degrees of freedom
 MIB = 2**20
+_SETUP = ("model", "device", "dtype", "quantize", "packed", "threads")
 _YES_NO = {True: "yes", False: "no"}
 
 
@@ -200,7 +201,7 @@ def _cells(each: dict[str, Any]) -> list[str]:
 
 def report(summary: Mapping[str, Any]) -> str:
     """``report.md``."""
-    setup = ", ".join(f"{key} {summary[key]}" for key in ("model", "device", "dtype", "threads"))
+    setup = ", ".join(f"{key} {summary[key]}" for key in _SETUP)
     parts = [
         "# Speed of a stream",
         f"{summary['source']}: {setup}, svlm {summary['version']}; {summary['clock']} time, one stage after "

@@ -14,7 +14,7 @@ import typer
 from svlm_cli.bench.speed_plan import Clock, SpeedPlan
 from svlm_cli.commands import bench_options as own
 from svlm_cli.commands import options, stream_options
-from svlm_cli.commands.options import Attention, Dtype
+from svlm_cli.commands.options import Attention, Dtype, Quantize
 from svlm_cli.commands.output import emit
 from svlm_cli.settings import Policy, Sampling, StreamSettings
 
@@ -125,6 +125,8 @@ def fps(
     device: options.Device = "auto",
     dtype: options.DtypeOption = Dtype.AUTO,
     attention: options.AttentionOption = Attention.AUTO,
+    quantize: options.QuantizeOption = Quantize.NONE,
+    packed: own.Packed = True,
     threads: options.Threads = None,
     fps: stream_options.Fps = DEFAULT.fps,
     step_seconds: stream_options.StepSeconds = DEFAULT.step_seconds,
@@ -161,8 +163,21 @@ def fps(
     from svlm_cli.commands.speed_view import SpeedView
     from svlm_cli.model.load import load_model
 
-    opened = load_model(model, device=device, dtype=dtype.value, attention=attention.value, threads=threads)
-    how: dict[str, object] = {"attention": opened.attention, "threads": threads or "default"}
+    opened = load_model(
+        model,
+        device=device,
+        dtype=dtype.value,
+        attention=attention.value,
+        threads=threads,
+        quantize=quantize.value,
+        packed=packed,
+    )
+    how: dict[str, object] = {
+        "attention": opened.attention,
+        "quantize": opened.quantize,
+        "packed": packed,
+        "threads": threads or "default",
+    }
     summary: Mapping[str, object] = {}
     with (
         SpeedView(quiet=quiet) as view,

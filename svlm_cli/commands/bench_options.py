@@ -84,3 +84,11 @@ ClockOption = Annotated[
         "Count time that passes, or this process's CPU time (where others share the machine; not on CUDA).",
     ),
 ]
+Packed = Annotated[
+    bool,
+    option(
+        MODEL_PANEL,
+        "--packed/--not-packed",
+        "Weights laid out once for the CPU's kernels, as svlm stream has them, or as torch has them.",
+    ),
+]

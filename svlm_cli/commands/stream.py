@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from svlm_cli.commands import options
 from svlm_cli.commands import stream_options as own
-from svlm_cli.commands.options import Attention, Dtype
+from svlm_cli.commands.options import Attention, Dtype, Quantize
 from svlm_cli.errors import OutputError
 from svlm_cli.settings import Sampling, StreamSettings
 
@@ -58,6 +58,7 @@ def stream(
     dtype: options.DtypeOption = Dtype.AUTO,
     threads: options.Threads = None,
     attention: options.AttentionOption = Attention.AUTO,
+    quantize: options.QuantizeOption = Quantize.NONE,
     fps: own.Fps = DEFAULT.fps,
     step_seconds: own.StepSeconds = DEFAULT.step_seconds,
     min_pixels: own.MinPixels = DEFAULT.min_pixels,
@@ -119,7 +120,14 @@ def stream(
         from svlm_cli.model.load import load_model
 
         return load_model(
-            model, device=device, dtype=dtype, attention=attention, threads=threads, adapter=adapter
+            model,
+            device=device,
+            dtype=dtype,
+            attention=attention,
+            threads=threads,
+            adapter=adapter,
+            quantize=quantize,
+            packed=True,
         )
 
     def start_stream(loaded: VideoLanguageModel) -> Generator[StreamEvent, None, None]:

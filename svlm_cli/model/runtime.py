@@ -47,6 +47,7 @@ class VideoLanguageModel:
         patches: how frames become patches.
         tokens_per_second: of the time row of M-RoPE, None where the family counts patches.
         adapter: whose update is in the weights, as the user gave it; None for none.
+        quantize: ``none``, or the format of its linear layers.
         vision_plans: what the vision tower works out of a grid, by grid; filled as they come.
     """
 
@@ -58,6 +59,7 @@ class VideoLanguageModel:
     patches: PatchSettings
     tokens_per_second: float | None
     adapter: str | None = None
+    quantize: str = "none"
     vision_plans: dict[tuple[int, int, int], dict[str, Any]] = field(default_factory=dict, repr=False)
 
     @property

@@ -213,6 +213,7 @@ def _start_event(
         | sampling
         | {
             "attention": model.attention,
+            "quantize": model.quantize,
             "threads": torch.get_num_threads(),
             "adapter": model.adapter,
             "resumed_at": None if start_seconds == settings.start else start_seconds,

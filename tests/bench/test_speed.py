@@ -20,6 +20,7 @@ from svlm_cli.bench.speed_report import latency_plot, row, slope
 from tests.stream.engine import clips
 
 SOURCE = "arena:soccer,seed=1,minutes=1"
+HOW = {"quantize": "none", "packed": True, "threads": 1}
 SETTINGS = StreamSettings(vision_window=2, rounds=2, sampling=Sampling(4, greedy=True))
 
 
@@ -124,24 +125,24 @@ def test_a_rise_is_told_from_noise(rise, flat):
 
 def test_results_are_kept_and_not_measured_again(bundled, tmp_path):
     wanted = plan(Policy.STREAMING, Policy.FULL)
-    first = list(bench_fps(bundled, wanted, {"threads": 1}, tmp_path))
+    first = list(bench_fps(bundled, wanted, HOW, tmp_path))
     assert isinstance(first[-1], SpeedEnd)
     assert [each["policy"] for each in first[-1].summary["runs"]] == ["streaming", "full"]
     assert json.loads((tmp_path / "summary.json").read_text()) == first[-1].summary
     with Image.open(tmp_path / "latency.png") as picture:
         assert picture.width > 500
     assert "| streaming | 2 | all |" in (tmp_path / "report.md").read_text()
-    second = list(bench_fps(bundled, wanted, {"threads": 1}, tmp_path))
+    second = list(bench_fps(bundled, wanted, HOW, tmp_path))
     assert second[0] == SpeedStart(first[0].model, 0, 2)
     assert second[-1] == first[-1]
-    other = list(bench_fps(bundled, wanted, {"threads": 2}, tmp_path))
+    other = list(bench_fps(bundled, wanted, HOW | {"threads": 2}, tmp_path))
     assert other[0].num_done == 0
 
 
 def test_a_damaged_line_is_measured_again(bundled, tmp_path):
-    list(bench_fps(bundled, plan(Policy.WINDOW), {"threads": 1}, tmp_path))
+    list(bench_fps(bundled, plan(Policy.WINDOW), HOW, tmp_path))
     (tmp_path / "results.jsonl").write_text("{half a li")
-    warning, start, *_ = bench_fps(bundled, plan(Policy.WINDOW), {"threads": 1}, tmp_path)
+    warning, start, *_ = bench_fps(bundled, plan(Policy.WINDOW), HOW, tmp_path)
     assert "line 1" in warning.message
     assert start.num_done == 0
 

@@ -56,17 +56,18 @@ def words(model: VideoLanguageModel, options: StreamSettings, num_steps: int) ->
         return [session.step(clip).text for clip in shown]
 
 
-@pytest.mark.parametrize("attention", ["eager", "sdpa"])
-def test_the_words_of_the_plain_path(attention):
-    check(attention, 40)
+@pytest.mark.parametrize(("attention", "packed"), [("eager", False), ("sdpa", True)])
+def test_the_words_of_the_plain_path(attention, packed):
+    check(attention, 40, packed=packed)
 
 
 @pytest.mark.slow
 def test_the_words_of_the_plain_path_over_200_steps():
     check("eager", 200)
+    check("sdpa", 200, packed=True)
 
 
-def check(attention: str, num_steps: int) -> None:
-    said = words(load_model(str(BUNDLED), device="cpu"), STREAM, num_steps)
+def check(attention: str, num_steps: int, **ours: bool) -> None:
+    said = words(load_model(str(BUNDLED), device="cpu", **ours), STREAM, num_steps)
     assert said == words(plain(BUNDLED, attention), STREAM, num_steps)
     assert len(set(said)) >= 5, "a stream that says one thing shows nothing"
