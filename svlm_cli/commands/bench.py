@@ -132,6 +132,7 @@ def fps(
     step_seconds: stream_options.StepSeconds = DEFAULT.step_seconds,
     min_pixels: stream_options.MinPixels = DEFAULT.min_pixels,
     max_pixels: stream_options.MaxPixels = DEFAULT.max_pixels,
+    drop_static: stream_options.DropStatic = DEFAULT.drop_static,
     restart_seconds: stream_options.RestartSeconds = DEFAULT.restart_seconds,
     sink: stream_options.Sink = DEFAULT.sink,
     text_window: stream_options.TextWindow = DEFAULT.text_window,
@@ -155,6 +156,7 @@ def fps(
         sampling=Sampling(max_new_tokens, greedy=True),
         min_pixels=min_pixels,
         max_pixels=max_pixels,
+        drop_static=drop_static,
     )
     runs = tuple(replace(settings, policy=each) for each in dict.fromkeys(policy))
     plan = SpeedPlan(source, runs, seconds, floor_steps, clock)

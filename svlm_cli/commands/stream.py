@@ -63,6 +63,7 @@ def stream(
     step_seconds: own.StepSeconds = DEFAULT.step_seconds,
     min_pixels: own.MinPixels = DEFAULT.min_pixels,
     max_pixels: own.MaxPixels = DEFAULT.max_pixels,
+    drop_static: own.DropStatic = DEFAULT.drop_static,
     query: own.Query = DEFAULT.query,
     title: own.Title = DEFAULT.title,
     previous_text: own.PreviousText = DEFAULT.previous_text,
@@ -109,6 +110,7 @@ def stream(
         pace=pace,
         min_pixels=min_pixels,
         max_pixels=max_pixels,
+        drop_static=drop_static,
     )
     from svlm_cli.commands.stream_view import StreamView
     from svlm_cli.stream.writers import Writers

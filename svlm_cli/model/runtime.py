@@ -27,11 +27,13 @@ class Video:
 
     Args:
         features: shape (n, d), one row per merged patch, time-major.
-        grid: merged (time, height, width), whose product is n.
+        grid: merged (time, height, width), whose product is n unless tokens were left out.
+        places: which tokens of the grid are there, ascending; None for all.
     """
 
     features: torch.Tensor
     grid: tuple[int, int, int]
+    places: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
