@@ -14,11 +14,13 @@ from svlm_cli import __version__
 from svlm_cli.bench.efficiency import STAGES, WORK, SpeedRun, Trial
 from svlm_cli.bench.match import ModelFacts
 from svlm_cli.bench.speed_plan import SpeedPlan
+from svlm_cli.settings import Policy
 
 LATENCY_PLOT = "latency.png"
 NUM_BLOCKS = 20
 T_VALUE = 2.10  # two-sided 95 % of Student's t with NUM_BLOCKS - 2 degrees of freedom
 MIB = 2**20
+FULL = 0.98
 _SETUP = ("model", "device", "dtype", "quantize", "packed", "threads")
 _YES_NO = {True: "yes", False: "no"}
 
@@ -42,12 +44,25 @@ def step_totals(run: SpeedRun, stages: Sequence[str] = STAGES) -> np.ndarray:
     return np.asarray(np.sum([run.seconds[stage] for stage in stages], axis=0))
 
 
+def steady_start(run: SpeedRun) -> int:
+    """First step of the steady state: behind the warm-up and, where the window bounds the cache, with it full.
+
+    "Previous text" fills up long after the frames have: full is 98 % of the tokens of the last quarter.
+    """
+    start = min(run.warm_up_steps, len(run.num_cached) - 1)
+    if run.policy not in (Policy.STREAMING, Policy.RECOMPUTE):
+        return start
+    cached = np.array(run.num_cached)
+    full = FULL * np.median(cached[-max(1, len(cached) // 4) :])
+    return max(start, int(np.argmax(cached >= full)))
+
+
 def slope(run: SpeedRun) -> Slope | None:
     """A line through the medians of 20 blocks of the steady steps; None for fewer than 5 steps a block.
 
     Medians, as single steps of a shared machine say little; least squares, with Student's t for the limits.
     """
-    totals = step_totals(run)[run.warm_up_steps :]
+    totals = step_totals(run)[steady_start(run) :]
     if len(totals) < 5 * NUM_BLOCKS:
         return None
     blocks = np.array_split(totals, NUM_BLOCKS)
@@ -65,7 +80,7 @@ def slope(run: SpeedRun) -> Slope | None:
 
 def row(run: SpeedRun) -> dict[str, Any]:
     """One run for ``summary.json``: seconds are per step, of the steady state."""
-    steady = slice(min(run.warm_up_steps, len(run.num_words) - 1), None)
+    steady = slice(steady_start(run), None)
     totals = step_totals(run)[steady]
     words = max(1, int(np.sum(run.num_words[steady])))
     p50, p95, p99 = np.percentile(totals, [50, 95, 99])

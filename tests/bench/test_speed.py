@@ -16,7 +16,7 @@ from svlm_cli.bench.efficiency import SpeedRun, find_max_fps, measure
 from svlm_cli.bench.floor import Fed, Floor, watched
 from svlm_cli.bench.speed import SpeedEnd, SpeedStart, bench_fps
 from svlm_cli.bench.speed_plan import Clock, SpeedPlan
-from svlm_cli.bench.speed_report import latency_plot, row, slope
+from svlm_cli.bench.speed_report import latency_plot, row, slope, steady_start
 from tests.stream.engine import clips
 
 SOURCE = "arena:soccer,seed=1,minutes=1"
@@ -99,7 +99,7 @@ def test_both_definitions_of_seconds_per_token():
         "decode": [9, 4, 4],
         "cache": [9, 0.1, 0.1],
     }
-    run.num_words, run.num_cached = [7, 4, 6], [1, 2, 3]
+    run.num_words, run.num_cached = [7, 4, 6], [1, 3, 3]
     run.engine = {stage: [4.0, 6.0] for stage in efficiency.WORK}
     run.floor = {"vision": [2.0, 3.0], "prefill": [4.0, 6.0], "decode": [0.0, 0.0]}
     figures = row(run)
@@ -115,12 +115,21 @@ def test_a_rise_is_told_from_noise(rise, flat):
     run = SpeedRun("streaming", 2.0, 1.0, warm_up_steps=10)
     noise = np.random.default_rng(1).exponential(0.1, 2010)
     run.seconds |= {stage: [0.0] * 2010 for stage in run.seconds}
+    run.num_cached = [5] * 2010
     run.seconds["decode"] = list(1.0 + noise + rise * np.arange(2010))
     line = slope(run)
     assert line is not None
     assert line.is_flat is flat
     if rise:
         assert line.percent == pytest.approx(100 * 0.2 / np.median(run.seconds["decode"]), rel=0.1)
+
+
+def test_steady_is_when_previous_text_has_filled_up():
+    run = SpeedRun("streaming", 2.0, 1.0, warm_up_steps=4)
+    run.num_cached = [100 + 10 * min(step, 40) for step in range(100)]
+    assert steady_start(run) == 39  # 490 of 500
+    run.policy = "full"
+    assert steady_start(run) == 4
 
 
 def test_results_are_kept_and_not_measured_again(bundled, tmp_path):
