@@ -45,7 +45,7 @@ def step_totals(run: SpeedRun, stages: Sequence[str] = STAGES) -> np.ndarray:
 
 
 def steady_start(run: SpeedRun) -> int:
-    """First step of the steady state: behind the warm-up and, where the window bounds the cache, with it full.
+    """First step of the steady state: behind the warm-up and, where a window bounds the cache, full.
 
     "Previous text" fills up long after the frames have: full is 98 % of the tokens of the last quarter.
     """
