@@ -119,6 +119,8 @@ class StreamSettings:
         start: first second of the source; duration: seconds from there, None for all.
         on_lag: at realtime pace, when the model is late: leave seconds out as soon as it is two seconds or a
             step behind, or let it be up to half a minute behind before.
+        drop_static: leave out vision tokens whose pixels differ by no more than this many grey levels (0 to
+            255, mean) from when their place was last shown; None leaves nothing out.
         min_pixels, max_pixels: per frame, None for the model family's own limits.
 
     Raises:
@@ -144,6 +146,7 @@ class StreamSettings:
     on_lag: OnLag = OnLag.DROP
     min_pixels: int | None = None
     max_pixels: int | None = None
+    drop_static: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "policy", Policy(self.policy))
@@ -184,6 +187,10 @@ class StreamSettings:
         _require(
             self.duration is None or 0 < self.duration < math.inf,
             f"--duration must be above 0, not {self.duration}",
+        )
+        _require(
+            self.drop_static is None or 0 <= self.drop_static < math.inf,
+            f"--drop-static must be 0 or more grey levels, not {self.drop_static}",
         )
         _require(self.min_pixels is None or self.min_pixels >= 1, "--min-pixels must be 1 or more")
         _require(

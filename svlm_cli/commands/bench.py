@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import replace
+from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from svlm_cli.bench.speed_plan import Clock, SpeedPlan
 from svlm_cli.commands import (
     bench_commentary,
     bench_livesports,
@@ -18,9 +22,9 @@ from svlm_cli.commands import (
     stream_options,
 )
 from svlm_cli.commands import bench_options as own
-from svlm_cli.commands.options import Attention, Dtype
+from svlm_cli.commands.options import Attention, Dtype, Quantize
 from svlm_cli.commands.output import emit
-from svlm_cli.settings import Sampling, StreamSettings
+from svlm_cli.settings import Policy, Sampling, StreamSettings
 
 if TYPE_CHECKING:
     from svlm_cli.bench.summary import RunSummary
@@ -36,6 +40,16 @@ svlm bench arena --matches 2 --minutes 1
 svlm bench arena --model runs/arena/checkpoint --fps 8 --workers 2 --out bench-8fps
 
 svlm bench arena --grid recipes/bench_arena_grid.yaml --matches 5 --minutes 15 --out bench-grid"""
+
+SPEED_OUT = Path("bench-fps")
+
+SPEED_EXAMPLES = """Examples:
+
+svlm bench fps 'arena:soccer,seed=1,minutes=2' --seconds 60
+
+svlm bench fps match.mp4 --policy streaming --fps 8 --find-max-fps
+
+svlm bench fps match.mp4 --model mit-han-lab/StreamingVLM --policy streaming --fps 8 --out bench-h100"""
 
 app = typer.Typer(help="Measure what a model says and how fast.")
 app.add_typer(bench_commentary.app, name="commentary")
@@ -110,3 +124,82 @@ def arena(
             if isinstance(event, BenchEnd):
                 summaries = event.summaries
     emit(summary_json(summaries) if json else main_table(summaries))
+
+
+@app.command(epilog=SPEED_EXAMPLES)
+def fps(
+    source: stream_options.Source,
+    seconds: own.Seconds = 60.0,
+    policy: own.Policies = list(Policy),  # noqa: B006 - Typer copies it
+    find_max_fps: own.FindMaxFps = False,
+    floor_steps: own.FloorSteps = 4,
+    clock: own.ClockOption = Clock.WALL,
+    model: options.Model = None,
+    device: options.Device = "auto",
+    dtype: options.DtypeOption = Dtype.AUTO,
+    attention: options.AttentionOption = Attention.AUTO,
+    quantize: options.QuantizeOption = Quantize.NONE,
+    packed: own.Packed = True,
+    threads: options.Threads = None,
+    fps: stream_options.Fps = DEFAULT.fps,
+    step_seconds: stream_options.StepSeconds = DEFAULT.step_seconds,
+    min_pixels: stream_options.MinPixels = DEFAULT.min_pixels,
+    max_pixels: stream_options.MaxPixels = DEFAULT.max_pixels,
+    drop_static: stream_options.DropStatic = DEFAULT.drop_static,
+    restart_seconds: stream_options.RestartSeconds = DEFAULT.restart_seconds,
+    sink: stream_options.Sink = DEFAULT.sink,
+    text_window: stream_options.TextWindow = DEFAULT.text_window,
+    vision_window: stream_options.VisionWindow = DEFAULT.vision_window,
+    rounds: stream_options.Rounds = DEFAULT.rounds,
+    max_new_tokens: stream_options.MaxNewTokens = WORDS.max_new_tokens,
+    out: own.Folder = SPEED_OUT,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,  # noqa: ARG001 - read by cli.main
+) -> None:
+    """Time every stage of a stream, per policy, as it goes on, against the floor of bare kernels."""
+    settings = StreamSettings(
+        fps=fps,
+        step_seconds=step_seconds,
+        restart_seconds=restart_seconds,
+        sink=sink,
+        text_window=text_window,
+        vision_window=vision_window,
+        rounds=rounds,
+        sampling=Sampling(max_new_tokens, greedy=True),
+        min_pixels=min_pixels,
+        max_pixels=max_pixels,
+        drop_static=drop_static,
+    )
+    runs = tuple(replace(settings, policy=each) for each in dict.fromkeys(policy))
+    plan = SpeedPlan(source, runs, seconds, floor_steps, clock)
+    from svlm_cli.bench.speed import SpeedEnd, bench_fps
+    from svlm_cli.bench.speed_report import main_table
+    from svlm_cli.commands.speed_view import SpeedView
+    from svlm_cli.model.load import load_model
+
+    opened = load_model(
+        model,
+        device=device,
+        dtype=dtype.value,
+        attention=attention.value,
+        threads=threads,
+        quantize=quantize.value,
+        packed=packed,
+    )
+    how: dict[str, object] = {
+        "attention": opened.attention,
+        "quantize": opened.quantize,
+        "packed": packed,
+        "threads": threads or "default",
+    }
+    summary: Mapping[str, object] = {}
+    with (
+        SpeedView(quiet=quiet) as view,
+        closing(bench_fps(opened, plan, how, out, find_max=find_max_fps)) as events,
+    ):
+        for event in events:
+            view.show(event)
+            if isinstance(event, SpeedEnd):
+                summary = event.summary
+    emit(dumps(summary, indent=2, ensure_ascii=False) if json else main_table(summary))

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from svlm_cli.commands.options import MODEL_PANEL, OUTPUT_PANEL, finite, option
+from svlm_cli.bench.speed_plan import Clock
+from svlm_cli.commands.options import MODEL_PANEL, OUTPUT_PANEL, choices, finite, option
+from svlm_cli.settings import Policy
 
 MATCHES_PANEL = "Matches"
+SPEED_PANEL = "Measuring"
 
 Matches = Annotated[int, option(MATCHES_PANEL, "--matches N", "How many matches to stream.", min=1)]
 Minutes = Annotated[
@@ -41,5 +44,51 @@ Folder = Annotated[
         OUTPUT_PANEL,
         "--out DIR",
         "Folder for results.jsonl, summary.json, report.md and plots; what is there is not repeated.",
+    ),
+]
+
+# ``bench fps``.
+Seconds = Annotated[
+    float,
+    option(
+        SPEED_PANEL,
+        "--seconds SECONDS",
+        "Seconds of stream for each policy; a shorter source is shown again.",
+        callback=finite,
+    ),
+]
+Policies = Annotated[
+    list[Policy],
+    option(SPEED_PANEL, f"--policy {choices(Policy)}", "What the cache keeps; repeat for several."),
+]
+FindMaxFps = Annotated[
+    bool,
+    option(
+        SPEED_PANEL, "--find-max-fps", "Search the highest FPS that keeps real time, with the first policy."
+    ),
+]
+FloorSteps = Annotated[
+    int,
+    option(
+        SPEED_PANEL,
+        "--floor-steps N",
+        "Steps at the end of each run that are compared with bare kernels of their shapes; 0 for none.",
+        min=0,
+    ),
+]
+ClockOption = Annotated[
+    Clock,
+    option(
+        SPEED_PANEL,
+        f"--clock {choices(Clock)}",
+        "Count time that passes, or this process's CPU time (where others share the machine; not on CUDA).",
+    ),
+]
+Packed = Annotated[
+    bool,
+    option(
+        MODEL_PANEL,
+        "--packed/--not-packed",
+        "Weights laid out once for the CPU's kernels, as svlm stream has them, or as torch has them.",
     ),
 ]

@@ -27,6 +27,13 @@ class Dtype(StrEnum):
     BFLOAT16 = "bfloat16"
 
 
+class Quantize(StrEnum):
+    """Format of the weights of linear layers, where it is another than the model's."""
+
+    NONE = "none"
+    INT8 = "int8"
+
+
 class Attention(StrEnum):
     """Attention kernel."""
 
@@ -140,6 +147,14 @@ Device = Annotated[
 ]
 DtypeOption = Annotated[
     Dtype, option(MODEL_PANEL, f"--dtype {choices(Dtype)}", "Number format of weights and cache.")
+]
+QuantizeOption = Annotated[
+    Quantize,
+    option(
+        MODEL_PANEL,
+        f"--quantize {choices(Quantize)}",
+        "Linear layers in signed bytes: faster on a CPU and a quarter of the memory; words may differ.",
+    ),
 ]
 Threads = Annotated[
     int | None,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from svlm_cli.commands import options
 from svlm_cli.commands import stream_options as own
-from svlm_cli.commands.options import Attention, Dtype
+from svlm_cli.commands.options import Attention, Dtype, Quantize
 from svlm_cli.media.address import LiveOptions
 from svlm_cli.settings import Sampling, StreamSettings
 
@@ -41,10 +41,12 @@ def stream(
     dtype: options.DtypeOption = Dtype.AUTO,
     threads: options.Threads = None,
     attention: options.AttentionOption = Attention.AUTO,
+    quantize: options.QuantizeOption = Quantize.NONE,
     fps: own.Fps = DEFAULT.fps,
     step_seconds: own.StepSeconds = DEFAULT.step_seconds,
     min_pixels: own.MinPixels = DEFAULT.min_pixels,
     max_pixels: own.MaxPixels = DEFAULT.max_pixels,
+    drop_static: own.DropStatic = DEFAULT.drop_static,
     query: own.Query = DEFAULT.query,
     title: own.Title = DEFAULT.title,
     previous_text: own.PreviousText = DEFAULT.previous_text,
@@ -105,6 +107,7 @@ def stream(
         on_lag=on_lag,
         min_pixels=min_pixels,
         max_pixels=max_pixels,
+        drop_static=drop_static,
     )
     from svlm_cli.commands.stream_run import Extras, run_stream
     from svlm_cli.commands.stream_view import StreamView
@@ -116,7 +119,14 @@ def stream(
         from svlm_cli.model.load import load_model
 
         return load_model(
-            model, device=device, dtype=dtype, attention=attention, threads=threads, adapter=adapter
+            model,
+            device=device,
+            dtype=dtype,
+            attention=attention,
+            threads=threads,
+            adapter=adapter,
+            quantize=quantize,
+            packed=True,
         )
 
     return run_stream(source, settings, extras, StreamView(json=json, quiet=quiet, verbose=verbose), load)

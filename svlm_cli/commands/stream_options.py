@@ -61,6 +61,16 @@ MaxPixels = Annotated[
         show_default="as trained: 602112 (768 x 28 x 28)",
     ),
 ]
+DropStatic = Annotated[
+    float | None,
+    option(
+        SIGHT_PANEL,
+        "--drop-static LEVELS",
+        "Leave out vision tokens whose pixels changed by no more than this, in grey levels (0 to 255, mean).",
+        callback=finite,
+        show_default="off",
+    ),
+]
 Query = Annotated[
     str,
     option(SIGHT_PANEL, "--query TEXT", "What to do, said in the first turn.", callback=unicode_text),

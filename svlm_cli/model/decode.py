@@ -1,7 +1,10 @@
 """Choosing the next token and the loop that speaks one turn.
 
-Sampling is transformers' own: repetition penalty over the kept context, then temperature, top-k,
-top-p. Greedy keeps the penalty.
+Sampling is transformers' own (repetition penalty over the kept context, temperature, top-k, top-p), written
+out so that a word costs little and drawing is among the best k alone; a test compares the probabilities.
+Greedy keeps the penalty.
+
+Shape legend: v = vocabulary, k = candidates.
 """
 
 from __future__ import annotations
@@ -9,13 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 import torch
-from transformers import (
-    LogitsProcessorList,
-    RepetitionPenaltyLogitsProcessor,
-    TemperatureLogitsWarper,
-    TopKLogitsWarper,
-    TopPLogitsWarper,
-)
 
 from svlm_cli.settings import Sampling
 
@@ -32,8 +28,7 @@ class Sampler:
         self._sampling = sampling
         self._device = device
         self._generator = torch.Generator(device=device).manual_seed(sampling.seed)
-        self._processors = _processors(sampling)
-        self._seen = torch.zeros((1, 0), dtype=torch.long, device=device)
+        self._seen = torch.zeros(0, dtype=torch.long, device=device)
 
     @property
     def state(self) -> torch.Tensor:
@@ -46,36 +41,55 @@ class Sampler:
 
     def begin(self, context_ids: Iterable[int]) -> None:
         """Start a turn over a context; the penalty needs its distinct ids only, in any order."""
-        self._seen = torch.tensor([sorted(set(context_ids))], dtype=torch.long, device=self._device)
+        self._seen = torch.tensor(sorted(set(context_ids)), dtype=torch.long, device=self._device)
 
     def draw(self, logits: torch.Tensor) -> int:
         """The next token.
 
         Args:
-            logits: shape (vocabulary,), any float dtype.
+            logits: shape (v,), any float dtype.
         """
-        scores = self._processors(self._seen, logits[None].float())
         if self._sampling.greedy:
-            token = scores.argmax(dim=-1)
+            token = self._penalised(logits).argmax(dim=0, keepdim=True)
         else:
-            weights = torch.softmax(scores, dim=-1)
-            token = torch.multinomial(weights, 1, generator=self._generator)[:, 0]
-        self._seen = torch.cat([self._seen, token[:, None]], dim=1)
+            candidates, weights = self.candidates(logits)
+            # What torch.multinomial does for one draw, without its checks.
+            noise = torch.empty_like(weights).exponential_(generator=self._generator)
+            token = candidates[(weights / noise).argmax(dim=0, keepdim=True)]
+        self._seen = torch.cat([self._seen, token])
         return int(token.item())
 
+    def candidates(self, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Ids that may be drawn where it is not greedy, ascending, and their probabilities.
 
-def _processors(sampling: Sampling) -> LogitsProcessorList:
-    processors = LogitsProcessorList()
-    if sampling.repetition_penalty != 1.0:
-        processors.append(RepetitionPenaltyLogitsProcessor(sampling.repetition_penalty))
-    if sampling.greedy:
-        return processors
-    if sampling.temperature != 1.0:
-        processors.append(TemperatureLogitsWarper(sampling.temperature))
-    processors.append(TopKLogitsWarper(sampling.top_k))
-    if sampling.top_p < 1.0:
-        processors.append(TopPLogitsWarper(sampling.top_p))
-    return processors
+        Top-k comes first, as temperature does not change which are the best; ids as good as the k-th stay
+        in. Top-p keeps the fewest best ids that hold its share.
+
+        Args:
+            logits: shape (v,), any float dtype.
+
+        Returns:
+            int64 and float32, both of shape (k,).
+        """
+        sampling, scores = self._sampling, self._penalised(logits)
+        least = scores.topk(min(sampling.top_k, scores.shape[0])).values[-1]
+        candidates = (scores >= least).nonzero()[:, 0]
+        weights = torch.softmax(scores[candidates] / sampling.temperature, dim=0)
+        if sampling.top_p < 1.0:
+            ordered, places = weights.sort()
+            kept = ordered.cumsum(0) > 1 - sampling.top_p
+            kept[-1] = True
+            places = places[kept].sort().values
+            candidates, weights = candidates[places], weights[places] / weights[places].sum()
+        return candidates, weights
+
+    def _penalised(self, logits: torch.Tensor) -> torch.Tensor:
+        """float32 scores (v,), those of tokens seen before made smaller; ``logits`` stay as they are."""
+        scores, penalty = logits.float(), self._sampling.repetition_penalty
+        if penalty == 1.0:
+            return scores
+        seen = scores[self._seen]
+        return scores.scatter(0, self._seen, torch.where(seen < 0, seen * penalty, seen / penalty))
 
 
 def speak(
@@ -88,8 +102,8 @@ def speak(
     """Generate one answer.
 
     Args:
-        logits: of the last prompt token, shape (vocabulary,).
-        feed: feeds one generated token and returns the logits after it, shape (vocabulary,).
+        logits: of the last prompt token, shape (v,).
+        feed: feeds one generated token and returns the logits after it, shape (v,).
         sampler: already begun for this turn.
         max_new_tokens: most tokens to draw.
         is_end: whether a token ends the answer.

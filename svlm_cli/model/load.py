@@ -19,8 +19,10 @@ from safetensors import SafetensorError
 
 from svlm_cli.errors import ModelError, UsageError
 from svlm_cli.model.adapter import base_of, check_adapter, merge_adapter, stored_pixels
+from svlm_cli.model.attention import register_grouped
 from svlm_cli.model.library import silent_library
 from svlm_cli.model.patches import PatchSettings
+from svlm_cli.model.prepare import check_quantize, prepare
 from svlm_cli.model.prompt import Markup, find_markup
 from svlm_cli.model.runtime import VideoLanguageModel
 
@@ -61,6 +63,8 @@ def load_model(
     attention: str = "auto",
     threads: int | None = None,
     adapter: str | None = None,
+    quantize: str = "none",
+    packed: bool = False,
 ) -> VideoLanguageModel:
     """Open a checkpoint for streaming.
 
@@ -73,14 +77,17 @@ def load_model(
         threads: CPU threads torch computes with, None for torch's own choice.
         adapter: folder or Hugging Face id of a LoRA adapter to add to the weights: in float32, which takes
             that much host memory while the model is opened, and then as ``dtype`` says.
+        quantize: ``none``, or ``int8`` for linear layers in bytes (CPU).
+        packed: lay the weights of linear layers out for the CPU's kernels: faster, no training.
 
     Raises:
         ModelError: no such checkpoint or adapter, or one that is damaged, pickled, or of a foreign
             architecture; a device that is not there.
-        UsageError: an unknown device, dtype or attention.
+        UsageError: an unknown device, dtype, attention or quantisation, or one that the device has not.
     """
     where = _device(device)
     number = _dtype(dtype, where)
+    check_quantize(quantize, where)
     kernel = _attention(attention, where, number)
     if threads is not None:
         torch.set_num_threads(threads)
@@ -97,10 +104,14 @@ def load_model(
         network = merge_adapter(network, adapter_folder, number)
     network = network.to(where)
     _check_rope(network, wanted)
+    if kernel == "sdpa" and not network.config.text_config.use_sliding_window:
+        network.set_attn_implementation({"text_config": register_grouped()})
+    prepare(network, quantize, packed=packed)
     vision = network.config.vision_config
     return VideoLanguageModel(
         name=BUNDLED_NAME if folder == BUNDLED else wanted,
         adapter=adapter,
+        quantize=quantize,
         is_bundled=folder == BUNDLED,
         network=network.eval(),
         tokenizer=tokenizer,

@@ -54,17 +54,21 @@ def rows(spans: Sequence[Span], stride: float, start: float = 0.0) -> np.ndarray
     if not spans:
         return np.zeros((3, 0))
     starts = np.repeat(span_starts(spans, stride)[:-1], [span.num_tokens for span in spans])
-    offsets = [_offsets(span.num_tokens, span.grid, stride) for span in spans]
+    offsets = [_offsets(span.num_tokens, span.grid, span.places, stride) for span in spans]
     return np.concatenate(offsets, axis=1) + (starts + start)
 
 
 @lru_cache(maxsize=256)
-def _offsets(num_tokens: int, grid: tuple[int, int, int] | None, stride: float) -> np.ndarray:
+def _offsets(
+    num_tokens: int, grid: tuple[int, int, int] | None, places: tuple[int, ...] | None, stride: float
+) -> np.ndarray:
     """Rows of one span relative to its start: float64, shape (3, num_tokens), read-only."""
     if grid is None:
         offsets = np.tile(np.arange(num_tokens, dtype=np.float64), (3, 1))
     else:
         offsets = np.indices(grid, dtype=np.float64).reshape(3, -1)
         offsets[0] *= stride
+        if places is not None:
+            offsets = offsets[:, list(places)]
     offsets.setflags(write=False)
     return offsets

@@ -171,6 +171,7 @@ class PromptWriter:
         grid: tuple[int, int, int],
         query: str = "",
         question: str = "",
+        places: tuple[int, ...] | None = None,
     ) -> list[Part]:
         """The user's part of one turn and the assistant's header.
 
@@ -180,9 +181,10 @@ class PromptWriter:
             grid: merged grid (time, height, width) of its frames.
             query: stands after the frames (first turn only).
             question: stands after the time.
+            places: tokens of the grid that are shown, None for all.
         """
         asked = f" {question}" if question else ""
-        pads = (self.markup.video_pad,) * (grid[0] * grid[1] * grid[2])
+        pads = (self.markup.video_pad,) * (grid[0] * grid[1] * grid[2] if places is None else len(places))
         return [
             _part(SpanKind.TURN_HEAD, turn, self.encode("<|im_start|>user\n")),
             _part(
@@ -191,7 +193,7 @@ class PromptWriter:
                 self.encode(time_text(start_seconds, end_seconds)) + self.encode_plain(asked),
             ),
             _part(SpanKind.VISION_START, turn, (self.markup.vision_start,)),
-            Part(Span(SpanKind.VIDEO, turn, len(pads), grid), pads),
+            Part(Span(SpanKind.VIDEO, turn, len(pads), grid, places), pads),
             _part(SpanKind.VISION_END, turn, (self.markup.vision_end,)),
             _part(SpanKind.QUERY, turn, self.encode_plain(query) + self._turn_tail),
             _part(SpanKind.ANSWER_HEAD, turn, self.encode("<|im_start|>assistant\n")),

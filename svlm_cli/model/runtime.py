@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ import torch
 from svlm_cli.model.cache import StreamingCache
 from svlm_cli.model.patches import Patches, PatchSettings
 from svlm_cli.model.prompt import Markup
+from svlm_cli.model.vision import vision_plan
 
 SAMPLES_PER_TENSOR = 256
 
@@ -26,11 +27,13 @@ class Video:
 
     Args:
         features: shape (n, d), one row per merged patch, time-major.
-        grid: merged (time, height, width), whose product is n.
+        grid: merged (time, height, width), whose product is n unless tokens were left out.
+        places: which tokens of the grid are there, ascending; None for all.
     """
 
     features: torch.Tensor
     grid: tuple[int, int, int]
+    places: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,6 +49,8 @@ class VideoLanguageModel:
         patches: how frames become patches.
         tokens_per_second: of the time row of M-RoPE, None where the family counts patches.
         adapter: whose update is in the weights, as the user gave it; None for none.
+        quantize: ``none``, or the format of its linear layers.
+        vision_plans: what the vision tower works out of a grid, by grid; filled as they come.
     """
 
     name: str
@@ -56,6 +61,8 @@ class VideoLanguageModel:
     patches: PatchSettings
     tokens_per_second: float | None
     adapter: str | None = None
+    quantize: str = "none"
+    vision_plans: dict[tuple[int, int, int], dict[str, Any]] = field(default_factory=dict, repr=False)
 
     @property
     def device(self) -> torch.device:
@@ -91,9 +98,11 @@ class VideoLanguageModel:
     @torch.inference_mode()
     def encode_video(self, patches: Patches) -> Video:
         """Run the vision tower once over all frames of a clip."""
-        grid = torch.tensor([patches.grid_thw])
-        pixels = patches.pixel_values.to(self.device, self.dtype)
-        features = self.network.get_video_features(pixels, grid.to(self.device)).pooler_output[0]
+        visual = self.network.model.visual
+        plan = self.vision_plans.get(patches.grid_thw)
+        if plan is None:
+            plan = self.vision_plans[patches.grid_thw] = vision_plan(visual, patches.grid_thw, self.device)
+        features = visual(patches.pixel_values.to(self.device, self.dtype), **plan).pooler_output
         time, height, width = patches.grid_thw
         merge = self.patches.merge_size
         return Video(features, (time, height // merge, width // merge))
@@ -101,8 +110,9 @@ class VideoLanguageModel:
     @torch.inference_mode()
     def embed(self, ids: Sequence[int]) -> torch.Tensor:
         """Embeddings of token ids, shape (n, d)."""
-        index = torch.tensor(ids, dtype=torch.long, device=self.device)
-        return self.network.get_input_embeddings()(index)  # type: ignore[no-any-return]
+        table = self.network.model.language_model.embed_tokens
+        index = torch.tensor(ids, dtype=torch.long, device=table.weight.device)
+        return table(index)  # type: ignore[no-any-return]
 
     @torch.inference_mode()
     def forward(self, embeddings: torch.Tensor, positions: np.ndarray, cache: StreamingCache) -> torch.Tensor:
@@ -116,11 +126,10 @@ class VideoLanguageModel:
         Returns:
             Shape (v,): the head runs on one row only.
         """
-        output = self.network(
+        output = self.network.model.language_model(
             inputs_embeds=embeddings[None],
-            position_ids=torch.from_numpy(positions).float().to(self.device)[:, None],
+            position_ids=torch.from_numpy(positions).float().to(embeddings.device)[:, None],
             past_key_values=cache,
             use_cache=True,
-            logits_to_keep=1,
         )
-        return output.logits[0, -1]  # type: ignore[no-any-return]
+        return self.network.lm_head(output.last_hidden_state[:, -1])[0]  # type: ignore[no-any-return]

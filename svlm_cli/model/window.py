@@ -47,19 +47,27 @@ class Span:
         num_tokens: its length, 0 or more.
         grid: for ``VIDEO`` only: merged grid (time, height, width) with
             ``time * height * width == num_tokens``.
+        places: for ``VIDEO`` only: which tokens of the grid are there, ascending, where some were left out.
     """
 
     kind: SpanKind
     turn: int
     num_tokens: int
     grid: tuple[int, int, int] | None = None
+    places: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.num_tokens < 0:
             raise ValueError(f"a span cannot hold {self.num_tokens} tokens")
         if (self.grid is not None) != (self.kind is SpanKind.VIDEO):
             raise ValueError(f"a grid belongs to video spans alone, not to {self.kind.name}")
-        if self.grid is not None and self.grid[0] * self.grid[1] * self.grid[2] != self.num_tokens:
+        size = 0 if self.grid is None else self.grid[0] * self.grid[1] * self.grid[2]
+        if self.places is not None:
+            if len(self.places) != self.num_tokens or not 0 <= self.places[0] <= self.places[-1] < size:
+                raise ValueError(
+                    f"{len(self.places)} places of grid {self.grid} for {self.num_tokens} tokens"
+                )
+        elif self.grid is not None and size != self.num_tokens:
             raise ValueError(f"grid {self.grid} does not hold {self.num_tokens} tokens")
 
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 import torch
 
 from svlm_cli import __version__
-from svlm_cli.errors import SourceLostError
+from svlm_cli.errors import SourceLostError, UsageError
 from svlm_cli.media.source import Source
 from svlm_cli.model.runtime import VideoLanguageModel
 from svlm_cli.settings import OnLag, Pace, StreamSettings
@@ -53,6 +53,8 @@ def stream_video(
     """
     settings = settings or StreamSettings()
     controls = controls or Controls()
+    if settings.drop_static is not None and (controls.keeper or controls.resume):
+        raise UsageError("--drop-static does not go with a saved state", "leave one of them out")
     if not settings.opening_text:
         settings = replace(settings, previous_text=source.opening_text(settings.start))
     session = StreamSession(model, settings, trace)
@@ -190,6 +192,7 @@ def _start_event(
         | sampling
         | {
             "attention": model.attention,
+            "quantize": model.quantize,
             "threads": torch.get_num_threads(),
             "adapter": model.adapter,
             "resumed_at": None if start_seconds == settings.start else start_seconds,

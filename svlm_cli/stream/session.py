@@ -237,6 +237,7 @@ class StreamSession:
             self._videos[turn].grid,
             query=settings.query if opens else "",
             question=question,
+            places=self._videos[turn].places,
         )
         if opens:
             return [*self._opening(), *user]

@@ -15,6 +15,7 @@ import torch
 from svlm_cli.model.patches import Patches, PatchSettings, fit_size, resize_frames, to_patches
 from svlm_cli.model.runtime import Video, VideoLanguageModel
 from svlm_cli.settings import StreamSettings
+from svlm_cli.stream.stillness import Stillness
 from svlm_cli.types import Clip
 
 
@@ -74,6 +75,10 @@ class Sight:
         self._model = model
         self._patches = patch_settings(model.patches, settings)
         self._clock = clock
+        own = self._patches
+        self._stillness = (
+            None if settings.drop_static is None else Stillness(settings, own.factor, own.temporal_patch_size)
+        )
 
     def resize(self, clip: Clip) -> SizedClip:
         """Bring the frames to the model's size.
@@ -93,6 +98,9 @@ class Sight:
         """Run the vision tower over the frames, once for all of them."""
         began = self._clock()
         video = self._model.encode_video(Patches(*to_patches(clip.pixels, self._patches)))
+        if self._stillness is not None:
+            places = self._stillness.places(clip.pixels)
+            video = Video(video.features[list(places)], video.grid, places)
         if self._model.device.type == "cuda":
             torch.cuda.current_stream(self._model.device).synchronize()
         return SeenClip(

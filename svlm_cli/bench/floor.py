@@ -1,0 +1,181 @@
+"""The floor: the matrix products and the attention that a step cannot do without, as bare kernels.
+
+Run in the same process, on the same weights and the same cached keys, with the shapes of a step that the
+engine has just run: what lies above is overhead. The head is counted on one row per word, key heads are not
+repeated, the causal corner is half; norms, activations, rotations, sampling, reading and upkeep are left out.
+
+Shape legend: m = new tokens, n = cached tokens, h = query heads, H = key/value heads, D = head size.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from svlm_cli.model.cache import StreamingCache
+from svlm_cli.model.patches import Patches
+from svlm_cli.model.runtime import Video, VideoLanguageModel
+from svlm_cli.stream.trace import Stopwatch
+
+
+@dataclass(frozen=True, slots=True)
+class Fed:
+    """One forward of the language model: ``num_new`` tokens over ``num_cached`` ones."""
+
+    num_new: int
+    num_cached: int
+
+    @property
+    def stage(self) -> str:
+        """``decode`` for a word, else ``prefill``."""
+        return "decode" if self.num_new == 1 else "prefill"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WatchedModel(VideoLanguageModel):
+    """A model that takes down the shapes it is run with.
+
+    Args:
+        grids: patch grids (t, h, w) the tower has seen, fed: forwards, both since the last ``forget``.
+    """
+
+    grids: list[tuple[int, int, int]] = field(default_factory=list)
+    fed: list[Fed] = field(default_factory=list)
+
+    def encode_video(self, patches: Patches) -> Video:
+        """As ``VideoLanguageModel``, which is slotted: that rules out the zero-argument super()."""
+        self.grids.append(patches.grid_thw)
+        return VideoLanguageModel.encode_video(self, patches)
+
+    def forward(self, embeddings: torch.Tensor, positions: np.ndarray, cache: StreamingCache) -> torch.Tensor:
+        """As ``VideoLanguageModel``."""
+        self.fed.append(Fed(len(embeddings), cache.num_tokens))
+        return VideoLanguageModel.forward(self, embeddings, positions, cache)
+
+    def forget(self) -> None:
+        """Start anew."""
+        self.grids.clear()
+        self.fed.clear()
+
+
+class Floor:
+    """Bare kernels over a model's weights.
+
+    Args:
+        model: its linear layers are run as they are, in its number format.
+        clock: as the engine's, for the CPU; on CUDA device events measure.
+    """
+
+    def __init__(self, model: VideoLanguageModel, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._model = model
+        self._clock = clock
+        self._inputs: dict[tuple[int, int], torch.Tensor] = {}
+        language, visual = model.network.model.language_model, model.network.model.visual
+        self._layers = [_linears(layer) for layer in language.layers]
+        self._blocks = [_linears(block) for block in visual.blocks]
+        self._merger = _linears(visual.merger)
+
+    @torch.inference_mode()
+    def seconds(self, model: WatchedModel, cache: StreamingCache) -> dict[str, float]:
+        """Seconds by stage (``vision``, ``prefill``, ``decode``) of what ``model`` has taken down.
+
+        Args:
+            model: with the shapes of one step.
+            cache: that step's, for keys and values to read.
+        """
+        watch = Stopwatch(self._model.device, self._clock)
+        for grid in model.grids:
+            self._vision(grid)
+        watch.lap("vision")
+        for fed in sorted(model.fed, key=lambda each: each.stage, reverse=True):
+            self._forward(fed, cache)
+            watch.lap(fed.stage)
+        return {stage: watch.laps.get(stage, 0.0) for stage in ("vision", "prefill", "decode")}
+
+    def _vision(self, grid: tuple[int, int, int]) -> None:
+        visual = self._model.network.model.visual
+        num_patches = grid[0] * grid[1] * grid[2]
+        weight = visual.patch_embed.proj.weight.flatten(1)
+        functional.linear(self._input(num_patches, weight.shape[1]), weight)
+        plan = self._model.vision_plans[grid]
+        whole = getattr(visual, "fullatt_block_indexes", range(len(self._blocks)))
+        for number, block in enumerate(self._blocks):
+            for linear in block:
+                self._product(linear, num_patches)
+            bounds = plan["cu_seqlens" if number in whole else "cu_window_seqlens"]
+            self._see(bounds.diff().tolist(), visual.blocks[number].attn)
+        for linear in self._merger:
+            self._product(linear, num_patches // visual.spatial_merge_size**2)
+
+    def _see(self, lengths: list[int], attention: Any) -> None:
+        """Attention within sequences of a block, those of one length at once."""
+        size = attention.head_dim
+        for length in sorted(set(lengths)):
+            shape = (lengths.count(length), attention.num_heads, length, size)
+            states = self._input(shape[0] * shape[1] * length, size).view(shape)
+            functional.scaled_dot_product_attention(states, states, states)
+
+    def _forward(self, fed: Fed, cache: StreamingCache) -> None:
+        for number, layer in enumerate(self._layers):
+            for linear in layer:
+                self._product(linear, fed.num_new)
+            self._attend(fed, *cache.storage(number))
+        self._product(self._model.network.lm_head, 1)
+
+    def _attend(self, fed: Fed, keys: torch.Tensor, values: torch.Tensor) -> None:
+        """The cached part over packed heads, and the corner of the new tokens."""
+        config = self._model.network.config.text_config
+        num_heads, size = keys.shape[1], keys.shape[3]
+        group = config.num_attention_heads // num_heads
+        rows = self._input(fed.num_new * config.num_attention_heads, size)
+        packed = rows.view(1, num_heads, group * fed.num_new, size)
+        first = fed.num_cached + (1 if fed.num_new == 1 else 0)
+        if first:
+            functional.scaled_dot_product_attention(packed, keys[:, :, :first], values[:, :, :first])
+        if fed.num_new > 1:
+            corner = slice(fed.num_cached, fed.num_cached + fed.num_new)
+            functional.scaled_dot_product_attention(
+                rows.view(1, num_heads * group, fed.num_new, size),
+                keys[:, :, corner],
+                values[:, :, corner],
+                is_causal=True,
+                enable_gqa=group > 1,
+            )
+
+    def _product(self, linear: torch.nn.Module, num_rows: int) -> None:
+        x = self._input(num_rows, linear.in_features)  # type: ignore[arg-type]
+        if type(linear) is torch.nn.Linear:
+            functional.linear(x, linear.weight, linear.bias)
+        else:
+            linear(x)
+
+    def _input(self, num_rows: int, size: int) -> torch.Tensor:
+        """Numbers to compute with, shape (num_rows, size), kept for the next time."""
+        found = self._inputs.get((num_rows, size))
+        if found is None:
+            found = torch.randn(num_rows, size, device=self._model.device, dtype=self._model.dtype)
+            self._inputs[num_rows, size] = found
+        return found
+
+
+def _linears(module: torch.nn.Module) -> list[torch.nn.Module]:
+    """Every layer with a matrix product, quantised ones too."""
+    return list(_walk(module))
+
+
+def _walk(module: torch.nn.Module) -> Iterator[torch.nn.Module]:
+    return (
+        each for each in module.modules() if hasattr(each, "in_features") and hasattr(each, "out_features")
+    )
+
+
+def watched(model: VideoLanguageModel) -> WatchedModel:
+    """The same model, taking down shapes."""
+    own = {name: getattr(model, name) for name in VideoLanguageModel.__dataclass_fields__}
+    return WatchedModel(**own)

@@ -1,0 +1,112 @@
+"""Attention of a stream: grouped heads as they are, the cached part without a mask.
+
+Shape legend: h = query heads, H = key/value heads, g = h / H, m = new tokens, n = cached tokens,
+D = head size.
+
+transformers' SDPA repeats every key head g times as soon as there is a mask, and a prefill over a cache has
+one of m x (n + m). Here the g query heads that share a key head become g * m rows of it, so nothing is
+repeated; every new token sees all n cached ones, so that part needs no mask; only the m x m corner is causal.
+The two parts are joined by their log-sum-exps (the online softmax of FlashAttention, arXiv 2205.14135).
+
+The hook is transformers' own: ``AttentionInterface.register``. Whatever is no plain causal attention of one
+stream (a padding mask, packed rows, training) goes to transformers' SDPA.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.nn import functional
+from torch.nn.attention.bias import causal_lower_right
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import AttentionMaskInterface, causal_mask_function, sdpa_mask
+
+GROUPED = "svlm_grouped"
+
+
+def grouped_attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """transformers' attention function: the new tokens are the last m of the keys, causal among themselves.
+
+    Args:
+        module: the attention layer; one whose ``is_causal`` is False goes to transformers.
+        query: (1, h, m, D).
+        key, value: (1, H, n + m, D).
+
+    Returns:
+        (1, m, h, D), and None for the weights.
+    """
+    plain = attention_mask is None and getattr(module, "is_causal", True) and not query.requires_grad
+    if not plain or query.shape[0] != 1 or dropout:
+        return sdpa_attention_forward(  # type: ignore[no-any-return]
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
+        )
+    if query.shape[2] == 1:
+        out = _over_cached(query, key, value, scaling)
+    elif query.device.type == "cpu":
+        out = _joined(query, key, value, scaling)
+    else:
+        out = functional.scaled_dot_product_attention(
+            query,
+            key,
+            value,
+            attn_mask=causal_lower_right(query.shape[2], key.shape[2]),
+            scale=scaling,
+            enable_gqa=query.shape[1] != key.shape[1],
+        )
+    return out.transpose(1, 2).contiguous(), None
+
+
+def _over_cached(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None
+) -> torch.Tensor:
+    """Attention of (1, h, m, D) over keys that every query sees: (1, h, m, D)."""
+    num_heads, head_size = key.shape[1], query.shape[3]
+    packed = query.reshape(1, num_heads, -1, head_size)
+    return functional.scaled_dot_product_attention(packed, key, value, scale=scaling).reshape(query.shape)
+
+
+def _joined(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None
+) -> torch.Tensor:
+    """Cached part without a mask and causal corner, joined: (1, h, m, D)."""
+    kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    _, num_queries, num_new, head_size = query.shape
+    num_heads = key.shape[1]
+    num_cached = key.shape[2] - num_new
+    corner = (
+        each[:, :, num_cached:].repeat_interleave(num_queries // num_heads, dim=1) for each in (key, value)
+    )
+    new, new_weight = kernel(query, *corner, 0.0, True, scale=scaling)
+    if num_cached == 0:
+        return new  # type: ignore[no-any-return]
+    packed = query.reshape(1, num_heads, -1, head_size)
+    old, old_weight = kernel(packed, key[:, :, :num_cached], value[:, :, :num_cached], scale=scaling)
+    share = torch.sigmoid(new_weight - old_weight.reshape(new_weight.shape)).unsqueeze(-1)
+    return torch.lerp(old.reshape(query.shape).to(share.dtype), new.to(share.dtype), share).to(query.dtype)
+
+
+def grouped_mask(
+    *, attention_mask: torch.Tensor | None = None, mask_function: Any = causal_mask_function, **kwargs: Any
+) -> torch.Tensor | None:
+    """transformers' mask function: none for plain causal attention, else the one of SDPA."""
+    if attention_mask is None and mask_function is causal_mask_function:
+        return None
+    return sdpa_mask(attention_mask=attention_mask, mask_function=mask_function, **kwargs)  # type: ignore[no-any-return]
+
+
+def register_grouped() -> str:
+    """Make the kernel known to transformers; its name there. Any number of times."""
+    AttentionInterface.register(GROUPED, grouped_attention)
+    AttentionMaskInterface.register(GROUPED, grouped_mask)
+    return GROUPED

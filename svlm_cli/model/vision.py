@@ -1,0 +1,55 @@
+"""What the vision tower of Qwen2-VL and Qwen2.5-VL works out of a grid alone: once per grid, not per step.
+
+Positions, windows and sequence bounds go into the tower by transformers' own names for precomputed values
+(``transformers.vision_utils``), so that no step builds them again or makes the host wait for the device.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers.utils.generic import is_flash_attention_requested
+from transformers.vision_utils import (
+    get_vision_cu_seqlens,
+    get_vision_position_ids,
+    get_vision_window_index,
+)
+
+
+def vision_plan(visual: Any, grid_thw: tuple[int, int, int], device: torch.device) -> dict[str, Any]:
+    """Keyword arguments of the tower's forward for one clip.
+
+    Args:
+        visual: the tower, on ``device``.
+        grid_thw: patches (t, h, w).
+
+    Returns:
+        ``grid_thw`` (1, 3) and ``position_ids`` (patches, 2) on the device; ``cu_seqlens`` int32 (t + 1,), on
+        the host where the attention cuts sequences apart there; where the tower has windows,
+        ``window_index`` (tokens,) and ``cu_window_seqlens``; with flash-attention the longest sequences.
+    """
+    grid = torch.tensor([grid_thw])
+    is_packed = is_flash_attention_requested(visual.config)
+    bounds_at = device if is_packed else torch.device("cpu")
+    merge = visual.spatial_merge_size
+    bounds = get_vision_cu_seqlens(grid)
+    plan: dict[str, Any] = {
+        "grid_thw": grid.to(device),
+        "position_ids": get_vision_position_ids(grid, merge).to(device),
+        "cu_seqlens": bounds.to(bounds_at),
+    }
+    if is_packed:
+        plan["max_seqlen"] = _longest(bounds)
+    if hasattr(visual, "window_size"):
+        index, windows = get_vision_window_index(
+            grid, spatial_merge_size=merge, window_size=visual.window_size, patch_size=visual.patch_size
+        )
+        plan |= {"window_index": index.to(device), "cu_window_seqlens": windows.to(bounds_at)}
+        if is_packed:
+            plan["max_window_seqlen"] = _longest(windows)
+    return plan
+
+
+def _longest(bounds: torch.Tensor) -> int:
+    return int(bounds.diff().max())

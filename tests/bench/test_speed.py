@@ -1,0 +1,194 @@
+"""``svlm bench fps``: shapes and figures against what can be counted by hand; nothing here is timed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from svlm_cli import Policy, Sampling, StreamSession, StreamSettings, UsageError, load_model
+from svlm_cli.bench import efficiency
+from svlm_cli.bench.efficiency import SpeedRun, find_max_fps, measure
+from svlm_cli.bench.floor import Fed, Floor, watched
+from svlm_cli.bench.speed import SpeedEnd, SpeedStart, bench_fps
+from svlm_cli.bench.speed_plan import Clock, SpeedPlan
+from svlm_cli.bench.speed_report import latency_plot, row, slope, steady_start
+from tests.stream.engine import clips
+
+SOURCE = "arena:soccer,seed=1,minutes=1"
+HOW = {"quantize": "none", "packed": True, "threads": 1}
+SETTINGS = StreamSettings(vision_window=2, rounds=2, sampling=Sampling(4, greedy=True))
+
+
+def plan(*policies: Policy, num_seconds: float = 6, floor_steps: int = 2) -> SpeedPlan:
+    return SpeedPlan(
+        SOURCE,
+        tuple(replace(SETTINGS, policy=each) for each in policies),
+        num_seconds,
+        floor_steps,
+        Clock.CPU,
+    )
+
+
+@pytest.fixture(scope="module")
+def bundled():
+    return load_model(device="cpu", threads=1)
+
+
+def test_the_floor_runs_every_product_of_a_step_once(model, monkeypatch):
+    """The floor multiplies as much as the engine's own linear layers, the head on one row a word."""
+    seen = watched(model)
+    session = StreamSession(
+        seen, replace(SETTINGS, sampling=Sampling(4, greedy=True, repetition_penalty=9.0))
+    )
+    counted: list[int] = []
+
+    def count(layer, inputs, output) -> None:
+        counted.append(output.numel() * layer.in_features)
+
+    for clip in clips(4, size=(112, 140)):
+        seen.forget()
+        hooks = [
+            layer.register_forward_hook(count)
+            for layer in model.network.modules()
+            if isinstance(layer, torch.nn.Linear)
+        ]
+        counted.clear()
+        event = session.step(clip)
+        for hook in hooks:
+            hook.remove()
+    assert [fed.stage for fed in seen.fed].count("decode") == event.num_new_tokens - 1
+    assert seen.fed[-1] == Fed(1, event.num_cached_tokens - 1)
+    products: list[int] = []
+    linear = torch.nn.functional.linear
+
+    def watching(x, weight, bias=None):
+        products.append(x.shape[0] * weight.numel())
+        return linear(x, weight, bias)
+
+    monkeypatch.setattr(torch.nn.functional, "linear", watching)
+    seconds = Floor(model).seconds(seen, session.cache)
+    patch_embedding = products.pop(0)  # a convolution in the tower
+    assert patch_embedding == model.network.model.visual.patch_embed.proj.weight.numel() * np.prod(
+        seen.grids[0]
+    )
+    assert sum(products) == sum(counted)
+    assert sorted(seconds) == ["decode", "prefill", "vision"]
+
+
+def test_a_run_step_by_step(bundled):
+    *progress, run = measure(bundled, plan(Policy.STREAMING), plan(Policy.STREAMING).runs[0])
+    assert len(progress) == len(run.num_words) == len(run.seconds["vision"]) == 6
+    assert run.warm_up_steps == 4
+    assert len(run.floor["decode"]) == len(run.engine["decode"]) == 2
+    assert run.engine["prefill"] == run.seconds["prefill"][-2:]
+    assert run.cache_bytes > 0 < run.resident_bytes
+    assert efficiency.run_from_json(json.loads(json.dumps(efficiency.run_to_json(run)))) == run
+
+
+def test_both_definitions_of_seconds_per_token():
+    run = SpeedRun("streaming", 2.0, 1.0, warm_up_steps=1)
+    run.seconds = {
+        "read": [9, 1, 1],
+        "vision": [9, 2, 2],
+        "prefill": [9, 3, 3],
+        "decode": [9, 4, 4],
+        "cache": [9, 0.1, 0.1],
+    }
+    run.num_words, run.num_cached = [7, 4, 6], [1, 3, 3]
+    run.engine = {stage: [4.0, 6.0] for stage in efficiency.WORK}
+    run.floor = {"vision": [2.0, 3.0], "prefill": [4.0, 6.0], "decode": [0.0, 0.0]}
+    figures = row(run)
+    assert figures["seconds_per_token"] == pytest.approx(18 / 10)
+    assert figures["seconds_per_token_end_to_end"] == pytest.approx(20.2 / 10)
+    assert figures["realtime_factor"] == pytest.approx(1 / 10.1)
+    assert figures["upkeep_percent"] == pytest.approx(100 * 0.1 / 10.1)
+    assert figures["floor"]["ratio"] == {"vision": 2.0, "prefill": 1.0, "decode": None, "all": 2.0}
+
+
+@pytest.mark.parametrize(("rise", "flat"), [(0.0, True), (0.0002, False)])
+def test_a_rise_is_told_from_noise(rise, flat):
+    run = SpeedRun("streaming", 2.0, 1.0, warm_up_steps=10)
+    noise = np.random.default_rng(1).exponential(0.1, 2010)
+    run.seconds |= {stage: [0.0] * 2010 for stage in run.seconds}
+    run.num_cached = [5] * 2010
+    run.seconds["decode"] = list(1.0 + noise + rise * np.arange(2010))
+    line = slope(run)
+    assert line is not None
+    assert line.is_flat is flat
+    if rise:
+        assert line.percent == pytest.approx(100 * 0.2 / np.median(run.seconds["decode"]), rel=0.1)
+
+
+def test_steady_is_when_previous_text_has_filled_up():
+    run = SpeedRun("streaming", 2.0, 1.0, warm_up_steps=4)
+    run.num_cached = [100 + 10 * min(step, 40) for step in range(100)]
+    assert steady_start(run) == 39  # 490 of 500
+    run.policy = "full"
+    assert steady_start(run) == 4
+
+
+def test_results_are_kept_and_not_measured_again(bundled, tmp_path):
+    wanted = plan(Policy.STREAMING, Policy.FULL)
+    first = list(bench_fps(bundled, wanted, HOW, tmp_path))
+    assert isinstance(first[-1], SpeedEnd)
+    assert [each["policy"] for each in first[-1].summary["runs"]] == ["streaming", "full"]
+    assert json.loads((tmp_path / "summary.json").read_text()) == first[-1].summary
+    with Image.open(tmp_path / "latency.png") as picture:
+        assert picture.width > 500
+    assert "| streaming | 2 | all |" in (tmp_path / "report.md").read_text()
+    second = list(bench_fps(bundled, wanted, HOW, tmp_path))
+    assert second[0] == SpeedStart(first[0].model, 0, 2)
+    assert second[-1] == first[-1]
+    other = list(bench_fps(bundled, wanted, HOW | {"threads": 2}, tmp_path))
+    assert other[0].num_done == 0
+
+
+def test_a_damaged_line_is_measured_again(bundled, tmp_path):
+    list(bench_fps(bundled, plan(Policy.WINDOW), HOW, tmp_path))
+    (tmp_path / "results.jsonl").write_text("{half a li")
+    warning, start, *_ = bench_fps(bundled, plan(Policy.WINDOW), HOW, tmp_path)
+    assert "line 1" in warning.message
+    assert start.num_done == 0
+
+
+def test_a_short_source_is_shown_again(bundled, make_video, tmp_path):
+    video = make_video(tmp_path / "short.mp4", seconds=2.0)
+    short = replace(plan(Policy.STREAMING, num_seconds=5), source=str(video))
+    *_, run = measure(bundled, short, short.runs[0])
+    assert len(run.num_words) == 5
+
+
+def test_the_highest_fps_is_searched_by_halves(bundled, monkeypatch):
+    """A step that takes a hundredth of a second per frame keeps real time up to 100 FPS."""
+
+    class Session:
+        def __init__(self, model, settings, clock=None) -> None:
+            self.seconds = settings.fps / 100
+
+        def step(self, clip):
+            return type("Step", (), {"timings": type("Timings", (), {"total": self.seconds})})
+
+    monkeypatch.setattr("svlm_cli.stream.session.StreamSession", Session)
+    trials = list(find_max_fps(bundled, SOURCE, SETTINGS))
+    best = max(trial.fps for trial in trials if trial.is_real_time)
+    assert 94 <= best <= 100
+    assert [trial.fps for trial in trials[:7]] == [2, 4, 8, 16, 32, 64, 128]
+
+
+def test_less_than_a_step_is_refused():
+    with pytest.raises(UsageError, match="less than a step"):
+        plan(Policy.STREAMING, num_seconds=0.5)
+
+
+def test_the_picture_has_a_line_for_every_run(bundled):
+    runs = [
+        run
+        for each in (Policy.STREAMING, Policy.FULL)
+        for *_, run in [measure(bundled, plan(each), plan(each).runs[0])]
+    ]
+    assert latency_plot(runs)[:4] == b"\x89PNG"

@@ -1,0 +1,88 @@
+"""Linear layers of a stream on the CPU against ``torch.nn.Linear``, and networks made of them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from svlm_cli import UsageError, load_model
+from svlm_cli.model.linear import Int8Linear, PackedLinear, can_pack, replace_linears
+
+
+def layer(num_in: int = 96, num_out: int = 40, *, bias: bool = True) -> torch.nn.Linear:
+    torch.manual_seed(num_in)
+    return torch.nn.Linear(num_in, num_out, bias=bias)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("shape", [(96,), (1, 1, 96), (1, 33, 96)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_packed_is_the_same_product(dtype, shape, bias):
+    if not can_pack(dtype):
+        pytest.skip("this processor has no such kernels")
+    plain = layer(bias=bias).to(dtype)
+    inputs = torch.randn(shape).to(dtype)
+    with torch.inference_mode():
+        ours, theirs = PackedLinear(plain)(inputs), plain(inputs)
+    assert ours.dtype is dtype
+    torch.testing.assert_close(ours, theirs)
+    assert torch.equal(PackedLinear(plain).state_dict()["weight"], plain.weight), "fingerprints read weights"
+
+
+def test_bytes_lose_what_rounding_loses_in_every_row():
+    """Rows a million times larger or smaller than their neighbours keep their own precision."""
+    plain = layer()
+    inputs = torch.randn(2, 30, 96) * torch.logspace(-6, 6, 30)[:, None]
+    with torch.inference_mode():
+        ours, exact = Int8Linear(plain)(inputs), plain(inputs)
+    weight = plain.weight.detach()
+    steps = inputs.abs().amax(-1, keepdim=True) / 127, weight.abs().amax(1) / 127
+    # Half a step on either side of each product, all with the worst sign.
+    worst = steps[0] / 2 * weight.abs().sum(1) + steps[1] / 2 * inputs.abs().sum(-1, keepdim=True) * 1.01
+    assert ((ours - exact).abs() <= worst).all()
+    errors = (ours - exact).norm(dim=-1) / exact.norm(dim=-1)
+    assert errors.max() < 0.05
+
+
+def test_a_row_of_zeros_gives_the_bias():
+    plain = layer()
+    with torch.inference_mode():
+        assert torch.equal(Int8Linear(plain)(torch.zeros(3, 96)), plain.bias.expand(3, -1))
+
+
+def test_bytes_are_what_is_kept():
+    small = Int8Linear(layer(512, 300))
+    assert {name: tensor.dtype for name, tensor in small.state_dict().items()} == {
+        "bias": torch.float32,
+        "weight": torch.int8,
+        "scales": torch.float32,
+    }
+
+
+def test_every_linear_layer_is_replaced_and_no_other():
+    network = torch.nn.Sequential(
+        layer(), torch.nn.GELU(), torch.nn.Sequential(layer(40, 8), torch.nn.Identity())
+    )
+    plain = network(torch.ones(1, 96))
+    assert replace_linears(network, Int8Linear) == 2
+    assert [type(each).__name__ for each in network] == ["Int8Linear", "GELU", "Sequential"]
+    torch.testing.assert_close(network(torch.ones(1, 96)), plain.detach(), atol=0.05, rtol=0.05)
+
+
+def test_opening_in_bytes(checkpoint, model):
+    small = load_model(str(checkpoint), device="cpu", quantize="int8")
+    assert small.quantize == "int8"
+    assert small.fingerprint() != model.fingerprint()
+    assert type(small.network.lm_head) is Int8Linear
+    assert isinstance(small.network.model.language_model.embed_tokens, torch.nn.Embedding)
+
+
+def test_opening_packed_changes_no_fingerprint(checkpoint, model):
+    packed = load_model(str(checkpoint), device="cpu", packed=True)
+    assert type(packed.network.lm_head) is PackedLinear
+    assert packed.fingerprint() == model.fingerprint()
+
+
+def test_what_is_not_known_is_refused(checkpoint):
+    with pytest.raises(UsageError, match="--quantize int3"):
+        load_model(str(checkpoint), device="cpu", quantize="int3")
