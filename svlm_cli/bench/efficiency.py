@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from svlm_cli.bench.match import Progress
-from svlm_cli.bench.speed_plan import SpeedPlan
+from svlm_cli.bench.speed_plan import NamedSettings, SpeedPlan
 from svlm_cli.errors import SourceError
 from svlm_cli.settings import Policy, StreamSettings
 from svlm_cli.types import Clip, StepEvent
@@ -35,6 +35,7 @@ class SpeedRun:
     """One run, step by step; seconds are those of the plan's clock.
 
     Args:
+        name: as the plan calls it.
         policy, fps, step_seconds: of it.
         warm_up_steps: steps before the window is full.
         seconds: by stage, one number per step.
@@ -45,6 +46,7 @@ class SpeedRun:
         cache_bytes, resident_bytes, peak_device_bytes: at its end; the last is 0 on the CPU.
     """
 
+    name: str
     policy: str
     fps: float
     step_seconds: float
@@ -84,7 +86,7 @@ def warm_up_steps(settings: StreamSettings) -> int:
 
 
 def measure(
-    model: VideoLanguageModel, plan: SpeedPlan, settings: StreamSettings
+    model: VideoLanguageModel, plan: SpeedPlan, named: NamedSettings
 ) -> Generator[Progress | SpeedRun, None, None]:
     """Stream the source once.
 
@@ -100,12 +102,15 @@ def measure(
     from svlm_cli.stream.session import StreamSession
 
     clock = plan.clock.read
+    settings = named.settings
     num_steps = plan.num_steps(settings)
     seen = watched(model)
     floor = Floor(model, clock)
     if model.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(model.device)
-    run = SpeedRun(settings.policy.value, settings.fps, settings.step_seconds, warm_up_steps(settings))
+    run = SpeedRun(
+        named.name, settings.policy.value, settings.fps, settings.step_seconds, warm_up_steps(settings)
+    )
     began = time.perf_counter()
     with closing(_clips(plan.source, settings, num_steps)) as clips:
         session = None

@@ -12,6 +12,7 @@ import yaml
 
 from svlm_cli.bench.frames import Frames
 from svlm_cli.bench.runs import Run
+from svlm_cli.bench.speed_plan import NamedSettings
 from svlm_cli.errors import SvlmError, UsageError
 from svlm_cli.settings import Policy, Positions, StreamSettings
 
@@ -59,6 +60,24 @@ def load_grid(path: Path, base: StreamSettings) -> tuple[Run, ...]:
         return Run(entry.name, entry.settings, frames, entry.sink_is_opening, entry.paper)
 
     return load_entries(path, base, run, ARENA_KEYS, "recipes/bench_arena_grid.yaml")
+
+
+def load_speed_grid(path: Path, base: StreamSettings) -> tuple[NamedSettings, ...]:
+    """Read the runs of a grid for ``svlm bench fps``.
+
+    Args:
+        path, base: see ``load_entries``.
+
+    Raises:
+        SvlmError, UsageError: see ``load_entries``; ``sink: opening`` too, which is the arena's.
+    """
+
+    def run(entry: Entry) -> NamedSettings:
+        if entry.sink_is_opening:
+            raise UsageError(f"run {entry.name!r}: sink: opening is for matches of the arena")
+        return NamedSettings(entry.name, entry.settings, entry.paper)
+
+    return load_entries(path, base, run, {}, "recipes/bench_fps_grid.yaml")
 
 
 def load_entries(

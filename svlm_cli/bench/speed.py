@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,13 +76,15 @@ def bench_fps(
     from svlm_cli.bench.speed_report import LATENCY_PLOT, document, latency_plot, report
 
     facts = model_facts(model)
-    keys = [plan.key(settings, facts, options) for settings in plan.runs]
+    keys = [plan.key(each.settings, facts, options) for each in plan.runs]
     done, problems = _read(out)
     yield from (WarningEvent(problem) for problem in problems)
     missing = [(key, each) for key, each in zip(keys, plan.runs, strict=True) if key not in done]
-    yield SpeedStart(facts, sum(plan.num_steps(each) for _, each in missing), len(keys) - len(missing))
-    for key, settings in missing:
-        for event in measure(model, plan, settings):
+    yield SpeedStart(
+        facts, sum(plan.num_steps(each.settings) for _, each in missing), len(keys) - len(missing)
+    )
+    for key, named in missing:
+        for event in measure(model, plan, named):
             if isinstance(event, SpeedRun):
                 done[key] = event
                 lines = [json.dumps({"key": key, **run_to_json(run)}) for key, run in done.items()]
@@ -90,10 +92,10 @@ def bench_fps(
             yield event
     trials = []
     if find_max:
-        for trial in find_max_fps(model, plan.source, plan.runs[0]):
+        for trial in find_max_fps(model, plan.source, plan.runs[0].settings):
             trials.append(trial)
             yield trial
-    runs = [done[key] for key in keys]
+    runs = [replace(done[key], name=each.name) for key, each in zip(keys, plan.runs, strict=True)]
     summary = document(plan, facts, options, runs, trials)
     write_whole(out / LATENCY_PLOT, latency_plot(runs))
     write_whole(out / "report.md", report(summary).encode())

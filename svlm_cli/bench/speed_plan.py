@@ -31,12 +31,21 @@ class Clock(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class NamedSettings:
+    """One run: how it is called, its settings, and what the paper prints for it."""
+
+    name: str
+    settings: StreamSettings
+    paper: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SpeedPlan:
     """What is measured.
 
     Args:
         source: as the user named it.
-        runs: settings, one per policy; names are those of the policies.
+        runs: with different names.
         num_seconds: of the source that each run shows.
         floor_steps: steps at the end of a run that are followed by the floor; 0 for none.
         clock: of all figures but the highest FPS, which is always of wall time.
@@ -46,15 +55,21 @@ class SpeedPlan:
     """
 
     source: str
-    runs: tuple[StreamSettings, ...]
+    runs: tuple[NamedSettings, ...]
     num_seconds: float
     floor_steps: int
     clock: Clock
 
     def __post_init__(self) -> None:
-        for settings in self.runs:
-            if self.num_steps(settings) < 1:
+        for run in self.runs:
+            if self.num_steps(run.settings) < 1:
                 raise UsageError(f"--seconds {self.num_seconds:g} is less than a step")
+
+    @property
+    def protocol(self) -> str:
+        """As tables show it."""
+        shown = f"{self.num_seconds:g} s of {self.source}"
+        return f"stages one after another, {self.clock.value} time, {shown}"
 
     def num_steps(self, settings: StreamSettings) -> int:
         """Steps of a run."""

@@ -6,6 +6,7 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ import numpy as np
 from svlm_cli import __version__
 from svlm_cli.bench.efficiency import STAGES, WORK, SpeedRun, Trial
 from svlm_cli.bench.match import ModelFacts
-from svlm_cli.bench.speed_plan import SpeedPlan
+from svlm_cli.bench.speed_plan import NamedSettings, SpeedPlan
+from svlm_cli.bench.tables import NOTHING, table
 from svlm_cli.settings import Policy
 
 LATENCY_PLOT = "latency.png"
@@ -21,6 +23,13 @@ NUM_BLOCKS = 20
 T_VALUE = 2.10  # two-sided 95 % of Student's t with NUM_BLOCKS - 2 degrees of freedom
 MIB = 2**20
 FULL = 0.98
+COLUMNS: Mapping[str, str] = {
+    "p50_step_seconds": "step p50",
+    "seconds_per_token": "s/token",
+    "seconds_per_token_end_to_end": "s/token end to end",
+    "realtime_factor": "x real time",
+}
+_UNITS = {"p50_step_seconds": "s", "realtime_factor": "x"}
 _SETUP = ("model", "device", "dtype", "quantize", "packed", "threads")
 _YES_NO = {True: "yes", False: "no"}
 
@@ -86,7 +95,7 @@ def row(run: SpeedRun) -> dict[str, Any]:
     p50, p95, p99 = np.percentile(totals, [50, 95, 99])
     line = slope(run)
     return {
-        "run": run.policy,
+        "run": run.name,
         "policy": run.policy,
         "fps": run.fps,
         "steps": len(run.num_words),
@@ -156,7 +165,10 @@ def document(
         "dtype": facts.dtype,
         **options,
         "clock": plan.clock.value,
-        "runs": [_rounded(row(run)) for run in runs],
+        "columns": COLUMNS,
+        "runs": [
+            _rounded(_named(row(run), each, plan, facts)) for run, each in zip(runs, plan.runs, strict=True)
+        ],
         "max_fps": max(good) if good else (0.0 if trials else None),
         "trials": [
             {
@@ -169,6 +181,16 @@ def document(
     }
 
 
+def _named(
+    values: dict[str, Any], named: NamedSettings, plan: SpeedPlan, facts: ModelFacts
+) -> dict[str, Any]:
+    """A row in the form of every benchmark (``bench.tables``)."""
+    scores = {name: {"value": values[name], "unit": _UNITS.get(name, "s/token")} for name in COLUMNS}
+    own = {"protocol": plan.protocol, "model": facts.name, "device": facts.device, "dtype": facts.dtype}
+    paper = {} if named.paper is None else {"paper": named.paper}
+    return {"run": named.name, **own, **values, **paper, "scores": scores}
+
+
 def _rounded(value: Any) -> Any:
     """Six significant digits everywhere."""
     if isinstance(value, dict):
@@ -179,39 +201,43 @@ def _rounded(value: Any) -> Any:
 
 
 def main_table(summary: Mapping[str, Any]) -> str:
-    """One line per policy, as Markdown."""
-    titles = ["policy", "FPS", "steps", "cached tokens", *(f"{stage}, s" for stage in STAGES), "step p50, s"]
-    titles += ["p95", "p99", "s/token", "s/token end to end", "s per streamed s", "x real time"]
-    titles += [
-        "upkeep, %",
-        "drift, % per 1,000 steps",
-        "to the floor",
-        "cache, MiB",
-        "memory, MiB",
-        "device, MiB",
-    ]
-    rows = [titles, ["---"] * len(titles), *(_cells(each) for each in summary["runs"])]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+    """One line per run, as Markdown."""
+    rows = [_cells(each) for each in summary["runs"]]
+    if any("paper" in each for each in summary["runs"]):
+        rows = [
+            cells | {"paper": each.get("paper", NOTHING)}
+            for cells, each in zip(rows, summary["runs"], strict=True)
+        ]
+    return table([(title, itemgetter(title)) for title in rows[0]], rows)
 
 
-def _cells(each: dict[str, Any]) -> list[str]:
+def _cells(each: dict[str, Any]) -> dict[str, str]:
+    """By the titles of their columns."""
     drift, floor = each["slope_percent_per_1000_steps"], each["floor"]
-    return [
-        each["policy"],
-        f"{each['fps']:g}",
-        str(each["steps"]),
-        str(each["cached_tokens"]),
-        *(f"{each['stages'][stage]:.4f}" for stage in STAGES),
-        *(f"{each[f'{name}_step_seconds']:.4f}" for name in ("p50", "p95", "p99")),
-        f"{each['seconds_per_token']:.4f}",
-        f"{each['seconds_per_token_end_to_end']:.4f}",
-        f"{each['seconds_per_stream_second']:.4f}",
-        f"{each['realtime_factor']:.2f}",
-        f"{each['upkeep_percent']:.2f}",
-        "–" if drift is None else f"{drift[0]:+.2f} [{drift[1]:+.2f}, {drift[2]:+.2f}]",
-        "–" if floor is None else f"{floor['ratio']['all']:.3f}",
-        *(f"{each[name] / MIB:.0f}" for name in ("cache_bytes", "resident_bytes", "peak_device_bytes")),
-    ]
+    return {
+        "run": each["run"],
+        "protocol": each["protocol"],
+        "policy": each["policy"],
+        "FPS": f"{each['fps']:g}",
+        "steps": str(each["steps"]),
+        "cached tokens": str(each["cached_tokens"]),
+        **{f"{stage}, s": f"{each['stages'][stage]:.4f}" for stage in STAGES},
+        "step p50, s": f"{each['p50_step_seconds']:.4f}",
+        "p95": f"{each['p95_step_seconds']:.4f}",
+        "p99": f"{each['p99_step_seconds']:.4f}",
+        "s/token": f"{each['seconds_per_token']:.4f}",
+        "s/token end to end": f"{each['seconds_per_token_end_to_end']:.4f}",
+        "s per streamed s": f"{each['seconds_per_stream_second']:.4f}",
+        "x real time": f"{each['realtime_factor']:.2f}",
+        "upkeep, %": f"{each['upkeep_percent']:.2f}",
+        "drift, % per 1,000 steps": NOTHING
+        if drift is None
+        else f"{drift[0]:+.2f} [{drift[1]:+.2f}, {drift[2]:+.2f}]",
+        "to the floor": NOTHING if floor is None else f"{floor['ratio']['all']:.3f}",
+        "cache, MiB": f"{each['cache_bytes'] / MIB:.0f}",
+        "memory, MiB": f"{each['resident_bytes'] / MIB:.0f}",
+        "device, MiB": f"{each['peak_device_bytes'] / MIB:.0f}",
+    }
 
 
 def report(summary: Mapping[str, Any]) -> str:
@@ -239,7 +265,7 @@ def report(summary: Mapping[str, Any]) -> str:
 
 def _floor_table(runs: Sequence[dict[str, Any]]) -> str:
     lines = [
-        "| policy | FPS | stage | engine, s | floor, s | ratio |",
+        "| run | FPS | stage | engine, s | floor, s | ratio |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for each in runs:
@@ -247,7 +273,7 @@ def _floor_table(runs: Sequence[dict[str, Any]]) -> str:
         for stage in (*WORK, "all"):
             ratio = floor["ratio"][stage]
             lines.append(
-                f"| {each['policy']} | {each['fps']:g} | {stage} | {floor['engine_seconds'][stage]:.4f} | "
+                f"| {each['run']} | {each['fps']:g} | {stage} | {floor['engine_seconds'][stage]:.4f} | "
                 f"{floor['floor_seconds'][stage]:.4f} | {'–' if ratio is None else f'{ratio:.3f}'} |"
             )
     return "\n".join(lines)
@@ -270,7 +296,7 @@ def latency_plot(runs: Sequence[SpeedRun]) -> bytes:
         times = (np.arange(len(per_step)) * width + width / 2) * run.step_seconds
         for axes, values in zip(panels, (per_token, per_step), strict=True):
             colour = COLOURS[number % len(COLOURS)]
-            axes.plot(times, values, color=colour, linewidth=1.6, label=f"{run.policy}, {run.fps:g} FPS")
+            axes.plot(times, values, color=colour, linewidth=1.6, label=f"{run.name}, {run.fps:g} FPS")
     panels[0].set_ylabel("s per token (vision, prefill, decode)")
     panels[1].set_ylabel("s per step, reading included")
     panels[1].axhline(runs[0].step_seconds, color="#888888", linestyle="dotted", linewidth=1)

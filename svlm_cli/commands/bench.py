@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from svlm_cli.bench.speed_plan import Clock, SpeedPlan
+from svlm_cli.bench.speed_plan import Clock, NamedSettings, SpeedPlan
 from svlm_cli.commands import (
     bench_commentary,
     bench_livesports,
@@ -24,6 +24,7 @@ from svlm_cli.commands import (
 from svlm_cli.commands import bench_options as own
 from svlm_cli.commands.options import Attention, Dtype, Quantize
 from svlm_cli.commands.output import emit
+from svlm_cli.errors import UsageError
 from svlm_cli.settings import Policy, Sampling, StreamSettings
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ SPEED_EXAMPLES = """Examples:
 svlm bench fps 'arena:soccer,seed=1,minutes=2' --seconds 60
 
 svlm bench fps match.mp4 --policy streaming --fps 8 --find-max-fps
+
+svlm bench fps match.mp4 --grid recipes/bench_fps_grid.yaml --seconds 300
 
 svlm bench fps match.mp4 --model mit-han-lab/StreamingVLM --policy streaming --fps 8 --out bench-h100"""
 
@@ -130,7 +133,8 @@ def arena(
 def fps(
     source: stream_options.Source,
     seconds: own.Seconds = 60.0,
-    policy: own.Policies = list(Policy),  # noqa: B006 - Typer copies it
+    policy: own.Policies = None,
+    grid: own.SpeedGrid = None,
     find_max_fps: own.FindMaxFps = False,
     floor_steps: own.FloorSteps = 4,
     clock: own.ClockOption = Clock.WALL,
@@ -171,12 +175,23 @@ def fps(
         max_pixels=max_pixels,
         drop_static=drop_static,
     )
-    runs = tuple(replace(settings, policy=each) for each in dict.fromkeys(policy))
-    plan = SpeedPlan(source, runs, seconds, floor_steps, clock)
+    from svlm_cli.bench.grid import load_speed_grid
     from svlm_cli.bench.speed import SpeedEnd, bench_fps
     from svlm_cli.bench.speed_report import main_table
     from svlm_cli.commands.speed_view import SpeedView
     from svlm_cli.model.load import load_model
+
+    if grid and policy:
+        raise UsageError("--grid lists the policies: --policy does not go with it")
+    runs = (
+        load_speed_grid(grid, settings)
+        if grid
+        else tuple(
+            NamedSettings(each.value, replace(settings, policy=each))
+            for each in dict.fromkeys(policy or list(Policy))
+        )
+    )
+    plan = SpeedPlan(source, runs, seconds, floor_steps, clock)
 
     opened = load_model(
         model,

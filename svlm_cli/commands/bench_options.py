@@ -57,9 +57,23 @@ Seconds = Annotated[
         callback=finite,
     ),
 ]
+SpeedGrid = Annotated[
+    Path | None,
+    option(
+        SPEED_PANEL,
+        "--grid FILE",
+        "YAML that lists runs with what each changes, e.g. recipes/bench_fps_grid.yaml; one table for all.",
+        show_default="one run per policy",
+    ),
+]
 Policies = Annotated[
-    list[Policy],
-    option(SPEED_PANEL, f"--policy {choices(Policy)}", "What the cache keeps; repeat for several."),
+    list[Policy] | None,
+    option(
+        SPEED_PANEL,
+        f"--policy {choices(Policy)}",
+        "What the cache keeps; repeat for several.",
+        show_default="all four",
+    ),
 ]
 FindMaxFps = Annotated[
     bool,

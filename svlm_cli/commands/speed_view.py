@@ -52,7 +52,7 @@ class SpeedView:
             case SpeedRun():
                 pace = len(event.num_words) * event.step_seconds / event.wall_seconds
                 self._say(
-                    f"{event.policy}, {event.fps:g} FPS: {len(event.num_words)} steps, {pace:.2f}x real time"
+                    f"{event.name}, {event.fps:g} FPS: {len(event.num_words)} steps, {pace:.2f}x real time"
                 )
             case Trial():
                 verdict = "in time" if event.is_real_time else "too slow"

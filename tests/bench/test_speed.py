@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,13 +13,16 @@ from PIL import Image
 
 from svlm_cli import Policy, Sampling, StreamSession, StreamSettings, UsageError, load_model
 from svlm_cli.bench import efficiency
+from svlm_cli.bench.compare import compare
 from svlm_cli.bench.efficiency import SpeedRun, find_max_fps, measure
 from svlm_cli.bench.floor import Fed, Floor, watched
+from svlm_cli.bench.grid import load_speed_grid
 from svlm_cli.bench.speed import SpeedEnd, SpeedStart, bench_fps
-from svlm_cli.bench.speed_plan import Clock, SpeedPlan
-from svlm_cli.bench.speed_report import latency_plot, row, slope, steady_start
+from svlm_cli.bench.speed_plan import Clock, NamedSettings, SpeedPlan
+from svlm_cli.bench.speed_report import latency_plot, main_table, row, slope, steady_start
 from tests.stream.engine import clips
 
+ROOT = Path(__file__).resolve().parents[2]
 SOURCE = "arena:soccer,seed=1,minutes=1"
 HOW = {"quantize": "none", "packed": True, "threads": 1}
 SETTINGS = StreamSettings(vision_window=2, rounds=2, sampling=Sampling(4, greedy=True))
@@ -27,7 +31,7 @@ SETTINGS = StreamSettings(vision_window=2, rounds=2, sampling=Sampling(4, greedy
 def plan(*policies: Policy, num_seconds: float = 6, floor_steps: int = 2) -> SpeedPlan:
     return SpeedPlan(
         SOURCE,
-        tuple(replace(SETTINGS, policy=each) for each in policies),
+        tuple(NamedSettings(each.value, replace(SETTINGS, policy=each)) for each in policies),
         num_seconds,
         floor_steps,
         Clock.CPU,
@@ -91,7 +95,7 @@ def test_a_run_step_by_step(bundled):
 
 
 def test_both_definitions_of_seconds_per_token():
-    run = SpeedRun("streaming", 2.0, 1.0, warm_up_steps=1)
+    run = SpeedRun("streaming", "streaming", 2.0, 1.0, warm_up_steps=1)
     run.seconds = {
         "read": [9, 1, 1],
         "vision": [9, 2, 2],
@@ -112,7 +116,7 @@ def test_both_definitions_of_seconds_per_token():
 
 @pytest.mark.parametrize(("rise", "flat"), [(0.0, True), (0.0002, False)])
 def test_a_rise_is_told_from_noise(rise, flat):
-    run = SpeedRun("streaming", 2.0, 1.0, warm_up_steps=10)
+    run = SpeedRun("streaming", "streaming", 2.0, 1.0, warm_up_steps=10)
     noise = np.random.default_rng(1).exponential(0.1, 2010)
     run.seconds |= {stage: [0.0] * 2010 for stage in run.seconds}
     run.num_cached = [5] * 2010
@@ -125,7 +129,7 @@ def test_a_rise_is_told_from_noise(rise, flat):
 
 
 def test_steady_is_when_previous_text_has_filled_up():
-    run = SpeedRun("streaming", 2.0, 1.0, warm_up_steps=4)
+    run = SpeedRun("streaming", "streaming", 2.0, 1.0, warm_up_steps=4)
     run.num_cached = [100 + 10 * min(step, 40) for step in range(100)]
     assert steady_start(run) == 39  # 490 of 500
     run.policy = "full"
@@ -192,3 +196,25 @@ def test_the_picture_has_a_line_for_every_run(bundled):
         for *_, run in [measure(bundled, plan(each), plan(each).runs[0])]
     ]
     assert latency_plot(runs)[:4] == b"\x89PNG"
+
+
+def test_a_grid_makes_one_table_that_joins_the_others(bundled, tmp_path):
+    """The shipped grid, with the paper's figures beside ours, and in ``svlm bench report``."""
+    runs = load_speed_grid(ROOT / "recipes" / "bench_fps_grid.yaml", SETTINGS)
+    assert {each.settings.policy for each in runs} == set(Policy)
+    wanted = SpeedPlan(SOURCE, runs[:2], 6, 0, Clock.CPU)
+    *_, end = bench_fps(bundled, wanted, HOW, tmp_path)
+    rows = end.summary["runs"]
+    assert [each["run"] for each in rows] == ["streaming", "full attention"]
+    assert all("6 s of arena" in each["protocol"] for each in rows)
+    table = main_table(end.summary)
+    assert "0.05 s/token, flat to 1000 s |" in table
+    (found,) = compare([tmp_path])
+    assert "over 0.1 s/token from 60 s on" in found.table()
+    assert f"{rows[0]['seconds_per_token']:g} s/token" in found.table()
+
+
+def test_a_grid_of_the_arena_is_told_apart(tmp_path):
+    (tmp_path / "grid.yaml").write_text("runs: [{name: a, sink: opening}, {name: b, frames: blank}]")
+    with pytest.raises(UsageError, match=r"opening is for matches.*unknown key 'frames'"):
+        load_speed_grid(tmp_path / "grid.yaml", SETTINGS)
