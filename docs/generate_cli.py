@@ -35,8 +35,8 @@ Captions have one cue per spoken step and none for silent ones. Every file is va
 a kill; a file that was there before is replaced when the first step arrives. If one output fails on the way
 (a full disk), the others go on, the summary names it, and the exit code is 1.
 
-`--json` and `.jsonl` files hold the same lines. Their `type` says which fields follow; an interrupted stream
-has no `end`.
+`--json` and `.jsonl` files hold the same lines. Their `type` says which fields follow; only a stream that was
+killed has no `end`.
 
 | type | fields |
 |---|---|

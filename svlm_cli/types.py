@@ -104,7 +104,10 @@ class StepEvent:
 
 @dataclass(frozen=True, slots=True)
 class AnswerEvent:
-    """The answer to a question, in the turn of step ``index``, apart from that second's words."""
+    """The answer to a question, in the turn of step ``index``, apart from that second's words.
+
+    ``lag_seconds`` is that of the step.
+    """
 
     index: int
     start_seconds: float
@@ -112,6 +115,7 @@ class AnswerEvent:
     question: str
     text: str
     num_new_tokens: int
+    lag_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,9 +93,8 @@ def run_stream(source: str, settings: StreamSettings, extras: Extras, view: Stre
         stack.enter_context(view)
         opened = stack.enter_context(open_source(source, extras.live))
         resume = _resumed(extras, writers, opened, view)
-        for at_seconds, text in asked:
-            if resume is None or at_seconds >= resume.reached_seconds:
-                questions.ask(text, at_seconds)
+        for at_seconds, text in _to_ask(asked, resume):
+            questions.ask(text, at_seconds)
         hub = _served(extras, questions, stack, view)
         with view.busy("loading the model"):
             model = load()
@@ -104,11 +103,12 @@ def run_stream(source: str, settings: StreamSettings, extras: Extras, view: Stre
         stopper = stack.enter_context(Stopper(lambda: view.say(STOPPING)))
         if extras.ask:
             _listen(questions, stack, view, stopper)
+        keeper = _keeper(extras, writers)
         controls = Controls(
             stop=stopper.event,
             questions=questions,
             watch=None if hub is None else hub.watch,
-            keeper=_keeper(extras, writers),
+            keeper=keeper,
             resume=resume,
         )
         settings = replace(settings, pace=extras.pace or _fitting_pace(opened))
@@ -120,6 +120,8 @@ def run_stream(source: str, settings: StreamSettings, extras: Extras, view: Stre
             return 0
     if writers.failed and not stopper.code:
         raise OutputError(f"outputs that end early: {', '.join(writers.failed)}")
+    if keeper is not None and keeper.has_failed and not stopper.code:
+        raise OutputError(f"the end of the stream is not in the state {extras.save_state}")
     return stopper.code
 
 
@@ -133,10 +135,20 @@ def _check(source: str, extras: Extras) -> None:
         folder = Path(os.path.realpath(extras.save_state)).parent
         if not folder.is_dir():
             raise OutputError(f"no folder {folder} for the state {extras.save_state}", f"mkdir -p {folder}")
+        if not os.access(folder, os.W_OK):
+            raise OutputError(f"no permission to write {extras.save_state}", "choose another folder")
         if extras.save_state.is_dir():
             raise OutputError(f"the state {extras.save_state} is a folder", "name a file in it")
         others = [*extras.out, *([extras.trace] if extras.trace else [])]
         require_distinct([*others, extras.save_state], source)
+
+
+def _to_ask(asked: list[tuple[float, str]], resume: SavedState | None) -> list[tuple[float, str]]:
+    """The questions of the file; where a stream goes on, those that waited and what is left of the file."""
+    if resume is None:
+        return asked
+    left = [each for each in asked if each[0] >= resume.reached_seconds and each not in resume.questions]
+    return [*resume.questions, *left]
 
 
 def _fitting_pace(source: Source) -> Pace:

@@ -23,6 +23,8 @@ from svlm_cli.types import AnswerEvent, EndEvent, StartEvent, StepEvent, StreamE
 RECENT_STEPS = 600
 MAX_DOTS = 60
 BAR_CELLS = 24
+NARROW_BAR_CELLS = 12
+WIDE_COLUMNS = 140
 BAR_PARTS = (("sink", "▓", "magenta"), ("text", "▒", "blue"), ("frames", "░", "yellow"))
 
 
@@ -58,15 +60,17 @@ class RecentSteps:
         return sum(self._stream_seconds) / max(sum(self._wall_seconds), 1e-9)
 
 
-def cache_bar(step: StepEvent) -> Text:
+def cache_bar(step: StepEvent, num_cells: int = BAR_CELLS, *, has_labels: bool = True) -> Text:
     """The cached tokens of a step as a bar of sink, text and frames."""
     num_text = max(0, step.num_cached_tokens - step.num_vision_tokens - step.num_sink_tokens)
     parts = zip((step.num_sink_tokens, num_text, step.num_vision_tokens), BAR_PARTS, strict=True)
     bar, filled, tokens = Text(), 0, 0
     for num_tokens, (name, cell, style) in parts:
         tokens += num_tokens
-        end = round(BAR_CELLS * tokens / max(step.num_cached_tokens, 1))
-        bar.append(cell * (end - filled), style).append(f" {name} {num_tokens:,} ", "dim")
+        end = round(num_cells * tokens / max(step.num_cached_tokens, 1))
+        bar.append(cell * (end - filled), style)
+        if has_labels:
+            bar.append(f" {name} {num_tokens:,} ", "dim")
         filled = end
     return bar
 
@@ -212,10 +216,14 @@ class StreamView:
         if self._last is not None:
             lines.append(self._status_line(self._last))
         if self._typed is not None:
-            lines.append(Text.assemble(("ask: ", "bold"), self._typed, ("_", "blink")))
+            # A long question shows its end: that is where its writer is.
+            typed = self._typed[-max(1, self._console.width - len("ask: _") - 1) :]
+            lines.append(Text.assemble(("ask: ", "bold"), typed, ("_", "blink")))
         return Group(*lines)
 
     def _status_line(self, step: StepEvent) -> Text:
+        if self._console.width < WIDE_COLUMNS:
+            return self._short_status_line(step)
         status = (
             f"{clock(step.end_seconds)}  step p50 {self._recent.percentile(50):.3f} s, "
             f"p95 {self._recent.percentile(95):.3f} s  {self._recent.realtime_factor:.1f}x real time  "
@@ -227,6 +235,18 @@ class StreamView:
         line = Text(f"{status}{step.num_cached_tokens:,} tokens ", no_wrap=True, overflow="ellipsis")
         line.stylize("reverse", 0, len(line) - 1)
         return line.append_text(cache_bar(step))
+
+    def _short_status_line(self, step: StepEvent) -> Text:
+        """The same for 80 columns: seconds per step at p50/p95, lag, skipped seconds, tokens, bar."""
+        p50, p95 = self._recent.percentile(50), self._recent.percentile(95)
+        status = f"{clock(step.end_seconds)} {p50:.2f}/{p95:.2f} s {self._recent.realtime_factor:.1f}x "
+        if self._is_realtime:
+            status += f"lag {step.lag_seconds:.1f} "
+        if self._skipped_seconds:
+            status += f"skip {self._skipped_seconds:.0f} "
+        line = Text(f"{status}{step.num_cached_tokens:,} tokens ", no_wrap=True, overflow="ellipsis")
+        line.stylize("reverse", 0, len(line) - 1)
+        return line.append_text(cache_bar(step, NARROW_BAR_CELLS, has_labels=False))
 
     def finish(self, failed_outputs: tuple[str, ...] = (), *, stopped: bool = False) -> None:
         """Take the status line away and print the summary."""

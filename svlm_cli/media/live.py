@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import queue
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
@@ -22,6 +24,7 @@ from svlm_cli.types import Clip
 OPEN_SECONDS = 20.0
 SHORTEST_PATIENCE_SECONDS = 2.0
 CLOSE_SECONDS = 1.0
+POLL_SECONDS = 0.1
 
 
 def open_live(source: str, options: LiveOptions | None = None) -> LiveSource:
@@ -35,6 +38,27 @@ def open_live(source: str, options: LiveOptions | None = None) -> LiveSource:
         SourceError: it cannot be opened or holds no pictures.
     """
     return LiveSource(source, options or LiveOptions())
+
+
+def _beside(connect: Callable[[], OpenVideo]) -> OpenVideo:
+    """What ``connect`` gives, from a thread of its own: a Ctrl-C need not wait for the network."""
+    outcome: queue.SimpleQueue[OpenVideo | BaseException] = queue.SimpleQueue()
+
+    def work() -> None:
+        try:
+            outcome.put(connect())
+        except BaseException as error:
+            outcome.put(error)
+
+    threading.Thread(target=work, name="svlm-open", daemon=True).start()
+    while True:
+        try:
+            found = outcome.get(timeout=POLL_SECONDS)
+        except queue.Empty:
+            continue
+        if isinstance(found, BaseException):
+            raise found
+        return found
 
 
 class LiveSource:
@@ -55,7 +79,7 @@ class LiveSource:
         self._options = options
         self._is_page = False
         self._problems: list[str] = []
-        video = self._connect()
+        video = _beside(self._connect)
         self.is_live = not video.container.duration
         self.info: VideoInfo = describe(video, video.stream.width, video.stream.height, 0.0)
         self._receiver = Receiver(
@@ -150,7 +174,10 @@ class LiveSource:
                     raise
         from svlm_cli.media.download import media_address
 
-        url, headers = media_address(self._address, self._options.max_height)
+        try:
+            url, headers = media_address(self._address, self._options.max_height)
+        except SourceError as error:
+            raise SourceError(f"cannot open {self.name}: {error.message}", "check the address") from error
         self._is_page = True
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         return self._open(replace(plain, url=url, options={"headers": lines}), patience)

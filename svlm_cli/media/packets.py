@@ -76,6 +76,7 @@ class PacketBuffer:
 
     Attributes:
         shift_seconds: from the places of packets to where they are shown; known to whoever takes them.
+        is_begun: whether any has been taken.
     """
 
     def __init__(self, *, keeps_all: bool) -> None:
@@ -87,6 +88,7 @@ class PacketBuffer:
         self._error: Exception | None = None
         self.is_closed = False
         self.shift_seconds = 0.0
+        self.is_begun = False
         self._newest_seconds = 0.0
 
     @property
@@ -121,6 +123,7 @@ class PacketBuffer:
             if self._packets:
                 item = self._packets.popleft()
                 self._num_bytes -= item.num_bytes
+                self.is_begun = True
                 self._changed.notify_all()
                 return item
             if self._error is not None:

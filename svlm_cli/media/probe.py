@@ -170,6 +170,8 @@ def _check_file(path: str) -> None:
 
 def _unreadable(path: str, error: Exception) -> SourceError:
     reason = getattr(error, "strerror", None) or str(error)
+    if "Immediate exit" in reason:  # libav was told to give up waiting
+        reason = "no answer in time"
     if "Protocol not found" in reason:
         pipe = "ffmpeg -i ADDRESS -c copy -f mpegts - | svlm stream -"
         return SourceError(f"cannot open {path}: PyAV's libav does not speak this protocol", f"try: {pipe}")

@@ -6,6 +6,7 @@ arrives. Whoever decodes takes them from ``PacketBuffer`` at its own pace.
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 FIRST_DELAY_SECONDS = 0.25
 LONGEST_DELAY_SECONDS = 4.0
+TELL_EVERY_SECONDS = 10.0
 
 
 class Receiver:
@@ -64,6 +66,7 @@ class Receiver:
         self._clock = clock
         self._connection = Connection.of(video, 0)
         self._first_stamp: float | None = None
+        self._jump_told_at = -math.inf
         self._stamps = Stamps(self._connection.nominal_seconds, runs_by_clock=not is_finite)
         self._thread = threading.Thread(target=self._run, name="svlm-receive", daemon=True)
 
@@ -135,7 +138,8 @@ class Receiver:
         placed = self._stamps.place(None if stamp is None else float(stamp * unit), now)
         if self._first_stamp is None and stamp is not None:
             self._first_stamp = float(stamp * unit)
-        if placed.jump_seconds is not None:
+        if placed.jump_seconds is not None and now - self._jump_told_at > TELL_EVERY_SECONDS:
+            self._jump_told_at = now
             self._tell(
                 f"the source's clock jumped by {placed.jump_seconds:+.1f} s at "
                 f"{self._shown(placed.decode_seconds):.1f} s; the stream goes on without a gap"
@@ -151,11 +155,17 @@ class Receiver:
         """A place as whoever takes the packets counts."""
         return seconds + self.buffer.shift_seconds
 
+    def _place_shown(self) -> str:
+        """Where the newest packet lies, in words."""
+        if not self.buffer.is_begun:
+            return "before anything was shown"
+        return f"at {self._shown(self._stamps.reached_seconds):.1f} s"
+
     def _is_over(self, reason: str) -> bool:
         """Whether the source has ended, and was not lost."""
         if not self._may_reconnect:
             if reason and reason != "closed":
-                self._tell(f"the source ended at {self._shown(self._stamps.reached_seconds):.1f} s: {reason}")
+                self._tell(f"the source ended {self._place_shown()}: {reason}")
             return True
         return self._is_finite and not reason
 
@@ -165,9 +175,14 @@ class Receiver:
         Raises:
             SourceLostError: it did not come back in time.
         """
-        lost_at, at_seconds = self._clock(), self._shown(self._stamps.reached_seconds)
+        lost_at = self._clock()
         self.buffer.put(Received(None, self._connection, self._stamps.reached_seconds))
-        self._tell(f"the source stopped at {at_seconds:.1f} s ({reason or 'end of data'}); connecting again")
+        place = self._place_shown()
+        stopped = f"the source stopped {place} ({reason or 'end of data'}); connecting again"
+        # A playlist may have been closed: that is no loss, and shows at the first try.
+        may_be_over = self._sends_again and not reason
+        if not may_be_over:
+            self._tell(stopped)
         delay = FIRST_DELAY_SECONDS
         num_tries = 0
         while (waited := self._clock() - lost_at) < self._options.reconnect_seconds:
@@ -180,18 +195,23 @@ class Receiver:
                 video = self._connect(self._options.reconnect_seconds - (self._clock() - lost_at))
             except SourceError as error:
                 reason = error.message
-                continue
-            return self._resumed(video, f"{self._clock() - lost_at:.1f} s, {num_tries} tries")
+            else:
+                if not self._is_finite and self._sends_again and video.container.duration:
+                    video.container.close()
+                    return None  # a playlist that has got an end: the broadcast is over
+                if may_be_over:
+                    self._tell(stopped)
+                return self._resumed(video, f"{self._clock() - lost_at:.1f} s, {num_tries} tries")
+            if may_be_over:
+                self._tell(stopped)
+                may_be_over = False
         raise SourceLostError(
-            f"the source stopped at {at_seconds:.1f} s and did not come back within "
+            f"the source stopped {place} and did not come back within "
             f"{self._options.reconnect_seconds:g} s: {reason}",
             "try longer with --reconnect-seconds",
         )
 
-    def _resumed(self, video: OpenVideo, after: str) -> OpenVideo | None:
-        if not self._is_finite and self._sends_again and video.container.duration:
-            video.container.close()
-            return None  # a playlist that has got an end: the broadcast is over
+    def _resumed(self, video: OpenVideo, after: str) -> OpenVideo:
         self._connection = Connection.of(video, self._connection.number + 1)
         self._stamps.reconnect(
             self._connection.nominal_seconds, sends_again=self._sends_again or self._is_finite

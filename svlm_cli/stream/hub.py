@@ -157,7 +157,7 @@ class Hub:
         with self._lock:
             viewers = list(self._viewers.items())
         for viewer, loop in viewers:
-            _call(loop, self._let_go, viewer)
+            _call(loop, self._see_off, viewer)
         if self._writers is not None:
             self._writers.close()
 
@@ -165,6 +165,13 @@ class Hub:
         """In the viewer's loop."""
         try:
             viewer.put_nowait(message)
+        except asyncio.QueueFull:
+            self._let_go(viewer)
+
+    def _see_off(self, viewer: asyncio.Queue[Message | None]) -> None:
+        """The end, behind what is still to be sent."""
+        try:
+            viewer.put_nowait(None)
         except asyncio.QueueFull:
             self._let_go(viewer)
 

@@ -18,6 +18,7 @@ from svlm_cli.stream.pacing import PlayClock
 from svlm_cli.stream.pipeline import POLL_SECONDS, Pipeline, SourceEnded
 from svlm_cli.stream.session import StreamSession
 from svlm_cli.stream.sight import SeenClip
+from svlm_cli.stream.state import SavedState
 from svlm_cli.stream.statistics import Statistics
 from svlm_cli.stream.trace import TraceRecord
 from svlm_cli.types import StartEvent, StreamEvent, WarningEvent
@@ -61,8 +62,9 @@ def stream_video(
     start_seconds = settings.start
     if controls.resume is not None:
         controls.resume.restore(session)
-        start_seconds = controls.resume.position_seconds(source.is_live)
+        start_seconds = controls.resume.position_seconds(source.is_live, settings.step_seconds)
     yield _start_event(model, source, settings, start_seconds)
+    yield from _resumed(controls.resume, start_seconds, settings)
     yield from _lacking(session, f"{settings.opening_text} {settings.query}")
     run = _Run(session, source, start_seconds, controls)
     # The reader may hold threads and file handles: it is closed whenever this generator is.
@@ -88,6 +90,8 @@ class _Run:
         self._clock = PlayClock(settings, start_seconds)
         self._reached = start_seconds if controls.resume is None else controls.resume.reached_seconds
         self._told: list[str] = []
+        self._drops = settings.pace is Pace.REALTIME and settings.on_lag is OnLag.DROP
+        self._left_out = False
         self._is_between_steps = True
         self.lost: SourceLostError | None = None
         self.statistics = Statistics(settings.step_seconds)
@@ -95,8 +99,7 @@ class _Run:
         self._pipeline: Pipeline | None = None
         if left is None or left > 0:
             clips = source.clips(settings.fps, settings.step_seconds, start_seconds, left, self._clock)
-            drops = settings.pace is Pace.REALTIME and settings.on_lag is OnLag.DROP
-            ahead = (1 if drops else 2) if controls.overlap else 0
+            ahead = (1 if self._drops else 2) if controls.overlap else 0
             self._pipeline = Pipeline(clips, session.sight, self._clock, ahead, controls.watch)
 
     def events(self) -> Generator[StreamEvent, None, None]:
@@ -107,11 +110,13 @@ class _Run:
                 return
             except SourceLostError as lost:
                 self.lost = lost
+                yield from self.warnings()
+                yield WarningEvent(lost.message)
                 return
             # A sentence may grow (a count) until the source ends: told when new, and in its last form.
             if len(self._source.problems) > len(self._told):
                 yield from self.warnings()
-            if clip is not None and self._is_due(clip):
+            if clip is not None and not self._is_stale(clip) and self._is_due(clip):
                 yield from self._step(clip)
 
     def warnings(self) -> Generator[WarningEvent, None, None]:
@@ -124,7 +129,8 @@ class _Run:
     def last_words(self) -> Generator[WarningEvent, None, None]:
         """What is to be said when all is over."""
         if self._controls.keeper is not None and self._is_between_steps:
-            failure = self._controls.keeper.save(self._session, self._source.name, self._reached)
+            keeper, questions = self._controls.keeper, self._controls.questions
+            failure = keeper.save(self._session, self._source.name, self._reached, questions)
             yield from _warning(failure)
         if num_left := len(self._controls.questions):
             yield WarningEvent(f"the stream ended before {num_left} of the questions could be asked")
@@ -133,6 +139,12 @@ class _Run:
         self._clock.stop()
         if self._pipeline is not None:
             self._pipeline.close()
+
+    def _is_stale(self, clip: SeenClip) -> bool:
+        """Whether a clip that was prepared in time is to be left out by now; never two in a row."""
+        is_late = self._drops and self._clock.next_start(clip.start_seconds) > clip.start_seconds
+        self._left_out = is_late and not self._left_out
+        return self._left_out
 
     def _is_due(self, clip: SeenClip) -> bool:
         """Wait until a viewer has seen all of a clip; False if the stream was stopped meanwhile."""
@@ -161,10 +173,24 @@ class _Run:
         )
         self.statistics.add(step)
         if answer is not None:
-            yield answer
+            yield replace(answer, lag_seconds=step.lag_seconds)
         yield step
-        if self._controls.keeper is not None:
-            yield from _warning(self._controls.keeper.save_if_due(session, self._source.name, self._reached))
+        if (keeper := self._controls.keeper) is not None:
+            failure = keeper.save_if_due(session, self._source.name, self._reached, self._controls.questions)
+            yield from _warning(failure)
+
+
+def _resumed(
+    resume: SavedState | None, start_seconds: float, settings: StreamSettings
+) -> Generator[WarningEvent, None, None]:
+    """What is to be said of a stream that goes on."""
+    if resume is None:
+        return
+    if start_seconds > resume.reached_seconds:
+        gone = start_seconds - resume.reached_seconds
+        yield WarningEvent(f"going on {gone:.0f} s after the state was saved; a live source has not waited")
+    if settings.duration is not None and settings.start + settings.duration <= start_seconds:
+        yield WarningEvent(f"nothing is left of --duration: the stream is at {start_seconds:g} s already")
 
 
 def _warning(message: str) -> Generator[WarningEvent, None, None]:

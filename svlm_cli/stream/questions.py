@@ -45,6 +45,11 @@ class Questions:
             heapq.heappush(self._waiting, _Waiting(at_seconds, next(self._numbers), cleaned))
             return True
 
+    def waiting(self) -> list[tuple[float, str]]:
+        """Seconds and text of those not asked yet, in their order."""
+        with self._lock:
+            return [(each.due_seconds, each.text) for each in sorted(self._waiting)]
+
     def take(self, end_seconds: float) -> str:
         """The next question due before ``end_seconds``; empty if there is none."""
         with self._lock:

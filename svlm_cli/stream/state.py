@@ -7,13 +7,17 @@ says what it was made with. It is replaced in one rename, so that there is a who
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
-from collections.abc import Callable, Mapping
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
@@ -21,10 +25,11 @@ from svlm_cli import __version__
 from svlm_cli.errors import StateError
 from svlm_cli.files import whole_file
 from svlm_cli.settings import StreamSettings
+from svlm_cli.stream.questions import Questions
 from svlm_cli.stream.session import Snapshot, StreamSession
 
-STATE_FORMAT = 1
-HEADER = "svlm_state"
+STATE_FORMAT = 2
+HEADER, CHECKSUM = "svlm_state", "crc32"
 # What may change between a stream and its continuation: which seconds, how fast, what stood before the start.
 FREE_SETTINGS = frozenset({"start", "duration", "pace", "on_lag", "title", "previous_text"})
 
@@ -41,6 +46,7 @@ class SavedState:
         reached_seconds: where the next step starts.
         saved_at: wall time, seconds since the epoch.
         outputs: real path and length in bytes of every output at that moment.
+        questions: that waited: seconds and text.
     """
 
     path: Path
@@ -50,6 +56,7 @@ class SavedState:
     reached_seconds: float
     saved_at: float
     outputs: Mapping[str, int]
+    questions: Sequence[tuple[float, str]] = ()
 
     def restore(self, session: StreamSession) -> None:
         """Make a new session go on from here.
@@ -70,11 +77,12 @@ class SavedState:
             )
         session.restore(self.snapshot)
 
-    def position_seconds(self, is_live: bool) -> float:
-        """Where to go on: of a live source the seconds that have passed meanwhile are gone."""
+    def position_seconds(self, is_live: bool, step_seconds: float) -> float:
+        """Where to go on: of a live source the steps that have passed meanwhile are gone."""
         if not is_live:
             return self.reached_seconds
-        return self.reached_seconds + max(0.0, time.time() - self.saved_at)
+        gone = max(0.0, time.time() - self.saved_at)
+        return self.reached_seconds + math.ceil(gone / step_seconds) * step_seconds
 
 
 def load_state(path: Path) -> SavedState:
@@ -85,8 +93,11 @@ def load_state(path: Path) -> SavedState:
     """
     try:
         with safe_open(path, "pt") as file:
-            header = json.loads((file.metadata() or {})[HEADER])
+            metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        header = json.loads(metadata[HEADER])
+        if metadata.get(CHECKSUM) != _checksum(tensors, metadata[HEADER]):
+            raise ValueError("its checksum is another one")
     except FileNotFoundError:
         raise StateError(f"no such file: {path}", "check the path given to --resume") from None
     except (OSError, SafetensorError, KeyError, ValueError) as error:
@@ -106,6 +117,7 @@ def load_state(path: Path) -> SavedState:
         header["reached_seconds"],
         header["saved_at"],
         header["outputs"],
+        [(due_seconds, text) for due_seconds, text in header["questions"]],
     )
 
 
@@ -116,6 +128,9 @@ class StateKeeper:
         path: of the file.
         every_seconds: of wall time between saves; writing runs beside the stream.
         outputs: tells path and length of every output.
+
+    Attributes:
+        has_failed: whether the newest state could not be saved.
     """
 
     def __init__(
@@ -130,8 +145,14 @@ class StateKeeper:
         self._last = time.monotonic()
         self._writing: threading.Thread | None = None
         self._failure = ""
+        self.has_failed = False
+        with suppress(OSError):  # what a kill in mid-write has left
+            for left in path.parent.glob(f".{path.stem}.{'[0-9a-f]' * 8}{path.suffix}"):
+                left.unlink()
 
-    def save_if_due(self, session: StreamSession, source: str, reached_seconds: float) -> str:
+    def save_if_due(
+        self, session: StreamSession, source: str, reached_seconds: float, questions: Questions
+    ) -> str:
         """Save where it is time to, in a thread of its own.
 
         Returns:
@@ -140,13 +161,13 @@ class StateKeeper:
         is_writing = self._writing is not None and self._writing.is_alive()
         if time.monotonic() - self._last >= self._every_seconds and not is_writing:
             self._last = time.monotonic()
-            content = self._content(session, source, reached_seconds)
+            content = self._content(session, source, reached_seconds, questions)
             self._writing = threading.Thread(target=self._write, args=content, name="svlm-state")
             self._writing.start()
         failure, self._failure = self._failure, ""
         return failure
 
-    def save(self, session: StreamSession, source: str, reached_seconds: float) -> str:
+    def save(self, session: StreamSession, source: str, reached_seconds: float, questions: Questions) -> str:
         """Save now.
 
         Returns:
@@ -154,12 +175,12 @@ class StateKeeper:
         """
         if self._writing is not None:
             self._writing.join()
-        self._write(*self._content(session, source, reached_seconds))
+        self._write(*self._content(session, source, reached_seconds, questions))
         failure, self._failure = self._failure, ""
         return failure
 
     def _content(
-        self, session: StreamSession, source: str, reached_seconds: float
+        self, session: StreamSession, source: str, reached_seconds: float, questions: Questions
     ) -> tuple[dict[str, Any], dict[str, str]]:
         snapshot = session.snapshot()
         header = {
@@ -169,6 +190,7 @@ class StateKeeper:
             "reached_seconds": reached_seconds,
             "saved_at": time.time(),
             "outputs": dict(self._outputs()),
+            "questions": questions.waiting(),
             "session": snapshot.plain,
         }
         return dict(snapshot.tensors), {HEADER: json.dumps(header)}
@@ -176,10 +198,21 @@ class StateKeeper:
     def _write(self, tensors: dict[str, Any], metadata: dict[str, str]) -> None:
         try:
             with whole_file(self.path) as partial:
-                save_file(tensors, partial, metadata)
+                save_file(tensors, partial, metadata | {CHECKSUM: _checksum(tensors, metadata[HEADER])})
         except (OSError, SafetensorError) as error:
             reason = getattr(error, "strerror", None) or str(error)
-            self._failure = f"the state could not be saved to {self.path}: {reason}; the last one stays"
+            rest = "; the last one stays" if self.path.is_file() else ""
+            self._failure = f"the state could not be saved to {self.path}: {reason}{rest}"
+        self.has_failed = bool(self._failure)
+
+
+def _checksum(tensors: Mapping[str, torch.Tensor], header: str) -> str:
+    """CRC-32 of everything: safetensors has none, and a bit that has turned would go on for hours unseen."""
+    found = zlib.crc32(header.encode())
+    for name in sorted(tensors):
+        flat = tensors[name].detach().cpu().contiguous().flatten()
+        found = zlib.crc32(flat.view(torch.uint8).numpy().data, zlib.crc32(name.encode(), found))
+    return f"{found:08x}"
 
 
 def _made_with(session: StreamSession) -> dict[str, Any]:

@@ -7,6 +7,7 @@ the start.
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import json
 import secrets
@@ -34,12 +35,14 @@ from starlette.staticfiles import StaticFiles
 from svlm_cli.errors import OutputError, UsageError
 from svlm_cli.stream.hub import MAX_VIEWERS, Hub, Message
 from svlm_cli.stream.questions import MAX_QUESTION_LETTERS, Questions
-from svlm_cli.stream.web_guard import SafeHeaders, TokenGuard
+from svlm_cli.stream.web_guard import ImpatientProtocol, SafeHeaders, TokenGuard
 
 PAGE = Path(__file__).parents[1] / "assets" / "page"
 LOOPBACK_NAMES = ["localhost", "127.0.0.1", "[::1]", "::1"]
 MAX_BODY_BYTES = 4096
 ASK_EVERY_SECONDS = 1.0
+BODY_SECONDS = 5.0
+MOST_CONNECTIONS = 8 * MAX_VIEWERS
 MAX_ASKERS = 1024
 START_SECONDS = 10.0
 SEND_SECONDS = 30.0
@@ -92,12 +95,13 @@ class PageServer:
         if self.made_token:
             self.url += f"?token={asked}"
         config = uvicorn.Config(
-            page_app(hub, questions, asked),
+            page_app(hub, questions, asked, self._socket.getsockname()[1]),
+            http=ImpatientProtocol,
             log_level="critical",  # a viewer that is let go in mid-write is no error
             access_log=False,
             timeout_graceful_shutdown=1,
             lifespan="off",
-            limit_concurrency=4 * MAX_VIEWERS,
+            limit_concurrency=MOST_CONNECTIONS,
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(
@@ -119,7 +123,7 @@ class PageServer:
         self._socket.close()
 
 
-def page_app(hub: Hub, questions: Questions, token: str | None) -> Starlette:
+def page_app(hub: Hub, questions: Questions, token: str | None, port: int) -> Starlette:
     """The application; with a token every request must bring it."""
     page = _Page(hub, questions)
     routes = [
@@ -134,7 +138,7 @@ def page_app(hub: Hub, questions: Questions, token: str | None) -> Starlette:
     guard = (
         Middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK_NAMES)
         if token is None
-        else Middleware(TokenGuard, token=token)
+        else Middleware(TokenGuard, token=token, port=port)
     )
     return Starlette(routes=routes, middleware=[Middleware(SafeHeaders), guard])
 
@@ -181,7 +185,10 @@ class _Page:
             return JSONResponse({"error": "questions are taken from this page only"}, 403)
         if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
             return JSONResponse({"error": "send JSON"}, 415)
-        question = _question(await _body(request))
+        try:
+            question = _question(await asyncio.wait_for(_body(request), BODY_SECONDS))
+        except TimeoutError:
+            return JSONResponse({"error": "this took too long"}, 408)
         if question is None:
             limit = f"a question has 1 to {MAX_QUESTION_LETTERS} letters"
             return JSONResponse({"error": limit}, 400)
@@ -216,7 +223,7 @@ def _question(body: bytes) -> str | None:
         return None
     try:
         content = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     question = content.get("question") if isinstance(content, dict) else None
     if not isinstance(question, str) or not 1 <= len(question.strip()) <= MAX_QUESTION_LETTERS:

@@ -6,14 +6,18 @@ Plain ASGI, as middleware that reads and passes on responses would hold up a str
 from __future__ import annotations
 
 import hmac
+from asyncio import BaseTransport
+from typing import Any
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import cookie_parser
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
-COOKIE = "svlm_token"
+COOKIE = "svlm_token_{port}"  # a browser sends cookies to all ports of a host
+REQUEST_SECONDS = 5.0
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -25,6 +29,7 @@ HEADERS = {
 }
 FORM = (
     "<!doctype html><title>svlm</title><meta name=viewport content='width=device-width'>"
+    "<meta name=color-scheme content='light dark'>"
     "<form><label>Token, as svlm printed it: <input name=token autofocus></label> "
     "<button>Open</button></form>"
 )
@@ -53,16 +58,18 @@ class TokenGuard:
     Args:
         app: behind it.
         token: to be brought.
+        port: of the page.
     """
 
-    def __init__(self, app: ASGIApp, token: str) -> None:
+    def __init__(self, app: ASGIApp, token: str, port: int) -> None:
         self._app = app
         self._token = token
+        self._cookie = COOKIE.format(port=port)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         headers = Headers(scope=scope)
-        cookie = cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
+        cookie = cookie_parser(headers.get("cookie", "")).get(self._cookie, "")
         bearer = headers.get("authorization", "").removeprefix("Bearer ")
         if self._is_right(cookie) or self._is_right(bearer):
             await self._app(scope, receive, send)
@@ -70,10 +77,26 @@ class TokenGuard:
         given = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token", [""])[0]
         if scope.get("path") == "/" and self._is_right(given):
             response: Response = RedirectResponse("/", 303)
-            response.set_cookie(COOKIE, self._token, httponly=True, samesite="strict")
+            response.set_cookie(self._cookie, self._token, httponly=True, samesite="strict")
         else:
             response = HTMLResponse(FORM, 401)
         await response(scope, receive, send)
 
     def _is_right(self, given: str) -> bool:
         return hmac.compare_digest(given.encode(), self._token.encode())
+
+
+class ImpatientProtocol(H11Protocol):
+    """HTTP of uvicorn that lets a connection go which has sent no whole request in time.
+
+    Connections are counted, and who holds many open without a word would shut out everybody else.
+    """
+
+    def connection_made(self, transport: Any) -> None:
+        """Begin to wait."""
+        super().connection_made(transport)
+        self.loop.call_later(REQUEST_SECONDS, self._close_if_silent, transport)
+
+    def _close_if_silent(self, transport: BaseTransport) -> None:
+        if getattr(self, "cycle", None) is None:
+            transport.close()

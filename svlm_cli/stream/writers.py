@@ -91,7 +91,7 @@ class AppendFile:
         """
         try:
             self._descriptor = os.open(self._target, os.O_RDWR | os.O_APPEND)
-            if length is not None:
+            if length is not None and length < os.fstat(self._descriptor).st_size:
                 os.ftruncate(self._descriptor, length)
             kept = self._target.read_bytes()
         except OSError as error:
@@ -185,11 +185,7 @@ class Writers:
             lengths: bytes of each, by real path, when the state was saved from which the stream goes on.
             cut: drop what was written after that, as it will come again.
         """
-        self._lengths = {
-            path: length
-            for path, length in lengths.items()
-            if os.path.isfile(path) and os.path.getsize(path) >= length
-        }
+        self._lengths = {path: length for path, length in lengths.items() if os.path.isfile(path)}
         self._cut = cut
 
     @property

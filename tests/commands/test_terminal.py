@@ -16,12 +16,17 @@ CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def on_terminal(
-    *arguments: str, pipe_stdout: bool = False, typed: Mapping[str, bytes] | None = None, **extra: str
+    *arguments: str,
+    columns: int = 160,
+    pipe_stdout: bool = False,
+    typed: Mapping[str, bytes] | None = None,
+    **extra: str,
 ) -> tuple[str, str, int]:
     """What the terminal got, what a pipe on standard output got, and the exit code.
 
     Args:
         arguments: of ``svlm``.
+        columns: of the terminal.
         pipe_stdout: standard output is no terminal.
         typed: what is typed once something has been shown.
         extra: environment.
@@ -33,7 +38,7 @@ def on_terminal(
         stdin=slave,
         stdout=subprocess.PIPE if pipe_stdout else slave,
         stderr=slave,
-        env=environment(TERM="xterm-256color", COLUMNS="160", LINES="30", **extra),
+        env=environment(TERM="xterm-256color", COLUMNS=str(columns), LINES="30", **extra),
         start_new_session=True,
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # Ctrl-C reaches it as from a keyboard
     )
@@ -148,3 +153,16 @@ def test_model_text_cannot_drive_the_terminal() -> None:
     assert "\x1b]0;" not in shown
     assert "owned" not in shown
     assert "red <script>alert(1)</script>" in CONTROL.sub("", shown)
+
+
+def test_the_status_fits_eighty_columns() -> None:
+    arguments = ("stream", "fake:steps=4,lag=1.5,skip=17,live=1")
+    shown, _, _ = on_terminal(*arguments, columns=80)
+    plain = CONTROL.sub("", shown)
+    assert "00:00:04 0.25/0.25 s 4.0x lag 1.5 skip 17 812 tokens ▓▒▒░░░░░░░░░" in plain
+
+
+def test_the_end_of_a_long_question_is_seen() -> None:
+    typed = {"00:00:01": b"x" * 200 + b" the end"}
+    shown, _, _ = on_terminal("stream", "fake:steps=40,pause=0.05", "--ask", columns=80, typed=typed)
+    assert re.search(r"ask: x{50,70} the end_", CONTROL.sub("", shown))

@@ -7,6 +7,8 @@ clip came: both are independent of the times that the source gives its clips. Th
 from __future__ import annotations
 
 import itertools
+import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -21,6 +23,7 @@ import numpy as np
 import pytest
 
 from svlm_cli.errors import SourceError, SourceLostError
+from svlm_cli.media import live
 from svlm_cli.media.address import LiveOptions, is_live_address
 from svlm_cli.media.live import LiveSource, open_live
 from svlm_cli.settings import Pace, StreamSettings
@@ -265,3 +268,41 @@ def test_a_password_is_not_shown() -> None:
         open_live(f"rtsp://me:secret@127.0.0.1:{port}/live?user=a@b")
     assert "secret" not in str(refused.value)
     assert f"rtsp://me:***@127.0.0.1:{port}/live?user=a@b" in str(refused.value)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_server_that_never_answers_can_be_left_at_once(number: signal.Signals) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}/x.ts"
+        command = [sys.executable, "-m", "svlm_cli", "stream", address]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            connection, _ = silent.accept()
+            process.send_signal(number)
+            _, talk = process.communicate(timeout=12)  # libav would wait for 20 seconds
+            connection.close()
+    assert process.returncode == 128 + number
+    assert "Traceback" not in talk
+
+
+def test_a_server_that_does_not_answer_in_time_is_told(monkeypatch) -> None:
+    monkeypatch.setattr(live, "OPEN_SECONDS", 0.5)
+    monkeypatch.setattr(live, "SHORTEST_PATIENCE_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}/x.ts"
+        with pytest.raises(SourceError, match="no answer in time"):
+            open_live(address)
+
+
+def test_a_closed_playlist_is_an_end_and_no_alarm(files, tmp_path: Path) -> None:
+    broadcaster = Broadcaster("hls", tmp_path, *files)
+    playlist = tmp_path / "live" / "live.m3u8"
+    try:
+        with opened(broadcaster.address, LiveOptions(stall_seconds=4)) as source:
+            for clip in source.clips(2, 1.0):
+                if clip.index == 2:
+                    broadcaster.cut()
+                    playlist.write_text(playlist.read_text() + "#EXT-X-ENDLIST\n")
+        assert clip.index >= 3
+        assert source.problems == []
+    finally:
+        broadcaster.stop()

@@ -212,3 +212,18 @@ def test_a_stream_goes_on_while_its_tab_is_closed(browser, page: Served) -> None
         assert time.monotonic() < deadline
         page.hub.publish(said(0))
         time.sleep(0.05)
+
+
+def test_a_server_with_another_token_asks_for_it(browser, tmp_path: Path) -> None:
+    port = free_port()
+    (tmp_path / "first").mkdir()
+    (tmp_path / "second").mkdir()
+    with served(tmp_path / "first", host="0.0.0.0", token="one", port=port) as page:
+        page.hub.publish(START)
+        tab = visit(browser, page, "/?token=one")
+        see(tab, "#state", "live")
+    with served(tmp_path / "second", host="0.0.0.0", token="two", port=port) as page:
+        page.hub.publish(START)
+        tab.locator("input[name=token]").fill("two")
+        tab.locator("button").click()
+        see(tab, "#state", "live")

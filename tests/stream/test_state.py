@@ -16,6 +16,7 @@ import torch
 import webvtt
 
 from svlm_cli import (
+    AnswerEvent,
     Policy,
     Positions,
     Sampling,
@@ -110,13 +111,59 @@ def test_what_is_no_state_is_told(tmp_path: Path, content: bytes) -> None:
         load_state(path)
 
 
-def test_a_cut_state_is_told(bundled, tmp_path: Path) -> None:
+def test_a_damaged_state_is_told_wherever_it_is_damaged(bundled, tmp_path: Path) -> None:
     path = tmp_path / "stream.svlm"
     saved(bundled, path)
     whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(StateError, match="damaged"):
-        load_state(path)
+    for damaged in (
+        whole[: len(whole) // 2],
+        whole[:-2000] + bytes(byte ^ 255 for byte in whole[-2000:-1000]) + whole[-1000:],
+        whole.replace(b"reached_seconds", b"reached_secunds"),
+    ):
+        path.write_bytes(damaged)
+        with pytest.raises(StateError, match="damaged"):
+            load_state(path)
+
+
+def test_questions_that_waited_are_asked_after_resuming(bundled, tmp_path: Path) -> None:
+    """Eight in one second, one a turn; stopped in between, the answers come in the same seconds."""
+
+    def asked(settings: StreamSettings, controls: Controls) -> list[tuple]:
+        with open_source(MATCH) as source:
+            events = list(stream_video(bundled, source, settings, controls=controls))
+        return [(e.start_seconds, e.question) for e in events if isinstance(e, AnswerEvent)]
+
+    def controls(**more) -> Controls:
+        own = Controls(**more)
+        for number in range(8):
+            own.questions.ask(f"question {number}", 3.0 + number / 10)
+        return own
+
+    undisturbed = asked(replace(SMALL, duration=14.0), controls())
+    assert len(undisturbed) == 8
+    path = tmp_path / "stream.svlm"
+    first = asked(replace(SMALL, duration=6.0), controls(keeper=StateKeeper(path)))
+    state = load_state(path)
+    again = Controls(resume=state)
+    for at_seconds, text in state.questions:
+        again.questions.ask(text, at_seconds)
+    assert first + asked(replace(SMALL, duration=14.0), again) == undisturbed
+
+
+def test_a_duration_that_is_over_is_told(bundled, tmp_path: Path) -> None:
+    path = tmp_path / "stream.svlm"
+    saved(bundled, path)
+    with open_source(MATCH) as source:
+        controls = Controls(resume=load_state(path))
+        events = list(stream_video(bundled, source, replace(SMALL, duration=2.0), controls=controls))
+    assert any("nothing is left of --duration" in getattr(event, "message", "") for event in events)
+
+
+def test_what_a_kill_in_mid_write_has_left_is_cleared(tmp_path: Path) -> None:
+    (tmp_path / ".stream.0123abcd.svlm").write_bytes(b"half")
+    (tmp_path / ".stream.mine.svlm").write_bytes(b"not ours")
+    StateKeeper(tmp_path / "stream.svlm")
+    assert [path.name for path in tmp_path.iterdir()] == [".stream.mine.svlm"]
 
 
 def test_a_state_that_cannot_be_written_is_a_warning(bundled, tmp_path: Path) -> None:
@@ -131,6 +178,8 @@ def test_a_state_that_cannot_be_written_is_a_warning(bundled, tmp_path: Path) ->
     warnings = [event.message for event in events if type(event).__name__ == "WarningEvent"]
     assert len(warnings) == 1
     assert "could not be saved" in warnings[0]
+    assert "the last one stays" not in warnings[0]
+    assert keeper.has_failed
     assert len([event for event in events if isinstance(event, StepEvent)]) == 3
 
 

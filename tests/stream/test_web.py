@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -16,9 +17,9 @@ import webvtt
 from PIL import Image
 
 from svlm_cli.errors import OutputError, UsageError
-from svlm_cli.stream import web
+from svlm_cli.stream import web, web_guard
 from svlm_cli.stream.hub import MAX_VIEWERS, VIEWER_EVENTS
-from svlm_cli.stream.web import parse_address
+from svlm_cli.stream.web import MOST_CONNECTIONS, parse_address
 from svlm_cli.types import EndEvent
 
 from .served import START, Served, Viewer, said, served, shown
@@ -184,7 +185,7 @@ def test_what_is_no_question_of_this_page(page: Served, question, headers, statu
 
 
 def test_broken_bodies_are_refused(page: Served) -> None:
-    for body in (b"{", b"[]", b"\xff\xfe", b'"x"'):
+    for body in (b"{", b"[]", b"\xff\xfe", b'"x"', b"[" * 4000):
         assert page.request("POST", "/ask", body, Content_Type="application/json")[0] == 400
 
 
@@ -212,7 +213,7 @@ def test_off_loopback_everything_wants_the_token(tmp_path: Path) -> None:
         paths = ("/", "/events", "/picture?at=0.000", "/words.vtt", "/events.jsonl", "/static/page.js")
         for path in paths:
             assert page.request("GET", path)[0] == 401
-            assert page.request("GET", path, Cookie="svlm_token=wrong")[0] == 401
+            assert page.request("GET", path, Cookie=f"svlm_token_{page.port}=wrong")[0] == 401
         assert page.ask("May I?") == 401
         assert page.request("GET", "/?token=wrong")[0] == 401
         status, _, headers = page.request("GET", f"/?token={token}")
@@ -245,3 +246,43 @@ def test_a_page_that_cannot_write_its_files_goes_on(tmp_path: Path) -> None:
 
 def test_the_pages_files_are_in_the_package() -> None:
     assert {path.name for path in web.PAGE.iterdir()} == {"index.html", "page.css", "page.js", "icon.svg"}
+
+
+def test_who_holds_connections_open_without_a_word_is_let_go(page: Served, monkeypatch) -> None:
+    monkeypatch.setattr(web_guard, "REQUEST_SECONDS", 0.3)
+    silent = [socket.create_connection(("127.0.0.1", page.port)) for _ in range(MOST_CONNECTIONS + 8)]
+    try:
+        for each in silent:
+            each.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
+        until(lambda: page.request("GET", "/")[0] == 200)
+    finally:
+        for each in silent:
+            each.close()
+
+
+def test_pages_of_one_host_keep_their_own_tokens(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    with (
+        served(tmp_path / "a", host="0.0.0.0", token="one") as one,
+        served(tmp_path / "b", host="0.0.0.0", token="two") as two,
+    ):
+        cookies = [
+            page.request("GET", f"/?token={token}")[2]["set-cookie"].partition(";")[0]
+            for page, token in ((one, "one"), (two, "two"))
+        ]
+        both = "; ".join(cookies)
+        assert one.request("GET", "/", Cookie=both)[0] == 200
+        assert two.request("GET", "/", Cookie=both)[0] == 200
+
+
+def test_the_end_reaches_viewers_of_a_page_that_closes(tmp_path: Path) -> None:
+    with served(tmp_path) as page:
+        page.hub.publish(START)
+        viewer = Viewer(page)
+        take(viewer, 1)
+        for index in range(50):
+            page.hub.publish(said(index))
+        page.hub.publish(END)
+    assert [event["type"] for _, event in viewer.messages()][-1] == "end"
+    viewer.close()

@@ -16,6 +16,12 @@ function clock(seconds) {
   return `${pad(Math.floor(whole / 3600))}:${pad(Math.floor(whole / 60) % 60)}:${pad(whole % 60)}`;
 }
 
+// Text of a model may hold anything: no escape sequences, no controls, nothing that turns the direction.
+function clean(text) {
+  const visible = text.replace(/\x1b\[[0-?]*[ -/]*[@-~]/g, "");
+  return visible.replace(/[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]+/g, " ").trim();
+}
+
 function state(name, text) {
   get("state").className = name;
   get("state").textContent = text;
@@ -83,6 +89,9 @@ function draw(id, rows, colours, leastTop) {
       base -= height;
     });
   });
+  pen.fillStyle = style.getPropertyValue("--faint");
+  pen.font = `${10 * scale}px system-ui, sans-serif`;
+  pen.fillText(top < 10 ? top.toFixed(2) : Math.round(top).toLocaleString("en"), 2 * scale, 10 * scale);
 }
 
 function drawNow() {
@@ -117,6 +126,9 @@ function begin(event) {
 
 function receive(message) {
   const event = JSON.parse(message.data);
+  for (const part of ["text", "question", "message", "source"]) {
+    if (typeof event[part] === "string") event[part] = clean(event[part]);
+  }
   const [itsRun] = message.lastEventId.split("-");
   if (event.type === "start" && itsRun !== run) {
     run = itsRun;
@@ -156,7 +168,11 @@ function connect() {
       return;
     }
     state("wait", "connecting");
-    if (source.readyState === EventSource.CLOSED) setTimeout(connect, 2000);
+    if (source.readyState !== EventSource.CLOSED) return;
+    // A server that has been started again may want another token: its form is where the page is.
+    fetch("/static/icon.svg", { cache: "no-store" })
+      .then((reply) => (reply.status === 401 ? location.reload() : setTimeout(connect, 2000)))
+      .catch(() => setTimeout(connect, 2000));
   };
 }
 
