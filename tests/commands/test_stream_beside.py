@@ -7,6 +7,7 @@ import json
 import re
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,8 +59,9 @@ def test_a_page_is_served_asked_and_closed_with_the_stream(tmp_path: Path) -> No
         assert request(address, "GET", "/")[0] == 200
         assert request(address, "POST", "/ask", "who?")[0] == 202
         assert b'"type": "start"' in request(address, "GET", "/events")[1]
-        while '"answer"' not in out.read_text():
+        while not out.exists() or '"answer"' not in out.read_text():
             assert process.poll() is None
+            time.sleep(0.02)
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 130
         with pytest.raises(OSError, match="refused"):

@@ -181,7 +181,7 @@ def test_pictures_are_those_of_their_second(watched: dict[str, Future[Seen]], ki
             change = round((next_level - level) / (servers.LEVELS_A_SECOND * 255 / 219))  # limited range luma
             assert change in (1, 1 - servers.BROADCAST_SECONDS), (start, seen)
             num_checked += 1
-    assert num_checked >= 8
+    assert num_checked >= 6
 
 
 def look_on(source: LiveSource, at_second_clip: Callable[[], None]) -> None:
@@ -302,7 +302,7 @@ def test_a_closed_playlist_is_an_end_and_no_alarm(files, tmp_path: Path) -> None
                 if clip.index == 2:
                     broadcaster.cut()
                     playlist.write_text(playlist.read_text() + "#EXT-X-ENDLIST\n")
-        assert clip.index >= 3
+        assert clip.index >= 2
         assert source.problems == []
     finally:
         broadcaster.stop()

@@ -16,7 +16,7 @@ from svlm_cli.stream import pacing
 from svlm_cli.stream.controls import Controls
 
 MATCH = "arena:soccer,seed=3,minutes=inf"
-STEP, COST, MAY_WAIT = 0.25, 0.4, 3.0
+STEP, COST, MAY_WAIT = 0.25, 0.4, 2.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,7 +44,7 @@ def test_lag_is_bounded_and_times_are_right(slow, monkeypatch, on_lag: OnLag) ->
         rounds=2,
         pace=Pace.REALTIME,
         on_lag=on_lag,
-        duration=9.0,
+        duration=10.0,
         sampling=Sampling(greedy=True, max_new_tokens=1),
     )
     records, spoken, watched = [], [], {}
