@@ -91,7 +91,8 @@ function draw(id, rows, colours, leastTop) {
   });
   pen.fillStyle = style.getPropertyValue("--faint");
   pen.font = `${10 * scale}px system-ui, sans-serif`;
-  pen.fillText(top < 10 ? top.toFixed(2) : Math.round(top).toLocaleString("en"), 2 * scale, 10 * scale);
+  pen.textAlign = "right";
+  pen.fillText(top < 10 ? top.toFixed(2) : Math.round(top).toLocaleString("en"), canvas.width - 2 * scale, 10 * scale);
 }
 
 function drawNow() {
