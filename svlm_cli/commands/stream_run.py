@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from svlm_cli.commands.stopping import Stopper
 from svlm_cli.commands.stream_view import StreamView
@@ -33,14 +33,6 @@ BANNER = (
 )
 STOPPING = "stopping after this step; Ctrl-C again stops at once"
 TOKEN_VARIABLE = "SVLM_PAGE_TOKEN"  # noqa: S105 - the name, not a token
-
-
-class Loader(Protocol):
-    """Loads the model of a run."""
-
-    def __call__(self) -> VideoLanguageModel:
-        """Load it."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +64,17 @@ class Extras:
     resume: Path | None = None
 
 
-def run_stream(source: str, settings: StreamSettings, extras: Extras, view: StreamView, load: Loader) -> int:
+def run_stream(
+    source: str,
+    settings: StreamSettings,
+    extras: Extras,
+    view: StreamView,
+    load: Callable[[], VideoLanguageModel],
+) -> int:
     """Stream a source and pass every event to the files, the page and the view.
+
+    Args:
+        load: gives the model.
 
     Returns:
         The exit code: 0, or that of the signal that ended it.
@@ -114,15 +115,15 @@ def run_stream(source: str, settings: StreamSettings, extras: Extras, view: Stre
         settings = replace(settings, pace=extras.pace or _fitting_pace(opened))
         _pass_on(_events(model, opened, settings, extras, writers, controls), writers, hub, view)
         view.finish(writers.failed, stopped=stopper.code != 0)
-        if hub is not None and view.has_status and not stopper.code:
+        code = stopper.code
+        if hub is not None and view.has_status and not code:
             view.say("the stream has ended; the page stays until Ctrl-C")
             stopper.event.wait()
-            return 0
-    if writers.failed and not stopper.code:
+    if writers.failed and not code:
         raise OutputError(f"outputs that end early: {', '.join(writers.failed)}")
-    if keeper is not None and keeper.has_failed and not stopper.code:
+    if keeper is not None and keeper.has_failed and not code:
         raise OutputError(f"the end of the stream is not in the state {extras.save_state}")
-    return stopper.code
+    return code
 
 
 def _check(source: str, extras: Extras) -> None:
