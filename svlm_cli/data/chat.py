@@ -75,6 +75,8 @@ class Chat:
             )
         except openai.OpenAIError as error:
             raise SvlmError("the language model needs a key", key_hint) from error
+        if not self._client.api_key.isascii():
+            raise SvlmError("the key in OPENAI_API_KEY has letters that no key has", "copy it again")
 
     def ask(self, messages: Sequence[Mapping[str, Any]], **settings: Any) -> Reply:
         """Ask once, with the client's own retries.
@@ -97,12 +99,13 @@ class Chat:
             text = reply.choices[0].message.content
             usage = reply.usage
         except openai.APIStatusError as error:
-            raise self._no_reply(str(error), is_final=error.status_code in (400, 401, 403, 404)) from error
+            # The client's errors may quote the key, and a traceback shows every cause: they end here.
+            raise self._no_reply(str(error), is_final=error.status_code in (400, 401, 403, 404)) from None
         except openai.OpenAIError as error:
-            raise self._no_reply(str(error)) from error
-        except (AttributeError, IndexError, TypeError, ValueError) as error:
+            raise self._no_reply(str(error)) from None
+        except (AttributeError, IndexError, TypeError, ValueError):
             problem = "the reply is not that of an OpenAI-compatible address"
-            raise self._no_reply(problem, is_unusable=True) from error
+            raise self._no_reply(problem, is_unusable=True) from None
         if not isinstance(text, str) or not text.strip():
             raise self._no_reply("the reply is empty", is_unusable=True)
         return Reply(

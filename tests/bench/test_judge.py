@@ -266,6 +266,31 @@ def test_the_key_is_nowhere(data, tmp_path) -> None:
     assert len(votes(out)) == 6
 
 
+def test_a_refused_key_is_not_in_the_traceback(data, tmp_path) -> None:
+    with serve_llm(Llm(respond=lambda _: (401, f"Incorrect API key provided: {KEY}"))) as llm:
+        done = subprocess.run(
+            [sys.executable, "-m", "svlm_cli", *arguments(data, llm, tmp_path / "out", "--verbose")],
+            env=environment(OPENAI_API_KEY=KEY),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "Incorrect API key provided: ***" in done.stderr
+    assert KEY not in done.stdout + done.stderr
+
+
+def test_a_key_that_no_header_can_hold(data, tmp_path, capsys, monkeypatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-s\u00e9cret")
+    with serve_llm(Llm(respond=always_a)) as llm:
+        assert run(arguments(data, llm, tmp_path / "out")) == 1
+        assert not llm.asked
+    told = capsys.readouterr().err
+    assert "OPENAI_API_KEY" in told
+    assert "cret" not in told.replace("secret", "")
+
+
 @pytest.mark.parametrize(
     ("reply", "choice"),
     [
