@@ -16,6 +16,7 @@ from svlm_cli.errors import SvlmError
 
 RETRIES = 4
 TIMEOUT_SECONDS = 120.0
+FINAL_STATUSES = (401, 403, 404)  # a 400 may be of this question alone: its content, its length
 _LONGEST_DETAIL = 300
 _HIDDEN = "***"
 
@@ -100,7 +101,7 @@ class Chat:
             usage = reply.usage
         except openai.APIStatusError as error:
             # The client's errors may quote the key, and a traceback shows every cause: they end here.
-            raise self._no_reply(str(error), is_final=error.status_code in (400, 401, 403, 404)) from None
+            raise self._no_reply(str(error), is_final=error.status_code in FINAL_STATUSES) from None
         except openai.OpenAIError as error:
             raise self._no_reply(str(error)) from None
         except (AttributeError, IndexError, TypeError, ValueError):
