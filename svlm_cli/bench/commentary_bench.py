@@ -9,8 +9,9 @@ from pathlib import Path
 from svlm_cli.bench.commentary import PAPER_START_SECONDS, Game, Predictions, Previous, Setting, Window
 from svlm_cli.bench.events import capped
 from svlm_cli.bench.grid import Entry
-from svlm_cli.bench.judge import Contest, Judging, Rules, digest_of, read_letter
+from svlm_cli.bench.judge import Contest, Judging, Rules, digest_of
 from svlm_cli.bench.pieces import Piece, PieceRun, Said
+from svlm_cli.bench.reading import read_letter
 from svlm_cli.bench.tables import Report, Row
 from svlm_cli.bench.votes import first_place_share, win_rates
 from svlm_cli.errors import SourceError, UsageError

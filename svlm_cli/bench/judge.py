@@ -16,13 +16,13 @@ from typing import Any
 from svlm_cli.bench.events import WorkEvent
 from svlm_cli.bench.pool import Work
 from svlm_cli.bench.prices import Plan, Price, text_tokens
+from svlm_cli.bench.reading import TIE
 from svlm_cli.bench.records import Record, RecordFile
 from svlm_cli.data.chat import Chat, NoReplyError, Reply, public_address
 from svlm_cli.errors import SourceError, UsageError
 
 VOTES_NAME = "votes.jsonl"
 ORDERS = ("ab", "ba")
-TIE = "tie"
 TRIES = 3
 MOST_REFERENCE_LETTERS = 8000
 TOKENS_OF_MESSAGE = 8
@@ -261,29 +261,6 @@ class Judging:
             "completion_tokens": reply.completion_tokens,
             "question": ballot.question,
         }
-
-
-def read_letter(reply: str) -> str | None:
-    """``first`` or ``second`` from a reply that should be one letter; None where it names neither or both."""
-    letters = re.sub(r"[^A-Za-z]", "", reply)
-    if letters.upper() not in ("A", "B"):
-        named = re.findall(
-            r"\b(?:answer|winner|verdict|choice|candidate|commentary|better|prefer)\b\W*(?:is\W+)?"
-            r"(?:candidate\W+|commentary\W+)?([AB])\b",
-            reply,
-            re.IGNORECASE,
-        )
-        if not named or len({letter.upper() for letter in named}) > 1:
-            return None
-        letters = named[-1]
-    return "first" if letters.upper() == "A" else "second"
-
-
-def read_sentence(reply: str) -> str:
-    """LiveCC's rule: ``Commentary A`` first, else ``Commentary B``, anywhere; neither is a tie."""
-    if "Commentary A" in reply:
-        return "first"
-    return "second" if "Commentary B" in reply else TIE
 
 
 def load_template(path: Path) -> str:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from svlm_cli.bench.events import capped
-from svlm_cli.bench.judge import Contest, Judging, Rules, Vote, digest_of, read_sentence
+from svlm_cli.bench.judge import Contest, Judging, Rules, Vote, digest_of
 from svlm_cli.bench.pieces import Piece, Said
+from svlm_cli.bench.reading import read_sentence
 from svlm_cli.bench.records import read_lines
 from svlm_cli.bench.tables import Report, Row
 from svlm_cli.bench.votes import first_place_share, names_in, win_rate, win_rates

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from svlm_cli.bench.intervals import Bootstrap, Estimate
-from svlm_cli.bench.judge import ORDERS, TIE, Contest, Vote
+from svlm_cli.bench.judge import ORDERS, Contest, Vote
+from svlm_cli.bench.reading import TIE
 from svlm_cli.bench.records import read_lines
 from svlm_cli.bench.score import Ratio
 from svlm_cli.errors import SourceError

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from svlm_cli.bench.judge import read_letter, read_sentence
 from svlm_cli.cli import run
 from tests.bench import made_data
 from tests.commands.running import environment
@@ -289,37 +288,3 @@ def test_a_key_that_no_header_can_hold(data, tmp_path, capsys, monkeypatch) -> N
     told = capsys.readouterr().err
     assert "OPENAI_API_KEY" in told
     assert "cret" not in told.replace("secret", "")
-
-
-@pytest.mark.parametrize(
-    ("reply", "choice"),
-    [
-        ("A", "first"),
-        (" b.\n", "second"),
-        ("**A**", "first"),
-        ("(B)", "second"),
-        ("Answer: B", "second"),
-        ("The winner is candidate A.", "first"),
-        ("My verdict: B", "second"),
-        ("Candidate A is better, Candidate B is dull", None),
-        ("A strict reading shows both fail.", None),
-        ("neither", None),
-        ("AB", None),
-    ],
-)
-def test_letters_are_read_only_where_they_are_sure(reply: str, choice: str | None) -> None:
-    assert read_letter(reply) == choice
-
-
-@pytest.mark.parametrize(
-    ("reply", "choice"),
-    [
-        ("Commentary A is better aligned with the human commentary", "first"),
-        ("I think Commentary B.", "second"),
-        ("Commentary B over Commentary A", "first"),  # LiveCC's rule looks for A first
-        ("both are fine", "tie"),
-        ("A", "tie"),
-    ],
-)
-def test_sentences_are_read_as_livecc_does(reply: str, choice: str) -> None:
-    assert read_sentence(reply) == choice
