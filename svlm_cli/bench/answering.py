@@ -73,7 +73,7 @@ class AskRun:
             "frames": self.way.frames,
             "resolution": pixels_text(self.way.settings),
             "memory": memory_text(self.way.settings) if streams else "one prompt",
-            "seed": "–" if not self.way.speaks else decoding_text(self.way.settings),
+            "seed": "none: the best tokens" if not self.way.speaks else decoding_text(self.way.settings),
         }
 
 
@@ -205,7 +205,7 @@ class ApiAnswers:
             "frames": self._run.way.frames,
             "resolution": own["resolution"],
             "memory": "one prompt",
-            "seed": "–",
+            "seed": "none: the address's own",
         }
 
 

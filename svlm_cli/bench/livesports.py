@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from svlm_cli.bench.contests import Contest, Rules, digest_of
 from svlm_cli.bench.events import capped
-from svlm_cli.bench.judge import Contest, Judging, Rules, Vote, digest_of
+from svlm_cli.bench.judge import Judging, Vote
 from svlm_cli.bench.pieces import Piece, Said
 from svlm_cli.bench.reading import read_sentence
 from svlm_cli.bench.records import read_lines
 from svlm_cli.bench.tables import Report, Row
-from svlm_cli.bench.votes import first_place_share, names_in, win_rate, win_rates
+from svlm_cli.bench.votes import judged, names_in, win_rate
 from svlm_cli.errors import SourceError, UsageError
 
 BASELINE = "GPT-4o"
@@ -186,21 +187,13 @@ def rules(template: str | None = None) -> Rules:
     return Rules(f"both orders, {wording}, seed {SEED}", template or OWN_TEMPLATE, read_sentence, request, 20)
 
 
-def row(ours: Predictions, judging: Judging) -> Row:
-    """The row of a run, from the stored votes."""
-    votes, tokens = judging.votes()
-    share = first_place_share(votes, judging.names)
+def row(ours: Predictions, rival: Predictions, judging: Judging) -> tuple[Row, Sequence[str]]:
+    """The row of a run, from the stored votes, and what is to be said about them."""
+    found = judged(judging, rival.facts)
     facts = dict(ours.facts)
     told = facts.pop("protocol", "predictions of a file")
-    facts |= {
-        "rival": judging.names[1],
-        "judge": f"{judging.options.model}, {judging.rules.name}",
-        "votes": f"{len(votes)} of {judging.num_votes}",
-        "votes for the first place": "–" if share is None else f"{share:.1f} %",
-    }
-    more = {"prompt_tokens": tokens[0], "completion_tokens": tokens[1]}
-    rates = win_rates(votes, judging.names[0], judging.contests)
-    return Row(ours.name, f"{PROTOCOL}, {told}", facts, rates, None, more)
+    row = Row(ours.name, f"{PROTOCOL}, {told}", {**facts, **found.facts}, found.scores, None, found.more)
+    return row, found.notes
 
 
 def rows_of_votes(votes: Sequence[Vote], baseline: str | None, source: str) -> list[Row]:

@@ -105,21 +105,10 @@ class RecordFile:
         if not self._is_clean:
             self._rewrite(self._records.values())
         try:
-            file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-            try:
-                line = _line(record)
-                if os.write(file, line) < len(line):
-                    self._is_clean = False
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                os.fsync(file)
-            finally:
-                os.close(file)
-        except OSError as error:
+            append_line(self.path, record)
+        except OutputError:
             self._is_clean = False
-            raise OutputError(
-                f"cannot write {self.path}: {error.strerror}",
-                "what is there stays; run the same command again",
-            ) from error
+            raise
         self._records[key] = record
 
     def sort(self, keys: Sequence[Hashable]) -> None:
@@ -166,6 +155,27 @@ class RecordFile:
         self.close()
 
 
+def append_line(path: Path, record: Record) -> None:
+    """Put one more line behind a file, in one call, and force it to disk.
+
+    Raises:
+        OutputError: it cannot be written, or not whole.
+    """
+    line = _line(record)
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            if os.write(file, line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(file)
+        finally:
+            os.close(file)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {path}: {error.strerror}", "what is there stays; run the same command again"
+        ) from error
+
+
 def read_lines(path: Path, what: str) -> list[dict[str, Any]]:
     """The JSON objects of a file of lines that somebody else wrote; blank lines are passed over.
 
@@ -192,6 +202,19 @@ def read_lines(path: Path, what: str) -> list[dict[str, Any]]:
         if not isinstance(record, dict):
             raise SourceError(f"line {number} of {path} is no JSON object", f"give a file of {what}")
         found.append(record)
+    return found
+
+
+def read_whole_lines(path: Path) -> list[dict[str, Any]]:
+    """The JSON objects of a file of ours; a line that a kill has cut is passed over."""
+    found = []
+    for line in path.read_bytes().split(b"\n"):
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(record, dict):
+            found.append(record)
     return found
 
 

@@ -4,14 +4,32 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from svlm_cli.bench.contests import Contest
+from svlm_cli.bench.events import capped
 from svlm_cli.bench.intervals import Bootstrap, Estimate
-from svlm_cli.bench.judge import ORDERS, Contest, Vote
+from svlm_cli.bench.judge import ORDERS, Judging, Vote
 from svlm_cli.bench.reading import TIE
 from svlm_cli.bench.records import read_lines
 from svlm_cli.bench.score import Ratio
 from svlm_cli.errors import SourceError
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A row's part that the judge decides.
+
+    Args:
+        facts, scores, more: of the ``Row``.
+        notes: of the report.
+    """
+
+    facts: Mapping[str, str]
+    scores: Mapping[str, Estimate]
+    more: Mapping[str, object]
+    notes: Sequence[str]
 
 
 def win_rate(votes: Sequence[Vote], name: str, group_of: Callable[[Vote], str]) -> Estimate:
@@ -52,6 +70,39 @@ def first_place_share(votes: Sequence[Vote], names: tuple[str, str]) -> float | 
     firsts = [names[0] if vote.order == "ab" else names[1] for vote in decided]
     wins = sum(vote.winner == first for vote, first in zip(decided, firsts, strict=True))
     return Ratio(wins, len(decided)).percent
+
+
+def judged(judging: Judging, rival: Mapping[str, str]) -> Judged:
+    """What every row of judged contests says beside its own facts.
+
+    Args:
+        rival: its facts, as the file of its predictions tells them.
+    """
+    outcome = judging.outcome()
+    share = first_place_share(outcome.votes, judging.names)
+    price = "price unknown" if outcome.dollars is None else f"${outcome.dollars:.2f}"
+    facts = {
+        "rival": judging.names[1],
+        "rival's setup": ", ".join(f"{name} {value}" for name, value in rival.items()) or "a file",
+        "judge": f"{judging.options.model}, {judging.rules.name}",
+        "votes": f"{len(outcome.votes)} of {judging.num_votes}",
+        "votes for the first place": "–" if share is None else f"{share:.1f} %",
+        "judge's tokens": f"{outcome.prompt_tokens:,} in, {outcome.completion_tokens:,} out, {price}",
+    }
+    more = {
+        "prompt_tokens": outcome.prompt_tokens,
+        "completion_tokens": outcome.completion_tokens,
+        "dollars": None if outcome.dollars is None else round(outcome.dollars, 4),
+        "seed": judging.rules.request.get("seed"),
+    }
+    notes = []
+    if outcome.left_out:
+        notes.append(
+            f"**{judging.names[0]}**: {len(outcome.left_out)} of {len(judging.contests)} contests are left "
+            "out, because they lack a vote in one order or both; the same command asks again: "
+            f"{capped(list(outcome.left_out))}."
+        )
+    return Judged(facts, win_rates(outcome.votes, judging.names[0], judging.contests), more, notes)
 
 
 def load_votes(path: Path) -> tuple[list[Vote], list[str]]:

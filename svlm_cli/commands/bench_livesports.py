@@ -201,7 +201,8 @@ def score(
 ) -> None:
     """Let a judge compare two predictions event by event, in both orders, or score votes that are stored."""
     from svlm_cli.bench import livesports
-    from svlm_cli.bench.judge import JudgeOptions, Judging, load_template
+    from svlm_cli.bench.contests import load_template
+    from svlm_cli.bench.judge import JudgeOptions, Judging
     from svlm_cli.bench.votes import load_votes
 
     if votes is not None:
@@ -216,8 +217,9 @@ def score(
     a, b = livesports.load_predictions(ours), livesports.load_predictions(rival)
     contests, missing = livesports.contests(livesports.load_events(events)[:limit], a, b)
     rules = livesports.rules(load_template(judge_prompt) if judge_prompt else None)
-    judgement = Judging(contests, (a.name, b.name), rules, JudgeOptions(judge, base_url, workers), out)
-    wanted = judging.read_price(price)
-    if judge_all([judgement], wanted, dry_run=dry_run, json=json, quiet=quiet, verbose=verbose):
-        notes = [f"{missing}."] if missing else []
-        finish(livesports.report([livesports.row(a, judgement)], notes), out, json=json)
+    judge_options = JudgeOptions(judge, base_url, workers, judging.read_price(price))
+    judgement = Judging(contests, (a.name, b.name), rules, judge_options, out)
+    if judge_all([judgement], dry_run=dry_run, json=json, quiet=quiet, verbose=verbose):
+        row, told = livesports.row(a, b, judgement)
+        notes = [*([f"{missing}."] if missing else []), *told]
+        finish(livesports.report([row], notes), out, json=json)

@@ -113,7 +113,6 @@ def ask_rival(
 
 def judge_all(
     judgings: Sequence[Judging],
-    price: tuple[float, float] | None,
     *,
     dry_run: bool,
     json: bool,
@@ -125,10 +124,8 @@ def judge_all(
     Returns:
         Whether there are votes to report on.
     """
-    from svlm_cli.bench.prices import price_of
-
     if dry_run:
-        show_plan([each.plan(price_of(each.options.model, price)) for each in judgings], json=json)
+        show_plan([each.plan() for each in judgings], json=json)
         return False
     for each in judgings:
         show_work(each.run(), quiet=quiet, verbose=verbose, at_once=True)

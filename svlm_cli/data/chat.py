@@ -27,14 +27,22 @@ class NoReplyError(SvlmError):
     Args:
         is_final: asking anything else there would fail in the same way: a wrong key, model or address.
         is_unusable: a reply came, but it was empty or of another form: asking again may help.
+        empty: the reply, where it was empty: its tokens were paid for.
     """
 
     def __init__(
-        self, message: str, hint: str = "", *, is_final: bool = False, is_unusable: bool = False
+        self,
+        message: str,
+        hint: str = "",
+        *,
+        is_final: bool = False,
+        is_unusable: bool = False,
+        empty: Reply | None = None,
     ) -> None:
         super().__init__(message, hint)
         self.is_final = is_final
         self.is_unusable = is_unusable
+        self.empty = empty
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +50,7 @@ class Reply:
     """What came back.
 
     Args:
-        text: not empty, without halves of surrogate pairs and without the key.
+        text: without halves of surrogate pairs and without the key.
         prompt_tokens, completion_tokens: as the address counts them; None where it does not say.
     """
 
@@ -88,6 +96,9 @@ class Chat:
 
         Raises:
             NoReplyError: there is no answer, or an empty one, or one of another form.
+
+        Returns:
+            A reply that is not empty.
         """
         import openai
 
@@ -107,15 +118,14 @@ class Chat:
         except (AttributeError, IndexError, TypeError, ValueError):
             problem = "the reply is not that of an OpenAI-compatible address"
             raise self._no_reply(problem, is_unusable=True) from None
+        tokens = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
         if not isinstance(text, str) or not text.strip():
-            raise self._no_reply("the reply is empty", is_unusable=True)
-        return Reply(
-            self._without_key(encodable(text)),
-            _count(usage, "prompt_tokens"),
-            _count(usage, "completion_tokens"),
-        )
+            raise self._no_reply("the reply is empty", is_unusable=True, empty=Reply("", *tokens))
+        return Reply(self._without_key(encodable(text)), *tokens)
 
-    def _no_reply(self, detail: str, *, is_final: bool = False, is_unusable: bool = False) -> NoReplyError:
+    def _no_reply(
+        self, detail: str, *, is_final: bool = False, is_unusable: bool = False, empty: Reply | None = None
+    ) -> NoReplyError:
         """One line that never shows the key."""
         told = self._without_key(" ".join(detail.split()))[:_LONGEST_DETAIL]
         return NoReplyError(
@@ -123,6 +133,7 @@ class Chat:
             "run the same command again: answers so far are kept",
             is_final=is_final,
             is_unusable=is_unusable,
+            empty=empty,
         )
 
     def _without_key(self, text: str) -> str:

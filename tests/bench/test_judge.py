@@ -147,6 +147,51 @@ def test_empty_malformed_and_undecided_replies(data, tmp_path, capsys) -> None:
     assert row(out)["votes"] == "0 of 6"
 
 
+@pytest.mark.parametrize("silent", [1, 3])
+def test_a_lost_vote_does_not_break_the_balance_of_orders(data, tmp_path, silent: int) -> None:
+    """A judge that always says A, but is silent at times in one order: still 50, and told."""
+    out = tmp_path / "out"
+
+    def respond(body: dict[str, Any]) -> tuple[int, str]:
+        is_lost = not first_is_ours(body) and (silent == 3 or "nba" in text_of(body).lower())
+        return 200, "" if is_lost else "A"
+
+    with serve_llm(Llm(respond=respond)) as llm:
+        assert run(arguments(data, llm, out)) == 0
+    found = row(out)
+    rate = found["scores"]["win_rate"]
+    assert (rate["percent"], rate["num"]) == ((50.0, 4) if silent == 1 else (None, 0))
+    told = f"{silent} of 3 contests are left out"
+    assert told in (out / "report.md").read_text()
+    assert told in json.loads((out / "summary.json").read_text())["notes"][0]
+
+
+def test_every_reply_that_was_paid_for_is_counted(data, tmp_path) -> None:
+    """One window is never decided (three tries in both orders), another one at the second try only."""
+    out, tried = tmp_path / "out", set[str]()
+
+    def respond(body: dict[str, Any]) -> tuple[int, str]:
+        text = text_of(body)
+        if "nba" in text.lower():
+            return 200, "neither"
+        if text in tried:
+            return likes_ours(body)
+        tried.add(text)
+        return 200, ""
+
+    with serve_llm(Llm(respond=respond)) as llm:
+        assert run(arguments(data, llm, out, "--price", "1000,10000")) == 0
+        num_asked = len(llm.asked)
+    assert num_asked == 2 * 3 + 4 * 2
+    found = row(out)
+    assert (found["prompt_tokens"], found["completion_tokens"]) == (10 * num_asked, 5 * num_asked)
+    assert found["dollars"] == pytest.approx((10 * 1000 + 5 * 10000) * num_asked / 1e6)
+    assert (
+        f"{10 * num_asked} in, {5 * num_asked} out, ${found['dollars']:.2f}"
+        in (out / "report.md").read_text()
+    )
+
+
 def test_a_wrong_key_ends_it_at_once(data, tmp_path, capsys) -> None:
     with serve_llm(Llm(respond=lambda _: (401, "no such key"))) as llm:
         assert run(arguments(data, llm, tmp_path / "out", "--workers", "1")) == 1

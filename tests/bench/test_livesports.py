@@ -56,14 +56,14 @@ def test_a_vote_that_is_there_twice_and_one_that_is_none(tmp_path: Path, capsys)
 
 
 def test_judging_by_livecc_rules(tmp_path: Path, capsys) -> None:
-    """A tie counts against; temperature and seed are sent; one user message with the person's words."""
+    """A tie or an empty reply counts against; temperature, seed and the person's words are sent."""
 
     def respond(body: dict[str, Any]) -> tuple[int, str]:
         assert (body["temperature"], body["seed"]) == (0, 42)
         text = body["messages"][0]["content"]
         assert "he shoots and scores" in text
         if text.index("our words") > text.index("their words"):
-            return 200, "Both are the same to me."
+            return 200, "" if len(llm.asked) % 2 else "Both are the same to me."
         return 200, "Commentary A is closer"
 
     ours = predictions(tmp_path / "pred_ours.jsonl", "our words")
