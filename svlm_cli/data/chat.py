@@ -14,6 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from svlm_cli.errors import SvlmError
 
+OPENAI_ADDRESS = "https://api.openai.com/v1"
 RETRIES = 4
 TIMEOUT_SECONDS = 120.0
 FINAL_STATUSES = (401, 403, 404)  # a 400 may be of this question alone: its content, its length
@@ -64,7 +65,7 @@ class Chat:
 
     Args:
         model: its name there.
-        base_url: of the address; None for OpenAI's own.
+        base_url: of the address; None for that of ``OPENAI_BASE_URL``, else OpenAI's own.
         key_hint: what to do where a key is needed and there is none.
 
     Raises:
@@ -75,10 +76,11 @@ class Chat:
         import openai
 
         self.model = model
+        address = chosen_address(base_url)
         try:
             self._client = openai.OpenAI(
-                base_url=base_url,
-                api_key=None if base_url is None else _key_or_none(),
+                base_url=address or OPENAI_ADDRESS,
+                api_key=None if address is None else _key_or_none(),
                 max_retries=RETRIES,
                 timeout=TIMEOUT_SECONDS,
             )
@@ -141,11 +143,17 @@ class Chat:
         return text.replace(key, _HIDDEN) if key and key != "none" else text
 
 
+def chosen_address(base_url: str | None) -> str | None:
+    """The address that was given, else ``OPENAI_BASE_URL`` of the environment, else None: OpenAI's own."""
+    return base_url or os.environ.get("OPENAI_BASE_URL", "").strip() or None
+
+
 def public_address(base_url: str | None) -> str:
     """An address as it may be shown and stored: without user, password, query."""
-    if base_url is None:
+    address = chosen_address(base_url)
+    if address is None:
         return "api.openai.com"
-    parts = urlsplit(base_url)
+    parts = urlsplit(address)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 

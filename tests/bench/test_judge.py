@@ -277,6 +277,22 @@ def test_a_dry_run_sends_nothing(data, tmp_path, capsys) -> None:
     assert plan["dollars"] == pytest.approx((plan["prompt_tokens"] + 10 * 1800) / 1e6, abs=1e-4)
 
 
+def test_the_address_of_the_environment_is_named(data, tmp_path, capsys, monkeypatch) -> None:
+    """``OPENAI_BASE_URL`` is the same as --base-url: in the plan, in what is stored, and no key is needed."""
+    out = tmp_path / "out"
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with serve_llm(Llm(respond=likes_ours)) as llm:
+        monkeypatch.setenv("OPENAI_BASE_URL", llm.address)
+        asked = ["bench", "commentary", "score", *data, "--judge", "fake", "--out", str(out)]
+        assert run([*asked, "--dry-run"]) == 0
+        assert f"6 calls of fake at {llm.address}" in capsys.readouterr().out
+        assert run(asked) == 0
+        assert len(llm.asked) == 6
+        monkeypatch.delenv("OPENAI_BASE_URL")
+        assert run(arguments(data, llm, out)) == 0
+        assert len(llm.asked) == 6, "the same address, so the same votes"
+
+
 def test_the_key_is_nowhere(data, tmp_path) -> None:
     """The server sends it back in errors and in replies; the client's own log is on."""
     out, num_asked = tmp_path / "out", 0
