@@ -6,6 +6,7 @@ Lines; predictions are ``{"video_id", "event_id", "begin", "end", "pred"}`` (git
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from svlm_cli.bench.events import capped
 from svlm_cli.bench.judge import Judging, Vote
 from svlm_cli.bench.pieces import Piece, Said
 from svlm_cli.bench.reading import read_sentence
-from svlm_cli.bench.records import read_lines
+from svlm_cli.bench.records import put_once, read_lines
 from svlm_cli.bench.tables import Report, Row
 from svlm_cli.bench.votes import judged, names_in, win_rate
 from svlm_cli.errors import SourceError, UsageError
@@ -85,7 +86,7 @@ def load_events(path: Path) -> list[Event]:
     events: dict[str, Event] = {}
     for number, record in enumerate(read_lines(path, "events"), start=1):
         event = _event(record, f"line {number} of {path}")
-        events.setdefault(event.id, event)
+        put_once(events, event.id, event, event.id, f"line {number} of {path}")
     if not events:
         raise SourceError(f"{path} holds no events", _HINT)
     return list(events.values())
@@ -139,24 +140,25 @@ def load_predictions(path: Path) -> Predictions:
         UsageError: it holds several runs.
     """
     file = path / "results.jsonl" if path.is_dir() else path
-    texts: dict[str, str] = {}
+    texts: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
     runs: dict[tuple[str, str], dict[str, str]] = {}
     for number, record in enumerate(read_lines(file, "predictions"), start=1):
         if not all(name in record for name in ("video_id", "event_id")) or not isinstance(
             record.get("pred"), str
         ):
             raise SourceError(f"line {number} of {file} is no prediction", "docs/bench.md shows the form")
-        texts.setdefault(f"{record['video_id']}_{record['event_id']}", record["pred"])
         told = record.get("facts")
-        name = str(record.get("run") or file.stem.removeprefix("pred_"))
-        runs[name, str(record.get("fingerprint"))] = told if isinstance(told, dict) else {}
-    if not texts:
+        run = str(record.get("run") or file.stem.removeprefix("pred_")), str(record.get("fingerprint"))
+        runs[run] = told if isinstance(told, dict) else {}
+        event = f"{record['video_id']}_{record['event_id']}"
+        put_once(texts[run], event, record["pred"], event, f"line {number} of {file}")
+    if not runs:
         raise SourceError(f"{file} holds no predictions", "svlm bench livesports generate makes them")
     if len(runs) > 1:
         told_runs = ", ".join(f"{name} ({mark})" for name, mark in runs)
         raise UsageError(f"{file} holds several runs: {told_runs}", "keep each in a folder of its own")
-    (((name, _), facts),) = runs.items()
-    return Predictions(name, texts, {key: str(value) for key, value in facts.items()})
+    ((run, facts),) = runs.items()
+    return Predictions(run[0], texts[run], {key: str(value) for key, value in facts.items()})
 
 
 def contests(events: Sequence[Event], ours: Predictions, baseline: Predictions) -> tuple[list[Contest], str]:

@@ -20,7 +20,7 @@ from svlm_cli.bench.asking import Question
 from svlm_cli.bench.events import numbered
 from svlm_cli.bench.intervals import Bootstrap, Estimate
 from svlm_cli.bench.pieces import RESULTS_NAME
-from svlm_cli.bench.records import Record, read_json, read_lines
+from svlm_cli.bench.records import Record, put_once, read_json, read_lines
 from svlm_cli.bench.score import Ratio
 from svlm_cli.bench.tables import Report, Row
 from svlm_cli.errors import SourceError
@@ -69,7 +69,7 @@ def load_items(path: Path) -> list[Item]:
     items: dict[str, Item] = {}
     for number, row in enumerate(content):
         item = _item(row, f"{path}, question {number}")
-        items.setdefault(item.id, item)
+        put_once(items, item.id, item, item.id, f"{path}, question {number}")
     return list(items.values())
 
 
@@ -104,12 +104,15 @@ def rows(folder: Path) -> tuple[list[Row], list[str]]:
         SourceError: it cannot be read or holds something else.
     """
     file = folder / RESULTS_NAME if folder.is_dir() else folder
-    runs: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    by_id: dict[tuple[str, str], dict[str, Record]] = defaultdict(dict)
     for number, record in enumerate(read_lines(file, "answers"), start=1):
         wanted = {"run": str, "truth": str, "duration_group": str, "facts": dict, "id": str}
         if any(not isinstance(record.get(name), kind) for name, kind in wanted.items()):
             raise SourceError(f"line {number} of {file} is no answer of LongVideoBench", "use another --out")
-        runs[record["run"], str(record.get("fingerprint"))].append(record)
+        run = record["run"], str(record.get("fingerprint"))
+        name = f"{record['run']}, {record['id']}"
+        put_once(by_id[run], record["id"], record, name, f"line {number} of {file}")
+    runs = {run: list(records.values()) for run, records in by_id.items()}
     if not runs:
         raise SourceError(f"{file} holds no answers", "svlm bench longvideo generate makes them")
     notes = []

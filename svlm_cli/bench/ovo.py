@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from svlm_cli.bench.records import read_json
+from svlm_cli.bench.records import put_once, read_json
 from svlm_cli.errors import SourceError, UsageError
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
@@ -124,10 +124,13 @@ def load_items(path: Path) -> list[dict[str, Any]]:
     content = read_json(path, _HINT)
     if not isinstance(content, list) or not content:
         raise SourceError(f"{path} is not a list of items", _HINT)
+    items: dict[str, dict[str, Any]] = {}
     for number, item in enumerate(content):
         if problem := _problem(item):
             raise SourceError(f"{path}, item {number}: {problem}", _HINT)
-    return content
+        name = f"{item['task']} {item['id']}"
+        put_once(items, name, item, name, f"{path}, item {number}")
+    return list(items.values())
 
 
 def queries(

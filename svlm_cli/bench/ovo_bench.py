@@ -25,7 +25,7 @@ from svlm_cli.bench.ovo_score import (
     strict,
 )
 from svlm_cli.bench.pieces import RESULTS_NAME
-from svlm_cli.bench.records import read_lines
+from svlm_cli.bench.records import put_once, read_lines
 from svlm_cli.bench.score import Ratio
 from svlm_cli.bench.tables import Report, Row
 from svlm_cli.errors import SourceError
@@ -131,7 +131,7 @@ def report(all_results: Sequence[Results]) -> Report:
 
 def _own_runs(file: Path) -> list[Results]:
     """The runs in results of ours; another model or setting under the same name is a run of its own."""
-    answers: dict[tuple[str, str, str], list[Answered]] = defaultdict(list)
+    answers: dict[tuple[str, str, str], dict[str, Answered]] = defaultdict(dict)
     facts: dict[tuple[str, str, str], str] = {}
     for number, record in enumerate(read_lines(file, "answers"), start=1):
         try:
@@ -141,17 +141,18 @@ def _own_runs(file: Path) -> list[Results]:
             run = str(record["run"]), Protocol(record["rule"]).value, mark
             facts.setdefault(run, told)
             response = record.get("response", MISSING)
-            answers[run].append(Answered(name, record["task"], str(record["truth"]), response))
+            answer = Answered(name, record["task"], str(record["truth"]), response)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise SourceError(
                 f"line {number} of {file} is no answer of OVO-Bench: {error!r}",
                 "run generate with another --out",
             ) from error
+        put_once(answers[run], name, answer, f"{run[0]}, {name}", f"line {number} of {file}")
     if not answers:
         raise SourceError(f"{file} holds no answers", "svlm bench ovo generate makes them")
     names = numbered([run[0] for run in answers])
     return [
-        Results(name, found, json.loads(facts[run]), Protocol(run[1]))
+        Results(name, list(found.values()), json.loads(facts[run]), Protocol(run[1]))
         for name, (run, found) in zip(names, answers.items(), strict=True)
     ]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from svlm_cli.bench.ovo import GROUP_OF, GROUPS, forward_truth
-from svlm_cli.bench.records import read_json
+from svlm_cli.bench.records import put_once, read_json
 from svlm_cli.bench.score import Ratio
 from svlm_cli.errors import SourceError
 
@@ -145,10 +145,10 @@ def load_official(paths: Sequence[Path]) -> list[Answered]:
     """Read results in the official form, from files or from all the ``.json`` files of folders.
 
     ``{"backward": [{id, video, task, question, response, ground_truth}], "realtime": [...], "forward": [item
-    with test_info[i].response]}``. A query that stands in two files counts once, the first of them.
+    with test_info[i].response]}``. A query that is answered twice in the same way counts once.
 
     Raises:
-        SourceError: a file cannot be read or is of another form; there is none.
+        SourceError: a file cannot be read or is of another form; there is none; a query has two answers.
     """
     files = [file for path in paths for file in (sorted(path.glob("*.json")) if path.is_dir() else [path])]
     found: dict[str, Answered] = {}
@@ -157,7 +157,7 @@ def load_official(paths: Sequence[Path]) -> list[Answered]:
         for group in GROUPS:
             for item in content.get(group) or []:
                 for each in _answers_of(item, file):
-                    found.setdefault(each.name, each)
+                    put_once(found, each.name, each, each.name, str(file))
     if not found:
         raise SourceError(f"no results of OVO-Bench in {', '.join(map(str, paths))}", _HINT)
     return list(found.values())

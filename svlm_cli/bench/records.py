@@ -14,12 +14,14 @@ import os
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from svlm_cli.errors import OutputError, SourceError
 from svlm_cli.files import whole_file
 
 Record = Mapping[str, Any]
+KeyT = TypeVar("KeyT", bound=Hashable)
+ValueT = TypeVar("ValueT")
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -203,6 +205,22 @@ def read_lines(path: Path, what: str) -> list[dict[str, Any]]:
             raise SourceError(f"line {number} of {path} is no JSON object", f"give a file of {what}")
         found.append(record)
     return found
+
+
+def put_once(found: dict[KeyT, ValueT], key: KeyT, value: ValueT, name: str, where: str) -> None:
+    """Keep what a file says under its key: the same once more counts once.
+
+    Args:
+        name: of the thing, for people.
+        where: it stands.
+
+    Raises:
+        SourceError: something else stands there under the same key.
+    """
+    if found.setdefault(key, value) != value:
+        raise SourceError(
+            f"{where}: {name} is there already and says something else", "give each of them once"
+        )
 
 
 def read_whole_lines(path: Path) -> list[dict[str, Any]]:
