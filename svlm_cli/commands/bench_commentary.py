@@ -251,10 +251,13 @@ def score(
     from svlm_cli.bench.commentary import load_predictions, one_of
     from svlm_cli.bench.contests import load_template
     from svlm_cli.bench.judge import JudgeOptions, Judging
+    from svlm_cli.bench.tables import claim
 
     _, windows = _data(metadata, clips, start, limit)
     against = one_of(load_predictions(rival), rival)
     rules = bench.rules(load_template(judge_prompt) if judge_prompt else None, seed)
+    inputs = [path and path.resolve() for path in (ours, rival, metadata, clips)]
+    work = claim(out, "commentary", [*inputs, judge, rules.name])
     options_of_judge = JudgeOptions(judge, base_url, workers, judging.read_price(price))
     notes, judgings = [], []
     runs = load_predictions(ours)
@@ -266,7 +269,7 @@ def score(
     if judge_all(judgings, dry_run=dry_run, json=json, quiet=quiet, verbose=verbose):
         found = [bench.row(run, against, each) for run, each in zip(runs, judgings, strict=True)]
         notes += [note for _, own_notes in found for note in own_notes]
-        finish(bench.report([row for row, _ in found], notes), out, json=json)
+        finish(bench.report([row for row, _ in found], notes), out, work, json=json)
 
 
 def _data(

@@ -132,8 +132,13 @@ def judge_all(
     return True
 
 
-def finish(report: Report, out: Path, *, json: bool) -> None:
-    """Write a report and print its main table, or all of it as JSON."""
+def finish(report: Report, out: Path, work: str, *, json: bool) -> None:
+    """Write a report and print its main table, or all of it as JSON.
+
+    Args:
+        work: from ``tables.claim``.
+    """
+    report = replace(report, more={**report.more, "work": work})
     report.write(out)
     if json:
         emit(report.to_json())
