@@ -20,11 +20,15 @@ from svlm_cli.bench.score import Ratio
 from svlm_cli.errors import SourceError
 
 _LETTER = re.compile(
-    r"(?i:(?:the )?(?:correct |best )?(?:answer|option)(?: is)?\s*:?\s*)?[(\[\"'*]*([A-E])\b(.*)", re.S
+    r"(?i:(?:the )?(?:correct |best )?(?:answer|option)(?: is)?\s*:?\s*)?[(\[\"'*]*([A-E])\b"
+    r"(?=\W*$|[\"'*]*\s*[.):,;\]\n-]| is (?:right|correct|the answer))(.*)",
+    re.S,
 )
 # Another letter that stands as an answer would: before a mark, at the end, or joined by "or".
-_OTHER = re.compile(r"\b([A-E])\b(?=\s*(?:[.):,;]|$|or\b|and\b))")
+_OTHER = re.compile(r"\b([A-E])\b(?=\s*(?:[.):,;]|$|or\b|and\b|is\s+(?:right|correct)\b))")
+_EITHER = re.compile(r"\b(?:or|and)\b\W*(?:\w+\W+)?([A-E])\b")
 _YES_NO = re.compile(r"\W*(yes|no)\b", re.I)
+_ANY_YES_NO = re.compile(r"\b(yes|no)\b(?=\W*$|\s*[.,;:!)])", re.I)
 _HINT = "give result files of OVO-Bench, or a folder that svlm bench ovo generate has filled"
 
 
@@ -98,19 +102,21 @@ def official(task: str, response: str, truth: str) -> bool:
 def strict(task: str, response: str, truth: str) -> bool:
     """Right only if the reply gives one answer and nothing speaks against it.
 
-    A letter must come first (after "The answer is", at most), and no other letter may stand as an answer
-    after it ("A or B"); REC must hold one number; Yes or No must come first.
+    A letter must come first (after "The answer is", at most) and stand alone: "A dog" is an article. No other
+    letter may stand as an answer after it ("A or B"); REC must hold one number; Yes or No must come first,
+    and the other one may not stand as an answer after it ("Yes or No").
     """
     text = response.strip()
     if task == "REC":
         return re.findall(r"\d+", text) == [truth]
     if task in GROUPS["forward"]:
         found = _YES_NO.match(text)
-        return found is not None and found[1].lower() == truth.lower()
+        said = {each.lower() for each in _ANY_YES_NO.findall(text)}
+        return found is not None and found[1].lower() == truth.lower() and said <= {truth.lower()}
     letter = _LETTER.match(text)
     if letter is None or letter[1] != truth:
         return False
-    return not set(_OTHER.findall(letter[2])) - {truth}
+    return not {*_OTHER.findall(letter[2]), *_EITHER.findall(letter[2])} - {truth}
 
 
 def exact(task: str, response: str, truth: str) -> bool:  # noqa: ARG001 - one of the rules
