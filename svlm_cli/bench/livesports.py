@@ -14,12 +14,12 @@ from typing import Any
 
 from svlm_cli.bench.contests import Contest, Rules, digest_of
 from svlm_cli.bench.events import capped
-from svlm_cli.bench.judge import Judging, Vote
+from svlm_cli.bench.judge import Judging
 from svlm_cli.bench.pieces import Piece, Said
 from svlm_cli.bench.reading import read_sentence
 from svlm_cli.bench.records import put_once, read_lines
 from svlm_cli.bench.tables import Report, Row
-from svlm_cli.bench.votes import judged, names_in, win_rate
+from svlm_cli.bench.votes import Stored, judged, win_rate
 from svlm_cli.errors import SourceError, UsageError
 
 BASELINE = "GPT-4o"
@@ -198,20 +198,20 @@ def row(ours: Predictions, rival: Predictions, judging: Judging) -> tuple[Row, S
     return row, found.notes
 
 
-def rows_of_votes(votes: Sequence[Vote], baseline: str | None, source: str) -> list[Row]:
+def rows_of_votes(stored: Stored, baseline: str | None, source: str) -> list[Row]:
     """The rows of stored votes alone: of everyone but the baseline.
 
     Args:
-        votes: each once.
+        stored: the votes.
         baseline: whose row is left out; None for ``GPT-4o`` where it is one of the two, else nobody's.
         source: of the votes, for the protocol.
 
     Raises:
-        UsageError: the baseline won no vote, so that its name may be wrong.
+        UsageError: no vote is about the baseline, so that its name may be wrong.
     """
-    names = names_in(votes)
+    votes, names = stored.votes, stored.names
     if baseline is not None and baseline not in names:
-        raise UsageError(f"{baseline!r} won no vote", f"the votes name {', '.join(names)}")
+        raise UsageError(f"no vote is about {baseline!r}", f"the votes name {', '.join(names)}")
     if baseline is None and BASELINE in names and len(names) > 1:
         baseline = BASELINE
     rows = []

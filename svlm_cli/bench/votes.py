@@ -105,16 +105,29 @@ def judged(judging: Judging, rival: Mapping[str, str]) -> Judged:
     return Judged(facts, win_rates(outcome.votes, judging.names[0], judging.contests), more, notes)
 
 
-def load_votes(path: Path) -> tuple[list[Vote], list[str]]:
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Votes of a file.
+
+    Args:
+        votes: the newest of every contest and order.
+        names: of those who were compared, as the lines tell; of LiveCC's form those who won a vote.
+        problems: a sentence about lines that were there twice.
+    """
+
+    votes: Sequence[Vote]
+    names: Sequence[str]
+    problems: Sequence[str]
+
+
+def load_votes(path: Path) -> Stored:
     """Read a file of votes: ours, or LiveCC's ``{"video_event_id", "ab_winner", "ba_winner"}``.
 
-    Returns:
-        The votes, and a sentence about lines that were there twice: they count once.
-
     Raises:
-        SourceError: it cannot be read, or a line is of neither form.
+        SourceError: it cannot be read, a line is of neither form, or no vote names anybody.
     """
     votes: dict[tuple[str, str], Vote] = {}
+    names: set[str] = set()
     num_twice = 0
     for number, record in enumerate(read_lines(path, "votes"), start=1):
         if "video_event_id" in record:
@@ -123,17 +136,16 @@ def load_votes(path: Path) -> tuple[list[Vote], list[str]]:
             ]
         else:
             found = [(str(record.get("id")), str(record.get("order")), record.get("winner"))]
+            names |= {side for place in ("first", "second") if isinstance(side := record.get(place), str)}
         for name, order, winner in found:
             if not isinstance(winner, str) or order not in ORDERS:
                 raise SourceError(
                     f"line {number} of {path} is no vote", "give votes.jsonl, or a judge file of LiveCC"
                 )
             num_twice += (name, order) in votes
-            votes.setdefault((name, order), Vote(name, order, winner))
-    problems = [f"{num_twice} votes of {path} are there twice and count once"] if num_twice else []
-    return list(votes.values()), problems
-
-
-def names_in(votes: Sequence[Vote]) -> list[str]:
-    """Who won a vote, by name."""
-    return sorted({vote.winner for vote in votes} - {TIE})
+            votes[name, order] = Vote(name, order, winner)
+    names |= {vote.winner for vote in votes.values()} - {TIE}
+    if not names:
+        raise SourceError(f"no vote of {path} names anybody", "is it a file of ties alone?")
+    problems = [f"{num_twice} votes of {path.name} are there twice: the newest counts"] if num_twice else []
+    return Stored(list(votes.values()), sorted(names), problems)

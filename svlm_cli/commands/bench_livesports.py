@@ -210,9 +210,9 @@ def score(
         if ours is not None or dry_run:
             raise UsageError("--votes asks nobody: it goes with neither predictions nor --dry-run")
         work = claim(out, "livesports", [votes.resolve()])
-        found, problems = load_votes(votes)
+        found = load_votes(votes)
         rows = livesports.rows_of_votes(found, baseline, votes.name)
-        finish(livesports.report(rows, [f"{problem}." for problem in problems]), out, work, json=json)
+        finish(livesports.report(rows, [f"{problem}." for problem in found.problems]), out, work, json=json)
         return
     if ours is None or rival is None or events is None or baseline is not None:
         raise UsageError("give OURS, RIVAL and --events, or --votes (maybe with --baseline)")
