@@ -209,6 +209,19 @@ class ApiAnswers:
         }
 
 
+def without_recent(protocols: Sequence[str]) -> list[str]:
+    """A note where answers of ours lack the row they must be compared with.
+
+    Args:
+        protocols: of the rows of one report that ``generate`` made.
+    """
+    if not protocols or any(", recent " in protocol for protocol in protocols):
+        return []
+    return [
+        "There is no row of the recent frames beside it: generate has not come to it, or --recent-frames is 0."
+    ]
+
+
 def find_video(videos: Path, name: str) -> Path:
     """Where a video is: under its name in the annotations, or under its base name."""
     whole = videos / name

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from svlm_cli.bench.answering import Asked, find_video
+from svlm_cli.bench.answering import Asked, find_video, without_recent
 from svlm_cli.bench.asking import Question
 from svlm_cli.bench.events import numbered
 from svlm_cli.bench.intervals import Bootstrap, Estimate
@@ -26,6 +26,7 @@ from svlm_cli.bench.tables import Report, Row
 from svlm_cli.errors import SourceError
 
 LETTERS = "ABCDE"
+NUM_QUESTIONS = 1337  # of lvb_val.json
 INSTRUCTION = "Answer with the option's letter from the given choices directly."
 PROTOCOL = "LongVideoBench val, first letter, no subtitles"
 GROUPS: Mapping[str, str] = {"15": "8-15 s", "60": "15-60 s", "600": "3-10 min", "3600": "15-60 min"}
@@ -128,7 +129,13 @@ def rows(folder: Path) -> tuple[list[Row], list[str]]:
                 "both count as wrong."
             )
     names = numbered([name for name, _ in runs])
-    return [_row(name, records) for name, records in zip(names, runs.values(), strict=True)], notes
+    notes += [
+        f"**{name}**: part of LongVideoBench only, {len(records):,} of {NUM_QUESTIONS:,} questions of val."
+        for name, records in zip(names, runs.values(), strict=True)
+        if len(records) < NUM_QUESTIONS
+    ]
+    found = [_row(name, records) for name, records in zip(names, runs.values(), strict=True)]
+    return found, [*notes, *without_recent([row.protocol for row in found])]
 
 
 def report(found: Sequence[Row], notes: Sequence[str]) -> Report:

@@ -24,6 +24,10 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "forward": ("REC", "SSR", "CRR"),
 }
 GROUP_OF = {task: group for group, tasks in GROUPS.items() for task in tasks}
+NUM_QUERIES: Mapping[str, int] = {  # of ovo_bench_new.json
+    "EPM": 297, "ASI": 148, "HLD": 186, "STU": 178, "OJR": 184, "ATR": 116,
+    "FPD": 101, "ACR": 109, "OCR": 149, "REC": 698, "SSR": 629, "CRR": 240,
+}  # fmt: skip
 LETTERS = "ABCDE"
 SHORTEST_SECONDS = 1.0  # shown of a video that is shown from ask_time on, as in LiveCC
 _HINT = "give ovo_bench_new.json of OVO-Bench"

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from svlm_cli.bench.answering import Asked, find_video
+from svlm_cli.bench.answering import Asked, find_video, without_recent
 from svlm_cli.bench.asking import CANDIDATES, Question
 from svlm_cli.bench.events import numbered
 from svlm_cli.bench.intervals import Bootstrap, Estimate
-from svlm_cli.bench.ovo import GROUPS, Protocol, Query
+from svlm_cli.bench.ovo import GROUPS, NUM_QUERIES, Protocol, Query
 from svlm_cli.bench.ovo_score import (
     MISSING,
     Answered,
@@ -76,12 +76,14 @@ class Results:
         answers: each query once.
         facts: of the run.
         rule: protocol they were taken by.
+        is_ours: whether ``generate`` made them.
     """
 
     name: str
     answers: Sequence[Answered]
     facts: Mapping[str, str]
     rule: Protocol
+    is_ours: bool = True
 
 
 def load_results(paths: Sequence[Path]) -> list[Results]:
@@ -96,7 +98,9 @@ def load_results(paths: Sequence[Path]) -> list[Results]:
     if others:
         facts = {"protocol": "OVO-Bench official, stored results", "frames": "–", "resolution": "–"}
         name = others[0].name if others[0].is_dir() else others[0].stem
-        found.append(Results(name, load_official(others), {"model": name} | facts, Protocol.OFFICIAL))
+        found.append(
+            Results(name, load_official(others), {"model": name} | facts, Protocol.OFFICIAL, is_ours=False)
+        )
     return found
 
 
@@ -116,9 +120,9 @@ def report(all_results: Sequence[Results]) -> Report:
     notes = [
         f"**{results.name}**: {problem}." for results in all_results for problem in problems(results.answers)
     ]
-    num_asked = {len(results.answers) for results in all_results}
-    if max(num_asked) < 3035:
-        notes.append("Part of OVO-Bench only: the whole of it are 3,035 queries.")
+    notes += [note for results in all_results for note in _missing(results)]
+    own = [results.facts["protocol"] for results in all_results if results.is_ours]
+    notes += without_recent(own)
     return Report(
         "ovo",
         "OVO-Bench",
@@ -127,6 +131,19 @@ def report(all_results: Sequence[Results]) -> Report:
         {"By task": TASKS, "By task, strict": {f"{task}_strict": task for task in TASKS}},
         notes,
     )
+
+
+def _missing(results: Results) -> list[str]:
+    """A note where queries of the benchmark have no answer: how many, of which tasks."""
+    asked = Counter(each.task for each in results.answers)
+    parts = [f"{task} {asked[task]} of {whole}" for task, whole in NUM_QUERIES.items() if asked[task] < whole]
+    if not parts:
+        return []
+    whole = sum(NUM_QUERIES.values())
+    return [
+        f"**{results.name}**: Part of OVO-Bench only, {len(results.answers):,} of {whole:,} queries; means "
+        f"and total are of what was asked. Missing in: {', '.join(parts)}."
+    ]
 
 
 def _own_runs(file: Path) -> list[Results]:

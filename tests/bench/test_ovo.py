@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from svlm_cli.bench.ovo import GROUPS, Protocol, load_items, load_wording, queries
+from svlm_cli.bench.ovo import GROUPS, NUM_QUERIES, Protocol, load_items, load_wording, queries
 from svlm_cli.bench.ovo_score import exact, load_official, official, score, strict
 from svlm_cli.cli import run
 from svlm_cli.errors import SourceError, UsageError
@@ -124,6 +124,30 @@ def test_rules(task: str, response: str, truth: str, is_official: bool, is_stric
     assert official(task, response, truth) == is_official
     assert strict(task, response, truth) == is_strict
     assert exact(task, response, truth) == (response == truth)
+
+
+def test_what_was_not_asked_is_named(tmp_path: Path, capsys) -> None:
+    """Two runs of a folder, one cut short; and one without the recent frames beside it."""
+    answer = {"task": "EPM", "truth": "A", "rule": "official", "response": "A", "query": 0}
+
+    def lines(run_name: str, num: int, protocol: str) -> list[dict[str, Any]]:
+        facts = {"protocol": f"OVO-Bench official, own wording, {protocol}"}
+        return [answer | {"id": number, "run": run_name, "facts": facts} for number in range(num)]
+
+    out = tmp_path / "ours"
+    out.mkdir()
+    streamed, recent = lines("streamed", 5, "streamed in silence"), lines("recent", 2, "recent 4 frames")
+    made_data.lines(out / "results.jsonl", streamed + recent)
+    assert run(["bench", "ovo", "score", str(out)]) == 0
+    told = capsys.readouterr().out
+    assert "**streamed**: Part of OVO-Bench only, 5 of 3,035 queries" in told
+    assert "**recent**: Part of OVO-Bench only, 2 of 3,035 queries" in told
+    assert "EPM 5 of 297, ASI 0 of 148, HLD 0 of 186, STU 0 of 178" in told
+    assert "no row of the recent frames" not in told
+    made_data.lines(out / "results.jsonl", streamed)
+    assert run(["bench", "ovo", "score", str(out)]) == 0
+    assert "no row of the recent frames" in (out / "report.md").read_text()
+    assert NUM_QUERIES == COUNTS
 
 
 def test_means_are_over_tasks_then_groups(shared_data: Path) -> None:
