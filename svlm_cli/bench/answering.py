@@ -217,9 +217,7 @@ def without_recent(protocols: Sequence[str]) -> list[str]:
     """
     if not protocols or any(", recent " in protocol for protocol in protocols):
         return []
-    return [
-        "There is no row of the recent frames beside it: generate has not come to it, or --recent-frames is 0."
-    ]
+    return ["There is no row of the recent frames beside it: generate has not come to it, or was told 0."]
 
 
 def find_video(videos: Path, name: str) -> Path:
