@@ -27,8 +27,16 @@ NUM_PARTS = 5
 WHOLE_SHARE = 0.99  # of a window that must have been commentated
 UNKNOWN_SPORT = "unknown"
 _SPORTS: Mapping[str, tuple[str, ...]] = {
-    "basketball": ("basketball", "nba", "wnba", "ncaab"),
-    "american football": ("american football", "nfl", "super bowl", "superbowl"),
+    UNKNOWN_SPORT: ("australian football", "aussie rules", "afl", "gaelic football"),
+    "basketball": ("basketball", "nba", "wnba", "ncaab", "fiba"),
+    "american football": (
+        "american football",
+        "college football",
+        "ncaa football",
+        "nfl",
+        "super bowl",
+        "superbowl",
+    ),
     "baseball": ("baseball", "mlb", "world series"),
     "ice hockey": ("ice hockey", "hockey", "nhl", "stanley cup"),
     "soccer": (
