@@ -55,7 +55,7 @@ class Answered:
             return ""
         if self.response is None or self.response is MISSING:
             return "missing" if self.response is MISSING else "None"
-        return f"a {type(self.response).__name__}, not text"
+        return f"of type {type(self.response).__name__}, not text"
 
 
 class _Missing:

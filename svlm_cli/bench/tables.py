@@ -144,8 +144,20 @@ class Report:
             for row in self.rows
         ]
         return bars(
-            figures, columns, self.line, [_leading(row.paper) for row in self.rows] if has_paper else ()
+            figures,
+            columns,
+            self.line,
+            [_leading(row.paper) for row in self.rows] if has_paper else (),
+            self._plot_title(),
         )
+
+    def _plot_title(self) -> str:
+        """The benchmark, and of judged rows the rivals and judges."""
+        parts = [self.title]
+        for fact, told in (("rival", "against"), ("judge", "judge:")):
+            names = list(dict.fromkeys(row.facts[fact] for row in self.rows if fact in row.facts))
+            parts += [f"{told} {' / '.join(names)}"] if names else []
+        return "; ".join(parts)
 
     def _table(self, columns: Mapping[str, str], *, has_paper: bool = False) -> str:
         facts = list(dict.fromkeys(name for row in self.rows for name in row.facts))

@@ -74,9 +74,9 @@ def test_responses_that_are_no_text_are_counted_and_named(tmp_path: Path, capsys
     assert run(["bench", "ovo", "score", str(tmp_path / "r.json"), "--out", str(tmp_path / "out")]) == 0
     told = capsys.readouterr().out
     assert "1 of 6 responses are None and count as wrong: EPM 2" in told
-    assert "1 of 6 responses are a list, not text and count as wrong: EPM 3" in told
+    assert "1 of 6 responses are of type list, not text and count as wrong: EPM 3" in told
     assert "1 of 6 responses are missing and count as wrong: EPM 4" in told
-    assert "1 of 6 responses are a int, not text and count as wrong: REC 5, query 0" in told
+    assert "1 of 6 responses are of type int, not text and count as wrong: REC 5, query 0" in told
     (found,) = table(told)
     assert (found["backward"], found["real-time"], found["forward"], found["total"]) == (
         "25.00",
