@@ -73,7 +73,7 @@ class AskRun:
             "frames": self.way.frames,
             "resolution": pixels_text(self.way.settings),
             "memory": memory_text(self.way.settings) if streams else "one prompt",
-            "seed": "–" if not self.way.speaks else decoding_text(self.way.settings),
+            "seed": "none: the best tokens" if not self.way.speaks else decoding_text(self.way.settings),
         }
 
 
@@ -205,8 +205,19 @@ class ApiAnswers:
             "frames": self._run.way.frames,
             "resolution": own["resolution"],
             "memory": "one prompt",
-            "seed": "–",
+            "seed": "none: the address's own",
         }
+
+
+def without_recent(protocols: Sequence[str]) -> list[str]:
+    """A note where answers of ours lack the row they must be compared with.
+
+    Args:
+        protocols: of the rows of one report that ``generate`` made.
+    """
+    if not protocols or any(", recent " in protocol for protocol in protocols):
+        return []
+    return ["There is no row of the recent frames beside it: generate has not come to it, or was told 0."]
 
 
 def find_video(videos: Path, name: str) -> Path:

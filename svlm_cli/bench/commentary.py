@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from svlm_cli.bench.events import numbered
-from svlm_cli.bench.records import read_lines
+from svlm_cli.bench.records import put_once, read_lines
 from svlm_cli.errors import SourceError, UsageError
 
 WINDOW_SECONDS = 100.0
@@ -27,8 +27,16 @@ NUM_PARTS = 5
 WHOLE_SHARE = 0.99  # of a window that must have been commentated
 UNKNOWN_SPORT = "unknown"
 _SPORTS: Mapping[str, tuple[str, ...]] = {
-    "basketball": ("basketball", "nba", "wnba", "ncaab"),
-    "american football": ("american football", "nfl", "super bowl", "superbowl"),
+    UNKNOWN_SPORT: ("australian football", "aussie rules", "afl", "gaelic football"),
+    "basketball": ("basketball", "nba", "wnba", "ncaab", "fiba"),
+    "american football": (
+        "american football",
+        "college football",
+        "ncaa football",
+        "nfl",
+        "super bowl",
+        "superbowl",
+    ),
     "baseball": ("baseball", "mlb", "world series"),
     "ice hockey": ("ice hockey", "hockey", "nhl", "stanley cup"),
     "soccer": (
@@ -134,8 +142,10 @@ class Predictions:
     def text_of(self, window: Window) -> str | None:
         """What was said in a window (start < end of the words <= end); None where it was not commentated."""
         start, end = window.start_seconds, window.end_seconds
-        chunks = self.chunks.get(window.game.name, [])
-        covered = sum(max(0.0, min(end, last) - max(start, first)) for first, last in chunks)
+        covered, reached = 0.0, start
+        for first, last in sorted(self.chunks.get(window.game.name, [])):
+            covered += max(0.0, min(end, last) - max(reached, first))
+            reached = max(reached, last)
         if covered < WHOLE_SHARE * (end - start):
             return None
         lines = sorted(self.items[window.game.name], key=lambda line: line[1])
@@ -210,6 +220,7 @@ def load_predictions(path: Path) -> list[Predictions]:
     """
     file = path / "results.jsonl" if path.is_dir() else path
     found: dict[tuple[str, str], Predictions] = {}
+    seen: dict[tuple[str, str, str, float, float], list[Line]] = {}
     for number, record in enumerate(read_lines(file, "predictions"), start=1):
         name = str(record.get("run") or (file.parent.name if path.is_dir() else file.stem))
         try:
@@ -226,8 +237,14 @@ def load_predictions(path: Path) -> list[Predictions]:
         told = record.get("facts")
         facts = {key: str(value) for key, value in told.items()} if isinstance(told, dict) else {}
         run = found.setdefault((name, str(record.get("fingerprint"))), Predictions(name, {}, {}, facts))
-        run.items.setdefault(video, []).extend(said)
-        run.chunks.setdefault(video, []).append(chunk)
+        place = name, str(record.get("fingerprint")), video, *chunk
+        is_new = place not in seen
+        put_once(
+            seen, place, said, f"{video} {chunk[0]:g}-{chunk[1]:g} of {name}", f"line {number} of {file}"
+        )
+        if is_new:
+            run.items.setdefault(video, []).extend(said)
+            run.chunks.setdefault(video, []).append(chunk)
     if not found:
         raise SourceError(f"{file} holds no predictions", "svlm bench commentary generate makes them")
     names = numbered([name for name, _ in found])

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from svlm_cli.bench.commentary import PAPER_START_SECONDS, Game, Predictions, Previous, Setting, Window
+from svlm_cli.bench.contests import Contest, Rules, digest_of
 from svlm_cli.bench.events import capped
 from svlm_cli.bench.grid import Entry
-from svlm_cli.bench.judge import Contest, Judging, Rules, digest_of, read_letter
+from svlm_cli.bench.judge import Judging
 from svlm_cli.bench.pieces import Piece, PieceRun, Said
+from svlm_cli.bench.reading import read_letter
 from svlm_cli.bench.tables import Report, Row
-from svlm_cli.bench.votes import first_place_share, win_rates
+from svlm_cli.bench.votes import judged
 from svlm_cli.errors import SourceError, UsageError
 from svlm_cli.settings import StreamSettings
 
@@ -172,7 +174,11 @@ def rules(template: str | None = None, seed: int = 0) -> Rules:
     """
     wording = "own wording" if template is None else f"wording {digest_of(template)}"
     return Rules(
-        f"both orders, no ties, {wording}", template or OWN_TEMPLATE, read_letter, {"seed": seed}, 300
+        f"both orders, no ties, {wording}, seed {seed}",
+        template or OWN_TEMPLATE,
+        read_letter,
+        {"seed": seed},
+        300,
     )
 
 
@@ -203,32 +209,13 @@ def contests(ours: Predictions, rival: Predictions, windows: Sequence[Window]) -
     )
 
 
-def row(ours: Predictions, judging: Judging) -> Row:
-    """The row of a run, from the stored votes."""
-    votes, tokens = judging.votes()
-    names = judging.names
-    share = first_place_share(votes, names)
+def row(ours: Predictions, rival: Predictions, judging: Judging) -> tuple[Row, Sequence[str]]:
+    """The row of a run, from the stored votes, and what is to be said about them."""
+    found = judged(judging, rival.facts)
     facts = dict(ours.facts)
     paper = facts.pop("paper", None)
     protocol = facts.pop("protocol", "Inf-Streams-Eval, predictions of a file")
-    facts |= {
-        "rival": names[1],
-        "judge": f"{judging.options.model}, {judging.rules.name}",
-        "votes": f"{len(votes)} of {judging.num_votes}",
-        "votes for the first place": "–" if share is None else f"{share:.1f} %",
-    }
-    return Row(
-        ours.name,
-        protocol,
-        facts,
-        win_rates(votes, names[0], judging.contests),
-        paper,
-        {
-            "prompt_tokens": tokens[0],
-            "completion_tokens": tokens[1],
-            "seed": judging.rules.request.get("seed"),
-        },
-    )
+    return Row(ours.name, protocol, {**facts, **found.facts}, found.scores, paper, found.more), found.notes
 
 
 def report(rows: Sequence[Row], notes: Sequence[str]) -> Report:

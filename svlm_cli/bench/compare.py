@@ -30,8 +30,14 @@ _FACTS = (
     "resolution",
     "memory",
     "policy",
+    "decoding",
+    "query",
     "rival",
+    "rival's setup",
     "judge",
+    "votes",
+    "queries",
+    "questions",
     "seed",
     "device",
     "dtype",
@@ -58,11 +64,12 @@ class FoundRun:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The runs of one benchmark, with the columns of their tables."""
+    """The runs of one benchmark, with the columns of their tables and the notes of their reports."""
 
     benchmark: str
     columns: Mapping[str, str]
     runs: Sequence[FoundRun]
+    notes: Sequence[str] = ()
 
     @property
     def plot_name(self) -> str:
@@ -107,7 +114,8 @@ def compare(folders: Sequence[Path]) -> list[Comparison]:
     """
     columns: dict[str, dict[str, str]] = defaultdict(dict)
     runs: dict[str, list[FoundRun]] = defaultdict(list)
-    for folder in folders:
+    notes: dict[str, list[str]] = defaultdict(list)
+    for folder in {folder.resolve(): folder for folder in folders}.values():
         document = _summary(folder)
         benchmark = str(document["benchmark"])
         found = [FoundRun(str(folder), row) for row in document["runs"]]
@@ -117,12 +125,19 @@ def compare(folders: Sequence[Path]) -> list[Comparison]:
         )
         columns[benchmark] |= {str(name): str(title) for name, title in named.items()}
         runs[benchmark] += found
-    return [Comparison(benchmark, columns[benchmark], found) for benchmark, found in runs.items()]
+        told = document.get("notes")
+        notes[benchmark] += [f"{folder}: {note}" for note in told] if isinstance(told, list) else []
+    return [
+        Comparison(benchmark, columns[benchmark], found, notes[benchmark])
+        for benchmark, found in runs.items()
+    ]
 
 
 def tables(comparisons: Sequence[Comparison]) -> str:
     """All tables, each under the name of its benchmark."""
-    return "\n\n".join(f"## {each.benchmark}\n\n{each.table()}" for each in comparisons)
+    return "\n\n".join(
+        "\n\n".join([f"## {each.benchmark}", each.table(), *each.notes]) for each in comparisons
+    )
 
 
 def document(comparisons: Sequence[Comparison]) -> str:
@@ -133,6 +148,7 @@ def document(comparisons: Sequence[Comparison]) -> str:
             {
                 "benchmark": each.benchmark,
                 "columns": dict(each.columns),
+                "notes": list(each.notes),
                 "runs": [{"folder": run.folder, **run.row} for run in each.runs],
             }
             for each in comparisons
@@ -152,7 +168,7 @@ def write(comparisons: Sequence[Comparison], out: Path) -> None:
         f"Compare rows of the same protocol only. {NOTHING}: nothing to score, or not measured.",
     ]
     for each in comparisons:
-        parts.append(f"## {cell(each.benchmark)}\n\n{each.table()}")
+        parts += [f"## {cell(each.benchmark)}", each.table(), *each.notes]
         if (picture := each.plot()) is not None:
             write_whole(out / each.plot_name, picture)
             parts.append(f"![{each.benchmark}]({each.plot_name})")

@@ -1,87 +1,33 @@
 """A judge compares two texts, twice, with the two in either order; every vote is stored once.
 
-A judge that favours a place, whatever stands there, so gives both the same number of votes.
+A judge that favours a place, whatever stands there, so gives both the same number of votes; for that a
+contest counts only when both its votes are there.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from svlm_cli.bench.contests import Contest, Rules
 from svlm_cli.bench.events import WorkEvent
 from svlm_cli.bench.pool import Work
-from svlm_cli.bench.prices import Plan, Price, text_tokens
-from svlm_cli.bench.records import Record, RecordFile
+from svlm_cli.bench.prices import Plan, Price, price_of, text_tokens
+from svlm_cli.bench.reading import TIE
+from svlm_cli.bench.records import Record, RecordFile, append_line, read_whole_lines
 from svlm_cli.data.chat import Chat, NoReplyError, Reply, public_address
-from svlm_cli.errors import SourceError, UsageError
+from svlm_cli.errors import UsageError
 
 VOTES_NAME = "votes.jsonl"
+UNREAD_NAME = "unread.jsonl"
 ORDERS = ("ab", "ba")
-TIE = "tie"
 TRIES = 3
-MOST_REFERENCE_LETTERS = 8000
 TOKENS_OF_MESSAGE = 8
-NOTHING_SAID = "(nothing was said)"
-_PLACES = re.compile(r"\{(title|reference|a|b)\}")
-
-
-@dataclass(frozen=True, slots=True)
-class Contest:
-    """Two texts about the same stretch of a video.
-
-    Args:
-        id: of the stretch.
-        a, b: what the two said.
-        reference: what a person said.
-        title: of the video.
-        video: draws of the interval take all stretches of a video together.
-        labels: what tables are made by, e.g. ``{"sport": "soccer"}``.
-    """
-
-    id: str
-    a: str
-    b: str
-    reference: str
-    title: str
-    video: str
-    labels: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What a judge is asked and how its reply is read.
-
-    Args:
-        name: as tables show it, with the wording.
-        template: one user message, with ``{title}``, ``{reference}``, ``{a}``, ``{b}``.
-        read: from a reply to ``first``, ``second``, ``tie``, or None where it cannot be read.
-        request: further fields of the request.
-        expected_tokens: of a reply, for the estimate; a model that thinks first needs more than it says.
-    """
-
-    name: str
-    template: str
-    read: Callable[[str], str | None]
-    request: Mapping[str, Any]
-    expected_tokens: int
-
-    def messages(self, contest: Contest, order: str) -> list[dict[str, Any]]:
-        """The question in one order: under ``ba`` the second text stands first."""
-        first, second = (contest.a, contest.b) if order == "ab" else (contest.b, contest.a)
-        words = {
-            "title": contest.title,
-            "reference": contest.reference[:MOST_REFERENCE_LETTERS],
-            "a": first or NOTHING_SAID,
-            "b": second or NOTHING_SAID,
-        }
-        return [
-            {"role": "user", "content": _PLACES.sub(lambda found: words[found[1]], self.template)},
-        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +38,13 @@ class JudgeOptions:
         model: its name at the address.
         base_url: of the address; None for OpenAI's own.
         workers: questions at once.
+        price: dollars per million tokens in and out; None for the list price, if it is known.
     """
 
     model: str
     base_url: str | None = None
     workers: int = 8
+    price: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +60,32 @@ class Vote:
     id: str
     order: str
     winner: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was voted on some contests, and what it took.
+
+    Args:
+        votes: of the contests with both orders.
+        left_out: contests that lack a vote, by id.
+        prompt_tokens, completion_tokens: of every reply that came, those that could not be read too.
+        dollars: for them; None where the price is not known.
+    """
+
+    votes: Sequence[Vote]
+    left_out: Sequence[str]
+    prompt_tokens: int
+    completion_tokens: int
+    dollars: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """A reply that was read."""
+
+    reply: Reply
+    choice: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +143,9 @@ class Judging:
         ]
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
 
-    def plan(self, price: Price | None) -> Plan:
+    def plan(self) -> Plan:
         """What is left to ask; nothing is sent and nothing written."""
+        price = self._price
         left = self._work().left()
         prompt = sum(
             text_tokens(self.rules.messages(each.contest, each.order)[0]["content"]) + TOKENS_OF_MESSAGE
@@ -187,6 +162,10 @@ class Judging:
             None if price is None else price.of(prompt, completion),
         )
 
+    @property
+    def _price(self) -> Price | None:
+        return price_of(self.options.model, self.options.price)
+
     def run(self) -> Generator[WorkEvent, None, None]:
         """Ask for every vote that is not stored.
 
@@ -197,7 +176,7 @@ class Judging:
         own = self.options
         yield from self._work().run(own.model, own.base_url, own.workers)
 
-    def _work(self) -> Work[_Ballot, tuple[Reply, str]]:
+    def _work(self) -> Work[_Ballot, _Answer]:
         return Work(
             f"judge {self.options.model}",
             "votes",
@@ -205,18 +184,31 @@ class Judging:
             _key,
             {self._key(ballot): ballot for ballot in self._ballots},
             self._ask,
-            lambda ballot, answer: self._record(ballot, *answer),
+            self._record,
             lambda ballot: f"{ballot.contest.id} ({ballot.order})",
         )
 
-    def votes(self) -> tuple[list[Vote], tuple[int, int]]:
-        """The stored votes on these contests, each once, and their tokens in and out."""
+    def outcome(self) -> Outcome:
+        """What the stored votes on these contests say, each counted once."""
         with RecordFile(self.path, _key) as stored:
             records = [found for each in self._ballots if (found := stored.get(self._key(each))) is not None]
-        tokens_in = sum(record.get("prompt_tokens") or 0 for record in records)
-        tokens_out = sum(record.get("completion_tokens") or 0 for record in records)
         said = [Vote(record["id"], record["order"], record["winner"]) for record in records]
-        return said, (tokens_in, tokens_out)
+        numbers = Counter(vote.id for vote in said)
+        whole = [vote for vote in said if numbers[vote.id] == len(ORDERS)]
+        left_out = [each.id for each in self.contests if numbers[each.id] < len(ORDERS)]
+        asked = {ballot.question for ballot in self._ballots}
+        paid = [*records, *(each for each in self._unread() if each.get("question") in asked)]
+        tokens_in, tokens_out = (
+            sum(value for each in paid if isinstance(value := each.get(name), int))
+            for name in ("prompt_tokens", "completion_tokens")
+        )
+        price = self._price
+        dollars = None if price is None else price.of(tokens_in, tokens_out)
+        return Outcome(whole, left_out, tokens_in, tokens_out, dollars)
+
+    def _unread(self) -> list[dict[str, Any]]:
+        path = self.path.with_name(UNREAD_NAME)
+        return read_whole_lines(path) if path.exists() else []
 
     @property
     def num_votes(self) -> int:
@@ -227,85 +219,66 @@ class Judging:
     def _key(ballot: _Ballot) -> tuple[str, str, str]:
         return ballot.contest.id, ballot.order, ballot.question
 
-    def _ask(self, chat: Chat, ballot: _Ballot) -> tuple[Reply, str]:
-        """Ask until the reply can be read, ``TRIES`` times at most."""
+    def _ask(self, chat: Chat, ballot: _Ballot) -> _Answer:
+        """Ask until the reply can be read, ``TRIES`` times at most; replies that cannot be are kept aside."""
         messages = self.rules.messages(ballot.contest, ballot.order)
+        came: list[Reply] = []
         problem = NoReplyError("")
-        for _ in range(TRIES):
-            try:
-                reply = chat.ask(messages, **self.rules.request)
-            except NoReplyError as error:
-                if not error.is_unusable:
-                    raise
-                problem = error
-                continue
-            choice = self.rules.read(reply.text)
-            if choice is not None:
-                return reply, choice
-            problem = NoReplyError(
-                f"the judge's reply names no winner: {' '.join(reply.text.split())[:80]!r}"
-            )
+        try:
+            for _ in range(TRIES):
+                try:
+                    reply = chat.ask(messages, **self.rules.request)
+                except NoReplyError as error:
+                    if not error.is_unusable:
+                        raise
+                    problem = error
+                    if error.empty is None:
+                        continue
+                    reply = error.empty
+                else:
+                    told = " ".join(reply.text.split())[:80]
+                    problem = NoReplyError(f"the judge's reply names no winner: {told!r}")
+                choice = self.rules.read(reply.text)
+                if choice is not None:
+                    return _Answer(reply, choice)
+                came.append(reply)
+        finally:
+            for each in came:
+                self._keep_unread(ballot, each)
         raise problem
 
-    def _record(self, ballot: _Ballot, reply: Reply, choice: str) -> Record:
+    def _keep_unread(self, ballot: _Ballot, reply: Reply) -> None:
+        append_line(
+            self.path.with_name(UNREAD_NAME),
+            {
+                "id": ballot.contest.id,
+                "order": ballot.order,
+                "judge": self.options.model,
+                **_paid(reply),
+                "question": ballot.question,
+            },
+        )
+
+    def _record(self, ballot: _Ballot, answer: _Answer) -> Record:
         first, second = self.names if ballot.order == "ab" else self.names[::-1]
         return {
             "id": ballot.contest.id,
             "order": ballot.order,
-            "winner": {"first": first, "second": second}.get(choice, TIE),
+            "winner": {"first": first, "second": second}.get(answer.choice, TIE),
             "first": first,
             "second": second,
             "judge": self.options.model,
-            "reply": reply.text,
-            "prompt_tokens": reply.prompt_tokens,
-            "completion_tokens": reply.completion_tokens,
+            **_paid(answer.reply),
             "question": ballot.question,
         }
 
 
-def read_letter(reply: str) -> str | None:
-    """``first`` or ``second`` from a reply that should be one letter; None where it names neither or both."""
-    letters = re.sub(r"[^A-Za-z]", "", reply)
-    if letters.upper() not in ("A", "B"):
-        named = re.findall(
-            r"\b(?:answer|winner|verdict|choice|candidate|commentary|better|prefer)\b\W*(?:is\W+)?"
-            r"(?:candidate\W+|commentary\W+)?([AB])\b",
-            reply,
-            re.IGNORECASE,
-        )
-        if not named or len({letter.upper() for letter in named}) > 1:
-            return None
-        letters = named[-1]
-    return "first" if letters.upper() == "A" else "second"
-
-
-def read_sentence(reply: str) -> str:
-    """LiveCC's rule: ``Commentary A`` first, else ``Commentary B``, anywhere; neither is a tie."""
-    if "Commentary A" in reply:
-        return "first"
-    return "second" if "Commentary B" in reply else TIE
-
-
-def load_template(path: Path) -> str:
-    """A judge's prompt of the user's own: text with ``{reference}``, ``{a}``, ``{b}``, maybe ``{title}``.
-
-    Raises:
-        SourceError: it cannot be read.
-        UsageError: it lacks a place.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(f"cannot read {path}: {error}", "give a UTF-8 text file") from error
-    missing = [f"{{{name}}}" for name in ("reference", "a", "b") if f"{{{name}}}" not in text]
-    if missing:
-        raise UsageError(f"{path} lacks {', '.join(missing)}", "these are where the texts go")
-    return text
-
-
-def digest_of(text: str) -> str:
-    """Eight digits that tell one wording from another."""
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+def _paid(reply: Reply) -> Record:
+    return {
+        "reply": reply.text,
+        "prompt_tokens": reply.prompt_tokens,
+        "completion_tokens": reply.completion_tokens,
+    }
 
 
 def _key(record: Record) -> tuple[str, str, str]:

@@ -6,17 +6,20 @@ Lines; predictions are ``{"video_id", "event_id", "begin", "end", "pred"}`` (git
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from svlm_cli.bench.contests import Contest, Rules, digest_of
 from svlm_cli.bench.events import capped
-from svlm_cli.bench.judge import Contest, Judging, Rules, Vote, digest_of, read_sentence
+from svlm_cli.bench.judge import Judging
 from svlm_cli.bench.pieces import Piece, Said
-from svlm_cli.bench.records import read_lines
+from svlm_cli.bench.reading import read_sentence
+from svlm_cli.bench.records import put_once, read_lines
 from svlm_cli.bench.tables import Report, Row
-from svlm_cli.bench.votes import first_place_share, names_in, win_rate, win_rates
+from svlm_cli.bench.votes import Stored, judged, win_rate
 from svlm_cli.errors import SourceError, UsageError
 
 BASELINE = "GPT-4o"
@@ -83,7 +86,7 @@ def load_events(path: Path) -> list[Event]:
     events: dict[str, Event] = {}
     for number, record in enumerate(read_lines(path, "events"), start=1):
         event = _event(record, f"line {number} of {path}")
-        events.setdefault(event.id, event)
+        put_once(events, event.id, event, event.id, f"line {number} of {path}")
     if not events:
         raise SourceError(f"{path} holds no events", _HINT)
     return list(events.values())
@@ -137,24 +140,25 @@ def load_predictions(path: Path) -> Predictions:
         UsageError: it holds several runs.
     """
     file = path / "results.jsonl" if path.is_dir() else path
-    texts: dict[str, str] = {}
+    texts: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
     runs: dict[tuple[str, str], dict[str, str]] = {}
     for number, record in enumerate(read_lines(file, "predictions"), start=1):
         if not all(name in record for name in ("video_id", "event_id")) or not isinstance(
             record.get("pred"), str
         ):
             raise SourceError(f"line {number} of {file} is no prediction", "docs/bench.md shows the form")
-        texts.setdefault(f"{record['video_id']}_{record['event_id']}", record["pred"])
         told = record.get("facts")
-        name = str(record.get("run") or file.stem.removeprefix("pred_"))
-        runs[name, str(record.get("fingerprint"))] = told if isinstance(told, dict) else {}
-    if not texts:
+        run = str(record.get("run") or file.stem.removeprefix("pred_")), str(record.get("fingerprint"))
+        runs[run] = told if isinstance(told, dict) else {}
+        event = f"{record['video_id']}_{record['event_id']}"
+        put_once(texts[run], event, record["pred"], event, f"line {number} of {file}")
+    if not runs:
         raise SourceError(f"{file} holds no predictions", "svlm bench livesports generate makes them")
     if len(runs) > 1:
         told_runs = ", ".join(f"{name} ({mark})" for name, mark in runs)
         raise UsageError(f"{file} holds several runs: {told_runs}", "keep each in a folder of its own")
-    (((name, _), facts),) = runs.items()
-    return Predictions(name, texts, {key: str(value) for key, value in facts.items()})
+    ((run, facts),) = runs.items()
+    return Predictions(run[0], texts[run], {key: str(value) for key, value in facts.items()})
 
 
 def contests(events: Sequence[Event], ours: Predictions, baseline: Predictions) -> tuple[list[Contest], str]:
@@ -185,37 +189,29 @@ def rules(template: str | None = None) -> Rules:
     return Rules(f"both orders, {wording}, seed {SEED}", template or OWN_TEMPLATE, read_sentence, request, 20)
 
 
-def row(ours: Predictions, judging: Judging) -> Row:
-    """The row of a run, from the stored votes."""
-    votes, tokens = judging.votes()
-    share = first_place_share(votes, judging.names)
+def row(ours: Predictions, rival: Predictions, judging: Judging) -> tuple[Row, Sequence[str]]:
+    """The row of a run, from the stored votes, and what is to be said about them."""
+    found = judged(judging, rival.facts)
     facts = dict(ours.facts)
     told = facts.pop("protocol", "predictions of a file")
-    facts |= {
-        "rival": judging.names[1],
-        "judge": f"{judging.options.model}, {judging.rules.name}",
-        "votes": f"{len(votes)} of {judging.num_votes}",
-        "votes for the first place": "–" if share is None else f"{share:.1f} %",
-    }
-    more = {"prompt_tokens": tokens[0], "completion_tokens": tokens[1]}
-    rates = win_rates(votes, judging.names[0], judging.contests)
-    return Row(ours.name, f"{PROTOCOL}, {told}", facts, rates, None, more)
+    row = Row(ours.name, f"{PROTOCOL}, {told}", {**facts, **found.facts}, found.scores, None, found.more)
+    return row, found.notes
 
 
-def rows_of_votes(votes: Sequence[Vote], baseline: str | None, source: str) -> list[Row]:
+def rows_of_votes(stored: Stored, baseline: str | None, source: str) -> list[Row]:
     """The rows of stored votes alone: of everyone but the baseline.
 
     Args:
-        votes: each once.
+        stored: the votes.
         baseline: whose row is left out; None for ``GPT-4o`` where it is one of the two, else nobody's.
         source: of the votes, for the protocol.
 
     Raises:
-        UsageError: the baseline won no vote, so that its name may be wrong.
+        UsageError: no vote is about the baseline, so that its name may be wrong.
     """
-    names = names_in(votes)
+    votes, names = stored.votes, stored.names
     if baseline is not None and baseline not in names:
-        raise UsageError(f"{baseline!r} won no vote", f"the votes name {', '.join(names)}")
+        raise UsageError(f"no vote is about {baseline!r}", f"the votes name {', '.join(names)}")
     if baseline is None and BASELINE in names and len(names) > 1:
         baseline = BASELINE
     rows = []

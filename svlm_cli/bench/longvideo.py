@@ -15,17 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from svlm_cli.bench.answering import Asked, find_video
+from svlm_cli.bench.answering import Asked, find_video, without_recent
 from svlm_cli.bench.asking import Question
 from svlm_cli.bench.events import numbered
 from svlm_cli.bench.intervals import Bootstrap, Estimate
 from svlm_cli.bench.pieces import RESULTS_NAME
-from svlm_cli.bench.records import Record, read_json, read_lines
+from svlm_cli.bench.records import Record, put_once, read_json, read_lines
 from svlm_cli.bench.score import Ratio
 from svlm_cli.bench.tables import Report, Row
 from svlm_cli.errors import SourceError
 
 LETTERS = "ABCDE"
+NUM_QUESTIONS = 1337  # of lvb_val.json
 INSTRUCTION = "Answer with the option's letter from the given choices directly."
 PROTOCOL = "LongVideoBench val, first letter, no subtitles"
 GROUPS: Mapping[str, str] = {"15": "8-15 s", "60": "15-60 s", "600": "3-10 min", "3600": "15-60 min"}
@@ -69,7 +70,7 @@ def load_items(path: Path) -> list[Item]:
     items: dict[str, Item] = {}
     for number, row in enumerate(content):
         item = _item(row, f"{path}, question {number}")
-        items.setdefault(item.id, item)
+        put_once(items, item.id, item, item.id, f"{path}, question {number}")
     return list(items.values())
 
 
@@ -104,12 +105,15 @@ def rows(folder: Path) -> tuple[list[Row], list[str]]:
         SourceError: it cannot be read or holds something else.
     """
     file = folder / RESULTS_NAME if folder.is_dir() else folder
-    runs: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    by_id: dict[tuple[str, str], dict[str, Record]] = defaultdict(dict)
     for number, record in enumerate(read_lines(file, "answers"), start=1):
         wanted = {"run": str, "truth": str, "duration_group": str, "facts": dict, "id": str}
         if any(not isinstance(record.get(name), kind) for name, kind in wanted.items()):
             raise SourceError(f"line {number} of {file} is no answer of LongVideoBench", "use another --out")
-        runs[record["run"], str(record.get("fingerprint"))].append(record)
+        run = record["run"], str(record.get("fingerprint"))
+        name = f"{record['run']}, {record['id']}"
+        put_once(by_id[run], record["id"], record, name, f"line {number} of {file}")
+    runs = {run: list(records.values()) for run, records in by_id.items()}
     if not runs:
         raise SourceError(f"{file} holds no answers", "svlm bench longvideo generate makes them")
     notes = []
@@ -125,7 +129,13 @@ def rows(folder: Path) -> tuple[list[Row], list[str]]:
                 "both count as wrong."
             )
     names = numbered([name for name, _ in runs])
-    return [_row(name, records) for name, records in zip(names, runs.values(), strict=True)], notes
+    notes += [
+        f"**{name}**: part of LongVideoBench only, {len(records):,} of {NUM_QUESTIONS:,} questions of val."
+        for name, records in zip(names, runs.values(), strict=True)
+        if len(records) < NUM_QUESTIONS
+    ]
+    found = [_row(name, records) for name, records in zip(names, runs.values(), strict=True)]
+    return found, [*notes, *without_recent([row.protocol for row in found])]
 
 
 def report(found: Sequence[Row], notes: Sequence[str]) -> Report:

@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from svlm_cli.bench.records import read_json
+from svlm_cli.bench.records import put_once, read_json
 from svlm_cli.errors import SourceError, UsageError
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
@@ -24,6 +24,10 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "forward": ("REC", "SSR", "CRR"),
 }
 GROUP_OF = {task: group for group, tasks in GROUPS.items() for task in tasks}
+NUM_QUERIES: Mapping[str, int] = {  # of ovo_bench_new.json
+    "EPM": 297, "ASI": 148, "HLD": 186, "STU": 178, "OJR": 184, "ATR": 116,
+    "FPD": 101, "ACR": 109, "OCR": 149, "REC": 698, "SSR": 629, "CRR": 240,
+}  # fmt: skip
 LETTERS = "ABCDE"
 SHORTEST_SECONDS = 1.0  # shown of a video that is shown from ask_time on, as in LiveCC
 _HINT = "give ovo_bench_new.json of OVO-Bench"
@@ -124,10 +128,13 @@ def load_items(path: Path) -> list[dict[str, Any]]:
     content = read_json(path, _HINT)
     if not isinstance(content, list) or not content:
         raise SourceError(f"{path} is not a list of items", _HINT)
+    items: dict[str, dict[str, Any]] = {}
     for number, item in enumerate(content):
         if problem := _problem(item):
             raise SourceError(f"{path}, item {number}: {problem}", _HINT)
-    return content
+        name = f"{item['task']} {item['id']}"
+        put_once(items, name, item, name, f"{path}, item {number}")
+    return list(items.values())
 
 
 def queries(

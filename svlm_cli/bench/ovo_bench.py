@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from svlm_cli.bench.answering import Asked, find_video
+from svlm_cli.bench.answering import Asked, find_video, without_recent
 from svlm_cli.bench.asking import CANDIDATES, Question
 from svlm_cli.bench.events import numbered
 from svlm_cli.bench.intervals import Bootstrap, Estimate
-from svlm_cli.bench.ovo import GROUPS, Protocol, Query
+from svlm_cli.bench.ovo import GROUPS, NUM_QUERIES, Protocol, Query
 from svlm_cli.bench.ovo_score import (
     MISSING,
     Answered,
@@ -25,7 +25,7 @@ from svlm_cli.bench.ovo_score import (
     strict,
 )
 from svlm_cli.bench.pieces import RESULTS_NAME
-from svlm_cli.bench.records import read_lines
+from svlm_cli.bench.records import put_once, read_lines
 from svlm_cli.bench.score import Ratio
 from svlm_cli.bench.tables import Report, Row
 from svlm_cli.errors import SourceError
@@ -76,12 +76,14 @@ class Results:
         answers: each query once.
         facts: of the run.
         rule: protocol they were taken by.
+        is_ours: whether ``generate`` made them.
     """
 
     name: str
     answers: Sequence[Answered]
     facts: Mapping[str, str]
     rule: Protocol
+    is_ours: bool = True
 
 
 def load_results(paths: Sequence[Path]) -> list[Results]:
@@ -96,7 +98,9 @@ def load_results(paths: Sequence[Path]) -> list[Results]:
     if others:
         facts = {"protocol": "OVO-Bench official, stored results", "frames": "–", "resolution": "–"}
         name = others[0].name if others[0].is_dir() else others[0].stem
-        found.append(Results(name, load_official(others), {"model": name} | facts, Protocol.OFFICIAL))
+        found.append(
+            Results(name, load_official(others), {"model": name} | facts, Protocol.OFFICIAL, is_ours=False)
+        )
     return found
 
 
@@ -116,9 +120,9 @@ def report(all_results: Sequence[Results]) -> Report:
     notes = [
         f"**{results.name}**: {problem}." for results in all_results for problem in problems(results.answers)
     ]
-    num_asked = {len(results.answers) for results in all_results}
-    if max(num_asked) < 3035:
-        notes.append("Part of OVO-Bench only: the whole of it are 3,035 queries.")
+    notes += [note for results in all_results for note in _missing(results)]
+    own = [results.facts["protocol"] for results in all_results if results.is_ours]
+    notes += without_recent(own)
     return Report(
         "ovo",
         "OVO-Bench",
@@ -129,9 +133,22 @@ def report(all_results: Sequence[Results]) -> Report:
     )
 
 
+def _missing(results: Results) -> list[str]:
+    """A note where queries of the benchmark have no answer: how many, of which tasks."""
+    asked = Counter(each.task for each in results.answers)
+    parts = [f"{task} {asked[task]} of {whole}" for task, whole in NUM_QUERIES.items() if asked[task] < whole]
+    if not parts:
+        return []
+    whole = sum(NUM_QUERIES.values())
+    return [
+        f"**{results.name}**: Part of OVO-Bench only, {len(results.answers):,} of {whole:,} queries; means "
+        f"and total are of what was asked. Missing in: {', '.join(parts)}."
+    ]
+
+
 def _own_runs(file: Path) -> list[Results]:
     """The runs in results of ours; another model or setting under the same name is a run of its own."""
-    answers: dict[tuple[str, str, str], list[Answered]] = defaultdict(list)
+    answers: dict[tuple[str, str, str], dict[str, Answered]] = defaultdict(dict)
     facts: dict[tuple[str, str, str], str] = {}
     for number, record in enumerate(read_lines(file, "answers"), start=1):
         try:
@@ -141,17 +158,18 @@ def _own_runs(file: Path) -> list[Results]:
             run = str(record["run"]), Protocol(record["rule"]).value, mark
             facts.setdefault(run, told)
             response = record.get("response", MISSING)
-            answers[run].append(Answered(name, record["task"], str(record["truth"]), response))
+            answer = Answered(name, record["task"], str(record["truth"]), response)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise SourceError(
                 f"line {number} of {file} is no answer of OVO-Bench: {error!r}",
                 "run generate with another --out",
             ) from error
+        put_once(answers[run], name, answer, f"{run[0]}, {name}", f"line {number} of {file}")
     if not answers:
         raise SourceError(f"{file} holds no answers", "svlm bench ovo generate makes them")
     names = numbered([run[0] for run in answers])
     return [
-        Results(name, found, json.loads(facts[run]), Protocol(run[1]))
+        Results(name, list(found.values()), json.loads(facts[run]), Protocol(run[1]))
         for name, (run, found) in zip(names, answers.items(), strict=True)
     ]
 

@@ -15,16 +15,20 @@ from pathlib import Path
 from typing import Any
 
 from svlm_cli.bench.ovo import GROUP_OF, GROUPS, forward_truth
-from svlm_cli.bench.records import read_json
+from svlm_cli.bench.records import put_once, read_json
 from svlm_cli.bench.score import Ratio
 from svlm_cli.errors import SourceError
 
 _LETTER = re.compile(
-    r"(?i:(?:the )?(?:correct |best )?(?:answer|option)(?: is)?\s*:?\s*)?[(\[\"'*]*([A-E])\b(.*)", re.S
+    r"(?i:(?:the )?(?:correct |best )?(?:answer|option)(?: is)?\s*:?\s*)?[(\[\"'*]*([A-E])\b"
+    r"(?=\W*$|[\"'*]*\s*[.):,;\]\n-]| is (?:right|correct|the answer))(.*)",
+    re.S,
 )
 # Another letter that stands as an answer would: before a mark, at the end, or joined by "or".
-_OTHER = re.compile(r"\b([A-E])\b(?=\s*(?:[.):,;]|$|or\b|and\b))")
+_OTHER = re.compile(r"\b([A-E])\b(?=\s*(?:[.):,;]|$|or\b|and\b|is\s+(?:right|correct)\b))")
+_EITHER = re.compile(r"\b(?:or|and)\b\W*(?:\w+\W+)?([A-E])\b")
 _YES_NO = re.compile(r"\W*(yes|no)\b", re.I)
+_ANY_YES_NO = re.compile(r"\b(yes|no)\b(?=\W*$|\s*[.,;:!)])", re.I)
 _HINT = "give result files of OVO-Bench, or a folder that svlm bench ovo generate has filled"
 
 
@@ -51,7 +55,7 @@ class Answered:
             return ""
         if self.response is None or self.response is MISSING:
             return "missing" if self.response is MISSING else "None"
-        return f"a {type(self.response).__name__}, not text"
+        return f"of type {type(self.response).__name__}, not text"
 
 
 class _Missing:
@@ -98,19 +102,21 @@ def official(task: str, response: str, truth: str) -> bool:
 def strict(task: str, response: str, truth: str) -> bool:
     """Right only if the reply gives one answer and nothing speaks against it.
 
-    A letter must come first (after "The answer is", at most), and no other letter may stand as an answer
-    after it ("A or B"); REC must hold one number; Yes or No must come first.
+    A letter must come first (after "The answer is", at most) and stand alone: "A dog" is an article. No other
+    letter may stand as an answer after it ("A or B"); REC must hold one number; Yes or No must come first,
+    and the other one may not stand as an answer after it ("Yes or No").
     """
     text = response.strip()
     if task == "REC":
         return re.findall(r"\d+", text) == [truth]
     if task in GROUPS["forward"]:
         found = _YES_NO.match(text)
-        return found is not None and found[1].lower() == truth.lower()
+        said = {each.lower() for each in _ANY_YES_NO.findall(text)}
+        return found is not None and found[1].lower() == truth.lower() and said <= {truth.lower()}
     letter = _LETTER.match(text)
     if letter is None or letter[1] != truth:
         return False
-    return not set(_OTHER.findall(letter[2])) - {truth}
+    return not {*_OTHER.findall(letter[2]), *_EITHER.findall(letter[2])} - {truth}
 
 
 def exact(task: str, response: str, truth: str) -> bool:  # noqa: ARG001 - one of the rules
@@ -145,10 +151,10 @@ def load_official(paths: Sequence[Path]) -> list[Answered]:
     """Read results in the official form, from files or from all the ``.json`` files of folders.
 
     ``{"backward": [{id, video, task, question, response, ground_truth}], "realtime": [...], "forward": [item
-    with test_info[i].response]}``. A query that stands in two files counts once, the first of them.
+    with test_info[i].response]}``. A query that is answered twice in the same way counts once.
 
     Raises:
-        SourceError: a file cannot be read or is of another form; there is none.
+        SourceError: a file cannot be read or is of another form; there is none; a query has two answers.
     """
     files = [file for path in paths for file in (sorted(path.glob("*.json")) if path.is_dir() else [path])]
     found: dict[str, Answered] = {}
@@ -157,7 +163,7 @@ def load_official(paths: Sequence[Path]) -> list[Answered]:
         for group in GROUPS:
             for item in content.get(group) or []:
                 for each in _answers_of(item, file):
-                    found.setdefault(each.name, each)
+                    put_once(found, each.name, each, each.name, str(file))
     if not found:
         raise SourceError(f"no results of OVO-Bench in {', '.join(map(str, paths))}", _HINT)
     return list(found.values())

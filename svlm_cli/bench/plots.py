@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import textwrap
 from collections.abc import Mapping, Sequence
 
@@ -20,7 +21,7 @@ OVER_TIME_PANELS = ("event_f1", "team", "goal_score")
 BAR_PANELS = ("event_f1", "team", "free_kick_team", "goal_score", "line_score", "referee")
 PERCENT_RANGE = (-3, 103)
 DOTS_PER_INCH = 120
-INSIDE_FROM = 82  # a bar so long has its figure within
+PANELS_PER_LINE = 6
 LABEL_LETTERS = 48
 
 
@@ -52,42 +53,62 @@ def bars(
     columns: Mapping[str, str],
     line: float | None = None,
     papers: Sequence[float | None] = (),
+    title: str = "",
 ) -> bytes:
     """Percentages as bars with their intervals, a row per run and a panel per score, as PNG.
+
+    Panels stand in lines of ``PANELS_PER_LINE`` at most.
 
     Args:
         figures: of each run: its name, which may have several lines, and its scores by name.
         columns: which to show, and their titles.
         line: drawn through every panel: what chance gives.
         papers: of each run the paper's figure for the first score, or None.
+        title: over all of it.
     """
     names = ["\n".join(_wrapped(part) for part in name.split("\n")) for name, _ in figures]
+    num_wide = min(len(columns), PANELS_PER_LINE)
+    num_lines = math.ceil(len(columns) / num_wide)
     height = 1.3 + sum(0.25 + 0.17 * (1 + name.count("\n")) for name in names)
-    figure = Figure(figsize=(2.1 * len(columns) + 3.4, height), layout="constrained")
-    panels = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
-    for place, (axes, (score, title)) in enumerate(zip(panels, columns.items(), strict=True)):
+    size = 2.1 * num_wide + 3.4, height * num_lines + (0.4 if title else 0)
+    figure = Figure(figsize=size, layout="constrained")
+    figure.suptitle(_wrapped(title, round(10 * size[0])), fontsize=11)
+    grid = figure.subplots(num_lines, num_wide, sharey=True, squeeze=False)
+    panels = grid.ravel()
+    for place, (axes, (score, heading)) in enumerate(zip(panels, columns.items(), strict=False)):
         for number, (_, scores) in enumerate(figures):
             _bar(axes, scores.get(score), number)
         if place == 0 and any(paper is not None for paper in papers):
             _diamonds(axes, papers)
         if line is not None:
-            axes.axvline(line, color="#333333", linestyle="dashed", linewidth=1)
+            axes.axvline(line, color="#333333", linestyle="dashed", linewidth=1, label=f"chance: {line:g} %")
         axes.set_xlim(0, 103)
-        axes.set_title(_wrapped(f"{title}, %", 22), fontsize=10)
+        axes.set_title(_wrapped(f"{heading}, %", 22), fontsize=10)
         axes.grid(axis="x", alpha=0.3)
-    panels[0].set_yticks(range(len(names)), names, fontsize=9)
+    for axes in panels[len(columns) :]:
+        axes.set_visible(False)
+    if panels[0].get_legend_handles_labels()[0]:
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
+    for axes in grid[:, 0]:
+        axes.set_yticks(range(len(names)), names, fontsize=9)
     panels[0].set_ylim(len(names) - 0.4, -0.6)
     return _png(figure)
 
 
 def _diamonds(axes: Axes, papers: Sequence[float | None]) -> None:
-    """The paper's figures, with a legend that says so."""
+    """The paper's figures, under the bars so that they cover no value."""
     known = [(paper, number) for number, paper in enumerate(papers) if paper is not None]
     values, numbers = zip(*known, strict=True)
     axes.scatter(
-        values, numbers, marker="D", s=28, color="white", edgecolors="black", zorder=3, label="paper"
+        values,
+        [number + 0.4 for number in numbers],
+        marker="D",
+        s=28,
+        color="white",
+        edgecolors="black",
+        zorder=3,
+        label="paper",
     )
-    axes.legend(loc="lower right", fontsize=8)
 
 
 def _line(axes: Axes, summary: RunSummary, number: int, name: str) -> None:
@@ -115,18 +136,16 @@ def _bar(axes: Axes, estimate: Estimate | None, number: int) -> None:
         axes.text(2, number, "–", va="center")
         return
     axes.barh(number, estimate.percent, color=COLOURS[number % len(COLOURS)], alpha=0.85)
-    end = estimate.percent
     if estimate.low is not None and estimate.high is not None:
         axes.plot([estimate.low, estimate.high], [number, number], color="#333333", linewidth=1.5)
-        end = max(end, estimate.high)
-    is_inside = end > INSIDE_FROM
     axes.text(
-        1.5 if is_inside else end + 1.5,
+        1.5,
         number,
         f"{estimate.percent:.1f}",
         va="center",
         fontsize=8,
-        color="white" if is_inside else "black",
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
+        zorder=4,
     )
 
 

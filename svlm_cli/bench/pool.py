@@ -1,4 +1,7 @@
-"""Many questions to an address at once: answers stored as they come, failures counted and capped."""
+"""Many questions to an address at once: answers stored as they come, failures counted and capped.
+
+The thread that asked stores the answer, so that none that came is lost, whatever ends the work.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Generic, TypeVar
 
 from svlm_cli.bench.events import WorkDone, WorkEvent, WorkStart, capped
@@ -15,6 +19,7 @@ from svlm_cli.errors import SourceError
 from svlm_cli.types import WarningEvent
 
 MOST_FAILURES = 10
+FAILED_SHARE = 0.02  # of much work, so many may fail
 KEY_HINT = "set OPENAI_API_KEY, or give --base-url"
 
 JobT = TypeVar("JobT")
@@ -72,14 +77,18 @@ class Work(Generic[JobT, AnswerT]):
             failed: list[str] = []
             if left:
                 chat = Chat(model, base_url, KEY_HINT)
-                asking = ask_all(left, lambda key: self.ask(chat, self.jobs[key]), num_workers)
-                for key, answer in asking:
-                    job = self.jobs[key]
-                    if isinstance(answer, NoReplyError | SourceError):
-                        failed.append(f"{self.place(job)}: {answer.message}")
-                        continue
-                    records.add(self.record(job, answer))
-                    yield WorkDone()
+                lock = Lock()
+
+                def answer_one(key: Hashable) -> None:
+                    answer = self.ask(chat, self.jobs[key])
+                    with lock:
+                        records.add(self.record(self.jobs[key], answer))
+
+                for key, problem in ask_all(left, answer_one, num_workers, most_failures(len(self.jobs))):
+                    if problem is None:
+                        yield WorkDone()
+                    else:
+                        failed.append(f"{self.place(self.jobs[key])}: {problem.message}")
             records.sort(list(self.jobs))
         if failed:
             yield WarningEvent(
@@ -87,24 +96,33 @@ class Work(Generic[JobT, AnswerT]):
             )
 
 
+def most_failures(num_jobs: int) -> int:
+    """How many of some questions may fail before asking on is pointless."""
+    return max(MOST_FAILURES, int(num_jobs * FAILED_SHARE))
+
+
 def ask_all(
-    jobs: Sequence[JobT], ask: Callable[[JobT], AnswerT], num_workers: int
+    jobs: Sequence[JobT], ask: Callable[[JobT], AnswerT], num_workers: int, most_failed: int = MOST_FAILURES
 ) -> Generator[tuple[JobT, AnswerT | NoReplyError | SourceError], None, None]:
-    """Do jobs in any order; closing the generator begins no further one.
+    """Do jobs in any order; nothing further begins once it has raised or was closed.
+
+    Before it raises it waits for jobs that have begun; when it is closed these end by themselves.
 
     Args:
         jobs: each is given to ``ask`` once, in a thread.
         ask: may raise ``NoReplyError`` or ``SourceError``.
         num_workers: threads.
+        most_failed: jobs that may fail.
 
     Yields:
         Each job with its answer, or with why there is none.
 
     Raises:
         NoReplyError: one that would befall every other job too.
-        NoReplyError, SourceError: after more than ``MOST_FAILURES`` of any kind.
+        NoReplyError, SourceError: after more than ``most_failed`` of any kind.
     """
     pool = ThreadPoolExecutor(num_workers)
+    waits = False
     try:
         futures = {pool.submit(ask, job): job for job in jobs}
         num_failed = 0
@@ -113,9 +131,12 @@ def ask_all(
                 answer: AnswerT | NoReplyError | SourceError = future.result()
             except (NoReplyError, SourceError) as error:
                 num_failed += 1
-                if num_failed > MOST_FAILURES or (isinstance(error, NoReplyError) and error.is_final):
+                if num_failed > most_failed or (isinstance(error, NoReplyError) and error.is_final):
                     raise
                 answer = error
             yield futures[future], answer
+    except Exception:
+        waits = True  # for what is on its way; somebody who stops it by hand does not wait
+        raise
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        pool.shutdown(wait=waits, cancel_futures=True)

@@ -14,12 +14,14 @@ import os
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from svlm_cli.errors import OutputError, SourceError
 from svlm_cli.files import whole_file
 
 Record = Mapping[str, Any]
+KeyT = TypeVar("KeyT", bound=Hashable)
+ValueT = TypeVar("ValueT")
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -105,21 +107,10 @@ class RecordFile:
         if not self._is_clean:
             self._rewrite(self._records.values())
         try:
-            file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-            try:
-                line = _line(record)
-                if os.write(file, line) < len(line):
-                    self._is_clean = False
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                os.fsync(file)
-            finally:
-                os.close(file)
-        except OSError as error:
+            append_line(self.path, record)
+        except OutputError:
             self._is_clean = False
-            raise OutputError(
-                f"cannot write {self.path}: {error.strerror}",
-                "what is there stays; run the same command again",
-            ) from error
+            raise
         self._records[key] = record
 
     def sort(self, keys: Sequence[Hashable]) -> None:
@@ -166,6 +157,27 @@ class RecordFile:
         self.close()
 
 
+def append_line(path: Path, record: Record) -> None:
+    """Put one more line behind a file, in one call, and force it to disk.
+
+    Raises:
+        OutputError: it cannot be written, or not whole.
+    """
+    line = _line(record)
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            if os.write(file, line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(file)
+        finally:
+            os.close(file)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {path}: {error.strerror}", "what is there stays; run the same command again"
+        ) from error
+
+
 def read_lines(path: Path, what: str) -> list[dict[str, Any]]:
     """The JSON objects of a file of lines that somebody else wrote; blank lines are passed over.
 
@@ -192,6 +204,35 @@ def read_lines(path: Path, what: str) -> list[dict[str, Any]]:
         if not isinstance(record, dict):
             raise SourceError(f"line {number} of {path} is no JSON object", f"give a file of {what}")
         found.append(record)
+    return found
+
+
+def put_once(found: dict[KeyT, ValueT], key: KeyT, value: ValueT, name: str, where: str) -> None:
+    """Keep what a file says under its key: the same once more counts once.
+
+    Args:
+        name: of the thing, for people.
+        where: it stands.
+
+    Raises:
+        SourceError: something else stands there under the same key.
+    """
+    if found.setdefault(key, value) != value:
+        raise SourceError(
+            f"{where}: {name} is there already and says something else", "give each of them once"
+        )
+
+
+def read_whole_lines(path: Path) -> list[dict[str, Any]]:
+    """The JSON objects of a file of ours; a line that a kill has cut is passed over."""
+    found = []
+    for line in path.read_bytes().split(b"\n"):
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(record, dict):
+            found.append(record)
     return found
 
 

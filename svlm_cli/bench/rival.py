@@ -64,6 +64,7 @@ class ApiOptions:
             "resolution": f"{self.height}p",
             "memory": "one piece",
             "decoding": "the address's own",
+            "query": " ".join(self.query.split()),
         }
 
 

@@ -8,6 +8,7 @@ it. docs/bench.md tells it to those who add a benchmark.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -18,11 +19,13 @@ from typing import Any, TypeVar
 from svlm_cli import __version__
 from svlm_cli.bench.intervals import Estimate, rounded
 from svlm_cli.bench.records import write_whole
+from svlm_cli.errors import OutputError
 
 SUMMARY_NAME = "summary.json"
 REPORT_NAME = "report.md"
 SCORES_PLOT = "scores.png"
 NOTHING = "–"
+_OTHER = "choose another --out"
 
 RowT = TypeVar("RowT")
 
@@ -141,8 +144,20 @@ class Report:
             for row in self.rows
         ]
         return bars(
-            figures, columns, self.line, [_leading(row.paper) for row in self.rows] if has_paper else ()
+            figures,
+            columns,
+            self.line,
+            [_leading(row.paper) for row in self.rows] if has_paper else (),
+            self._plot_title(),
         )
+
+    def _plot_title(self) -> str:
+        """The benchmark, and of judged rows the rivals and judges."""
+        parts = [self.title]
+        for fact, told in (("rival", "against"), ("judge", "judge:")):
+            names = list(dict.fromkeys(row.facts[fact] for row in self.rows if fact in row.facts))
+            parts += [f"{told} {' / '.join(names)}"] if names else []
+        return "; ".join(parts)
 
     def _table(self, columns: Mapping[str, str], *, has_paper: bool = False) -> str:
         facts = list(dict.fromkeys(name for row in self.rows for name in row.facts))
@@ -155,6 +170,31 @@ class Report:
         if has_paper:
             cells.append(("paper", lambda row: row.paper or NOTHING))
         return table(cells, self.rows)
+
+
+def claim(folder: Path, benchmark: str, work: Sequence[object]) -> str:
+    """A digest of what is scored, for ``Report.more``; a folder keeps the figures of one such work.
+
+    Args:
+        folder: the report will be written to.
+        benchmark: it is of.
+        work: all that tells it from another: paths as absolute ones, the judge, its rules.
+
+    Raises:
+        OutputError: the folder holds figures of something else, which would be lost.
+    """
+    own = hashlib.sha256(json.dumps([benchmark, *map(str, work)]).encode()).hexdigest()[:16]
+    try:
+        there = json.loads((folder / SUMMARY_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return own
+    if not isinstance(there, dict) or "benchmark" not in there:
+        return own
+    if there["benchmark"] != benchmark:
+        raise OutputError(f"{folder} holds the figures of another benchmark: {there['benchmark']}", _OTHER)
+    if there.get("work", own) != own:
+        raise OutputError(f"{folder} holds the figures of other inputs or of another judge", _OTHER)
+    return own
 
 
 def percent_text(estimate: Estimate | None) -> str:

@@ -249,23 +249,27 @@ def score(
         refuse_unused(context, ("start",), "with --clips")
     from svlm_cli.bench import commentary_bench as bench
     from svlm_cli.bench.commentary import load_predictions, one_of
-    from svlm_cli.bench.judge import JudgeOptions, Judging, load_template
+    from svlm_cli.bench.contests import load_template
+    from svlm_cli.bench.judge import JudgeOptions, Judging
+    from svlm_cli.bench.tables import claim
 
     _, windows = _data(metadata, clips, start, limit)
     against = one_of(load_predictions(rival), rival)
     rules = bench.rules(load_template(judge_prompt) if judge_prompt else None, seed)
+    inputs = [path and path.resolve() for path in (ours, rival, metadata, clips)]
+    work = claim(out, "commentary", [*inputs, judge, rules.name])
+    options_of_judge = JudgeOptions(judge, base_url, workers, judging.read_price(price))
     notes, judgings = [], []
     runs = load_predictions(ours)
     for run in runs:
         contests, missing = bench.contests(run, against, windows)
         notes += [f"{missing}."] if missing else []
         names = (run.name, against.name)
-        judgings.append(Judging(contests, names, rules, JudgeOptions(judge, base_url, workers), out))
-    if judge_all(
-        judgings, judging.read_price(price), dry_run=dry_run, json=json, quiet=quiet, verbose=verbose
-    ):
-        rows = [bench.row(run, each) for run, each in zip(runs, judgings, strict=True)]
-        finish(bench.report(rows, notes), out, json=json)
+        judgings.append(Judging(contests, names, rules, options_of_judge, out))
+    if judge_all(judgings, dry_run=dry_run, json=json, quiet=quiet, verbose=verbose):
+        found = [bench.row(run, against, each) for run, each in zip(runs, judgings, strict=True)]
+        notes += [note for _, own_notes in found for note in own_notes]
+        finish(bench.report([row for row, _ in found], notes), out, work, json=json)
 
 
 def _data(

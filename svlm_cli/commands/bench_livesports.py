@@ -201,23 +201,28 @@ def score(
 ) -> None:
     """Let a judge compare two predictions event by event, in both orders, or score votes that are stored."""
     from svlm_cli.bench import livesports
-    from svlm_cli.bench.judge import JudgeOptions, Judging, load_template
+    from svlm_cli.bench.contests import load_template
+    from svlm_cli.bench.judge import JudgeOptions, Judging
+    from svlm_cli.bench.tables import claim
     from svlm_cli.bench.votes import load_votes
 
     if votes is not None:
         if ours is not None or dry_run:
             raise UsageError("--votes asks nobody: it goes with neither predictions nor --dry-run")
-        found, problems = load_votes(votes)
+        work = claim(out, "livesports", [votes.resolve()])
+        found = load_votes(votes)
         rows = livesports.rows_of_votes(found, baseline, votes.name)
-        finish(livesports.report(rows, [f"{problem}." for problem in problems]), out, json=json)
+        finish(livesports.report(rows, [f"{problem}." for problem in found.problems]), out, work, json=json)
         return
     if ours is None or rival is None or events is None or baseline is not None:
         raise UsageError("give OURS, RIVAL and --events, or --votes (maybe with --baseline)")
     a, b = livesports.load_predictions(ours), livesports.load_predictions(rival)
     contests, missing = livesports.contests(livesports.load_events(events)[:limit], a, b)
     rules = livesports.rules(load_template(judge_prompt) if judge_prompt else None)
-    judgement = Judging(contests, (a.name, b.name), rules, JudgeOptions(judge, base_url, workers), out)
-    wanted = judging.read_price(price)
-    if judge_all([judgement], wanted, dry_run=dry_run, json=json, quiet=quiet, verbose=verbose):
-        notes = [f"{missing}."] if missing else []
-        finish(livesports.report([livesports.row(a, judgement)], notes), out, json=json)
+    work = claim(out, "livesports", [ours.resolve(), rival.resolve(), events.resolve(), judge, rules.name])
+    judge_options = JudgeOptions(judge, base_url, workers, judging.read_price(price))
+    judgement = Judging(contests, (a.name, b.name), rules, judge_options, out)
+    if judge_all([judgement], dry_run=dry_run, json=json, quiet=quiet, verbose=verbose):
+        row, told = livesports.row(a, b, judgement)
+        notes = [*([f"{missing}."] if missing else []), *told]
+        finish(livesports.report([row], notes), out, work, json=json)

@@ -119,7 +119,9 @@ def score(
 ) -> None:
     """Score answers that are stored: overall, by duration group and by category."""
     from svlm_cli.bench.longvideo import report, rows
+    from svlm_cli.bench.tables import claim
 
     found, notes = rows(results)
     folder = judging.score_folder(out, [results], "bench-longvideo-score")
-    finish(report(found, notes), folder, json=json)
+    work = claim(folder, "longvideo", [results.resolve()])
+    finish(report(found, notes), folder, work, json=json)

@@ -151,5 +151,8 @@ def score(
 ) -> None:
     """Score answers that are stored: by the protocol's rule, and by strict extraction beside it."""
     from svlm_cli.bench.ovo_bench import load_results, report
+    from svlm_cli.bench.tables import claim
 
-    finish(report(load_results(results)), judging.score_folder(out, results, "bench-ovo-score"), json=json)
+    folder = judging.score_folder(out, results, "bench-ovo-score")
+    work = claim(folder, "ovo", [path.resolve() for path in results])
+    finish(report(load_results(results)), folder, work, json=json)

@@ -113,7 +113,6 @@ def ask_rival(
 
 def judge_all(
     judgings: Sequence[Judging],
-    price: tuple[float, float] | None,
     *,
     dry_run: bool,
     json: bool,
@@ -125,18 +124,21 @@ def judge_all(
     Returns:
         Whether there are votes to report on.
     """
-    from svlm_cli.bench.prices import price_of
-
     if dry_run:
-        show_plan([each.plan(price_of(each.options.model, price)) for each in judgings], json=json)
+        show_plan([each.plan() for each in judgings], json=json)
         return False
     for each in judgings:
         show_work(each.run(), quiet=quiet, verbose=verbose, at_once=True)
     return True
 
 
-def finish(report: Report, out: Path, *, json: bool) -> None:
-    """Write a report and print its main table, or all of it as JSON."""
+def finish(report: Report, out: Path, work: str, *, json: bool) -> None:
+    """Write a report and print its main table, or all of it as JSON.
+
+    Args:
+        work: from ``tables.claim``.
+    """
+    report = replace(report, more={**report.more, "work": work})
     report.write(out)
     if json:
         emit(report.to_json())

@@ -104,3 +104,19 @@ def test_the_report_does_not_replace_what_it_reads(tmp_path: Path) -> None:
 )
 def test_figures(figure: object, text: str) -> None:
     assert figure_text(figure) == text
+
+
+def test_votes_and_notes_come_along_and_a_folder_counts_once(tmp_path: Path, capsys) -> None:
+    folder = tmp_path / "a"
+    row = Row(
+        "ours", "p", {"votes": "32 of 40", "decoding": "greedy"}, {"total": Estimate(50.0, None, None, 9)}
+    )
+    Report("ovo", "T", [row], {"total": "total"}, notes=["Part of OVO-Bench only."]).write(folder)
+    out = tmp_path / "out"
+    assert run(["bench", "report", str(folder), f"{folder}/", "--out", str(out)]) == 0
+    for told in (capsys.readouterr().out, (out / "report.md").read_text()):
+        assert told.count("| ours |") == 1
+        assert "| greedy | 32 of 40 |" in told
+        assert f"{folder}: Part of OVO-Bench only." in told
+    (found,) = json.loads((out / "summary.json").read_text())["benchmarks"]
+    assert found["notes"] == [f"{folder}: Part of OVO-Bench only."]

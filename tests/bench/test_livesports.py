@@ -55,15 +55,42 @@ def test_a_vote_that_is_there_twice_and_one_that_is_none(tmp_path: Path, capsys)
     assert "line 2" in capsys.readouterr().err
 
 
+def test_stored_votes_of_ours_tell_who_was_compared(tmp_path: Path, capsys) -> None:
+    """Who wins nothing has a row too; of votes on older words only the newest count."""
+    path = tmp_path / "votes.jsonl"
+    arguments = ["bench", "livesports", "score", "--votes", str(path), "--out", str(tmp_path / "out")]
+
+    def rates(*winners: str) -> dict[str, float]:
+        orders = ("ab", "ba") * (len(winners) // 2)
+        both = {"first": "ours", "second": "theirs"}
+        made_data.lines(
+            path,
+            [
+                {"id": "v_1", "order": order, "winner": winner, "question": str(number), **both}
+                for number, (order, winner) in enumerate(zip(orders, winners, strict=True))
+            ],
+        )
+        assert run([*arguments, "--json"]) == 0
+        rows = json.loads(capsys.readouterr().out)["runs"]
+        return {row["run"]: row["scores"]["win_rate"]["percent"] for row in rows}
+
+    assert rates("theirs", "theirs") == {"ours": 0, "theirs": 100}
+    assert rates("tie", "tie") == {"ours": 0, "theirs": 0}
+    assert rates("theirs", "theirs", "ours", "tie") == {"ours": 50, "theirs": 0}
+    made_data.lines(path, [{"video_event_id": "v_1", "ab_winner": "tie", "ba_winner": "tie"}])
+    assert run(arguments) == 1
+    assert "names anybody" in capsys.readouterr().err
+
+
 def test_judging_by_livecc_rules(tmp_path: Path, capsys) -> None:
-    """A tie counts against; temperature and seed are sent; one user message with the person's words."""
+    """A tie or an empty reply counts against; temperature, seed and the person's words are sent."""
 
     def respond(body: dict[str, Any]) -> tuple[int, str]:
         assert (body["temperature"], body["seed"]) == (0, 42)
         text = body["messages"][0]["content"]
         assert "he shoots and scores" in text
         if text.index("our words") > text.index("their words"):
-            return 200, "Both are the same to me."
+            return 200, "" if len(llm.asked) % 2 else "Both are the same to me."
         return 200, "Commentary A is closer"
 
     ours = predictions(tmp_path / "pred_ours.jsonl", "our words")
@@ -88,7 +115,7 @@ def test_judging_by_livecc_rules(tmp_path: Path, capsys) -> None:
     again = ["bench", "livesports", "score", "--votes", str(tmp_path / "out" / "votes.jsonl")]
     assert run([*again, "--out", str(tmp_path / "again"), "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)["runs"]
-    assert row["scores"]["win_rate"]["percent"] == 50.0
+    assert (row["run"], row["scores"]["win_rate"]["percent"]) == ("ours", 50.0)
 
 
 def test_generate_from_end_to_end(checkpoint: Path, tmp_path: Path, make_video) -> None:

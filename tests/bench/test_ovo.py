@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from svlm_cli.bench.ovo import GROUPS, Protocol, load_items, load_wording, queries
+from svlm_cli.bench.ovo import GROUPS, NUM_QUERIES, Protocol, load_items, load_wording, queries
 from svlm_cli.bench.ovo_score import exact, load_official, official, score, strict
 from svlm_cli.cli import run
 from svlm_cli.errors import SourceError, UsageError
@@ -74,9 +74,9 @@ def test_responses_that_are_no_text_are_counted_and_named(tmp_path: Path, capsys
     assert run(["bench", "ovo", "score", str(tmp_path / "r.json"), "--out", str(tmp_path / "out")]) == 0
     told = capsys.readouterr().out
     assert "1 of 6 responses are None and count as wrong: EPM 2" in told
-    assert "1 of 6 responses are a list, not text and count as wrong: EPM 3" in told
+    assert "1 of 6 responses are of type list, not text and count as wrong: EPM 3" in told
     assert "1 of 6 responses are missing and count as wrong: EPM 4" in told
-    assert "1 of 6 responses are a int, not text and count as wrong: REC 5, query 0" in told
+    assert "1 of 6 responses are of type int, not text and count as wrong: REC 5, query 0" in told
     (found,) = table(told)
     assert (found["backward"], found["real-time"], found["forward"], found["total"]) == (
         "25.00",
@@ -100,6 +100,14 @@ def test_responses_that_are_no_text_are_counted_and_named(tmp_path: Path, capsys
         ("EPM", "A, B, C or D", "C", True, False),
         ("EPM", "Because of the CAR", "C", True, False),
         ("EPM", "c", "C", False, False),
+        ("EPM", "A dog is running.", "A", True, False),
+        ("EPM", "A or possibly B is right", "A", True, False),
+        ("EPM", "A, or maybe B", "A", True, False),
+        ("EPM", "A is correct", "A", True, True),
+        ("EPM", "**A** - a dog", "A", True, True),
+        ("EPM", "A\na dog", "A", True, True),
+        ("CRR", "Yes or No", "Yes", True, False),
+        ("CRR", "No, there is no dog yet", "No", True, True),
         ("REC", "3", "3", True, True),
         ("REC", "They jump 1 time, then 2", "12", True, False),
         ("REC", "about 12 times", "12", True, True),
@@ -116,6 +124,30 @@ def test_rules(task: str, response: str, truth: str, is_official: bool, is_stric
     assert official(task, response, truth) == is_official
     assert strict(task, response, truth) == is_strict
     assert exact(task, response, truth) == (response == truth)
+
+
+def test_what_was_not_asked_is_named(tmp_path: Path, capsys) -> None:
+    """Two runs of a folder, one cut short; and one without the recent frames beside it."""
+    answer = {"task": "EPM", "truth": "A", "rule": "official", "response": "A", "query": 0}
+
+    def lines(run_name: str, num: int, protocol: str) -> list[dict[str, Any]]:
+        facts = {"protocol": f"OVO-Bench official, own wording, {protocol}"}
+        return [answer | {"id": number, "run": run_name, "facts": facts} for number in range(num)]
+
+    out = tmp_path / "ours"
+    out.mkdir()
+    streamed, recent = lines("streamed", 5, "streamed in silence"), lines("recent", 2, "recent 4 frames")
+    made_data.lines(out / "results.jsonl", streamed + recent)
+    assert run(["bench", "ovo", "score", str(out)]) == 0
+    told = capsys.readouterr().out
+    assert "**streamed**: Part of OVO-Bench only, 5 of 3,035 queries" in told
+    assert "**recent**: Part of OVO-Bench only, 2 of 3,035 queries" in told
+    assert "EPM 5 of 297, ASI 0 of 148, HLD 0 of 186, STU 0 of 178" in told
+    assert "no row of the recent frames" not in told
+    made_data.lines(out / "results.jsonl", streamed)
+    assert run(["bench", "ovo", "score", str(out)]) == 0
+    assert "no row of the recent frames" in (out / "report.md").read_text()
+    assert NUM_QUERIES == COUNTS
 
 
 def test_means_are_over_tasks_then_groups(shared_data: Path) -> None:
