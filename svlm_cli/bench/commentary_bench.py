@@ -188,6 +188,8 @@ def contests(ours: Predictions, rival: Predictions, windows: Sequence[Window]) -
     Raises:
         SourceError: there is none.
     """
+    if not windows:
+        raise SourceError("no window of these games is scored", "give --clips, or begin earlier with --start")
     found, missing = [], []
     for window in windows:
         a, b = ours.text_of(window), rival.text_of(window)

@@ -47,6 +47,7 @@ class RecordFile:
     Args:
         path: of the file; folders are made.
         key_of: of a record; a ``KeyError``, ``TypeError`` or ``ValueError`` says that it is none.
+        is_locked: False only to look in, beside whoever writes: nothing may be added then.
 
     Attributes:
         problems: what was wrong with the file, a sentence each.
@@ -55,7 +56,7 @@ class RecordFile:
         OutputError: it cannot be made, written or read, or another benchmark writes to the folder.
     """
 
-    def __init__(self, path: Path, key_of: Callable[[Record], Hashable]) -> None:
+    def __init__(self, path: Path, key_of: Callable[[Record], Hashable], *, is_locked: bool = True) -> None:
         self.path = path
         self.problems: list[str] = []
         self._key_of = key_of
@@ -65,8 +66,9 @@ class RecordFile:
         folder = path.parent
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(folder, os.O_RDONLY)
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if is_locked:
+                self._lock = os.open(folder, os.O_RDONLY)
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             content = path.read_bytes() if path.exists() else b""
         except BlockingIOError as error:
             self.close()

@@ -82,3 +82,14 @@ def test_lines_of_others_are_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "l.jsonl").write_text(content)
     with pytest.raises(SourceError, match=r"line 2 of .*l\.jsonl"):
         read_lines(tmp_path / "l.jsonl", "things")
+
+
+def test_who_only_looks_in_needs_no_lock(tmp_path: Path) -> None:
+    """A dry run beside the run itself."""
+    path = tmp_path / "records.jsonl"
+    with RecordFile(path, key_of) as writing:
+        writing.add({"key": "a"})
+        with RecordFile(path, key_of, is_locked=False) as looking:
+            assert "a" in looking
+        with pytest.raises(OutputError, match="another svlm bench"):
+            RecordFile(path, key_of)
