@@ -32,6 +32,7 @@ from svlm_cli.stream.pacing import PlayClock
 from . import live_servers as servers
 
 CUT_AFTER, AWAY, STALL = 4.0, 3.0, 2.0
+LATE_SECONDS = 2.8  # of a busy machine; a stream that waited for its source would be later by AWAY and more
 KINDS = ("http", "hls", "rtsp", "rtmp", "udp")
 
 
@@ -164,7 +165,7 @@ def test_a_source_that_was_cut_goes_on(watched: dict[str, Future[Seen]], kind: s
         if start != last_before or kind in ("http", "rtmp"):  # a silent loss is noticed once it is a stall
             late = came - zero - (start + 1)
             # What a server has at hand comes at once: segments of HLS, what RTMP has kept.
-            assert (-6 if kind in ("hls", "rtmp") else -1.7) <= late <= 1.7, (start, seen)
+            assert (-6 if kind in ("hls", "rtmp") else -2) <= late <= LATE_SECONDS, (start, seen)
     assert first_after + 1 <= 20
     assert AWAY - 1.1 <= first_after - last_before <= AWAY + 11
 

@@ -24,6 +24,7 @@ HOSTILE = "<script>window.hacked = 1</script><img src=x onerror='window.hacked =
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[object]:
+    playwright.expect.set_options(timeout=20_000)
     with playwright.sync_playwright() as driver:
         flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
         opened = driver.chromium.launch(executable_path=CHROMIUM, args=flags)
@@ -40,7 +41,7 @@ def page(tmp_path: Path) -> Iterator[Served]:
 def visit(browser, page: Served, path: str = "/", **context):
     """A tab on the page, which must ask no other host and log no error."""
     tab = browser.new_context(**context).new_page()
-    tab.set_default_timeout(15_000)
+    tab.set_default_timeout(20_000)
     tab.elsewhere = []  # type: ignore[attr-defined]
     own = f"http://127.0.0.1:{page.port}/"
     tab.on("request", lambda request: request.url.startswith(own) or tab.elsewhere.append(request.url))

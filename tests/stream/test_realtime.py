@@ -60,7 +60,7 @@ def test_lag_is_bounded_and_times_are_right(slow, monkeypatch, on_lag: OnLag) ->
     steps = [step for step, _ in spoken]
     # It falls behind, by no more than it may and what is on its way already.
     assert max(step.lag_seconds for step in steps) > bound - 1
-    assert max(step.lag_seconds for step in steps) <= bound + 4 * (COST + 0.3)
+    assert max(step.lag_seconds for step in steps) <= bound + 4 * (COST + 0.6)
     assert sum(step.skipped_seconds for step in steps) > 1
     # What is skipped is told where it is missing.
     reached = 0.0
@@ -79,4 +79,4 @@ def test_lag_is_bounded_and_times_are_right(slow, monkeypatch, on_lag: OnLag) ->
     # And the lag that is told is how late the words were by the wall clock.
     began = spoken[0][1] - spoken[0][0].end_seconds - spoken[0][0].lag_seconds
     for step, when in spoken:
-        assert when - began - step.end_seconds == pytest.approx(step.lag_seconds, abs=0.3)
+        assert when - began - step.end_seconds == pytest.approx(step.lag_seconds, abs=0.8)
