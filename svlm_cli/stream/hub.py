@@ -36,10 +36,11 @@ WORDS_FILE, EVENTS_FILE = "words.vtt", "events.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One event on its way to a page: its number and its JSON."""
+    """One event on its way to a page: its number, its JSON, and whether it ends the stream."""
 
     number: int
     text: str
+    is_last: bool = False
 
 
 class TooManyViewers(Exception):  # noqa: N818 - told to the one who comes last
@@ -83,7 +84,7 @@ class Hub:
         warnings = self._write(event)
         with self._lock:
             self._number += 1
-            message = Message(self._number, json_line(event))
+            message = Message(self._number, json_line(event), isinstance(event, EndEvent))
             if isinstance(event, StartEvent):
                 self._start = message
             else:
@@ -145,9 +146,9 @@ class Hub:
         try:
             for message in missed:
                 yield message
-            while not ended and (message_or_none := await viewer.get()) is not None:
-                yield message_or_none
-                ended = self._ended and viewer.empty()
+            while not ended and (coming := await viewer.get()) is not None:
+                yield coming
+                ended = coming.is_last
         finally:
             with self._lock:
                 self._viewers.pop(viewer, None)

@@ -33,7 +33,7 @@ from . import live_servers as servers
 
 CUT_AFTER, AWAY, STALL = 4.0, 3.0, 2.0
 LATE_SECONDS = 2.8  # of a busy machine; a stream that waited for its source would be later by AWAY and more
-KINDS = ("http", "hls", "rtsp", "rtmp", "udp")
+KINDS = ("http", "hls", "rtsp", "udp")
 
 
 @dataclass
@@ -162,15 +162,15 @@ def test_a_source_that_was_cut_goes_on(watched: dict[str, Future[Seen]], kind: s
     zero = seen.clips[0][2] - 1.0
     assert [start for start in starts if start <= last_before] == list(np.arange(last_before + 1))
     for start, _, came in seen.clips:
-        if start != last_before or kind in ("http", "rtmp"):  # a silent loss is noticed once it is a stall
+        if start != last_before or kind == "http":  # a silent loss is noticed once it is a stall
             late = came - zero - (start + 1)
-            # What a server has at hand comes at once: segments of HLS, what RTMP has kept.
-            assert (-6 if kind in ("hls", "rtmp") else -2) <= late <= LATE_SECONDS, (start, seen)
+            # What a server has at hand comes at once: segments of HLS.
+            assert (-6 if kind == "hls" else -2) <= late <= LATE_SECONDS, (start, seen)
     assert first_after + 1 <= 20
     assert AWAY - 1.1 <= first_after - last_before <= AWAY + 11
 
 
-@pytest.mark.parametrize("kind", ["http", "hls", "rtmp", "udp"])
+@pytest.mark.parametrize("kind", ["http", "hls", "udp"])
 def test_pictures_are_those_of_their_second(watched: dict[str, Future[Seen]], kind: str) -> None:
     """The broadcast counts seconds; between two neighbouring clips it must count one."""
     seen = watched[kind].result(120)
@@ -210,6 +210,17 @@ def test_what_falls_silent_counts_as_lost(files, tmp_path: Path) -> None:
     finally:
         broadcaster._server.go_on()
         broadcaster.stop()
+
+
+def test_rtmp_is_streamed(files, tmp_path: Path) -> None:
+    broadcaster = Broadcaster("rtmp", tmp_path, *files)
+    try:
+        with opened(broadcaster.address, LiveOptions()) as source:
+            assert source.is_live
+            starts = [clip.start_seconds for clip in source.clips(4, 1.0, 0.0, 4.0)]
+    finally:
+        broadcaster.stop()
+    assert starts == [0.0, 1.0, 2.0, 3.0]
 
 
 def test_nobody_there_is_told_at_once() -> None:
