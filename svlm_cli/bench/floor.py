@@ -21,6 +21,7 @@ from torch.nn import functional
 from svlm_cli.model.cache import StreamingCache
 from svlm_cli.model.patches import Patches
 from svlm_cli.model.runtime import Video, VideoLanguageModel
+from svlm_cli.model.words import Words
 from svlm_cli.stream.trace import Stopwatch
 
 
@@ -58,10 +59,29 @@ class WatchedModel(VideoLanguageModel):
         self.fed.append(Fed(len(embeddings), cache.num_tokens))
         return VideoLanguageModel.forward(self, embeddings, positions, cache)
 
+    def words(self, cache: StreamingCache) -> Words:
+        """As ``VideoLanguageModel``, whose plain way goes through ``forward``."""
+        words = VideoLanguageModel.words(self, cache)
+        return words if self.word_forward is None else _WatchedWords(words, self.fed, cache)
+
     def forget(self) -> None:
         """Start anew."""
         self.grids.clear()
         self.fed.clear()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _WatchedWords:
+    words: Words
+    fed: list[Fed]
+    cache: StreamingCache
+
+    def prepare(self) -> None:
+        self.words.prepare()
+
+    def feed(self, token: int, position: float) -> torch.Tensor:
+        self.fed.append(Fed(1, self.cache.num_tokens))
+        return self.words.feed(token, position)
 
 
 class Floor:

@@ -30,7 +30,7 @@ COLUMNS: Mapping[str, str] = {
     "realtime_factor": "x real time",
 }
 _UNITS = {"p50_step_seconds": "s", "realtime_factor": "x"}
-_SETUP = ("model", "device", "dtype", "quantize", "packed", "threads")
+_SETUP = ("model", "device", "dtype", "quantize", "packed", "compiled", "graphs", "threads")
 _YES_NO = {True: "yes", False: "no"}
 
 

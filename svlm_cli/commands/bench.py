@@ -22,7 +22,7 @@ from svlm_cli.commands import (
     stream_options,
 )
 from svlm_cli.commands import bench_options as own
-from svlm_cli.commands.options import Attention, Dtype, Quantize
+from svlm_cli.commands.options import Attention, Dtype, Graphs, Quantize
 from svlm_cli.commands.output import emit
 from svlm_cli.errors import UsageError
 from svlm_cli.settings import Policy, Sampling, StreamSettings
@@ -143,6 +143,8 @@ def fps(
     dtype: options.DtypeOption = Dtype.AUTO,
     attention: options.AttentionOption = Attention.AUTO,
     quantize: options.QuantizeOption = Quantize.NONE,
+    compiled: options.CompileOption = False,
+    graphs: options.GraphsOption = Graphs.AUTO,
     packed: own.Packed = True,
     threads: options.Threads = None,
     fps: stream_options.Fps = DEFAULT.fps,
@@ -201,11 +203,15 @@ def fps(
         threads=threads,
         quantize=quantize.value,
         packed=packed,
+        compiled=compiled,
+        graphs=graphs.value,
     )
     how: dict[str, object] = {
         "attention": opened.attention,
         "quantize": opened.quantize,
-        "packed": packed,
+        "packed": packed and not compiled,
+        "compiled": compiled,
+        "graphs": opened.word_forward is not None and opened.word_forward.graphs,
         "threads": threads or "default",
     }
     summary: Mapping[str, object] = {}

@@ -34,6 +34,14 @@ class Quantize(StrEnum):
     INT8 = "int8"
 
 
+class Graphs(StrEnum):
+    """Replay the feeding of a word as a CUDA graph; ``auto``: where there is CUDA."""
+
+    AUTO = "auto"
+    ON = "on"
+    OFF = "off"
+
+
 class Attention(StrEnum):
     """Attention kernel."""
 
@@ -154,6 +162,22 @@ QuantizeOption = Annotated[
         MODEL_PANEL,
         f"--quantize {choices(Quantize)}",
         "Linear layers in signed bytes: faster on a CPU and a quarter of the memory; words may differ.",
+    ),
+]
+CompileOption = Annotated[
+    bool,
+    option(
+        MODEL_PANEL,
+        "--compile",
+        "Compile the feeding of a word with torch.compile, once at the start: seconds to a minute.",
+    ),
+]
+GraphsOption = Annotated[
+    Graphs,
+    option(
+        MODEL_PANEL,
+        f"--graphs {choices(Graphs)}",
+        "Replay the feeding of a word as a CUDA graph; auto: on where there is CUDA.",
     ),
 ]
 Threads = Annotated[

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from svlm_cli.commands import options
 from svlm_cli.commands import stream_options as own
-from svlm_cli.commands.options import Attention, Dtype, Quantize
+from svlm_cli.commands.options import Attention, Dtype, Graphs, Quantize
 from svlm_cli.media.address import LiveOptions
 from svlm_cli.settings import Sampling, StreamSettings
 
@@ -42,6 +42,8 @@ def stream(
     threads: options.Threads = None,
     attention: options.AttentionOption = Attention.AUTO,
     quantize: options.QuantizeOption = Quantize.NONE,
+    compiled: options.CompileOption = False,
+    graphs: options.GraphsOption = Graphs.AUTO,
     fps: own.Fps = DEFAULT.fps,
     step_seconds: own.StepSeconds = DEFAULT.step_seconds,
     min_pixels: own.MinPixels = DEFAULT.min_pixels,
@@ -127,6 +129,8 @@ def stream(
             adapter=adapter,
             quantize=quantize,
             packed=True,
+            compiled=compiled,
+            graphs=graphs,
         )
 
     return run_stream(source, settings, extras, StreamView(json=json, quiet=quiet, verbose=verbose), load)

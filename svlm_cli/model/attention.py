@@ -42,12 +42,16 @@ def grouped_attention(
         module: the attention layer; one whose ``is_causal`` is False goes to transformers.
         query: (1, h, m, D).
         key, value: (1, H, n + m, D).
+        attention_mask: None, or bool (1, 1, 1, n + m) with one new token: True where it may look.
 
     Returns:
         (1, m, h, D), and None for the weights.
     """
-    plain = attention_mask is None and getattr(module, "is_causal", True) and not query.requires_grad
-    if not plain or query.shape[0] != 1 or dropout:
+    plain = getattr(module, "is_causal", True) and not query.requires_grad
+    is_masked_word = query.shape[2] == 1 and attention_mask is not None and attention_mask.dtype is torch.bool
+    if plain and is_masked_word and query.shape[0] == 1 and not dropout:
+        return _over_slots(query, key, value, attention_mask, scaling).transpose(1, 2).contiguous(), None
+    if not plain or attention_mask is not None or query.shape[0] != 1 or dropout:
         return sdpa_attention_forward(  # type: ignore[no-any-return]
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
@@ -74,6 +78,35 @@ def _over_cached(
     num_heads, head_size = key.shape[1], query.shape[3]
     packed = query.reshape(1, num_heads, -1, head_size)
     return functional.scaled_dot_product_attention(packed, key, value, scale=scaling).reshape(query.shape)
+
+
+def _over_slots(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
+    scaling: float | None,
+) -> torch.Tensor:
+    """Attention of (1, h, 1, D) over the keys that the mask allows, in shapes that do not hang on how many.
+
+    As products of whole matrices, so that a GPU shares the keys of a head out among its processors, which its
+    fused kernel under a mask does not; scores are float32 as there.
+    """
+    assert mask is not None
+    num_heads, head_size = key.shape[1], query.shape[3]
+    packed = query.reshape(num_heads, -1, head_size)
+    scale = head_size**-0.5 if scaling is None else scaling
+    if query.dtype is not torch.float32 and not query.is_cuda:
+        out = functional.scaled_dot_product_attention(packed[None], key, value, attn_mask=mask, scale=scale)
+        return out.reshape(query.shape)
+    columns = key[0].transpose(1, 2)
+    scores = (
+        torch.bmm(packed, columns)
+        if query.dtype is torch.float32
+        else torch.bmm(packed, columns, out_dtype=torch.float32)
+    )
+    weights = (scores * scale).masked_fill(~mask[0], float("-inf")).softmax(dim=-1)
+    return torch.bmm(weights.to(value.dtype), value[0]).reshape(query.shape)
 
 
 def _joined(

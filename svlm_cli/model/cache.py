@@ -133,6 +133,12 @@ class StreamingCache(Cache):  # type: ignore[misc]
         assert self._values is not None
         return self._keys[layer : layer + 1], self._values[layer : layer + 1]
 
+    def advance(self, num_tokens: int) -> None:
+        """Take note of tokens whose states were written to the tail of the storage directly."""
+        for layer in self.layers:
+            layer.is_initialized = True
+            layer.resize(layer.get_seq_length() + num_tokens)
+
     def held(self, layer: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Keys and values of one layer in layout order, shape (n, H, D); copies."""
         self._follow()
@@ -291,10 +297,10 @@ class StreamingCache(Cache):  # type: ignore[misc]
 
     def _empty(self, like: torch.Tensor, capacity: int) -> torch.Tensor:
         _, num_heads, _, head_size = like.shape
-        return like.new_empty((len(self.layers), num_heads, capacity, head_size))
+        return like.new_zeros((len(self.layers), num_heads, capacity, head_size))
 
     def _grown(self, tensor: torch.Tensor) -> torch.Tensor:
-        grown = tensor.new_empty((*tensor.shape[:2], self._capacity, tensor.shape[3]))
+        grown = tensor.new_zeros((*tensor.shape[:2], self._capacity, tensor.shape[3]))
         grown[:, :, : tensor.shape[2]] = tensor
         return grown
 

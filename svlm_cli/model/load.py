@@ -25,6 +25,7 @@ from svlm_cli.model.patches import PatchSettings
 from svlm_cli.model.prepare import check_quantize, prepare
 from svlm_cli.model.prompt import Markup, find_markup
 from svlm_cli.model.runtime import VideoLanguageModel
+from svlm_cli.model.words import word_forward
 
 BUNDLED = Path(__file__).resolve().parent.parent / "assets" / "arena"
 BUNDLED_NAME = "bundled"
@@ -65,6 +66,8 @@ def load_model(
     adapter: str | None = None,
     quantize: str = "none",
     packed: bool = False,
+    compiled: bool = False,
+    graphs: str = "auto",
 ) -> VideoLanguageModel:
     """Open a checkpoint for streaming.
 
@@ -72,18 +75,22 @@ def load_model(
         name: folder or Hugging Face id; None takes ``$SVLM_MODEL``, else the bundled arena model.
         device: ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
         dtype: ``auto`` (bfloat16 on CUDA, float32 on the CPU), ``float32`` or ``bfloat16``.
-        attention: ``auto`` (flash-attention 2 on CUDA where installed, else SDPA), ``sdpa`` or
-            ``flash_attention_2``.
+        attention: ``auto`` (flash-attention 2 for the vision tower on CUDA where installed, else SDPA),
+            ``sdpa`` or ``flash_attention_2`` (for all).
         threads: CPU threads torch computes with, None for torch's own choice.
         adapter: folder or Hugging Face id of a LoRA adapter to add to the weights: in float32, which takes
             that much host memory while the model is opened, and then as ``dtype`` says.
         quantize: ``none``, or ``int8`` for linear layers in bytes (CPU).
-        packed: lay the weights of linear layers out for the CPU's kernels: faster, no training.
+        packed: lay the weights of linear layers out for the CPU's kernels: faster, no training. Of no effect
+            where ``compiled``, whose kernels read them as they are.
+        compiled: feed words through ``torch.compile``, which takes some seconds at the first one.
+        graphs: ``auto``, ``on`` or ``off``: replay the feeding of a word as a CUDA graph.
 
     Raises:
         ModelError: no such checkpoint or adapter, or one that is damaged, pickled, or of a foreign
             architecture; a device that is not there.
-        UsageError: an unknown device, dtype, attention or quantisation, or one that the device has not.
+        UsageError: an unknown device, dtype, attention or quantisation, or one that the device has not;
+            graphs or compiling with an attention kernel that does not allow it.
     """
     where = _device(device)
     number = _dtype(dtype, where)
@@ -104,9 +111,9 @@ def load_model(
         network = merge_adapter(network, adapter_folder, number)
     network = network.to(where)
     _check_rope(network, wanted)
-    if kernel == "sdpa" and not network.config.text_config.use_sliding_window:
+    if attention != "flash_attention_2" and not network.config.text_config.use_sliding_window:
         network.set_attn_implementation({"text_config": register_grouped()})
-    prepare(network, quantize, packed=packed)
+    prepare(network, quantize, packed=packed and not compiled)
     vision = network.config.vision_config
     return VideoLanguageModel(
         name=BUNDLED_NAME if folder == BUNDLED else wanted,
@@ -118,6 +125,7 @@ def load_model(
         markup=markup,
         patches=_patch_settings(folder, config, vision, adapter_folder),
         tokens_per_second=vision.tokens_per_second if family.has_tokens_per_second else None,
+        word_forward=word_forward(network, compiled=compiled, graphs=graphs),
     )
 
 

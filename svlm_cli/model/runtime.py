@@ -17,6 +17,7 @@ from svlm_cli.model.cache import StreamingCache
 from svlm_cli.model.patches import Patches, PatchSettings
 from svlm_cli.model.prompt import Markup
 from svlm_cli.model.vision import vision_plan
+from svlm_cli.model.words import FixedWords, PlainWords, WordForward, Words
 
 SAMPLES_PER_TENSOR = 256
 
@@ -50,6 +51,7 @@ class VideoLanguageModel:
         tokens_per_second: of the time row of M-RoPE, None where the family counts patches.
         adapter: whose update is in the weights, as the user gave it; None for none.
         quantize: ``none``, or the format of its linear layers.
+        word_forward: the compiled or captured way to feed a word; None for the plain one.
         vision_plans: what the vision tower works out of a grid, by grid; filled as they come.
     """
 
@@ -62,6 +64,7 @@ class VideoLanguageModel:
     tokens_per_second: float | None
     adapter: str | None = None
     quantize: str = "none"
+    word_forward: WordForward | None = None
     vision_plans: dict[tuple[int, int, int], dict[str, Any]] = field(default_factory=dict, repr=False)
 
     @property
@@ -94,6 +97,12 @@ class VideoLanguageModel:
         """An empty cache with room for ``capacity`` tokens."""
         language = self.network.model.language_model
         return StreamingCache(len(language.layers), language.rotary_emb.inv_freq, capacity)
+
+    def words(self, cache: StreamingCache) -> Words:
+        """How the words of the stream with this cache are fed."""
+        if self.word_forward is None:
+            return PlainWords(self, cache)
+        return FixedWords(self.word_forward, cache)
 
     @torch.inference_mode()
     def encode_video(self, patches: Patches) -> Video:

@@ -19,8 +19,12 @@ import numpy as np
 from svlm_cli.model import positions
 from svlm_cli.model.prompt import Part
 from svlm_cli.model.window import Eviction, Span, SpanKind, TokenRange, WindowLimits, evict
+from svlm_cli.settings import Policy, StreamSettings
 
 REBASE_POSITIONS = 4096.0
+TOKENS_OF_MARKUP = 40
+MAX_TURNS_RESERVED = 32
+MAX_TEXT_RESERVED = 4096
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -171,3 +175,21 @@ class Context:
 
 def _gathered(array: np.ndarray, kept: Sequence[TokenRange]) -> np.ndarray:
     return np.concatenate([array[..., piece.start : piece.end] for piece in kept], axis=-1)
+
+
+def tokens_to_reserve(settings: StreamSettings, num_video: int) -> int:
+    """Tokens that a cache makes room for at first; growing is always possible, but not for nothing.
+
+    Args:
+        settings: of the stream.
+        num_video: tokens of one clip.
+    """
+    sampling = settings.sampling
+    per_turn = TOKENS_OF_MARKUP + sampling.max_new_tokens
+    if settings.policy in (Policy.STREAMING, Policy.RECOMPUTE):
+        text = min(settings.sink + settings.text_window, MAX_TEXT_RESERVED)
+        turns = max(settings.vision_turns, settings.rounds)
+        vision = (settings.vision_turns + 1) * num_video
+        return text + turns * per_turn + vision + sampling.max_answer_tokens
+    turns = settings.restart_turns if settings.policy is Policy.WINDOW else MAX_TURNS_RESERVED
+    return turns * (per_turn + num_video)

@@ -219,6 +219,8 @@ def _start_event(
         | {
             "attention": model.attention,
             "quantize": model.quantize,
+            "compiled": model.word_forward is not None and model.word_forward.compiled,
+            "graphs": model.word_forward is not None and model.word_forward.graphs,
             "threads": torch.get_num_threads(),
             "adapter": model.adapter,
             "resumed_at": None if start_seconds == settings.start else start_seconds,

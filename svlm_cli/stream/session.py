@@ -14,21 +14,20 @@ from typing import Any
 import numpy as np
 import torch
 
+from svlm_cli.errors import UsageError
 from svlm_cli.model.cache import StreamingCache
 from svlm_cli.model.decode import Sampler, speak
 from svlm_cli.model.positions import time_stride
 from svlm_cli.model.prompt import Answer, Part, PromptWriter
 from svlm_cli.model.runtime import Video, VideoLanguageModel
 from svlm_cli.model.window import SpanKind, WindowLimits, middle_cut
+from svlm_cli.model.words import Words
 from svlm_cli.settings import Policy, Positions, StreamSettings
-from svlm_cli.stream.context import Context
+from svlm_cli.stream.context import Context, tokens_to_reserve
 from svlm_cli.stream.sight import SeenClip, Sight
 from svlm_cli.stream.trace import Stopwatch, TraceRecord
 from svlm_cli.types import AnswerEvent, Clip, StepEvent, StepTimings
 
-TOKENS_OF_MARKUP = 40
-MAX_TURNS_RESERVED = 32
-MAX_TEXT_RESERVED = 4096
 CACHE_TENSORS = ("keys", "values", "originals", "slots", "shifts", "has_original")
 
 
@@ -54,6 +53,9 @@ class StreamSession:
         trace: called once per step, before the step's event is returned.
         clock: seconds, for the steps' timings: wall time, or ``time.process_time`` where others
             share the machine.
+
+    Raises:
+        UsageError: a compiled model under ``Policy.FULL``, whose shapes grow.
     """
 
     def __init__(
@@ -63,6 +65,11 @@ class StreamSession:
         trace: Callable[[TraceRecord], None] | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
+        if settings.policy is Policy.FULL and model.word_forward and model.word_forward.compiled:
+            raise UsageError(
+                "--compile needs a bounded cache: what was compiled would not fit once it has grown",
+                "leave it out with --policy full",
+            )
         self._model = model
         self._settings = settings
         self._trace = trace
@@ -76,6 +83,7 @@ class StreamSession:
         self._turn = 0
         self._videos: dict[int, Video] = {}
         self._cache: StreamingCache | None = None
+        self._words: Words | None = None
         self._context = self._new_context()
 
     @property
@@ -111,10 +119,17 @@ class StreamSession:
     def snapshot(self) -> Snapshot:
         """All that ``restore`` needs, copied; between steps only."""
         plain, arrays = self._context.snapshot()
-        cache = {} if self._cache is None else self._cache.snapshot()
+        cache, capacity = {}, 0
+        if self._cache is not None:
+            cache, capacity = self._cache.snapshot(), self._cache.capacity
         videos = {f"video.{turn}": video.features.cpu() for turn, video in self._videos.items()}
         return Snapshot(
-            {"turn": self._turn, "grids": {turn: self._videos[turn].grid for turn in self._videos}} | plain,
+            {
+                "turn": self._turn,
+                "capacity": capacity,
+                "grids": {turn: self._videos[turn].grid for turn in self._videos},
+            }
+            | plain,
             {f"cache.{name}": tensor for name, tensor in cache.items()}
             | {f"context.{name}": torch.from_numpy(array.copy()) for name, array in arrays.items()}
             | videos
@@ -133,7 +148,8 @@ class StreamSession:
         }
         cache = {name: tensors[f"cache.{name}"] for name in CACHE_TENSORS if f"cache.{name}" in tensors}
         if cache:
-            self._cache = self._model.new_cache(cache["keys"].shape[2])
+            self._cache = self._model.new_cache(int(plain.get("capacity", cache["keys"].shape[2])))
+            self._words = None
             self._cache.restore(cache, self._model.device)
         self._sampler.state = tensors["sampler"]
 
@@ -165,9 +181,9 @@ class StreamSession:
     @torch.inference_mode()
     def _step(self, clip: Clip | SeenClip, question: str = "") -> tuple[Answer, StepEvent]:
         seen = self.see(clip) if isinstance(clip, Clip) else clip
-        watch = Stopwatch(self._model.device, self._clock)
         self._videos[self._turn] = seen.video
         cache = self._ready_cache()
+        watch = Stopwatch(self._model.device, self._clock)
         self._make_room(cache, watch)
         self._context.append(self._turn_parts(seen, question))
         watch.lap("cache")
@@ -185,23 +201,15 @@ class StreamSession:
         return Context(stride, grows=self._settings.positions is Positions.GROWING)
 
     def _ready_cache(self) -> StreamingCache:
+        """The cache and the way words are fed over it, both made at the first step, outside its times."""
         if self._cache is None:
-            self._cache = self._model.new_cache(self._expected_tokens())
+            self._cache = self._model.new_cache(
+                tokens_to_reserve(self._settings, self._videos[self._turn].features.shape[0])
+            )
+        if self._words is None:
+            self._words = self._model.words(self._cache)
+            self._words.prepare()
         return self._cache
-
-    def _expected_tokens(self) -> int:
-        """Tokens to make room for at first, from the first clip's size; growing is always possible."""
-        settings = self._settings
-        num_video = self._videos[self._turn].features.shape[0]
-        per_turn = TOKENS_OF_MARKUP + settings.sampling.max_new_tokens
-        if settings.policy in (Policy.STREAMING, Policy.RECOMPUTE):
-            text = min(settings.sink + settings.text_window, MAX_TEXT_RESERVED)
-            turns = max(settings.vision_turns, settings.rounds)
-            return text + turns * per_turn + (settings.vision_turns + 1) * num_video
-        turns = MAX_TURNS_RESERVED
-        if settings.policy is Policy.WINDOW:
-            turns = min(turns, settings.restart_turns)
-        return turns * (per_turn + num_video)
 
     def _make_room(self, cache: StreamingCache, watch: Stopwatch) -> None:
         """Drop what the policy drops before the next turn is written."""
@@ -271,15 +279,14 @@ class StreamSession:
 
     def _speak(self, cache: StreamingCache, logits: torch.Tensor, *, is_asked: bool) -> list[int]:
         """Draw the tokens of a turn, feeding all but the last: where it is asked, the answer first."""
+        assert self._words is not None
         self._sampler.begin(np.unique(self._context.ids).tolist())
-        position = self._context.next_position
-        fed = 0
+        position, words, fed = self._context.next_position, self._words, 0
 
         def feed(token: int) -> torch.Tensor:
             nonlocal fed
-            rows = np.full((3, 1), position + fed)
             fed += 1
-            return self._model.forward(self._model.embed([token]), rows, cache)
+            return words.feed(token, position + fed - 1)
 
         sampling, is_end = self._settings.sampling, self._model.markup.ends.__contains__
         most = sampling.max_new_tokens + (sampling.max_answer_tokens if is_asked else 0)

@@ -24,7 +24,7 @@ from tests.stream.engine import clips
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = "arena:soccer,seed=1,minutes=1"
-HOW = {"quantize": "none", "packed": True, "threads": 1}
+HOW = {"quantize": "none", "packed": True, "compiled": False, "graphs": False, "threads": 1}
 SETTINGS = StreamSettings(vision_window=2, rounds=2, sampling=Sampling(4, greedy=True))
 
 

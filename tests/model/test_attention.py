@@ -72,6 +72,16 @@ def test_a_mask_is_obeyed():
     torch.testing.assert_close(ours.double(), brute_force(query, key, value, mask), atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 2e-2)])
+def test_one_word_under_a_mask_of_any_slots(dtype, tolerance):
+    query, key, value = states(300, 1, dtype)
+    mask = torch.rand(1, 1, 1, 301, generator=torch.Generator().manual_seed(1)) < 0.4
+    ours, _ = grouped_attention(Layer(), query, key, value, mask, scaling=SCALE)
+    assert (ours.dtype, ours.is_contiguous()) == (dtype, True)
+    expected = brute_force(query, key, value, mask[0, 0])
+    torch.testing.assert_close(ours.double(), expected, atol=tolerance, rtol=tolerance)
+
+
 def test_a_layer_that_looks_both_ways_does():
     query, key, value = states(0, 9)
     ours, _ = grouped_attention(Layer(is_causal=False), query, key, value, None, scaling=SCALE)
