@@ -109,6 +109,8 @@ class ArenaMix(Section):
     told: Weight = 0.0
     recall: Weight = 0.0
     far: Weight = 0.0
+    late: Weight = 0.0
+    late_chunks: Weight = 0.0
     scenes: Weight = 0.0
 
     @property

@@ -13,7 +13,7 @@ from svlm_cli.arena.setup import NUMBERS, draw_setup, team_of
 from svlm_cli.arena.source import ArenaSource
 from svlm_cli.arena.timeline import Timeline
 from svlm_cli.arena.truth import truth
-from svlm_cli.data.arena_dataset import scene_line, symbols_of
+from svlm_cli.data.arena_dataset import scene_line
 from svlm_cli.data.arena_frames import WINDOW_SECONDS, WindowStore, draw_frames
 from svlm_cli.data.arena_play import (
     FIRST_TRAINING_SEED,
@@ -26,6 +26,7 @@ from svlm_cli.data.arena_play import (
     training_seed,
     with_random_sides,
 )
+from svlm_cli.data.arena_text import symbols_of
 from tests.train.small import dataset
 
 
@@ -115,7 +116,7 @@ def test_symbols_tell_only_what_is_seen() -> None:
     assert symbols_of(Beat(None, None, 1), kits) == (" ...", " blue")
 
 
-@pytest.mark.parametrize("kind", ["symbols", "counts", "told", "recall", "far"])
+@pytest.mark.parametrize("kind", ["symbols", "counts", "told", "recall", "far", "late"])
 def test_a_sample_is_its_number(tmp_path: Path, kind: str) -> None:
     first, second = dataset(tmp_path, kind)[1], dataset(tmp_path, kind)[1]
     np.testing.assert_array_equal(first.input_ids, second.input_ids)
