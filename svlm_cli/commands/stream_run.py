@@ -31,6 +31,7 @@ BANNER = (
     "bundled arena model: it knows arena matches only; "
     "name a real one with --model, e.g. mit-han-lab/StreamingVLM"
 )
+COMPILING = "compiling before the first second: this takes seconds to a minute"
 STOPPING = "stopping after this step; Ctrl-C again stops at once"
 TOKEN_VARIABLE = "SVLM_PAGE_TOKEN"  # noqa: S105 - the name, not a token
 
@@ -101,6 +102,8 @@ def run_stream(
             model = load()
         if model.is_bundled:
             view.say(BANNER)
+        if model.word_forward is not None and model.word_forward.compiled:
+            view.say(COMPILING)
         stopper = stack.enter_context(Stopper(lambda: view.say(STOPPING)))
         if extras.ask:
             _listen(questions, stack, view, stopper)

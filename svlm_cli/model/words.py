@@ -115,7 +115,7 @@ class WordForward:
             return self._logits(token, position, slot, storage)
         try:
             return self._run(token, position, slot, storage)
-        except torch._dynamo.exc.TorchDynamoException as error:
+        except (torch._dynamo.exc.TorchDynamoException, torch._dynamo.exc.FailOnRecompileLimitHit) as error:
             reason = str(error).strip().splitlines()[0]
             raise ModelError(
                 f"the language model cannot be compiled here: {reason}",
@@ -162,6 +162,7 @@ class FixedWords:
 
     def prepare(self) -> None:
         """Compile and capture for the storage there is; again where it has grown since."""
+        self._cache.reserve(self._cache.num_tokens + 1)
         if self._capacity == self._cache.capacity:
             return
         self._capacity = self._cache.capacity
@@ -174,7 +175,6 @@ class FixedWords:
 
     def feed(self, token: int, position: float) -> torch.Tensor:
         """See ``Words``."""
-        self._cache.reserve(self._cache.num_tokens + 1)
         self.prepare()
         self._token.fill_(token)
         self._position.fill_(position)
