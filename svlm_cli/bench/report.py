@@ -9,6 +9,7 @@ from svlm_cli.bench.runs import Run
 from svlm_cli.bench.score import KINDS
 from svlm_cli.bench.summary import LABELS, OVER_TIME, PROTOCOL, RunSummary
 from svlm_cli.bench.tables import NOTHING, SCORES_PLOT, percent_text, table
+from svlm_cli.bench.targets import targets_table
 
 QUALITY_PLOT = "quality.png"
 PAPER_TITLE = "the paper's figure for this row"
@@ -22,7 +23,7 @@ def report(summaries: Sequence[RunSummary]) -> str:
         "# Arena: commentary against the truth",
         "Percentages with 95 % intervals (bootstrap over matches); docs/bench.md defines every column. "
         f"Windows: sink S / text T tokens, frames V s, turns R. {NOTHING}: nothing to score.",
-        f"## Result\n\n{main_table(summaries)}",
+        f"## Result\n\n{result_tables(summaries)}",
         f"## First → last quarter of the stream: change in points\n\n{_decay_table(summaries)}",
         f"## By kind of event: F1 (precision / recall)\n\n{_kinds_table(summaries)}",
         f"## Speed\n\n{_speed_table(summaries)}",
@@ -30,6 +31,11 @@ def report(summaries: Sequence[RunSummary]) -> str:
         f"![scores of all runs]({SCORES_PLOT})",
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def result_tables(summaries: Sequence[RunSummary]) -> str:
+    """The figures, and the bars that the first run, in a grid the one that is not ablated, is held to."""
+    return f"{main_table(summaries)}\n\n{targets_table(summaries[0])}"
 
 
 def main_table(summaries: Sequence[RunSummary]) -> str:

@@ -13,6 +13,7 @@ from svlm_cli.bench.match import MatchResult, ModelFacts
 from svlm_cli.bench.pairing import TOLERANCE_SECONDS
 from svlm_cli.bench.runs import Plan, Run
 from svlm_cli.bench.score import METRICS, Ratio, Tally, add_tallies, match_events, tally
+from svlm_cli.bench.targets import targets_json
 
 MINUTE_SECONDS = 60
 PROTOCOL = f"arena, greedy, ±{TOLERANCE_SECONDS} s"
@@ -108,6 +109,7 @@ class RunSummary:
                 }
                 for name, each in self.decay.items()
             },
+            "targets": targets_json(self),
             "minutes": [
                 {"minute": minute} | {name: rounded(ratio.percent) for name, ratio in ratios.items()}
                 for minute, ratios in enumerate(self.minutes)

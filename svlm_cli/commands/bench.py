@@ -110,7 +110,7 @@ def arena(
     from svlm_cli.bench.arena import BenchEnd, bench_arena, summary_json
     from svlm_cli.bench.grid import load_grid
     from svlm_cli.bench.match import ModelOptions
-    from svlm_cli.bench.report import main_table
+    from svlm_cli.bench.report import result_tables
     from svlm_cli.bench.runs import Plan, Run
     from svlm_cli.commands.bench_view import BenchView
 
@@ -126,7 +126,7 @@ def arena(
             view.show(event)
             if isinstance(event, BenchEnd):
                 summaries = event.summaries
-    emit(summary_json(summaries) if json else main_table(summaries))
+    emit(summary_json(summaries) if json else result_tables(summaries))
 
 
 @app.command(epilog=SPEED_EXAMPLES)

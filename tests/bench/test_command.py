@@ -94,7 +94,10 @@ def test_the_shipped_grid_makes_one_table(bench: Bench, tmp_path: Path) -> None:
     done = bench(*arguments, "--quiet")
     assert done.returncode == 0
     assert done.stderr == ""
-    header, _, *rows = ([cell.strip() for cell in line.split("|")] for line in done.stdout.splitlines())
+    figures, bars = done.stdout.split("\n\n")
+    header, _, *rows = ([cell.strip() for cell in line.split("|")] for line in figures.splitlines())
+    assert len(bars.splitlines()) == 2 + 8
+    assert all("| yes |" in line for line in bars.splitlines()[2:])  # the narrator's own words
     table = {row[1]: dict(zip(header, row, strict=True)) for row in rows}
     assert len(table) == 12
     for row in table.values():
