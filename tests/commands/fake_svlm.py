@@ -37,6 +37,7 @@ WORDS = os.environ.get("FAKE_WORDS", "goal <b>& more</b> [red]now[/red]")
 class FakeModel:
     name: str
     is_bundled: bool
+    word_forward: None = None
 
 
 @dataclass(frozen=True)
