@@ -19,6 +19,7 @@ import torch
 from torch.nn import functional
 
 from svlm_cli.model.cache import StreamingCache
+from svlm_cli.model.linear import Int8Linear
 from svlm_cli.model.patches import Patches
 from svlm_cli.model.runtime import Video, VideoLanguageModel
 from svlm_cli.model.words import Words
@@ -84,6 +85,9 @@ class _WatchedWords:
         return self.words.feed(token, position)
 
 
+SCALE_OF_BYTES = 16  # so that they are not all 0
+
+
 class Floor:
     """Bare kernels over a model's weights.
 
@@ -95,7 +99,9 @@ class Floor:
     def __init__(self, model: VideoLanguageModel, clock: Callable[[], float] = time.perf_counter) -> None:
         self._model = model
         self._clock = clock
-        self._inputs: dict[tuple[int, int], torch.Tensor] = {}
+        self._inputs: dict[tuple[int, torch.dtype], torch.Tensor] = {}
+        self._lengths: dict[tuple[tuple[int, int, int], str], list[int]] = {}
+        self._has_run = False
         language, visual = model.network.model.language_model, model.network.model.visual
         self._layers = [_linears(layer) for layer in language.layers]
         self._blocks = [_linears(block) for block in visual.blocks]
@@ -109,6 +115,13 @@ class Floor:
             model: with the shapes of one step.
             cache: that step's, for keys and values to read.
         """
+        if not self._has_run:
+            self._has_run = True
+            self._step(model, cache)  # draws what is multiplied and wakes the kernels
+        laps = self._step(model, cache).laps
+        return {stage: laps.get(stage, 0.0) for stage in ("vision", "prefill", "decode")}
+
+    def _step(self, model: WatchedModel, cache: StreamingCache) -> Stopwatch:
         watch = Stopwatch(self._model.device, self._clock)
         for grid in model.grids:
             self._vision(grid)
@@ -116,22 +129,27 @@ class Floor:
         for fed in sorted(model.fed, key=lambda each: each.stage, reverse=True):
             self._forward(fed, cache)
             watch.lap(fed.stage)
-        return {stage: watch.laps.get(stage, 0.0) for stage in ("vision", "prefill", "decode")}
+        return watch
 
     def _vision(self, grid: tuple[int, int, int]) -> None:
         visual = self._model.network.model.visual
         num_patches = grid[0] * grid[1] * grid[2]
         weight = visual.patch_embed.proj.weight.flatten(1)
         functional.linear(self._input(num_patches, weight.shape[1]), weight)
-        plan = self._model.vision_plans[grid]
         whole = getattr(visual, "fullatt_block_indexes", range(len(self._blocks)))
         for number, block in enumerate(self._blocks):
             for linear in block:
                 self._product(linear, num_patches)
-            bounds = plan["cu_seqlens" if number in whole else "cu_window_seqlens"]
-            self._see(bounds.diff().tolist(), visual.blocks[number].attn)
+            bounds = "cu_seqlens" if number in whole else "cu_window_seqlens"
+            self._see(self._sequences(grid, bounds), visual.blocks[number].attn)
         for linear in self._merger:
             self._product(linear, num_patches // visual.spatial_merge_size**2)
+
+    def _sequences(self, grid: tuple[int, int, int], bounds: str) -> list[int]:
+        """Lengths of the sequences of a block, asked of the device once per grid."""
+        if (grid, bounds) not in self._lengths:
+            self._lengths[grid, bounds] = self._model.vision_plans[grid][bounds].diff().tolist()
+        return self._lengths[grid, bounds]
 
     def _see(self, lengths: list[int], attention: Any) -> None:
         """Attention within sequences of a block, those of one length at once."""
@@ -169,19 +187,23 @@ class Floor:
             )
 
     def _product(self, linear: torch.nn.Module, num_rows: int) -> None:
-        x = self._input(num_rows, linear.in_features)  # type: ignore[arg-type]
-        if type(linear) is torch.nn.Linear:
-            functional.linear(x, linear.weight, linear.bias)
+        size: int = linear.in_features  # type: ignore[assignment]
+        if isinstance(linear, Int8Linear):
+            torch._int_mm(self._input(num_rows, size, torch.int8), linear.weight.t())
+        elif type(linear) is torch.nn.Linear:
+            functional.linear(self._input(num_rows, size), linear.weight, linear.bias)
         else:
-            linear(x)
+            linear(self._input(num_rows, size))
 
-    def _input(self, num_rows: int, size: int) -> torch.Tensor:
-        """Numbers to compute with, shape (num_rows, size), kept for the next time."""
-        found = self._inputs.get((num_rows, size))
-        if found is None:
-            found = torch.randn(num_rows, size, device=self._model.device, dtype=self._model.dtype)
-            self._inputs[num_rows, size] = found
-        return found
+    def _input(self, num_rows: int, size: int, dtype: torch.dtype | None = None) -> torch.Tensor:
+        """Numbers to compute with, shape (num_rows, size): a part of those kept for this size."""
+        dtype = dtype or self._model.dtype
+        found = self._inputs.get((size, dtype))
+        if found is None or len(found) < num_rows:
+            drawn = torch.randn(2 * num_rows, size, device=self._model.device)
+            scale = SCALE_OF_BYTES if dtype is torch.int8 else 1
+            found = self._inputs[size, dtype] = (drawn * scale).to(dtype)
+        return found[:num_rows]
 
 
 def _linears(module: torch.nn.Module) -> list[torch.nn.Module]:

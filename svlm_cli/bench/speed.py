@@ -116,6 +116,11 @@ def _read(out: Path) -> tuple[dict[str, SpeedRun], list[str]]:
         try:
             values = json.loads(line)
             runs[str(values["key"])] = run_from_json(values)
-        except (ValueError, KeyError, TypeError):
-            problems.append(f"line {number} of {path} is no result and is left out")
+        except ValueError:
+            problems.append(f"line {number} of {path} is damaged and is left out")
+        except (KeyError, TypeError) as error:
+            raise OutputError(
+                f"line {number} of {path} is of another benchmark, which would be lost",
+                "choose another --out",
+            ) from error
     return runs, problems

@@ -193,8 +193,12 @@ def fps(
             for each in dict.fromkeys(policy or list(Policy))
         )
     )
+    if compiled and any(run.settings.policy is Policy.FULL for run in runs):
+        raise UsageError(
+            "--compile needs a bounded cache: what was compiled would not fit once it has grown",
+            "name other policies, e.g. --policy streaming --policy recompute",
+        )
     plan = SpeedPlan(source, runs, seconds, floor_steps, clock)
-
     opened = load_model(
         model,
         device=device,
@@ -206,6 +210,10 @@ def fps(
         compiled=compiled,
         graphs=graphs.value,
     )
+    if clock is Clock.CPU and opened.device.type == "cuda":
+        raise UsageError(
+            "--clock cpu does not go with CUDA", "its stages are timed on the device: leave it out"
+        )
     how: dict[str, object] = {
         "attention": opened.attention,
         "quantize": opened.quantize,

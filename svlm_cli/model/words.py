@@ -11,6 +11,7 @@ Shape legend: L = layers, H = key/value heads, C = capacity in tokens, D = head 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from svlm_cli.model.runtime import VideoLanguageModel
 
 RUNS_BEFORE_CAPTURE = 3
+MOST_CAPACITIES = 256  # that one process may compile for; torch's own limit is 8
 AUTO, ON, OFF = "auto", "on", "off"
 Storage = tuple[tuple[torch.Tensor, torch.Tensor], ...]
 
@@ -88,6 +90,7 @@ class WordForward:
         self.network = network
         self.compiled = compiled
         self.graphs = graphs
+        self.device = torch.device(network.device)
         self._run = torch.compile(self._logits, fullgraph=True, dynamic=False) if compiled else self._logits
 
     def __call__(
@@ -115,12 +118,23 @@ class WordForward:
             return self._logits(token, position, slot, storage)
         try:
             return self._run(token, position, slot, storage)
-        except (torch._dynamo.exc.TorchDynamoException, torch._dynamo.exc.FailOnRecompileLimitHit) as error:
+        except torch._dynamo.exc.FailOnRecompileLimitHit as error:
+            raise ModelError(
+                f"the language model was compiled for {MOST_CAPACITIES} sizes of the cache in this process",
+                "leave --compile out, or start anew",
+            ) from error
+        except torch._dynamo.exc.TorchDynamoException as error:
             reason = str(error).strip().splitlines()[0]
             raise ModelError(
                 f"the language model cannot be compiled here: {reason}",
                 "leave --compile out; on a CPU it needs a C++ compiler (g++) and Python's headers",
             ) from error
+
+    def may_compile(self) -> AbstractContextManager[object]:
+        """Where a size of the cache is met for the first time."""
+        if not self.compiled:
+            return nullcontext()
+        return torch._dynamo.config.patch(recompile_limit=MOST_CAPACITIES)  # type: ignore[no-any-return]
 
     def _logits(
         self,
@@ -155,10 +169,9 @@ class FixedWords:
         self._storage: Storage = ()
         self._capacity = 0
         self._replay: Callable[[], torch.Tensor] | None = None
-        device = forward.network.device
-        self._token = torch.zeros(1, dtype=torch.long, device=device)
-        self._position = torch.zeros(3, 1, 1, device=device)
-        self._slot = torch.zeros(1, dtype=torch.long, device=device)
+        self._token = torch.zeros(1, dtype=torch.long, device=forward.device)
+        self._position = torch.zeros(3, 1, 1, device=forward.device)
+        self._slot = torch.zeros(1, dtype=torch.long, device=forward.device)
 
     def prepare(self) -> None:
         """Compile and capture for the storage there is; again where it has grown since."""
@@ -169,9 +182,10 @@ class FixedWords:
         self._cache.allocate(*_no_states(self._forward.network))
         self._storage = tuple(self._cache.storage(layer) for layer in range(len(self._cache.layers)))
         self._slot.fill_(self._cache.num_tokens)  # a free one: what is written there is nobody's
-        self._run()
+        with self._forward.may_compile():
+            self._run()
         if self._forward.graphs:
-            self._replay = _captured(self._run)
+            self._replay = _captured(self._run, self._forward.device)
 
     def feed(self, token: int, position: float) -> torch.Tensor:
         """See ``Words``."""
@@ -179,7 +193,7 @@ class FixedWords:
         self._token.fill_(token)
         self._position.fill_(position)
         self._slot.fill_(self._cache.num_tokens)
-        logits = self._run() if self._replay is None else self._replay()
+        logits = (self._replay or self._run)()
         self._cache.advance(1)
         return logits
 
@@ -244,22 +258,26 @@ def word_forward(network: Any, *, compiled: bool, graphs: str) -> WordForward | 
     return WordForward(network, compiled=compiled, graphs=graphs == ON)
 
 
-def _captured(run: Callable[[], torch.Tensor]) -> Callable[[], torch.Tensor]:
+def _captured(run: Callable[[], torch.Tensor], device: torch.device) -> Callable[[], torch.Tensor]:
     """A CUDA graph of ``run``; its replay.
+
+    Streams and graphs are those of the current device, which need not be the model's; and only this thread is
+    kept from what a capture does not bear, as another one may be running the vision tower.
 
     Raises:
         ModelError: CUDA refuses.
     """
     try:
-        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(RUNS_BEFORE_CAPTURE):
-                run()
-        torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            logits = run()
+        with torch.cuda.device(device):
+            side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):
+                for _ in range(RUNS_BEFORE_CAPTURE):
+                    run()
+            torch.cuda.current_stream().wait_stream(side)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+                logits = run()
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(
@@ -267,7 +285,8 @@ def _captured(run: Callable[[], torch.Tensor]) -> Callable[[], torch.Tensor]:
         ) from error
 
     def replay() -> torch.Tensor:
-        graph.replay()
+        with torch.cuda.device(device):
+            graph.replay()
         return logits
 
     return replay

@@ -141,8 +141,12 @@ class _Run:
             self._pipeline.close()
 
     def _is_stale(self, clip: SeenClip) -> bool:
-        """Whether a clip that was prepared in time is to be left out by now; never two in a row."""
-        is_late = self._drops and self._clock.next_start(clip.start_seconds) > clip.start_seconds
+        """Whether a clip that was prepared in time is to be left out by now; never two in a row.
+
+        Under ``drop_static`` none is: what it showed is not shown again.
+        """
+        may_drop = self._drops and self._settings.drop_static is None
+        is_late = may_drop and self._clock.next_start(clip.start_seconds) > clip.start_seconds
         self._left_out = is_late and not self._left_out
         return self._left_out
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from svlm_cli import Policy, Sampling, StreamSession, StreamSettings, UsageError, load_model
+from svlm_cli import OutputError, Policy, Sampling, StreamSession, StreamSettings, UsageError, load_model
 from svlm_cli.bench import efficiency
 from svlm_cli.bench.compare import compare
 from svlm_cli.bench.efficiency import SpeedRun, find_max_fps, measure
@@ -68,20 +68,62 @@ def test_the_floor_runs_every_product_of_a_step_once(model, monkeypatch):
     assert [fed.stage for fed in seen.fed].count("decode") == event.num_new_tokens - 1
     assert seen.fed[-1] == Fed(1, event.num_cached_tokens - 1)
     products: list[int] = []
-    linear = torch.nn.functional.linear
+    scores: list[int] = []
+    linear, attend = torch.nn.functional.linear, torch.nn.functional.scaled_dot_product_attention
+
+    def attending(query, key, value, is_causal=False, enable_gqa=False):
+        scores.append(query.shape[:-1].numel() * key.shape[2])
+        return attend(query, key, value, is_causal=is_causal, enable_gqa=enable_gqa)
 
     def watching(x, weight, bias=None):
         products.append(x.shape[0] * weight.numel())
         return linear(x, weight, bias)
 
+    floor = Floor(model)
+    floor.seconds(seen, session.cache)  # the first one runs it twice
     monkeypatch.setattr(torch.nn.functional, "linear", watching)
-    seconds = Floor(model).seconds(seen, session.cache)
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", attending)
+    seconds = floor.seconds(seen, session.cache)
     patch_embedding = products.pop(0)  # a convolution in the tower
     assert patch_embedding == model.network.model.visual.patch_embed.proj.weight.numel() * np.prod(
         seen.grids[0]
     )
     assert sum(products) == sum(counted)
+    assert sum(scores) == scores_needed(model, seen)
     assert sorted(seconds) == ["decode", "prefill", "vision"]
+
+
+def scores_needed(model, seen) -> int:
+    """Products of a query with a key: vision within its windows (of a frame pair in some blocks), words
+    with all before them; the causal corner counted whole, as its kernel leaves out half."""
+    visual, text = model.network.model.visual, model.network.config.text_config
+    total = 0
+    for time, height, width in seen.grids:
+        for block in range(len(visual.blocks)):
+            if block in visual.fullatt_block_indexes:
+                lengths = [height * width] * time
+            else:
+                side = visual.window_size // visual.patch_size
+                cells = [
+                    min(side, height - top) * min(side, width - left)
+                    for top in range(0, height, side)
+                    for left in range(0, width, side)
+                ]
+                lengths = cells * time
+            total += sum(length**2 for length in lengths) * visual.blocks[block].attn.num_heads
+    for fed in seen.fed:
+        total += (
+            text.num_hidden_layers * text.num_attention_heads * fed.num_new * (fed.num_cached + fed.num_new)
+        )
+    return total
+
+
+def test_a_folder_of_another_benchmark_is_left_alone(bundled, tmp_path):
+    line = '{"run": "streaming", "seed": 3, "said": []}\n'
+    (tmp_path / "results.jsonl").write_text(line)
+    with pytest.raises(OutputError, match="of another benchmark"):
+        [*bench_fps(bundled, plan(Policy.STREAMING), HOW, tmp_path)]
+    assert (tmp_path / "results.jsonl").read_text() == line
 
 
 def test_a_run_step_by_step(bundled):

@@ -81,6 +81,8 @@ def test_stream_help_names_every_option_and_default() -> None:
         (["stream", "fake:", "--threads", "0"], "--threads"),
         (["stream", "fake:", "--out", "x.txt"], ".vtt, .srt, .jsonl"),
         (["stream", "nofile.mp4", "--fps", "x"], "--fps"),
+        (["stream", "fake:", "--graphs", "maybe"], "'auto'"),
+        (["bench", "fps", "fake:", "--compile"], "--compile needs a bounded cache"),
     ],
 )
 def test_wrong_usage_is_2_and_one_line(arguments: list[str], expected: str) -> None:

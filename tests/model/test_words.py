@@ -108,6 +108,23 @@ def test_one_graph_serves_every_word_of_every_stream(monkeypatch: pytest.MonkeyP
     assert len(graphs) == 1
 
 
+def test_a_process_may_meet_many_sizes_of_cache(model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch's own limit is eight, and then it fails."""
+    compiler, sizes = torch.compile, []
+
+    def backend(graph: Any, _inputs: Any) -> Any:
+        sizes.append(graph)
+        return graph.forward
+
+    torch._dynamo.reset()
+    monkeypatch.setattr(torch, "compile", lambda function, **how: compiler(function, backend=backend, **how))
+    compiled = fixed(model, compiled=True)
+    with torch.inference_mode():
+        for number in range(10):
+            compiled.words(model.new_cache(30 + number)).prepare()
+    assert len(sizes) == 10
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 def test_compiled_words_are_the_same_over_200_steps() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 from svlm_cli import Clip, Policy, Sampling, StreamSession, StreamSettings, UsageError
+from svlm_cli.stream.loop import _Run
 from svlm_cli.stream.stillness import Stillness
 
 from .engine import recording
@@ -86,6 +89,19 @@ def test_zero_keeps_every_picture_that_moves(model):
             session.step(Clip(index, float(index), index + 1.0, frames))
         said.append([record.generated_ids for record in records])
     assert said[0] == said[1]
+
+
+@pytest.mark.parametrize(("threshold", "left_out"), [(None, True), (1.0, False)])
+def test_what_was_shown_once_is_spoken_about_however_late(threshold, left_out):
+    """A clip left out behind the tower would take with it all that stays as it is from then on."""
+    settings = StreamSettings(drop_static=threshold)
+    run = SimpleNamespace(
+        _drops=True,
+        _left_out=False,
+        _settings=settings,
+        _clock=SimpleNamespace(next_start=lambda start: start + 5),
+    )
+    assert _Run._is_stale(run, SimpleNamespace(start_seconds=3.0)) is left_out
 
 
 def test_less_than_nothing_is_refused():
