@@ -15,6 +15,7 @@ from svlm_cli.bench.efficiency import (
     measure,
     run_from_json,
     run_to_json,
+    warm_up_steps,
 )
 from svlm_cli.bench.match import ModelFacts, Progress, model_facts
 from svlm_cli.bench.records import write_whole
@@ -84,6 +85,12 @@ def bench_fps(
         facts, sum(plan.num_steps(each.settings) for _, each in missing), len(keys) - len(missing)
     )
     for key, named in missing:
+        num_steps, full = plan.num_steps(named.settings), warm_up_steps(named.settings)
+        if num_steps - plan.floor_steps < full:
+            yield WarningEvent(
+                f"{named.name}: {num_steps} steps are over before its window of {full} is full and the floor "
+                "measured: no steady state"
+            )
         for event in measure(model, plan, named):
             if isinstance(event, SpeedRun):
                 done[key] = event
