@@ -45,7 +45,10 @@ class Said(NamedTuple):
 
 
 class Products(Floor):
-    """The floor without attention."""
+    """The layers of a step as they are used, without attention."""
+
+    def _product(self, linear: torch.nn.Module, num_rows: int) -> None:
+        linear(self._input(num_rows, linear.in_features))  # type: ignore[arg-type]
 
     def _see(self, *_: object) -> None: ...
 
