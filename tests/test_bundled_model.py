@@ -10,6 +10,8 @@ from svlm_cli.arena.truth import truth
 from svlm_cli.bench.score import match_events
 from svlm_cli.model.load import BUNDLED
 from svlm_cli.settings import Sampling
+from svlm_cli.stream.controls import Controls
+from svlm_cli.stream.questions import Questions
 from svlm_cli.types import StepEvent, WarningEvent
 
 MATCH = "arena:soccer,seed=4242,minutes=3,size=168x112"
@@ -21,10 +23,12 @@ def bundled():
     return load_model(device="cpu", threads=1)
 
 
-def said_about(model, fps: float, **settings) -> tuple[list[str], list[str]]:
+def said_about(
+    model, fps: float, match: str = MATCH, controls: Controls | None = None, **settings
+) -> tuple[list[str], list[str]]:
     greedy = StreamSettings(fps=fps, sampling=Sampling(greedy=True), **settings)
-    with open_source(MATCH) as source:
-        events = list(stream_video(model, source, greedy))
+    with open_source(match) as source:
+        events = list(stream_video(model, source, greedy, controls=controls))
     lines = [event.text for event in events if isinstance(event, StepEvent)]
     return lines, [event.message for event in events if isinstance(event, WarningEvent)]
 
@@ -43,10 +47,32 @@ def test_it_says_what_happens(bundled, fps: float) -> None:
     assert not warnings
 
 
+@pytest.mark.parametrize("size", ["640x360", "336x336", "300x500"])
+def test_a_picture_of_another_shape_is_the_same_match(bundled, size: str) -> None:
+    match = MATCH.replace("168x112", size)
+    lines, _ = said_about(bundled, 2.0, match, duration=60)
+    true = [record.line for record in truth(parse_address(MATCH))][:60]
+    assert sum(line == said for line, said in zip(true, lines, strict=True)) >= 55
+
+
 def test_words_it_does_not_know_are_told_once(bundled) -> None:
-    lines, warnings = said_about(bundled, 2.0, query="Describe the weather", title="Cup final", duration=5)
+    questions = Questions()
+    for at_seconds in (1.0, 3.0):
+        questions.ask("who wins the cup?", at_seconds)
+    options = {"query": "Describe the weather", "title": "Cup final", "duration": 5}
+    lines, warnings = said_about(bundled, 2.0, controls=Controls(questions=questions), **options)
     assert len(lines) == 5
     assert len([text for text in warnings if "weather" in text]) == 1
+    assert len([text for text in warnings if "wins" in text]) == 1
+
+
+def test_a_title_does_not_take_the_opening_away(bundled) -> None:
+    plain, _ = said_about(bundled, 2.0, duration=30)
+    titled, _ = said_about(bundled, 2.0, duration=30, title="Cup final")
+    assert {line.split()[-1] for line in titled if " by " in line} <= {
+        line.split()[-1] for line in plain if " by " in line
+    }
+    assert any(" by " in line for line in titled)
 
 
 def test_it_is_small_and_complete() -> None:

@@ -65,7 +65,7 @@ def targets_json(summary: RunSummary) -> dict[str, object]:
 def targets_table(summary: RunSummary) -> str:
     """A row for every bar."""
     columns: list[tuple[str, Callable[[Target], str]]] = [
-        ("to be reached", lambda each: f"{each.label} >= {each.at_least:g}"),
+        ("to be reached, over 20 matches of 30 min", lambda each: f"{each.label} >= {each.at_least:g}"),
         (summary.run.name, lambda each: percent_text(each.reached)),
         ("reached", lambda each: NOTHING if each.is_reached is None else "yes" if each.is_reached else "no"),
     ]

@@ -89,8 +89,7 @@ def load_model(
     Raises:
         ModelError: no such checkpoint or adapter, or one that is damaged, pickled, or of a foreign
             architecture; a device that is not there.
-        UsageError: an unknown device, dtype, attention or quantisation, or one that the device has not;
-            graphs or compiling with an attention kernel that does not allow it.
+        UsageError: an option unknown, or one that the device or the attention kernel has not.
     """
     where = _device(device)
     number = _dtype(dtype, where)
@@ -328,9 +327,8 @@ def _patch_settings(
 ) -> PatchSettings:
     """How pictures are cut: sizes from the vision tower, normalisation from the preprocessor.
 
-    Pixel limits are the recipe's of StreamingVLM unless the checkpoint's config.json records those
-    it was trained with under ``svlm`` (``min_pixels``, ``max_pixels``), or its adapter does; the
-    preprocessor's own limits are for still pictures and not used.
+    Pixel limits are the recipe's of StreamingVLM unless config.json records those of training under ``svlm``
+    (``min_pixels``, ``max_pixels``, ``aspect_ratio``), or an adapter does; the preprocessor's are for stills.
     """
     known: dict[str, Any] = {}
     preprocessor = folder / "preprocessor_config.json"
@@ -339,6 +337,7 @@ def _patch_settings(
         known = {key: tuple(stored[key]) for key in ("image_mean", "image_std") if key in stored}
     trained = config.get("svlm", {})
     known |= {key: int(trained[key]) for key in ("min_pixels", "max_pixels") if key in trained}
+    known |= {"aspect_ratio": tuple(trained["aspect_ratio"])} if "aspect_ratio" in trained else {}
     known |= {} if adapter is None else stored_pixels(adapter)
     try:
         return PatchSettings(

@@ -30,6 +30,8 @@ class PatchSettings:
         image_std: likewise.
         min_pixels: fewest pixels of a resized frame.
         max_pixels: most pixels of a resized frame.
+        aspect_ratio: width and height of the only shape of picture the model knows: the middle of the frame
+            that has it is shown. None: any shape.
     """
 
     patch_size: int = 14
@@ -39,6 +41,7 @@ class PatchSettings:
     image_std: tuple[float, ...] = (0.26862954, 0.26130258, 0.27577711)
     min_pixels: int = 100 * 28 * 28
     max_pixels: int = 768 * 28 * 28
+    aspect_ratio: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if min(self.patch_size, self.merge_size, self.temporal_patch_size) < 1:
@@ -47,6 +50,8 @@ class PatchSettings:
             raise ValueError("image_mean and image_std must have one value per channel")
         if not 1 <= self.min_pixels <= self.max_pixels:
             raise ValueError(f"pixel limits must be ordered, not {self.min_pixels} to {self.max_pixels}")
+        if self.aspect_ratio is not None and (len(self.aspect_ratio) != 2 or min(self.aspect_ratio) < 1):
+            raise ValueError(f"aspect_ratio must be two whole numbers above 0, not {self.aspect_ratio}")
 
     @property
     def factor(self) -> int:
@@ -135,6 +140,31 @@ def resize_frames(frames: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
     return torch.nn.functional.interpolate(pixels, size=size, mode="bicubic", antialias=True)
 
 
+def fit_frames(frames: np.ndarray, settings: PatchSettings) -> torch.Tensor:
+    """Bring frames to the model's size: cropped where it knows one shape only, resized.
+
+    Args:
+        frames: uint8 RGB, shape (T, H, W, 3).
+        settings: sizes and limits.
+
+    Returns:
+        uint8, shape (T, 3, h, w).
+
+    Raises:
+        SourceError: the frames are too long and thin (``fit_size``).
+    """
+    height, width = frames.shape[1:3]
+    if settings.aspect_ratio is not None:
+        wide, high = settings.aspect_ratio
+        shown_width = min(width, max(1, round(height * wide / high)))
+        shown_height = min(height, max(1, round(width * high / wide)))
+        top, left = (height - shown_height) // 2, (width - shown_width) // 2
+        frames = frames[:, top : top + shown_height, left : left + shown_width]
+        height, width = shown_height, shown_width
+    size = fit_size(height, width, settings.factor, settings.min_pixels, settings.max_pixels)
+    return resize_frames(frames, size)
+
+
 def to_patches(frames: torch.Tensor, settings: PatchSettings) -> tuple[torch.Tensor, tuple[int, int, int]]:
     """Normalise and cut frames into patches, in the order of transformers' Qwen2-VL processors.
 
@@ -163,7 +193,7 @@ def to_patches(frames: torch.Tensor, settings: PatchSettings) -> tuple[torch.Ten
 
 
 def clip_to_patches(frames: np.ndarray, settings: PatchSettings) -> Patches:
-    """Resize, normalise and cut the frames of one clip.
+    """Fit, normalise and cut the frames of one clip.
 
     Args:
         frames: uint8 RGB, shape (T, H, W, 3).
@@ -172,9 +202,7 @@ def clip_to_patches(frames: np.ndarray, settings: PatchSettings) -> Patches:
     Raises:
         SourceError: the frames are too long and thin (``fit_size``).
     """
-    height, width = frames.shape[1:3]
-    size = fit_size(height, width, settings.factor, settings.min_pixels, settings.max_pixels)
-    return Patches(*to_patches(resize_frames(frames, size), settings))
+    return Patches(*to_patches(fit_frames(frames, settings), settings))
 
 
 def _per_channel(values: tuple[float, ...]) -> torch.Tensor:

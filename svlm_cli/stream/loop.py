@@ -38,8 +38,8 @@ def stream_video(
     Args:
         model: from ``load_model``.
         source: from ``open_source``; the caller closes it.
-        settings: defaults where None. Where they hold neither title nor previous text, a source that
-            knows how its commentary opens (an arena match) gives the previous text.
+        settings: defaults where None. Where they hold no previous text, a source that knows how its
+            commentary opens (an arena match) gives it.
         trace: called with one record per step.
         controls: to stop it, to ask, to look on, to save and resume its state.
 
@@ -56,7 +56,7 @@ def stream_video(
     controls = controls or Controls()
     if settings.drop_static is not None and (controls.keeper or controls.resume):
         raise UsageError("--drop-static does not go with a saved state", "leave one of them out")
-    if not settings.opening_text:
+    if not settings.previous_text:
         settings = replace(settings, previous_text=source.opening_text(settings.start))
     session = StreamSession(model, settings, trace)
     start_seconds = settings.start
@@ -65,10 +65,10 @@ def stream_video(
         start_seconds = controls.resume.position_seconds(source.is_live, settings.step_seconds)
     yield _start_event(model, source, settings, start_seconds)
     yield from _resumed(controls.resume, start_seconds, settings)
-    yield from _lacking(session, f"{settings.opening_text} {settings.query}")
     run = _Run(session, source, start_seconds, controls)
     # The reader may hold threads and file handles: it is closed whenever this generator is.
     with closing(run):
+        yield from run.lacking(f"{settings.opening_text} {settings.query}")
         yield from run.events()
         yield from run.warnings()
     yield from run.last_words()
@@ -90,6 +90,7 @@ class _Run:
         self._clock = PlayClock(settings, start_seconds)
         self._reached = start_seconds if controls.resume is None else controls.resume.reached_seconds
         self._told: list[str] = []
+        self._lacking: set[str] = set()
         self._drops = settings.pace is Pace.REALTIME and settings.on_lag is OnLag.DROP
         self._left_out = False
         self._is_between_steps = True
@@ -118,6 +119,14 @@ class _Run:
                 yield from self.warnings()
             if clip is not None and not self._is_stale(clip) and self._is_due(clip):
                 yield from self._step(clip)
+
+    def lacking(self, text: str) -> Generator[WarningEvent, None, None]:
+        """A warning where words are outside the vocabulary, each told once."""
+        unknown = [word for word in self._session.unknown_words(text) if word not in self._lacking]
+        self._lacking.update(unknown)
+        if unknown:
+            words = ", ".join(unknown)
+            yield WarningEvent(f"the model's vocabulary lacks: {words}; it reads them as unknown")
 
     def warnings(self) -> Generator[WarningEvent, None, None]:
         """The problems not told yet in this form."""
@@ -161,7 +170,7 @@ class _Run:
         session = self._session
         question = self._controls.questions.take(clip.end_seconds)
         if question:
-            yield from _lacking(session, question)
+            yield from self.lacking(question)
         self._is_between_steps = False
         if question:
             answer, step = session.step_asked(clip, question)
@@ -200,11 +209,6 @@ def _resumed(
 def _warning(message: str) -> Generator[WarningEvent, None, None]:
     if message:
         yield WarningEvent(message)
-
-
-def _lacking(session: StreamSession, text: str) -> Generator[WarningEvent, None, None]:
-    if unknown := session.unknown_words(text):
-        yield WarningEvent(f"the model's vocabulary lacks: {', '.join(unknown)}; it reads them as unknown")
 
 
 def _start_event(

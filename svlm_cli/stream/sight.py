@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from svlm_cli.model.patches import Patches, PatchSettings, fit_size, resize_frames, to_patches
+from svlm_cli.model.patches import Patches, PatchSettings, fit_frames, to_patches
 from svlm_cli.model.runtime import Video, VideoLanguageModel
 from svlm_cli.settings import StreamSettings
 from svlm_cli.stream.stillness import Stillness
@@ -87,10 +87,7 @@ class Sight:
             SourceError: one side is more than 200 times the other.
         """
         began = self._clock()
-        own = self._patches
-        height, width = clip.frames.shape[1:3]
-        size = fit_size(height, width, own.factor, own.min_pixels, own.max_pixels)
-        pixels = resize_frames(clip.frames, size)
+        pixels = fit_frames(clip.frames, self._patches)
         seconds = clip.read_seconds + self._clock() - began
         return SizedClip(clip.index, clip.start_seconds, clip.end_seconds, clip.num_frames, pixels, seconds)
 

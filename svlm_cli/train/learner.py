@@ -19,7 +19,7 @@ from svlm_cli.model.load import load_model
 from svlm_cli.model.patches import PatchSettings
 from svlm_cli.model.prompt import PromptWriter, find_markup
 from svlm_cli.sections import Checkpoint, Lora, NewModel, Recipe, Stage
-from svlm_cli.train.seedling import IMAGE_MEAN, IMAGE_STD, PATCH_SIZE, new_seedling, size_of
+from svlm_cli.train.seedling import ASPECT_RATIO, IMAGE_MEAN, IMAGE_STD, PATCH_SIZE, new_seedling, size_of
 
 NEW_TOKENS_PER_SECOND = 2.0
 PREPROCESSOR_FILE = "preprocessor_config.json"
@@ -93,6 +93,7 @@ def new_patch_settings(model: NewModel, pixels: int) -> PatchSettings:
         image_std=IMAGE_STD,
         min_pixels=pixels,
         max_pixels=pixels,
+        aspect_ratio=ASPECT_RATIO,
     )
 
 
@@ -124,7 +125,8 @@ def _checkpoint(model: Checkpoint, before: Path | None) -> Learner:
     network, beside = opened.network, {}
     pixels = {"min_pixels": patches.min_pixels, "max_pixels": patches.max_pixels}
     if patches != replace(PatchSettings(), image_mean=patches.image_mean, image_std=patches.image_std):
-        network.config.svlm = pixels
+        shape = {} if patches.aspect_ratio is None else {"aspect_ratio": list(patches.aspect_ratio)}
+        network.config.svlm = pixels | shape
     normalisation = {"image_mean": patches.image_mean, "image_std": patches.image_std}
     beside[PREPROCESSOR_FILE] = json.dumps(normalisation)
     if model.lora is not None:

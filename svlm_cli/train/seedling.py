@@ -15,6 +15,7 @@ VISION_HEAD_SIZE = 20
 PATCH_SIZE = 14
 INDUCTION_HEAD_SIZE = 64
 FRAME_SCALE = 0.2
+ASPECT_RATIO = (3, 2)  # of the pitch
 # Mean colour of the pitch: empty grass is nearly zero, so that what stands on it is what differs.
 IMAGE_MEAN = (0.33, 0.57, 0.28)
 IMAGE_STD = (0.2, 0.2, 0.2)
@@ -58,7 +59,7 @@ def new_seedling(size: SeedlingSize, tokenizer: Any, pixels: int, seed: int) -> 
     """
     torch.manual_seed(seed)
     network = transformers.Qwen2_5_VLForConditionalGeneration(_config(size, tokenizer))
-    network.config.svlm = {"min_pixels": pixels, "max_pixels": pixels}
+    network.config.svlm = {"min_pixels": pixels, "max_pixels": pixels, "aspect_ratio": list(ASPECT_RATIO)}
     with torch.no_grad():  # embeddings at unit norm: names and counting were learnt sooner so
         network.get_input_embeddings().weight.normal_(std=size.hidden**-0.5)
         _share_embeddings(network, tokenizer)

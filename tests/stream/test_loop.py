@@ -61,7 +61,8 @@ def test_closing_the_stream_closes_the_reader(model):
     ("settings", "opening"),
     [
         (SETTINGS, "red Lions against blue Sharks"),
-        (StreamSettings(title="Cup", sampling=SETTINGS.sampling), ""),
+        (StreamSettings(title="Cup", sampling=SETTINGS.sampling), "red Lions against blue Sharks"),
+        (StreamSettings(previous_text="Cup", sampling=SETTINGS.sampling), "Cup"),
     ],
 )
 def test_a_source_may_introduce_itself_unless_the_user_does(model, settings, opening):
