@@ -110,6 +110,7 @@ class ArenaMix(Section):
     recall: Weight = 0.0
     far: Weight = 0.0
     late: Weight = 0.0
+    games: Weight = 0.0
     late_chunks: Weight = 0.0
     scenes: Weight = 0.0
 

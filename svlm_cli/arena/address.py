@@ -48,9 +48,10 @@ class ArenaAddress:
             raise UsageError(f"the arena has no sport {self.sport!r}", _nearest(self.sport, SPORTS))
         if self.seed < 0:
             raise UsageError(f"arena: seed must be 0 or more, not {self.seed}", f"e.g. {EXAMPLE}")
-        if not self.minutes > 0:
+        if not self.duration_seconds >= 1:
             raise UsageError(
-                f"arena: minutes must be above 0, or inf, not {self.minutes:g}", f"e.g. {EXAMPLE}"
+                f"arena: minutes must be a second (0.017) or more, or inf, not {self.minutes:g}",
+                f"e.g. {EXAMPLE}",
             )
         if not 1 <= self.fps <= MAX_FPS:
             raise UsageError(f"arena: fps must be 1 to {MAX_FPS:g}, not {self.fps:g}", "leave it out for 24")

@@ -54,6 +54,7 @@ class Mix:
             which the match goes on: the last score said is what counts.
         far: the same, with scores far apart.
         late: recall or far, from later in a match of an hour, so that most of it has left the text window.
+        games: recall or far, from any time of a match of an hour; half of them where a new game has begun.
         late_chunks: whole chunks behind as much of a match, a third of them at 4 or 8 frames a second.
         scenes: bare single seconds of different matches, described: who has the ball, what happens, and
             where the ball is.
@@ -68,6 +69,7 @@ class Mix:
     recall: float = 0.0
     far: float = 0.0
     late: float = 0.0
+    games: float = 0.0
     late_chunks: float = 0.0
     scenes: float = 0.0
 

@@ -46,11 +46,16 @@ def draw_past(beats: Sequence[Beat], cast: Cast, limits: WindowLimits, dice: ran
     lines, score = tell_with_slips(beats, cast, score, dice)
     words = [word for line in (opening, *(line for line, _ in lines)) for word in line.split()]
     trained = [False] * len(opening.split())
-    numbers = [word in NUMBERS for line, _ in lines for word in line.split()]
     trained += [known and word in NUMBERS for line, known in lines for word in line.split()]
     kept = middle_cut(len(words), limits)
-    told = numbers[kept[-1].start - len(opening.split()) :]
-    return Past(" ".join(words), kept, tuple(_after_cut(trained, kept)), score, len(kept) == 1 or any(told))
+    reaches_back = reaches_score(words, limits)
+    return Past(" ".join(words), kept, tuple(_after_cut(trained, kept)), score, reaches_back)
+
+
+def reaches_score(words: Sequence[str], limits: WindowLimits) -> bool:
+    """Whether the last score said is among the words that the window keeps."""
+    kept = middle_cut(len(words), limits)
+    return len(kept) == 1 or any(word in NUMBERS for word in words[kept[-1].start :])
 
 
 def with_far_scores(beats: Sequence[Beat], dice: random.Random) -> list[Beat]:

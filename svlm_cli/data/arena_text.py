@@ -27,7 +27,7 @@ from svlm_cli.data.arena_play import (
     with_errors,
     with_random_sides,
 )
-from svlm_cli.data.arena_recall import draw_past, with_far_scores
+from svlm_cli.data.arena_recall import draw_past, reaches_score, with_far_scores
 from svlm_cli.data.sample import Sample, SampleWriter, Turn
 from svlm_cli.model.prompt import PromptWriter
 from svlm_cli.model.window import WindowLimits, middle_cut
@@ -46,6 +46,9 @@ LATE_MINUTES = 60.0
 LATE_SECONDS = (900, 3000)
 LATE_SINKS = (256, 384, 512, 512)
 LATE_FAR_SHARE = 0.5
+GAME_SECONDS = ((30, 300), (300, 1500))
+NEW_GAME_SHARE = 0.5
+NEW_GAME_TRIES = 40
 # Shares of the seconds that are kept where a row of events is to be dense, and where it is to be about goals.
 _DENSE: Mapping[Kind | None, float] = {None: 0.1, Kind.PASS: 0.25, Kind.STEAL: 0.4}
 _SCORING: Mapping[Kind | None, float] = {None: 0.01, Kind.PASS: 0.02, Kind.STEAL: 0.02, Kind.SAVE: 0.1}
@@ -75,6 +78,7 @@ class TextSamples:
             "recall": self._recall,
             "far": functools.partial(self._recall, far=True),
             "late": self._late,
+            "games": self._games,
         }
 
     def late_beats(self, dice: random.Random) -> tuple[Beat, ...]:
@@ -142,6 +146,17 @@ class TextSamples:
         seconds = min(start, dice.randint(*LATE_SECONDS))
         return self._recalled(beats, start, seconds, cast, limits, dice, far=dice.random() < LATE_FAR_SHARE)
 
+    def _games(self, shared: random.Random, dice: random.Random) -> Sample:
+        """The same, at any time of a match, half of them between a new game and its first goal."""
+        beats = self.late_beats(dice)
+        start = max(draw_window(beats, WINDOW_SECONDS, dice, dice.choice(_SCORED)), WINDOW_SECONDS)
+        cast = draw_cast(_two_kits(dice), dice)
+        seconds = min(start, dice.randint(*shared.choice(GAME_SECONDS)))
+        limits = WindowLimits(512, 512, 16, 16)
+        far = dice.random() < LATE_FAR_SHARE
+        new_game = dice.random() < NEW_GAME_SHARE
+        return self._recalled(beats, start, seconds, cast, limits, dice, far=far, new_game=new_game)
+
     def _recalled(
         self,
         beats: Sequence[Beat],
@@ -152,10 +167,15 @@ class TextSamples:
         dice: random.Random,
         *,
         far: bool,
+        new_game: bool = False,
     ) -> Sample:
         """The chunk from ``start`` on behind the commentary of the ``seconds`` before."""
         past = beats[start - seconds : start]
         told = draw_past(with_far_scores(past, dice) if far else past, cast, limits, dice)
+        for _ in range(NEW_GAME_TRIES if new_game else 0):
+            if told.score == (0, 0) and told.reaches_back:
+                break
+            told = draw_past(past, cast, limits, dice)
         if not told.reaches_back:
             told = draw_past(past, cast, limits, dice)
         chosen = beats[start : start + WINDOW_SECONDS]
@@ -177,7 +197,7 @@ def draw_previous(
     """What a chunk is told, how much of it is kept, and the score after it.
 
     The stream may have begun at any second of the match; now and then something said earlier was
-    wrong, but never the last score.
+    wrong, but never the last score, which is always among what is kept where the full window reaches it.
     """
     seconds = min(len(history), dice.randint(longest // 2, longest))
     past = history[len(history) - seconds :]
@@ -189,7 +209,8 @@ def draw_previous(
     text = " ".join([cast.opening(score), *said])
     limits = WindowLimits(512, 512, 16, 16)
     if dice.random() < 0.3:
-        limits = WindowLimits(dice.choice((16, 32, 64)), dice.choice((16, 32, 64)), 16, 16)
+        small = WindowLimits(dice.choice((16, 32, 64)), dice.choice((16, 32, 64)), 16, 16)
+        limits = small if reaches_score(text.split(), small) else limits
     return text, limits, end
 
 

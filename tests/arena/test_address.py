@@ -50,6 +50,7 @@ def test_text_of_an_address_reads_back(address):
         ("arena:soccer?seed=1&seed=2", ""),
         ("arena:soccer?seed", "arena:soccer"),
         ("arena:soccer?minutes=0", "arena:soccer"),
+        ("arena:soccer?minutes=0.001", "arena:soccer"),
         ("arena:soccer?minutes=nan", "arena:soccer"),
         ("arena:soccer?minutes=-inf", "arena:soccer"),
         ("arena:soccer?fps=0", "24"),

@@ -116,7 +116,7 @@ def test_symbols_tell_only_what_is_seen() -> None:
     assert symbols_of(Beat(None, None, 1), kits) == (" ...", " blue")
 
 
-@pytest.mark.parametrize("kind", ["symbols", "counts", "told", "recall", "far", "late"])
+@pytest.mark.parametrize("kind", ["symbols", "counts", "told", "recall", "far", "late", "games"])
 def test_a_sample_is_its_number(tmp_path: Path, kind: str) -> None:
     first, second = dataset(tmp_path, kind)[1], dataset(tmp_path, kind)[1]
     np.testing.assert_array_equal(first.input_ids, second.input_ids)

@@ -10,6 +10,7 @@ from svlm_cli.arena.moments import Kind
 from svlm_cli.arena.setup import NUMBERS
 from svlm_cli.data.arena_play import Cast, play, training_seed
 from svlm_cli.data.arena_recall import _after_cut, draw_past, tell_with_slips, with_far_scores
+from svlm_cli.data.arena_text import draw_previous
 from svlm_cli.data.sample import IGNORED
 from svlm_cli.model.window import TokenRange, WindowLimits
 from svlm_cli.train.learner import new_tokenizer
@@ -51,6 +52,27 @@ def test_recall_trains_on_the_scores_of_the_earlier_commentary(tmp_path: Path) -
         assert set(words) <= set(NUMBERS)
         told += len(words)
     assert told > 100
+
+
+def test_games_often_go_on_from_nil_nil(tmp_path: Path) -> None:
+    samples = dataset(tmp_path, "games", num_samples=60)
+    tokenizer = new_tokenizer()
+    last_said = []
+    for number in range(60):
+        before = tokenizer.decode(samples[number].input_ids).split("<|im_start|>user")[0]
+        last_said.append([word for word in before.split() if word in NUMBERS][-2:])
+    assert 20 < last_said.count(["nil", "nil"]) < 50
+
+
+def test_a_small_window_is_drawn_only_where_it_shows_the_last_score() -> None:
+    """A score whose evidence is cut away would be learnt as a guess."""
+    beats, dice = play(training_seed(3), 10.0), random.Random(0)
+    drawn = [draw_previous(beats[:300], CAST, 300, dice) for _ in range(200)]
+    small = [(text.split(), limits) for text, limits, _ in drawn if limits.text_window < 512]
+    assert 5 < len(small) < 100
+    for words, limits in small:
+        shown = words if len(words) <= limits.sink + limits.text_window else words[-limits.text_window :]
+        assert set(shown) & set(NUMBERS)
 
 
 @pytest.mark.parametrize("at", [0, 3])
