@@ -26,12 +26,15 @@ LABEL_LETTERS = 48
 
 
 def quality_plot(summaries: Sequence[RunSummary]) -> bytes:
-    """Quality against stream time, a line per run and a panel per question, as PNG."""
+    """Quality against stream time, a line per run and a panel per question, as PNG.
+
+    Each line is thinner than the one it is drawn over, so that equal ones show.
+    """
     figure = Figure(figsize=(9, 2.4 * len(OVER_TIME_PANELS) + 0.35 * len(summaries)), layout="constrained")
     panels = figure.subplots(len(OVER_TIME_PANELS), 1, sharex=True, squeeze=False)[:, 0]
     for axes, name in zip(panels, OVER_TIME_PANELS, strict=True):
         for number, summary in enumerate(summaries):
-            _line(axes, summary, number, name)
+            _line(axes, summary, number, name, linewidth=1.4 + 0.35 * (len(summaries) - 1 - number))
         axes.set_xlim(0, max(len(summary.minutes) for summary in summaries))
         axes.set_ylim(*PERCENT_RANGE)
         axes.set_ylabel(f"{LABELS[name]}, %")
@@ -111,7 +114,7 @@ def _diamonds(axes: Axes, papers: Sequence[float | None]) -> None:
     )
 
 
-def _line(axes: Axes, summary: RunSummary, number: int, name: str) -> None:
+def _line(axes: Axes, summary: RunSummary, number: int, name: str, linewidth: float) -> None:
     """Minutes with nothing to score are passed over, their neighbours joined."""
     minutes, percents = [], []
     for minute, ratios in enumerate(summary.minutes):
@@ -126,7 +129,7 @@ def _line(axes: Axes, summary: RunSummary, number: int, name: str) -> None:
         linestyle=DASHES[number // len(COLOURS) % len(DASHES)],
         marker="o",
         markersize=2.5,
-        linewidth=1.6,
+        linewidth=linewidth,
         label=summary.run.name,
     )
 
