@@ -103,11 +103,12 @@ def _new(recipe: Recipe, model: NewModel, before: Path | None) -> Learner:
     if start is not None:
         network = _load_new(start)
     else:
-        network = new_seedling(size_of(model), tokenizer, recipe.pixels, recipe.seed)
+        network = new_seedling(size_of(model), tokenizer, recipe.seed)
         if model.vision is not None:
             network.model.visual.load_state_dict(_load_new(model.vision).model.visual.state_dict())
     normalisation = json.dumps({"image_mean": IMAGE_MEAN, "image_std": IMAGE_STD})
     patches = new_patch_settings(model, recipe.pixels)
+    network.config.svlm = _pixels(patches) | _shape(patches)
     return Learner(network, tokenizer, patches, NEW_TOKENS_PER_SECOND, {PREPROCESSOR_FILE: normalisation})
 
 
@@ -123,16 +124,24 @@ def _checkpoint(model: Checkpoint, before: Path | None) -> Learner:
     opened = load_model(folder, device="cpu", dtype=model.weights)
     patches = with_pixels(opened.patches, model)
     network, beside = opened.network, {}
-    pixels = {"min_pixels": patches.min_pixels, "max_pixels": patches.max_pixels}
     if patches != replace(PatchSettings(), image_mean=patches.image_mean, image_std=patches.image_std):
-        shape = {} if patches.aspect_ratio is None else {"aspect_ratio": list(patches.aspect_ratio)}
-        network.config.svlm = pixels | shape
+        network.config.svlm = _pixels(patches) | _shape(patches)
     normalisation = {"image_mean": patches.image_mean, "image_std": patches.image_std}
     beside[PREPROCESSOR_FILE] = json.dumps(normalisation)
     if model.lora is not None:
         network = _adapted(network, model.lora, before)
-        beside[PIXELS_FILE] = json.dumps(pixels)
+        beside[PIXELS_FILE] = json.dumps(_pixels(patches))
     return Learner(network, opened.tokenizer, patches, opened.tokens_per_second, beside)
+
+
+def _pixels(patches: PatchSettings) -> dict[str, int]:
+    """Recorded with the model, so that streaming resizes to what it was trained on."""
+    return {"min_pixels": patches.min_pixels, "max_pixels": patches.max_pixels}
+
+
+def _shape(patches: PatchSettings) -> dict[str, list[int]]:
+    """Likewise, of a model that knows one shape of picture."""
+    return {} if patches.aspect_ratio is None else {"aspect_ratio": list(patches.aspect_ratio)}
 
 
 def with_pixels(patches: PatchSettings, model: Checkpoint) -> PatchSettings:

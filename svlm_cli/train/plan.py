@@ -184,7 +184,7 @@ def _hollow(recipe: Recipe) -> tuple[Any, PatchSettings]:
     """The recipe's network, a checkpoint's without memory for its weights."""
     if isinstance(recipe.model, NewModel):
         patches = new_patch_settings(recipe.model, recipe.pixels)
-        return new_seedling(size_of(recipe.model), new_tokenizer(), recipe.pixels, recipe.seed), patches
+        return new_seedling(size_of(recipe.model), new_tokenizer(), recipe.seed), patches
     config = model_config(recipe.model.base)
     with torch.device("meta"):
         network = getattr(transformers, FAMILIES[config.model_type].class_name)(config)

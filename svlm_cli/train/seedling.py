@@ -48,18 +48,16 @@ def size_of(model: NewModel) -> SeedlingSize:
     return SeedlingSize(**model.model_dump(exclude={"vision", "start"}))
 
 
-def new_seedling(size: SeedlingSize, tokenizer: Any, pixels: int, seed: int) -> Any:
+def new_seedling(size: SeedlingSize, tokenizer: Any, seed: int) -> Any:
     """Build it with random weights.
 
     Args:
         size: its shape.
         tokenizer: with Qwen's markup.
-        pixels: of every frame; recorded in the config under ``svlm``, so that streaming resizes to it.
         seed: of the weights.
     """
     torch.manual_seed(seed)
     network = transformers.Qwen2_5_VLForConditionalGeneration(_config(size, tokenizer))
-    network.config.svlm = {"min_pixels": pixels, "max_pixels": pixels, "aspect_ratio": list(ASPECT_RATIO)}
     with torch.no_grad():  # embeddings at unit norm: names and counting were learnt sooner so
         network.get_input_embeddings().weight.normal_(std=size.hidden**-0.5)
         _share_embeddings(network, tokenizer)

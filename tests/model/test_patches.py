@@ -168,8 +168,31 @@ def test_settings_set_the_size() -> None:
 
 
 @pytest.mark.parametrize(
+    ("height", "width", "middle"),
+    [
+        (360, 640, (slice(None), slice(50, 590))),
+        (336, 336, (slice(56, 280), slice(None))),
+        (112, 168, (slice(None), slice(None))),
+    ],
+)
+def test_a_model_of_one_shape_is_shown_the_middle(height: int, width: int, middle: tuple) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (2, height, width, 3), dtype=np.uint8)
+    size = {"min_pixels": 168 * 112, "max_pixels": 168 * 112}
+    shown = clip_to_patches(frames, PatchSettings(**size, aspect_ratio=(3, 2)))
+    expected = clip_to_patches(frames[:, *middle], PatchSettings(**size))
+    assert shown.grid_thw == (1, 8, 12)
+    assert torch.equal(shown.pixel_values, expected.pixel_values)
+
+
+@pytest.mark.parametrize(
     "wrong",
-    [{"patch_size": 0}, {"image_mean": (0.5,)}, {"min_pixels": 10, "max_pixels": 9}, {"min_pixels": 0}],
+    [
+        {"patch_size": 0},
+        {"image_mean": (0.5,)},
+        {"min_pixels": 10, "max_pixels": 9},
+        {"min_pixels": 0},
+        {"aspect_ratio": (3, 0)},
+    ],
 )
 def test_settings_are_checked(wrong: dict) -> None:
     with pytest.raises(ValueError, match="must"):

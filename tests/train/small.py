@@ -25,7 +25,7 @@ def recipe(*stages: Stage) -> Recipe:
 
 
 def network(tokenizer):
-    return new_seedling(size_of(MODEL), tokenizer, 168 * 112, 0).eval()
+    return new_seedling(size_of(MODEL), tokenizer, 0).eval()
 
 
 def batch_of(samples: Sequence[Sample], *, packing: bool = False) -> tuple[dict[str, Any], torch.Tensor]:

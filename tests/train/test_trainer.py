@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -94,6 +95,7 @@ def test_a_recipe_runs_and_what_it_writes_streams(tmp_path: Path) -> None:
     final = Path(train(recipe(*stages).model_copy(update={"data": data}), tmp_path)[-1].model)
     model = load_model(str(final), device="cpu")
     assert (model.patches.min_pixels, model.patches.max_pixels) == (168 * 112, 168 * 112)
+    assert model.patches.aspect_ratio == (3, 2)
     assert model.patches.merge_size == 4
     assert load_recipe(tmp_path / "recipe.yaml").stages[1].name == "stream"
 
@@ -102,11 +104,14 @@ def test_a_recipe_goes_on_from_a_model(tmp_path: Path) -> None:
     stage = Stage(name="words", steps=1, micro_batch=1, learning_rate=1e-9, mix={"counts": 1})
     data = Data(windows=Path("w"), num_windows=4, num_plays=2)
     first = Path(train(recipe(stage).model_copy(update={"data": data}), tmp_path / "first")[0].model)
+    config = json.loads((first / "config.json").read_text())
+    (first / "config.json").write_text(json.dumps({**config, "svlm": {}}))
     model = recipe(stage).model.model_copy(update={"start": first})
     changed = recipe(stage).model_copy(update={"data": data, "model": model, "seed": 5})
     again = Path(train(changed, tmp_path / "b")[0].model)
     before, after = (load_file(folder / "model.safetensors") for folder in (first, again))
     assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in before)
+    assert json.loads((again / "config.json").read_text())["svlm"] == config["svlm"]
 
 
 def test_start_and_vision_exclude_each_other(tmp_path: Path) -> None:
