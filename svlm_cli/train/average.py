@@ -1,0 +1,73 @@
+"""The mean of models that were trained on from the same weights, which is often better than each of them.
+
+Wortsman et al., "Model soups" (arXiv 2203.05482). ``python -m svlm_cli.train.average OUT MODEL MODEL ...``
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from svlm_cli.errors import ModelError, SvlmError, UsageError
+
+WEIGHTS = "model.safetensors"
+
+
+def average(models: Sequence[Path], out: Path) -> None:
+    """Write a model whose weights are the mean of others', summed in float32.
+
+    Args:
+        models: folders with one ``model.safetensors`` each; all but the weights is taken from the first.
+        out: folder to write; must not exist.
+
+    Raises:
+        UsageError: fewer than two models, or ``out`` exists.
+        ModelError: a model has no such file, or not the same tensors.
+    """
+    from safetensors.torch import load_file, save_file
+
+    if len(models) < 2:
+        raise UsageError("an average needs two models or more")
+    if out.exists():
+        raise UsageError(f"{out} is there already", "name a new folder")
+    for model in models:
+        if not (model / WEIGHTS).is_file():
+            raise ModelError(f"{model} holds no {WEIGHTS}")
+    first = load_file(models[0] / WEIGHTS)
+    total = {name: tensor.float() for name, tensor in first.items()}
+    for model in models[1:]:
+        weights = load_file(model / WEIGHTS)
+        if {name: tensor.shape for name, tensor in weights.items()} != {
+            name: tensor.shape for name, tensor in total.items()
+        }:
+            raise ModelError(f"{model} has other weights than {models[0]}")
+        for name, tensor in weights.items():
+            total[name] += tensor.float()
+    mean = {name: (tensor / len(models)).to(first[name].dtype) for name, tensor in total.items()}
+    unfinished = out.with_name(f".{out.name}.part")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    shutil.copytree(models[0], unfinished)
+    save_file(mean, unfinished / WEIGHTS, metadata={"format": "pt"})
+    unfinished.rename(out)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m svlm_cli.train.average", description=__doc__)
+    parser.add_argument("out", type=Path, help="folder to write")
+    parser.add_argument("models", type=Path, nargs="+", help="folders of models, as svlm train writes them")
+    chosen = parser.parse_args(arguments)
+    try:
+        average(chosen.models, chosen.out)
+    except (SvlmError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(chosen.out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

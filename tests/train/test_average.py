@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from svlm_cli.train.average import main
+
+
+def model(folder: Path, **tensors: torch.Tensor) -> Path:
+    folder.mkdir()
+    save_file(tensors, folder / "model.safetensors")
+    (folder / "config.json").write_text(folder.name)
+    return folder
+
+
+def test_the_mean_of_three_models(tmp_path: Path) -> None:
+    models = [
+        model(tmp_path / name, a=torch.tensor([value, 0.0], dtype=torch.bfloat16), b=torch.tensor([value]))
+        for name, value in (("x", 1.0), ("y", 2.0), ("z", 6.0))
+    ]
+    assert main([str(tmp_path / "out"), *map(str, models)]) == 0
+    mean = load_file(tmp_path / "out" / "model.safetensors")
+    assert mean["a"].dtype == torch.bfloat16
+    assert mean["a"].tolist() == [3.0, 0.0]
+    assert mean["b"].tolist() == [3.0]
+    assert (tmp_path / "out" / "config.json").read_text() == "x"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "x", "y", "z"]
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [(["x"], "two models"), (["x", "nowhere"], "nowhere holds no"), (["x", "other"], "other weights")],
+)
+def test_what_has_no_mean_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], names: list[str], told: str
+) -> None:
+    model(tmp_path / "x", a=torch.zeros(2))
+    model(tmp_path / "other", a=torch.zeros(3))
+    assert main([str(tmp_path / "out"), *(str(tmp_path / name) for name in names)]) == 1
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_there_is_not_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    models = [model(tmp_path / name, a=torch.zeros(2)) for name in ("x", "y")]
+    assert main([str(models[0]), *map(str, models)]) == 1
+    assert "is there already" in capsys.readouterr().err
