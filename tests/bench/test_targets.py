@@ -11,11 +11,19 @@ from svlm_cli.bench.intervals import Estimate
 from svlm_cli.bench.targets import TARGETS, targets, targets_json, targets_table
 
 
-def summary(change: float | None = 0.0, **percents: float | None) -> Any:
+def summary(
+    change: float | None = 0.0, *, num_matches: int = 2, minutes: int = 120, **percents: float | None
+) -> Any:
     scores = {name: Estimate(100.0, 99.0, 100.0, 5) for name in TARGETS}
     scores |= {name: Estimate(percent, percent, percent, 5) for name, percent in percents.items()}
     decay = {"event_f1": SimpleNamespace(change=Estimate(change, change, change, 5))}
-    return SimpleNamespace(run=SimpleNamespace(name="streaming"), scores=scores, decay=decay)
+    return SimpleNamespace(
+        run=SimpleNamespace(name="streaming"),
+        seeds=range(num_matches),
+        num_seconds=60 * minutes,
+        scores=scores,
+        decay=decay,
+    )
 
 
 @pytest.mark.parametrize(
@@ -42,6 +50,23 @@ def test_decay_counts_in_points_and_growth_is_none() -> None:
         True,
         True,
     ]
+
+
+@pytest.mark.parametrize(
+    ("num_matches", "minutes", "num_judged"),
+    [
+        (20, 30, len(TARGETS) - 1),
+        (2, 120, len(TARGETS)),
+        (20, 120, len(TARGETS)),
+        (19, 30, 0),
+        (20, 29, 0),
+        (1, 120, 0),
+    ],
+)
+def test_short_runs_are_not_judged(num_matches: int, minutes: int, num_judged: int) -> None:
+    """Two hours show whether quality lasts; half an hour does not."""
+    found = targets(summary(num_matches=num_matches, minutes=minutes))
+    assert sum(each.is_reached is not None for each in found.values()) == num_judged
 
 
 def test_nothing_to_score_is_neither_reached_nor_missed() -> None:
