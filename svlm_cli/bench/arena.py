@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from svlm_cli.bench.match import Job, MatchResult, ModelFacts, ModelOptions, Progress, model_facts, result_key
 from svlm_cli.bench.records import write_whole
@@ -17,6 +18,9 @@ from svlm_cli.bench.summary import RunSummary, ScoredMatch, document, score_matc
 from svlm_cli.bench.tables import REPORT_NAME, SCORES_PLOT, SUMMARY_NAME
 from svlm_cli.bench.workers import play_all
 from svlm_cli.types import WarningEvent
+
+if TYPE_CHECKING:
+    from svlm_cli.model.runtime import VideoLanguageModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,7 @@ def bench_arena(
         yield from (WarningEvent(problem) for problem in results.problems)
         model = options.load()
         facts = model_facts(model)
+        yield from _lacking(model, plan)
         jobs = [
             Job(run, seed, plan.num_seconds, result_key(run, facts, plan.num_seconds))
             for run in plan.runs
@@ -97,6 +102,17 @@ def bench_arena(
 def summary_json(summaries: tuple[RunSummary, ...]) -> str:
     """The summary document as text."""
     return json.dumps(document(summaries), indent=2, ensure_ascii=False)
+
+
+def _lacking(model: VideoLanguageModel, plan: Plan) -> Generator[WarningEvent, None, None]:
+    """The words of the queries that are outside the model's vocabulary, each once."""
+    from svlm_cli.model.prompt import PromptWriter
+    from svlm_cli.stream.loop import unknown_words_warning
+
+    writer = PromptWriter(model.tokenizer, model.markup)
+    unknown = writer.unknown_words(" ".join(run.settings.query for run in plan.runs))
+    if unknown:
+        yield unknown_words_warning(unknown)
 
 
 def _distinct(jobs: list[Job]) -> list[Job]:

@@ -6,6 +6,7 @@ Every part is tokenised alone and the ids are concatenated: joined text would me
 
 from __future__ import annotations
 
+import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -141,10 +142,13 @@ class PromptWriter:
         unknown = self._tokenizer.unk_token_id
         if unknown is None:
             return []
-        words = dict.fromkeys(text.split())
-        return [
-            word for word in words if all(unknown in self.encode_plain(form) for form in (word, f" {word}"))
-        ]
+
+        def is_unknown(word: str) -> bool:
+            return all(unknown in self.encode_plain(form) for form in (word, f" {word}"))
+
+        lacking = (word for word in text.split() if is_unknown(word))
+        bare = ((word, word.strip(string.punctuation)) for word in lacking)
+        return list(dict.fromkeys(core if core and is_unknown(core) else word for word, core in bare))
 
     def opening(self, previous_text: str, kept: Sequence[TokenRange] | None = None) -> list[Part]:
         """System and "previous text", up to the first turn.

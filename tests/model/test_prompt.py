@@ -89,4 +89,4 @@ def test_words_outside_a_small_vocabulary_are_named():
             return [known.get(text, 9)]
 
     writer = PromptWriter(Small(), None)
-    assert writer.unknown_words("Commentate on Lions Zebras on Zebras") == ["Zebras"]
+    assert writer.unknown_words("Commentate on Lions Zebras on Zebras; Zebras") == ["Zebras"]
