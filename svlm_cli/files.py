@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -51,3 +52,9 @@ def claimed(path: Path, should_stop: Callable[[], bool] = lambda: False) -> Iter
             else:
                 yield True
                 return
+
+
+def sha256_of(path: Path) -> str:
+    """Of a whole file, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -16,7 +16,7 @@ DEFAULT_WIDTH, DEFAULT_HEIGHT = 504, 336
 MIN_SIDE_PIXELS, MAX_SIDE_PIXELS = 56, 4096
 MAX_FPS = 240.0
 EXAMPLE = "arena:soccer?seed=7&minutes=10"
-_SIZE = re.compile(r"(\d+)x(\d+)")
+_SIZE = re.compile(r"(\d{1,6})x(\d{1,6})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +68,17 @@ class ArenaAddress:
         return self.minutes * 60.0
 
     def __str__(self) -> str:
-        parts = [f"seed={self.seed}", f"minutes={self.minutes:g}"]
+        parts = [f"seed={self.seed}", f"minutes={shortest(self.minutes)}"]
         if self.fps != DEFAULT_FPS:
-            parts.append(f"fps={self.fps:g}")
+            parts.append(f"fps={shortest(self.fps)}")
         if (self.width, self.height) != (DEFAULT_WIDTH, DEFAULT_HEIGHT):
             parts.append(f"size={self.width}x{self.height}")
         return f"{SCHEME}{self.sport}?{'&'.join(parts)}"
+
+
+def shortest(number: float) -> str:
+    """As few digits as tell it from every other number."""
+    return repr(float(number)).removesuffix(".0")
 
 
 def is_arena_address(source: str) -> bool:
@@ -109,15 +114,19 @@ def parse_address(source: str) -> ArenaAddress:
 
 def _value(key: str, text: str) -> dict[str, float | int | str]:
     if key == "seed":
-        if not re.fullmatch(r"\d+", text, re.ASCII):
-            raise UsageError(f"arena: seed must be a whole number, not {text!r}", f"e.g. {EXAMPLE}")
+        if not re.fullmatch(r"\d{1,18}", text, re.ASCII):
+            raise UsageError(
+                f"arena: seed must be a whole number of up to 18 digits, not {text[:40]!r}", f"e.g. {EXAMPLE}"
+            )
         return {"seed": int(text)}
     if key in ("minutes", "fps"):
         return {key: _number(key, text)}
     if key == "size":
         match = _SIZE.fullmatch(text)
         if match is None:
-            raise UsageError(f"arena: size must be WIDTHxHEIGHT in pixels, not {text!r}", "e.g. size=504x336")
+            raise UsageError(
+                f"arena: size must be WIDTHxHEIGHT in pixels, not {text[:40]!r}", "e.g. size=504x336"
+            )
         return {"width": int(match[1]), "height": int(match[2])}
     raise UsageError(f"arena: unknown key {key!r}", _nearest(key, ("seed", "minutes", "fps", "size")))
 

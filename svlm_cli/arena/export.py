@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
@@ -11,30 +11,37 @@ from typing import Any
 
 import numpy as np
 
-from svlm_cli.arena.address import ArenaAddress
+from svlm_cli.arena.address import ArenaAddress, shortest
 from svlm_cli.arena.setup import draw_setup
 from svlm_cli.arena.source import ArenaSource
-from svlm_cli.arena.truth import truth
+from svlm_cli.arena.truth import TruthSecond, truth
 from svlm_cli.arena.voice import SAMPLE_RATE
 from svlm_cli.errors import UsageError
 
+LONGEST_FILE_MINUTES = 24 * 60
 _CRF = "16"
 _KEY_SECONDS = 2
 _BT601 = 6
 _LIMITED_RANGE = 1
 
 
-def write_video(address: ArenaAddress, path: Path, sound: np.ndarray | None = None) -> None:
+def write_video(
+    address: ArenaAddress,
+    path: Path,
+    sound: np.ndarray | None = None,
+    on_second: Callable[[int], None] = lambda _num_bytes: None,
+) -> None:
     """Write the match as H.264 in MP4.
 
     Args:
         address: which match.
         path: of the new file.
         sound: int16, shape (n,), at ``voice.SAMPLE_RATE``, as AAC; None for a video without sound.
+        on_second: called with the bytes written after each second of frames; what it raises ends the work.
 
     Raises:
-        UsageError: the match never ends, or a side of the picture is odd (the format has half-size
-            colour planes).
+        UsageError: the match is too long for a file, or a side of the picture is odd (the format has
+            half-size colour planes).
     """
     import av
 
@@ -52,10 +59,15 @@ def write_video(address: ArenaAddress, path: Path, sound: np.ndarray | None = No
         if sound is not None:
             voice_stream = container.add_stream("aac", rate=SAMPLE_RATE, layout="mono")
         stream.codec_context.colorspace, stream.codec_context.color_range = _BT601, _LIMITED_RANGE
+        num_bytes = 0
         for number, image in enumerate(source.frames()):
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             frame.pts, frame.time_base = number, 1 / rate
-            container.mux(stream.encode(frame))
+            packets = stream.encode(frame)
+            container.mux(packets)
+            num_bytes += sum(packet.size for packet in packets)
+            if number % round(address.fps) == 0:
+                on_second(num_bytes)
         container.mux(stream.encode())
         if sound is not None:
             _add_sound(container, voice_stream, sound)
@@ -72,30 +84,41 @@ def _add_sound(container: Any, stream: Any, sound: np.ndarray) -> None:
     container.mux(stream.encode())
 
 
-def write_truth(address: ArenaAddress, path: Path) -> None:
+def write_truth(address: ArenaAddress, path: Path, records: Iterable[TruthSecond] | None = None) -> None:
     """Write ``{"address", "opening_text", "setup": {...}, "seconds": [TruthSecond, ...]}`` as JSON.
 
+    Args:
+        address: which match.
+        path: of the new file.
+        records: its truth, where the caller watches over it; None to work it out here.
+
     Raises:
-        UsageError: the match never ends.
+        UsageError: the match is too long for a file.
     """
     require_end(address)
     setup = draw_setup(address.sport, address.seed)
-    document = {
-        "address": str(address),
-        "opening_text": setup.opening_text,
-        "setup": asdict(setup),
-        "seconds": [record.to_json() for record in truth(address)],
-    }
-    path.write_text(json.dumps(document), encoding="utf-8")
+    head = {"address": str(address), "opening_text": setup.opening_text, "setup": asdict(setup)}
+    with path.open("w", encoding="utf-8") as file:
+        file.write(f'{json.dumps(head)[:-1]}, "seconds": [')
+        for number, record in enumerate(truth(address) if records is None else records):
+            file.write(f"{', ' if number else ''}{json.dumps(record.to_json())}")
+        file.write("]}")
+
+
+def file_name(address: ArenaAddress) -> str:
+    """Of the match's files, without their suffix; two matches, or two pictures of one, have two names."""
+    numbers = f"{shortest(address.minutes)}min-{shortest(address.fps)}fps-{address.width}x{address.height}"
+    return f"arena-{address.sport}-{address.seed}-{numbers}".replace(".", "_")
 
 
 def require_end(address: ArenaAddress) -> None:
     """Make sure that a match can be written to a file.
 
     Raises:
-        UsageError: it never ends.
+        UsageError: it is longer than a day.
     """
-    if math.isinf(address.minutes):
+    if address.minutes > LONGEST_FILE_MINUTES:
         raise UsageError(
-            f"{address} never ends and cannot be written to a file", "give it a length, e.g. minutes=10"
+            f"{address} is too long to be written to a file: {LONGEST_FILE_MINUTES} minutes at most",
+            "give it a length, e.g. minutes=10",
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -11,14 +10,14 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from svlm_cli.arena.address import ArenaAddress, parse_address
-from svlm_cli.arena.export import require_end, write_truth, write_video
-from svlm_cli.arena.truth import opening_text, truth, words_of
+from svlm_cli.arena.address import parse_address
+from svlm_cli.arena.export import file_name, require_end, write_truth, write_video
+from svlm_cli.arena.truth import TruthSecond, opening_text, truth, words_of
 from svlm_cli.arena.voice import find_speaker, speak
 from svlm_cli.data.manifest import SUBTITLE_FOLDER, VIDEO_FOLDER, Manifest, Video
 from svlm_cli.data.transcript import TimedWord, Transcript, transcript_path, write_transcript
 from svlm_cli.errors import SourceError
-from svlm_cli.files import claimed, whole_file
+from svlm_cli.files import claimed, sha256_of, whole_file
 from svlm_cli.media.download import (
     Address,
     DownloadOptions,
@@ -32,7 +31,6 @@ from svlm_cli.media.reader import open_video
 from svlm_cli.media.remux import copy_pictures
 
 PARTIAL_FOLDER = ".partial"
-_HASH_BLOCK = 1 << 20
 _WEB = re.compile(r"[a-z][a-z0-9+.-]*://|yt\w*search\w*:|[a-z]+:[a-z]", re.IGNORECASE)
 
 
@@ -113,7 +111,7 @@ def fetch_job(
     tell = on_progress or (lambda _progress: None)
     try:
         if job.address is None and job.source.startswith("arena:"):
-            return _fetch_arena(job, folder, manifest, options)
+            return _fetch_arena(job, folder, manifest, options, tell, should_stop)
         if job.address is None and not is_web_address(job.source):
             return _fetch_file(job, folder, manifest, options)
         return _fetch_web(job, folder, manifest, options, tell, should_stop)
@@ -223,26 +221,44 @@ def _keep_captions(captions: Path, language: str, video_id: str, folder: Path) -
     captions.replace(target)
 
 
-def _fetch_arena(job: Job, folder: Path, manifest: Manifest, options: FetchOptions) -> FetchedVideo:
+def _fetch_arena(
+    job: Job,
+    folder: Path,
+    manifest: Manifest,
+    options: FetchOptions,
+    tell: Callable[[Progress], None],
+    should_stop: Callable[[], bool],
+) -> FetchedVideo:
     """A match as video, truth (``videos/ID.truth.json``) and transcript."""
     address = parse_address(job.source)
     require_end(address)
-    video_id = _arena_id(address, with_voice=options.with_voice)
-    with _claimed(folder, video_id):
+    video_id = file_name(address) + ("-voice" if options.with_voice else "")
+
+    def on_second(done_bytes: int = 0) -> None:
+        tell(Progress(job.source, "", done_bytes, None))
+        if should_stop():
+            raise SourceError("stopped", "run the same command again")
+
+    def records() -> Iterator[TruthSecond]:
+        for record in truth(address):
+            on_second()
+            yield record
+
+    with _claimed(folder, video_id, should_stop):
         known = manifest.find(lambda video: video.id == video_id)
         if known:
             return FetchedVideo(known, is_new=False)
-        words, sound = [word for record in truth(address) for word in words_of(record)], None
+        words, sound = [word for record in records() for word in words_of(record)], None
         if options.with_voice:
-            voice = speak(truth(address), address.duration_seconds, find_speaker())
+            voice = speak(records(), address.duration_seconds, find_speaker())
             words, sound = list(voice.words), voice.samples
         with whole_file(folder / VIDEO_FOLDER / f"{video_id}.truth.json") as partial:
-            write_truth(address, partial)
+            write_truth(address, partial, records())
         timed = tuple(TimedWord(word.text, word.start_seconds, word.end_seconds) for word in words)
         write_transcript(transcript_path(folder, video_id), Transcript(timed))
         path = folder / VIDEO_FOLDER / f"{video_id}.mp4"
         with whole_file(path) as partial:
-            write_video(address, partial, sound)
+            write_video(address, partial, sound, on_second)
         as_sport = replace(options, sport=address.sport)
         title = opening_text(address)
         return FetchedVideo(
@@ -279,15 +295,6 @@ def _fetch_file(job: Job, folder: Path, manifest: Manifest, options: FetchOption
         return FetchedVideo(_note(video_id, original.stem, url, folder, path, manifest, options), is_new=True)
 
 
-def sha256_of(path: Path) -> str:
-    """Of a whole file, hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_HASH_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 @contextmanager
 def _claimed(folder: Path, video_id: str, should_stop: Callable[[], bool] = lambda: False) -> Iterator[None]:
     """Have a video to oneself among all runs that share the folder."""
@@ -308,13 +315,6 @@ def _finished(folder: Path, video_id: str) -> Path | None:
 def _has_sound(path: Path) -> bool:
     with open_video(path) as video:
         return video.info.has_audio
-
-
-def _arena_id(address: ArenaAddress, *, with_voice: bool) -> str:
-    numbers = f"{address.minutes:g}min-{address.fps:g}fps-{address.width}x{address.height}"
-    return f"arena-{address.sport}-{address.seed}-{numbers}".replace(".", "_") + (
-        "-voice" if with_voice else ""
-    )
 
 
 def _note(

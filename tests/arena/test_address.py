@@ -47,6 +47,8 @@ def test_text_of_an_address_reads_back(address):
         ("arena:soccer?colour=7", "minutes"),
         ("arena:soccer?seed=x", "arena:soccer"),
         ("arena:soccer?seed=-1", "arena:soccer"),
+        (f"arena:soccer?seed={'9' * 5000}", "arena:soccer"),
+        (f"arena:soccer?size={'9' * 5000}x1", "504x336"),
         ("arena:soccer?seed=1&seed=2", ""),
         ("arena:soccer?seed", "arena:soccer"),
         ("arena:soccer?minutes=0", "arena:soccer"),

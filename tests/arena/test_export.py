@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from svlm_cli.arena.address import parse_address
-from svlm_cli.arena.export import write_truth, write_video
+from svlm_cli.arena.export import file_name, write_truth, write_video
 from svlm_cli.arena.source import ArenaSource
 from svlm_cli.arena.truth import truth
 from svlm_cli.errors import UsageError
@@ -43,6 +43,33 @@ def test_truth_as_json(tmp_path):
 
 
 def test_what_cannot_be_written_is_a_usage_error(tmp_path):
-    for address in ("arena:soccer?minutes=inf", "arena:soccer?size=169x112"):
+    for address in ("arena:soccer?minutes=inf", "arena:soccer?minutes=1e308", "arena:soccer?size=169x112"):
         with pytest.raises(UsageError):
             write_video(parse_address(address), tmp_path / "match.mp4")
+
+
+def test_two_matches_have_two_names():
+    addresses = [
+        "arena:soccer?seed=1&minutes=0.1",
+        "arena:soccer?seed=1&minutes=0.1000001",
+        "arena:soccer?seed=1&minutes=1234567",
+        "arena:soccer?seed=1&minutes=1234568",
+        "arena:soccer?seed=1&minutes=0.1&fps=29.97",
+        "arena:soccer?seed=1&minutes=0.1&size=168x112",
+    ]
+    assert len({file_name(parse_address(address)) for address in addresses}) == len(addresses)
+    assert all(str(parse_address(address)) == address for address in addresses)
+    assert file_name(parse_address("arena:soccer?seed=1&minutes=10")) == "arena-soccer-1-10min-24fps-504x336"
+
+
+def test_a_video_ends_where_its_watcher_says(tmp_path):
+    sizes = []
+
+    def watch(num_bytes):
+        sizes.append(num_bytes)
+        if len(sizes) == 3:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        write_video(ADDRESS, tmp_path / "match.mp4", on_second=watch)
+    assert sizes == sorted(sizes)

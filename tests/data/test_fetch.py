@@ -11,9 +11,10 @@ import pytest
 from svlm_cli.arena.address import parse_address
 from svlm_cli.arena.truth import truth
 from svlm_cli.data.fetch import Fetched, expand, fetch_all
-from svlm_cli.data.fetch_one import FetchOptions, sha256_of
+from svlm_cli.data.fetch_one import FetchOptions
 from svlm_cli.data.manifest import Manifest
 from svlm_cli.data.transcript import read_transcript, transcript_path
+from svlm_cli.files import sha256_of
 
 SOURCE = "arena:soccer,seed=1000003,minutes=0.25,size=168x112"
 
@@ -68,7 +69,7 @@ def test_the_voice_sounds_where_its_words_are(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("source", "told"),
-    [("arena:soccer,minutes=inf", "never ends"), ("nowhere.mp4", "neither"), ("arena:chess", "sport")],
+    [("arena:soccer,minutes=inf", "too long"), ("nowhere.mp4", "neither"), ("arena:chess", "sport")],
 )
 def test_what_cannot_be_fetched_is_told(tmp_path: Path, source: str, told: str) -> None:
     fetched = fetch(source, tmp_path)
