@@ -42,8 +42,8 @@ def test_it_says_what_happens(bundled, fps: float) -> None:
     complete = sum(outcome.is_complete for outcome in outcomes)
     num_true = sum(outcome.truth is not None for outcome in outcomes)
     num_said = sum(outcome.said is not None for outcome in outcomes)
-    assert 2 * hits / (num_true + num_said) >= 0.8
-    assert complete / hits >= 0.8
+    assert 2 * hits / (num_true + num_said) >= 0.95
+    assert complete / hits >= 0.95
     assert not warnings
 
 

@@ -152,3 +152,14 @@ def test_ctrl_c_ends_at_once_although_a_server_hangs(site: Site, film: bytes, tm
     assert process.returncode == 130
     assert "run the same command again" in told
     assert list(tmp_path.rglob("*.part"))
+
+
+def test_a_match_stops_at_sigterm(tmp_path: Path) -> None:
+    run = command(tmp_path, "arena:soccer,seed=1000003,minutes=1440,size=168x112")
+    process = subprocess.Popen(run, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.rglob("*.lock")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.terminate()
+    assert process.wait(timeout=60) == 128 + signal.SIGTERM
+    assert not list(tmp_path.rglob("*.mp4"))
