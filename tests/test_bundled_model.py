@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from svlm_cli import StreamSettings, load_model, open_source, stream_video
 from svlm_cli.arena.address import parse_address
 from svlm_cli.arena.truth import truth
+from svlm_cli.bench.arena import bench_arena
+from svlm_cli.bench.match import ModelOptions
+from svlm_cli.bench.runs import Plan, Run
 from svlm_cli.bench.score import match_events
 from svlm_cli.model.load import BUNDLED
 from svlm_cli.settings import Sampling
@@ -84,3 +89,11 @@ def test_it_is_small_and_complete() -> None:
         "preprocessor_config.json",
         "README.md",
     } <= {path.name for path in BUNDLED.iterdir()}
+
+
+def test_a_benchmark_tells_of_the_words_of_its_query_once(tmp_path) -> None:
+    settings = StreamSettings(query="Commentate on the zebra; zebra", sampling=Sampling(greedy=True))
+    plan = Plan((Run("one", settings), Run("two", replace(settings, fps=4.0))), num_matches=1, minutes=0.05)
+    events = list(bench_arena(plan, ModelOptions(), tmp_path))
+    (warning,) = [event.message for event in events if isinstance(event, WarningEvent)]
+    assert "lacks: the, zebra;" in warning

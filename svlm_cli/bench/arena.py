@@ -106,13 +106,12 @@ def summary_json(summaries: tuple[RunSummary, ...]) -> str:
 
 def _lacking(model: VideoLanguageModel, plan: Plan) -> Generator[WarningEvent, None, None]:
     """The words of the queries that are outside the model's vocabulary, each once."""
-    from svlm_cli.model.prompt import PromptWriter
-    from svlm_cli.stream.loop import unknown_words_warning
+    from svlm_cli.model.prompt import PromptWriter, unknown_words_text
 
     writer = PromptWriter(model.tokenizer, model.markup)
     unknown = writer.unknown_words(" ".join(run.settings.query for run in plan.runs))
     if unknown:
-        yield unknown_words_warning(unknown)
+        yield WarningEvent(unknown_words_text(unknown))
 
 
 def _distinct(jobs: list[Job]) -> list[Job]:

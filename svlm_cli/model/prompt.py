@@ -112,6 +112,11 @@ def time_text(start_seconds: float, end_seconds: float) -> str:
     return f"Time={start_seconds:.1f}-{end_seconds:.1f}s"
 
 
+def unknown_words_text(words: Sequence[str]) -> str:
+    """What is told of words from ``PromptWriter.unknown_words``."""
+    return f"the model's vocabulary lacks: {', '.join(words)}; it reads them as unknown"
+
+
 class PromptWriter:
     """Writes the parts of a prompt and reads answers back.
 

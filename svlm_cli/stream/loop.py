@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import asdict, replace
 
@@ -11,6 +11,7 @@ import torch
 from svlm_cli import __version__
 from svlm_cli.errors import SourceLostError, UsageError
 from svlm_cli.media.source import Source
+from svlm_cli.model.prompt import unknown_words_text
 from svlm_cli.model.runtime import VideoLanguageModel
 from svlm_cli.settings import OnLag, Pace, StreamSettings
 from svlm_cli.stream.controls import Controls
@@ -125,7 +126,7 @@ class _Run:
         unknown = [word for word in self._session.unknown_words(text) if word not in self._lacking]
         self._lacking.update(unknown)
         if unknown:
-            yield unknown_words_warning(unknown)
+            yield WarningEvent(unknown_words_text(unknown))
 
     def warnings(self) -> Generator[WarningEvent, None, None]:
         """The problems not told yet in this form."""
@@ -203,11 +204,6 @@ def _resumed(
         yield WarningEvent(f"going on {gone:.0f} s after the state was saved; a live source has not waited")
     if settings.duration is not None and settings.start + settings.duration <= start_seconds:
         yield WarningEvent(f"nothing is left of --duration: the stream is at {start_seconds:g} s already")
-
-
-def unknown_words_warning(words: Sequence[str]) -> WarningEvent:
-    """What is said of words that a small vocabulary cannot write."""
-    return WarningEvent(f"the model's vocabulary lacks: {', '.join(words)}; it reads them as unknown")
 
 
 def _warning(message: str) -> Generator[WarningEvent, None, None]:
