@@ -13,7 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
-from svlm_cli.data.fetch_one import FetchedVideo, FetchOptions, Job, Progress, fetch_job, is_web_address
+from svlm_cli.data.fetch_one import FetchedVideo, FetchOptions, Job, Progress, Run, fetch_job, is_web_address
 from svlm_cli.data.manifest import Manifest, Video
 from svlm_cli.errors import SvlmError, UsageError
 
@@ -73,8 +73,8 @@ def fetch_all(
         SvlmError: the folder cannot be used at all.
     """
     options = options or FetchOptions()
-    manifest = _open_manifest(folder)
     stop = threading.Event()
+    run = Run(folder, _open_manifest(folder), options, on_progress or (lambda _progress: None), stop.is_set)
     taken: Counter[str] = Counter()
     pool = ThreadPoolExecutor(options.workers)
     running: dict[Future[FetchedVideo | list[Job]], Job] = {}
@@ -85,7 +85,7 @@ def fetch_all(
             if limit is not None and taken[job.given] >= limit:
                 return
             taken[job.given] += 1
-            running[pool.submit(fetch_job, job, folder, manifest, options, on_progress, stop.is_set)] = job
+            running[pool.submit(fetch_job, job, run)] = job
 
     try:
         start([Job(source, source) for source in sources])

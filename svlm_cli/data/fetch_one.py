@@ -6,7 +6,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -91,14 +91,30 @@ class Progress:
     is_done: bool = False
 
 
-def fetch_job(
-    job: Job,
-    folder: Path,
-    manifest: Manifest,
-    options: FetchOptions,
-    on_progress: Callable[[Progress], None] | None,
-    should_stop: Callable[[], bool],
-) -> FetchedVideo | list[Job]:
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What all sources of one run share.
+
+    Args:
+        folder: to fetch into.
+        manifest: of the folder.
+        options: how.
+        tell: called with the progress of each video, from the working threads.
+        should_stop: asked now and then; True ends the work.
+    """
+
+    folder: Path
+    manifest: Manifest
+    options: FetchOptions
+    tell: Callable[[Progress], None]
+    should_stop: Callable[[], bool]
+
+    def know(self, video_id: str) -> Video | None:
+        """The line of a video that the folder has."""
+        return self.manifest.find(lambda video: video.id == video_id)
+
+
+def fetch_job(job: Job, run: Run) -> FetchedVideo | list[Job]:
     """Fetch one source, unless the folder has it.
 
     Returns:
@@ -108,15 +124,14 @@ def fetch_job(
         SourceError: it cannot be had; says why.
         OSError: the folder cannot be written.
     """
-    tell = on_progress or (lambda _progress: None)
     try:
         if job.address is None and job.source.startswith("arena:"):
-            return _fetch_arena(job, folder, manifest, options, tell, should_stop)
+            return _fetch_arena(job, run)
         if job.address is None and not is_web_address(job.source):
-            return _fetch_file(job, folder, manifest, options)
-        return _fetch_web(job, folder, manifest, options, tell, should_stop)
+            return _fetch_file(job, run)
+        return _fetch_web(job, run)
     finally:
-        tell(Progress(job.source, "", 0, None, is_done=True))
+        run.tell(Progress(job.source, "", 0, None, is_done=True))
 
 
 def is_web_address(source: str) -> bool:
@@ -133,48 +148,35 @@ def _is_on_disk(source: str) -> bool:
         return False
 
 
-def _fetch_web(
-    job: Job,
-    folder: Path,
-    manifest: Manifest,
-    options: FetchOptions,
-    tell: Callable[[Progress], None],
-    should_stop: Callable[[], bool],
-) -> FetchedVideo | list[Job]:
+def _fetch_web(job: Job, run: Run) -> FetchedVideo | list[Job]:
     address = job.address or Address(job.source)
-    known = manifest.find(lambda video: video.id == address.video_id or video.url == address.url)
-    if known and address.facts is None and not _lacks_captions(known.id, folder, options):
+    known = run.manifest.find(lambda video: video.id == address.video_id or video.url == address.url)
+    if known and address.facts is None and not _lacks_captions(known.id, run):
         return FetchedVideo(known, is_new=False)
-    found = look_up(address, options.download)
+    found = look_up(address, run.options.download)
     if isinstance(found, list):
         return [Job(each.url, job.given, each, job.depth + 1) for each in found]
     if is_live(found):
         raise SourceError("live: it has no end yet", "svlm stream watches live sources")
-    with _claimed(folder, found.id, should_stop):
-        known = manifest.find(lambda video: video.id == found.id)
+    with _claimed(run, found.id):
+        known = run.know(found.id)
         if known:
-            _add_captions(found, folder, options)
+            _add_captions(found, run)
             return FetchedVideo(known, is_new=False)
 
         def on_progress(done: int, total: int | None) -> None:
-            tell(Progress(job.source, found.title, done, total))
+            run.tell(Progress(job.source, found.title, done, total))
 
-        path = _finished(folder, found.id) or _download(found, folder, options, on_progress, should_stop)
-        video = _note(found.id, found.title, found.url, folder, path, manifest, options)
-        _add_captions(found, folder, options)
+        path = _finished(run.folder, found.id) or _download(found, run, on_progress)
+        video = _note(run, path, found.id, found.title, found.url)
+        _add_captions(found, run)
         return FetchedVideo(video, is_new=True)
 
 
-def _download(
-    video: RemoteVideo,
-    folder: Path,
-    options: FetchOptions,
-    on_progress: Callable[[int, int | None], None],
-    should_stop: Callable[[], bool],
-) -> Path:
+def _download(video: RemoteVideo, run: Run, on_progress: Callable[[int, int | None], None]) -> Path:
     """Download into a folder of its own; what is whole and shows pictures moves to its place."""
-    partial = folder / PARTIAL_FOLDER / video.id
-    got = download(video, partial, options.download, on_progress, should_stop)
+    partial = run.folder / PARTIAL_FOLDER / video.id
+    got = download(video, partial, run.options.download, on_progress, run.should_stop)
     assert got.path is not None
     try:
         open_video(got.path).close()
@@ -184,9 +186,9 @@ def _download(
     if is_cut_off(str(got.path)):
         shutil.rmtree(partial, ignore_errors=True)
         raise SourceError("network: the server ended in the middle of the file", "try again")
-    path = folder / VIDEO_FOLDER / f"{video.id}{got.path.suffix.lower()}"
+    path = run.folder / VIDEO_FOLDER / f"{video.id}{got.path.suffix.lower()}"
     path.parent.mkdir(parents=True, exist_ok=True)
-    if options.download.with_audio or not _has_sound(got.path):
+    if run.options.download.with_audio or not _has_sound(got.path):
         got.path.replace(path)
     else:
         with whole_file(path) as silent:
@@ -195,22 +197,22 @@ def _download(
     return path
 
 
-def _lacks_captions(video_id: str, folder: Path, options: FetchOptions) -> bool:
-    language = options.download.subtitle_language
-    return language is not None and not any((folder / SUBTITLE_FOLDER).glob(f"{video_id}.{language}*"))
+def _lacks_captions(video_id: str, run: Run) -> bool:
+    language = run.options.download.subtitle_language
+    return language is not None and not any((run.folder / SUBTITLE_FOLDER).glob(f"{video_id}.{language}*"))
 
 
-def _add_captions(video: RemoteVideo, folder: Path, options: FetchOptions) -> None:
+def _add_captions(video: RemoteVideo, run: Run) -> None:
     """Captions of a video that is there; where they cannot be had, the next run tries again."""
-    if not _lacks_captions(video.id, folder, options):
+    if not _lacks_captions(video.id, run):
         return
-    partial = folder / PARTIAL_FOLDER / video.id
+    partial = run.folder / PARTIAL_FOLDER / video.id
     try:
-        got = download(video, partial, options.download, lambda _done, _total: None, captions_only=True)
+        got = download(video, partial, run.options.download, lambda _done, _total: None, captions_only=True)
     except SourceError as error:
         raise SourceError(f"captions: {error.message}", error.hint) from error
     if got.subtitles is not None:
-        _keep_captions(*got.subtitles, video.id, folder)
+        _keep_captions(*got.subtitles, video.id, run.folder)
     shutil.rmtree(partial, ignore_errors=True)
 
 
@@ -221,22 +223,15 @@ def _keep_captions(captions: Path, language: str, video_id: str, folder: Path) -
     captions.replace(target)
 
 
-def _fetch_arena(
-    job: Job,
-    folder: Path,
-    manifest: Manifest,
-    options: FetchOptions,
-    tell: Callable[[Progress], None],
-    should_stop: Callable[[], bool],
-) -> FetchedVideo:
+def _fetch_arena(job: Job, run: Run) -> FetchedVideo:
     """A match as video, truth (``videos/ID.truth.json``) and transcript."""
     address = parse_address(job.source)
     require_end(address)
-    video_id = file_name(address) + ("-voice" if options.with_voice else "")
+    video_id = file_name(address) + ("-voice" if run.options.with_voice else "")
 
     def on_second(done_bytes: int = 0) -> None:
-        tell(Progress(job.source, "", done_bytes, None))
-        if should_stop():
+        run.tell(Progress(job.source, "", done_bytes, None))
+        if run.should_stop():
             raise SourceError("stopped", "run the same command again")
 
     def records() -> Iterator[TruthSecond]:
@@ -244,29 +239,26 @@ def _fetch_arena(
             on_second()
             yield record
 
-    with _claimed(folder, video_id, should_stop):
-        known = manifest.find(lambda video: video.id == video_id)
+    with _claimed(run, video_id):
+        known = run.know(video_id)
         if known:
             return FetchedVideo(known, is_new=False)
         words, sound = [word for record in records() for word in words_of(record)], None
-        if options.with_voice:
+        if run.options.with_voice:
             voice = speak(records(), address.duration_seconds, find_speaker())
             words, sound = list(voice.words), voice.samples
-        with whole_file(folder / VIDEO_FOLDER / f"{video_id}.truth.json") as partial:
+        with whole_file(run.folder / VIDEO_FOLDER / f"{video_id}.truth.json") as partial:
             write_truth(address, partial, records())
         timed = tuple(TimedWord(word.text, word.start_seconds, word.end_seconds) for word in words)
-        write_transcript(transcript_path(folder, video_id), Transcript(timed))
-        path = folder / VIDEO_FOLDER / f"{video_id}.mp4"
+        write_transcript(transcript_path(run.folder, video_id), Transcript(timed))
+        path = run.folder / VIDEO_FOLDER / f"{video_id}.mp4"
         with whole_file(path) as partial:
             write_video(address, partial, sound, on_second)
-        as_sport = replace(options, sport=address.sport)
-        title = opening_text(address)
-        return FetchedVideo(
-            _note(video_id, title, str(address), folder, path, manifest, as_sport), is_new=True
-        )
+        video = _note(run, path, video_id, opening_text(address), str(address), address.sport)
+        return FetchedVideo(video, is_new=True)
 
 
-def _fetch_file(job: Job, folder: Path, manifest: Manifest, options: FetchOptions) -> FetchedVideo:
+def _fetch_file(job: Job, run: Run) -> FetchedVideo:
     """A copy of a video file, named by its own name and its content."""
     original = Path(job.source.removeprefix("file://"))
     if original.is_dir():
@@ -281,27 +273,27 @@ def _fetch_file(job: Job, folder: Path, manifest: Manifest, options: FetchOption
         raise SourceError("not whole: the file ends before its pictures do", "get it again")
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", original.stem).strip("-")[:80] or "video"
     video_id = f"{name}-{sha256_of(original)[:8]}"
-    with _claimed(folder, video_id):
-        known = manifest.find(lambda video: video.id == video_id)
+    with _claimed(run, video_id):
+        known = run.know(video_id)
         if known:
             return FetchedVideo(known, is_new=False)
-        path = folder / VIDEO_FOLDER / (video_id + original.suffix.lower())
+        path = run.folder / VIDEO_FOLDER / (video_id + original.suffix.lower())
         with whole_file(path) as partial:
-            if options.download.with_audio or not _has_sound(original):
+            if run.options.download.with_audio or not _has_sound(original):
                 shutil.copyfile(original, partial)
             else:
                 copy_pictures(original, partial)
         url = original.resolve().as_uri()
-        return FetchedVideo(_note(video_id, original.stem, url, folder, path, manifest, options), is_new=True)
+        return FetchedVideo(_note(run, path, video_id, original.stem, url), is_new=True)
 
 
 @contextmanager
-def _claimed(folder: Path, video_id: str, should_stop: Callable[[], bool] = lambda: False) -> Iterator[None]:
+def _claimed(run: Run, video_id: str) -> Iterator[None]:
     """Have a video to oneself among all runs that share the folder."""
-    with claimed(folder / PARTIAL_FOLDER / f"{video_id}.lock", should_stop) as is_mine:
+    with claimed(run.folder / PARTIAL_FOLDER / f"{video_id}.lock", run.should_stop) as is_mine:
         if not is_mine:
             raise SourceError(f"stopped: {video_id} is being fetched by another run")
-        for stale in (folder / VIDEO_FOLDER).glob(f".{video_id}.*"):
+        for stale in (run.folder / VIDEO_FOLDER).glob(f".{video_id}.*"):
             stale.unlink()  # a killed run was copying
         yield
 
@@ -317,16 +309,8 @@ def _has_sound(path: Path) -> bool:
         return video.info.has_audio
 
 
-def _note(
-    video_id: str,
-    title: str,
-    url: str,
-    folder: Path,
-    path: Path,
-    manifest: Manifest,
-    options: FetchOptions,
-) -> Video:
-    """Probe a whole file and write its line."""
+def _note(run: Run, path: Path, video_id: str, title: str, url: str, sport: str | None = None) -> Video:
+    """Probe a whole file and write its line; the sport is that of the options where None."""
     with open_video(path) as opened:
         info = opened.info
     if info.duration_seconds is None:
@@ -334,9 +318,9 @@ def _note(
     video = Video(
         id=video_id,
         title=title,
-        sport=options.sport,
+        sport=run.options.sport if sport is None else sport,
         url=url,
-        path=path.relative_to(folder).as_posix(),
+        path=path.relative_to(run.folder).as_posix(),
         duration_seconds=round(info.duration_seconds, 3),
         width=info.width,
         height=info.height,
@@ -345,5 +329,5 @@ def _note(
         sha256=sha256_of(path),
         fetched_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    manifest.add(video)
+    run.manifest.add(video)
     return video

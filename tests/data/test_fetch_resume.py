@@ -158,8 +158,12 @@ def test_a_match_stops_at_sigterm(tmp_path: Path) -> None:
     run = command(tmp_path, "arena:soccer,seed=1000003,minutes=1440,size=168x112")
     process = subprocess.Popen(run, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
-    while not list(tmp_path.rglob("*.lock")) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.terminate()
-    assert process.wait(timeout=60) == 128 + signal.SIGTERM
+    try:
+        while not list(tmp_path.rglob("*.lock")) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.terminate()
+        assert process.wait(timeout=60) == 128 + signal.SIGTERM
+    finally:
+        process.kill()
+    assert list(tmp_path.rglob("*.lock"))
     assert not list(tmp_path.rglob("*.mp4"))
