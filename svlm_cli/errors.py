@@ -6,6 +6,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class SvlmError(Exception):
     """A failure with a cause the user can act on.
@@ -46,3 +49,28 @@ class OutputError(SvlmError):
 
 class StateError(SvlmError):
     """A saved state that is damaged, or was made with something else than what is to go on from it."""
+
+
+@contextmanager
+def boundary(message: str, kind: type[SvlmError], hint: str = "") -> Iterator[None]:
+    """Around a library's call on bytes from outside: whatever it raises becomes an error of ours.
+
+    Libraries raise what they like on damaged input (IndexError, struct.error, AssertionError, ...), and one
+    bad item must not end the work on all others. Our own errors pass; so do MemoryError and what is no
+    ``Exception``: Ctrl-C and exits.
+
+    Args:
+        message: what was being done, and with what; the library's own words follow.
+        kind: of error to raise.
+        hint: as ``SvlmError`` has it.
+
+    Raises:
+        SvlmError: of that kind.
+    """
+    try:
+        yield
+    except (SvlmError, MemoryError):
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise kind(f"{message}: {reason}", hint) from error

@@ -13,6 +13,11 @@ import pytest
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--whole", action="store_true", help="try every case of tests/trust, not a share")
+    parser.addoption("--tally", metavar="FILE", help="write what tests/trust has tried, as a table")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def interruptible() -> None:
     """Children inherit an ignored Ctrl-C from a run in the background; tests that send one need it heard."""

@@ -148,7 +148,7 @@ class _Aligner:
     def align(self, video: Video, source: Path | None) -> Aligned:
         """One video from what there is to a transcript on the disk."""
         path = transcript_path(self._folder, video.id)
-        with claimed(self._folder / STORE / f"{video.id}.lock", self._should_stop) as is_mine:
+        with claimed(self._folder / STORE / video.id, self._should_stop) as is_mine:
             if not is_mine:
                 raise SvlmError(f"stopped: another run is at work on {video.id}")
             had = _read_transcript(path)

@@ -20,7 +20,7 @@ from svlm_cli.data.filters import refusal_parts
 from svlm_cli.data.line_file import pair_paths
 from svlm_cli.data.transcript import DenseClip, Transcript, dropped_words
 from svlm_cli.errors import OutputError, SourceError
-from svlm_cli.files import claimed
+from svlm_cli.files import claim, make_folder
 
 TRAIN, VALID = "train", "valid"
 REPORT_FILE = "report.json"
@@ -80,9 +80,8 @@ def chunk_folder(
         on_progress: told how many videos are done, and of how many.
 
     Raises:
-        SourceError: the folder cannot be read, no video gives a chunk to train on, or another run is writing
-            to ``dataset``.
-        OutputError: ``dataset`` cannot be written.
+        SourceError: the folder cannot be read, or no video gives a chunk to train on.
+        OutputError: ``dataset`` cannot be written, or another run is writing to it.
     """
     plan = _Plan(folder, dataset, rule, min_words_per_second, annealing, check_videos, language)
     videos = find_videos(folder, check_videos=check_videos)
@@ -136,16 +135,11 @@ def _told(
 @contextmanager
 def _work_folder(dataset: Path) -> Iterator[Path]:
     """A new folder within the data set, on the same disk; what a killed run left in it is removed."""
-    dataset.mkdir(parents=True, exist_ok=True)
-    work = dataset / WORK_FOLDER
-    with claimed(work / "lock", lambda: True) as is_mine:
-        if not is_mine:
-            raise SourceError(
-                f"another svlm chunk is writing to {dataset}", "wait for it, or give another --out"
-            )
-        made = work / "new"
+    make_folder(dataset)
+    made = dataset / WORK_FOLDER / "new"
+    with claim(dataset, f"the data set {dataset}", inside=True):
         shutil.rmtree(made, ignore_errors=True)
-        made.mkdir()
+        made.mkdir(parents=True)
         try:
             yield made
         finally:

@@ -290,7 +290,7 @@ def _fetch_file(job: Job, run: Run) -> FetchedVideo:
 @contextmanager
 def _claimed(run: Run, video_id: str) -> Iterator[None]:
     """Have a video to oneself among all runs that share the folder."""
-    with claimed(run.folder / PARTIAL_FOLDER / f"{video_id}.lock", run.should_stop) as is_mine:
+    with claimed(run.folder / PARTIAL_FOLDER / video_id, run.should_stop) as is_mine:
         if not is_mine:
             raise SourceError(f"stopped: {video_id} is being fetched by another run")
         for stale in (run.folder / VIDEO_FOLDER).glob(f".{video_id}.*"):

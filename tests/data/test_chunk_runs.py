@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import signal
 import subprocess
@@ -20,7 +19,8 @@ from svlm_cli.data.chunk_report import ChunkReport
 from svlm_cli.data.chunking import chunk_folder
 from svlm_cli.data.chunks import ChunkFile, ChunkRule
 from svlm_cli.data.transcript import TimedWord, Transcript, write_transcript
-from svlm_cli.errors import OutputError, SourceError
+from svlm_cli.errors import OutputError
+from svlm_cli.files import claim
 
 WORDS = Transcript(tuple(TimedWord(f"w{k}", k / 3, (k + 1) / 3) for k in range(3 * 120)))
 NAMES = ("train_s12w24", "valid_s12w24")
@@ -37,7 +37,9 @@ def run(folder: Path, dataset: Path, **more) -> ChunkReport:
 
 
 def files(dataset: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in dataset.iterdir() if path.is_file()}
+    """All but the lock that a killed run has left."""
+    inside = (path for path in dataset.iterdir() if path.is_file() and path.name != ".lock")
+    return {path.name: path.read_bytes() for path in inside}
 
 
 def videos(dataset: Path, name: str) -> set[str]:
@@ -154,10 +156,11 @@ def test_two_runs_at_once(tmp_path: Path) -> None:
     folder = transcripts(tmp_path / "t", 2)
     run(folder, tmp_path / "set")
     before = files(tmp_path / "set")
-    with (tmp_path / "set" / ".chunk" / "lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(SourceError, match=r"another svlm chunk is writing to .*--out"):
-            run(folder, tmp_path / "set", valid_share=0.5)
+    with (
+        claim(tmp_path / "set", "it", inside=True),
+        pytest.raises(OutputError, match=r"set is being written by process"),
+    ):
+        run(folder, tmp_path / "set", valid_share=0.5)
     assert files(tmp_path / "set") == before
 
 

@@ -165,5 +165,5 @@ def test_a_match_stops_at_sigterm(tmp_path: Path) -> None:
         assert process.wait(timeout=60) == 128 + signal.SIGTERM
     finally:
         process.kill()
-    assert list(tmp_path.rglob("*.lock"))
+    assert not list(tmp_path.rglob("*.lock"))
     assert not list(tmp_path.rglob("*.mp4"))

@@ -1,0 +1,31 @@
+"""Text from outside: made fit to be stored, sent and shown.
+
+``encodable`` is the door for whatever enters (questions, titles, file names, transcripts), ``visible`` the
+door for whatever is printed.
+"""
+
+from __future__ import annotations
+
+import re
+
+# Half a surrogate pair: JSON and undecodable bytes of file names can bring one; no encoder takes it.
+_SURROGATES = re.compile(r"[\ud800-\udfff]")
+# Controls of terminals (C0, DEL, C1), of the direction of writing, and the line breaks of Unicode.
+_CONTROLS = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
+)
+
+
+def encodable(text: str) -> str:
+    """``text`` with U+FFFD in place of each half of a surrogate pair, so that it can be encoded."""
+    return _SURROGATES.sub("\ufffd", text)
+
+
+def visible(text: str) -> str:
+    r"""``text`` as it may be printed: control characters as ``\x1b``, but for line breaks and tabs."""
+    return _SURROGATES.sub(_escape, _CONTROLS.sub(_escape, text))
+
+
+def _escape(found: re.Match[str]) -> str:
+    code = ord(found.group())
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
