@@ -19,7 +19,7 @@ from PIL import Image
 from svlm_cli.bench.asking import ModelAsker, Question, Showing, Way, frame_times, frames_per_second
 from svlm_cli.bench.match import ModelOptions
 from svlm_cli.bench.plain import PlainPrompt
-from svlm_cli.errors import SourceError, UsageError
+from svlm_cli.errors import SourceError, UsageError, boundary
 from svlm_cli.media.reader import open_video
 from svlm_cli.settings import Policy, StreamSettings
 
@@ -180,7 +180,8 @@ class Svlm(lmms):  # type: ignore[misc]
             kinds = ", ".join(sorted({type(visual).__name__ for visual in visuals})) or "nothing"
             raise SourceError(f"svlm is asked about one video file or pictures, not about {kinds}")
         size = pictures[0].size
-        frames = [np.asarray(picture.convert("RGB").resize(size)) for picture in pictures]
+        with boundary("a picture of the question cannot be decoded", SourceError):
+            frames = [np.asarray(picture.convert("RGB").resize(size)) for picture in pictures]
         return np.stack(frames), 1.0
 
 

@@ -33,10 +33,11 @@ from svlm_cli.data.transcript import (
     words_in,
     write_transcript,
 )
-from svlm_cli.errors import ModelError, SourceError, SvlmError, UsageError
+from svlm_cli.errors import ModelError, SourceError, SvlmError, UsageError, boundary
 from svlm_cli.files import claimed, whole_file
 from svlm_cli.media.audio import read_sound
 from svlm_cli.settings import Clean
+from svlm_cli.text import encodable
 
 STORE = ".align"
 CAPTIONS = "captions"
@@ -88,6 +89,9 @@ class Aligned:
     outcome: Outcome
     transcript: Transcript | None = None
     reason: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", encodable(self.reason))
 
 
 class _Skip(Exception):  # noqa: N818 - not an error: there is nothing to be had
@@ -172,7 +176,7 @@ class _Aligner:
         if self._options.transcript_from is None:
             return how | {"from": "whisper", "whisper_model": whisper.model}
         content = b"" if source is None else source.read_bytes()
-        name = "" if source is None else source.name
+        name = "" if source is None else encodable(source.name)
         return how | {"from": name, "sha256": hashlib.sha256(content).hexdigest()}
 
     def _utterances(self, video: Video, source: Path | None) -> tuple[list[Utterance], dict[str, float], str]:
@@ -203,7 +207,9 @@ class _Aligner:
         if stored is not None and stored[0] == settings:
             return stored[1]
         sound = read_sound(str(self._folder / video.path))
-        heard = self._load().recognise(sound, self._should_stop)
+        recogniser = self._load()
+        with boundary("the sound cannot be recognised", SourceError):
+            heard = recogniser.recognise(sound, self._should_stop)
         document = {
             "settings": settings,
             "utterances": [[astuple(word) for word in words] for words in heard.utterances],
@@ -294,6 +300,6 @@ def _sources(folder: Path, videos: Sequence[Video], given: str | None) -> dict[s
         return {videos[0].id: path}
     if not path.is_dir():
         raise UsageError(f"--transcript-from {given}: no such file or folder", f"or {CAPTIONS}")
-    named = {each.stem: each for each in sorted(path.iterdir()) if each.suffix.lower() in SUFFIXES}
+    named = {encodable(each.stem): each for each in sorted(path.iterdir()) if each.suffix.lower() in SUFFIXES}
     both = {video.id: named.get(video.id) or named.get(video.title) for video in videos}
     return {video_id: source for video_id, source in both.items() if source is not None}

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from svlm_cli.data.transcript import TimedWord, Utterance, spread_evenly
-from svlm_cli.errors import SourceError
+from svlm_cli.errors import SourceError, boundary
 
 LATEST_SECONDS = 1e6  # eleven days
 SUFFIXES = (".json", ".vtt", ".srt")
@@ -132,19 +132,20 @@ def _span(start: Any, end: Any) -> tuple[float, float]:
 def _from_captions(path: Path) -> list[Utterance]:
     """Cues of VTT or SRT; of captions that roll, each line once."""
     import webvtt
-    from webvtt.errors import MalformedCaptionError, MalformedFileError
 
     text = path.read_text(encoding="utf-8-sig")
     if not text.strip():
         return []
-    try:
+    with boundary(f"the captions {path} cannot be read", SourceError, _HINT):
         captions = webvtt.from_string(text) if path.suffix.lower() == ".vtt" else webvtt.from_srt(str(path))
-    except (MalformedFileError, MalformedCaptionError, IndexError) as error:
-        raise SourceError(f"the captions {path} cannot be read: {error!r}", _HINT) from error
-    cues = [
-        (cue.start_in_seconds + _fraction(cue.start), cue.end_in_seconds + _fraction(cue.end), cue.raw_text)
-        for cue in captions
-    ]
+        cues = [
+            (
+                cue.start_in_seconds + _fraction(cue.start),
+                cue.end_in_seconds + _fraction(cue.end),
+                cue.raw_text,
+            )
+            for cue in captions
+        ]
     rolls = _is_rolling([text for _, _, text in cues])
     utterances: list[Utterance] = []
     shown: list[str] = []

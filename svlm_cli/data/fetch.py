@@ -16,6 +16,7 @@ from pathlib import Path
 from svlm_cli.data.fetch_one import FetchedVideo, FetchOptions, Job, Progress, Run, fetch_job, is_web_address
 from svlm_cli.data.manifest import Manifest, Video
 from svlm_cli.errors import SvlmError, UsageError
+from svlm_cli.text import encodable
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".mkv", ".mov", ".webm", ".avi", ".ts", ".m4v", ".mpg", ".mpeg", ".flv"})
 _DEEPEST = 3  # a channel holds tabs, a tab playlists, a playlist videos
@@ -23,7 +24,7 @@ _DEEPEST = 3  # a channel holds tabs, a tab playlists, a playlist videos
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What became of one video.
+    """What became of one video. Its texts can be encoded.
 
     Args:
         source: what was fetched: an address, a file, a match.
@@ -36,6 +37,10 @@ class Fetched:
     video: Video | None
     is_new: bool = False
     problem: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "source", encodable(self.source))
+        object.__setattr__(self, "problem", encodable(self.problem))
 
 
 def expand(sources: Sequence[str]) -> list[str]:
@@ -113,6 +118,8 @@ def _result(future: Future[FetchedVideo | list[Job]], job: Job) -> Fetched | lis
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         reason = "disk full" if full else "failed"
         return Fetched(job.source, None, problem=f"{reason}: {error.strerror or error}")
+    except Exception as error:  # whatever is wrong with one source does not stop the others
+        return Fetched(job.source, None, problem=f"failed: {type(error).__name__}: {error}")
     if isinstance(result, list):
         return result
     return Fetched(job.source, result.video, is_new=result.is_new)
@@ -130,10 +137,10 @@ def _open_manifest(folder: Path) -> Manifest:
 
 
 def _read_list(path: Path) -> list[str]:
-    """Sources of a file, one a line; empty lines and those that begin with # are left out."""
+    """Sources of a file, one a line, in any encoding of names; empty lines and comments (#) are left out."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = path.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines()
+    except (OSError, ValueError) as error:
         raise UsageError(f"the list {path} cannot be read: {error}") from error
     found = [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
     if not found:

@@ -29,6 +29,7 @@ from svlm_cli.media.download import (
 from svlm_cli.media.probe import is_cut_off
 from svlm_cli.media.reader import open_video
 from svlm_cli.media.remux import copy_pictures
+from svlm_cli.text import encodable
 
 PARTIAL_FOLDER = ".partial"
 _WEB = re.compile(r"[a-z][a-z0-9+.-]*://|yt\w*search\w*:|[a-z]+:[a-z]", re.IGNORECASE)
@@ -317,9 +318,9 @@ def _note(run: Run, path: Path, video_id: str, title: str, url: str, sport: str 
         raise SourceError(f"{path} does not state how long it is", "remux it, e.g. with ffmpeg -c copy")
     video = Video(
         id=video_id,
-        title=title,
-        sport=run.options.sport if sport is None else sport,
-        url=url,
+        title=encodable(title),
+        sport=encodable(run.options.sport if sport is None else sport),
+        url=encodable(url),
         path=path.relative_to(run.folder).as_posix(),
         duration_seconds=round(info.duration_seconds, 3),
         width=info.width,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from svlm_cli.media.container import MOST_PIXELS, DamageError, libav
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -58,7 +61,7 @@ class RgbConverter:
     taken as square: a sample aspect ratio is ignored, as the models' own preprocessing ignores it.
 
     Attributes:
-        width: of the images, as displayed; 0 before ``fit``.
+        width: of the images, as displayed; 0 until ``fits``.
         height: likewise.
         orientation: of the first frame; each frame is turned by its own.
     """
@@ -70,15 +73,39 @@ class RgbConverter:
         self.height = 0
         self.orientation = Orientation()
         self._reformatter = VideoReformatter()
+        self._last: np.ndarray | None = None
 
-    def fit(self, frame: VideoFrame) -> None:
-        """Take the size of all images from the first frame; later calls change nothing."""
-        if not self.width:
-            self.orientation = Orientation.of_frame(frame)
+    def fits(self, frame: VideoFrame) -> bool:
+        """Take the size of all images from the first frame that has one; whether it is known now."""
+        if not self.width and 0 < frame.width * frame.height <= MOST_PIXELS:
+            try:
+                with libav():
+                    self.orientation = Orientation.of_frame(frame)
+            except DamageError:
+                return False
             self.width, self.height = self.orientation.size(frame.width, frame.height)
+        return self.width > 0
 
-    def rgb(self, frame: VideoFrame) -> np.ndarray:
-        """The image of a frame: uint8, (height, width, 3); may be a view."""
+    def rgb(self, frame: VideoFrame, on_failure: Callable[[], None]) -> np.ndarray:
+        """The image of a frame: uint8, (height, width, 3); may be a view, do not write to it.
+
+        Args:
+            frame: to convert.
+            on_failure: told that it cannot be converted; the image made before is given instead.
+
+        Raises:
+            DamageError: it cannot be converted, and no other has been.
+        """
+        try:
+            with libav():
+                self._last = self._converted(frame)
+        except DamageError:
+            if self._last is None:
+                raise
+            on_failure()
+        return self._last
+
+    def _converted(self, frame: VideoFrame) -> np.ndarray:
         orientation = Orientation.of_frame(frame)
         width, height = orientation.size(self.width, self.height)
         # One scaler for all frames: a scaler per frame costs more than the conversion.

@@ -18,6 +18,7 @@ class Damage:
         end_seconds: where the pictures ended, once that was met.
         ends_in_frame: whether the file stops in the middle of a picture's data.
         stopped_by: the error that ended reading, if one did.
+        jumps: where the file's clock went on hours later, and by how many seconds.
     """
 
     num_corrupt: int = 0
@@ -25,12 +26,22 @@ class Damage:
     end_seconds: float | None = None
     ends_in_frame: bool = False
     stopped_by: str = ""
+    jumps: dict[float, float] = field(default_factory=dict)
 
     def add_corrupt(self, seconds: float) -> None:
         """Count a picture that had to be skipped."""
         self.num_corrupt += 1
         if len(self.near_seconds) < _NAMED_POSITIONS:
             self.near_seconds.append(max(0.0, seconds))
+
+    def add_jump(self, seconds: float, by_seconds: float) -> None:
+        """Note where the file's clock jumped ahead; one met in two passes counts once."""
+        if len(self.jumps) < _NAMED_POSITIONS:
+            self.jumps[seconds] = by_seconds
+
+    def note_stop(self, reason: str) -> None:
+        """Note what ended the reading."""
+        self.stopped_by = reason
 
     def problems(self, stated_seconds: float | None) -> list[str]:
         """One sentence for each kind of damage met so far.
@@ -48,6 +59,10 @@ class Damage:
                 f"{self.num_corrupt} corrupt {were} skipped near {places}{more} s; "
                 "the last good picture was shown instead"
             )
+        found += [
+            f"the file's clock jumps by {by:+.0f} s at {at:.1f} s; the video goes on there without a gap"
+            for at, by in self.jumps.items()
+        ]
         if self.end_seconds is None:
             return found
         if stated_seconds is not None and stated_seconds - self.end_seconds > _MISSING_SECONDS:

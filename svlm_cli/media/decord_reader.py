@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from svlm_cli.errors import SourceError
-from svlm_cli.media.probe import average_rate, is_url, open_container, tick, undecodable
+from svlm_cli.errors import SourceError, boundary
+from svlm_cli.media.container import DamageError
+from svlm_cli.media.probe import is_url, open_container, undecodable
 from svlm_cli.media.pyav_reader import PyavPictures
 from svlm_cli.media.source import VideoInfo
 from svlm_cli.media.timeline import TIME_TOLERANCE_SECONDS, Picture
@@ -80,12 +81,8 @@ class DecordPictures:
             yield Picture(start, ends[number] - start, partial(self._rgb, number))
 
     def _rgb(self, number: int) -> np.ndarray:
-        from decord import DECORDError
-
-        try:
+        with boundary(f"decord cannot decode frame {number} of {self._path}", SourceError, _USE_PYAV):
             image: np.ndarray = self._reader[number].asnumpy()
-        except DECORDError as error:
-            raise SourceError(f"decord cannot decode frame {number} of {self._path}", _USE_PYAV) from error
         return image
 
 
@@ -97,16 +94,12 @@ def _packet_times(path: str) -> tuple[list[float], float]:
     """
     inexact = SourceError(f"decord cannot give exact times for {path}", _USE_PYAV)
     video = open_container(path)
-    second = tick(video.stream)
-    rate = average_rate(video.stream)
     lengths: dict[int, int] = {}
     key: int | None = None
     try:
         if video.container.format.name in _WRONG_FORMATS:
             raise inexact
-        for packet in video.container.demux(video.stream):
-            if packet.size == 0:
-                continue  # PyAV's own marker for the end
+        for packet in video.packets(video.stream):
             if packet.pts is None or packet.is_discard or packet.is_corrupt:
                 raise inexact
             if packet.is_keyframe or key is None:
@@ -114,13 +107,15 @@ def _packet_times(path: str) -> tuple[list[float], float]:
             if packet.pts < key:  # shown before its keyframe: an open GOP
                 raise inexact
             lengths[packet.pts] = packet.duration or 0
+    except DamageError:
+        raise inexact from None
     finally:
-        video.container.close()
+        video.close()
     if not lengths:
         raise undecodable(path)
     stamps = sorted(lengths)
-    last = lengths[stamps[-1]] or (round(1 / (rate * second)) if rate else 1)
-    return [float(stamp * second) for stamp in stamps], float(last * second)
+    last = lengths[stamps[-1]] or max(1, round(video.nominal_seconds / video.tick))
+    return [float(stamp * video.tick) for stamp in stamps], float(last * video.tick)
 
 
 def _open_decord(path: str, starts: np.ndarray) -> Any:
@@ -130,11 +125,9 @@ def _open_decord(path: str, starts: np.ndarray) -> Any:
     except ImportError as error:
         raise SourceError("decord is not installed (it has no wheel for this platform)", _USE_PYAV) from error
     decord.logging.set_level(decord.logging.QUIET)
-    try:
+    with boundary(f"decord cannot open {path}", SourceError, _USE_PYAV):
         reader = decord.VideoReader(path, ctx=decord.cpu(0), num_threads=0)
         shown = reader.get_frame_timestamp(range(len(reader)))[:, 0].astype(np.float64)
-    except decord.DECORDError as error:
-        raise SourceError(f"decord cannot open {path}", _USE_PYAV) from error
     tolerance = 1e-3 + _FLOAT32_RELATIVE * starts
     if len(shown) != len(starts) or np.any(np.abs(shown - shown[0] - starts) > tolerance):
         raise SourceError(f"decord cannot give exact times for {path}", _USE_PYAV)

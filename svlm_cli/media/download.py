@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from svlm_cli.errors import SourceError
+from svlm_cli.errors import SourceError, SvlmError
 from svlm_cli.media.download_checks import JAVASCRIPT_RUNTIMES, browser_cookies
 from svlm_cli.media.download_errors import DISK_FULL, disk_full, failure_of
+from svlm_cli.text import encodable
 
 SOCKET_TIMEOUT_SECONDS = 30
 RETRIES = 5
@@ -112,7 +113,8 @@ def look_up(address: Address, options: DownloadOptions) -> RemoteVideo | list[Ad
         SourceError: it holds nothing that can be had; says why.
     """
     if address.facts is not None:  # its page is that of others too
-        return _remote_video({**address.facts, "webpage_url": address.url}, address.url)
+        with _named_failures():
+            return _remote_video({**address.facts, "webpage_url": address.url}, address.url)
     asked = {"extract_flat": "in_playlist", "playlistend": options.limit, "lazy_playlist": False}
     with _named_failures(), _session(_parameters(options) | asked) as session:
         facts = session.extract_info(address.url, download=False, ie_key=address.extractor)
@@ -123,7 +125,8 @@ def look_up(address: Address, options: DownloadOptions) -> RemoteVideo | list[Ad
         raise SourceError("not a video: yt-dlp finds nothing there")
     if facts.get("extractor_key") == _EMBEDDED:  # the only video of a page is called its first
         facts = {**facts, "title": str(facts.get("title") or "").removesuffix(" (1)")}
-    return _remote_video(facts, address.url)
+    with _named_failures():
+        return _remote_video(facts, address.url)
 
 
 def download(
@@ -198,13 +201,14 @@ def media_address(page: str, max_height: int) -> tuple[str, dict[str, str]]:
         SourceError: there is no video; says why.
     """
     wanted = {"format": "b/bv*/bv", "noplaylist": True, "playlistend": 1}
-    with _named_failures(), _session(_parameters(DownloadOptions(max_height)) | wanted) as session:
-        facts = session.extract_info(page, download=False)
-    while facts and facts.get("entries") is not None:
-        facts = next(iter(facts["entries"]), None)
-    if not facts or not facts.get("url"):
-        raise SourceError(f"{page}: yt-dlp finds no video there", "give the address of the video itself")
-    headers = {str(name): str(value) for name, value in (facts.get("http_headers") or {}).items()}
+    with _named_failures():
+        with _session(_parameters(DownloadOptions(max_height)) | wanted) as session:
+            facts = session.extract_info(page, download=False)
+        while facts and facts.get("entries") is not None:
+            facts = next(iter(facts["entries"]), None)
+        if not facts or not facts.get("url"):
+            raise SourceError(f"{page}: yt-dlp finds no video there", "give the address of the video itself")
+        headers = {str(name): str(value) for name, value in (facts.get("http_headers") or {}).items()}
     if facts.get("cookies"):
         headers["Cookie"] = str(facts["cookies"])
     return str(facts["url"]), headers
@@ -259,7 +263,7 @@ def _session(parameters: Mapping[str, Any]) -> Any:
 def _named_failures() -> Any:
     try:
         yield
-    except SourceError:
+    except SvlmError:
         raise
     except Exception as error:  # a thousand extractors may raise anything; it is named, and the others go on
         raise failure_of(error) from error
@@ -283,7 +287,7 @@ def _keep_what_can_be_continued(folder: Path, facts: Mapping[str, Any]) -> None:
     """
     note = folder / _FORMAT_FILE
     chosen = " ".join(str(facts.get(name)) for name in ("format_id", "width", "height", "tbr"))
-    known = note.read_text(encoding="utf-8") if note.is_file() else chosen
+    known = note.read_text(encoding="utf-8", errors="replace") if note.is_file() else chosen
     has_fragments = any(folder.glob("*-Frag*"))
     for path in folder.iterdir():
         is_fragment = re.search(r"-Frag\d+$", path.name) is not None
@@ -322,7 +326,7 @@ def _video_id(facts: Mapping[str, Any], url: str) -> str:
 
 
 def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+    return hashlib.sha256(encodable(text).encode()).hexdigest()[:8]
 
 
 def _captions(facts: Mapping[str, Any], language: str | None) -> str | None:

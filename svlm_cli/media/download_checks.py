@@ -6,7 +6,7 @@ import io
 import re
 import shutil
 
-from svlm_cli.errors import UsageError
+from svlm_cli.errors import UsageError, boundary
 
 JAVASCRIPT_RUNTIMES = ("deno", "node", "bun", "quickjs")
 
@@ -60,15 +60,11 @@ def check_cookies(text: str, name: str) -> None:
     Raises:
         UsageError: it is not in Netscape's format, or holds no cookie.
     """
-    from http.cookiejar import LoadError
-
     from yt_dlp.cookies import YoutubeDLCookieJar
 
     jar = YoutubeDLCookieJar(io.StringIO(text))
-    try:
+    with boundary(f"--cookies {name} is no cookie file in Netscape's format", UsageError):
         jar.load(ignore_discard=True, ignore_expires=True)
-    except LoadError as error:
-        raise UsageError(f"--cookies {name} is no cookie file in Netscape's format") from error
     if not len(jar):
         raise UsageError(f"--cookies {name} holds no cookie")
 

@@ -14,11 +14,13 @@ import numpy as np
 
 from svlm_cli.errors import SourceError
 from svlm_cli.media.address import Input, LiveOptions, is_manifest, may_be_page, plain_input, shown_address
+from svlm_cli.media.container import OpenVideo
 from svlm_cli.media.live_pictures import LivePictures
-from svlm_cli.media.probe import OpenVideo, describe, open_input
+from svlm_cli.media.probe import describe, open_input
 from svlm_cli.media.receiver import Receiver
 from svlm_cli.media.source import Guide, VideoInfo
 from svlm_cli.media.timeline import SHORTEST_STEP_SECONDS, Playhead, Steps
+from svlm_cli.text import encodable
 from svlm_cli.types import Clip
 
 OPEN_SECONDS = 20.0
@@ -74,7 +76,7 @@ class LiveSource:
     """
 
     def __init__(self, source: str, options: LiveOptions) -> None:
-        self.name = shown_address(source)
+        self.name = encodable(shown_address(source))
         self._address = source
         self._options = options
         self._is_page = False

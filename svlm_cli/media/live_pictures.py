@@ -9,10 +9,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from svlm_cli.errors import SourceError
+from svlm_cli.media.container import DamageError, decoded
 from svlm_cli.media.convert import RgbConverter
 from svlm_cli.media.packets import Connection, PacketBuffer, Received
 from svlm_cli.media.source import Guide
-from svlm_cli.media.timeline import SHORTEST_STEP_SECONDS, Picture
+from svlm_cli.media.timeline import LONGEST_SECONDS, SHORTEST_STEP_SECONDS, Picture
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -103,14 +104,12 @@ class LivePictures:
 
     def _pictures(self, packet: Packet[VideoStream] | None) -> Iterator[Picture]:
         """Decode a packet; None gets what the decoder still holds."""
-        import av
-
         connection = self._connection
         if connection is None:
             return
         try:
-            frames = connection.decoder.decode(packet)
-        except av.FFmpegError:
+            frames = decoded(connection.decoder, packet)
+        except DamageError:
             self._note_corrupt()
             return
         for frame in frames:
@@ -127,7 +126,7 @@ class LivePictures:
             yield picture
 
     def _placed(self, frame: VideoFrame, connection: Connection) -> Picture | None:
-        """A frame in stream time; None if it comes too late to be shown."""
+        """A frame in stream time; None if it comes too late to be shown, or cannot be."""
         length = float(frame.duration * connection.unit) if frame.duration else connection.nominal_seconds
         if frame.pts is not None:
             stamp = float(frame.pts * connection.unit)
@@ -141,8 +140,11 @@ class LivePictures:
         seconds = stamp - self._origin + self._zero
         if seconds <= self._newest:
             return None
-        self._converter.fit(frame)
-        return Picture(seconds, length, partial(self._converter.rgb, frame))
+        if not self._converter.fits(frame):
+            self._note_corrupt()
+            return None
+        rgb = partial(self._converter.rgb, frame, self._note_corrupt)
+        return Picture(seconds, min(length, LONGEST_SECONDS), rgb)
 
     def _note_corrupt(self) -> None:
         self._num_corrupt += 1

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from svlm_cli.media.probe import OpenVideo, average_rate, tick
+from svlm_cli.media.container import OpenVideo
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 BUFFER_SECONDS = 60.0
 BUFFER_BYTES = 256 << 20
-FALLBACK_FPS = 25
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,8 +38,7 @@ class Connection:
     @classmethod
     def of(cls, video: OpenVideo, number: int) -> Connection:
         """Of an open one."""
-        seconds = float(1 / (average_rate(video.stream) or FALLBACK_FPS))
-        return cls(number, video.stream.codec_context, tick(video.stream), seconds)
+        return cls(number, video.stream.codec_context, video.tick, video.nominal_seconds)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

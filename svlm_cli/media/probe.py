@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from fractions import Fraction
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from svlm_cli.errors import SourceError
+from svlm_cli.errors import SourceError, boundary
+from svlm_cli.media.container import MOST_PIXELS, DamageError, OpenVideo, libav
 from svlm_cli.media.source import VideoInfo
 
 if TYPE_CHECKING:
-    from av.container import InputContainer
     from av.video.stream import VideoStream
 
 # libav "plays" text files and ANSI art as pictures of a terminal.
@@ -24,14 +23,8 @@ _LENGTH_STATING_FORMATS = frozenset({"mov", "mp4", "matroska", "webm", "avi", "f
 _MAX_THREADS = 8
 # What may be missing at the end of a whole file, whose header rounds.
 _MISSING_SECONDS, _MISSING_SHARE = 1.0, 0.02
-
-
-@dataclass(frozen=True, slots=True)
-class OpenVideo:
-    """A container and the one video stream that is read from it."""
-
-    container: InputContainer
-    stream: VideoStream
+# Eleven days: what states more is damaged.
+_LONGEST_VIDEO_SECONDS = 1e6
 
 
 def is_url(path: str) -> bool:
@@ -47,7 +40,8 @@ def open_container(path: str) -> OpenVideo:
     """
     if is_url(path):
         return open_input(path)
-    _check_file(path)
+    with boundary(f"cannot open {path}", SourceError, "check the path"):
+        _check_file(path)
     return open_input(f"file:{path}", name=path)
 
 
@@ -74,35 +68,27 @@ def open_input(
 
     name = name or url
     try:
-        container = av.open(
-            url,
-            format=container_format,
-            options=dict(options or {}),
-            timeout=timeouts_seconds,
-            metadata_errors="replace",
-        )
-    except (av.FFmpegError, ValueError) as error:
-        raise _unreadable(name, error) from error
+        with libav():
+            container = av.open(
+                url,
+                format=container_format,
+                options={"max_pixels": str(MOST_PIXELS), **(options or {})},
+                timeout=timeouts_seconds,
+                metadata_errors="replace",
+            )
+    except DamageError as error:
+        raise _unreadable(name, error.message) from error
     try:
-        stream = _video_stream(name, container)
-    except SourceError:
+        with boundary(f"cannot open {name}", SourceError, "it is damaged; get it again"):
+            stream = _video_stream(name, container)
+            # One thread more than cores, as libav does; bounded, as each holds a decoded frame.
+            stream.thread_type = "AUTO"
+            stream.thread_count = min(_MAX_THREADS, (os.cpu_count() or 1) + 1)
+            stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
+            return OpenVideo.of(container, stream)
+    except BaseException:
         container.close()
         raise
-    # One thread more than cores, as libav does; bounded, as each holds a decoded frame.
-    stream.thread_type = "AUTO"
-    stream.thread_count = min(_MAX_THREADS, (os.cpu_count() or 1) + 1)
-    return OpenVideo(container, stream)
-
-
-def tick(stream: VideoStream) -> Fraction:
-    """Seconds per unit of the stream's stamps."""
-    return Fraction(stream.time_base or Fraction(1, 90_000))
-
-
-def average_rate(stream: VideoStream) -> Fraction | None:
-    """Frames per second that the container states or libav guesses."""
-    rate = stream.average_rate or stream.guessed_rate
-    return Fraction(rate) if rate else None
 
 
 def describe(video: OpenVideo, width: int, height: int, origin_seconds: float) -> VideoInfo:
@@ -113,29 +99,36 @@ def describe(video: OpenVideo, width: int, height: int, origin_seconds: float) -
         width: of its first picture as displayed.
         height: likewise.
         origin_seconds: the container's own time of the first picture.
+
+    Raises:
+        SourceError: that cannot be made out.
     """
-    stream = video.stream
-    rate = average_rate(stream)
-    return VideoInfo(
-        width=width,
-        height=height,
-        fps=float(rate) if rate else 0.0,
-        duration_seconds=_stated_duration(video, origin_seconds),
-        has_audio=len(video.container.streams.audio) > 0,
-        codec=stream.codec_context.codec.canonical_name,
-        num_frames=stream.frames or None,
-    )
+    with boundary("what the file states of its pictures cannot be read", SourceError, "get it again"):
+        return VideoInfo(
+            width=width,
+            height=height,
+            fps=float(video.rate or 0),
+            duration_seconds=_stated_duration(video, origin_seconds),
+            has_audio=len(video.container.streams.audio) > 0,
+            codec=video.stream.codec_context.codec.canonical_name,
+            num_frames=video.stream.frames or None,
+        )
 
 
 def _stated_duration(video: OpenVideo, origin_seconds: float) -> float | None:
     """Length of the picture track in seconds, as the container states or libav estimates it."""
+    seconds = _claimed_duration(video, origin_seconds)
+    return seconds if seconds is not None and 0 < seconds < _LONGEST_VIDEO_SECONDS else None
+
+
+def _claimed_duration(video: OpenVideo, origin_seconds: float) -> float | None:
     container, stream = video.container, video.stream
     if container.format.name == "avi" and stream.frames:
         # The header's count, in ticks; for a truncated AVI libav makes ``duration`` a guess.
-        return float(stream.frames * tick(stream))
+        return float(stream.frames * video.tick)
     if stream.duration is not None and stream.duration > 0:
-        return float(stream.duration * tick(stream))
-    tag = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
+        return float(stream.duration * video.tick)
+    tag = re.fullmatch(r"(\d{1,6}):(\d{1,6}):(\d{1,6}(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
     if tag is not None:  # Matroska: the end of the track on the container's own clock
         hours, minutes, seconds = tag.groups()
         return int(hours) * 3600 + int(minutes) * 60 + float(seconds) - origin_seconds
@@ -168,10 +161,7 @@ def _check_file(path: str) -> None:
         raise SourceError(f"{path} is empty", "get the file again")
 
 
-def _unreadable(path: str, error: Exception) -> SourceError:
-    reason = getattr(error, "strerror", None) or str(error)
-    if "Immediate exit" in reason:  # libav was told to give up waiting
-        reason = "no answer in time"
+def _unreadable(path: str, reason: str) -> SourceError:
     if "Protocol not found" in reason:
         pipe = "ffmpeg -i ADDRESS -c copy -f mpegts - | svlm stream -"
         return SourceError(f"cannot open {path}: PyAV's libav does not speak this protocol", f"try: {pipe}")
@@ -191,18 +181,18 @@ def is_cut_off(path: str) -> bool:
     Reads every packet and decodes none.
     """
     video = open_container(path)
-    with video.container as container:
+    with closing(video):
         if not states_picture_length(video):
             return False
         begin: int | None = None
         end = 0
-        for packet in container.demux(video.stream):
+        for packet in video.packets_past_damage(video.stream):
             if packet.pts is not None:
                 begin = packet.pts if begin is None else min(begin, packet.pts)
                 end = max(end, packet.pts + (packet.duration or 0))
-        length = tick(video.stream)
-        stated = _stated_duration(video, float((begin or 0) * length))
-        found = float((end - (begin or 0)) * length)
+        with boundary(f"{path} does not state its length", SourceError, "get it again"):
+            stated = _stated_duration(video, float((begin or 0) * video.tick))
+        found = float((end - (begin or 0)) * video.tick)
         return stated is not None and found < stated - max(_MISSING_SECONDS, _MISSING_SHARE * stated)
 
 

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from svlm_cli.media.container import DamageError, OpenVideo, decoded
 from svlm_cli.media.convert import Orientation, RgbConverter
 from svlm_cli.media.damage import Damage
-from svlm_cli.media.probe import (
-    OpenVideo,
-    average_rate,
-    describe,
-    open_container,
-    states_picture_length,
-    tick,
-    undecodable,
-)
+from svlm_cli.media.probe import describe, open_container, states_picture_length, undecodable
 from svlm_cli.media.source import VideoInfo
 from svlm_cli.media.timeline import RESET_SECONDS, TIME_TOLERANCE_SECONDS, Clock, Picture
 
@@ -26,9 +20,7 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-_FALLBACK_FPS = 25
 _READ_ON_SECONDS = 2.0
-_MAX_READ_FAILURES = 64
 # Pictures without stamps between those with: after a jump libav derives wrong ones.
 _WRONG_AFTER_JUMP = frozenset({"mpeg"})
 
@@ -53,11 +45,10 @@ class PyavPictures:
         self._path = path
         self._pass = 0
         self._video: OpenVideo | None = open_container(path)
-        container, stream = self._video.container, self._video.stream
-        self._is_avi = container.format.name == "avi"
-        rate = average_rate(stream)
-        self._tick = tick(stream)
-        self._nominal_ticks = round(1 / ((rate or _FALLBACK_FPS) * self._tick))
+        container_format = self._video.container.format.name
+        self._is_avi = container_format == "avi"
+        self._tick = self._video.tick
+        self._nominal_ticks = round(self._video.nominal_seconds / self._tick)
         self._converter = RgbConverter()
         clock = Clock(self._tick, self._nominal_ticks)
         try:
@@ -65,17 +56,21 @@ class PyavPictures:
             first = next(opening, None)
             if first is None:
                 raise undecodable(path)
+            self._origin = clock.origin or 0
+            self.info: VideoInfo = describe(
+                self._video, self._converter.width, self._converter.height, float(self.origin_seconds)
+            )
+            self._states_length = states_picture_length(self._video)
         except BaseException:
             self.close()
             raise
-        self._origin = clock.origin or 0
-        self._can_seek = not clock.counts and container.format.name not in _WRONG_AFTER_JUMP
+        self._can_seek = not clock.counts and container_format not in _WRONG_AFTER_JUMP
         self._opening: Iterator[Picture] | None = chain([first], opening)
-        origin_seconds = float(self._origin * self._tick)
-        self.info: VideoInfo = describe(
-            self._video, self._converter.width, self._converter.height, origin_seconds
-        )
-        self._states_length = states_picture_length(self._video)
+
+    @property
+    def origin_seconds(self) -> Fraction:
+        """Second 0 on the container's own clock."""
+        return self._origin * self._tick
 
     @property
     def num_corrupt(self) -> int:
@@ -107,7 +102,7 @@ class PyavPictures:
         self._pass += 1
         self._opening = None
         if self._video is not None:
-            self._video.container.close()
+            self._video.close()
             self._video = None
 
     def _guarded(self, pictures: Iterator[Picture], own_pass: int) -> Iterator[Picture]:
@@ -139,20 +134,17 @@ class PyavPictures:
 
     def _sought(self, target_seconds: float, by_seconds: float) -> Iterator[Picture]:
         """Pictures after a jump near ``target_seconds``; none if no whole one starts by ``by_seconds``."""
-        import av
-
         if self._video is None or not self._can_seek:
             return
-        stamp = self._origin + int(target_seconds / self._tick)
         try:
-            self._video.container.seek(stamp, stream=self._video.stream, backward=True)
-        except av.FFmpegError:
+            self._video.seek(self._origin + int(target_seconds / self._tick))
+        except DamageError:
             return
         yield from self._placed(Clock(self._tick, self._nominal_ticks, self._origin), by_seconds)
 
     def _reopen(self) -> None:
         if self._video is not None:
-            self._video.container.close()
+            self._video.close()
         self._video = open_container(self._path)
 
     def _placed(self, clock: Clock, first_by_seconds: float | None) -> Iterator[Picture]:
@@ -178,17 +170,24 @@ class PyavPictures:
                 whole = frame.key_frame and not frame.is_corrupt
                 if not whole:
                     continue
-            if not (frame.is_corrupt or clock.is_late):
-                self._converter.fit(frame)
-                last_good = Picture(start, length, partial(self._converter.rgb, frame))
-                yield last_good
-                continue
-            self._damage.add_corrupt(start)
-            if last_good is not None:
-                last_good = Picture(start, length, last_good.rgb)
-                yield last_good
+            picture = self._picture(frame, clock, start, length)
+            if picture is None:
+                self._damage.add_corrupt(start)
+                picture = last_good and Picture(start, length, last_good.rgb)
+            if picture is not None:
+                last_good = picture
+                yield picture
         if last_good is not None:
             self._damage.end_seconds = last_good.end_seconds
+
+    def _picture(self, frame: VideoFrame, clock: Clock, start: float, length: float) -> Picture | None:
+        """A frame that the clock has just placed; None if it is damaged."""
+        if frame.is_corrupt or clock.is_misplaced or not self._converter.fits(frame):
+            return None
+        if clock.jump_seconds:
+            self._damage.add_jump(start, clock.jump_seconds)
+        on_failure = partial(self._damage.add_corrupt, start)
+        return Picture(start, length, partial(self._converter.rgb, frame, on_failure))
 
     def _decoded(self, clock: Clock) -> Iterator[_Decoded]:
         """Everything that the decoder gives, in presentation order, up to the end of the file.
@@ -196,8 +195,6 @@ class PyavPictures:
         Args:
             clock: told when the packets' own times jump back.
         """
-        import av
-
         video = self._video
         if video is None:
             return
@@ -209,8 +206,8 @@ class PyavPictures:
                 last_dts = packet.dts
             try:
                 # Without a packet the decoder hands out the frames that it still holds.
-                frames = video.stream.codec_context.decode(packet)
-            except av.FFmpegError:
+                frames = decoded(video.stream.codec_context, packet)
+            except DamageError:
                 yield None, packet.pts if packet is not None else None
                 continue
             for frame in frames:
@@ -218,24 +215,8 @@ class PyavPictures:
 
     def _packets(self, video: OpenVideo) -> Iterator[Packet[VideoStream]]:
         """The stream's packets, without one that the end of the file cuts short."""
-        import av
-
-        failures = 0
         held: Packet[VideoStream] | None = None
-        packets = video.container.demux(video.stream)
-        while failures < _MAX_READ_FAILURES:
-            try:
-                packet = next(packets)
-            except StopIteration:
-                break
-            except av.FFmpegError as error:
-                failures += 1
-                self._damage.stopped_by = error.strerror if failures == _MAX_READ_FAILURES else ""
-                packets = video.container.demux(video.stream)
-                continue
-            if packet.size == 0:
-                continue  # PyAV's own marker for the end
-            failures = 0
+        for packet in video.packets_past_damage(video.stream, on_failure=self._damage.note_stop):
             if held is not None:
                 yield held
             held = packet if packet.is_corrupt else None

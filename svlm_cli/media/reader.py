@@ -11,9 +11,11 @@ from typing import Protocol, Self
 import numpy as np
 
 from svlm_cli.errors import SourceError
+from svlm_cli.media.container import DamageError
 from svlm_cli.media.probe import undecodable
 from svlm_cli.media.source import Guide, VideoInfo
 from svlm_cli.media.timeline import SHORTEST_STEP_SECONDS, Picture, Playhead, Steps
+from svlm_cli.text import encodable
 from svlm_cli.types import Clip
 
 BACKENDS = ("auto", "pyav", "decord")
@@ -68,10 +70,10 @@ def open_video(path: str | os.PathLike[str], backend: str = "auto") -> VideoRead
     if backend == "decord":
         from svlm_cli.media.decord_reader import DecordPictures
 
-        return VideoReader(name, DecordPictures(name))
+        return VideoReader(encodable(name), DecordPictures(name))
     from svlm_cli.media.pyav_reader import PyavPictures
 
-    return VideoReader(name, PyavPictures(name))
+    return VideoReader(encodable(name), PyavPictures(name))
 
 
 class VideoReader:
@@ -81,7 +83,7 @@ class VideoReader:
     iterator then raises RuntimeError. Use it, and close it, from one thread at a time.
 
     Attributes:
-        name: the path as given.
+        name: the path as given, but for bytes that are no text.
         is_live: False.
     """
 
@@ -196,7 +198,10 @@ class VideoReader:
         """The images on screen at ascending times, as one array."""
         frames = np.empty((len(times), self.info.height, self.info.width, 3), dtype=np.uint8)
         for frame, seconds in zip(frames, times, strict=True):
-            image = playhead.image(seconds)
+            try:
+                image = playhead.image(seconds)
+            except DamageError as error:
+                raise undecodable(self.name) from error
             if image is None:
                 raise undecodable(self.name)
             frame[...] = image

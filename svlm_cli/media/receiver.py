@@ -11,13 +11,14 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from svlm_cli.errors import SourceError, SourceLostError
 from svlm_cli.media.address import LiveOptions
+from svlm_cli.media.container import DamageError, NoAnswerError, OpenVideo, libav
 from svlm_cli.media.packets import Connection, PacketBuffer, Received
-from svlm_cli.media.probe import OpenVideo
 from svlm_cli.media.stamps import Stamps
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 FIRST_DELAY_SECONDS = 0.25
 LONGEST_DELAY_SECONDS = 4.0
 TELL_EVERY_SECONDS = 10.0
+# Between decoding and showing a picture, at most: all that follow one shown in a year would be late.
+MOST_REORDERED_SECONDS = 30.0
 
 
 class Receiver:
@@ -80,14 +83,14 @@ class Receiver:
         if self._thread.is_alive():
             self._thread.join(wait_seconds)
         elif self._video is not None:
-            self._video.container.close()
+            self._video.close()
 
     def _run(self) -> None:
         error: Exception | None = None
         try:
             while self._video is not None and not self.buffer.is_closed:
                 reason = self._read(self._video)
-                self._video.container.close()
+                self._video.close()
                 self._video = None
                 if self.buffer.is_closed or self._is_over(reason):
                     break
@@ -96,13 +99,11 @@ class Receiver:
             error = failure
         finally:
             if self._video is not None:
-                self._video.container.close()
+                self._video.close()
             self.buffer.end(error)
 
     def _read(self, video: OpenVideo) -> str:
         """Read packets until there are no more; says why, empty at a plain end."""
-        import av
-
         last_picture = self._clock()
         has_begun = False
         try:
@@ -119,18 +120,16 @@ class Receiver:
                 if has_begun:  # what comes before a keyframe cannot be decoded
                     self._put(packet, now)
                     last_picture = self._clock()
-        except av.error.ExitError:  # libav was told to give up waiting
+        except NoAnswerError:
             return f"nothing came for {self._options.stall_seconds:g} s"
-        except (av.FFmpegError, OSError) as error:
-            return getattr(error, "strerror", None) or str(error)
+        except DamageError as error:
+            return error.message
         return ""
 
     def _packets(self, video: OpenVideo) -> Iterator[Packet[VideoStream] | None]:
         """The pictures' packets; None for others, as a sign of life."""
-        packet: Any
-        for packet in video.container.demux():
-            if packet.size:
-                yield packet if packet.stream_index == video.stream.index else None
+        for packet in video.packets():
+            yield packet if packet.stream_index == video.stream.index else None
 
     def _put(self, packet: Packet[VideoStream], now: float) -> None:
         unit = self._connection.unit
@@ -144,11 +143,14 @@ class Receiver:
                 f"the source's clock jumped by {placed.jump_seconds:+.1f} s at "
                 f"{self._shown(placed.decode_seconds):.1f} s; the stream goes on without a gap"
             )
-        if packet.pts is not None:
-            packet.pts = round(Fraction(packet.pts * unit + Fraction(placed.offset_seconds)) / unit)
-        packet.dts = round(Fraction(placed.decode_seconds) / unit)
-        if packet.pts is None and placed.is_first:
-            packet.pts = packet.dts
+        pts = packet.pts
+        if pts is not None:
+            pts = round(Fraction(pts * unit + Fraction(placed.offset_seconds)) / unit)
+        dts = round(Fraction(placed.decode_seconds) / unit)
+        if placed.is_first if pts is None else abs(pts - dts) * unit > MOST_REORDERED_SECONDS:
+            pts = dts
+        with libav():
+            packet.pts, packet.dts = pts, dts
         self.buffer.put(Received(packet, self._connection, placed.decode_seconds))
 
     def _shown(self, seconds: float) -> float:
@@ -197,7 +199,7 @@ class Receiver:
                 reason = error.message
             else:
                 if not self._is_finite and self._sends_again and video.container.duration:
-                    video.container.close()
+                    video.close()
                     return None  # a playlist that has got an end: the broadcast is over
                 if may_be_over:
                     self._tell(stopped)
@@ -218,6 +220,7 @@ class Receiver:
         )
         if self._is_finite and self._first_stamp is not None:
             seconds = self._first_stamp + self._stamps.reached_seconds
-            video.container.seek(round(seconds / self._connection.unit), stream=video.stream, backward=True)
+            with suppress(DamageError):  # then it is read from its beginning, and what was shown comes late
+                video.seek(round(seconds / self._connection.unit))
         self._tell(f"the source is back after {after}")
         return video

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from svlm_cli.errors import SourceError
+from svlm_cli.media.container import DamageError, libav
 
 
 def copy_pictures(source: Path, target: Path) -> None:
@@ -20,7 +21,11 @@ def copy_pictures(source: Path, target: Path) -> None:
     import av
 
     try:
-        with av.open(str(source)) as reading, av.open(str(target), "w") as writing:
+        with (
+            libav(),
+            av.open(str(source), metadata_errors="replace") as reading,
+            av.open(str(target), "w") as writing,
+        ):
             stream = reading.streams.video[0]
             copied = writing.add_stream_from_template(stream)
             copied.metadata.update(stream.metadata)
@@ -28,5 +33,6 @@ def copy_pictures(source: Path, target: Path) -> None:
                 if packet.dts is not None:
                     packet.stream = copied
                     writing.mux(packet)
-    except (av.FFmpegError, ValueError, IndexError) as error:
-        raise SourceError(f"the sound of {source} cannot be left out: {error}", "try --keep-audio") from error
+    except DamageError as error:
+        reason = f"the sound of {source} cannot be left out: {error.message}"
+        raise SourceError(reason, "try --keep-audio") from error

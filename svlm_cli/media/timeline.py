@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 TIME_TOLERANCE_SECONDS = 1e-6
 SHORTEST_STEP_SECONDS = 0.05
 RESET_SECONDS = 1
+# No picture stays longer: damaged stamps claim years.
+LONGEST_SECONDS = 3600
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,7 +115,9 @@ class Clock:
     A picture without a stamp follows at the pace of those before it. A stamp behind its predecessor is
     disorder and is held there. One more than a second behind means that the recording's clock was
     reset, where ``note_reset`` has said so: the new stretch is joined to the end of the old one.
-    Without such a word it is a picture that a decoder hands out late, after damage.
+    Without such a word it is a picture that a decoder hands out late, after damage. One more than an hour
+    ahead is damaged, unless the next one goes on from there: then the clock was set, and the new stretch is
+    joined to the old one.
 
     Args:
         tick: seconds per unit of a stamp.
@@ -122,16 +126,21 @@ class Clock:
 
     Attributes:
         counts: whether the very first picture had no stamp, so that positions come from counting.
-        is_late: whether the picture placed last came more than a second too late.
+        is_misplaced: whether the picture placed last has a stamp that cannot be right: it came more than a
+            second too late, or is an hour ahead.
+        jump_seconds: by which the clock was found to have been set ahead at the picture placed last.
     """
 
     def __init__(self, tick: Fraction, nominal_ticks: int, origin: int | None = None) -> None:
         self.tick = tick
         self.origin = origin
         self.counts = False
-        self.is_late = False
+        self.is_misplaced = False
+        self.jump_seconds = 0.0
         self._reset_noted = False
+        self._longest = max(1, int(LONGEST_SECONDS / tick))
         self._nominal_ticks = max(1, nominal_ticks)
+        self._ahead: int | None = None
         self._offset = 0
         self._last: int | None = None
         self._length = 0
@@ -144,28 +153,45 @@ class Clock:
             stamp: its presentation stamp, or None where the file has none.
             ticks: its stated length, or 0.
         """
-        length = ticks if ticks > 0 else self._nominal_ticks
+        length = min(ticks if ticks > 0 else self._nominal_ticks, self._longest)
+        self.is_misplaced, self.jump_seconds = False, 0.0
         last = self._last
-        if stamp is not None:
+        if stamp is None:
+            placed = (self.origin or 0) if last is None else last + (self._gap or length)
+        elif last is None:
             placed = stamp + self._offset
-        elif last is not None:
-            placed = last + (self._gap or length)
         else:
-            placed = self.origin or 0
-        self.is_late = last is not None and (last - placed) * self.tick > RESET_SECONDS
-        if last is not None and placed < last:
-            if self.is_late and self._reset_noted:
-                self._offset += last + self._length - placed
-                placed = last + self._length
-                self.is_late = self._reset_noted = False
-            else:
-                placed = last
+            placed = self._after(last, stamp, length)
         if self.origin is None:
             self.origin, self.counts = placed, stamp is None
         if last is not None:
             self._gap = placed - last
         self._last, self._length = placed, length
         return self.seconds(placed), float(length * self.tick)
+
+    def _after(self, last: int, stamp: int, length: int) -> int:
+        """Where a picture with a stamp stands, the one before it being at ``last``."""
+        placed = stamp + self._offset
+        ahead, self._ahead = self._ahead, None
+        if placed - last > self._longest:
+            goes_on = ahead is not None and 0 <= stamp - ahead <= self._longest
+            following = last + (self._gap or length)
+            if goes_on:
+                self.jump_seconds = float((placed - following) * self.tick)
+                self._offset += following - placed
+            else:
+                self._ahead, self.is_misplaced = stamp, True
+            return following
+        if placed >= last:
+            return placed
+        if (last - placed) * self.tick <= RESET_SECONDS:
+            return last
+        if not self._reset_noted:
+            self.is_misplaced = True
+            return last
+        self._offset += last + self._length - placed
+        self._reset_noted = False
+        return last + self._length
 
     def note_reset(self) -> None:
         """The file's own decoding times have jumped back: a stamp that does so soon is to be believed."""

@@ -15,9 +15,8 @@ from typing import Any
 
 import torch
 import transformers
-from safetensors import SafetensorError
 
-from svlm_cli.errors import ModelError, UsageError
+from svlm_cli.errors import ModelError, UsageError, boundary
 from svlm_cli.model.adapter import base_of, check_adapter, merge_adapter, stored_pixels
 from svlm_cli.model.attention import register_grouped
 from svlm_cli.model.library import silent_library
@@ -100,32 +99,33 @@ def load_model(
     wanted = name or os.environ.get("SVLM_MODEL") or str(BUNDLED)
     folder = _folder(wanted)
     adapter_folder = None if adapter is None else check_adapter(_folder(adapter))
-    config = _checked_config(folder, wanted)
-    family = FAMILIES[config["model_type"]]
-    _check_weights(folder, wanted)
-    tokenizer, markup = _tokenizer(folder, wanted)
-    opened_as = number if adapter_folder is None else torch.float32
-    network = _network(folder, wanted, family, opened_as, kernel)
-    if adapter_folder is not None:
-        network = merge_adapter(network, adapter_folder, number)
-    network = network.to(where)
-    _check_rope(network, wanted)
-    if attention != "flash_attention_2" and not network.config.text_config.use_sliding_window:
-        network.set_attn_implementation({"text_config": register_grouped()})
-    prepare(network, quantize, packed=packed and not compiled)
-    vision = network.config.vision_config
-    return VideoLanguageModel(
-        name=BUNDLED_NAME if folder == BUNDLED else wanted,
-        adapter=adapter,
-        quantize=quantize,
-        is_bundled=folder == BUNDLED,
-        network=network.eval(),
-        tokenizer=tokenizer,
-        markup=markup,
-        patches=_patch_settings(folder, config, vision, adapter_folder),
-        tokens_per_second=vision.tokens_per_second if family.has_tokens_per_second else None,
-        word_forward=word_forward(network, compiled=compiled, graphs=graphs),
-    )
+    with boundary(f"the model {wanted} cannot be opened", ModelError):
+        config = _checked_config(folder, wanted)
+        family = FAMILIES[config["model_type"]]
+        _check_weights(folder, wanted)
+        tokenizer, markup = _tokenizer(folder, wanted)
+        opened_as = number if adapter_folder is None else torch.float32
+        network = _network(folder, wanted, family, opened_as, kernel)
+        if adapter_folder is not None:
+            network = merge_adapter(network, adapter_folder, number)
+        network = network.to(where)
+        _check_rope(network, wanted)
+        if attention != "flash_attention_2" and not network.config.text_config.use_sliding_window:
+            network.set_attn_implementation({"text_config": register_grouped()})
+        prepare(network, quantize, packed=packed and not compiled)
+        vision = network.config.vision_config
+        return VideoLanguageModel(
+            name=BUNDLED_NAME if folder == BUNDLED else wanted,
+            adapter=adapter,
+            quantize=quantize,
+            is_bundled=folder == BUNDLED,
+            network=network.eval(),
+            tokenizer=tokenizer,
+            markup=markup,
+            patches=_patch_settings(folder, config, vision, adapter_folder),
+            tokens_per_second=vision.tokens_per_second if family.has_tokens_per_second else None,
+            word_forward=word_forward(network, compiled=compiled, graphs=graphs),
+        )
 
 
 def _device(device: str) -> torch.device:
@@ -216,7 +216,7 @@ def _reason(error: Exception) -> str:
 def _read_json(path: Path, model: str) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path.name} of the model {model} cannot be read: {error}") from error
     if not isinstance(content, dict):
         raise ModelError(f"{path.name} of the model {model} is not a JSON object")
@@ -279,12 +279,10 @@ def _pickled(name: str, file: str) -> ModelError:
 def _tokenizer(folder: Path, name: str) -> tuple[Any, Markup]:
     if not any((folder / file).is_file() for file in TOKENIZER_FILES):
         raise ModelError(f"the model folder {name} has no tokenizer ({' or '.join(TOKENIZER_FILES)})")
-    try:
+    with boundary(f"the tokenizer of the model {name} cannot be opened", ModelError):
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             folder, trust_remote_code=False, local_files_only=True
         )
-    except Exception as error:  # the library raises many types for a damaged tokenizer
-        raise ModelError(f"the tokenizer of the model {name} cannot be opened: {_reason(error)}") from error
     try:
         return tokenizer, find_markup(tokenizer)
     except KeyError as error:
@@ -295,21 +293,19 @@ def _tokenizer(folder: Path, name: str) -> tuple[Any, Markup]:
 
 
 def _network(folder: Path, name: str, family: Family, dtype: torch.dtype, attention: str) -> Any:
-    try:
-        with silent_library():
-            network, report = getattr(transformers, family.class_name).from_pretrained(
-                folder,
-                dtype=dtype,
-                attn_implementation=attention,
-                use_safetensors=True,
-                trust_remote_code=False,
-                local_files_only=True,
-                output_loading_info=True,
-            )
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        raise ModelError(
-            f"the weights of the model {name} cannot be opened: {_reason(error)}", "download it again"
-        ) from error
+    with (
+        boundary(f"the weights of the model {name} cannot be opened", ModelError, "download it again"),
+        silent_library(),
+    ):
+        network, report = getattr(transformers, family.class_name).from_pretrained(
+            folder,
+            dtype=dtype,
+            attn_implementation=attention,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            output_loading_info=True,
+        )
     absent = sorted(report["missing_keys"])
     if absent:
         raise ModelError(f"the model {name} lacks {len(absent)} weights, the first is {absent[0]}")

@@ -10,8 +10,12 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from svlm_cli.errors import ModelError, SvlmError, UsageError
+from svlm_cli.errors import ModelError, SvlmError, UsageError, boundary
+
+if TYPE_CHECKING:
+    import torch
 
 WEIGHTS = "model.safetensors"
 
@@ -27,7 +31,7 @@ def average(models: Sequence[Path], out: Path) -> None:
         UsageError: fewer than two models, or ``out`` exists.
         ModelError: a model has no such file, or not the same tensors.
     """
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import save_file
 
     if len(models) < 2:
         raise UsageError("an average needs two models or more")
@@ -36,10 +40,10 @@ def average(models: Sequence[Path], out: Path) -> None:
     for model in models:
         if not (model / WEIGHTS).is_file():
             raise ModelError(f"{model} holds no {WEIGHTS}")
-    first = load_file(models[0] / WEIGHTS)
+    first = _weights(models[0])
     total = {name: tensor.float() for name, tensor in first.items()}
     for model in models[1:]:
-        weights = load_file(model / WEIGHTS)
+        weights = _weights(model)
         if {name: tensor.shape for name, tensor in weights.items()} != {
             name: tensor.shape for name, tensor in total.items()
         }:
@@ -52,6 +56,13 @@ def average(models: Sequence[Path], out: Path) -> None:
     shutil.copytree(models[0], unfinished)
     save_file(mean, unfinished / WEIGHTS, metadata={"format": "pt"})
     unfinished.rename(out)
+
+
+def _weights(model: Path) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    with boundary(f"the weights of {model} cannot be read", ModelError):
+        return dict(load_file(model / WEIGHTS))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from svlm_cli.data.chunk_dataset import ChunkDataset, VideoClips
 from svlm_cli.data.sample import Features
-from svlm_cli.errors import SourceError
+from svlm_cli.errors import SourceError, boundary
 from svlm_cli.files import whole_file
 from svlm_cli.model.patches import Patches, PatchSettings
 
@@ -69,12 +69,13 @@ class VisionCache:
         Raises:
             SourceError: they cannot be read.
         """
-        try:
-            with safe_open(self._path(key), framework="pt") as stored:
-                time, height, width = stored.get_tensor("grid_thw").tolist()
-                return Features(stored.get_tensor("features"), (time, height, width))
-        except (OSError, SafetensorError) as error:
-            raise SourceError(f"the features {self._path(key)} cannot be read: {error}") from error
+        path = self._path(key)
+        with (
+            boundary(f"the features {path} cannot be read", SourceError),
+            safe_open(path, framework="pt") as stored,
+        ):
+            time, height, width = stored.get_tensor("grid_thw").tolist()
+            return Features(stored.get_tensor("features"), (time, height, width))
 
     def _path(self, key: str) -> Path:
         return self._folder / f"{key}.safetensors"

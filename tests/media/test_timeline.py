@@ -123,7 +123,7 @@ def test_clock_holds_disorder_and_joins_a_reset() -> None:
 
 def test_clock_takes_no_late_picture_for_a_reset() -> None:
     clock = Clock(MILLI, 40)
-    found = [(clock.place(stamp, 40)[0], clock.is_late) for stamp in (0, 5000, 3890, 5040)]
+    found = [(clock.place(stamp, 40)[0], clock.is_misplaced) for stamp in (0, 5000, 3890, 5040)]
     assert found == [(0.0, False), (5.0, False), (5.0, True), (5.04, False)]
 
 

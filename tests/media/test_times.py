@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,7 +11,6 @@ import numpy as np
 import pytest
 
 from svlm_cli.errors import SourceError
-from svlm_cli.media.probe import OpenVideo
 from svlm_cli.media.pyav_reader import PyavPictures
 from svlm_cli.media.reader import open_video
 from svlm_cli.media.timeline import Clock
@@ -142,7 +142,7 @@ def test_landing_between_keyframes_shows_nothing_half_decoded(tmp_path: Path) ->
     with open_video(path) as reader:
         expected = reader.frames_at([3.0, 4.1, 7.5])
         backend = reader._backend
-        backend._video = OpenVideo(LandsAnywhere(backend._video.container), backend._video.stream)
+        backend._video = replace(backend._video, container=LandsAnywhere(backend._video.container))
         assert np.array_equal(reader.frames_at([3.0, 4.1, 7.5]), expected)
 
 

@@ -1,0 +1,169 @@
+"""An open container, and the one door to libav: whatever it raises on damaged bytes becomes an error of ours.
+
+PyAV has errors of libav's own, and raises IndexError, ValueError, OverflowError and others where damaged
+bytes claim what it does not expect. All reading, seeking and decoding of the package passes through here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from svlm_cli.errors import SourceError, boundary
+from svlm_cli.media.timeline import LONGEST_SECONDS
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.video.stream import VideoStream
+
+FALLBACK_FPS = 25
+# 8192 x 8192: a damaged header may claim four thousand million.
+MOST_PIXELS = 1 << 26
+_MOST_FAILURES = 64
+_FALLBACK_TICK, _LONGEST_TICK = Fraction(1, 90_000), 60
+
+
+class DamageError(SourceError):
+    """A piece that libav cannot read or decode; what follows may be whole."""
+
+
+class NoAnswerError(DamageError):
+    """A source that sent nothing for as long as it was given."""
+
+
+@contextmanager
+def libav() -> Iterator[None]:
+    """Around one call of PyAV.
+
+    Raises:
+        DamageError: whatever it raised, in its words; a MemoryError too, as damaged bytes claim any size.
+    """
+    import av
+
+    with boundary("libav", DamageError):
+        try:
+            yield
+        except av.error.ExitError as error:  # it was told to give up waiting
+            raise NoAnswerError("no answer in time") from error
+        except (av.FFmpegError, MemoryError) as error:
+            raise DamageError(getattr(error, "strerror", None) or str(error)) from error
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpenVideo:
+    """A container and the one video stream that is read from it.
+
+    Args:
+        container: open.
+        stream: of its pictures.
+        tick: seconds per unit of the stream's stamps.
+        rate: frames per second that the container states or libav guesses.
+    """
+
+    container: InputContainer
+    stream: VideoStream
+    tick: Fraction
+    rate: Fraction | None
+
+    @classmethod
+    def of(cls, container: InputContainer, stream: VideoStream) -> OpenVideo:
+        """With what the stream states."""
+        rate = stream.average_rate or stream.guessed_rate
+        return cls(container, stream, stream_tick(stream), Fraction(rate) if rate and rate > 0 else None)
+
+    @property
+    def nominal_seconds(self) -> float:
+        """Length of a picture that states none."""
+        return min(LONGEST_SECONDS, float(1 / (self.rate or FALLBACK_FPS)))
+
+    def packets(self, *streams: Any) -> Iterator[Packet[Any]]:
+        """Packets from where the container stands, without the empty ones by which PyAV marks the end.
+
+        Args:
+            streams: whose; none for all.
+
+        Raises:
+            DamageError: a piece cannot be read; another call reads on behind it.
+        """
+        demuxed = self._demux(streams)
+        num_faults = 0
+        while True:
+            try:
+                with libav():
+                    packet = next(demuxed, None)
+            except DamageError as error:
+                # Of PyAV's own books, which streams that appear later upset, and not of the data.
+                num_faults += 1
+                if not _is_fault_of_binding(error) or num_faults == _MOST_FAILURES:
+                    raise
+                demuxed = self._demux(streams)
+                continue
+            if packet is None:
+                return
+            if packet.size:
+                yield packet
+
+    def packets_past_damage(
+        self, *streams: Any, on_failure: Callable[[str], None] = lambda _reason: None
+    ) -> Iterator[Packet[Any]]:
+        """As ``packets``, but steps over pieces that cannot be read, until there are too many in a row.
+
+        Args:
+            streams: whose; none for all.
+            on_failure: told what ends the reading, if that is no plain end.
+        """
+        num_failures = 0
+        while num_failures < _MOST_FAILURES:
+            try:
+                for packet in self.packets(*streams):
+                    num_failures = 0
+                    yield packet
+                return
+            except DamageError as error:
+                num_failures += 1
+                if num_failures == _MOST_FAILURES:
+                    on_failure(error.message)
+
+    def seek(self, stamp: int) -> None:
+        """Go to the keyframe at or before a stamp of the video stream.
+
+        Raises:
+            DamageError: it cannot be found.
+        """
+        with libav():
+            self.container.seek(stamp, stream=self.stream, backward=True)
+
+    def close(self) -> None:
+        """Close the file; more than once is fine."""
+        self.container.close()
+
+    def _demux(self, streams: tuple[Any, ...]) -> Iterator[Packet[Any]]:
+        with libav():
+            return self.container.demux(*streams)
+
+
+def decoded(decoder: Any, packet: Packet[Any] | None) -> list[Any]:
+    """Frames that a decoder gives for a packet; None gets those that it still holds.
+
+    Raises:
+        DamageError: the packet cannot be decoded; the next one may be.
+    """
+    with libav():
+        frames: list[Any] = decoder.decode(packet)
+        return frames
+
+
+def stream_tick(stream: Any) -> Fraction:
+    """Seconds per unit of a stream's stamps."""
+    base = stream.time_base
+    return Fraction(base) if base and 0 < base <= _LONGEST_TICK else _FALLBACK_TICK
+
+
+def _is_fault_of_binding(error: DamageError) -> bool:
+    import av
+
+    return not isinstance(error.__cause__, (av.FFmpegError, MemoryError))
