@@ -1,4 +1,4 @@
-"""A process that meets damaged media: what it is told to do with a file, a line of JSON each, it answers in one.
+"""A process that meets damaged media: what to do with which file is a line of JSON, and so is the answer.
 
 Crashes of outside libraries end it, hangs of theirs stop it: whoever started it watches.
 """
@@ -130,7 +130,7 @@ def main() -> None:
     faulthandler.enable()
     with os.fdopen(os.dup(1), "w") as answers, open(os.devnull, "w") as nothing:
         os.dup2(nothing.fileno(), 1)
-        import svlm_cli.model.load  # noqa: F401 - slow, and not to be taken for a hang
+        import svlm_cli.model.load
         import svlm_cli.stream.loop  # noqa: F401
 
         print(json.dumps("ready"), file=answers, flush=True)
