@@ -7,21 +7,24 @@ import signal
 import subprocess
 import sys
 import time
+import wave
 from pathlib import Path
 
 import pytest
 
+from svlm_cli.data import align as aligning
 from svlm_cli.data.align import Aligned, AlignOptions, Outcome, align_folder
 from svlm_cli.data.align_report import report
 from svlm_cli.data.clean_llm import LlmOptions
 from svlm_cli.data.fetch import fetch_all
-from svlm_cli.data.transcribe import WhisperOptions
-from svlm_cli.data.transcript import read_transcript, text_of, transcript_path
+from svlm_cli.data.transcribe import Recognition, WhisperOptions
+from svlm_cli.data.transcript import TimedWord, read_transcript, text_of, transcript_path
 from svlm_cli.errors import UsageError
 from svlm_cli.settings import Clean
 from tests.data.fake_llm import Llm, serve_llm
 from tests.data.test_filters import EMPTY, GOOD_HALVES, REPEATED, SPANISH
 from tests.data.whisper import SAMPLE_RATE, say, tiny_whisper
+from tests.media.numbered import overwrite_packets
 
 LINES = ("the lions attack down the left side", "what a save by the goalkeeper", "uh it is a corner")
 
@@ -48,8 +51,6 @@ def spoken(tmp_path: Path) -> Path:
     """A folder of three spoken videos and a silent one."""
     if not shutil.which("flite"):
         pytest.skip("flite is not installed")
-    import wave
-
     for k, line in enumerate(LINES):
         with wave.open(str(tmp_path / "voice.wav"), "wb") as file:
             file.setnchannels(1)
@@ -262,3 +263,54 @@ def test_a_whisper_that_is_not_there_is_one_line(spoken: Path) -> None:
     assert done.returncode == 1
     assert "cannot be loaded" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+class Listener:
+    """A recogniser that fails as a library may, at all that lasts three seconds."""
+
+    def __init__(self, _options: WhisperOptions) -> None:
+        pass
+
+    def recognise(self, sound, _should_stop) -> Recognition:
+        if 2.5 < len(sound) / SAMPLE_RATE < 3.5:
+            raise IndexError("of the library")
+        return Recognition([(TimedWord("goal", 0.5, 1.0, 0.9),)], [], 0.5)
+
+
+def test_one_bad_video_leaves_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library fails at one; of another no picture can be decoded, but sound is what is asked for."""
+    monkeypatch.setattr(aligning, "Recogniser", Listener)
+    tone = tmp_path / "tone.wav"
+    for name, seconds in (("three", 3), ("blind", 2), ("plain", 2), ("broken", 2)):
+        with wave.open(str(tone), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(SAMPLE_RATE)
+            file.writeframes(bytes(2 * SAMPLE_RATE * seconds))
+        film(tmp_path / f"{name}.mp4", seconds, tone)
+    folder = tmp_path / "m"
+    fetched = list(fetch_all([str(path) for path in sorted(tmp_path.glob("*.mp4"))], folder))
+    places = {result.video.title: folder / result.video.path for result in fetched}
+    overwrite_packets(places["blind"], range(10))
+    places["broken"].write_bytes(b"\x00\x00\x00\x18ftyp" + bytes(5000))
+    results = run(folder, AlignOptions(WhisperOptions()))
+    assert {title: result.outcome for title, result in results.items()} == {
+        "three": Outcome.FAILED,
+        "blind": Outcome.ALIGNED,
+        "plain": Outcome.ALIGNED,
+        "broken": Outcome.FAILED,
+    }
+    assert "of the library" in results["three"].reason
+
+
+def test_a_transcript_of_a_name_that_is_no_text_is_found(tmp_path: Path) -> None:
+    odd = film(tmp_path / "plain.mp4", 3).rename(tmp_path / os.fsdecode(b"Fu\xdfball.mp4"))
+    (fetched,) = fetch_all([str(odd)], tmp_path / os.fsdecode(b"L\xe4nder"))
+    words = tmp_path / "words"
+    words.mkdir()
+    cue = "1\n00:00:00,100 --> 00:00:02,000\nhe scores\n"
+    (words / os.fsdecode(b"Fu\xdfball.srt")).write_text(cue)
+    folder = tmp_path / os.fsdecode(b"L\xe4nder")
+    (aligned,) = align_folder(folder, AlignOptions(WhisperOptions(), str(words)))
+    assert text_of(aligned.transcript.words) == "he scores"
+    assert read_transcript(transcript_path(folder, fetched.video.id)) == aligned.transcript

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from svlm_cli.arena.address import parse_address
 from svlm_cli.arena.truth import truth
+from svlm_cli.data import fetch as fetching
 from svlm_cli.data.fetch import Fetched, expand, fetch_all
 from svlm_cli.data.fetch_one import FetchOptions
 from svlm_cli.data.manifest import Manifest
@@ -104,3 +106,47 @@ def test_a_torn_line_is_dropped(tmp_path: Path) -> None:
     assert Manifest(tmp_path).videos() == [video]
     Manifest(tmp_path).add(video)
     assert len((tmp_path / "videos.jsonl").read_text().splitlines()) == 2
+
+
+def test_whatever_ends_one_leaves_the_others(
+    tmp_path: Path, make_video, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raised = (
+        IndexError("list index out of range"),
+        AssertionError(),
+        MemoryError("1 TiB"),
+        ValueError("odd\ud800"),
+    )
+    plain = fetching.fetch_job
+
+    def fetch_job(job, run):
+        if job.source.startswith("bad"):
+            raise raised[int(job.source[3])]
+        return plain(job, run)
+
+    monkeypatch.setattr(fetching, "fetch_job", fetch_job)
+    good = str(make_video(tmp_path / "good.mp4", seconds=1))
+    results = list(fetch_all(["bad0.mp4", "bad1.mp4", good, "bad2.mp4", "bad3.mp4"], tmp_path / "out"))
+    assert {result.source: result.video is not None for result in results} == {
+        good: True,
+        **{f"bad{number}.mp4": False for number in range(4)},
+    }
+    problems = " ".join(result.problem for result in results).encode().decode()
+    assert all(type(error).__name__ in problems for error in raised)
+
+
+def test_a_name_that_is_no_text_is_fetched_like_any_other(tmp_path: Path, make_video) -> None:
+    plain = make_video(tmp_path / "plain.mp4", seconds=1)
+    odd = plain.rename(tmp_path / os.fsdecode(b"Fu\xdfball\xff.mp4"))
+    folder = tmp_path / os.fsdecode(b"L\xe4nder")
+    names = tmp_path / "names.txt"
+    names.write_bytes(os.fsencode(odd) + b"\n")
+    sources = expand([f"@{names}", str(tmp_path / os.fsdecode(b"n\xf6.mp4"))])
+    video = next(result.video for result in fetch_all(sources, folder) if result.video is not None)
+    assert video.title == "Fu\ufffdball\ufffd"
+    assert video.url.endswith("/Fu%DFball%FF.mp4")
+    assert video.id.isascii()
+    assert Manifest(folder).videos() == [video]
+    assert not fetch(str(odd), folder).is_new
+    lost = next(result for result in fetch_all(sources, folder) if result.video is None)
+    assert json.loads(json.dumps([lost.source, lost.problem], ensure_ascii=False).encode())

@@ -176,9 +176,47 @@ def _dynamic_rope(folder: Path) -> None:
     edit(folder / "config.json", text_config=_text_config(folder, rope_parameters=rope))
 
 
+def _listed_type(folder: Path) -> None:
+    edit(folder / "config.json", model_type=["qwen2_5_vl"])
+
+
+def _deep_config(folder: Path) -> None:
+    (folder / "config.json").write_text("[" * 100_000)
+
+
+def _odd_pixels(folder: Path) -> None:
+    edit(folder / "config.json", svlm={"min_pixels": None})
+
+
+def _odd_trained(folder: Path) -> None:
+    edit(folder / "config.json", svlm=7)
+
+
+def _odd_mean(folder: Path) -> None:
+    (folder / "preprocessor_config.json").write_text(json.dumps({"image_mean": 5}))
+
+
+def _odd_tokenizer(folder: Path) -> None:
+    (folder / "tokenizer.json").write_text("[[]]")
+
+
+def _flipped_header(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    data = path.read_bytes()
+    path.unlink()  # it may be another's too
+    path.write_bytes(data[:8] + b"\xff" + data[9:])
+
+
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
+        (_listed_type, "cannot be opened"),
+        (_deep_config, "config.json of the model .* cannot be read"),
+        (_odd_pixels, "cannot be opened"),
+        (_odd_trained, "cannot be opened"),
+        (_odd_mean, "cannot be opened"),
+        (_odd_tokenizer, "tokenizer of the model .* cannot be opened"),
+        (_flipped_header, "weights of the model .* cannot be opened"),
         (_no_config, "has no config.json"),
         (_torn_config, "config.json of the model .* cannot be read"),
         (_foreign, "is of type 'llama'"),
