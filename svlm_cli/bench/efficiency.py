@@ -6,7 +6,7 @@ Stages run one after another here, so that their times add up; ``svlm stream`` o
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -17,10 +17,14 @@ from svlm_cli.bench.match import Progress
 from svlm_cli.bench.speed_plan import NamedSettings, SpeedPlan
 from svlm_cli.errors import SourceError
 from svlm_cli.settings import Policy, StreamSettings
+from svlm_cli.stream.sources import open_source
 from svlm_cli.types import Clip, StepEvent
 
 if TYPE_CHECKING:
+    from svlm_cli.media.source import Source
     from svlm_cli.model.runtime import VideoLanguageModel
+
+    Opener = Callable[[str], Source]
 
 STAGES = ("read", "vision", "prefill", "decode", "cache")
 WORK = ("vision", "prefill", "decode")
@@ -86,9 +90,19 @@ def warm_up_steps(settings: StreamSettings) -> int:
 
 
 def measure(
-    model: VideoLanguageModel, plan: SpeedPlan, named: NamedSettings
+    model: VideoLanguageModel,
+    plan: SpeedPlan,
+    named: NamedSettings,
+    *,
+    opener: Opener = open_source,
+    is_enough: Callable[[SpeedRun], bool] = lambda _run: False,
 ) -> Generator[Progress | SpeedRun, None, None]:
     """Stream the source once.
+
+    Args:
+        model, plan, named: what is measured.
+        opener: opens the plan's source.
+        is_enough: asked after every step but the last: whether to end there, without the floor of the rest.
 
     Yields:
         ``Progress`` of one step each, then the run.
@@ -112,7 +126,7 @@ def measure(
         named.name, settings.policy.value, settings.fps, settings.step_seconds, warm_up_steps(settings)
     )
     began = time.perf_counter()
-    with closing(_clips(plan.source, settings, num_steps)) as clips:
+    with closing(_clips(plan.source, settings, num_steps, opener)) as clips:
         session = None
         for clip, opening in clips:
             session = session or StreamSession(seen, replace(settings, previous_text=opening), clock=clock)
@@ -124,6 +138,8 @@ def measure(
                     run.engine[stage].append(getattr(step.timings, stage))
                     run.floor[stage].append(seconds)
             yield Progress(1)
+            if is_enough(run):
+                break
     assert session is not None
     run.wall_seconds = time.perf_counter() - began
     run.cache_bytes, run.resident_bytes = session.cache.num_bytes, resident_bytes()
@@ -133,23 +149,33 @@ def measure(
 
 
 def find_max_fps(
-    model: VideoLanguageModel, source: str, settings: StreamSettings
+    model: VideoLanguageModel,
+    source: str,
+    settings: StreamSettings,
+    *,
+    opener: Opener = open_source,
+    first_pairs: int = 1,
 ) -> Generator[Trial, None, None]:
     """Search the highest FPS at which a full window keeps real time: doubled until not, then halved between.
 
     Real time: the 95th percentile of a step's wall time, reading included, is at most the step's length.
+
+    Args:
+        model, source, settings: what is streamed, at other rates than ``settings`` names.
+        opener: opens the source.
+        first_pairs: frame pairs of a step to begin with.
     """
     import numpy as np
 
     from svlm_cli.stream.session import StreamSession
 
     per_step = 2 / settings.step_seconds  # two frames make a temporal patch
-    good, bad, count = 0, 0, 1
+    good, bad, count = 0, 0, first_pairs
     while not bad or bad - good > max(1, good // TRIAL_PRECISION):
         tried = replace(settings, fps=count * per_step)
         num_steps = warm_up_steps(tried) + STEPS_PER_TRIAL
         totals: list[float] = []
-        with closing(_clips(source, tried, num_steps)) as clips:
+        with closing(_clips(source, tried, num_steps, opener)) as clips:
             session = None
             for clip, opening in clips:
                 session = session or StreamSession(model, replace(tried, previous_text=opening))
@@ -188,14 +214,14 @@ def run_from_json(values: dict[str, Any]) -> SpeedRun:
     return SpeedRun(**{name: values[name] for name in SpeedRun.__dataclass_fields__})
 
 
-def _clips(source: str, settings: StreamSettings, num_steps: int) -> Generator[tuple[Clip, str], None, None]:
+def _clips(
+    source: str, settings: StreamSettings, num_steps: int, opener: Opener
+) -> Generator[tuple[Clip, str], None, None]:
     """Clips of a source, from its beginning again where it is over, each with how the commentary opens."""
-    from svlm_cli.stream.sources import open_source
-
     length, num_shown = settings.step_seconds, 0
     while num_shown < num_steps:
         num_before = num_shown
-        with open_source(source) as opened:
+        with opener(source) as opened:
             text = settings.opening_text or opened.opening_text(settings.start)
             clips = opened.clips(settings.fps, length, settings.start, None)
             for clip in islice(clips, num_steps - num_shown):

@@ -60,14 +60,7 @@ def grouped_attention(
     elif query.device.type == "cpu":
         out = _joined(query, key, value, scaling)
     else:
-        out = functional.scaled_dot_product_attention(
-            query,
-            key,
-            value,
-            attn_mask=causal_lower_right(query.shape[2], key.shape[2]),
-            scale=scaling,
-            enable_gqa=query.shape[1] != key.shape[1],
-        )
+        out = _lower_right(query, key, value, scaling)
     return out.transpose(1, 2).contiguous(), None
 
 
@@ -127,6 +120,26 @@ def _joined(
     old, old_weight = kernel(packed, key[:, :, :num_cached], value[:, :, :num_cached], scale=scaling)
     share = torch.sigmoid(new_weight - old_weight.reshape(new_weight.shape)).unsqueeze(-1)
     return torch.lerp(old.reshape(query.shape).to(share.dtype), new.to(share.dtype), share).to(query.dtype)
+
+
+def _lower_right(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None
+) -> torch.Tensor:
+    """A GPU's kernels with their own causal corner at the lower right: (1, h, m, D).
+
+    The one that takes grouped heads (flash) is of half precision; for float32 key heads are repeated, as
+    without a kernel that fits torch would write out a mask and all scores.
+    """
+    if query.dtype is torch.float32:
+        key, value = (each.repeat_interleave(query.shape[1] // each.shape[1], dim=1) for each in (key, value))
+    return functional.scaled_dot_product_attention(
+        query,
+        key,
+        value,
+        attn_mask=causal_lower_right(query.shape[2], key.shape[2]),
+        scale=scaling,
+        enable_gqa=query.shape[1] != key.shape[1],
+    )
 
 
 def grouped_mask(

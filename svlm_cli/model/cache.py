@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
+from svlm_cli.model.device import to_device
 from svlm_cli.model.window import TokenRange
 
 GROWTH = 1.5
@@ -282,7 +283,7 @@ class StreamingCache(Cache):  # type: ignore[misc]
             self._originals.index_copy_(2, fresh, self._keys.index_select(2, fresh))
             self._has_original[slots] = True
         angles = torch.from_numpy(shifts)[:, None] * self._inv_freq
-        cos, sin = (table.float().to(self._keys.device) for table in (angles.cos(), angles.sin()))
+        cos, sin = (to_device(table.float(), self._keys.device) for table in (angles.cos(), angles.sin()))
         index = self._index(slots)
         num_heads, head_size = self._keys.shape[1], self._keys.shape[3]
         per_pass = max(1, MAX_ROTATED_ELEMENTS // (num_heads * head_size * len(slots)))
@@ -293,7 +294,7 @@ class StreamingCache(Cache):  # type: ignore[misc]
 
     def _index(self, slots: np.ndarray) -> torch.Tensor:
         assert self._keys is not None
-        return torch.from_numpy(np.ascontiguousarray(slots)).to(self._keys.device)
+        return to_device(torch.from_numpy(np.ascontiguousarray(slots)), self._keys.device)
 
     def _empty(self, like: torch.Tensor, capacity: int) -> torch.Tensor:
         _, num_heads, _, head_size = like.shape

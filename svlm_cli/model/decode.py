@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 
 import torch
 
+from svlm_cli.model.device import to_device
 from svlm_cli.settings import Sampling
 
 
@@ -41,7 +42,7 @@ class Sampler:
 
     def begin(self, context_ids: Iterable[int]) -> None:
         """Start a turn over a context; the penalty needs its distinct ids only, in any order."""
-        self._seen = torch.tensor(sorted(set(context_ids)), dtype=torch.long, device=self._device)
+        self._seen = to_device(torch.tensor(sorted(set(context_ids)), dtype=torch.long), self._device)
 
     def draw(self, logits: torch.Tensor) -> int:
         """The next token.

@@ -18,10 +18,9 @@ import transformers
 
 from svlm_cli.errors import ModelError, UsageError, boundary
 from svlm_cli.model.adapter import base_of, check_adapter, merge_adapter, stored_pixels
-from svlm_cli.model.attention import register_grouped
 from svlm_cli.model.library import silent_library
 from svlm_cli.model.patches import PatchSettings
-from svlm_cli.model.prepare import check_quantize, prepare
+from svlm_cli.model.prepare import check_quantize, prepare, set_stream_attention
 from svlm_cli.model.prompt import Markup, find_markup
 from svlm_cli.model.runtime import VideoLanguageModel
 from svlm_cli.model.words import word_forward
@@ -110,8 +109,7 @@ def load_model(
             network = merge_adapter(network, adapter_folder, number)
         network = network.to(where)
         _check_rope(network, wanted)
-        if attention != "flash_attention_2" and not network.config.text_config.use_sliding_window:
-            network.set_attn_implementation({"text_config": register_grouped()})
+        set_stream_attention(network, attention)
         prepare(network, quantize, packed=packed and not compiled)
         vision = network.config.vision_config
         return VideoLanguageModel(

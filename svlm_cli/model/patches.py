@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from svlm_cli.errors import SourceError
+from svlm_cli.model.device import to_device
 
 MAX_ASPECT_RATIO = 200
 _NUM_CHANNELS = 3
@@ -170,7 +171,7 @@ def to_patches(frames: torch.Tensor, settings: PatchSettings) -> tuple[torch.Ten
 
     Args:
         frames: uint8, shape (T, 3, h, w); h and w multiples of ``settings.factor``. Where T does not
-            fill the last temporal patch, the last frame is repeated.
+            fill the last temporal patch, the last frame is repeated. Cut on the device where they are.
         settings: sizes and normalisation.
 
     Returns:
@@ -188,7 +189,8 @@ def to_patches(frames: torch.Tensor, settings: PatchSettings) -> tuple[torch.Ten
     # Moved while still bytes: a quarter of the memory traffic of moving floats.
     moved = cut.permute(0, 3, 6, 4, 7, 2, 1, 5, 8).contiguous()
     values = moved.view(time * rows * columns, _NUM_CHANNELS, depth * side * side).to(torch.float32)
-    values.sub_(_per_channel(settings.image_mean)).div_(_per_channel(settings.image_std))
+    values.sub_(_per_channel(settings.image_mean, frames.device))
+    values.div_(_per_channel(settings.image_std, frames.device))
     return values.flatten(1), (time, rows, columns)
 
 
@@ -205,6 +207,6 @@ def clip_to_patches(frames: np.ndarray, settings: PatchSettings) -> Patches:
     return Patches(*to_patches(fit_frames(frames, settings), settings))
 
 
-def _per_channel(values: tuple[float, ...]) -> torch.Tensor:
+def _per_channel(values: tuple[float, ...], device: torch.device) -> torch.Tensor:
     """Values for 0..1 as a column for 0..255: rescaling and normalising in one."""
-    return torch.tensor(values, dtype=torch.float32).mul_(255).unsqueeze(1)
+    return to_device(torch.tensor(values, dtype=torch.float32).mul_(255).unsqueeze(1), device)

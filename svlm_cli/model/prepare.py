@@ -1,4 +1,4 @@
-"""A loaded network made ready to stream on its device: number formats and layouts of its linear layers."""
+"""A loaded network made ready to stream on its device: attention, number formats, layouts of weights."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Any
 import torch
 
 from svlm_cli.errors import UsageError
+from svlm_cli.model.attention import register_grouped
 from svlm_cli.model.linear import Int8Linear, PackedLinear, can_pack, replace_linears
+from svlm_cli.model.windows import register_windows
 
 QUANTIZATIONS = ("none", "int8")
 
@@ -37,3 +39,19 @@ def prepare(network: Any, quantize: str, *, packed: bool) -> None:
         replace_linears(network, Int8Linear)
     elif packed and weight.device.type == "cpu" and can_pack(weight.dtype):
         replace_linears(network, PackedLinear)
+
+
+def set_stream_attention(network: Any, attention: str) -> None:
+    """Choose svlm's own attention functions where they fit.
+
+    Args:
+        network: Hugging Face model on its device, opened with SDPA or flash-attention 2.
+        attention: what the user asked for; ``flash_attention_2`` is left alone.
+    """
+    if attention == "flash_attention_2":
+        return
+    if not network.config.text_config.use_sliding_window:
+        network.set_attn_implementation({"text_config": register_grouped()})
+    vision = network.config.vision_config
+    if network.device.type == "cuda" and vision._attn_implementation == "sdpa":
+        network.set_attn_implementation({"vision_config": register_windows()})

@@ -22,7 +22,13 @@ import torch
 import transformers
 
 from svlm_cli.errors import ModelError, SvlmError
+from svlm_cli.model.library import silent_library
 from svlm_cli.model.load import FAMILIES
+from svlm_cli.model.patches import PatchSettings
+from svlm_cli.model.prepare import set_stream_attention
+from svlm_cli.model.prompt import find_markup
+from svlm_cli.model.runtime import VideoLanguageModel
+from svlm_cli.model.words import word_forward
 
 # Pre-tokenisation and special tokens as Qwen2.5-VL's tokenizer.json states them.
 PATTERN = (
@@ -97,9 +103,9 @@ def build_random_checkpoint(
     Raises:
         ModelError: the vocabulary cannot be had.
     """
-    tokenizer = _tokenizer(vocabulary)
+    tokenizer = open_vocabulary(vocabulary)
     torch.manual_seed(seed)
-    network = getattr(transformers, FAMILIES[family].class_name)(_config(SIZES[size], family, tokenizer))
+    network = getattr(transformers, FAMILIES[family].class_name)(random_config(size, family, tokenizer))
     with torch.no_grad():
         for weight in network.parameters():
             if weight.ndim > 1:
@@ -110,7 +116,46 @@ def build_random_checkpoint(
     return folder
 
 
-def _config(size: Size, family: str, tokenizer: Any) -> Any:
+def random_model(
+    config: Any, tokenizer: Any, *, name: str, device: str, dtype: torch.dtype, graphs: str = "auto"
+) -> VideoLanguageModel:
+    """A model with random weights, made where it computes: nothing is written or copied from the host.
+
+    Args:
+        config: of a Qwen2.5-VL or Qwen2-VL, e.g. from ``random_config``.
+        tokenizer: with Qwen's vocabulary.
+        name: for reports.
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        dtype: of weights and cache.
+        graphs: as in ``load_model``.
+    """
+    family = FAMILIES[config.model_type]
+    make = getattr(transformers, family.class_name)._from_config
+    with torch.device(device), silent_library():
+        network = make(config, dtype=dtype, attn_implementation="sdpa").eval()
+    set_stream_attention(network, "auto")
+    vision = network.config.vision_config
+    return VideoLanguageModel(
+        name=name,
+        is_bundled=False,
+        network=network,
+        tokenizer=tokenizer,
+        markup=find_markup(tokenizer),
+        patches=PatchSettings(vision.patch_size, vision.spatial_merge_size, vision.temporal_patch_size),
+        tokens_per_second=vision.tokens_per_second if family.has_tokens_per_second else None,
+        word_forward=word_forward(network, compiled=False, graphs=graphs),
+    )
+
+
+def random_config(name: str, family: str, tokenizer: Any) -> Any:
+    """The configuration of a random checkpoint.
+
+    Args:
+        name: a key of ``SIZES``.
+        family: a key of ``load.FAMILIES``.
+        tokenizer: for the ids of the markup.
+    """
+    size = SIZES[name]
     head_size = size.hidden // size.heads
     pair = head_size // 2
     rope = {
@@ -162,7 +207,12 @@ def _config(size: Size, family: str, tokenizer: Any) -> Any:
     )
 
 
-def _tokenizer(vocabulary: str | None) -> Any:
+def open_vocabulary(vocabulary: str | None) -> Any:
+    """Qwen's tokenizer, as ``build_random_checkpoint`` is told where it is.
+
+    Raises:
+        ModelError: it cannot be had.
+    """
     if vocabulary is not None and not vocabulary.endswith(".tiktoken"):
         try:
             return transformers.AutoTokenizer.from_pretrained(vocabulary, trust_remote_code=False)

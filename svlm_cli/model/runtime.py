@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from svlm_cli.model.cache import StreamingCache
+from svlm_cli.model.device import to_device
 from svlm_cli.model.patches import Patches, PatchSettings
 from svlm_cli.model.prompt import Markup
 from svlm_cli.model.vision import vision_plan
@@ -120,8 +121,7 @@ class VideoLanguageModel:
     def embed(self, ids: Sequence[int]) -> torch.Tensor:
         """Embeddings of token ids, shape (n, d)."""
         table = self.network.model.language_model.embed_tokens
-        index = torch.tensor(ids, dtype=torch.long, device=table.weight.device)
-        return table(index)  # type: ignore[no-any-return]
+        return table(to_device(torch.tensor(ids, dtype=torch.long), table.weight.device))  # type: ignore[no-any-return]
 
     @torch.inference_mode()
     def forward(self, embeddings: torch.Tensor, positions: np.ndarray, cache: StreamingCache) -> torch.Tensor:
@@ -137,7 +137,7 @@ class VideoLanguageModel:
         """
         output = self.network.model.language_model(
             inputs_embeds=embeddings[None],
-            position_ids=torch.from_numpy(positions).float().to(embeddings.device)[:, None],
+            position_ids=to_device(torch.from_numpy(positions).float(), embeddings.device)[:, None],
             past_key_values=cache,
             use_cache=True,
         )

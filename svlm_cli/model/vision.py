@@ -16,6 +16,8 @@ from transformers.vision_utils import (
     get_vision_window_index,
 )
 
+from svlm_cli.model.windows import WINDOWS
+
 
 def vision_plan(visual: Any, grid_thw: tuple[int, int, int], device: torch.device) -> dict[str, Any]:
     """Keyword arguments of the tower's forward for one clip.
@@ -31,7 +33,8 @@ def vision_plan(visual: Any, grid_thw: tuple[int, int, int], device: torch.devic
     """
     grid = torch.tensor([grid_thw])
     is_packed = is_flash_attention_requested(visual.config)
-    bounds_at = device if is_packed else torch.device("cpu")
+    is_on_host = not is_packed or visual.config._attn_implementation == WINDOWS
+    bounds_at = torch.device("cpu") if is_on_host else device
     merge = visual.spatial_merge_size
     bounds = get_vision_cu_seqlens(grid)
     plan: dict[str, Any] = {

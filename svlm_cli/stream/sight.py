@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 import torch
 
+from svlm_cli.model.device import to_device
 from svlm_cli.model.patches import Patches, PatchSettings, fit_frames, to_patches
 from svlm_cli.model.runtime import Video, VideoLanguageModel
 from svlm_cli.settings import StreamSettings
@@ -79,6 +81,7 @@ class Sight:
         self._stillness = (
             None if settings.drop_static is None else Stillness(settings, own.factor, own.temporal_patch_size)
         )
+        self._queue = _own_queue(model.device)
 
     def resize(self, clip: Clip) -> SizedClip:
         """Bring the frames to the model's size.
@@ -91,15 +94,20 @@ class Sight:
         seconds = clip.read_seconds + self._clock() - began
         return SizedClip(clip.index, clip.start_seconds, clip.end_seconds, clip.num_frames, pixels, seconds)
 
+    def _on_own_queue(self) -> AbstractContextManager[object]:
+        return nullcontext() if self._queue is None else torch.cuda.stream(self._queue)
+
     def look(self, clip: SizedClip) -> SeenClip:
         """Run the vision tower over the frames, once for all of them."""
         began = self._clock()
-        video = self._model.encode_video(Patches(*to_patches(clip.pixels, self._patches)))
-        if self._stillness is not None:
-            places = self._stillness.places(clip.pixels)
-            video = Video(video.features[list(places)], video.grid, places)
-        if self._model.device.type == "cuda":
-            torch.cuda.current_stream(self._model.device).synchronize()
+        with self._on_own_queue():
+            pixels = to_device(clip.pixels, self._model.device)  # as bytes: cut and normalised there
+            video = self._model.encode_video(Patches(*to_patches(pixels, self._patches)))
+            if self._stillness is not None:
+                places = self._stillness.places(clip.pixels)
+                video = Video(video.features[list(places)], video.grid, places)
+        if self._queue is not None:
+            self._queue.synchronize()
         return SeenClip(
             clip.index,
             clip.start_seconds,
@@ -109,6 +117,19 @@ class Sight:
             clip.read_seconds,
             self._clock() - began,
         )
+
+
+def _own_queue(device: torch.device) -> torch.cuda.Stream | None:
+    """A CUDA stream of the tower's own, so that words do not queue behind the next clip; None on the CPU.
+
+    What it makes is complete when ``look`` returns, and is last read by a prefill that is over before the
+    words behind it are drawn: no other stream touches its memory while it is written anew.
+    """
+    if device.type != "cuda":
+        return None
+    queue = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    queue.wait_stream(torch.cuda.current_stream(device))  # the weights are there
+    return queue
 
 
 def patch_settings(own: PatchSettings, settings: StreamSettings) -> PatchSettings:

@@ -20,6 +20,7 @@ _VISION = {
     "tokens_per_second": 2,
     "fullatt_block_indexes": [7, 15, 23, 31],
 }
+_ROPE = {"rope_type": "default", "rope_theta": 1_000_000.0, "mrope_section": [16, 24, 24]}
 _QWEN2_5_VL_7B = {
     "hidden_size": 3584,
     "num_hidden_layers": 28,
@@ -27,6 +28,7 @@ _QWEN2_5_VL_7B = {
     "num_key_value_heads": 4,
     "intermediate_size": 18944,
     "vocab_size": 152064,
+    "rope_parameters": _ROPE,
 }
 _QWEN2_5_VL_3B = {
     "hidden_size": 2048,
@@ -35,6 +37,7 @@ _QWEN2_5_VL_3B = {
     "num_key_value_heads": 2,
     "intermediate_size": 11008,
     "vocab_size": 151936,
+    "rope_parameters": _ROPE,
 }
 # Hugging Face id: (text sizes, whether the head shares the embeddings); from each one's config.json there.
 PUBLISHED = {

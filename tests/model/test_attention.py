@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from svlm_cli.model.attention import grouped_attention, grouped_mask
+from svlm_cli.model.attention import _lower_right, grouped_attention, grouped_mask
 
 HEADS, KEY_HEADS, SIZE, SCALE = 6, 2, 16, 0.3
 
@@ -46,6 +46,16 @@ def test_equal_to_brute_force(num_cached, num_new):
     expected = brute_force(query, key, value, causal(num_cached, num_new))
     assert ours.is_contiguous()
     torch.testing.assert_close(ours.double(), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 2e-2)])
+@pytest.mark.parametrize("num_cached", [0, 300])
+@pytest.mark.filterwarnings("ignore:.*attention:UserWarning")  # no GPU kernel here: torch says why of each
+def test_what_a_gpu_is_asked_for_is_the_same_attention(num_cached, dtype, tolerance):
+    query, key, value = states(num_cached, 33, dtype)
+    ours = _lower_right(query, key, value, SCALE).transpose(1, 2)
+    expected = brute_force(query, key, value, causal(num_cached, 33))
+    torch.testing.assert_close(ours.double(), expected, atol=tolerance, rtol=tolerance)
 
 
 @pytest.mark.parametrize("num_new", [1, 65])

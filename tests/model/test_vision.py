@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from svlm_cli.model.patches import Patches
+from svlm_cli.model.windows import register_windows
 
 
 @pytest.mark.parametrize("family", ["model", "qwen2_vl_model"])
@@ -19,3 +22,25 @@ def test_features_are_those_of_transformers(family, request):
         ours = model.encode_video(Patches(pixels, grid))
         assert ours.grid == (grid[0], grid[1] // 2, grid[2] // 2)
         torch.testing.assert_close(ours.features, theirs, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("family", ["model", "qwen2_vl_model"])
+def test_windows_of_one_length_at_once_give_the_same_features(family, request):
+    """What a device without flash-attention runs: whole, cut and single windows, several frame pairs."""
+    model = request.getfixturevalue(family)
+    grids = ((1, 16, 16), (4, 10, 14), (3, 26, 18), (2, 4, 4), (2, 26, 46))
+    clips = [
+        Patches(torch.randn(t * h * w, 1176, generator=torch.Generator().manual_seed(t + h)), (t, h, w))
+        for t, h, w in grids
+    ]
+    plain = [model.encode_video(clip).features for clip in clips]
+    before = model.network.config.vision_config._attn_implementation
+    at_once = replace(model, vision_plans={})
+    try:
+        model.network.set_attn_implementation({"vision_config": register_windows()})
+        found = [at_once.encode_video(clip).features for clip in clips]
+        assert all(plan["cu_seqlens"].device.type == "cpu" for plan in at_once.vision_plans.values())
+    finally:
+        model.network.set_attn_implementation({"vision_config": before})
+    for ours, theirs in zip(found, plain, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
