@@ -47,22 +47,22 @@ WAYS: dict[str, tuple[dict[str, Any], list[str]]] = {
 }
 
 
-def make_video(path: Path) -> None:
+def make_video(path: Path, seconds: int = SECONDS) -> None:
     dice = np.random.default_rng(0)
     picture = dice.integers(0, 256, (360, 640, 3), dtype=np.uint8)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=24)
         stream.width, stream.height, stream.pix_fmt = 640, 360, "yuv420p"
-        for index in range(SECONDS * 24):
+        for index in range(seconds * 24):
             moved = np.roll(picture, (index, 3 * index), axis=(0, 1))
             container.mux(stream.encode(av.VideoFrame.from_ndarray(moved, format="rgb24")))
         container.mux(stream.encode(None))
 
 
-def make_chunks(folder: Path) -> None:
+def make_chunks(folder: Path, seconds: int = SECONDS) -> None:
     dice = random.Random(0)
     chunks = []
-    for start in range(0, SECONDS - 8, 2):
+    for start in range(0, seconds - 8, 2):
         length = dice.choice((2, 4, 8))
         ends = sorted(dice.uniform(start, start + length) for _ in range(3 * length))
         words = tuple(TimedWord(dice.choice(WORDS), end - 0.1, end) for end in ends)

@@ -41,7 +41,9 @@ def profiled(run: Run, model: VideoLanguageModel, settings: StreamSettings) -> d
             torch.cuda.synchronize(run.device)
         seconds = (time.perf_counter() - began) / STEPS
     wanted = DeviceType.CUDA if run.is_cuda else DeviceType.CPU
-    events = [each for each in profiler.events() if each.device_type == wanted and each.time_range.elapsed_us()]
+    events = [
+        each for each in profiler.events() if each.device_type == wanted and each.time_range.elapsed_us()
+    ]
     spans = [(each.time_range.start, each.time_range.end) for each in events]
     if not spans:
         return {"step_seconds": seconds, "idle_share": None, "why": "the profiler saw no kernel"}

@@ -114,7 +114,9 @@ def _compare(record: Record, expected: Told, found: Told) -> None:
 
 def _near(record: Record, name: str, expected: torch.Tensor, found: torch.Tensor) -> None:
     furthest = float((expected - found).abs().max())
-    record.check(name, furthest < TOLERANCE, f"differ by {furthest:.1e} at most, of {expected.abs().max():.3g}")
+    record.check(
+        name, furthest < TOLERANCE, f"differ by {furthest:.1e} at most, of {expected.abs().max():.3g}"
+    )
 
 
 def _graphs(record: Record, model: VideoLanguageModel) -> None:
@@ -136,10 +138,7 @@ def _half(record: Record, run: Run, folder: Path, expected: Told) -> None:
 
 def _states(record: Record, run: Run, reference: VideoLanguageModel, folder: Path) -> None:
     """Saved on one, resumed on the other: the words of a stream that was not stopped."""
-    if run.is_cuda:
-        other = load_model(str(folder), device=run.device, dtype="float32")
-    else:
-        other = fixed(reference)
+    other = load_model(str(folder), device=run.device, dtype="float32") if run.is_cuda else fixed(reference)
     whole = _stretch(reference, lambda _: None, 0, STEPS)
     for name, first, second in (
         ("saved on the device, resumed on the CPU", other, reference),

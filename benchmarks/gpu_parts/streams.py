@@ -26,7 +26,7 @@ MARGIN = 5.0
 
 
 def speeds(run: Run, record: Record) -> None:
-    """Part b: the big model under ``streaming`` at four rates, words replayed and not, and the highest rate."""
+    """Part b: the big model under ``streaming`` at four rates, graphs on and off, and the highest rate."""
     plain = run.model(run.scale.big)
     replayed = fixed(plain)
     shares = {8.0: 0.2, 2.0: 0.25, 24.0: 0.35, 60.0: 0.55}
@@ -39,7 +39,7 @@ def speeds(run: Run, record: Record) -> None:
 
 
 def policies(run: Run, record: Record) -> None:
-    """Part c: the other policies at 8 FPS until a token costs what figure 7 shows, or ``seconds`` are over."""
+    """Part c: the other policies at 8 FPS until a token costs 0.1 s, as in figure 7, or 200 s are over."""
     model = fixed(run.model(run.scale.big))
     for policy, share in ((Policy.FULL, 0.55), (Policy.WINDOW, 0.6), (Policy.RECOMPUTE, 0.8)):
         settings = run.settings(fps=8.0, policy=policy)
@@ -86,9 +86,7 @@ def _timed(
     """One run in the steady state, within a share of the time that is left."""
     steps = min(run.seconds, warm_up_steps(settings) + STEADY_STEPS + FLOOR_STEPS)
     ends_at = record.seconds_left * (1 - share) + MARGIN * share
-    found = _measured(
-        run, model, name, settings, steps, FLOOR_STEPS, lambda _: record.seconds_left < ends_at
-    )
+    found = _measured(run, model, name, settings, steps, FLOOR_STEPS, lambda _: record.seconds_left < ends_at)
     values = row(found)
     values["least_words_in_a_step"] = min(found.num_words)
     values["cut_short"] = len(found.num_words) < steps
@@ -144,7 +142,9 @@ def _course(run: SpeedRun) -> dict[str, Any]:
     above = np.flatnonzero(costs <= PAPER_LIMIT)
     passes = int(above[-1]) + 1 if len(above) else 0
     return {
-        "seconds_per_token_every_20_s": [round(float(np.median(costs[k : k + 20])), 5) for k in range(0, len(costs), 20)],
+        "seconds_per_token_every_20_s": [
+            round(float(np.median(costs[k : k + 20])), 5) for k in range(0, len(costs), 20)
+        ],
         "passes_0.1_s_per_token_at": passes if passes < len(costs) else None,
         "seconds_streamed": len(costs),
     }

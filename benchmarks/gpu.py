@@ -1,0 +1,176 @@
+"""Everything svlm does on a GPU, checked and measured in eight minutes: run by ``benchmarks/gpu.sh``.
+
+    bash benchmarks/gpu.sh [--device cuda] [--out gpu-results] [--parts abecdf]
+    bash benchmarks/gpu.sh --device cpu --size tiny --seconds 20      # a rehearsal
+    python benchmarks/gpu.py --markdown gpu-results/results.json      # the section of docs/performance.md
+
+Needs torch and transformers, no network and no room on the disk: weights are random and made on the device.
+Parts, in this order; each in a process that is killed when its seconds are over, results written after each:
+
+    a   60 s  a small checkpoint and the bundled model: ids, positions, keys, logits, words, states, graphs
+    b  150 s  7B, bfloat16, 640x360, full window at 8, 2, 24 and 60 FPS; graphs on and off; the highest FPS
+    e   90 s  svlm train: LoRA and full on 180m, losses beside the CPU's; FSDP2 on one rank; LoRA on 3B
+    c  100 s  full, window and recompute at 8 FPS until a token costs 0.1 s, or 200 s of stream
+    d   80 s  3B with windows of 4 and 16 s; flash-attention; kernels, and the share of a step without any
+    f    0 s  several streams in one forward: not in this build
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from gpu_parts.report import section, table
+
+TITLES = {
+    "a": ("the same as on the CPU", 60),
+    "b": ("speed of the big model", 150),
+    "e": ("training", 90),
+    "c": ("other policies along the stream", 100),
+    "d": ("the middle model, kernels and waits", 80),
+    "f": ("several streams in one forward", 10),
+}
+PACKAGES = ("torch", "transformers", "accelerate", "peft", "flash_attn", "triton", "numpy")
+RESULTS = "results.json"
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--device", default="cuda", help="cuda, cuda:N or cpu")
+    parser.add_argument("--size", choices=("real", "tiny"), default="real")
+    parser.add_argument("--seconds", type=int, default=40, help="of stream that each run shows at most")
+    parser.add_argument("--parts", default="".join(TITLES), help="letters, in the order to run")
+    parser.add_argument("--out", type=Path, default=Path("gpu-results"))
+    parser.add_argument("--patience", type=float, default=1.0, help="times the parts' seconds")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="print the section and stop")
+    chosen = parser.parse_args()
+    unknown = sorted({*chosen.parts} - {*TITLES})
+    if unknown:
+        parser.error(f"--parts: there is no part {', '.join(unknown)}")
+    if chosen.seconds < 1 or not chosen.patience > 0:
+        parser.error("--seconds must be 1 or more, --patience above 0")
+    return chosen
+
+
+def works() -> dict[str, Callable[[Any, Any], None]]:
+    """What each part runs; all is imported here, once, before the parts are forked."""
+    from gpu_parts import same, streams, trainings
+
+    return {
+        "a": same.part,
+        "b": streams.speeds,
+        "c": streams.policies,
+        "d": streams.others,
+        "e": trainings.part,
+        "f": several,
+    }
+
+
+def several(_run: Any, _record: Any) -> None:
+    """Part f."""
+    from gpu_parts.record import Skipped
+
+    raise Skipped("this build feeds one stream in a forward: there is no engine for several")
+
+
+def machine(device: str) -> dict[str, Any]:
+    """Names and versions; nothing here wakes the device."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = None
+    return {
+        "device": device,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "cores": os.cpu_count(),
+        "versions": versions,
+    }
+
+
+def gpu_facts(run: Any, record: Any) -> None:
+    """In a process of its own, as a process that has woken CUDA cannot be forked."""
+    import torch
+
+    if run.is_cuda:
+        properties = torch.cuda.get_device_properties(run.device)
+        record.note("gpu", properties.name)
+        record.note("gpu_memory_bytes", properties.total_memory)
+        record.note("cuda", torch.version.cuda)
+        record.note("compute_capability", f"{properties.major}.{properties.minor}")
+
+
+def room() -> str | None:
+    """A folder in memory for checkpoints, where the system has one with room."""
+    shared = Path("/dev/shm")
+    return str(shared) if shared.is_dir() and shutil.disk_usage(shared).free > 16 << 30 else None
+
+
+def write(out: Path, results: Mapping[str, Any]) -> None:
+    partial_path = out / f"{RESULTS}.partial"
+    partial_path.write_text(json.dumps(results, indent=1) + "\n")
+    partial_path.replace(out / RESULTS)
+
+
+def main() -> int:
+    chosen = arguments()
+    if chosen.markdown is not None:
+        results = json.loads(chosen.markdown.read_text()) if chosen.markdown.is_file() else None
+        print(section(results))
+        return 0
+    began = time.monotonic()
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    results: dict[str, Any] = {"benchmark": "gpu", "size": chosen.size, "seconds": chosen.seconds}
+    results |= {"machine": machine(chosen.device), "parts": {}}
+    with tempfile.TemporaryDirectory(dir=room()) as name:
+        from gpu_parts.scale import SCALES, Run
+        from gpu_parts.watchdog import Guarded
+
+        from svlm_cli.model.random_checkpoint import open_vocabulary
+
+        folder = Path(name)
+        tokenizer = open_vocabulary(None)
+        tokenizer.save_pretrained(folder / "tokenizer")
+        run = Run(chosen.device, SCALES[chosen.size], chosen.seconds, folder, tokenizer)
+        parts = works()
+        facts = Guarded(partial(gpu_facts, run), folder / "machine.json", 60).wait()
+        results["machine"] |= facts.values | ({"problem": facts.reason} if facts.reason else {})
+        write(chosen.out, results)
+        for letter in chosen.parts:
+            title, limit = TITLES[letter]
+            print(f"[{time.monotonic() - began:5.0f} s] {letter}: {title}", file=sys.stderr, flush=True)
+            outcome = Guarded(
+                partial(parts[letter], run), folder / f"{letter}.json", limit * chosen.patience
+            ).wait()
+            results["parts"][letter] = {
+                "title": title,
+                "status": outcome.status,
+                "reason": outcome.reason,
+                "wall_seconds": round(outcome.wall_seconds, 1),
+                "values": outcome.values,
+                "checks": outcome.checks,
+            }
+            results["wall_seconds"] = round(time.monotonic() - began, 1)
+            write(chosen.out, results)
+    print(table(results))
+    return 0 if all(each["status"] in ("done", "skipped") for each in results["parts"].values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# One command that checks and measures all of svlm on a GPU in eight minutes (benchmarks/gpu.py says what).
+#
+#     bash benchmarks/gpu.sh [--out gpu-results]
+#     bash benchmarks/gpu.sh --device cpu --size tiny --seconds 20     # a rehearsal
+#
+# Linux with CUDA, Python 3.11 or newer, torch and transformers; no network. What else is missing is taken from
+# benchmarks/wheels, if benchmarks/gpu_wheels.sh has filled it; nothing is installed into the machine's Python.
+# PYTHON names another interpreter than python3.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+python=${PYTHON:-python3}
+added=$(mktemp -d)
+trap 'rm -rf "$added"' EXIT
+
+# the wheel's name, the module's
+needs="peft peft
+av av
+dashscope dashscope
+tiktoken tiktoken
+pydantic pydantic
+pydantic_core pydantic_core
+annotated_types annotated_types
+typing_inspection typing_inspection
+pyyaml yaml
+psutil psutil
+pillow PIL"
+
+missing=()
+lacking=$("$python" -c '
+import importlib.util, sys
+for line in sys.argv[1].splitlines():
+    name, module = line.split()
+    if importlib.util.find_spec(module) is None:
+        print(name)
+' "$needs")
+for name in $lacking; do
+    found=$(compgen -G "$here/wheels/$name-*.whl" | head -n 1 || true)
+    if [ -n "$found" ]; then
+        missing+=("$found")
+    else
+        echo "$name is neither installed nor in benchmarks/wheels (bash benchmarks/gpu_wheels.sh): parts may fail" >&2
+    fi
+done
+if [ ${#missing[@]} -gt 0 ]; then
+    "$python" -m pip install --quiet --no-index --no-deps --target "$added" "${missing[@]}"
+fi
+
+export PYTHONPATH="$here/..:$added${PYTHONPATH:+:$PYTHONPATH}"
+export HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
+"$python" "$here/gpu.py" "$@"
