@@ -18,8 +18,8 @@ PICTURE, RATES = "640x360", (2, 8, 24, 60)
 STAGES = ("vision", "prefill", "decode")
 INTRODUCTION = """\
 `bash benchmarks/gpu.sh` (Linux, CUDA, Python 3.11 or newer, torch and transformers; no network, no weights)
-checks every CUDA path and measures in eight minutes, part by part, and ends with a table; what else such a machine
-may lack is gathered beforehand by `bash benchmarks/gpu_wheels.sh`. A rehearsal without a GPU:
+checks every CUDA path and measures in eight minutes, part by part, and ends with a table; what else such a
+machine may lack is gathered beforehand by `bash benchmarks/gpu_wheels.sh`. A rehearsal without a GPU:
 `bash benchmarks/gpu.sh --device cpu --size tiny --seconds 20`.
 This section is what `python benchmarks/gpu.py --markdown gpu-results/results.json` prints."""
 
@@ -64,10 +64,10 @@ def _speeds(found: Mapping[str, Any], known: str) -> str:
     """A step of 7B at each rate, by stage, measured / predicted."""
     peak, bandwidth = (EFFICIENCY * each for each in PEAKS[known])
     lines = [
-        f"7B in bfloat16, {PICTURE}, full window of 16 s, 20 words a second: milliseconds a second of stream,",
+        f"7B in bfloat16, {PICTURE}, full window of 16 s, 20 words a second: milliseconds of a step (1 s),",
         f"measured / predicted for an {known} at {100 * EFFICIENCY:.0f} % of its data sheet.",
         "",
-        "| FPS | vision | prefill | decode | step | ms a word | p95 of a step | peak memory, GiB | to the floor |",
+        "| FPS | vision | prefill | decode | step | ms a word | p95 | peak memory, GiB | to the floor |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for fps in RATES:

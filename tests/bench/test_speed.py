@@ -11,7 +11,16 @@ import pytest
 import torch
 from PIL import Image
 
-from svlm_cli import OutputError, Policy, Sampling, StreamSession, StreamSettings, UsageError, load_model
+from svlm_cli import (
+    OutputError,
+    Policy,
+    Sampling,
+    StreamSession,
+    StreamSettings,
+    UsageError,
+    load_model,
+    open_source,
+)
 from svlm_cli.bench import efficiency
 from svlm_cli.bench.compare import compare
 from svlm_cli.bench.efficiency import SpeedRun, find_max_fps, measure
@@ -224,6 +233,25 @@ def test_the_highest_fps_is_searched_by_halves(bundled, monkeypatch):
     best = max(trial.fps for trial in trials if trial.is_real_time)
     assert 94 <= best <= 100
     assert [trial.fps for trial in trials[:7]] == [2, 4, 8, 16, 32, 64, 128]
+    later = list(find_max_fps(bundled, SOURCE, SETTINGS, first_pairs=16))
+    assert [trial.fps for trial in later[:3]] == [32, 64, 128]
+    assert max(trial.fps for trial in later if trial.is_real_time) == best
+
+
+def test_a_run_of_any_source_ends_where_it_is_enough(bundled):
+    opened = []
+
+    def opener(name):
+        opened.append(name)
+        return open_source("arena:tennis,seed=4,minutes=1")
+
+    wanted = plan(Policy.STREAMING)
+    how = {"opener": opener, "is_enough": lambda run: len(run.num_words) == 3}
+    *_, run = measure(bundled, wanted, wanted.runs[0], **how)
+    assert opened == [SOURCE]
+    assert len(run.num_words) == len(run.seconds["decode"]) == 3
+    assert run.floor["vision"] == []
+    assert run.cache_bytes > 0
 
 
 def test_less_than_a_step_is_refused():

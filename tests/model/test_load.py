@@ -10,7 +10,14 @@ import pytest
 import torch
 
 from svlm_cli import ModelError, UsageError, load_model
+from svlm_cli.model.random_checkpoint import (
+    build_random_checkpoint,
+    open_vocabulary,
+    random_config,
+    random_model,
+)
 from svlm_cli.model.random_checkpoint import main as build
+from svlm_cli.train.published import model_config
 
 
 @pytest.fixture
@@ -320,3 +327,33 @@ def test_the_published_layout_opens(checkpoint, tmp_path):
         assert torch.equal(weight, weights[name]), name
     rotary = theirs.model.language_model.rotary_emb
     assert list(rotary.mrope_section) == list(ours.model.language_model.rotary_emb.mrope_section)
+
+
+def test_a_model_made_in_place_is_that_of_the_folder(tmp_path, checkpoint):
+    """Random weights without a file: the same shapes, ways and numbers as those that go through one."""
+    tokenizer = open_vocabulary(str(checkpoint))
+    torch.manual_seed(0)
+    made = random_model(
+        random_config("tiny", "qwen2_5_vl", tokenizer), tokenizer, name="r", device="cpu", dtype=torch.float32
+    )
+    stored = load_model(
+        str(build_random_checkpoint(tmp_path / "r", vocabulary=str(checkpoint))), device="cpu"
+    )
+    theirs = stored.network.state_dict()
+    assert {name: weight.shape for name, weight in made.network.state_dict().items()} == {
+        name: weight.shape for name, weight in theirs.items()
+    }
+    assert all(torch.equal(weight, theirs[name]) for name, weight in made.network.state_dict().items())
+    assert (made.markup, made.patches, made.tokens_per_second) == (
+        stored.markup,
+        stored.patches,
+        stored.tokens_per_second,
+    )
+    kernels = [each.network.config.text_config._attn_implementation for each in (made, stored)]
+    assert kernels[0] == kernels[1]
+
+
+def test_published_shapes_have_the_positions_of_their_family():
+    config = model_config("Qwen/Qwen2.5-VL-7B-Instruct")
+    assert config.text_config.rope_parameters["mrope_section"] == [16, 24, 24]
+    assert config.text_config.rope_parameters["rope_theta"] == 1e6

@@ -1,0 +1,166 @@
+"""``benchmarks/gpu.sh`` rehearsed on the CPU; a part can fail, hang or die and takes no other with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.gpu_parts import same
+from benchmarks.gpu_parts.kernels import covered
+from benchmarks.gpu_parts.record import Record, Skipped
+from benchmarks.gpu_parts.scale import Noise
+from benchmarks.gpu_parts.streams import _course
+from benchmarks.gpu_parts.watchdog import Guarded
+from svlm_cli.bench.efficiency import SpeedRun
+
+ROOT = Path(__file__).resolve().parents[2]
+GPU = ROOT / "benchmarks" / "gpu.py"
+
+
+def printed(results: Path) -> str:
+    command = [sys.executable, str(GPU), "--markdown", str(results)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_the_document_says_that_nothing_is_measured_yet(tmp_path: Path) -> None:
+    section = printed(tmp_path / "absent.json")
+    document = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    title = section.splitlines()[0]
+    start = document.index(title)
+    end = document.index("\n## ", start)
+    assert document[start:end].strip() == section.strip()
+
+
+def test_every_part_runs_without_a_gpu(tmp_path: Path) -> None:
+    """The whole command; its files, its table, and its section beside the prediction."""
+    pytest.importorskip("dashscope", reason="the real Qwen vocabulary is in the dashscope package")
+    command = ["bash", str(ROOT / "benchmarks" / "gpu.sh"), "--device", "cpu", "--size", "tiny"]
+    command += ["--seconds", "5", "--patience", "20", "--out", str(tmp_path / "out")]
+    environment = os.environ | {"PYTHON": sys.executable, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    parts = results["parts"]
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {letter: part["status"] for letter, part in parts.items()} == {
+        **dict.fromkeys("abecd", "done"),
+        "f": "skipped",
+    }
+    assert "no engine for several" in parts["f"]["reason"]
+    held = [check for part in parts.values() for check in part["checks"]]
+    assert len(held) >= 15
+    assert all(check["holds"] for check in held)
+    assert {f"{fps} FPS" for fps in (2, 8, 24, 60)} <= parts["b"]["values"].keys()
+    assert [*parts["c"]["values"]] == ["full", "window", "recompute"]
+    assert 0 <= parts["d"]["values"]["profile, graphs"]["idle_share"] < 1
+    table = done.stdout.strip().splitlines()
+    assert table[-1].startswith("| f |")
+    section = printed(tmp_path / "out" / "results.json")
+    assert section.strip().endswith("\n".join(table[-5:]))
+    measured = 1e3 * parts["b"]["values"]["8 FPS"]["p50_step_seconds"]
+    assert f"| {measured:.0f} / 200 |" in section
+
+
+def hangs(record: Record) -> None:
+    record.note("before", 1)
+    child = os.fork()
+    if not child:
+        os.setsid()
+        time.sleep(600)
+    record.note("child", child)
+    time.sleep(600)
+
+
+def dies(record: Record) -> None:
+    record.check("it", True, "lived")
+    os._exit(9)
+
+
+def fails(_record: Record) -> None:
+    raise RuntimeError("out of memory\nand more")
+
+
+def lies(record: Record) -> None:
+    record.check("two is three", False, "2")
+
+
+def leaves(_record: Record) -> None:
+    raise Skipped("nothing here")
+
+
+def is_running(process: int) -> bool:
+    status = Path(f"/proc/{process}/stat")
+    return status.is_file() and status.read_text().rpartition(")")[2].split()[0] not in "ZX"
+
+
+def test_what_becomes_of_a_part_is_told(tmp_path: Path) -> None:
+    pieces = {
+        work.__name__: Guarded(work, tmp_path / f"{work.__name__}.json", 2.0 if work is hangs else 60.0)
+        for work in (hangs, dies, fails, lies, leaves)
+    }
+    found = {name: piece.wait() for name, piece in pieces.items()}
+    assert {name: (outcome.status, outcome.reason) for name, outcome in found.items()} == {
+        "hangs": ("too late", "ended after 2 s"),
+        "dies": ("failed", "the process died (exit code 9)"),
+        "fails": ("failed", "RuntimeError: out of memory"),
+        "lies": ("failed", "does not hold: two is three"),
+        "leaves": ("skipped", "nothing here"),
+    }
+    assert found["hangs"].values["before"] == 1
+    assert found["dies"].checks == [{"name": "it", "holds": True, "found": "lived"}]
+    assert not is_running(found["hangs"].values["child"])
+
+
+def test_a_device_that_computes_something_else_is_found_out(model, tmp_path: Path) -> None:
+    """A weight turned by a thousandth is in the logits and in the keys."""
+    expected = same.tell(model)
+    with torch.no_grad():
+        weight = model.network.model.language_model.layers[0].self_attn.k_proj.weight
+        kept = weight.clone()
+        try:
+            weight.mul_(1.002)
+            found = same.tell(model)
+        finally:
+            weight.copy_(kept)
+    record = Record(tmp_path / "a.json", time.monotonic() + 60)
+    same._compare(record, expected, found)
+    same._compare(record, expected, replace(expected))
+    holds = [(check.name, check.holds) for check in record.checks]
+    assert ("keys after evictions", False) in holds[:5]
+    assert all(held for _, held in holds[5:])
+
+
+def test_what_is_covered_is_counted_once() -> None:
+    assert covered([(5.0, 6.0), (0.0, 2.0), (1.0, 3.0), (1.5, 1.7)]) == 4.0
+
+
+def test_the_cost_of_a_token_passes_for_good() -> None:
+    run = SpeedRun("full", "full", 8.0, 1.0, 2)
+    costs = [0.05] * 10 + [0.3] + [0.05] * 5 + [0.11] * 8
+    for cost in costs:
+        run.num_words.append(10)
+        for stage, share in (
+            ("vision", 0.2),
+            ("prefill", 0.5),
+            ("decode", 0.3),
+            ("read", 9.0),
+            ("cache", 9.0),
+        ):
+            run.seconds[stage].append(10 * cost * share)
+    course = _course(run)
+    assert course["passes_0.1_s_per_token_at"] == 16
+    assert course["seconds_per_token_every_20_s"] == [0.05, 0.11]
+
+
+def test_the_pictures_move() -> None:
+    first, second = (clip.frames for clip, _ in zip(Noise(64, 40).clips(8.0, 1.0), range(2), strict=False))
+    assert first.shape == second.shape == (8, 40, 64, 3)
+    assert (first[0] != first[1]).any()
+    assert (first[-1] != second[0]).any()
