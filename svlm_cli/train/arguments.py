@@ -48,8 +48,6 @@ def training_arguments(
             remove_unused_columns=False,
             # Arena samples without frames leave the vision tower alone.
             ddp_find_unused_parameters=isinstance(recipe.model, NewModel),
-            activation_checkpointing=recipe.gradient_checkpointing,
-            activation_checkpointing_kwargs={"use_reentrant": False},
             use_liger_kernel=recipe.liger and on_gpu and importlib.util.find_spec("liger_kernel") is not None,
             dataloader_num_workers=workers,
             dataloader_prefetch_factor=4 if workers else None,
@@ -61,6 +59,7 @@ def training_arguments(
             report_to=list(recipe.report_to) or "none",
             disable_tqdm=True,
             log_level_replica="critical",
+            **_checkpointing(recipe),
             **_sharding(recipe),
         )
     except (ImportError, ValueError) as error:
@@ -85,6 +84,14 @@ def world_size() -> int:
 def rank() -> int:
     """Of this process among all of the run."""
     return int(os.environ.get("RANK", "0"))
+
+
+def _checkpointing(recipe: Recipe) -> dict[str, Any]:
+    """Activations computed again, under the name that this transformers has for it (5.17 has another)."""
+    known = transformers.TrainingArguments.__dataclass_fields__
+    name = "activation_checkpointing"
+    name = name if name in known else "gradient_checkpointing"
+    return {name: recipe.gradient_checkpointing, f"{name}_kwargs": {"use_reentrant": False}}
 
 
 def _sharding(recipe: Recipe) -> dict[str, Any]:
