@@ -5,14 +5,14 @@
     python benchmarks/gpu.py --markdown gpu-results/results.json      # the section of docs/performance.md
 
 Needs torch and transformers, no network and no room on the disk: weights are random and made on the device.
-Parts, in this order; each in a process that is killed when its seconds are over, results written after each:
+Parts, in this order; each in a process that is ended when its seconds are over, results written after each:
 
     a   60 s  a small checkpoint and the bundled model: ids, positions, keys, logits, words, states, graphs
-    b  150 s  7B, bfloat16, 640x360, full window at 8, 2, 24 and 60 FPS; graphs on and off; the highest FPS
+    b  170 s  7B, bfloat16, 640x360, full window at 8, 2, 24 and 60 FPS; graphs on and off; the highest FPS
     e   90 s  svlm train: LoRA and full on 180m, losses beside the CPU's; FSDP2 on one rank; LoRA on 3B
-    c  100 s  full, window and recompute at 8 FPS until a token costs 0.1 s, or 200 s of stream
-    d   80 s  3B with windows of 4 and 16 s; flash-attention; kernels, and the share of a step without any
-    f    0 s  several streams in one forward: not in this build
+    c   90 s  full, window and recompute at 8 FPS until a token costs 0.1 s, or 200 s of stream
+    d   70 s  3B with windows of 4 and 16 s; flash-attention; kernels, and the share of a step without any
+    f    1 s  several streams in one forward: not in this build
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from gpu_parts.report import section, table
 
 TITLES = {
     "a": ("the same as on the CPU", 60),
-    "b": ("speed of the big model", 150),
+    "b": ("speed of the big model", 170),
     "e": ("training", 90),
-    "c": ("other policies along the stream", 100),
-    "d": ("the middle model, kernels and waits", 80),
+    "c": ("other policies along the stream", 90),
+    "d": ("the middle model, kernels and waits", 70),
     "f": ("several streams in one forward", 10),
 }
 PACKAGES = ("torch", "transformers", "accelerate", "peft", "flash_attn", "triton", "numpy")

@@ -48,5 +48,6 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 
 export PYTHONPATH="$here/..:$added${PYTHONPATH:+:$PYTHONPATH}"
-export HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
+# The last: torch is not to wake the driver while it looks for a GPU, as parts are forked.
+export HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false PYTORCH_NVML_BASED_CUDA_CHECK=1
 "$python" "$here/gpu.py" "$@"

@@ -47,12 +47,12 @@ WAYS: dict[str, tuple[dict[str, Any], list[str]]] = {
 }
 
 
-def make_video(path: Path, seconds: int = SECONDS) -> None:
+def make_video(path: Path, seconds: int = SECONDS, size: tuple[int, int] = (640, 360)) -> None:
     dice = np.random.default_rng(0)
-    picture = dice.integers(0, 256, (360, 640, 3), dtype=np.uint8)
+    picture = dice.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=24)
-        stream.width, stream.height, stream.pix_fmt = 640, 360, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
         for index in range(seconds * 24):
             moved = np.roll(picture, (index, 3 * index), axis=(0, 1))
             container.mux(stream.encode(av.VideoFrame.from_ndarray(moved, format="rgb24")))

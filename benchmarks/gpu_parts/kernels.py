@@ -16,12 +16,12 @@ from svlm_cli.model.runtime import VideoLanguageModel
 
 from .scale import PICTURE, Run
 
-STEPS = 2
+STEPS = 1
 NUM_KERNELS = 10
 
 
 def profiled(run: Run, model: VideoLanguageModel, settings: StreamSettings) -> dict[str, Any]:
-    """Two steps behind the warm-up under torch's profiler.
+    """A step behind the warm-up under torch's profiler.
 
     Returns:
         ``step_seconds`` and ``idle_share`` (of the time from the first kernel's start to the last one's end;

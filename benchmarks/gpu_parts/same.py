@@ -6,8 +6,9 @@ that of graphs: other kernels, so that what is compared can differ.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,16 +72,24 @@ def part(run: Run, record: Record) -> None:
     folder = run.folder / "small"
     build_random_checkpoint(folder, vocabulary=str(run.folder / "tokenizer"), spread=3.0)
     reference = load_model(str(folder), device="cpu", dtype="float32")
-    other = load_model(str(folder), device=run.device, dtype="float32", graphs="off")
-    if not run.is_cuda:
-        other.network.double()
+    other = _on_device(run, folder, reference, torch.float32 if run.is_cuda else torch.float64)
     record.note("compared", f"{run.device} {'float32' if run.is_cuda else 'float64'} with cpu float32")
     expected, found = tell(reference), tell(other)
     _compare(record, expected, found)
-    _graphs(record, load_model(str(folder), device=run.device, dtype="float32", graphs="off"))
-    _half(record, run, folder, expected)
+    _graphs(record, _on_device(run, folder, reference, torch.float32))
+    _half(record, _on_device(run, folder, reference, torch.bfloat16), expected)
     _states(record, run, reference, folder)
     _match(record, run)
+
+
+def _on_device(
+    run: Run, folder: Path, reference: VideoLanguageModel, dtype: torch.dtype
+) -> VideoLanguageModel:
+    """The checkpoint where it is to be checked: loaded there, or on the CPU a copy of what is there."""
+    if run.is_cuda:
+        name = str(dtype).removeprefix("torch.")
+        return load_model(str(folder), device=run.device, dtype=name, graphs="off")
+    return replace(reference, network=copy.deepcopy(reference.network).to(dtype), vision_plans={})
 
 
 def tell(model: VideoLanguageModel) -> Told:
@@ -126,8 +135,8 @@ def _graphs(record: Record, model: VideoLanguageModel) -> None:
     record.check("graphs on = off", plain.words == in_shapes.words, f"words {how}, float32")
 
 
-def _half(record: Record, run: Run, folder: Path, expected: Told) -> None:
-    found = tell(load_model(str(folder), device=run.device, dtype="bfloat16", graphs="off"))
+def _half(record: Record, model: VideoLanguageModel, expected: Told) -> None:
+    found = tell(model)
     difference = float((expected.logits - found.logits).abs().max())
     same = sum(a == b for a, b in zip(expected.words, found.words, strict=True))
     record.note(
@@ -165,8 +174,8 @@ def _match(record: Record, run: Run) -> None:
     """The bundled model, whose words mean something."""
     said = {}
     ways = {"cpu": load_model(device="cpu", dtype="float32")}
-    ways["plain"] = load_model(device=run.device, dtype="float32", graphs="off")
-    ways["fixed"] = fixed(ways["plain"])
+    plain = load_model(device=run.device, dtype="float32", graphs="off") if run.is_cuda else ways["cpu"]
+    ways |= {"plain": plain, "fixed": fixed(plain)}
     with open_source(MATCH) as source:
         clips = list(source.clips(2.0, 1.0, 0.0, float(MATCH_SECONDS)))
     for name, model in ways.items():

@@ -30,6 +30,7 @@ class Scale:
         big, middle, small: names of models.
         width, height: of the pictures.
         settings: windows of the stream.
+        words: of a second.
         train_steps, compared_steps: of training, and those also run on the reference.
         big_steps: of training ``middle``.
         clip_seconds: of the training video.
@@ -41,6 +42,7 @@ class Scale:
     width: int
     height: int
     settings: StreamSettings
+    words: int
     train_steps: int
     compared_steps: int
     big_steps: int
@@ -48,7 +50,7 @@ class Scale:
 
 
 SCALES = {
-    "real": Scale("7b", "3b", "180m", 640, 360, StreamSettings(), 200, 20, 10, 40),
+    "real": Scale("7b", "3b", "180m", 640, 360, StreamSettings(), 20, 200, 12, 10, 40),
     "tiny": Scale(
         "tiny",
         "tiny",
@@ -56,8 +58,9 @@ SCALES = {
         112,
         112,
         StreamSettings(vision_window=4, rounds=4, sink=32, text_window=32, min_pixels=56 * 56),
-        6,
-        4,
+        5,
+        3,
+        3,
         2,
         14,
     ),
@@ -94,7 +97,7 @@ class Run:
 
     def settings(self, **other: Any) -> StreamSettings:
         """Of a stream; greedy, as ``svlm bench fps``."""
-        return replace(self.scale.settings, sampling=Sampling(greedy=True), **other)
+        return replace(self.scale.settings, sampling=Sampling(self.scale.words, greedy=True), **other)
 
     def config(self, name: str) -> Any:
         """Of a model by its name here."""

@@ -113,7 +113,11 @@ def _measured(
 def _highest(run: Run, record: Record, model: VideoLanguageModel) -> None:
     """As ``--find-max-fps``, from 32 FPS on, until the part's time is nearly over."""
     trials: list[dict[str, Any]] = []
-    last = 0.0
+    known = record.values[f"{RATES[-1]:g} FPS"]["p50_step_seconds"]
+    num_steps = warm_up_steps(run.settings()) + STEADY_STEPS
+    if record.seconds_left < known * num_steps + MARGIN:
+        record.note("highest FPS", "no time left to search it")
+        return
     settings = run.settings(fps=8.0)
     for trial in find_max_fps(model, PICTURE, settings, opener=run.opener, first_pairs=FIRST_PAIRS):
         trials.append({"fps": trial.fps, "p95_step_seconds": trial.p95_step_seconds})
@@ -122,9 +126,7 @@ def _highest(run: Run, record: Record, model: VideoLanguageModel) -> None:
         bad = [each["fps"] for each in trials if not each["is_real_time"]]
         bounds = {"at_least": max(good, default=0.0), "below": min(bad, default=None)}
         record.note("highest FPS", {"trials": trials, **bounds})
-        num_steps = warm_up_steps(settings) + STEADY_STEPS
-        last = trial.p95_step_seconds * num_steps
-        if record.seconds_left < 2 * last + MARGIN or not run.is_cuda:
+        if record.seconds_left < 2 * trial.p95_step_seconds * num_steps + MARGIN or not run.is_cuda:
             return
 
 

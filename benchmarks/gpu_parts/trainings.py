@@ -1,7 +1,7 @@
 """Part e: ``svlm train`` on the device, its losses beside those of the CPU.
 
-Where the device is the CPU itself the reference computes activations a second time (gradient checkpointing)
-on one thread: another way to the same losses.
+Where the device is the CPU itself the reference takes samples one by one and computes activations a second
+time (gradient checkpointing): another way to the same losses. FSDP2 is left away there by accelerate.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from .watchdog import DONE, Guarded, Outcome
 TOLERANCE = 1e-2
 LORA = {"lora": {"rank": 8}}
 WORKERS = 4
+SAMPLES = 2  # of a step
 MARGIN = 3.0
 
 
@@ -78,7 +79,7 @@ def _prepare(run: Run, record: Record) -> None:
     build_random_checkpoint(
         run.folder / "model", size=run.scale.small, vocabulary=str(run.folder / "tokenizer")
     )
-    make_video(run.folder / "clip.mp4", run.scale.clip_seconds)
+    make_video(run.folder / "clip.mp4", run.scale.clip_seconds, (run.scale.width, run.scale.height))
     make_chunks(run.folder, run.scale.clip_seconds)
     record.note("clip_seconds", run.scale.clip_seconds)
 
@@ -95,12 +96,9 @@ def _on_device(run: Run, record: Record) -> None:
 
 def _on_reference(run: Run, record: Record) -> None:
     _hide_devices()
-    if not run.is_cuda:
-        torch.set_num_threads(1)
+    other = {} if run.is_cuda else {"micro_batch": 1, "accumulate": SAMPLES, "gradient_checkpointing": True}
     for name, model in (("LoRA", LORA), ("full", {})):
-        record.note(
-            name, _trained(run, model, run.scale.compared_steps, gradient_checkpointing=not run.is_cuda)
-        )
+        record.note(name, _trained(run, model, run.scale.compared_steps, **other))
 
 
 def _sharded(run: Run, record: Record) -> None:
@@ -136,14 +134,22 @@ def _hide_devices() -> None:
 
 
 def _trained(
-    run: Run, model: Mapping[str, Any], steps: int, *, base: Path | None = None, **recipe: Any
+    run: Run,
+    model: Mapping[str, Any],
+    steps: int,
+    *,
+    base: Path | None = None,
+    micro_batch: int = SAMPLES,
+    accumulate: int = 1,
+    **recipe: Any,
 ) -> dict[str, Any]:
     """Train by a recipe of one stage; losses, speed and memory."""
     area = (128 if run.scale.small != "tiny" else 16) * 28 * 28
     stage = {
         "name": "sft",
         "steps": steps,
-        "micro_batch": 2,
+        "micro_batch": micro_batch,
+        "accumulate": accumulate,
         "learning_rate": 1e-4,
         "end_share": 1.0,
         "save_steps": 10_000,
