@@ -26,6 +26,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -65,9 +66,14 @@ def arguments() -> argparse.Namespace:
 
 
 def works() -> dict[str, Callable[[Any, Any], None]]:
-    """What each part runs; all is imported here, once, before the parts are forked."""
+    """What each part runs; all is imported here, once, before the parts are forked, and wakes no GPU."""
+    import transformers
     from gpu_parts import same, streams, trainings
 
+    assert transformers.Qwen2_5_VLForConditionalGeneration  # imported on first use
+    with suppress(ImportError):  # part e says what is missing
+        import peft  # noqa: F401
+        import training  # noqa: F401
     return {
         "a": same.part,
         "b": streams.speeds,
