@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,9 +15,10 @@ import torch.multiprocessing
 import transformers
 
 from svlm_cli.recipe import load_recipe
-from svlm_cli.train.arguments import training_arguments
+from svlm_cli.train.arguments import _checkpointing, training_arguments
 from svlm_cli.train.trainer import train
 from tests.train.clips import clip_recipe, losses, overlapping
+from tests.train.small import recipe
 
 
 def test_two_processes_with_half_the_accumulation_give_the_curve_of_one(
@@ -45,6 +47,14 @@ def test_fsdp2_is_what_accelerate_is_told(tmp_path: Path, checkpoint: Path) -> N
     assert plugin["state_dict_type"] == "FULL_STATE_DICT"
     network = transformers.Qwen2_5_VLForConditionalGeneration
     assert network._no_split_modules  # the blocks that accelerate shards one by one
+
+
+@pytest.mark.parametrize("name", ["activation_checkpointing", "gradient_checkpointing"])
+def test_checkpointing_goes_by_the_name_that_transformers_has(name: str, monkeypatch) -> None:
+    known = dataclasses.make_dataclass("Known", [(name, bool)])
+    monkeypatch.setattr(transformers, "TrainingArguments", known)
+    told = _checkpointing(recipe().model_copy(update={"gradient_checkpointing": True}))
+    assert told == {name: True, f"{name}_kwargs": {"use_reentrant": False}}
 
 
 def test_deepspeed_is_named_where_it_is_absent(tmp_path: Path, checkpoint: Path) -> None:
