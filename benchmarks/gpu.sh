@@ -43,8 +43,13 @@ for name in $lacking; do
         echo "$name is neither installed nor in benchmarks/wheels (bash benchmarks/gpu_wheels.sh): parts may fail" >&2
     fi
 done
-if [ ${#missing[@]} -gt 0 ]; then
-    "$python" -m pip install --quiet --no-index --no-deps --target "$added" "${missing[@]}"
+install() {
+    "$python" -m pip install --quiet --no-index --no-deps --target "$added" "$@"
+}
+if [ ${#missing[@]} -gt 0 ] && ! install "${missing[@]}"; then
+    for wheel in "${missing[@]}"; do # one of them is for another Python: the others all the same
+        install --upgrade "$wheel" || echo "${wheel##*/} cannot be installed here: parts may fail" >&2
+    done
 fi
 
 export PYTHONPATH="$here/..:$added${PYTHONPATH:+:$PYTHONPATH}"

@@ -28,7 +28,8 @@ class Sampler:
     def __init__(self, sampling: Sampling, device: torch.device) -> None:
         self._sampling = sampling
         self._device = device
-        self._generator = torch.Generator(device=device).manual_seed(sampling.seed)
+        # On the host wherever logits live: a CUDA generator's state is another, which no CPU goes on from.
+        self._generator = torch.Generator().manual_seed(sampling.seed)
         self._seen = torch.zeros(0, dtype=torch.long, device=device)
 
     @property
@@ -55,8 +56,8 @@ class Sampler:
         else:
             candidates, weights = self.candidates(logits)
             # What torch.multinomial does for one draw, without its checks.
-            noise = torch.empty_like(weights).exponential_(generator=self._generator)
-            token = candidates[(weights / noise).argmax(dim=0, keepdim=True)]
+            noise = torch.empty(weights.shape).exponential_(generator=self._generator)
+            token = candidates[(weights / to_device(noise, self._device)).argmax(dim=0, keepdim=True)]
         self._seen = torch.cat([self._seen, token])
         return int(token.item())
 

@@ -88,3 +88,14 @@ def test_the_same_state_gives_the_same_words():
     then = [first.draw(logits) for _ in range(5)]
     second.state = state
     assert then == [second.draw(logits) for _ in range(5)]
+
+
+def test_a_state_is_the_same_wherever_logits_live():
+    """The words of a stream that was saved on a GPU go on from a CPU: its generator is the host's."""
+    here, elsewhere = (Sampler(Sampling(seed=3), torch.device(name)) for name in ("cpu", "meta"))
+    assert torch.equal(here.state, elsewhere.state)
+    here.begin(SEEN)
+    drawn = [here.draw(torch.randn(200, generator=torch.Generator().manual_seed(1))) for _ in range(5)]
+    elsewhere.state = here.state
+    assert torch.equal(here.state, elsewhere.state)
+    assert len(set(drawn)) > 1
