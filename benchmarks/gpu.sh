@@ -9,6 +9,8 @@
 # PYTHON names another interpreter than python3.
 set -euo pipefail
 
+# As one block: bash reads a file line by line while it runs, and this one may be changed meanwhile.
+{
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 python=${PYTHON:-python3}
 added=$(mktemp -d)
@@ -56,3 +58,5 @@ export PYTHONPATH="$here/..:$added${PYTHONPATH:+:$PYTHONPATH}"
 # The last: torch is not to wake the driver while it looks for a GPU, as parts are forked.
 export HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false PYTORCH_NVML_BASED_CUDA_CHECK=1
 "$python" "$here/gpu.py" "$@"
+exit
+}

@@ -19,6 +19,7 @@ from svlm_cli.model.load import load_model
 from svlm_cli.model.patches import PatchSettings
 from svlm_cli.model.prompt import PromptWriter, find_markup
 from svlm_cli.sections import Checkpoint, Lora, NewModel, Recipe, Stage
+from svlm_cli.train.rows import keep_trained_rows
 from svlm_cli.train.seedling import ASPECT_RATIO, IMAGE_MEAN, IMAGE_STD, PATCH_SIZE, new_seedling, size_of
 
 NEW_TOKENS_PER_SECOND = 2.0
@@ -73,6 +74,7 @@ def open_learner(recipe: Recipe, stage: Stage, before: Path | None) -> Learner:
         learner.network.requires_grad_(requires_grad=True)
         learner.network.model.visual.requires_grad_(requires_grad=not stage.freeze_vision)
     _set_attention(learner.base, recipe)
+    keep_trained_rows(learner.base)
     return learner
 
 
