@@ -115,6 +115,9 @@ def test_what_becomes_of_a_part_is_told(tmp_path: Path) -> None:
     }
     assert found["hangs"].values["before"] == 1
     assert found["dies"].checks == [{"name": "it", "holds": True, "found": "lived"}]
+    until = time.monotonic() + 60
+    while is_running(found["hangs"].values["child"]) and time.monotonic() < until:
+        time.sleep(0.05)
     assert not is_running(found["hangs"].values["child"])
 
 
