@@ -18,7 +18,9 @@ from typing import Any
 
 from svlm_cli.bench.events import numbered
 from svlm_cli.bench.records import put_once, read_lines
+from svlm_cli.documents import MalformedError
 from svlm_cli.errors import SourceError, UsageError
+from svlm_cli.values import LATEST_SECONDS, mappings, path_text, seconds, text
 
 WINDOW_SECONDS = 100.0
 PAPER_START_SECONDS = 1000.0
@@ -224,15 +226,23 @@ def load_predictions(path: Path) -> list[Predictions]:
     for number, record in enumerate(read_lines(file, "predictions"), start=1):
         name = str(record.get("run") or (file.parent.name if path.is_dir() else file.stem))
         try:
-            video = Path(str(record["video"])).name
+            video = Path(path_text(record.get("video"), "video")).name
             said = [
-                (float(each["start_time"]), float(each["end_time"]), str(each["response"]))
-                for each in record["items"]
+                (
+                    seconds(each.get("start_time"), "start_time", -LATEST_SECONDS),
+                    seconds(each.get("end_time"), "end_time", -LATEST_SECONDS),
+                    text(each.get("response"), "response"),
+                )
+                for each in mappings(record.get("items"), "items")
             ]
-            chunk = float(record.get("chunk_start", 0)), float(record.get("chunk_end", math.inf))
-        except (KeyError, TypeError, ValueError) as error:
+            ends = record.get("chunk_end")
+            chunk = (
+                seconds(record.get("chunk_start", 0), "chunk_start"),
+                math.inf if ends is None else seconds(ends, "chunk_end"),
+            )
+        except MalformedError as error:
             raise SourceError(
-                f"line {number} of {file} is no prediction: {error!r}", "docs/bench.md shows the form"
+                f"line {number} of {file} is no prediction: {error}", "docs/bench.md shows the form"
             ) from error
         told = record.get("facts")
         facts = {key: str(value) for key, value in told.items()} if isinstance(told, dict) else {}
@@ -284,9 +294,10 @@ def _window(game: Game, start: float, end: float, text: str) -> Window:
 def _game(record: Mapping[str, Any], where: str) -> Game:
     try:
         lines = [
-            (float(start), float(end), " ".join(str(text).split())) for start, end, text in record["content"]
+            (seconds(start, "start"), seconds(end, "end"), " ".join(text(said, "text").split()))
+            for start, end, said in record["content"]
         ]
-        video = str(record["video"])
+        video = path_text(record["video"], "video")
         if not lines or not video:
             raise ValueError("it is empty")
     except (KeyError, TypeError, ValueError) as error:

@@ -25,8 +25,10 @@ from svlm_cli.bench.pieces import (
     record_key,
 )
 from svlm_cli.bench.records import RecordFile
+from svlm_cli.documents import MalformedError, parse_json
 from svlm_cli.errors import SourceError, StateError
 from svlm_cli.types import EndEvent, StepEvent, WarningEvent
+from svlm_cli.values import seconds, text
 
 if TYPE_CHECKING:
     from svlm_cli.model.runtime import VideoLanguageModel
@@ -157,7 +159,10 @@ class Partial:
         content = self._words.read_bytes()[:length] if self._words.exists() and length > 0 else b""
         if len(content) != length:  # the words were lost: nothing to go on from
             content, state = b"", None
-        self.said = [Said(*json.loads(line)) for line in content.splitlines()]
+        try:
+            self.said = [_said(line) for line in content.splitlines()]
+        except MalformedError:  # nothing to go on from either
+            self.said, content, state = [], b"", None
         self._descriptor = os.open(self._words, os.O_RDWR | os.O_CREAT, 0o644)
         os.ftruncate(self._descriptor, len(content))
         os.lseek(self._descriptor, 0, os.SEEK_END)
@@ -188,3 +193,10 @@ class Partial:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def _said(line: bytes) -> Said:
+    row = parse_json(line)
+    if not isinstance(row, list) or len(row) != 3:
+        raise MalformedError("it is not [start, end, text]")
+    return Said(seconds(row[0], "start"), seconds(row[1], "end"), text(row[2], "text"))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from svlm_cli.documents import MalformedError, read_text
 from svlm_cli.errors import SourceError, UsageError
 
 MOST_REFERENCE_LETTERS = 8000
@@ -79,8 +80,8 @@ def load_template(path: Path) -> str:
         UsageError: it lacks a place.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(path)
+    except (OSError, MalformedError) as error:
         raise SourceError(f"cannot read {path}: {error}", "give a UTF-8 text file") from error
     missing = [f"{{{name}}}" for name in ("reference", "a", "b") if f"{{{name}}}" not in text]
     if missing:

@@ -21,6 +21,7 @@ from svlm_cli.bench.records import put_once, read_lines
 from svlm_cli.bench.tables import Report, Row
 from svlm_cli.bench.votes import Stored, judged, win_rate
 from svlm_cli.errors import SourceError, UsageError
+from svlm_cli.values import file_name, path_text, seconds
 
 BASELINE = "GPT-4o"
 SEED = 42
@@ -233,11 +234,11 @@ def report(rows: Sequence[Row], notes: Sequence[str]) -> Report:
 def _event(record: Mapping[str, Any], where: str) -> Event:
     try:
         event = Event(
-            str(record.get("video") or ""),
-            str(record["video_id"]),
+            path_text(str(record.get("video") or ""), "video"),
+            file_name(str(record["video_id"]), "video_id"),
             record["event_id"],
-            float(record["begin"]),
-            float(record["end"]),
+            seconds(record["begin"], "begin"),
+            seconds(record["end"], "end"),
             str(record.get("event_title") or ""),
             str(record.get("preasr_text") or ""),
             str(record.get("event_asr_text") or ""),

@@ -24,6 +24,7 @@ from svlm_cli.bench.records import Record, put_once, read_json, read_lines
 from svlm_cli.bench.score import Ratio
 from svlm_cli.bench.tables import Report, Row
 from svlm_cli.errors import SourceError
+from svlm_cli.values import path_text, whole
 
 LETTERS = "ABCDE"
 NUM_QUESTIONS = 1337  # of lvb_val.json
@@ -178,13 +179,13 @@ def _item(row: Any, where: str) -> Item:
             given = (row.get(f"option{number}") for number in range(len(LETTERS)))
             options = [option for option in given if option not in (None, "", "N/A")]
         options = [str(option) for option in options]
-        choice = int(row["correct_choice"])
-        if not 2 <= len(options) <= len(LETTERS) or not 0 <= choice < len(options):
-            raise ValueError(f"correct_choice {choice} of {len(options)} options")
+        choice = whole(row["correct_choice"], "correct_choice", 0, len(options) - 1)
+        if not 2 <= len(options) <= len(LETTERS):
+            raise ValueError(f"{len(options)} options")
         lines = [f"{letter}. {option}" for letter, option in zip(LETTERS, options, strict=False)]
         return Item(
             str(row["id"]),
-            str(row["video_path"]),
+            path_text(row["video_path"], "video_path"),
             "\n".join([str(row["question"]), *lines, INSTRUCTION]),
             LETTERS[choice],
             str(row["duration_group"]),

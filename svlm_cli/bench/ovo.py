@@ -15,7 +15,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from svlm_cli import values
 from svlm_cli.bench.records import put_once, read_json
+from svlm_cli.documents import MalformedError
 from svlm_cli.errors import SourceError, UsageError
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
@@ -200,7 +202,7 @@ def _choice_prompt(question: str, options: Sequence[str], wording: Wording) -> s
 
 def _problem(item: object) -> str:
     """What is wrong with an item; empty where nothing is."""
-    if not isinstance(item, dict) or item.get("task") not in GROUP_OF:
+    if not isinstance(item, dict) or not isinstance(item.get("task"), str) or item["task"] not in GROUP_OF:
         return f"its task is not one of {', '.join(GROUP_OF)}"
     task = item["task"]
     needed: dict[str, Any] = {"id": (int, str), "video": str}
@@ -213,13 +215,23 @@ def _problem(item: object) -> str:
         if not isinstance(item.get(name), kind):
             return f"it has no {name}"
     if "gt" in needed and not (0 <= item["gt"] < len(item["options"]) <= len(LETTERS)):
-        return f"gt {item['gt']} is none of its {len(item['options'])} options"
-    tests: dict[str, Any] = {"realtime": (int, float), ("count" if task == "REC" else "type"): int}
-    if task == "SSR":
-        tests["step"] = str
-    for test in item.get("test_info", []):
-        if not isinstance(test, dict) or any(
-            not isinstance(test.get(key), kind) for key, kind in tests.items()
-        ):
-            return f"its test_info lacks {', '.join(tests)}"
+        return f"gt {values.short(item['gt'])} is none of its {len(item['options'])} options"
+    try:
+        values.path_text(item["video"], "video")
+        for name in ("realtime", "ask_time"):
+            values.seconds(item.get(name, 0), name)
+        for number, test in enumerate(item.get("test_info", [])):
+            _check_test(values.mapping(test, f"test_info[{number}]"), task)
+    except MalformedError as error:
+        return str(error)
     return ""
+
+
+def _check_test(test: Mapping[str, Any], task: str) -> None:
+    kinds: dict[str, Any] = {"realtime": (int, float), ("count" if task == "REC" else "type"): int}
+    if task == "SSR":
+        kinds["step"] = str
+    if any(not isinstance(test.get(key), kind) for key, kind in kinds.items()):
+        raise MalformedError(f"its test_info lacks {', '.join(kinds)}")
+    values.seconds(test["realtime"], "realtime")
+    values.whole(test.get("type", 0), "type", 0, 1)

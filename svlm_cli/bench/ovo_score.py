@@ -161,7 +161,10 @@ def load_official(paths: Sequence[Path]) -> list[Answered]:
     for file in files:
         content = _read(file)
         for group in GROUPS:
-            for item in content.get(group) or []:
+            items = content.get(group) or []
+            if not isinstance(items, list):
+                raise SourceError(f"{file}: {group} is no list", _HINT)
+            for item in items:
                 for each in _answers_of(item, file):
                     put_once(found, each.name, each, each.name, str(file))
     if not found:

@@ -12,13 +12,18 @@ import fcntl
 import json
 import os
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from svlm_cli import documents
+from svlm_cli.documents import MalformedError, lines_of, parse_json, read_bytes
 from svlm_cli.errors import OutputError, SourceError
 from svlm_cli.files import whole_file
+from svlm_cli.values import mapping
 
+MOST_LINES_BYTES = 1 << 30
 Record = Mapping[str, Any]
 KeyT = TypeVar("KeyT", bound=Hashable)
 ValueT = TypeVar("ValueT")
@@ -130,11 +135,9 @@ class RecordFile:
 
     def _take(self, line: bytes, number: int) -> None:
         try:
-            record = json.loads(line)
-            if not isinstance(record, dict):
-                raise TypeError
+            record = mapping(parse_json(line), "it")
             key = self._key_of(record)
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError):
             self.problems.append(f"line {number} of {self.path} is no result and is left out")
             self._is_clean = False
             return
@@ -190,22 +193,18 @@ def read_lines(path: Path, what: str) -> list[dict[str, Any]]:
         SourceError: it cannot be read, or a line is no JSON object; says which.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
+        content = read_bytes(path, MOST_LINES_BYTES)
     except OSError as error:
         raise SourceError(f"cannot read {path}: {error.strerror}", f"give a file of {what}") from error
-    except UnicodeDecodeError as error:
-        raise SourceError(f"{path} is not UTF-8 text", f"give a file of {what}") from error
+    except MalformedError as error:
+        raise SourceError(f"cannot read {path}: {error}", f"give a file of {what}") from error
     found = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
+    for number, line in lines_of(content):
         try:
-            record = json.loads(line)
-        except ValueError:
-            record = None
-        if not isinstance(record, dict):
-            raise SourceError(f"line {number} of {path} is no JSON object", f"give a file of {what}")
-        found.append(record)
+            found.append(dict(mapping(parse_json(line), "it")))
+        except MalformedError as error:
+            told = f"line {number} of {path} is no JSON object: {error}"
+            raise SourceError(told, f"give a file of {what}") from error
     return found
 
 
@@ -229,12 +228,8 @@ def read_whole_lines(path: Path) -> list[dict[str, Any]]:
     """The JSON objects of a file of ours; a line that a kill has cut is passed over."""
     found = []
     for line in path.read_bytes().split(b"\n"):
-        try:
-            record = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(record, dict):
-            found.append(record)
+        with suppress(MalformedError):
+            found.append(dict(mapping(parse_json(line), "it")))
     return found
 
 
@@ -248,11 +243,11 @@ def read_json(path: Path, hint: str) -> Any:
         SourceError: it cannot be read, or is not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        return documents.read_json(path)
     except OSError as error:
         raise SourceError(f"cannot read {path}: {error.strerror}", hint) from error
-    except ValueError as error:
-        raise SourceError(f"{path} is not JSON: {error}", hint) from error
+    except MalformedError as error:
+        raise SourceError(f"{path}: {error}", hint) from error
 
 
 def _line(record: Record) -> bytes:

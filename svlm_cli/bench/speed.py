@@ -20,6 +20,7 @@ from svlm_cli.bench.efficiency import (
 from svlm_cli.bench.match import ModelFacts, Progress, model_facts
 from svlm_cli.bench.records import write_whole
 from svlm_cli.bench.speed_plan import SpeedPlan
+from svlm_cli.documents import lines_of, parse_json
 from svlm_cli.errors import OutputError
 from svlm_cli.types import WarningEvent
 
@@ -115,13 +116,13 @@ def _read(out: Path) -> tuple[dict[str, SpeedRun], list[str]]:
     path = out / RESULTS_NAME
     try:
         out.mkdir(parents=True, exist_ok=True)
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
-    except (OSError, UnicodeDecodeError) as error:
+        content = path.read_bytes() if path.exists() else b""
+    except OSError as error:
         raise OutputError(f"cannot use {out} for results: {error}", "choose another --out") from error
     runs, problems = {}, []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in lines_of(content):
         try:
-            values = json.loads(line)
+            values = parse_json(line)
             runs[str(values["key"])] = run_from_json(values)
         except ValueError:
             problems.append(f"line {number} of {path} is damaged and is left out")

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from svlm_cli import __version__
 from svlm_cli.bench.intervals import Estimate, rounded
 from svlm_cli.bench.records import write_whole
+from svlm_cli.documents import read_json
 from svlm_cli.errors import OutputError
 
 SUMMARY_NAME = "summary.json"
@@ -185,7 +186,7 @@ def claim(folder: Path, benchmark: str, work: Sequence[object]) -> str:
     """
     own = hashlib.sha256(json.dumps([benchmark, *map(str, work)]).encode()).hexdigest()[:16]
     try:
-        there = json.loads((folder / SUMMARY_NAME).read_text(encoding="utf-8"))
+        there = read_json(folder / SUMMARY_NAME)
     except (OSError, ValueError):
         return own
     if not isinstance(there, dict) or "benchmark" not in there:

@@ -13,6 +13,7 @@ import typer
 
 from svlm_cli.commands.judge_options import ApiChoice, Showing, read_price
 from svlm_cli.commands.output import TalkConsole, emit, leaving_at_once
+from svlm_cli.documents import lines_of
 from svlm_cli.errors import UsageError
 
 ONLY_API = ("base_url", "preset", "api_fps", "api_height", "workers", "price", "dry_run")
@@ -67,7 +68,7 @@ def show_written(out: Path, *, json: bool, hint: str) -> None:
     from svlm_cli.bench.pieces import RESULTS_NAME
 
     path = out / RESULTS_NAME
-    num = sum(1 for line in path.read_text(encoding="utf-8").split("\n") if line) if path.exists() else 0
+    num = sum(1 for _ in lines_of(path.read_bytes())) if path.exists() else 0
     if json:
         emit(json_module.dumps({"results": str(path), "lines": num}, ensure_ascii=False))
     else:

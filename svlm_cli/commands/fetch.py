@@ -12,6 +12,7 @@ import typer
 from svlm_cli.commands import options
 from svlm_cli.commands.fetch_view import FetchView
 from svlm_cli.commands.output import TalkConsole, emit, leaving_at_once
+from svlm_cli.documents import MalformedError, read_text
 from svlm_cli.errors import SvlmError, UsageError
 
 EXAMPLES = """Examples:
@@ -138,6 +139,6 @@ def fetch(
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return read_text(path)
+    except (OSError, MalformedError) as error:
         raise UsageError(f"--cookies {path} cannot be read: {error}") from error

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from svlm_cli.documents import MalformedError, read_text
 from svlm_cli.errors import SvlmError
 
 MODEL_PANEL = "Model"
@@ -89,13 +90,13 @@ def read_text_option(value: str) -> str:
         return value
     path = Path(value[1:])
     try:
-        return path.read_text(encoding="utf-8-sig").strip()
+        return read_text(path).strip()
     except OSError as error:
         raise SvlmError(
             f"cannot read {path}: {error.strerror}", "give an existing file after the @"
         ) from error
-    except UnicodeDecodeError as error:
-        raise SvlmError(f"{path} is not UTF-8 text: {error.reason}", "convert it, e.g. with iconv") from error
+    except MalformedError as error:
+        raise SvlmError(f"{path}: {error}", "convert it, e.g. with iconv") from error
 
 
 def option(panel: str, spelling: str, meaning: str, **more: Any) -> Any:

@@ -17,6 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from svlm_cli import values
 from svlm_cli.data import filters
 from svlm_cli.data.annealing import dense_clips
 from svlm_cli.data.captions import SUFFIXES, read_utterances
@@ -24,23 +25,26 @@ from svlm_cli.data.clean_llm import LanguageModel, LlmOptions, clean, judge_clip
 from svlm_cli.data.manifest import SUBTITLE_FOLDER, Manifest, Video
 from svlm_cli.data.transcribe import Recogniser, Recognition, WhisperOptions
 from svlm_cli.data.transcript import (
-    Dropped,
-    TimedWord,
     Transcript,
     Utterance,
+    parse_dropped,
+    parse_word,
     read_transcript,
     transcript_path,
     words_in,
     write_transcript,
 )
+from svlm_cli.documents import read_json
 from svlm_cli.errors import ModelError, SourceError, SvlmError, UsageError, boundary
-from svlm_cli.files import claimed, whole_file
+from svlm_cli.files import claimed, sha256_of, whole_file
 from svlm_cli.media.audio import read_sound
 from svlm_cli.settings import Clean
 from svlm_cli.text import encodable
 
 STORE = ".align"
 CAPTIONS = "captions"
+UNREADABLE = "unreadable transcript"
+_WORD_FIELDS = ("text", "start_seconds", "end_seconds", "probability")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +115,7 @@ def align_folder(folder: Path, options: AlignOptions) -> Iterator[Aligned]:
     Raises:
         SvlmError: the folder, the recogniser or the language model cannot be used at all.
     """
-    videos = Manifest(folder).videos()
+    videos = Manifest(folder).videos(needs_one=True)
     sources = _sources(folder, videos, options.transcript_from)
     stop = threading.Event()
     aligner = _Aligner(folder, options, stop.is_set)
@@ -175,16 +179,19 @@ class _Aligner:
             how["llm_model"] = llm.model
         if self._options.transcript_from is None:
             return how | {"from": "whisper", "whisper_model": whisper.model}
-        content = b"" if source is None else source.read_bytes()
-        name = "" if source is None else encodable(source.name)
-        return how | {"from": name, "sha256": hashlib.sha256(content).hexdigest()}
+        if source is None:
+            return how | {"from": "", "sha256": hashlib.sha256().hexdigest()}
+        return how | {"from": encodable(source.name), "sha256": sha256_of(source)}
 
     def _utterances(self, video: Video, source: Path | None) -> tuple[list[Utterance], dict[str, float], str]:
         """What was said, figures on it, and why it is refused before anything is filtered."""
         if self._options.transcript_from is not None:
             if source is None:
                 raise _Skip(f"no transcript of it in {self._options.transcript_from}")
-            return read_utterances(source), {}, ""
+            try:
+                return read_utterances(source), {}, ""
+            except SourceError as error:
+                raise _Skip(f"{UNREADABLE}: {error.message}") from error
         if not video.has_audio:
             raise _Skip("it has no sound")
         heard = self._heard(video)
@@ -267,15 +274,19 @@ def _read_transcript(path: Path) -> Transcript | None:
 def _read_stored(path: Path) -> tuple[list[str], Recognition] | None:
     """Settings of an earlier run and what it heard; None where there is none, or none that can be read."""
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        get = values.mapping(read_json(path), "it").get
+        other = get("other_language")
         heard = Recognition(
-            [tuple(TimedWord(*word) for word in words) for words in stored["utterances"]],
-            [Dropped(**each) for each in stored["dropped"]],
-            stored["speech_seconds"],
-            tuple(stored["other_language"]) if stored["other_language"] else None,
+            [
+                tuple(parse_word(dict(zip(_WORD_FIELDS, word, strict=True)), "a word") for word in words)
+                for words in values.sequence(get("utterances"), "utterances")
+            ],
+            [parse_dropped(each) for each in values.mappings(get("dropped"), "dropped")],
+            values.seconds(get("speech_seconds"), "speech_seconds"),
+            (values.text(other[0], "language"), values.number(other[1], "sure", 0, 1)) if other else None,
         )
-        return list(stored["settings"]), heard
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return values.sequence(get("settings"), "settings"), heard
+    except (OSError, ValueError, TypeError, LookupError):
         return None
 
 

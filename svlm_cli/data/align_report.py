@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from svlm_cli.data.align import Aligned, Outcome
+from svlm_cli.data.manifest import DAMAGED_LINE, VIDEOS_FILE, Manifest
 from svlm_cli.data.transcript import dropped_words
 from svlm_cli.errors import OutputError
 from svlm_cli.files import whole_file
@@ -17,6 +18,7 @@ REPORT_FILE = "align.json"
 # Shares of sentences in the paper (StreamingVLM, arXiv 2510.09608, section 3.3), in percent.
 PAPER_SHARES: Mapping[str, float] = {"keep": 46.32, "edit": 37.89, "delete": 15.79}
 _SECONDS_PER_HOUR = 3600
+_MOST_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,8 @@ class AlignReport:
         hours: of the videos that have a transcript.
         num_words, words_per_second: in them.
         dropped_words: by reason.
+        left_out: videos without a transcript, by reason.
+        bad_lines: of ``videos.jsonl``, each with what is wrong with it.
         sentences: kept, edited and deleted by a language model; ``malformed`` of those kept were answered
             in a way that could not be read.
         sentence_percent: shares of the first three.
@@ -63,6 +67,8 @@ class AlignReport:
     num_words: int
     words_per_second: float
     dropped_words: Mapping[str, int]
+    left_out: Mapping[str, int]
+    bad_lines: tuple[str, ...]
     sentences: Mapping[str, int]
     sentence_percent: Mapping[str, float]
     dense_clips: Mapping[str, int]
@@ -75,6 +81,8 @@ class AlignReport:
             f"videos: {told}",
             f"words: {self.num_words} in {self.hours:.2f} h, {self.words_per_second:.2f} a second",
         ]
+        lines += [f"left out: {count} videos ({reason})" for reason, count in self.left_out.items()]
+        lines += [f"left out: {bad}" for bad in self.bad_lines[:_MOST_SHOWN]]
         lines += [f"left out: {count} words ({reason})" for reason, count in self.dropped_words.items()]
         for name, percent in self.sentence_percent.items():
             lines.append(f"sentences, {name}: {percent:.2f} % (the paper: {PAPER_SHARES[name]:.2f} %)")
@@ -114,6 +122,9 @@ def report(folder: Path, results: Sequence[Aligned], wall_seconds: float) -> Ali
                 if name.startswith("sentences_")
             }
         )
+    bad_lines = Manifest(folder).bad_lines()
+    left_out = Counter(each.reason.partition(": ")[0] for each in results if each.reason)
+    left_out.update({DAMAGED_LINE: len(bad_lines)} if bad_lines else {})
     num_sentences = sum(sentences[name] for name in PAPER_SHARES)
     clips = [clip for transcript in transcripts for clip in transcript.clips]
     made = [each.video.duration_seconds for each in results if each.outcome is Outcome.ALIGNED]
@@ -124,6 +135,8 @@ def report(folder: Path, results: Sequence[Aligned], wall_seconds: float) -> Ali
         num_words=num_words,
         words_per_second=round(num_words / seconds, 3) if seconds else 0.0,
         dropped_words=dict(dropped.most_common()),
+        left_out=dict(left_out.most_common()),
+        bad_lines=tuple(f"line {bad.number} of {VIDEOS_FILE}: {bad.reason}" for bad in bad_lines),
         sentences=dict(sentences),
         sentence_percent={
             name: round(100 * sentences[name] / num_sentences, 2) for name in PAPER_SHARES if num_sentences

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import astuple, dataclass
 from functools import cache
 from pathlib import Path
@@ -23,6 +24,7 @@ from svlm_cli.arena.render import Renderer
 from svlm_cli.arena.setup import draw_setup, team_of
 from svlm_cli.arena.timeline import Scene, Timeline
 from svlm_cli.data.arena_play import Beat, draw_window, play, training_seed
+from svlm_cli.documents import read_json
 from svlm_cli.files import whole_file
 
 WINDOW_SECONDS = 24
@@ -118,9 +120,8 @@ class WindowStore:
 
     def _read_beats(self, number: int) -> tuple[Beat, ...]:
         path = self._folder / f"{number:06d}.json"
-        if path.is_file():
-            stored = json.loads(path.read_text(encoding="utf-8"))
-            return tuple(_beat(*fields) for fields in stored)
+        with suppress(OSError, ValueError, TypeError):  # not there or damaged: drawn again
+            return tuple(_beat(*fields) for fields in read_json(path))
         beats = play(training_seed(number), MATCH_MINUTES)
         start = draw_window(beats, WINDOW_SECONDS, random.Random(f"window {number}"))
         beats = beats[: start + WINDOW_SECONDS]

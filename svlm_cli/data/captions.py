@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import html
-import json
-import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from svlm_cli.data.transcript import TimedWord, Utterance, spread_evenly
+from svlm_cli import values
+from svlm_cli.data.transcript import MOST_BYTES, MOST_WORDS, TimedWord, Utterance, spread_evenly
+from svlm_cli.documents import MalformedError, read_json, read_text
 from svlm_cli.errors import SourceError, boundary
 
-LATEST_SECONDS = 1e6  # eleven days
 SUFFIXES = (".json", ".vtt", ".srt")
 _HINT = "VTT, SRT, WhisperX JSON, SoccerNet-Echoes JSON and the files of svlm align are read"
 _TIME_TAG = re.compile(r"<(?:(\d+):)?(\d+):(\d+\.\d+)>")
 _TAG = re.compile(r"<[^>]*>|\{\\[^}]*\}")
 _SPEAKER = re.compile(r"^\s*(?:>>+|-)\s*")
 _FLASH_SECONDS = 0.05
+_KINDS = ("segments", "words")
 
 
 def read_utterances(path: Path) -> list[Utterance]:
@@ -35,130 +34,116 @@ def read_utterances(path: Path) -> list[Utterance]:
     """
     if path.suffix.lower() not in SUFFIXES:
         raise SourceError(f"{path} is no transcript by its name", _HINT)
-    try:
-        if path.suffix.lower() != ".json":
-            return _from_captions(path)
-        found = _from_json(json.loads(path.read_text(encoding="utf-8-sig")), path)
-        return [tuple(_encodable(word) for word in words) for words in found]
-    except (OSError, ValueError, OverflowError, RecursionError) as error:
-        raise SourceError(f"the transcript {path} cannot be read: {error}", _HINT) from error
+    with boundary(f"the transcript {path} cannot be read", SourceError, _HINT):
+        if path.suffix.lower() == ".json":
+            return _bounded(_from_json(read_json(path, MOST_BYTES)))
+        return _bounded(_from_captions(read_text(path, MOST_BYTES), path.suffix.lower()))
 
 
-def _from_json(document: Any, path: Path) -> list[Utterance]:
-    if isinstance(document, Mapping):
-        if isinstance(document.get("segments"), Mapping):
-            segments = document["segments"]
-            numbers = sorted(segments, key=int)
-            return _numbered([_echo(segments[number], path, number) for number in numbers])
-        if isinstance(document.get("segments"), list):
-            return _numbered([_whisper(each, path, k) for k, each in enumerate(document["segments"])])
-        if isinstance(document.get("words"), list):
-            return _numbered([_own(each, path, k) for k, each in enumerate(document["words"])])
-    raise SourceError(f"{path} holds neither segments nor words", _HINT)
+def _bounded(utterances: Iterable[Utterance]) -> list[Utterance]:
+    """Those that are not empty, unless there are too many."""
+    found, num_words = [], 0
+    for words in utterances:
+        num_words += len(words)
+        if num_words > MOST_WORDS:
+            raise MalformedError(f"it has more than {MOST_WORDS:,} words")
+        found += [words] if words else []
+    return found
 
 
-def _numbered(utterances: Sequence[Utterance]) -> list[Utterance]:
-    return [words for words in utterances if words]
+def _from_json(document: Any) -> Iterable[Utterance]:
+    segments, words = (document.get(name) if isinstance(document, dict) else None for name in _KINDS)
+    if isinstance(segments, dict):
+        return (_echo(segments[number], f"segment {number}") for number in sorted(segments, key=int))
+    if isinstance(segments, list):
+        return (_whisper(each, f"segment {number}") for number, each in enumerate(segments))
+    if isinstance(words, list):
+        return (_own(each, f"word {number}") for number, each in enumerate(words))
+    raise MalformedError("it holds neither segments nor words")
 
 
-def _echo(segment: Any, path: Path, number: str) -> Utterance:
+def _echo(segment: Any, where: str) -> Utterance:
     """``[start, end, text]`` (SoccerNet-Echoes, arXiv 2405.07354)."""
-    try:
-        start, end, text = segment
-        return spread_evenly(str(text or ""), *_span(start, end))
-    except (TypeError, ValueError) as error:
-        raise SourceError(f"{path}, segment {number}, is not [start, end, text]: {error}") from error
+    if not isinstance(segment, list) or len(segment) != 3:
+        raise MalformedError(f"{where} is not [start, end, text]: {values.short(segment)}")
+    start, end, text = segment
+    return spread_evenly(_said(text, where), *_span(start, end, where))
 
 
-def _whisper(segment: Any, path: Path, number: int) -> Utterance:
+def _whisper(segment: Any, where: str) -> Utterance:
     """``{"start", "end", "text", "words"}``: WhisperX, whisper, faster-whisper."""
-    try:
-        start, end = _span(segment["start"], segment["end"])
-        words = segment.get("words") or []
-        if not words:
-            return spread_evenly(str(segment.get("text") or ""), start, end)
-        return _with_times(words, start, end)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise SourceError(f"{path}, segment {number}, is no segment of Whisper's: {error!r}") from error
+    get = values.mapping(segment, where).get
+    start, end = _span(get("start"), get("end"), where)
+    words = values.mappings(get("words") or [], f"{where}: words")
+    if words:
+        return _with_times(words, start, end, where)
+    return spread_evenly(_said(get("text"), where), start, end)
 
 
-def _with_times(words: Sequence[Mapping[str, Any]], start: float, end: float) -> Utterance:
+def _with_times(words: Sequence[Mapping[str, Any]], start: float, end: float, where: str) -> Utterance:
     """Words of a segment; those that could not be aligned share the time that is left between the others."""
     known = [(each.get("start"), each.get("end")) for each in words]
     placed: list[TimedWord] = []
     untimed: list[str] = []
     time = start
     for each, (begins, ends) in zip(words, known, strict=True):
-        text = str(each.get("word") or each.get("text") or "").strip()
+        text = _said(each.get("word") or each.get("text"), where).strip()
         if begins is None or ends is None:
             untimed.append(text)
             continue
-        begins, ends = _span(begins, ends)
+        begins, ends = _span(begins, ends, where)
         placed += spread_evenly(" ".join(untimed), min(time, begins), begins)
         untimed, time = [], ends
         score = each.get("score", each.get("probability"))
         if text:
-            placed.append(TimedWord(text, begins, ends, _probability(score)))
+            placed.append(TimedWord(text, begins, ends, values.share(score)))
     placed += spread_evenly(" ".join(untimed), time, max(time, end))
     return tuple(placed)
 
 
-def _own(word: Any, path: Path, number: int) -> Utterance:
+def _own(word: Any, where: str) -> Utterance:
+    get = values.mapping(word, where).get
+    start, end = _span(get("start_seconds"), get("end_seconds"), where)
+    text = _said(get("text"), where).strip()
+    return (TimedWord(text, start, end, values.share(get("probability"))),) if text else ()
+
+
+def _said(value: Any, where: str) -> str:
+    """Text; a recogniser may leave it out, or write a number as one."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return "" if value is None else values.text(str(value) if is_number else value, where)
+
+
+def _span(start: Any, end: Any, where: str) -> tuple[float, float]:
     try:
-        start, end = _span(word["start_seconds"], word["end_seconds"])
-        text = str(word["text"] or "").strip()
-        return (TimedWord(text, start, end, _probability(word.get("probability"))),) if text else ()
-    except (KeyError, TypeError, ValueError) as error:
-        raise SourceError(f"{path}, word {number}, has no text and times: {error!r}") from error
-
-
-def _encodable(word: TimedWord) -> TimedWord:
-    """Without halves of surrogate pairs, which JSON can name and no file can hold."""
-    return word if word.text.isascii() else replace(word, text=word.text.encode("utf-8", "replace").decode())
-
-
-def _probability(value: Any) -> float | None:
-    is_number = isinstance(value, (int, float)) and 0 <= value <= 1
-    return float(value) if is_number else None
-
-
-def _span(start: Any, end: Any) -> tuple[float, float]:
-    begins, ends = float(start), float(end)
-    if not (math.isfinite(begins) and math.isfinite(ends)) or begins < 0 or ends > LATEST_SECONDS:
-        raise ValueError(f"{start} to {end} is no span of time")
+        begins, ends = values.seconds(start, "start"), values.seconds(end, "end")
+    except MalformedError as error:
+        told = f"{values.short(start)} to {values.short(end)}"
+        raise MalformedError(f"{where}: {told} is no span of time") from error
     return begins, max(begins, ends)
 
 
-def _from_captions(path: Path) -> list[Utterance]:
+def _from_captions(text: str, suffix: str) -> Iterable[Utterance]:
     """Cues of VTT or SRT; of captions that roll, each line once."""
     import webvtt
 
-    text = path.read_text(encoding="utf-8-sig")
     if not text.strip():
-        return []
-    with boundary(f"the captions {path} cannot be read", SourceError, _HINT):
-        captions = webvtt.from_string(text) if path.suffix.lower() == ".vtt" else webvtt.from_srt(str(path))
-        cues = [
-            (
-                cue.start_in_seconds + _fraction(cue.start),
-                cue.end_in_seconds + _fraction(cue.end),
-                cue.raw_text,
-            )
-            for cue in captions
-        ]
+        return
+    captions = webvtt.from_buffer([text], format=suffix.removeprefix("."))
+    cues = [
+        (cue.start_in_seconds + _fraction(cue.start), cue.end_in_seconds + _fraction(cue.end), cue.raw_text)
+        for cue in captions
+    ]
     rolls = _is_rolling([text for _, _, text in cues])
-    utterances: list[Utterance] = []
     shown: list[str] = []
-    for start, end, raw in cues:
-        start, end = _span(start, end)
+    for number, (start, end, raw) in enumerate(cues):
+        start, end = _span(start, end, f"cue {number}")
         if rolls and end - start < _FLASH_SECONDS:
             continue
         lines = [line for line in raw.splitlines() if _plain(line)]
         fresh = [line for line in lines if not rolls or _plain(line) not in shown[-2:]]
         shown += [_plain(line) for line in fresh]
-        words = _timed_line(" ".join(fresh), start, end)
-        utterances += [words] if words else []
-    return utterances
+        yield _timed_line(values.text(" ".join(fresh), f"cue {number}"), start, end)
 
 
 def _fraction(stamp: str) -> float:

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from svlm_cli.errors import SvlmError
+from svlm_cli.text import encodable
 
 OPENAI_ADDRESS = "https://api.openai.com/v1"
 RETRIES = 4
@@ -155,11 +156,6 @@ def public_address(base_url: str | None) -> str:
         return "api.openai.com"
     parts = urlsplit(address)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-
-
-def encodable(text: str) -> str:
-    """Without halves of surrogate pairs, which no file can hold."""
-    return text.encode("utf-8", "replace").decode()
 
 
 def _count(usage: object, name: str) -> int | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from svlm_cli.data.chunks import Chunk
+from svlm_cli.text import encodable
 
 SECONDS_PER_HOUR = 3600
 MOST_NAMED = 20
@@ -119,7 +120,7 @@ class Tally:
         self.dropped_videos[reason] += 1
         named = self.names.setdefault(reason, [])
         if len(named) < MOST_NAMED:
-            named.append(f"{name} ({detail})" if detail else name)
+            named.append(encodable(f"{name} ({detail})" if detail else name))
 
     def report(self, name: str) -> SplitReport:
         """What was counted."""

@@ -10,8 +10,16 @@ from svlm_cli.data.annealing import dense_clips
 from svlm_cli.data.captions import SUFFIXES, read_utterances
 from svlm_cli.data.filters import clean_by_rules
 from svlm_cli.data.manifest import VIDEO_FOLDER, Manifest
-from svlm_cli.data.transcript import FOLDER, Transcript, read_transcript, transcript_path, words_in
-from svlm_cli.errors import SourceError
+from svlm_cli.data.transcript import (
+    FOLDER,
+    MOST_BYTES,
+    Transcript,
+    parse_transcript,
+    transcript_path,
+    words_in,
+)
+from svlm_cli.documents import read_json
+from svlm_cli.errors import SourceError, boundary
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +62,7 @@ def find_videos(folder: Path, *, check_videos: bool) -> list[CommentatedVideo]:
                 transcript_path(folder, video.id),
                 video.duration_seconds,
             )
-            for video in manifest.videos()
+            for video in manifest.videos(needs_one=True)
         ]
     fetch = f"svlm fetch SOURCE --out {folder} and svlm align {folder} make both"
     if not folder.is_dir():
@@ -118,7 +126,10 @@ def load_transcript(path: Path, language: str) -> tuple[Transcript, float]:
 
 
 def _made_here(path: Path) -> Transcript | None:
-    try:
-        return read_transcript(path) if path.suffix.lower() == ".json" else None
-    except SourceError:  # what it is instead, or what is wrong with it, the other reader says
+    """A transcript of the form of ``svlm align``; None where the file has another."""
+    if path.suffix.lower() != ".json":
         return None
+    with boundary(f"the transcript {path} cannot be read", SourceError):
+        document = read_json(path, MOST_BYTES)
+        is_ours = isinstance(document, dict) and "words" in document and "segments" not in document
+        return parse_transcript(document) if is_ours else None

@@ -18,9 +18,11 @@ from svlm_cli.data.chunk_videos import CommentatedVideo, find_videos, load_trans
 from svlm_cli.data.chunks import Chunk, ChunkRule, clip_chunks, cut_chunks, write_layout
 from svlm_cli.data.filters import refusal_parts
 from svlm_cli.data.line_file import pair_paths
+from svlm_cli.data.manifest import DAMAGED_LINE, BadLine, Manifest
 from svlm_cli.data.transcript import DenseClip, Transcript, dropped_words
 from svlm_cli.errors import OutputError, SourceError
 from svlm_cli.files import claim, make_folder
+from svlm_cli.text import encodable
 
 TRAIN, VALID = "train", "valid"
 REPORT_FILE = "report.json"
@@ -85,6 +87,8 @@ def chunk_folder(
     """
     plan = _Plan(folder, dataset, rule, min_words_per_second, annealing, check_videos, language)
     videos = find_videos(folder, check_videos=check_videos)
+    manifest = Manifest(folder)
+    bad_lines = manifest.bad_lines() if manifest.exists else []
     held_out = _held_out([video.id for video in videos], valid_share, seed)
     chosen = {
         TRAIN: [video for video in videos if video.id not in held_out],
@@ -92,7 +96,7 @@ def chunk_folder(
     }
     try:
         with _work_folder(dataset) as work:
-            return _write(plan, chosen, work, on_progress or (lambda _done, _all: None))
+            return _write(plan, chosen, bad_lines, work, on_progress or (lambda _done, _all: None))
     except OSError as error:
         raise OutputError(f"{dataset} cannot be written: {error.strerror or error}") from error
 
@@ -100,6 +104,7 @@ def chunk_folder(
 def _write(
     plan: _Plan,
     chosen: Mapping[str, Sequence[CommentatedVideo]],
+    bad_lines: Sequence[BadLine],
     work: Path,
     on_progress: Callable[[int, int], None],
 ) -> ChunkReport:
@@ -109,6 +114,8 @@ def _write(
     done = 0
     for name, videos in chosen.items():
         tally = Tally()
+        for bad in bad_lines if name == TRAIN else ():
+            tally.drop_video(DAMAGED_LINE, f"line {bad.number}", bad.reason)
         write_layout(
             work, plan.layout(name), _chunks(_told(videos, done, num_videos, on_progress), plan, tally)
         )
@@ -194,6 +201,9 @@ def _chunks(videos: Iterable[CommentatedVideo], plan: _Plan, tally: Tally) -> It
 
 def _cut(video: CommentatedVideo, plan: _Plan, tally: Tally) -> Iterator[Chunk] | None:
     """All chunks of a video; None where it can have none, and is counted."""
+    if encodable(video.id) != video.id:
+        tally.drop_video("file name is not UTF-8", video.id)
+        return None
     if plan.check_videos and not video.path.is_file():
         tally.drop_video(_MISSING, video.id)
         return None

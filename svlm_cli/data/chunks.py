@@ -28,11 +28,20 @@ from pathlib import Path
 from typing import Any
 
 from svlm_cli.data.line_file import LineFile, write_lines
-from svlm_cli.data.sample_fields import WrongField, part_of, parts_of, seconds_in, text_in, timed_rows
-from svlm_cli.data.transcript import TIME_TOLERANCE_SECONDS, DenseClip, TimedWord, lines_by_second
+from svlm_cli.data.sample_fields import part_of, parts_of, seconds_in, timed_rows
+from svlm_cli.data.transcript import (
+    LONGEST_CLIP_SECONDS,
+    TIME_TOLERANCE_SECONDS,
+    DenseClip,
+    TimedWord,
+    lines_by_second,
+)
+from svlm_cli.documents import MalformedError, parse_json
 from svlm_cli.errors import SourceError
+from svlm_cli.values import path_text, text
 
 QUERY = "Commentate on this match"
+_LONGEST_PREVIOUS = 1 << 26
 _HINT = "svlm chunk writes such samples, and Inf-Stream-Train has them"
 
 
@@ -214,11 +223,9 @@ class ChunkFile:
         """
         line = self._lines[number]
         try:
-            return _from_json(json.loads(line))
-        except WrongField as error:
+            return _from_json(parse_json(line))
+        except MalformedError as error:
             raise SourceError(f"{self._lines.place(number)}: {error}", _HINT) from error
-        except (ValueError, RecursionError) as error:
-            raise SourceError(f"{self._lines.place(number)}, is not JSON: {error}", _HINT) from error
 
 
 def _to_json(chunk: Chunk) -> list[dict[str, Any]]:
@@ -241,12 +248,13 @@ def _to_json(chunk: Chunk) -> list[dict[str, Any]]:
 def _from_json(sample: Any) -> Chunk:
     """A sample of the layout; its parts may come in any order, and its times need not be whole."""
     asked, answered = parts_of(sample, "user"), parts_of(sample, "assistant")
-    video, text = part_of(asked, "video"), part_of(asked, "text")
+    video, told = part_of(asked, "video"), part_of(asked, "text")
     part_of(answered, "text_stream")
+    previous = told.get("previous")
     start = math.floor(seconds_in(video, "video_start") + TIME_TOLERANCE_SECONDS)
     end = math.floor(seconds_in(video, "video_end") + TIME_TOLERANCE_SECONDS)
-    if not 0 <= start < end:
-        raise WrongField(f"video_start and video_end, {start} and {end}, are no span of a video")
+    if not 0 <= start < end <= start + LONGEST_CLIP_SECONDS:
+        raise MalformedError(f"video_start and video_end, {start} and {end}, are no span of a video")
     words = [
         TimedWord(word.strip(), begins, ends)
         for part in answered
@@ -258,11 +266,11 @@ def _from_json(sample: Any) -> Chunk:
         for begins, ends, texts in timed_rows(part, "qa_stream", 2)
     ]
     return Chunk(
-        video=text_in(video, "video"),
+        video=path_text(video.get("video"), "video"),
         start_seconds=start,
         end_seconds=end,
-        previous_text="" if text.get("previous") is None else text_in(text, "previous"),
+        previous_text="" if previous is None else text(previous, "previous", _LONGEST_PREVIOUS),
         words=tuple(word for word in words if word.text and start <= word.second < end),
-        query=text_in(text, "text"),
+        query=text(told.get("text"), "text"),
         questions=tuple(each for each in questions if start <= each.second < end),
     )

@@ -17,10 +17,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from svlm_cli.data.chat import Chat, encodable
+from svlm_cli.data.chat import Chat
 from svlm_cli.data.transcript import DenseClip, Dropped, TimedWord, Utterance, spread_evenly, text_of
+from svlm_cli.documents import read_json
 from svlm_cli.errors import SvlmError
 from svlm_cli.files import whole_file
+from svlm_cli.text import encodable
 
 PIECE_SECONDS = 120.0
 _PAUSE_SECONDS = 1.5
@@ -242,6 +244,6 @@ def _json_in(answer: str, key: str) -> Any:
 
 def _stored_answer(path: Path) -> str | None:
     try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["answer"])
+        return str(read_json(path)["answer"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -6,7 +6,9 @@ Several threads work at once, and several runs may share a folder: what one has 
 from __future__ import annotations
 
 import errno
+import os
 import threading
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -15,10 +17,12 @@ from pathlib import Path
 
 from svlm_cli.data.fetch_one import FetchedVideo, FetchOptions, Job, Progress, Run, fetch_job, is_web_address
 from svlm_cli.data.manifest import Manifest, Video
+from svlm_cli.documents import MalformedError, read_bytes
 from svlm_cli.errors import SvlmError, UsageError
 from svlm_cli.text import encodable
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".mkv", ".mov", ".webm", ".avi", ".ts", ".m4v", ".mpg", ".mpeg", ".flv"})
+_MOST_LIST_BYTES = 1 << 26
 _DEEPEST = 3  # a channel holds tabs, a tab playlists, a playlist videos
 
 
@@ -139,10 +143,16 @@ def _open_manifest(folder: Path) -> Manifest:
 def _read_list(path: Path) -> list[str]:
     """Sources of a file, one a line, in any encoding of names; empty lines and comments (#) are left out."""
     try:
-        lines = path.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines()
-    except (OSError, ValueError) as error:
+        content = read_bytes(path, _MOST_LIST_BYTES)
+    except OSError as error:
+        raise UsageError(f"the list {path} cannot be read: {error.strerror}") from error
+    except MalformedError as error:
         raise UsageError(f"the list {path} cannot be read: {error}") from error
-    found = [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
+    if b"\0" in content:
+        raise UsageError(f"the list {path} is no text: it holds zero bytes", "save it as UTF-8")
+    # Names of files need not be UTF-8, and are taken as on the command line.
+    lines = [os.fsdecode(line).strip() for line in content.removeprefix(BOM_UTF8).splitlines()]
+    found = [line for line in lines if line and not line.startswith("#")]
     if not found:
         raise UsageError(f"the list {path} names no source")
     return found

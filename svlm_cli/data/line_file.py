@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import weakref
@@ -12,9 +11,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from svlm_cli.documents import read_json
 from svlm_cli.errors import SourceError
 from svlm_cli.files import whole_file
 
+LONGEST_LINE_BYTES = 1 << 28
 _LOOK_BYTES = 64
 
 
@@ -94,6 +95,8 @@ class LineFile:
         """The bytes of a sample, which are a line that begins and ends where the offsets say."""
         start = self._seeks[number]
         end = self._seeks[number + 1] if number + 1 < len(self._seeks) else self._end
+        if end - start > LONGEST_LINE_BYTES:
+            raise SourceError(f"{where}: it is longer than {LONGEST_LINE_BYTES:,} bytes")
         before = min(start, 1)
         content = self._read(start - before, end)
         line, _, rest = content[before:].partition(b"\n")
@@ -125,7 +128,7 @@ class LineFile:
             raise SourceError(told, _without(self._path))
         with self._path.open("rb") as file:
             file.seek(seeks[-1] if len(seeks) else 0)
-            length = len(file.readline()) if len(seeks) else 0
+            length = len(file.readline(LONGEST_LINE_BYTES)) if len(seeks) else 0
             more = file.read(_LOOK_BYTES)
         if more.strip() and not _is_index(more):
             told = f"{seeks_path} has {len(seeks)} offsets, {self._path.name} has more lines"
@@ -139,7 +142,7 @@ def _without(path: Path) -> str:
 
 def _read_seeks(path: Path) -> array[int]:
     try:
-        return array("Q", json.loads(path.read_text(encoding="utf-8")))
+        return array("Q", read_json(path))
     except (OSError, ValueError, TypeError, OverflowError) as error:
         raise SourceError(
             f"{path} is not a list of offsets: {error}", "delete it: it is done without"

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+from svlm_cli import values
+from svlm_cli.documents import MalformedError, lines_of, parse_json
 from svlm_cli.errors import SourceError
+from svlm_cli.text import encodable
 
 VIDEOS_FILE = "videos.jsonl"
 VIDEO_FOLDER = "videos"
 SUBTITLE_FOLDER = "subtitles"
+DAMAGED_LINE = f"damaged line of {VIDEOS_FILE}"
+_MOST_PIXELS = 100_000  # of a side
+_MOST_FPS = 100_000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +55,18 @@ class Video:
     fetched_at: str
 
 
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """A line of ``videos.jsonl`` that is no video, and why."""
+
+    number: int
+    reason: str
+
+
 class Manifest:
     """``videos.jsonl`` of a folder; several processes may add to it.
+
+    A line that is no video is left out, and told once in the log.
 
     Args:
         folder: made where it does not exist.
@@ -60,27 +77,43 @@ class Manifest:
         self._lock = threading.Lock()
         self._known: list[Video] = []
         self._seen: tuple[int, int, int] | None = None
+        self._told: set[BadLine] = set()
 
     @property
     def exists(self) -> bool:
         """Whether anything was ever added."""
         return self._path.is_file()
 
-    def videos(self) -> list[Video]:
+    def videos(self, *, needs_one: bool = False) -> list[Video]:
         """Every video, in the order they were added; an id added again replaces its earlier line.
 
+        Args:
+            needs_one: lines of which none is a video are an error.
+
         Raises:
-            SourceError: no such file, or a line that is none of ours; names file and line.
+            SourceError: no such file, or it cannot be read.
         """
-        try:
-            lines = self._path.read_text(encoding="utf-8").split("\n")
-        except (OSError, UnicodeDecodeError) as error:
+        videos, bad_lines = self._read()
+        for bad in bad_lines:
+            if bad not in self._told:
+                self._told.add(bad)
+                told = "line %d of %s is no video and is left out: %s"
+                logging.getLogger(__name__).warning(told, bad.number, encodable(str(self._path)), bad.reason)
+        if needs_one and bad_lines and not videos:
             raise SourceError(
-                f"{self._path} cannot be read: {error}", "svlm fetch SOURCE --out DIR makes such a folder"
-            ) from error
-        # What stands behind the last line break is a line that a killed process was writing.
-        videos = [self._parse(number, line) for number, line in enumerate(lines[:-1], 1) if line.strip()]
+                f"none of the {len(bad_lines)} lines of {self._path} is a video; the first: "
+                f"{bad_lines[0].reason}",
+                "svlm fetch SOURCE --out DIR takes up files that are there",
+            )
         return list({video.id: video for video in videos}.values())
+
+    def bad_lines(self) -> list[BadLine]:
+        """The lines that are left out.
+
+        Raises:
+            SourceError: as ``videos``.
+        """
+        return self._read()[1]
 
     def find(self, is_wanted: Callable[[Video], bool]) -> Video | None:
         """The first video of this kind whose file is there; what other processes added is seen.
@@ -100,20 +133,69 @@ class Manifest:
         return next((video for video in known if is_wanted(video) and (folder / video.path).is_file()), None)
 
     def add(self, video: Video) -> None:
-        """Append a line; it is on the disk when this returns."""
+        """Append a line; it is on the disk when this returns.
+
+        Raises:
+            SourceError: a field is out of bounds, so that the line could not be read again.
+        """
+        line = encodable(json.dumps(asdict(video), ensure_ascii=False)).encode()
+        try:
+            parse_video(line)
+        except MalformedError as error:
+            raise SourceError(f"{video.id} cannot be noted in {self._path}: {error}") from error
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("ab+") as file, _locked(file):
-            _drop_torn_line(file)
-            file.write(json.dumps(asdict(video), ensure_ascii=False).encode() + b"\n")
+            _end_last_line(file)
+            file.write(line + b"\n")
             file.flush()
             os.fsync(file.fileno())
 
-    def _parse(self, number: int, line: str) -> Video:
+    def _read(self) -> tuple[list[Video], list[BadLine]]:
         try:
-            content = json.loads(line)
-            return Video(**{field.name: content[field.name] for field in fields(Video)})
-        except (ValueError, KeyError, TypeError) as error:
-            raise SourceError(f"{self._path}, line {number}, is not a video: {error!r}") from error
+            content = self._path.read_bytes()
+        except OSError as error:
+            raise SourceError(
+                f"{self._path} cannot be read: {error.strerror}",
+                "svlm fetch SOURCE --out DIR makes such a folder",
+            ) from error
+        videos, bad_lines = [], []
+        num_whole = content.count(b"\n")
+        for number, line in lines_of(content):
+            try:
+                videos.append(parse_video(line))
+            except MalformedError as error:
+                if number <= num_whole:  # what stands behind the last line break is being written, or was
+                    bad_lines.append(BadLine(number, str(error)))
+        return videos, bad_lines
+
+
+def parse_video(line: bytes) -> Video:
+    """A line of ``videos.jsonl``.
+
+    Raises:
+        MalformedError: it is none; says what is wrong.
+    """
+    content: Any = parse_json(line)
+    if not isinstance(content, dict):
+        raise MalformedError(f"it is no object: {values.short(content)}")
+    get = content.get
+    has_audio = get("has_audio")
+    if not isinstance(has_audio, bool):
+        raise MalformedError(f"has_audio is neither true nor false: {values.short(has_audio)}")
+    return Video(
+        id=values.file_name(get("id"), "id"),
+        title=values.text(get("title"), "title"),
+        sport=values.text(get("sport"), "sport"),
+        url=values.text(get("url"), "url"),
+        path=values.inner_path(get("path"), "path"),
+        duration_seconds=values.seconds(get("duration_seconds"), "duration_seconds"),
+        width=values.whole(get("width"), "width", 0, _MOST_PIXELS),
+        height=values.whole(get("height"), "height", 0, _MOST_PIXELS),
+        fps=values.number(get("fps"), "fps", 0, _MOST_FPS),
+        has_audio=has_audio,
+        sha256=values.text(get("sha256"), "sha256"),
+        fetched_at=values.text(get("fetched_at"), "fetched_at"),
+    )
 
 
 @contextmanager
@@ -125,9 +207,15 @@ def _locked(file: BinaryIO) -> Iterator[None]:
         fcntl.flock(file, fcntl.LOCK_UN)
 
 
-def _drop_torn_line(file: BinaryIO) -> None:
-    """A process that was killed, or a full disk, may have left half a line."""
+def _end_last_line(file: BinaryIO) -> None:
+    """Half a line, which a killed process or a full disk has left, goes; a whole one without an end stays."""
     file.seek(0)
     content = file.read()
-    file.truncate(content.rfind(b"\n") + 1)
+    num_ended = content.rfind(b"\n") + 1
     file.seek(0, os.SEEK_END)
+    try:
+        parse_video(content[num_ended:])
+        file.write(b"\n")
+    except MalformedError:
+        file.truncate(num_ended)
+        file.seek(0, os.SEEK_END)

@@ -11,11 +11,17 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from svlm_cli import values
+from svlm_cli.documents import MalformedError, read_json
 from svlm_cli.errors import SourceError
 from svlm_cli.files import whole_file
 
 FOLDER = "transcripts"
 TIME_TOLERANCE_SECONDS = 1e-6
+MOST_BYTES = 1 << 27
+MOST_WORDS = 2_000_000
+LONGEST_CLIP_SECONDS = 3600
+_MOST = 1e12  # of a figure
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,12 +153,6 @@ def lines_by_second(words: Sequence[TimedWord], start_second: int, end_second: i
     return [" ".join(words) for words in said]
 
 
-def _checked(word: TimedWord) -> TimedWord:
-    if not (math.isfinite(word.start_seconds) and math.isfinite(word.end_seconds)):
-        raise ValueError(f"{word.text!r} is said from {word.start_seconds} to {word.end_seconds}")
-    return word
-
-
 def transcript_path(folder: Path, video_id: str) -> Path:
     """Where the transcript of a video lies."""
     return folder / FOLDER / f"{video_id}.json"
@@ -186,23 +186,78 @@ def read_transcript(path: Path) -> Transcript:
         SourceError: the file is missing or is no transcript.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        words = (
-            TimedWord(
-                str(word["text"]),
-                float(word["start_seconds"]),
-                float(word["end_seconds"]),
-                word.get("probability"),
-            )
-            for word in document["words"]
-        )
-        return Transcript(
-            tuple(_checked(word) for word in words),
-            document.get("origin") or {},
-            tuple(Dropped(**each) for each in document.get("dropped", ())),
-            tuple(DenseClip(**clip) for clip in document.get("clips", ())),
-            document.get("refused", ""),
-            document.get("figures") or {},
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SourceError(f"the transcript {path} cannot be read: {error!r}") from error
+        return parse_transcript(read_json(path, MOST_BYTES))
+    except OSError as error:
+        raise SourceError(f"the transcript {path} cannot be read: {error.strerror}") from error
+    except MalformedError as error:
+        raise SourceError(f"the transcript {path} cannot be read: {error}") from error
+
+
+def parse_transcript(document: Any) -> Transcript:
+    """A transcript from what its file holds.
+
+    Raises:
+        MalformedError: it is none; says what is wrong.
+    """
+    get = values.mapping(document, "it").get
+    words = values.mappings(get("words"), "words")
+    if len(words) > MOST_WORDS:
+        raise MalformedError(f"it has more than {MOST_WORDS:,} words")
+    figures = values.mapping(get("figures") or {}, "figures")
+    return Transcript(
+        tuple(parse_word(word, f"word {number}") for number, word in enumerate(words)),
+        values.mapping(get("origin") or {}, "origin"),
+        tuple(parse_dropped(each) for each in values.mappings(get("dropped") or [], "dropped")),
+        tuple(_clip(each) for each in values.mappings(get("clips") or [], "clips")),
+        values.text(get("refused") or "", "refused"),
+        {name: values.number(value, f"figure {name}", -_MOST, _MOST) for name, value in figures.items()},
+    )
+
+
+def parse_word(word: Mapping[str, Any], where: str) -> TimedWord:
+    """A word as it is stored; ``where`` it is, for people.
+
+    Raises:
+        MalformedError: a field is missing or out of bounds.
+    """
+    start, end = (
+        values.seconds(word.get(name), f"{where}: {name}", -values.LATEST_SECONDS)
+        for name in ("start_seconds", "end_seconds")
+    )
+    return TimedWord(values.text(word.get("text"), where), start, end, values.share(word.get("probability")))
+
+
+def parse_dropped(stored: Mapping[str, Any]) -> Dropped:
+    """What was left out, as it is stored.
+
+    Raises:
+        MalformedError: a field is missing or out of bounds.
+    """
+    start, end = (
+        values.seconds(stored.get(name), f"dropped: {name}", -values.LATEST_SECONDS)
+        for name in ("start_seconds", "end_seconds")
+    )
+    return Dropped(
+        values.text(stored.get("reason"), "dropped: reason"),
+        start,
+        end,
+        values.text(stored.get("text"), "dropped: text", MOST_BYTES),
+        values.whole(stored.get("num_words"), "dropped: num_words", 0, MOST_WORDS),
+    )
+
+
+def _clip(stored: Mapping[str, Any]) -> DenseClip:
+    latest = int(values.LATEST_SECONDS)
+    start, end = (
+        values.whole(stored.get(name), f"clip: {name}", 0, latest)
+        for name in ("start_seconds", "end_seconds")
+    )
+    if not 0 < end - start <= LONGEST_CLIP_SECONDS:
+        raise MalformedError(f"a clip lasts from {start} to {end} s")
+    return DenseClip(
+        start,
+        end,
+        values.whole(stored.get("num_words"), "clip: num_words", 0, MOST_WORDS),
+        values.seconds(stored.get("longest_silence_seconds"), "clip: longest_silence_seconds"),
+        values.share(stored.get("live_share")),
+    )

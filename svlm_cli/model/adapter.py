@@ -5,12 +5,12 @@ So streaming runs at the base model's speed, and the engine sees a plain network
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from svlm_cli.documents import read_json
 from svlm_cli.errors import ModelError
 
 CONFIG_FILE = "adapter_config.json"
@@ -31,7 +31,7 @@ def check_adapter(folder: Path) -> Path:
             f"the adapter folder {folder} has no {CONFIG_FILE}", "is this the adapter's own folder?"
         )
     try:
-        kind = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))["peft_type"]
+        kind = read_json(folder / CONFIG_FILE)["peft_type"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{CONFIG_FILE} of the adapter {folder} cannot be read: {error!r}") from error
     if kind != "LORA":
@@ -49,7 +49,7 @@ def check_adapter(folder: Path) -> Path:
 def base_of(folder: Path) -> str | None:
     """The base model that an adapter's folder names; None where the folder holds no adapter."""
     try:
-        return str(json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))["base_model_name_or_path"])
+        return str(read_json(folder / CONFIG_FILE)["base_model_name_or_path"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -64,7 +64,7 @@ def stored_pixels(folder: Path) -> dict[str, int]:
     if not path.is_file():
         return {}
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored = read_json(path)
         return {key: int(stored[key]) for key in ("min_pixels", "max_pixels") if key in stored}
     except (OSError, ValueError, TypeError) as error:
         raise ModelError(f"{path} cannot be read: {error}") from error

@@ -6,7 +6,6 @@ reach the cache, which is what ``StreamingCache`` relies on.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any
 import torch
 import transformers
 
+from svlm_cli.documents import read_json
 from svlm_cli.errors import ModelError, UsageError, boundary
 from svlm_cli.model.adapter import base_of, check_adapter, merge_adapter, stored_pixels
 from svlm_cli.model.library import silent_library
@@ -213,8 +213,8 @@ def _reason(error: Exception) -> str:
 
 def _read_json(path: Path, model: str) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        content = read_json(path)
+    except (OSError, ValueError) as error:
         raise ModelError(f"{path.name} of the model {model} cannot be read: {error}") from error
     if not isinstance(content, dict):
         raise ModelError(f"{path.name} of the model {model} is not a JSON object")

@@ -8,6 +8,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+from svlm_cli.documents import MalformedError, read_text
 from svlm_cli.errors import UsageError
 
 MAX_QUESTION_LETTERS = 500
@@ -68,11 +69,11 @@ def read_questions(path: Path) -> list[tuple[float, str]]:
         UsageError: it cannot be read, or a line is not of this form; says which.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_text(path).splitlines()
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}", "give an existing file") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8 text", "convert it, e.g. with iconv") from error
+    except MalformedError as error:
+        raise UsageError(f"{path}: {error}", "convert it, e.g. with iconv") from error
     found = []
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.lstrip().startswith("#"):

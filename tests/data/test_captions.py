@@ -95,7 +95,7 @@ def test_odd_values_do_no_harm(tmp_path: Path) -> None:
     ]
     document = {"segments": [{"start": 1.0, "end": 3.0, "text": None, "words": words}]}
     (found,) = read_utterances(written(tmp_path, "a.json", document))
-    assert found == (TimedWord("a?", 1.0, 1.0, None),)
+    assert found == (TimedWord("a\ufffd", 1.0, 1.0, None),)
     vtt = "WEBVTT\n\n00:02.000 --> 00:05.000\nback <99999999:00:00.000>wards\n"
     (found,) = read_utterances(written(tmp_path, "a.vtt", vtt))
     assert [word.start_seconds for word in found] == [2.0, 5.0]
