@@ -6,6 +6,7 @@ keys, list items by number) override the file before it is checked.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,8 +15,15 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from svlm_cli.documents import MalformedError, read_text
 from svlm_cli.errors import UsageError
 from svlm_cli.sections import CHECKPOINT, NEW_MODEL, Recipe
+from svlm_cli.text import encodable
+from svlm_cli.values import short
+from svlm_cli.yaml_text import MOST_BYTES, MOST_DEPTH, parse_yaml
+
+_MOST_PROBLEMS = 20
+_LONGEST_NAME = 60
 
 
 def load_recipe(path: Path, settings: Sequence[str] = ()) -> Recipe:
@@ -30,8 +38,10 @@ def load_recipe(path: Path, settings: Sequence[str] = ()) -> Recipe:
             of them.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+        content = parse_yaml(read_text(path, MOST_BYTES))
+    except OSError as error:
+        raise UsageError(f"the recipe {path} cannot be read: {error.strerror}") from error
+    except MalformedError as error:
         raise UsageError(f"the recipe {path} cannot be read: {error}") from error
     if not isinstance(content, dict):
         raise UsageError(f"the recipe {path} holds no sections")
@@ -40,8 +50,10 @@ def load_recipe(path: Path, settings: Sequence[str] = ()) -> Recipe:
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
-        problems = "; ".join(_problem(detail) for detail in error.errors())
-        raise UsageError(f"the recipe {path} is wrong: {problems}") from error
+        found = error.errors(include_url=False, include_context=False)
+        problems = [_problem(detail) for detail in found[:_MOST_PROBLEMS]]
+        problems += [f"{len(found) - _MOST_PROBLEMS} more"] if len(found) > _MOST_PROBLEMS else []
+        raise UsageError(f"the recipe {path} is wrong: {'; '.join(problems)}") from error
 
 
 def dump_recipe(recipe: Recipe) -> str:
@@ -51,35 +63,53 @@ def dump_recipe(recipe: Recipe) -> str:
 
 def _apply(content: dict[str, Any], setting: str) -> None:
     key, equals, text = setting.partition("=")
-    if not equals or not key:
-        raise UsageError(f"--set {setting}: expected key=value", "e.g. --set stages.0.steps=100")
-    *path, last = key.split(".")
+    told = f"--set {short(encodable(setting))}"
+    *path, last = steps = key.split(".")
+    if not equals or not all(steps) or len(steps) > MOST_DEPTH:
+        raise UsageError(f"{told}: expected key=value", "e.g. --set stages.0.steps=100")
+    if encodable(setting) != setting:
+        raise UsageError(f"{told} is not UTF-8")
+    try:
+        value = parse_yaml(text)
+    except MalformedError as error:
+        raise UsageError(f"{told}: {error}") from error
     place: Any = content
     for step in path:
-        if isinstance(place, list) and step.isdigit() and int(step) < len(place):
-            place = place[int(step)]
+        if (number := _number_in(place, step)) is not None:
+            place = place[number]
         elif isinstance(place, dict):
             place = place.setdefault(step, {})
         else:
-            raise UsageError(f"--set {setting}: there is no {step} in the recipe")
-    value = yaml.safe_load(text)
-    if isinstance(place, list) and last.isdigit() and int(last) < len(place):
-        place[int(last)] = value
+            raise UsageError(f"{told}: there is no {short(step)} in the recipe")
+    if (number := _number_in(place, last)) is not None:
+        place[number] = value
     elif isinstance(place, dict):
         place[last] = value
     else:
-        raise UsageError(f"--set {setting}: there is no {last} in the recipe")
+        raise UsageError(f"{told}: there is no {short(last)} in the recipe")
+
+
+def _number_in(place: Any, step: str) -> int | None:
+    """The place in a list that a step of a key names."""
+    if not isinstance(place, list) or not re.fullmatch(r"[0-9]{1,9}", step) or int(step) >= len(place):
+        return None
+    return int(step)
 
 
 def _problem(detail: Any) -> str:
     place = [step for step in detail["loc"] if step not in (NEW_MODEL, CHECKPOINT)]
-    dotted = ".".join(str(step) for step in place)
+    dotted = " ".join(".".join(_name(step) for step in place).split())
     if detail["type"] != "extra_forbidden":
         message = str(detail["msg"]).removeprefix("Value error, ")
-        message = f"{message[:1].lower()}{message[1:]}"
+        message = " ".join(f"{message[:1].lower()}{message[1:]}".split())
         return f"{dotted}: {message}" if dotted else message
     close = get_close_matches(str(place[-1]), _names(detail["loc"][:-1]), n=1, cutoff=0.4)
     return f"{dotted}: unknown key" + (f", did you mean {close[0]}?" if close else "")
+
+
+def _name(step: int | str) -> str:
+    """A key for a message."""
+    return str(step) if len(str(step)) <= _LONGEST_NAME else f"{str(step)[:_LONGEST_NAME]}..."
 
 
 def _names(path: Sequence[int | str]) -> list[str]:

@@ -10,13 +10,16 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
-    PositiveFloat,
-    PositiveInt,
     Tag,
     model_validator,
 )
 
-Weight = Annotated[float, Field(ge=0)]
+MOST = 10**9  # of any number: what is larger is a slip
+PositiveInt = Annotated[int, Field(gt=0, le=MOST)]
+PositiveFloat = Annotated[float, Field(gt=0, le=MOST)]
+Count = Annotated[int, Field(ge=0, le=MOST)]
+Size = Annotated[int, Field(gt=0, le=65_536)]
+Weight = Annotated[float, Field(ge=0, le=MOST)]
 Share = Annotated[float, Field(ge=0, le=1)]
 LANGUAGE_LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 NEW_MODEL, CHECKPOINT = "<new>", "<checkpoint>"
@@ -25,7 +28,7 @@ NEW_MODEL, CHECKPOINT = "<new>", "<checkpoint>"
 class Section(BaseModel):
     """A part of a recipe: frozen, and no key but those that are named."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class NewModel(Section):
@@ -36,15 +39,15 @@ class NewModel(Section):
         start: folder of a model of this shape to go on from, instead of random weights.
     """
 
-    hidden: PositiveInt = 192
-    layers: PositiveInt = 4
-    heads: PositiveInt = 6
-    key_value_heads: PositiveInt = 3
-    mlp: PositiveInt = 512
-    vision_hidden: PositiveInt = 80
-    vision_layers: PositiveInt = 4
-    vision_mlp: PositiveInt = 192
-    merge: PositiveInt = 4
+    hidden: Size = 192
+    layers: Size = 4
+    heads: Size = 6
+    key_value_heads: Size = 3
+    mlp: Size = 512
+    vision_hidden: Size = 80
+    vision_layers: Size = 4
+    vision_mlp: Size = 192
+    merge: Size = 4
     vision: Path | None = None
     start: Path | None = None
 
@@ -137,8 +140,8 @@ class ChunkSource(Section):
     name: str = "train_s12w24"
     weight: PositiveFloat = 1.0
     fps: PositiveFloat = 2.0
-    sink: Annotated[int, Field(ge=0)] = 512
-    text_window: Annotated[int, Field(ge=0)] = 512
+    sink: Count = 512
+    text_window: Count = 512
 
 
 class Data(Section):
@@ -178,7 +181,7 @@ class Stage(Section):
         chunks: data sets of real chunks.
     """
 
-    name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
+    name: Annotated[str, Field(pattern=r"^\w[\w.-]*$", max_length=100)]
     steps: PositiveInt | None = None
     epochs: PositiveFloat | None = None
     micro_batch: PositiveInt
@@ -186,7 +189,7 @@ class Stage(Section):
     optimizer: Literal["muon", "adamw", "adamw_by_width"] = "adamw"
     learning_rate: PositiveFloat = 1e-5
     schedule: Literal["linear", "cosine"] = "linear"
-    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    warmup_steps: Count = 0
     warmup_share: Share = 0.0
     end_share: Share = 0.0
     weight_decay: Weight = 0.0
@@ -249,20 +252,20 @@ class Recipe(Section):
         keep_checkpoints: how many of a stage are kept.
     """
 
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     model: Model = NewModel()
-    pixels: PositiveInt = 168 * 112
+    pixels: Annotated[int, Field(gt=0, le=2**26)] = 168 * 112
     bfloat16: bool = True
     save_dtype: Literal["float32", "bfloat16"] = "float32"
     parallel: Literal["ddp", "fsdp2", "zero3"] = "ddp"
     gradient_checkpointing: bool = False
     attention: Literal["auto", "sdpa", "flash_attention_2"] = "auto"
     liger: bool = True
-    workers: Annotated[int, Field(ge=0)] | None = None
-    max_bad_samples: Annotated[int, Field(ge=0)] = 10
+    workers: Count | None = None
+    max_bad_samples: Count = 10
     log_steps: PositiveInt = 10
     report_to: tuple[str, ...] = ("tensorboard",)
-    keep_checkpoints: Annotated[int, Field(ge=2)] = 3
+    keep_checkpoints: Annotated[int, Field(ge=2, le=MOST)] = 3
     data: Data = Data()
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
 

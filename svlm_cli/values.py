@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import reprlib
 from collections.abc import Mapping
 from pathlib import PurePosixPath
@@ -15,19 +14,16 @@ LONGEST_TEXT = 100_000
 _LONGEST_NAME_BYTES = 255
 _LONGEST_STEM_BYTES = 200  # suffixes are added
 _LONGEST_PATH_BYTES = 2000
-_DECIMAL = re.compile(r"\s*[+-]?\d{1,300}(?:\.\d{1,300})?\s*", re.ASCII)
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = 100
 
 
 def number(value: Any, name: str, least: float, most: float) -> float:
-    """A finite number within bounds, or text that writes one.
+    """A finite number within bounds.
 
     Raises:
         MalformedError: it is not; names it.
     """
-    if isinstance(value, str) and _DECIMAL.fullmatch(value):
-        value = float(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise MalformedError(f"{name} is no number: {short(value)}")
     if not least <= value <= most:

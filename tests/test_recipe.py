@@ -58,3 +58,63 @@ def test_a_file_that_is_no_recipe(tmp_path: Path) -> None:
         load_recipe(tmp_path / "absent.yaml")
     with pytest.raises(UsageError, match="no sections"):
         load_recipe(stored(tmp_path, "- 1"))
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "=1",
+        "a..b=1",
+        ".seed=1",
+        "seed.=1",
+        "seed=[1,",
+        "seed=\udcff",
+        "\udcff=1",
+        "seed.a=1",
+        "stages.²=1",
+        f"stages.{'9' * 5000}=1",
+        f"{'a.' * 5000}b=1",
+        f"seed={'9' * 5000}",
+        "seed=-1",
+        "seed=.nan",
+        "stages.0.learning_rate=.inf",
+        "stages.0.learning_rate=1e999",
+        "stages.0.steps=1" + "0" * 400,
+        "stages.0.name=..",
+        "stages.0.mix.symbols=.inf",
+        "model.hidden=1000000000000",
+        'data.windows="a\\0b"',
+        "stages=" + "[" * 2000,
+        "model=*a",
+        "seed=2026-99-99",
+    ],
+)
+def test_an_odd_setting_is_one_line(tmp_path: Path, setting: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        load_recipe(stored(tmp_path, GOOD), [setting])
+    told = str(caught.value)
+    assert len(told.splitlines()) == 1
+    assert len(told) < 700
+    assert told.isprintable()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"seed: \xff\n",
+        "seed: 1\n".encode("utf-16"),
+        GOOD.encode() + b"seed: 1\nseed: 2\n",
+        b"[" * 100_000,
+        GOOD.encode() + b"seed: .inf\n",
+        GOOD.encode() + b"pixels: 99999999999999999999999\n",
+        GOOD.encode() + b"1: 2\n",
+        GOOD.encode() + b"\x00",
+        GOOD.encode() + b"? {a: b}\n: 2\n",
+    ],
+)
+def test_a_file_of_odd_bytes_is_one_line(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match=r"recipe\.yaml") as caught:
+        load_recipe(path)
+    assert len(str(caught.value).splitlines()) == 1

@@ -8,18 +8,20 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
 from svlm_cli.bench.frames import Frames
 from svlm_cli.bench.runs import Run
 from svlm_cli.bench.speed_plan import NamedSettings
+from svlm_cli.documents import MalformedError, read_text
 from svlm_cli.errors import SvlmError, UsageError
 from svlm_cli.settings import Policy, Positions, StreamSettings
+from svlm_cli.values import short
+from svlm_cli.yaml_text import MOST_BYTES, parse_yaml
 
 OPENING = "opening"
 _NUMBERS = ("fps", "vision_window", "restart_seconds", "step_seconds")
 _COUNTS = ("sink", "text_window", "rounds")
 _CHOICES: Mapping[str, tuple[str, ...]] = {"policy": tuple(Policy), "positions": tuple(Positions)}
+_MOST = 10**9
 SETTINGS = (*_CHOICES, *_COUNTS, *_NUMBERS)
 ARENA_KEYS: Mapping[str, tuple[str, ...]] = {"frames": tuple(Frames)}
 
@@ -118,11 +120,11 @@ def load_entries(
 
 def _entries(path: Path, hint: str) -> list[object]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = parse_yaml(read_text(path, MOST_BYTES))
     except OSError as error:
         raise SvlmError(f"cannot read {path}: {error.strerror}", hint) from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"{path} is not YAML: {' '.join(str(error).split())}", hint) from error
+    except MalformedError as error:
+        raise UsageError(f"{path}: {error}", hint) from error
     if not isinstance(content, dict) or list(content) != ["runs"] or not isinstance(content["runs"], list):
         raise UsageError(f"{path} must hold one key, runs, with a list of runs", hint)
     if not content["runs"]:
@@ -171,7 +173,7 @@ def _problem(key: str, value: object, own_keys: Mapping[str, Sequence[str] | typ
         return "" if value in valid else f"{key} must be one of {', '.join(valid)}, not {value!r}"
     kinds = int if key in _COUNTS else int | float
     if (key in (*_COUNTS, *_NUMBERS) or valid is float) and (
-        isinstance(value, bool) or not isinstance(value, kinds)
+        isinstance(value, bool) or not isinstance(value, kinds) or not -_MOST <= value <= _MOST
     ):
-        return f"{key} must be a {'whole ' if key in _COUNTS else ''}number, not {value!r}"
+        return f"{key} must be a {'whole ' if key in _COUNTS else ''}number, not {short(value)}"
     return ""

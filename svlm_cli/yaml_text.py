@@ -1,0 +1,86 @@
+"""YAML from outside, read within bounds: what cannot be read is said in one line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from svlm_cli.documents import MalformedError, plain
+
+MOST_BYTES = 1 << 17
+MOST_DEPTH = 30
+MOST_VALUES = 10_000
+_MERGE = "tag:yaml.org,2002:merge"
+
+
+def parse_yaml(text: str) -> Any:
+    """The value of a YAML document, as ``yaml.safe_load`` has it.
+
+    Raises:
+        MalformedError: it is not YAML; is larger than ``MOST_BYTES``, nested deeper than ``MOST_DEPTH`` or
+            holds more than ``MOST_VALUES`` values once its aliases stand for what they name; has a key twice
+            in one mapping.
+    """
+    if len(text) > MOST_BYTES:
+        raise MalformedError(f"it is larger than {MOST_BYTES:,} letters")
+    loader = None
+    try:
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _measure(node, MOST_DEPTH, {})
+        return plain(loader.construct_document(node))
+    except (MalformedError, MemoryError):
+        raise
+    except RecursionError as error:
+        raise MalformedError(_TOO_DEEP) from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+        raise MalformedError(f"it is not YAML: {error.problem or error.context}{where}") from error
+    except Exception as error:  # of dates, numbers and tags the library raises what it likes
+        told = " ".join(str(error).split())[:200]
+        raise MalformedError(f"it is not YAML: {told or type(error).__name__}") from error
+    finally:
+        if loader is not None:
+            loader.dispose()
+
+
+_TOO_DEEP = "it is nested too deeply"
+
+
+def _measure(node: yaml.Node, depth: int, known: dict[int, tuple[int, int]]) -> tuple[int, int]:
+    """How many values a node stands for, and how deep they are nested; ``known`` by node."""
+    if depth == 0:
+        raise MalformedError(_TOO_DEEP)
+    if id(node) in known:
+        return known[id(node)]
+    inner: list[yaml.Node] = []
+    if isinstance(node, yaml.MappingNode):
+        _check_keys(node)
+        inner = [each for pair in node.value for each in pair]
+    elif isinstance(node, yaml.SequenceNode):
+        inner = node.value
+    elif "\0" in node.value:
+        raise MalformedError("it holds a zero character")
+    measured = [_measure(each, depth - 1, known) for each in inner]
+    size = 1 + sum(size for size, _ in measured)
+    height = 1 + max((height for _, height in measured), default=0)
+    if size > MOST_VALUES:
+        raise MalformedError(f"it stands for more than {MOST_VALUES:,} values")
+    if height > depth:
+        raise MalformedError(_TOO_DEEP)
+    known[id(node)] = size, height
+    return size, height
+
+
+def _check_keys(node: yaml.MappingNode) -> None:
+    seen: set[str] = set()
+    for key, _ in node.value:
+        if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE:
+            if key.value in seen:
+                line = key.start_mark.line + 1
+                raise MalformedError(f"the key {key.value[:80]!r} is there twice (line {line})")
+            seen.add(key.value)
