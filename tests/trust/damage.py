@@ -24,11 +24,20 @@ def damaged(content: bytes, dice: random.Random, *, is_json: bool) -> bytes:
     return content
 
 
+def with_odd_values(content: bytes, dice: random.Random) -> bytes:
+    """The same JSON document with a value or two that are something else, or without a key."""
+    for _ in range(dice.choice((1, 1, 2))):
+        content = dice.choice((_odd_value, _odd_value, _odd_value, _without_key))(content, dice)
+    return content
+
+
 def _flip(content: bytes, dice: random.Random) -> bytes:
     changed = bytearray(content)
     for _ in range(dice.choice((1, 3, 20))):
         if changed:
-            changed[dice.randrange(len(changed))] = dice.randrange(256)
+            changed[dice.randrange(len(changed))] = dice.choice(
+                (dice.randrange(256), dice.randrange(32, 127))
+            )
     return bytes(changed)
 
 
