@@ -13,7 +13,18 @@ import pytest
 import svlm_cli
 
 PACKAGE = Path(svlm_cli.__file__).parent
-GROUND = {"errors", "types", "settings", "recipe", "sections", "files", "text", "documents", "values", "yaml_text"}
+GROUND = {
+    "errors",
+    "types",
+    "settings",
+    "recipe",
+    "sections",
+    "files",
+    "text",
+    "documents",
+    "values",
+    "yaml_text",
+}
 BELOW = {
     "media": GROUND,
     "arena": GROUND | {"media"},

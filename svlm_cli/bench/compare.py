@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from svlm_cli import __version__
+from svlm_cli.bench.intervals import Estimate
 from svlm_cli.bench.records import read_json, write_whole
 from svlm_cli.bench.tables import (
     NOTHING,
@@ -95,7 +96,7 @@ class Comparison:
         from svlm_cli.bench.plots import bars
 
         figures = [
-            (run.label, {name: estimate_of(run.row["scores"].get(name) or {}) for name in self.columns})
+            (run.label, {name: _estimate(run.row["scores"].get(name)) for name in self.columns})
             for run in self.runs
         ]
         shown = {
@@ -188,6 +189,10 @@ def _summary(folder: Path) -> dict[str, Any]:
         if not isinstance(row["scores"], dict):
             raise SourceError(f"{path} holds a row whose scores are no object", _HINT)
     return dict(content)
+
+
+def _estimate(figure: object) -> Estimate | None:
+    return estimate_of(figure) if isinstance(figure, dict) else None
 
 
 def _is_plain(value: object) -> bool:

@@ -158,6 +158,8 @@ def _own_runs(file: Path) -> list[Results]:
             run = str(record["run"]), Protocol(record["rule"]).value, mark
             facts.setdefault(run, told)
             response = record.get("response", MISSING)
+            if "protocol" not in record["facts"]:
+                raise ValueError("its facts name no protocol")
             if record["task"] not in NUM_QUERIES:
                 raise ValueError(f"there is no task {record['task']}")
             answer = Answered(name, record["task"], str(record["truth"]), response)

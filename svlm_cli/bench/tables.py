@@ -26,6 +26,7 @@ SUMMARY_NAME = "summary.json"
 REPORT_NAME = "report.md"
 SCORES_PLOT = "scores.png"
 NOTHING = "–"
+_MOST_FIGURE = 1e15
 _OTHER = "choose another --out"
 
 RowT = TypeVar("RowT")
@@ -214,16 +215,21 @@ def figure_text(figure: object) -> str:
         return NOTHING
     if "value" in figure:
         value = figure["value"]
-        return NOTHING if value is None else f"{value:g} {figure.get('unit', '')}".strip()
+        return f"{value:g} {figure.get('unit', '')}".strip() if _is_number(value) else NOTHING
     return percent_text(estimate_of(figure))
 
 
 def estimate_of(figure: Mapping[str, Any]) -> Estimate | None:
     """The estimate behind a percentage of ``summary.json``; None where it is none."""
     numbers = [figure.get(name) for name in ("percent", "low", "high")]
-    if any(number is not None and not isinstance(number, int | float) for number in numbers):
+    num = figure.get("num") or 0
+    if not all(number is None or _is_number(number) for number in (*numbers, num)):
         return None
-    return Estimate(numbers[0], numbers[1], numbers[2], int(figure.get("num") or 0))
+    return Estimate(numbers[0], numbers[1], numbers[2], int(num))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and abs(value) <= _MOST_FIGURE
 
 
 def table(columns: Sequence[tuple[str, Callable[[RowT], str]]], rows: Sequence[RowT]) -> str:

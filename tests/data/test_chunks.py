@@ -270,5 +270,5 @@ def test_what_is_no_sample_is_named(tmp_path: Path, sample: Any, told: str) -> N
 def test_a_line_that_is_no_json_is_named(tmp_path: Path, line: str) -> None:
     (tmp_path / "x_with_seeks.jsonl").write_bytes(line.encode(errors="surrogateescape") + b"\n")
     (tmp_path / "x_seeks.jsonl").write_text("[0]")
-    with pytest.raises(SourceError, match="sample 0: it is not (JSON|UTF-8)"):
+    with pytest.raises(SourceError, match=r"sample 0: it is not (JSON|UTF-8)"):
         ChunkFile(tmp_path, "x")[0]
