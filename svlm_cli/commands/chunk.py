@@ -44,7 +44,7 @@ def chunk(
     out: Annotated[Path, typer.Option("--out", metavar="DATASET", help="Folder of the data set.")] = Path(
         "dataset"
     ),
-    window: Annotated[int, typer.Option("--window", min=1, help="Seconds of a chunk.")] = 24,
+    window: Annotated[int, typer.Option("--window", min=1, max=3600, help="Seconds of a chunk.")] = 24,
     overlap: Annotated[int, typer.Option("--overlap", min=0, help="Seconds shared with the next.")] = 12,
     min_words_per_second: Annotated[
         float,

@@ -108,7 +108,7 @@ class ChunkRule:
             as from all of it.
 
     Raises:
-        ValueError: an overlap as long as the window, or a negative number.
+        ValueError: an overlap as long as the window, a window of more than an hour, or a negative number.
     """
 
     window: int = 24
@@ -119,6 +119,8 @@ class ChunkRule:
     def __post_init__(self) -> None:
         if not 0 <= self.overlap < self.window:
             raise ValueError(f"an overlap of {self.overlap} s does not fit a window of {self.window} s")
+        if self.window > LONGEST_CLIP_SECONDS:
+            raise ValueError(f"a window of {self.window} s is longer than {LONGEST_CLIP_SECONDS} s")
         if min(self.sink, self.text_window) < 0:
             raise ValueError("sink and text_window must be 0 or more")
 
