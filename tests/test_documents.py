@@ -113,11 +113,11 @@ def test_other_values_out_of_bounds_are_named(check: Callable[[Any, str], Any], 
     ],
 )
 def test_what_is_no_yaml_is_one_error_of_one_line(text: str, told: str) -> None:
-    begun = time.process_time()
+    begun = time.thread_time()
     with pytest.raises(MalformedError, match=told) as caught:
         parse_yaml(text)
     assert len(str(caught.value).splitlines()) == 1
-    assert time.process_time() - begun < 2
+    assert time.thread_time() - begun < 2
 
 
 def test_yaml_as_it_is_written_by_people() -> None:

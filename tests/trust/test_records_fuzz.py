@@ -153,7 +153,7 @@ def test_files_of_others(
         is_odd = dice.random() < 0.7
         rows[row] = with_odd_values(rows[row], dice) if is_odd else damaged(rows[row], dice, is_json=False)
         path.write_bytes(b"".join(rows))
-        begun = time.process_time()
+        begun = time.thread_time()
         told = ""
         try:
             reader.read(path)
@@ -161,7 +161,7 @@ def test_files_of_others(
             told = str(error)
         assert len(told.splitlines()) <= 1, seed
         assert len(told) < 2000, seed
-        assert time.process_time() - begun < MOST_SECONDS, seed
+        assert time.thread_time() - begun < MOST_SECONDS, seed
     tally("a benchmark's file or a data set of any bytes is read or refused by name", len(numbers))
 
 
