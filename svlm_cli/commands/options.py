@@ -18,6 +18,7 @@ from svlm_cli.errors import SvlmError
 
 MODEL_PANEL = "Model"
 OUTPUT_PANEL = "Output"
+_MOST_TEXT_BYTES = 1 << 24
 
 
 class Dtype(StrEnum):
@@ -90,7 +91,7 @@ def read_text_option(value: str) -> str:
         return value
     path = Path(value[1:])
     try:
-        return read_text(path).strip()
+        return read_text(path, _MOST_TEXT_BYTES).strip()
     except OSError as error:
         raise SvlmError(
             f"cannot read {path}: {error.strerror}", "give an existing file after the @"

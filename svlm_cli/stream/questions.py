@@ -13,6 +13,7 @@ from svlm_cli.errors import UsageError
 
 MAX_QUESTION_LETTERS = 500
 MAX_WAITING = 64
+_MOST_BYTES = 1 << 24
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -69,7 +70,7 @@ def read_questions(path: Path) -> list[tuple[float, str]]:
         UsageError: it cannot be read, or a line is not of this form; says which.
     """
     try:
-        lines = read_text(path).splitlines()
+        lines = read_text(path, _MOST_BYTES).splitlines()
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}", "give an existing file") from error
     except MalformedError as error:

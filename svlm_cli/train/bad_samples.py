@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
 from accelerate.utils import gather_object
 
 from svlm_cli.data.sample import BadSample
+from svlm_cli.documents import MalformedError, lines_of, parse_json
 from svlm_cli.errors import SourceError
+from svlm_cli.values import mapping, text, whole
 
 
 class BadSampleBook:
@@ -30,9 +33,9 @@ class BadSampleBook:
         self._is_writer = is_writer
         self._known: set[tuple[str, int]] = set()
         if path.is_file():
-            for line in path.read_text(encoding="utf-8").splitlines():
-                stored = json.loads(line)
-                self._known.add((stored["source"], stored["number"]))
+            for _, line in lines_of(path.read_bytes()):
+                with suppress(MalformedError):  # a kill has cut it: it is found again
+                    self._known.add(_key(line))
 
     def __len__(self) -> int:
         return len(self._known)
@@ -50,7 +53,9 @@ class BadSampleBook:
             return
         self._known |= new.keys()
         if self._is_writer:
+            content = self._path.read_bytes() if self._path.is_file() else b"\n"
             with self._path.open("a", encoding="utf-8") as file:
+                file.write("" if content.endswith(b"\n") else "\n")
                 file.writelines(json.dumps(asdict(bad)) + "\n" for bad in new.values())
         if len(self._known) > self._limit:
             last = [*new.values()][-1]
@@ -59,3 +64,8 @@ class BadSampleBook:
                 f"sample {last.number} of {last.source}: {last.reason}",
                 f"all are named in {self._path}; mend them, or allow more with --set max_bad_samples=N",
             )
+
+
+def _key(line: bytes) -> tuple[str, int]:
+    stored = mapping(parse_json(line), "it")
+    return text(stored.get("source"), "source"), whole(stored.get("number"), "number", 0, 1 << 40)
