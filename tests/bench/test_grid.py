@@ -100,3 +100,22 @@ def test_only_greedy_words_by_the_second() -> None:
         Run("x", StreamSettings())
     with pytest.raises(UsageError, match="1 s"):
         Run("x", replace(BASE, step_seconds=2.0))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"runs: \xff",
+        b"[" * 10_000,
+        b"runs: [{name: a, fps: .inf}]",
+        b"runs: [{name: a, sink: 1" + b"0" * 400 + b"}]",
+        b"runs: []\nruns: []",
+        b"runs: &a [*a]",
+    ],
+)
+def test_a_grid_of_odd_bytes_is_one_line(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "grid.yaml"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match=r"grid\.yaml") as caught:
+        load_grid(path, StreamSettings())
+    assert len(str(caught.value)) < 600

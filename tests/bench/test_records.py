@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from svlm_cli.bench.records import Record, RecordFile, read_lines
+from svlm_cli.bench.records import Record, RecordFile, read_json, read_lines
 from svlm_cli.errors import OutputError, SourceError
 
 
@@ -93,3 +93,23 @@ def test_who_only_looks_in_needs_no_lock(tmp_path: Path) -> None:
             assert "a" in looking
         with pytest.raises(OutputError, match="another svlm bench"):
             RecordFile(path, key_of)
+
+
+@pytest.mark.parametrize(
+    "line", [b'{"a": "\xff"}', b"[" * 100_000, b'{"a": 1', b"[1]", b'{"a": ' + b"9" * 5000 + b"x}"]
+)
+def test_an_odd_line_of_somebody_else_is_named(tmp_path: Path, line: bytes) -> None:
+    path = tmp_path / "votes.jsonl"
+    path.write_bytes(b'{"a": 1}\n\n' + line + b"\n")
+    with pytest.raises(SourceError, match=r"line 3 of .*votes\.jsonl is no JSON object"):
+        read_lines(path, "votes")
+    path.write_bytes(line)
+    if line != b"[1]":
+        with pytest.raises(SourceError, match=r"votes\.jsonl: it is n(ot|ested)"):
+            read_json(path, "give votes")
+
+
+def test_numbers_that_are_none_are_missing(tmp_path: Path) -> None:
+    path = tmp_path / "votes.jsonl"
+    path.write_text('{"a": NaN, "b": 1e999, "c": "\\ud83d"}\n')
+    assert read_lines(path, "votes") == [{"a": None, "b": None, "c": "\ufffd"}]
