@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import asdict, astuple, dataclass, replace
 from enum import StrEnum
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -299,7 +300,9 @@ def _sources(folder: Path, videos: Sequence[Video], given: str | None) -> dict[s
     if given is None:
         return {}
     if given == CAPTIONS:
-        found = {video.id: sorted((folder / SUBTITLE_FOLDER).glob(f"{video.id}.*")) for video in videos}
+        found = {
+            video.id: sorted((folder / SUBTITLE_FOLDER).glob(f"{escape(video.id)}.*")) for video in videos
+        }
         return {video_id: paths[0] for video_id, paths in found.items() if paths}
     path = Path(given)
     if path.is_file():

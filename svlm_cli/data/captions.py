@@ -17,7 +17,7 @@ from svlm_cli.errors import SourceError, boundary
 SUFFIXES = (".json", ".vtt", ".srt")
 _HINT = "VTT, SRT, WhisperX JSON, SoccerNet-Echoes JSON and the files of svlm align are read"
 _TIME_TAG = re.compile(r"<(?:(\d+):)?(\d+):(\d+\.\d+)>")
-_TAG = re.compile(r"<[^>]*>|\{\\[^}]*\}")
+_TAG = re.compile(r"<[^<>]*>|\{\\[^{}]*\}")  # in linear time, also where none ever closes
 _SPEAKER = re.compile(r"^\s*(?:>>+|-)\s*")
 _FLASH_SECONDS = 0.05
 _KINDS = ("segments", "words")

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from svlm_cli import values
 from svlm_cli.documents import MalformedError, lines_of, parse_json
 from svlm_cli.errors import SourceError
-from svlm_cli.text import encodable
+from svlm_cli.text import encodable, visible
 
 VIDEOS_FILE = "videos.jsonl"
 VIDEO_FOLDER = "videos"
@@ -98,7 +98,7 @@ class Manifest:
             if bad not in self._told:
                 self._told.add(bad)
                 told = "line %d of %s is no video and is left out: %s"
-                logging.getLogger(__name__).warning(told, bad.number, encodable(str(self._path)), bad.reason)
+                logging.getLogger(__name__).warning(told, bad.number, visible(str(self._path)), bad.reason)
         if needs_one and bad_lines and not videos:
             raise SourceError(
                 f"none of the {len(bad_lines)} lines of {self._path} is a video; the first: "

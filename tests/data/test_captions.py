@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,14 @@ def test_odd_values_do_no_harm(tmp_path: Path) -> None:
     (found,) = read_utterances(written(tmp_path, "a.vtt", vtt))
     assert [word.start_seconds for word in found] == [2.0, 5.0]
     assert found[-1].end_seconds == 5.0
+
+
+def test_tags_that_never_close_take_linear_time(tmp_path: Path) -> None:
+    begun = time.thread_time()
+    for letters in ("<", "{\\", "<1:", "&", "- "):
+        vtt = f"WEBVTT\n\n00:01.000 --> 00:02.000\n{letters * (90_000 // len(letters))}\n"
+        read_utterances(written(tmp_path, "a.vtt", vtt))
+    assert time.thread_time() - begun < 5
 
 
 @pytest.mark.parametrize(
