@@ -79,6 +79,7 @@ def stream(
     max_answer_tokens: own.MaxAnswerTokens = WORDS.max_answer_tokens,
     serve: own.Serve = None,
     out: own.Out = None,
+    overwrite: own.Overwrite = False,
     save_state: own.SaveState = None,
     save_every: own.SaveEvery = 60.0,
     resume: own.Resume = None,
@@ -115,7 +116,9 @@ def stream(
     from svlm_cli.commands.stream_view import StreamView
 
     live = LiveOptions(rtsp_transport, stall_seconds, reconnect_seconds, max_height)
-    extras = Extras(tuple(out or ()), trace, live, pace, ask, ask_file, serve, save_state, save_every, resume)
+    extras = Extras(
+        tuple(out or ()), trace, overwrite, live, pace, ask, ask_file, serve, save_state, save_every, resume
+    )
 
     def load() -> VideoLanguageModel:
         from svlm_cli.model.load import load_model

@@ -302,6 +302,14 @@ Out = Annotated[
         show_default="none",
     ),
 ]
+Overwrite = Annotated[
+    bool,
+    option(
+        OUTPUT_PANEL,
+        "--overwrite",
+        "Replace outputs that are there; else words.vtt is kept as words.vtt.1. Resumed ones go on.",
+    ),
+]
 Trace = Annotated[
     Path | None,
     option(

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING
 from svlm_cli.commands.stopping import Stopper
 from svlm_cli.commands.stream_view import StreamView
 from svlm_cli.errors import OutputError, UsageError
+from svlm_cli.files import claim, remove_partials
 from svlm_cli.media.address import LiveOptions
 from svlm_cli.settings import Pace, StreamSettings
+from svlm_cli.stream.append import is_file_or_none
 from svlm_cli.stream.controls import Controls
 from svlm_cli.stream.questions import Questions, read_questions
-from svlm_cli.stream.writers import Writers, require_distinct
+from svlm_cli.stream.writers import Earlier, Writers, require_distinct
 
 if TYPE_CHECKING:
     from svlm_cli.media.source import Source
@@ -43,6 +45,7 @@ class Extras:
     Args:
         out: files for words and events.
         trace: file for token ids, or None.
+        overwrite: replace files of ``out`` and ``trace`` that are there.
         live: how a live source is opened and held.
         pace: None for what suits the source.
         ask: take questions from standard input.
@@ -55,6 +58,7 @@ class Extras:
 
     out: tuple[Path, ...] = ()
     trace: Path | None = None
+    overwrite: bool = False
     live: LiveOptions = field(default_factory=LiveOptions)
     pace: Pace | None = None
     ask: bool = False
@@ -86,9 +90,10 @@ def run_stream(
     """
     _check(source, extras)
     asked = read_questions(extras.ask_file) if extras.ask_file else []
-    writers = Writers(extras.out, extras.trace, source)
+    writers = Writers(extras.out, extras.trace, source, overwrite=extras.overwrite)
     questions = Questions()
     with ExitStack() as stack:
+        _claim(extras, stack)
         from svlm_cli.stream.sources import open_source
 
         stack.enter_context(writers)
@@ -107,7 +112,7 @@ def run_stream(
         stopper = stack.enter_context(Stopper(lambda: view.say(STOPPING)))
         if extras.ask:
             _listen(questions, stack, view, stopper)
-        keeper = _keeper(extras, writers)
+        keeper = _keeper(extras, writers, stack)
         controls = Controls(
             stop=stopper.event,
             questions=questions,
@@ -117,6 +122,7 @@ def run_stream(
         )
         settings = replace(settings, pace=extras.pace or _fitting_pace(opened))
         _pass_on(_events(model, opened, settings, extras, writers, controls), writers, hub, view)
+        writers.finish()
         view.finish(writers.failed, stopped=stopper.code != 0)
         code = stopper.code
         if hub is not None and view.has_status and not code:
@@ -136,15 +142,43 @@ def _check(source: str, extras: Extras) -> None:
     if extras.save_every <= 0:
         raise UsageError(f"--save-every must be above 0, not {extras.save_every:g}")
     if extras.save_state is not None:
-        folder = Path(os.path.realpath(extras.save_state)).parent
+        folder = _folder(extras.save_state)
         if not folder.is_dir():
             raise OutputError(f"no folder {folder} for the state {extras.save_state}", f"mkdir -p {folder}")
         if not os.access(folder, os.W_OK):
             raise OutputError(f"no permission to write {extras.save_state}", "choose another folder")
         if extras.save_state.is_dir():
             raise OutputError(f"the state {extras.save_state} is a folder", "name a file in it")
+        if not is_file_or_none(extras.save_state):
+            raise OutputError(f"the state {extras.save_state} is no ordinary file", "name another")
         others = [*extras.out, *([extras.trace] if extras.trace else [])]
         require_distinct([*others, extras.save_state], source)
+
+
+def _claim(extras: Extras, stack: ExitStack) -> None:
+    """Keep others out of all that is written and of what is gone on from; clear what a kill has left of it.
+
+    Raises:
+        OutputError: somebody else has one of them; says who.
+    """
+    whats = dict.fromkeys(extras.out, "the output")
+    if extras.trace is not None:
+        whats[extras.trace] = "the trace"
+    if extras.save_state is not None:
+        whats[extras.save_state] = "the state"
+    if extras.resume is not None and extras.resume.is_file() and os.access(_folder(extras.resume), os.W_OK):
+        whats[extras.resume] = "the state"
+    claims = {
+        os.path.realpath(path): f"{what} {path}" for path, what in whats.items() if is_file_or_none(path)
+    }
+    for real, what in claims.items():
+        stack.enter_context(claim(Path(real), what))
+    for real in claims:
+        remove_partials(Path(real))
+
+
+def _folder(path: Path) -> Path:
+    return Path(os.path.realpath(path)).parent
 
 
 def _to_ask(asked: list[tuple[float, str]], resume: SavedState | None) -> list[tuple[float, str]]:
@@ -168,16 +202,18 @@ def _resumed(extras: Extras, writers: Writers, source: Source, view: StreamView)
     if state.source != source.name:
         view.say(f"warning: the state is of {state.source}; going on with {source.name}", "yellow")
     # What a file showed after the state was saved, it will show again.
-    writers.resume(state.outputs, cut=not source.is_live)
+    writers.resume(Earlier(state.outputs, state.reached_seconds, cut=not source.is_live))
     return state
 
 
-def _keeper(extras: Extras, writers: Writers) -> StateKeeper | None:
+def _keeper(extras: Extras, writers: Writers, stack: ExitStack) -> StateKeeper | None:
     if extras.save_state is None:
         return None
     from svlm_cli.stream.state import StateKeeper
 
-    return StateKeeper(extras.save_state, extras.save_every, lambda: writers.lengths)
+    keeper = StateKeeper(extras.save_state, extras.save_every, lambda: writers.lengths, writers.sync)
+    stack.callback(keeper.close)
+    return keeper
 
 
 def _served(extras: Extras, questions: Questions, stack: ExitStack, view: StreamView) -> Hub | None:

@@ -97,10 +97,22 @@ def json_line(event: StreamEvent) -> str:
     return _UNSAFE_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-class OutputFormat(Protocol):
-    """Turns events into pieces of one file; ``header`` opens the file."""
+class Pieces(Protocol):
+    """A file of whole pieces.
+
+    Attributes:
+        header: opens the file.
+        end: of every piece and of the header; inside of none.
+        last: how far a piece tells: seconds, a time, or a step.
+    """
 
     header: str
+    end: str
+    last: re.Pattern[str]
+
+
+class OutputFormat(Pieces, Protocol):
+    """Turns events into pieces of one file."""
 
     def resume(self, kept: str) -> None:
         """Go on behind ``kept``, which this format has written."""
@@ -113,6 +125,8 @@ class VttFormat:
     """WebVTT: one cue per spoken step."""
 
     header = "WEBVTT\n\n"
+    end = "\n\n"
+    last = re.compile(r"--> (\S+)")
 
     def resume(self, kept: str) -> None:
         """Cues have no numbers."""
@@ -128,6 +142,8 @@ class SrtFormat:
     """SubRip: one cue per spoken step, numbered from 1."""
 
     header = ""
+    end = "\n\n"
+    last = re.compile(r"--> (\S+)")
 
     def __init__(self) -> None:
         self._num_cues = 0
@@ -148,6 +164,8 @@ class JsonlFormat:
     """JSON Lines: every event, one a line."""
 
     header = ""
+    end = "\n"
+    last = re.compile(r'"type": "step".*?"end_seconds": ([\d.]+)')
 
     def resume(self, kept: str) -> None:
         """Lines have no numbers."""
@@ -155,6 +173,14 @@ class JsonlFormat:
     def render(self, event: StreamEvent) -> str:
         """The line of any event."""
         return json_line(event) + "\n"
+
+
+class TraceFormat:
+    """JSON Lines: one a step."""
+
+    header = ""
+    end = "\n"
+    last = re.compile(r'^{"step":(\d+)', re.MULTILINE)
 
 
 FORMATS: Mapping[str, type[OutputFormat]] = {".vtt": VttFormat, ".srt": SrtFormat, ".jsonl": JsonlFormat}

@@ -1,7 +1,8 @@
-"""A stream's state in one file, to go on from: safetensors, with JSON in its header.
+"""A stream's state in one file, to go on from.
 
 It holds the cache, the layout, the sampler, the position in the source and how long the outputs were, and
-says what it was made with. It is replaced in one rename, so that there is a whole one at any time.
+says what it was made with. It is replaced in one rename, so that there is a whole one at any time; what it
+counts of the outputs is on the disk before.
 """
 
 from __future__ import annotations
@@ -10,26 +11,21 @@ import json
 import math
 import threading
 import time
-import zlib
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from svlm_cli import __version__
-from svlm_cli.errors import StateError
-from svlm_cli.files import whole_file
+from svlm_cli.errors import StateError, boundary
+from svlm_cli.files import remove_partials
 from svlm_cli.settings import StreamSettings
 from svlm_cli.stream.questions import Questions
 from svlm_cli.stream.session import Snapshot, StreamSession
+from svlm_cli.stream.state_file import read_state, write_state
 
-STATE_FORMAT = 2
-HEADER, CHECKSUM = "svlm_state", "crc32"
 # What may change between a stream and its continuation: which seconds, how fast, what stood before the start.
 FREE_SETTINGS = frozenset({"start", "duration", "pace", "on_lag", "title", "previous_text"})
 
@@ -62,7 +58,8 @@ class SavedState:
         """Make a new session go on from here.
 
         Raises:
-            StateError: it was made with another version, model or setting; names each.
+            StateError: it was made with another version, model or setting (names each), or what it holds
+                does not fit the model.
         """
         now = _made_with(session)
         differ = [
@@ -75,7 +72,8 @@ class SavedState:
                 f"{self.path} was made with something else: {', '.join(differ)}",
                 "resume with what it was made with, or start afresh without --resume",
             )
-        session.restore(self.snapshot)
+        with boundary(f"{self.path} does not fit the model", StateError, "start without --resume"):
+            session.restore(self.snapshot)
 
     def position_seconds(self, is_live: bool, step_seconds: float) -> float:
         """Where to go on: of a live source the steps that have passed meanwhile are gone."""
@@ -91,24 +89,7 @@ def load_state(path: Path) -> SavedState:
     Raises:
         StateError: missing, damaged, or of another form.
     """
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-        header = json.loads(metadata[HEADER])
-        if metadata.get(CHECKSUM) != _checksum(tensors, metadata[HEADER]):
-            raise ValueError("its checksum is another one")
-    except FileNotFoundError:
-        raise StateError(f"no such file: {path}", "check the path given to --resume") from None
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise StateError(
-            f"{path} is not a state that svlm has saved, or it is damaged: {error}", "start without --resume"
-        ) from error
-    if header["format"] != STATE_FORMAT:
-        raise StateError(
-            f"{path} was saved in another form ({header['format']}, not {STATE_FORMAT})",
-            "resume with the version of svlm that saved it",
-        )
+    header, tensors = read_state(path)
     return SavedState(
         path,
         Snapshot(header["session"], tensors),
@@ -125,9 +106,10 @@ class StateKeeper:
     """Saves the state of one stream, every so often and at its end.
 
     Args:
-        path: of the file.
+        path: of the file, claimed (``files.claim``) where others may want it.
         every_seconds: of wall time between saves; writing runs beside the stream.
         outputs: tells path and length of every output.
+        sync_outputs: forces them to the disk; called from the thread that writes the state.
 
     Attributes:
         has_failed: whether the newest state could not be saved.
@@ -138,17 +120,17 @@ class StateKeeper:
         path: Path,
         every_seconds: float = 60.0,
         outputs: Callable[[], Mapping[str, int]] = dict,
+        sync_outputs: Callable[[], None] = lambda: None,
     ) -> None:
         self.path = path
         self._every_seconds = every_seconds
         self._outputs = outputs
+        self._sync_outputs = sync_outputs
         self._last = time.monotonic()
         self._writing: threading.Thread | None = None
         self._failure = ""
         self.has_failed = False
-        with suppress(OSError):  # what a kill in mid-write has left
-            for left in path.parent.glob(f".{path.stem}.{'[0-9a-f]' * 8}{path.suffix}"):
-                left.unlink()
+        remove_partials(path)
 
     def save_if_due(
         self, session: StreamSession, source: str, reached_seconds: float, questions: Questions
@@ -173,18 +155,21 @@ class StateKeeper:
         Returns:
             What went wrong; mostly nothing.
         """
-        if self._writing is not None:
-            self._writing.join()
+        self.close()
         self._write(*self._content(session, source, reached_seconds, questions))
         failure, self._failure = self._failure, ""
         return failure
 
+    def close(self) -> None:
+        """Wait until nothing is being written."""
+        if self._writing is not None:
+            self._writing.join()
+
     def _content(
         self, session: StreamSession, source: str, reached_seconds: float, questions: Questions
-    ) -> tuple[dict[str, Any], dict[str, str]]:
+    ) -> tuple[dict[str, Any], Mapping[str, torch.Tensor]]:
         snapshot = session.snapshot()
         header = {
-            "format": STATE_FORMAT,
             "made_with": _made_with(session),
             "source": source,
             "reached_seconds": reached_seconds,
@@ -193,26 +178,17 @@ class StateKeeper:
             "questions": questions.waiting(),
             "session": snapshot.plain,
         }
-        return dict(snapshot.tensors), {HEADER: json.dumps(header)}
+        return header, snapshot.tensors
 
-    def _write(self, tensors: dict[str, Any], metadata: dict[str, str]) -> None:
+    def _write(self, header: dict[str, Any], tensors: Mapping[str, torch.Tensor]) -> None:
         try:
-            with whole_file(self.path) as partial:
-                save_file(tensors, partial, metadata | {CHECKSUM: _checksum(tensors, metadata[HEADER])})
-        except (OSError, SafetensorError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
+            self._sync_outputs()
+            write_state(self.path, header, tensors)
+        except Exception as error:  # of its thread it would be lost
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             rest = "; the last one stays" if self.path.is_file() else ""
             self._failure = f"the state could not be saved to {self.path}: {reason}{rest}"
         self.has_failed = bool(self._failure)
-
-
-def _checksum(tensors: Mapping[str, torch.Tensor], header: str) -> str:
-    """CRC-32 of everything: safetensors has none, and a bit that has turned would go on for hours unseen."""
-    found = zlib.crc32(header.encode())
-    for name in sorted(tensors):
-        flat = tensors[name].detach().cpu().contiguous().flatten()
-        found = zlib.crc32(flat.view(torch.uint8).numpy().data, zlib.crc32(name.encode(), found))
-    return f"{found:08x}"
 
 
 def _made_with(session: StreamSession) -> dict[str, Any]:

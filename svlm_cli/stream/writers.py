@@ -1,135 +1,27 @@
 """The files a stream leaves behind, valid at any moment.
 
 One ``write`` per complete cue or line on an unbuffered descriptor, so that a process killed at any moment
-leaves whole cues and whole lines. A file that was there before is replaced, in one rename, when the first
-step arrives: a start that fails leaves it as it was.
+leaves whole cues and whole lines. A file that was there before is put aside when the first step arrives: a
+start that fails leaves it as it was.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import secrets
-import stat
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from svlm_cli.errors import OutputError, UsageError
-from svlm_cli.stream.formats import FORMATS, OutputFormat
+from svlm_cli.stream.append import AppendFile
+from svlm_cli.stream.formats import FORMATS, OutputFormat, Pieces, TraceFormat, timestamp
 from svlm_cli.types import EndEvent, StepEvent, StreamEvent, WarningEvent
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
-
-
-class AppendFile:
-    """A file that only ever grows by whole pieces.
-
-    Args:
-        path: where it will lie; nothing is created or changed before ``open``.
-
-    Raises:
-        OutputError: there is no such folder, or something there cannot be replaced.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._descriptor = -1
-        self._num_bytes = 0
-        target = Path(os.path.realpath(path))
-        if not target.parent.is_dir():
-            raise OutputError(f"no folder {target.parent} for the output {path}", f"mkdir -p {target.parent}")
-        if target.is_dir():
-            raise OutputError(f"the output {path} is a folder", "name a file in it")
-        if not os.access(target if target.exists() else target.parent, os.W_OK):
-            raise OutputError(f"no permission to write {path}", "choose another folder")
-        self._target = target
-
-    def open(self, header: bytes) -> None:
-        """Put a new file that holds ``header`` in place, in one rename; pipes and devices are just opened.
-
-        Raises:
-            OutputError: it cannot be created.
-        """
-        try:
-            if self._target.exists() and not self._target.is_file():
-                self._descriptor = os.open(self._target, os.O_WRONLY)
-                self.append(header)
-            else:
-                self._replace(header)
-        except OSError as error:
-            raise OutputError(f"cannot write {self.path}: {error.strerror}", "name another file") from error
-
-    def _replace(self, header: bytes) -> None:
-        new = self._target.with_name(f".svlm-{secrets.token_hex(6)}.part")
-        self._descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o666)
-        try:
-            if self._target.exists():
-                os.fchmod(self._descriptor, stat.S_IMODE(self._target.stat().st_mode))
-            self.append(header)
-            os.replace(new, self._target)
-        except BaseException:
-            new.unlink(missing_ok=True)
-            self.close()
-            raise
-
-    def reopen(self, length: int | None) -> str:
-        """Go on behind what is there.
-
-        Args:
-            length: bytes to keep, None for all.
-
-        Returns:
-            What is kept.
-
-        Raises:
-            OutputError: it cannot be opened.
-        """
-        try:
-            self._descriptor = os.open(self._target, os.O_RDWR | os.O_APPEND)
-            if length is not None and length < os.fstat(self._descriptor).st_size:
-                os.ftruncate(self._descriptor, length)
-            kept = self._target.read_bytes()
-        except OSError as error:
-            raise OutputError(f"cannot write {self.path}: {error.strerror}", "name another file") from error
-        self._num_bytes = len(kept)
-        return kept.decode("utf-8", "replace")
-
-    @property
-    def real_path(self) -> str:
-        """Where it lies, links followed."""
-        return str(self._target)
-
-    @property
-    def num_bytes(self) -> int:
-        """Bytes that are whole pieces."""
-        return self._num_bytes
-
-    def append(self, piece: bytes) -> None:
-        """Add ``piece`` whole; if it does not fit, what was there before stays and the error is raised.
-
-        Raises:
-            OSError: e.g. the disk is full.
-        """
-        rest = memoryview(piece)
-        try:
-            while rest:
-                rest = rest[os.write(self._descriptor, rest) :]
-        except BaseException:
-            with suppress(OSError):  # pipes and devices cannot take a piece back
-                os.ftruncate(self._descriptor, self._num_bytes)
-            raise
-        self._num_bytes += len(piece)
-
-    def close(self) -> None:
-        """Close it; twice is fine."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
 
 
 def _output_format(path: Path) -> OutputFormat:
@@ -153,46 +45,74 @@ def require_distinct(paths: Sequence[Path], source: str) -> None:
         taken[real] = "another output"
 
 
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """An earlier run of which this one is the continuation.
+
+    Args:
+        lengths: bytes of each output, by real path, when the state was saved from which the stream goes on.
+        reached_seconds: of the stream by then.
+        cut: drop what was written after that, as it will come again.
+    """
+
+    lengths: Mapping[str, int] = field(default_factory=dict)
+    reached_seconds: float = 0.0
+    cut: bool = True
+
+    def kept(self, content: bytes, length: int, pieces: Pieces) -> int:
+        """Bytes of an output to go on behind: whole pieces, without the holes that a power cut leaves."""
+        if self.cut:
+            content = content[:length]
+        hole, end = content.find(b"\0"), pieces.end.encode()
+        found = content.rfind(end, 0, len(content) if hole < 0 else hole)
+        return 0 if found < 0 else found + len(end)
+
+
 class Writers:
-    """All outputs of one stream; a context manager that closes them.
+    """All outputs of one stream; a context manager that finishes them.
 
     Args:
         paths: one file per output, its format by its suffix.
         trace_path: where ``trace`` records go, None for nowhere.
         source: of the stream as the user named it; it is never written over.
+        overwrite: replace a file that is there, instead of keeping it beside.
 
     Raises:
         UsageError: an unknown suffix, or two outputs in one file.
         OutputError: a folder that is missing or cannot be written.
     """
 
-    def __init__(self, paths: Sequence[Path] = (), trace_path: Path | None = None, source: str = "") -> None:
+    def __init__(
+        self,
+        paths: Sequence[Path] = (),
+        trace_path: Path | None = None,
+        source: str = "",
+        *,
+        overwrite: bool = False,
+    ) -> None:
         formats = [_output_format(path) for path in paths]
         require_distinct([*paths, *([trace_path] if trace_path else [])], source)
         self._outputs = [(AppendFile(path), output) for path, output in zip(paths, formats, strict=True)]
         self._trace = AppendFile(trace_path) if trace_path else None
-        self._trace_is_open = False
+        self._overwrite = overwrite
+        self._is_open = False
         self._held: list[StreamEvent] | None = []
         self._unreported: list[WarningEvent] = []
         self._failed: list[str] = []
-        self._lengths: dict[str, int] = {}
-        self._cut = False
+        self._earlier: Earlier | None = None
 
-    def resume(self, lengths: Mapping[str, int], *, cut: bool) -> None:
-        """Go on with the files of an earlier run where they are still there, instead of replacing them.
-
-        Args:
-            lengths: bytes of each, by real path, when the state was saved from which the stream goes on.
-            cut: drop what was written after that, as it will come again.
-        """
-        self._lengths = {path: length for path, length in lengths.items() if os.path.isfile(path)}
-        self._cut = cut
+    def resume(self, earlier: Earlier) -> None:
+        """Go on with the files of an earlier run where they are still there; none of them is put aside."""
+        self._earlier = earlier
 
     @property
     def lengths(self) -> dict[str, int]:
-        """Bytes written of each output, by real path."""
-        files = [file for file, _ in self._outputs] + ([self._trace] if self._trace else [])
-        return {file.real_path: file.num_bytes for file in files}
+        """Bytes written of each output that is open or will go on, by real path."""
+        if self._is_open:
+            return {file.real_path: file.num_bytes for file, _ in self._files()}
+        known = {} if self._earlier is None else self._earlier.lengths
+        real_paths = [file.real_path for file, _ in self._files()]
+        return {path: known[path] for path in real_paths if path in known and os.path.isfile(path)}
 
     @property
     def failed(self) -> tuple[str, ...]:
@@ -203,32 +123,86 @@ class Writers:
         """Append ``event`` to every output; the first step (or the end) creates the files.
 
         Returns:
-            One warning per output that has failed since the last call; the others go on.
+            What is to be told since the last call: of files found at the start, once; then one warning per
+            output that has failed; the others go on.
 
         Raises:
-            OutputError: a file cannot be created.
+            OutputError: a file cannot be created; what was there stays.
         """
         if self._held is not None:
             self._held.append(event)
             if not isinstance(event, StepEvent | EndEvent):
                 return []
-            for file, output in self._outputs:
-                self._open(file, output)
+            self._open()
             events, self._held = self._held, None
         else:
             events = [event]
         warnings, self._unreported = self._unreported, []
-        for current in [*warnings, *events]:
+        for current in [*events[:-1], *warnings, events[-1]]:
             warnings += self._append(current)
         return warnings
 
-    def _open(self, file: AppendFile, output: OutputFormat | None = None) -> None:
-        if file.real_path not in self._lengths:
-            file.open(output.header.encode() if output else b"")
+    def _files(self) -> Iterator[tuple[AppendFile, Pieces]]:
+        trace = [] if self._trace is None else [(self._trace, TraceFormat())]
+        yield from [*self._outputs, *trace]  # one copy: another thread may look on
+
+    def _open(self) -> None:
+        """Open all files or none: what can fail comes before what changes one that was there."""
+        if self._is_open:
             return
-        kept = file.reopen(self._lengths[file.real_path] if self._cut else None)
-        if output is not None:
-            output.resume(kept)
+        found: dict[str, bytes] = {}
+        known = {} if self._earlier is None else self._earlier.lengths
+        try:
+            for file, pieces in self._files():
+                if file.real_path in known and os.path.isfile(file.real_path):
+                    found[file.real_path] = file.reopen()
+                else:
+                    file.prepare(pieces.header.encode())
+            for file, _ in self._files():
+                if file.real_path not in found:
+                    self._begin(file)
+            for file, pieces in self._files():
+                if self._earlier is not None and file.real_path in found:
+                    self._go_on(file, pieces, found[file.real_path], self._earlier)
+        except OutputError:
+            self.close()
+            raise
+        for file, output in self._outputs:
+            output.resume(found.get(file.real_path, b"")[: file.num_bytes].decode("utf-8", "replace"))
+        self._is_open = True
+
+    def _begin(self, file: AppendFile) -> None:
+        """Put a new file in place and note what became of the one before, or that one should be there."""
+        aside = file.place(keep=not self._overwrite)
+        kept = "" if aside is None else f"was there already: it is kept as {aside.name}"
+        if self._earlier is not None and file.is_ordinary:
+            until = timestamp(self._earlier.reached_seconds)
+            if file.real_path in self._earlier.lengths:
+                self._tell(f"{file.path} is gone: what it held up to {until} is missing")
+            else:
+                known = f"{file.path} is no output of the saved state and begins at {until}"
+                self._tell(f"{known}; what {kept}" if kept else known)
+        elif kept:
+            self._tell(f"{file.path} {kept} (--overwrite replaces it)")
+
+    def _go_on(self, file: AppendFile, pieces: Pieces, content: bytes, earlier: Earlier) -> None:
+        """Go on behind the whole pieces of a file and note what it lacks."""
+        length = earlier.lengths[file.real_path]
+        num_bytes = earlier.kept(content, length, pieces)
+        file.cut(num_bytes, pieces.header.encode())
+        if num_bytes >= length:
+            if not earlier.cut and num_bytes < len(content):
+                self._tell(f"{file.path} had a torn end; {len(content) - num_bytes} bytes are cut off")
+            return
+        told = pieces.last.findall(content[:num_bytes].decode("utf-8", "replace"))
+        behind = f"its last whole piece ({told[-1]})" if told else "its start"
+        self._tell(
+            f"{file.path} is torn, or shorter than the saved state says: it goes on behind {behind}; what it "
+            f"held from there up to {timestamp(earlier.reached_seconds)} is missing"
+        )
+
+    def _tell(self, message: str) -> None:
+        self._unreported.append(WarningEvent(message))
 
     def _append(self, event: StreamEvent) -> list[WarningEvent]:
         warnings = []
@@ -252,13 +226,11 @@ class Writers:
         """Append one line to the trace file, if there is one; its failure is reported by the next ``write``.
 
         Raises:
-            OutputError: the file cannot be created.
+            OutputError: a file cannot be created; what was there stays.
         """
         if self._trace is None:
             return
-        if not self._trace_is_open:
-            self._open(self._trace)
-            self._trace_is_open = True
+        self._open()
         line = json.dumps(
             {each.name: getattr(record, each.name) for each in fields(record)}, separators=(",", ":")
         )
@@ -268,12 +240,28 @@ class Writers:
             self._unreported.append(self._give_up(self._trace, error))
             self._trace = None
 
+    def sync(self) -> None:
+        """Force all that was written to the disk; from any thread, beside ``write``.
+
+        Raises:
+            OSError: some of it is not there; the reason names the file.
+        """
+        for file, _ in self._files():
+            file.sync()
+
+    def finish(self) -> None:
+        """Force every file to the disk and close it; one that cannot be is among the failed."""
+        for file, _ in self._files():
+            try:
+                file.sync()
+            except OSError as error:
+                self._failed.append(str(error.strerror))
+            file.close()
+
     def close(self) -> None:
         """Close every file; what was written stays."""
-        for file, _ in self._outputs:
+        for file, _ in self._files():
             file.close()
-        if self._trace is not None:
-            self._trace.close()
 
     def __enter__(self) -> Writers:
         return self
@@ -281,4 +269,4 @@ class Writers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        self.finish()

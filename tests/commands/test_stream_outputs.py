@@ -93,7 +93,13 @@ def test_outputs_are_valid_after_sigkill_at_any_moment(tmp_path: Path) -> None:
     outputs = [tmp_path / f"x.{suffix}" for suffix in ("vtt", "srt", "jsonl")]
     for _ in range(6):
         process = subprocess.Popen(
-            command("stream", "fake:steps=1000000", "--quiet", *(f"--out={path}" for path in outputs)),
+            command(
+                "stream",
+                "fake:steps=1000000",
+                "--quiet",
+                "--overwrite",
+                *(f"--out={path}" for path in outputs),
+            ),
             stdout=subprocess.PIPE,
             env=environment(),
         )

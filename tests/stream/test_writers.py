@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from svlm_cli.errors import OutputError, UsageError
+from svlm_cli.stream.append import AppendFile
 from svlm_cli.stream.formats import (
     JsonlFormat,
     SrtFormat,
@@ -25,7 +26,7 @@ from svlm_cli.stream.formats import (
     json_line,
     timestamp,
 )
-from svlm_cli.stream.writers import AppendFile, Writers
+from svlm_cli.stream.writers import Writers
 from svlm_cli.types import EndEvent, StartEvent, StepEvent, StepTimings, WarningEvent
 from tests.strict_srt import parse_srt, seconds
 
@@ -209,7 +210,8 @@ def test_an_existing_file_survives_until_the_first_step(tmp_path: Path) -> None:
         writers.write(step(0))
     assert path.read_text().startswith("WEBVTT\n\n00:00")
     assert path.stat().st_mode & 0o777 == 0o640
-    assert os.listdir(tmp_path) == ["x.vtt"]
+    assert sorted(os.listdir(tmp_path)) == ["x.vtt", "x.vtt.1"]
+    assert (tmp_path / "x.vtt.1").read_text() == "precious"
 
 
 def test_a_link_stays_a_link(tmp_path: Path) -> None:
@@ -260,7 +262,8 @@ def test_the_others_go_on_when_one_output_fails(tmp_path: Path) -> None:
 
 def test_a_piece_that_does_not_fit_is_taken_back_whole(tmp_path: Path) -> None:
     file = AppendFile(tmp_path / "x.vtt")
-    file.open(b"WEBVTT\n\n")
+    file.prepare(b"WEBVTT\n\n")
+    file.place(keep=True)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20, limits[1]))
     try:

@@ -1,0 +1,179 @@
+"""A file that only ever grows by whole pieces."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+from svlm_cli.errors import OutputError
+from svlm_cli.files import put_aside, sync
+
+_HINT = "name another file"
+
+
+def is_file_or_none(path: Path) -> bool:
+    """Whether an ordinary file is there, or nothing: what can be replaced and claimed."""
+    return path.is_file() or not path.exists()
+
+
+class AppendFile:
+    """A file that only ever grows by whole pieces.
+
+    ``prepare`` and then ``place``, or ``reopen`` and then ``cut``: the first of each can fail and leaves what
+    is there as it is, so that several files are opened all or none.
+
+    Args:
+        path: where it will lie; nothing is created or changed before.
+
+    Raises:
+        OutputError: there is no such folder, or something there cannot be replaced.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor = -1
+        self._num_bytes = 0
+        self._new: Path | None = None
+        target = Path(os.path.realpath(path))
+        if not target.parent.is_dir():
+            raise OutputError(f"no folder {target.parent} for the output {path}", f"mkdir -p {target.parent}")
+        if target.is_dir():
+            raise OutputError(f"the output {path} is a folder", "name a file in it")
+        if not os.access(target if target.exists() else target.parent, os.W_OK):
+            raise OutputError(f"no permission to write {path}", "choose another folder")
+        self._target = target
+        self._is_named = False
+        self.is_ordinary = is_file_or_none(target)
+
+    def prepare(self, header: bytes) -> None:
+        """Write ``header`` to a new file under a hidden name; pipes and devices are just opened.
+
+        Raises:
+            OutputError: it cannot be created.
+        """
+        try:
+            if self.is_ordinary:
+                name = f".{self._target.stem}.{secrets.token_hex(4)}{self._target.suffix}"
+                self._new = self._target.with_name(name)  # what files.remove_partials knows
+                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+                self._descriptor = os.open(self._new, flags, 0o666)
+                if self._target.exists():
+                    os.fchmod(self._descriptor, stat.S_IMODE(self._target.stat().st_mode))
+            else:
+                self._descriptor = os.open(self._target, os.O_WRONLY | os.O_CLOEXEC)
+            self.append(header)
+        except OSError as error:
+            self.close()
+            raise OutputError(f"cannot write {self.path}: {error.strerror}", _HINT) from error
+
+    def place(self, *, keep: bool) -> Path | None:
+        """Put the new file in place, in one rename.
+
+        Args:
+            keep: what was there before, unless it is empty, under another name.
+
+        Returns:
+            Where that lies now; None where nothing was kept.
+
+        Raises:
+            OutputError: it cannot be put there.
+        """
+        if self._new is None:
+            return None
+        aside = None
+        try:
+            if keep and self._target.is_file() and self._target.stat().st_size:
+                aside = put_aside(self._target)
+            self._new.replace(self._target)
+        except OSError as error:
+            if aside is not None:
+                aside.replace(self._target)
+            self.close()
+            raise OutputError(f"cannot write {self.path}: {error.strerror}", _HINT) from error
+        self._new = None
+        return aside
+
+    def reopen(self) -> bytes:
+        """Open the file that is there, to go on behind what ``cut`` leaves.
+
+        Returns:
+            All it holds.
+
+        Raises:
+            OutputError: it cannot be opened.
+        """
+        try:
+            self._descriptor = os.open(self._target, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+            return self._target.read_bytes()
+        except OSError as error:
+            self.close()
+            raise OutputError(f"cannot write {self.path}: {error.strerror}", _HINT) from error
+
+    def cut(self, num_bytes: int, header: bytes) -> None:
+        """Go on behind so many bytes of the file that was reopened, or behind ``header`` where it is none.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        try:
+            os.ftruncate(self._descriptor, num_bytes)
+            self._num_bytes = num_bytes
+            if not num_bytes:
+                self.append(header)
+        except OSError as error:
+            raise OutputError(f"cannot write {self.path}: {error.strerror}", _HINT) from error
+
+    @property
+    def real_path(self) -> str:
+        """Where it lies, links followed."""
+        return str(self._target)
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes that are whole pieces."""
+        return self._num_bytes
+
+    def append(self, piece: bytes) -> None:
+        """Add ``piece`` whole; if it does not fit, what was there before stays and the error is raised.
+
+        Raises:
+            OSError: e.g. the disk is full.
+        """
+        rest = memoryview(piece)
+        try:
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+        except BaseException:
+            with suppress(OSError):  # pipes and devices cannot take a piece back
+                os.ftruncate(self._descriptor, self._num_bytes)
+            raise
+        self._num_bytes += len(piece)
+
+    def sync(self) -> None:
+        """Force what was appended, and the file's name, to the disk; from any thread.
+
+        Raises:
+            OSError: it is not there; the reason names the file.
+        """
+        if self._descriptor < 0 or not self.is_ordinary:
+            return
+        try:
+            os.fsync(self._descriptor)
+            if not self._is_named:
+                sync(self._target.parent)
+                self._is_named = True
+        except OSError as error:
+            raise OSError(error.errno, f"{self.path}: {error.strerror}") from error
+
+    def close(self) -> None:
+        """Close it; twice is fine. What was prepared and not put in place is removed."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+        if self._new is not None:
+            with suppress(OSError):
+                self._new.unlink()
+            self._new = None
