@@ -153,14 +153,16 @@ def _check_tensors(session: Mapping[str, Any], tensors: Mapping[str, torch.Tenso
     """Raise ValueError where tensors do not fit each other or the layout."""
     num_tokens = sum(span[2] for span in session["spans"])
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    _require("sampler" in shapes, "the random generator is missing")
+    sampler = shapes.get("sampler")
+    _require(sampler is not None and len(sampler) == 1, f"sampler is {sampler}")
     for name in ("context.ids", "context.origins"):
         _require(shapes.get(name) == (num_tokens,), f"{name} is {shapes.get(name)}, not {num_tokens} tokens")
     rows = shapes.get("context.fed_rows")
     _require(rows in ((3, 0), (3, num_tokens)), f"context.fed_rows is {rows}, not {num_tokens} tokens")
     for turn, grid in session["grids"].items():
-        held = shapes.get(f"video.{turn}", (-1,))[0]
-        _require(held == math.prod(grid), f"video.{turn} is {held} tokens, not those of {grid}")
+        held = shapes.get(f"video.{turn}", ())
+        is_whole = len(held) == 2 and held[0] == math.prod(grid)
+        _require(is_whole, f"video.{turn} is {held}, not the tokens of {grid}")
     if not any(name.startswith("cache.") for name in shapes):
         return
     keys = shapes.get("cache.keys", ())

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import webvtt
 
+from svlm_cli.files import claim
 from tests.commands.running import command, environment, error_line, svlm
 from tests.strict_srt import parse_srt
 
@@ -23,6 +24,60 @@ def test_an_existing_output_survives_a_failing_start(tmp_path: Path) -> None:
     for arguments in (["fake:", "--model", "missing"], ["fake:fail=0"], ["nofile"], ["fake:", "--fps", "3"]):
         assert svlm("stream", *arguments, "--out", str(path)).returncode in {1, 2}
         assert path.read_text() == "precious"
+        assert os.listdir(tmp_path) == ["x.vtt"]
+
+
+def test_an_output_that_is_there_is_kept_beside_unless_told_otherwise(tmp_path: Path) -> None:
+    path, trace = tmp_path / "x.vtt", tmp_path / "trace"
+    for file in (path, trace):
+        file.write_text("precious")
+    arguments = ["stream", "fake:", "--out", str(path), "--trace", str(trace)]
+    told = [line for line in svlm(*arguments).stderr.splitlines() if line.startswith("warning")]
+    kept = "was there already: it is kept as"
+    assert told == [
+        f"warning: {path} {kept} x.vtt.1 (--overwrite replaces it)",
+        f"warning: {trace} {kept} trace.1 (--overwrite replaces it)",
+    ]
+    assert (tmp_path / "x.vtt.1").read_text() == (tmp_path / "trace.1").read_text() == "precious"
+    events = [json.loads(line) for line in svlm(*arguments, "--json").stdout.splitlines()]
+    messages = [event["message"] for event in events if event["type"] == "warning"]
+    assert [message.rpartition("kept as ")[2].split()[0] for message in messages] == ["x.vtt.2", "trace.2"]
+    assert "warning" not in svlm(*arguments, "--overwrite").stderr
+    assert sorted(os.listdir(tmp_path)) == ["trace", "trace.1", "trace.2", "x.vtt", "x.vtt.1", "x.vtt.2"]
+    assert len(webvtt.read(str(path))) == 3
+
+
+@pytest.mark.parametrize("option", ["--out", "--trace", "--save-state", "--resume"])
+def test_what_somebody_else_writes_is_refused_before_a_model_is_opened(tmp_path: Path, option: str) -> None:
+    path = tmp_path / "x.vtt"
+    path.write_text("precious")
+    (tmp_path / "link.vtt").symlink_to(path)
+    for name in ("x.vtt", "link.vtt"):
+        with claim(path, "it"):
+            done = svlm("stream", "fake:", "--model", "missing", option, str(tmp_path / name))
+        assert done.returncode == 1
+        assert f"is being written by process {os.getpid()} (" in error_line(done)
+    assert path.read_text() == "precious"
+    assert sorted(os.listdir(tmp_path)) == ["link.vtt", "x.vtt"]
+
+
+def test_what_is_no_ordinary_file_holds_no_state(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "full").symlink_to("/dev/full")
+    for name in ("pipe", "full"):
+        done = svlm("stream", "fake:", "--save-state", str(tmp_path / name))
+        assert done.returncode == 1
+        assert "no ordinary file" in error_line(done)
+    assert sorted(os.listdir(tmp_path)) == ["full", "pipe"]
+
+
+def test_an_empty_state_is_no_ctrl_c_and_leftovers_beside_it_are_cleared(tmp_path: Path) -> None:
+    (tmp_path / "s.svlm").write_text("")
+    (tmp_path / ".s.0123abcd.svlm").write_text("half a state")
+    done = svlm("stream", "fake:", "--resume", str(tmp_path / "s.svlm"))
+    assert done.returncode == 1
+    assert "not a state" in error_line(done)
+    assert os.listdir(tmp_path) == ["s.svlm"]
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import sys
 import time
+from collections.abc import Callable
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
@@ -27,6 +28,15 @@ PRELOADED = [
 START_SECONDS = 120
 
 
+def forked(target: Callable[..., object], *arguments: object) -> ForkServerProcess:
+    """A process that runs ``target``, of a module's top level."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    process: ForkServerProcess = context.Process(target=target, args=arguments)
+    process.start()
+    return process
+
+
 class Svlm:
     """One run of ``svlm``.
 
@@ -36,12 +46,9 @@ class Svlm:
     """
 
     def __init__(self, arguments: list[str], log: Path) -> None:
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(PRELOADED)
         self.log = log
         log.unlink(missing_ok=True)
-        self.process: ForkServerProcess = context.Process(target=_run, args=(arguments, str(log)))
-        self.process.start()
+        self.process = forked(_run, arguments, str(log))
         deadline = time.monotonic() + START_SECONDS
         while not log.exists():
             assert time.monotonic() < deadline
