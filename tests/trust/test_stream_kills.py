@@ -14,7 +14,7 @@ from svlm_cli.stream.state import load_state
 from tests.trust.streams import OUTPUTS, STATE, TRACE, run, told
 
 MOST_KILLS = 4
-SECONDS = "--duration=16"
+SECONDS = "--duration=30"
 CODES = {-signal.SIGKILL, -signal.SIGTERM, 130, 143, 0}
 
 
@@ -54,7 +54,7 @@ def story(folder: Path, seed: int, words: dict[str, object], seconds: float) -> 
         stream = run(folder, SECONDS, f"--save-state={state}", "--save-every=0.05", *resume)
         number = dice.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
         if num_kills < MOST_KILLS:
-            stream.process.join(dice.uniform(0, seconds))
+            stream.process.join(dice.uniform(0, 0.6 * seconds))
             num_kills += stream.process.is_alive()
             stream.signal(number)
             if number == signal.SIGINT and dice.random() < 0.5:
@@ -79,7 +79,7 @@ def test_killed_and_resumed_streams_tell_what_undisturbed_ones_tell(
 ) -> None:
     words, seconds = undisturbed
     num_kills = 0
-    for seed in cases(1, 45):
+    for seed in cases(1, 40):
         folder = tmp_path / str(seed)
         folder.mkdir()
         num_kills += story(folder, seed, words, seconds)
