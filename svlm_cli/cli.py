@@ -102,7 +102,9 @@ def run(arguments: Sequence[str]) -> int:
     """Run ``svlm`` with these arguments and return its exit code."""
     prepare_streams()
     state = {"verbose": False}
-    command = typer.main.get_command(app)
-    return exit_code(
-        lambda: command.main(args=list(arguments), prog_name="svlm", standalone_mode=False, obj=state), state
-    )
+
+    def parse_and_do() -> object:
+        command = typer.main.get_command(app)
+        return command.main(args=list(arguments), prog_name="svlm", standalone_mode=False, obj=state)
+
+    return exit_code(parse_and_do, state)

@@ -86,4 +86,8 @@ def _run(arguments: list[str], log: str) -> None:
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
         os.dup2(descriptor, stream.fileno())
-    sys.exit(run(arguments))
+    try:
+        code = run(arguments)
+    except KeyboardInterrupt:  # before it listens for one
+        code = 130
+    os._exit(code)
