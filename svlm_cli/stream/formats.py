@@ -165,7 +165,7 @@ class JsonlFormat:
 
     header = ""
     end = "\n"
-    last = re.compile(r'"type": "step".*?"end_seconds": ([\d.]+)')
+    last = re.compile(r'"type": ?"step".*?"end_seconds": ?([\d.]+)')
 
     def resume(self, kept: str) -> None:
         """Lines have no numbers."""

@@ -15,6 +15,7 @@ PRELOADED = [
     "pydantic.types",
     "pytest",
     "svlm_cli.arena.source",
+    "svlm_cli.__main__",
     "svlm_cli.cli",
     "svlm_cli.commands.stream_run",
     "svlm_cli.commands.stream_view",
@@ -80,14 +81,20 @@ class Svlm:
 
 
 def _run(arguments: list[str], log: str) -> None:
-    from svlm_cli.cli import run
+    from svlm_cli.__main__ import main
 
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
         os.dup2(descriptor, stream.fileno())
+    sys.argv = ["svlm", *arguments]
+    code: object = 1
     try:
-        code = run(arguments)
+        main()
+    except SystemExit as ended:
+        code = ended.code
     except KeyboardInterrupt:  # before it listens for one
         code = 130
-    os._exit(code)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code if isinstance(code, int) else 1)
