@@ -27,7 +27,7 @@ def wait_for(path: Path, stream: Svlm) -> None:
 def streaming(tmp_path_factory: pytest.TempPathFactory):
     """A stream that goes on, resumed from one state and saving to another; and its folder."""
     folder = tmp_path_factory.mktemp("streaming")
-    first = Svlm(["stream", LIVE, *SMALL, "--duration=2", f"--save-state={folder / 'old'}"], folder / "log")
+    first = Svlm(["stream", LIVE, *SMALL, "--duration=1", f"--save-state={folder / 'old'}"], folder / "log")
     assert first.wait() == 0, first.talk
     (folder / "link.vtt").symlink_to("x.vtt")
     (folder / "link").symlink_to(folder)
@@ -47,7 +47,6 @@ def streaming(tmp_path_factory: pytest.TempPathFactory):
         ("--trace", "trace", "the trace"),
         ("--save-state", STATE, "the state"),
         ("--resume", "old", "the state"),
-        ("--save-state", "old", "the state"),
         ("--out", "trace.jsonl", "the output"),
     ],
 )
@@ -78,5 +77,3 @@ def test_the_first_stream_is_none_the_worse(streaming) -> None:
     assert indices == list(range(indices[0], indices[0] + len(indices)))
     assert json.loads((folder / "x.jsonl").read_text().splitlines()[-1])["type"] == "end"
     assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == []
-    again = run(folder, "--duration=1", f"--resume={folder / STATE}")
-    assert again.wait() == 0, again.talk
