@@ -1,11 +1,12 @@
 """Text from outside: made fit to be stored, sent and shown.
 
 ``encodable`` is the door for whatever enters (questions, titles, file names, transcripts), ``visible`` the
-door for whatever is printed.
+door for whatever is printed, ``as_json`` that for JSON, printed or sent.
 """
 
 from __future__ import annotations
 
+import json
 import re
 
 # Half a surrogate pair: JSON and undecodable bytes of file names can bring one; no encoder takes it.
@@ -24,6 +25,12 @@ def encodable(text: str) -> str:
 def visible(text: str) -> str:
     r"""``text`` as it may be printed: control characters as ``\x1b``, but for line breaks and tabs."""
     return _SURROGATES.sub(_escape, _CONTROLS.sub(_escape, text))
+
+
+def as_json(content: object, indent: int | None = None) -> str:
+    r"""``content`` as JSON that may be printed and sent: letters as they are, controls as ``\u009b``."""
+    text = json.dumps(content, ensure_ascii=False, indent=indent)
+    return _CONTROLS.sub(lambda found: f"\\u{ord(found.group()):04x}", encodable(text))
 
 
 def _escape(found: re.Match[str]) -> str:

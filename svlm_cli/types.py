@@ -120,9 +120,13 @@ class AnswerEvent:
 
 @dataclass(frozen=True, slots=True)
 class WarningEvent:
-    """Something the user should know; the stream goes on."""
+    """Something the user should know; the stream goes on.
+
+    ``at_seconds`` is where the stream stood when it was told, None where no place in it is meant.
+    """
 
     message: str
+    at_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

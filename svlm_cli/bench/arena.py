@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from svlm_cli.bench.runs import Plan
 from svlm_cli.bench.summary import RunSummary, ScoredMatch, document, score_match, summarize
 from svlm_cli.bench.tables import REPORT_NAME, SCORES_PLOT, SUMMARY_NAME
 from svlm_cli.bench.workers import play_all
+from svlm_cli.text import as_json
 from svlm_cli.types import WarningEvent
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def bench_arena(
 
 def summary_json(summaries: tuple[RunSummary, ...]) -> str:
     """The summary document as text."""
-    return json.dumps(document(summaries), indent=2, ensure_ascii=False)
+    return as_json(document(summaries), 2)
 
 
 def _lacking(model: VideoLanguageModel, plan: Plan) -> Generator[WarningEvent, None, None]:

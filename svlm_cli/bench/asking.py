@@ -19,6 +19,7 @@ import numpy as np
 
 from svlm_cli.bench.runs import memory_identity
 from svlm_cli.errors import SourceError
+from svlm_cli.model.prompt import PromptWriter
 from svlm_cli.settings import StreamSettings
 from svlm_cli.types import Clip
 
@@ -236,8 +237,8 @@ class ModelAsker:
 
     def _ids(self, candidates: Sequence[str]) -> list[int]:
         """The tokens of candidates at the beginning of a line."""
-        encode = self._model.tokenizer.encode
-        return [encode(f"\n{each}", add_special_tokens=False)[-1] for each in candidates]
+        writer = PromptWriter(self._model.tokenizer, self._model.markup)
+        return [writer.encode(f"\n{each}")[-1] for each in candidates]
 
 
 def _until(clip: Clip, end_seconds: float, fps: float) -> Clip:

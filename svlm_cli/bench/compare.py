@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from svlm_cli.bench.tables import (
     table,
 )
 from svlm_cli.errors import SourceError
+from svlm_cli.text import as_json
 
 _HINT = "give folders that svlm bench has filled; score makes the summary"
 _FACTS = (
@@ -155,7 +155,7 @@ def document(comparisons: Sequence[Comparison]) -> str:
             for each in comparisons
         ],
     }
-    return json.dumps(content, indent=2, ensure_ascii=False)
+    return as_json(content, 2)
 
 
 def write(comparisons: Sequence[Comparison], out: Path) -> None:

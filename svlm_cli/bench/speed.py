@@ -22,6 +22,7 @@ from svlm_cli.bench.records import write_whole
 from svlm_cli.bench.speed_plan import SpeedPlan
 from svlm_cli.documents import lines_of, parse_json
 from svlm_cli.errors import OutputError
+from svlm_cli.text import as_json
 from svlm_cli.types import WarningEvent
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def bench_fps(
     summary = document(plan, facts, options, runs, trials)
     write_whole(out / LATENCY_PLOT, latency_plot(runs))
     write_whole(out / "report.md", report(summary).encode())
-    write_whole(out / "summary.json", f"{json.dumps(summary, indent=2, ensure_ascii=False)}\n".encode())
+    write_whole(out / "summary.json", f"{as_json(summary, 2)}\n".encode())
     yield SpeedEnd(summary)
 
 

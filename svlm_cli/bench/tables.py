@@ -21,6 +21,7 @@ from svlm_cli.bench.intervals import Estimate, rounded
 from svlm_cli.bench.records import write_whole
 from svlm_cli.documents import read_json
 from svlm_cli.errors import OutputError
+from svlm_cli.text import as_json
 
 SUMMARY_NAME = "summary.json"
 REPORT_NAME = "report.md"
@@ -101,7 +102,7 @@ class Report:
 
     def to_json(self) -> str:
         """The summary document as text."""
-        return json.dumps(self.document(), indent=2, ensure_ascii=False)
+        return as_json(self.document(), 2)
 
     def main_table(self) -> str:
         """A row per run: everything needed to repeat it, then the scores, then the paper's figure."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
-from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +25,7 @@ from svlm_cli.commands.options import Attention, Dtype, Graphs, Quantize
 from svlm_cli.commands.output import emit
 from svlm_cli.errors import UsageError
 from svlm_cli.settings import Policy, Sampling, StreamSettings
+from svlm_cli.text import as_json
 
 if TYPE_CHECKING:
     from svlm_cli.bench.summary import RunSummary
@@ -231,4 +231,4 @@ def fps(
             view.show(event)
             if isinstance(event, SpeedEnd):
                 summary = event.summary
-    emit(dumps(summary, indent=2, ensure_ascii=False) if json else main_table(summary))
+    emit(as_json(summary, 2) if json else main_table(summary))

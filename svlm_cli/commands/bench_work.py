@@ -15,6 +15,7 @@ from svlm_cli.commands.judge_options import ApiChoice, Showing, read_price
 from svlm_cli.commands.output import TalkConsole, emit, leaving_at_once
 from svlm_cli.documents import lines_of
 from svlm_cli.errors import UsageError
+from svlm_cli.text import as_json
 
 ONLY_API = ("base_url", "preset", "api_fps", "api_height", "workers", "price", "dry_run")
 ONLY_STREAM = (
@@ -70,7 +71,7 @@ def show_written(out: Path, *, json: bool, hint: str) -> None:
     path = out / RESULTS_NAME
     num = sum(1 for _ in lines_of(path.read_bytes())) if path.exists() else 0
     if json:
-        emit(json_module.dumps({"results": str(path), "lines": num}, ensure_ascii=False))
+        emit(as_json({"results": str(path), "lines": num}))
     else:
         emit(f"{num} lines in {path}; next: {hint}")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_module
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -13,6 +12,7 @@ import typer
 from svlm_cli.commands import options
 from svlm_cli.commands.output import TalkConsole, emit
 from svlm_cli.errors import UsageError
+from svlm_cli.text import as_json
 
 EXAMPLES = """Examples:
 
@@ -134,7 +134,7 @@ def chunk(
     finally:
         status.stop()
     if json:
-        emit(json_module.dumps(asdict(report), ensure_ascii=False))
+        emit(as_json(asdict(report)))
     elif not quiet:
         for line in report.lines():
             emit(line)

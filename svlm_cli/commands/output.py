@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
 
 from svlm_cli.errors import OutputError
+from svlm_cli.text import visible
 
 INTERRUPTED = 130
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
 class ReaderGone(Exception):  # noqa: N818 - not an error: `| head` has seen enough
@@ -24,7 +24,10 @@ class ReaderGone(Exception):  # noqa: N818 - not an error: `| head` has seen eno
 
 
 class TalkConsole(Console):
-    """Standard error: colours on a terminal only, the text taken as it is, a lost reader ignored."""
+    """Standard error: colours on a terminal only, a lost reader ignored, no control character of others.
+
+    What is printed, in lines, bars or status, is text from anywhere; the console alone moves the cursor.
+    """
 
     def __init__(self, stream: TextIO | None = None) -> None:
         file = stream or sys.stderr
@@ -43,6 +46,12 @@ class TalkConsole(Console):
             super().print(*objects, **options)
         except OSError:
             self.on_broken_pipe()
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """As rich does, with the control characters of text made visible."""
+        for segment in super().render(renderable, options):
+            text, style, control = segment
+            yield segment if control else Segment(visible(text), style)
 
     def on_broken_pipe(self) -> None:
         """Fall silent (rich would exit here)."""
@@ -78,7 +87,7 @@ def leaving_at_once(console: TalkConsole) -> Iterator[None]:
 
 
 def emit(line: str, out: TextIO | None = None) -> None:
-    """Print one line of data and flush it.
+    """Print one line of data, its control characters made visible, and flush it.
 
     Raises:
         ReaderGone: the reading end of a pipe is closed.
@@ -86,7 +95,7 @@ def emit(line: str, out: TextIO | None = None) -> None:
     """
     out = out or sys.stdout
     try:
-        out.write(line + "\n")
+        out.write(visible(line) + "\n")
         out.flush()
     except BrokenPipeError:
         _silence(out)
@@ -98,8 +107,8 @@ def emit(line: str, out: TextIO | None = None) -> None:
 
 def print_error(message: str) -> None:
     """One red line on standard error."""
-    text = Text(f"error: {_CONTROLS.sub(' ', message).strip()}", style="bold red")
-    TalkConsole().print(text)
+    line = " ".join(message.split())
+    TalkConsole().print(Text(f"error: {visible(line)}", style="bold red"))
 
 
 def _silence(stream: object) -> None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import PurePosixPath
+from pathlib import PurePath, PurePosixPath
 from urllib.parse import urlsplit
 
 from svlm_cli.errors import SourceError, UsageError
@@ -80,8 +80,25 @@ def is_live_address(source: str) -> bool:
 
 
 def shown_address(source: str) -> str:
-    """The address without a password, for messages and pages."""
-    return re.sub(r"(?<=://)([^/?#@:]*):[^/?#@]*@", r"\1:***@", source)
+    """The address without a password, for messages; one that holds ``@`` goes as a whole."""
+    return re.sub(r"(?<=://)([^/?#@:]*):[^/?#]*@", r"\1:***@", source)
+
+
+def public_name(source: str) -> str:
+    """What viewers elsewhere may know of a source: base name and host, no path, no key, nobody's name.
+
+    A match of the arena, a camera and standard input are as they are.
+    """
+    if source == "-" or source.startswith("arena:") or CAMERA.match(source):
+        return source
+    scheme, is_address, rest = source.partition("://")
+    if not is_address or scheme == "file":
+        return PurePath(rest or source).name or source
+    place, *parts = re.split(r"[?#]", rest, maxsplit=1)[0].split("/")
+    if scheme.startswith("rtmp"):  # rtmp://host/app/key
+        parts = parts[:1]
+    host, base = place.rpartition("@")[2], next(filter(None, reversed(parts)), "")
+    return f"{scheme}://{host}/{base}" if base else f"{scheme}://{host}"
 
 
 def plain_input(source: str, options: LiveOptions) -> Input:

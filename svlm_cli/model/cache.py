@@ -165,6 +165,12 @@ class StreamingCache(Cache):  # type: ignore[misc]
             layer.resize(0)
         self._slots, self._shifts = self._slots[:0], self._shifts[:0]
 
+    def cut(self, num_tokens: int) -> None:
+        """Forget what was fed behind the first ``num_tokens`` since they were last moved."""
+        for layer in self.layers:
+            layer.resize(num_tokens)
+        self._slots, self._shifts = self._slots[:num_tokens], self._shifts[:num_tokens]
+
     def snapshot(self) -> dict[str, torch.Tensor]:
         """Copies, on the CPU, of all that ``restore`` needs; the order of slots is kept, so it is exact.
 

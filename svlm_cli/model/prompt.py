@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from svlm_cli.model.window import Span, SpanKind, TokenRange
+from svlm_cli.text import encodable
 
 SYSTEM_TEXT = "You are a helpful assistant."
 PREVIOUS_ROLE = "previous text"
@@ -134,13 +135,14 @@ class PromptWriter:
 
     def encode(self, text: str) -> tuple[int, ...]:
         """Ids of one part of the prompt, tokenised alone."""
-        return tuple(self._tokenizer.encode(text, add_special_tokens=False)) if text else ()
+        return tuple(self._tokenizer.encode(encodable(text), add_special_tokens=False)) if text else ()
 
     def encode_plain(self, text: str) -> tuple[int, ...]:
-        """Ids of text from outside: markup in it stays text and cannot end a turn."""
+        """Ids of text from outside: markup in it stays text and cannot end a turn, and it is encodable."""
         if not text:
             return ()
-        return tuple(self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
+        fit = encodable(text)
+        return tuple(self._tokenizer.encode(fit, add_special_tokens=False, split_special_tokens=True))
 
     def unknown_words(self, text: str) -> list[str]:
         """The words of ``text`` a small vocabulary cannot write, each once, in order."""

@@ -29,6 +29,7 @@ from svlm_cli.model.prepare import set_stream_attention
 from svlm_cli.model.prompt import find_markup
 from svlm_cli.model.runtime import VideoLanguageModel
 from svlm_cli.model.words import word_forward
+from svlm_cli.text import visible
 
 # Pre-tokenisation and special tokens as Qwen2.5-VL's tokenizer.json states them.
 PATTERN = (
@@ -265,7 +266,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             seed=chosen.seed,
         )
     except (SvlmError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(visible(f"error: {error}"), file=sys.stderr)
         return 1
     print(json.dumps({"model": str(chosen.folder), "size": chosen.size, "family": chosen.family}))
     return 0

@@ -25,6 +25,7 @@ REBASE_POSITIONS = 4096.0
 TOKENS_OF_MARKUP = 40
 MAX_TURNS_RESERVED = 32
 MAX_TEXT_RESERVED = 4096
+Mark = tuple[tuple[Span, ...], np.ndarray, np.ndarray, np.ndarray, float]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,6 +98,14 @@ class Context:
         self._ids, self._origins, self._fed_rows = (
             arrays[name].copy() for name in ("ids", "origins", "fed_rows")
         )
+
+    def mark(self) -> Mark:
+        """Where the layout ends now, for ``back_to``; no copies."""
+        return self._spans, self._ids, self._origins, self._fed_rows, self._end
+
+    def back_to(self, mark: Mark) -> None:
+        """Forget what was appended since; nothing else may have been done."""
+        self._spans, self._ids, self._origins, self._fed_rows, self._end = mark
 
     def append(self, parts: Sequence[Part]) -> None:
         """Write parts at the end of the layout."""

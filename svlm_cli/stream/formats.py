@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from dataclasses import asdict
 from numbers import Integral, Real
 from typing import Protocol
 
+from svlm_cli.text import as_json
 from svlm_cli.types import AnswerEvent, EndEvent, StartEvent, StepEvent, StreamEvent, WarningEvent
 
 JSON_DECIMALS = 6
@@ -21,7 +21,6 @@ _ESCAPE_SEQUENCES = re.compile(
 )
 # Controls that are no blanks, halves of surrogate pairs, and what turns the direction of writing.
 _INVISIBLE = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
-_UNSAFE_IN_JSON = re.compile(r"[\x7f-\x9f\u2028\u2029]")
 
 
 def clean_text(text: str) -> str:
@@ -93,8 +92,7 @@ def event_to_json(event: StreamEvent) -> dict[str, object]:
 
 def json_line(event: StreamEvent) -> str:
     """One line of JSON without its newline; control characters are escaped, other letters are not."""
-    text = json.dumps(event_to_json(event), ensure_ascii=False, allow_nan=False)
-    return _UNSAFE_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return as_json(event_to_json(event))
 
 
 class Pieces(Protocol):

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 import secrets
 import threading
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from svlm_cli.errors import OutputError
+from svlm_cli.media.address import public_name
 from svlm_cli.stream.formats import json_line
 from svlm_cli.stream.writers import Writers
 from svlm_cli.types import Clip, EndEvent, StartEvent, StreamEvent, WarningEvent
@@ -47,6 +49,23 @@ class TooManyViewers(Exception):  # noqa: N818 - told to the one who comes last
     """No room for another viewer."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Viewer:
+    """One who looks on, from ``Hub.join`` to ``Hub.leave``.
+
+    Args:
+        loop: that it is served in.
+        coming: messages to be sent; None is the end.
+        missed: what it had not seen when it came.
+        has_ended: whether the stream was over by then.
+    """
+
+    loop: asyncio.AbstractEventLoop
+    coming: asyncio.Queue[Message | None]
+    missed: tuple[Message, ...]
+    has_ended: bool
+
+
 class Hub:
     """Publishes one stream.
 
@@ -67,7 +86,8 @@ class Hub:
         self._kept: deque[Message] = deque(maxlen=KEPT_EVENTS)
         self._pictures: OrderedDict[str, bytes] = OrderedDict()
         self._unseen: OrderedDict[str, np.ndarray] = OrderedDict()
-        self._viewers: dict[asyncio.Queue[Message | None], asyncio.AbstractEventLoop] = {}
+        self._viewers: set[Viewer] = set()
+        self._hidden: tuple[str, str] = ("", "")
         self._ended = False
 
     @property
@@ -78,9 +98,12 @@ class Hub:
     def publish(self, event: StreamEvent) -> list[WarningEvent]:
         """Send an event to all viewers; from the stream's thread, never waits.
 
+        Where the source lies, on this machine or with what keys, is not told.
+
         Returns:
             What goes wrong with the files for viewers, once.
         """
+        event = self._fit(event)
         warnings = self._write(event)
         with self._lock:
             self._number += 1
@@ -90,10 +113,23 @@ class Hub:
             else:
                 self._kept.append(message)
             self._ended = self._ended or isinstance(event, EndEvent)
-            viewers = list(self._viewers.items())
-        for viewer, loop in viewers:
-            _call(loop, self._hand, viewer, message)
+            viewers = list(self._viewers)
+        for viewer in viewers:
+            _call(viewer.loop, self._hand, viewer, message)
         return warnings
+
+    def _fit(self, event: StreamEvent) -> StreamEvent:
+        """The event as viewers may see it."""
+        if isinstance(event, StartEvent):
+            self._hidden = event.source, public_name(event.source)
+            settings = dict(event.settings)
+            if adapter := settings.get("adapter"):
+                settings["adapter"] = _without_folder(str(adapter))
+            model = _without_folder(event.model)
+            return replace(event, source=self._hidden[1], model=model, settings=settings)
+        if isinstance(event, WarningEvent) and self._hidden[0]:
+            return replace(event, message=event.message.replace(*self._hidden))
+        return event
 
     def _write(self, event: StreamEvent) -> list[WarningEvent]:
         if self._writers is None:
@@ -125,63 +161,74 @@ class Hub:
             return small_jpeg(frame)
         return kept
 
-    async def follow(self, after: str = "") -> AsyncIterator[Message]:
-        """What a viewer has missed and what comes next, until the stream ends or the viewer falls behind.
+    def join(self, after: str = "") -> Viewer:
+        """Let a viewer in, to be served in the running loop; ``leave`` lets it go.
 
         Args:
             after: ``RUN-NUMBER`` of the last message it has seen; of another run: all that is kept.
 
         Raises:
-            TooManyViewers: at once.
+            TooManyViewers: there is no room.
         """
         run, _, number = after.partition("-")
-        seen = int(number) if run == self.run_id and number.isdigit() else 0
-        viewer: asyncio.Queue[Message | None] = asyncio.Queue(VIEWER_EVENTS)
+        seen = int(number) if run == self.run_id and re.fullmatch("[0-9]{1,18}", number) else 0
         with self._lock:
             if len(self._viewers) >= MAX_VIEWERS:
                 raise TooManyViewers
-            missed = [message for message in [self._start, *self._kept] if message and message.number > seen]
-            ended = self._ended
-            self._viewers[viewer] = asyncio.get_running_loop()
-        try:
-            for message in missed:
-                yield message
-            while not ended and (coming := await viewer.get()) is not None:
-                yield coming
-                ended = coming.is_last
-        finally:
-            with self._lock:
-                self._viewers.pop(viewer, None)
+            kept = [message for message in (self._start, *self._kept) if message and message.number > seen]
+            viewer = Viewer(
+                asyncio.get_running_loop(), asyncio.Queue(VIEWER_EVENTS), tuple(kept), self._ended
+            )
+            self._viewers.add(viewer)
+        return viewer
+
+    def leave(self, viewer: Viewer) -> None:
+        """A viewer is gone; more than once is fine."""
+        with self._lock:
+            self._viewers.discard(viewer)
+
+    async def follow(self, viewer: Viewer) -> AsyncIterator[Message]:
+        """What a viewer has missed and what comes next, until the stream ends or the viewer falls behind."""
+        for message in viewer.missed:
+            yield message
+        ended = viewer.has_ended
+        while not ended and (coming := await viewer.coming.get()) is not None:
+            yield coming
+            ended = coming.is_last
 
     def close(self) -> None:
         """Let all viewers go and close the files."""
         with self._lock:
-            viewers = list(self._viewers.items())
-        for viewer, loop in viewers:
-            _call(loop, self._see_off, viewer)
+            viewers = list(self._viewers)
+        for viewer in viewers:
+            _call(viewer.loop, self._see_off, viewer)
         if self._writers is not None:
             self._writers.close()
 
-    def _hand(self, viewer: asyncio.Queue[Message | None], message: Message) -> None:
+    def _hand(self, viewer: Viewer, message: Message) -> None:
         """In the viewer's loop."""
         try:
-            viewer.put_nowait(message)
+            viewer.coming.put_nowait(message)
         except asyncio.QueueFull:
             self._let_go(viewer)
 
-    def _see_off(self, viewer: asyncio.Queue[Message | None]) -> None:
+    def _see_off(self, viewer: Viewer) -> None:
         """The end, behind what is still to be sent."""
         try:
-            viewer.put_nowait(None)
+            viewer.coming.put_nowait(None)
         except asyncio.QueueFull:
             self._let_go(viewer)
 
-    def _let_go(self, viewer: asyncio.Queue[Message | None]) -> None:
-        with self._lock:
-            self._viewers.pop(viewer, None)
-        while not viewer.empty():
-            viewer.get_nowait()
-        viewer.put_nowait(None)
+    def _let_go(self, viewer: Viewer) -> None:
+        self.leave(viewer)
+        while not viewer.coming.empty():
+            viewer.coming.get_nowait()
+        viewer.coming.put_nowait(None)
+
+
+def _without_folder(name: str) -> str:
+    """The base name of what lies on this machine; a name on Hugging Face as it is."""
+    return Path(name).name if Path(name).exists() else name
 
 
 def small_jpeg(frame: np.ndarray) -> bytes:

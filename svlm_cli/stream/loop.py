@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import asdict, replace
+from itertools import zip_longest
 
 import torch
 
@@ -25,6 +26,7 @@ from svlm_cli.stream.trace import TraceRecord
 from svlm_cli.types import StartEvent, StreamEvent, WarningEvent
 
 SKIP_TOLERANCE_SECONDS = 1e-3
+MAX_REASON_LETTERS = 200
 
 
 def stream_video(
@@ -113,7 +115,7 @@ class _Run:
             except SourceLostError as lost:
                 self.lost = lost
                 yield from self.warnings()
-                yield WarningEvent(lost.message)
+                yield self._warning(lost.message)
                 return
             # A sentence may grow (a count) until the source ends: told when new, and in its last form.
             if len(self._source.problems) > len(self._told):
@@ -126,23 +128,22 @@ class _Run:
         unknown = [word for word in self._session.unknown_words(text) if word not in self._lacking]
         self._lacking.update(unknown)
         if unknown:
-            yield WarningEvent(unknown_words_text(unknown))
+            yield self._warning(unknown_words_text(unknown))
 
     def warnings(self) -> Generator[WarningEvent, None, None]:
-        """The problems not told yet in this form."""
-        problems = list(self._source.problems)
-        known = set(self._told)
-        self._told = problems
-        yield from (WarningEvent(message) for message in problems if message not in known)
+        """The problems not told yet in this form; one that has come again, in the same words, as well."""
+        told, self._told = self._told, list(self._source.problems)
+        new = (each for each, before in zip_longest(self._told, told[: len(self._told)]) if each != before)
+        yield from (self._warning(message) for message in new)
 
     def last_words(self) -> Generator[WarningEvent, None, None]:
         """What is to be said when all is over."""
         if self._controls.keeper is not None and self._is_between_steps:
             keeper, questions = self._controls.keeper, self._controls.questions
             failure = keeper.save(self._session, self._source.name, self._reached, questions)
-            yield from _warning(failure)
+            yield from self._failed(failure)
         if num_left := len(self._controls.questions):
-            yield WarningEvent(f"the stream ended before {num_left} of the questions could be asked")
+            yield self._warning(f"the stream ended before {num_left} of the questions could be asked")
 
     def close(self) -> None:
         self._clock.stop()
@@ -169,13 +170,16 @@ class _Run:
     def _step(self, clip: SeenClip) -> Generator[StreamEvent, None, None]:
         session = self._session
         question = self._controls.questions.take(clip.end_seconds)
-        if question:
-            yield from self.lacking(question)
         self._is_between_steps = False
+        asked = None
         if question:
-            answer, step = session.step_asked(clip, question)
-        else:
-            answer, step = None, session.step(clip)
+            try:
+                lacking = list(self.lacking(question))
+                asked = session.step_asked(clip, question)
+            except Exception as error:
+                lacking = [self._not_asked(question, error)]
+            yield from lacking
+        answer, step = asked or (None, session.step(clip))
         self._is_between_steps = True
         skipped = clip.start_seconds - self._reached
         self._reached = clip.end_seconds
@@ -190,7 +194,19 @@ class _Run:
         yield step
         if (keeper := self._controls.keeper) is not None:
             failure = keeper.save_if_due(session, self._source.name, self._reached, self._controls.questions)
-            yield from _warning(failure)
+            yield from self._failed(failure)
+
+    def _not_asked(self, question: str, error: Exception) -> WarningEvent:
+        """No question may end the stream: its second is spoken about without it."""
+        reason = " ".join(str(error).split())[:MAX_REASON_LETTERS] or type(error).__name__
+        return self._warning(f'the question "{question}" could not be asked: {reason}')
+
+    def _failed(self, failure: str) -> Generator[WarningEvent, None, None]:
+        if failure:
+            yield self._warning(failure)
+
+    def _warning(self, message: str) -> WarningEvent:
+        return WarningEvent(message, self._reached)
 
 
 def _resumed(
@@ -201,14 +217,11 @@ def _resumed(
         return
     if start_seconds > resume.reached_seconds:
         gone = start_seconds - resume.reached_seconds
-        yield WarningEvent(f"going on {gone:.0f} s after the state was saved; a live source has not waited")
+        told = f"going on {gone:.0f} s after the state was saved; a live source has not waited"
+        yield WarningEvent(told, start_seconds)
     if settings.duration is not None and settings.start + settings.duration <= start_seconds:
-        yield WarningEvent(f"nothing is left of --duration: the stream is at {start_seconds:g} s already")
-
-
-def _warning(message: str) -> Generator[WarningEvent, None, None]:
-    if message:
-        yield WarningEvent(message)
+        told = f"nothing is left of --duration: the stream is at {start_seconds:g} s already"
+        yield WarningEvent(told, start_seconds)
 
 
 def _start_event(

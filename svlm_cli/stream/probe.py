@@ -17,7 +17,6 @@ import torch
 from svlm_cli.model.cache import StreamingCache
 from svlm_cli.model.decode import Sampler, speak
 from svlm_cli.model.prompt import Answer
-from svlm_cli.model.window import TokenRange
 from svlm_cli.settings import Sampling
 from svlm_cli.stream.session import StreamSession
 from svlm_cli.stream.sight import SeenClip
@@ -31,7 +30,6 @@ class ProbedSession(StreamSession):
     """A session that can be asked aside and can watch in silence."""
 
     _is_silent = False
-    _made_room_for = -1
 
     @torch.inference_mode()
     def watch(self, clip: Clip | SeenClip) -> None:
@@ -99,9 +97,7 @@ class ProbedSession(StreamSession):
         self._videos[turn] = seen.video
         cache = self._ready_cache()
         self._make_room(cache, Stopwatch(self._model.device, self._clock))
-        plain, arrays = self._context.snapshot()
-        arrays = {name: array.copy() for name, array in arrays.items()}
-        num_fed = cache.num_tokens
+        mark, num_fed = self._context.mark(), cache.num_tokens
         try:
             self._context.append(self._turn_parts(seen, question))
             if lead:
@@ -109,15 +105,9 @@ class ProbedSession(StreamSession):
                 self._context.append(self._writer.answer_parts(turn, Answer(words, (), lead)))
             yield cache, self._feed(cache)
         finally:
-            cache.evict([TokenRange(0, num_fed)])
-            self._context.restore(plain, arrays)
+            cache.cut(num_fed)
+            self._context.back_to(mark)
             self._videos = videos
-
-    def _make_room(self, cache: StreamingCache, watch: Stopwatch) -> None:
-        """Once a turn: what a question had to drop, the step after it would drop as well."""
-        if self._made_room_for != self._turn:
-            super()._make_room(cache, watch)
-            self._made_room_for = self._turn
 
     def _ends_reply(self, token: int) -> bool:
         return token in self._model.markup.ends or self._writer.ends_line(token)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 from svlm_cli.documents import MalformedError, read_text
 from svlm_cli.errors import UsageError
+from svlm_cli.text import encodable
 
 MAX_QUESTION_LETTERS = 500
 MAX_WAITING = 64
@@ -37,12 +39,14 @@ class Questions:
     def ask(self, text: str, at_seconds: float = 0.0) -> bool:
         """Ask a question in the turn that holds ``at_seconds``, or in the next one there is.
 
+        Whatever stands in it can be encoded from here on: halves of surrogate pairs become U+FFFD.
+
         Returns:
-            Whether it was taken: blank ones are not, nor any while too many wait.
+            Whether it was taken: blank ones are not, nor those for NaN, nor any while too many wait.
         """
-        cleaned = " ".join(text.split())[:MAX_QUESTION_LETTERS]
+        cleaned = encodable(" ".join(text.split())[:MAX_QUESTION_LETTERS])
         with self._lock:
-            if not cleaned or len(self._waiting) >= MAX_WAITING:
+            if not cleaned or math.isnan(at_seconds) or len(self._waiting) >= MAX_WAITING:
                 return False
             heapq.heappush(self._waiting, _Waiting(at_seconds, next(self._numbers), cleaned))
             return True

@@ -7,9 +7,8 @@ docs/concepts.md for the picture.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import torch
@@ -25,23 +24,11 @@ from svlm_cli.model.words import Words
 from svlm_cli.settings import Policy, Positions, StreamSettings
 from svlm_cli.stream.context import Context, tokens_to_reserve
 from svlm_cli.stream.sight import SeenClip, Sight
+from svlm_cli.stream.snapshot import Snapshot
 from svlm_cli.stream.trace import Stopwatch, TraceRecord
 from svlm_cli.types import AnswerEvent, Clip, StepEvent, StepTimings
 
 CACHE_TENSORS = ("keys", "values", "originals", "slots", "shifts", "has_original")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Snapshot:
-    """Where a session stands between two steps.
-
-    Args:
-        plain: what JSON can hold.
-        tensors: by name, on the CPU.
-    """
-
-    plain: Mapping[str, Any]
-    tensors: Mapping[str, torch.Tensor]
 
 
 class StreamSession:
@@ -80,7 +67,7 @@ class StreamSession:
         self._limits = WindowLimits(
             settings.sink, settings.text_window, settings.vision_turns, settings.rounds
         )
-        self._turn = 0
+        self._turn = self._has_room_for = 0
         self._videos: dict[int, Video] = {}
         self._cache: StreamingCache | None = None
         self._words: Words | None = None
@@ -173,6 +160,10 @@ class StreamSession:
         """``step``, with a question in the turn of the clip: its answer, and then that second's words.
 
         The model answers first and then writes a line break; all that is said without one is the answer.
+
+        Raises:
+            Exception: whatever the question or its answer ran into; nothing of either is kept, and ``step``
+                speaks about the same clip as if it had not been asked.
         """
         answer, step = self._step(clip, question)
         when = step.index, step.start_seconds, step.end_seconds
@@ -185,15 +176,28 @@ class StreamSession:
         cache = self._ready_cache()
         watch = Stopwatch(self._model.device, self._clock)
         self._make_room(cache, watch)
-        self._context.append(self._turn_parts(seen, question))
-        watch.lap("cache")
-        logits = self._feed(cache)
-        watch.lap("prefill")
-        drawn = self._speak(cache, logits, is_asked=bool(question))
-        watch.lap("decode")
-        answer = self._finish(cache, drawn, is_asked=bool(question))
-        watch.lap("cache")
+        with self._all_or_nothing(cache) if question else nullcontext():
+            self._context.append(self._turn_parts(seen, question))
+            watch.lap("cache")
+            logits = self._feed(cache)
+            watch.lap("prefill")
+            drawn = self._speak(cache, logits, is_asked=bool(question))
+            watch.lap("decode")
+            answer = self._finish(cache, drawn, is_asked=bool(question))
+            watch.lap("cache")
         return answer, self._event(seen, answer, len(drawn), cache, watch)
+
+    @contextmanager
+    def _all_or_nothing(self, cache: StreamingCache) -> Generator[None, None, None]:
+        """Where this fails, the turn that was begun is taken back: layout, states, random numbers."""
+        mark, num_fed, drawn = self._context.mark(), cache.num_tokens, self._sampler.state
+        try:
+            yield
+        except Exception:
+            self._context.back_to(mark)
+            cache.cut(num_fed)
+            self._sampler.state = drawn
+            raise
 
     def _new_context(self) -> Context:
         vision = self._model.patches
@@ -212,10 +216,11 @@ class StreamSession:
         return self._cache
 
     def _make_room(self, cache: StreamingCache, watch: Stopwatch) -> None:
-        """Drop what the policy drops before the next turn is written."""
+        """Drop what the policy drops before the next turn is written; once, also where it is begun again."""
         policy = self._settings.policy
-        if self._turn == 0 or policy is Policy.FULL:
+        if self._turn == self._has_room_for or policy is Policy.FULL:
             return
+        self._has_room_for = self._turn
         if policy is Policy.WINDOW:
             if self._turn % self._settings.restart_turns == 0:
                 cache.clear()

@@ -23,7 +23,8 @@ from svlm_cli.errors import StateError, boundary
 from svlm_cli.files import remove_partials
 from svlm_cli.settings import StreamSettings
 from svlm_cli.stream.questions import Questions
-from svlm_cli.stream.session import Snapshot, StreamSession
+from svlm_cli.stream.session import StreamSession
+from svlm_cli.stream.snapshot import Snapshot
 from svlm_cli.stream.state_file import read_state, write_state
 
 # What may change between a stream and its continuation: which seconds, how fast, what stood before the start.

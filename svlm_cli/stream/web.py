@@ -16,36 +16,46 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit
 
 import uvicorn
 from sse_starlette import EventSourceResponse
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import Message, Receive, Scope, Send
 
 from svlm_cli.errors import OutputError, UsageError
-from svlm_cli.stream.hub import MAX_VIEWERS, Hub, Message
+from svlm_cli.stream.hub import Hub, TooManyViewers
 from svlm_cli.stream.questions import MAX_QUESTION_LETTERS, Questions
-from svlm_cli.stream.web_guard import ImpatientProtocol, SafeHeaders, TokenGuard
+from svlm_cli.stream.web_guard import SafeHeaders, TokenGuard, check_token, is_own_origin
+from svlm_cli.stream.web_limits import (
+    BACKLOG,
+    IDLE_SECONDS,
+    LOGGING,
+    SEND_SECONDS,
+    Entrance,
+    ImpatientProtocol,
+    QuietServer,
+    most_connections,
+)
+from svlm_cli.text import encodable
 
 PAGE = Path(__file__).parents[1] / "assets" / "page"
 LOOPBACK_NAMES = ["localhost", "127.0.0.1", "[::1]", "::1"]
 MAX_BODY_BYTES = 4096
 ASK_EVERY_SECONDS = 1.0
-BODY_SECONDS = 5.0
-MOST_CONNECTIONS = 8 * MAX_VIEWERS
+BODY_SECONDS = 4.0  # before the connection goes
 MAX_ASKERS = 1024
+MAX_DOWNLOADS = 32
 START_SECONDS = 10.0
-SEND_SECONDS = 30.0
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -75,18 +85,21 @@ class PageServer:
 
     Raises:
         OutputError: the address cannot be taken.
+        UsageError: the token cannot be sent.
     """
 
     def __init__(self, hub: Hub, questions: Questions, address: tuple[str, int], token: str = "") -> None:
+        check_token(token)
         host, port = address
         try:
-            self._socket = socket.create_server(
+            listening = socket.create_server(
                 (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET
             )
         except OSError as error:
             raise OutputError(
                 f"cannot serve on {host}:{port}: {error.strerror}", "name another port"
             ) from error
+        self._socket = Entrance(listening, most_connections())
         is_loopback = _is_loopback(self._socket)
         self.made_token = not is_loopback and not token
         asked = None if is_loopback else token or secrets.token_urlsafe(16)
@@ -97,13 +110,16 @@ class PageServer:
         config = uvicorn.Config(
             page_app(hub, questions, asked, self._socket.getsockname()[1]),
             http=ImpatientProtocol,
-            log_level="critical",  # a viewer that is let go in mid-write is no error
+            ws="none",
+            log_config=LOGGING,
+            log_level="critical",
             access_log=False,
+            backlog=BACKLOG,
+            timeout_keep_alive=round(IDLE_SECONDS),
             timeout_graceful_shutdown=1,
             lifespan="off",
-            limit_concurrency=MOST_CONNECTIONS,
         )
-        self._server = uvicorn.Server(config)
+        self._server = QuietServer(config)
         self._thread = threading.Thread(
             target=self._server.run, args=([self._socket],), name="svlm-page", daemon=True
         )
@@ -148,23 +164,17 @@ class _Page:
         self._hub = hub
         self._questions = questions
         self._last_asked: OrderedDict[str, float] = OrderedDict()
+        self._downloads = asyncio.Semaphore(MAX_DOWNLOADS)
 
     async def index(self, _: Request) -> Response:
         return FileResponse(PAGE / "index.html", headers={"Cache-Control": "no-cache"})
 
     async def events(self, request: Request) -> Response:
         """Server-sent events; a browser that comes back says what it has seen."""
-        if self._hub.num_viewers >= MAX_VIEWERS:
+        try:
+            return _Following(self._hub, request.headers.get("last-event-id", ""))
+        except TooManyViewers:
             return JSONResponse({"error": "too many viewers"}, 503)
-        return EventSourceResponse(
-            self._messages(request.headers.get("last-event-id", "")), send_timeout=SEND_SECONDS
-        )
-
-    async def _messages(self, after: str) -> AsyncIterator[dict[str, str]]:
-        async with aclosing(self._hub.follow(after)) as messages:  # type: ignore[type-var]
-            message: Message
-            async for message in messages:
-                yield {"id": f"{self._hub.run_id}-{message.number}", "data": message.text}
 
     async def picture(self, request: Request) -> Response:
         jpeg = self._hub.picture(request.query_params.get("at", ""))
@@ -173,15 +183,14 @@ class _Page:
         return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=600"})
 
     async def words(self, _: Request) -> Response:
-        return _download(self._hub.words_path, "text/vtt")
+        return self._download(self._hub.words_path, "text/vtt")
 
     async def all_events(self, _: Request) -> Response:
-        return _download(self._hub.events_path, "application/jsonl")
+        return self._download(self._hub.events_path, "application/jsonl")
 
     async def ask(self, request: Request) -> Response:
         """Take a question: JSON ``{"question": TEXT}``."""
-        origin = request.headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+        if not is_own_origin(request.headers):
             return JSONResponse({"error": "questions are taken from this page only"}, 403)
         if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
             return JSONResponse({"error": "send JSON"}, 415)
@@ -198,6 +207,13 @@ class _Page:
             return JSONResponse({"error": "too many questions wait already"}, 429)
         return JSONResponse({"asked": question}, 202)
 
+    def _download(self, path: Path, media_type: str) -> Response:
+        if not path.is_file():
+            return JSONResponse({"error": "nothing has been said yet"}, 404)
+        if self._downloads.locked():
+            return JSONResponse({"error": "too many downloads"}, 503)
+        return _Download(path, media_type, self._downloads)
+
     def _asks_too_often(self, who: str) -> bool:
         now = time.monotonic()
         last = self._last_asked.pop(who, None)
@@ -206,6 +222,58 @@ class _Page:
         while len(self._last_asked) > MAX_ASKERS:
             self._last_asked.popitem(last=False)
         return is_too_often
+
+
+class _Following(EventSourceResponse):
+    """The events of a stream to one viewer, which has its place from the moment this is made."""
+
+    def __init__(self, hub: Hub, after: str) -> None:
+        self._hub = hub
+        self._viewer = hub.join(after)
+        super().__init__(self._messages(), send_timeout=SEND_SECONDS)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve until either has had enough."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._hub.leave(self._viewer)
+
+    async def _messages(self) -> AsyncIterator[dict[str, str]]:
+        async for message in self._hub.follow(self._viewer):
+            yield {"id": f"{self._hub.run_id}-{message.number}", "data": message.text}
+
+
+class _Download(FileResponse):
+    """A file that grows while it is sent: as long as it was at the beginning.
+
+    Args:
+        path: of it.
+        media_type: of it.
+        room: one of so many at once.
+    """
+
+    def __init__(self, path: Path, media_type: str, room: asyncio.Semaphore) -> None:
+        super().__init__(
+            path, media_type=media_type, filename=path.name, headers={"Cache-Control": "no-store"}
+        )
+        self._room = room
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        left = 0
+
+        async def send_no_more(message: Message) -> None:
+            nonlocal left
+            if message["type"] == "http.response.start":
+                left = int(Headers(raw=message["headers"])["content-length"])
+            elif message["type"] == "http.response.body":
+                message["body"] = message["body"][:left]
+                left -= len(message["body"])
+            await send(message)
+
+        async with self._room:
+            await super().__call__(scope, receive, send_no_more)
 
 
 async def _body(request: Request) -> bytes:
@@ -219,6 +287,7 @@ async def _body(request: Request) -> bytes:
 
 
 def _question(body: bytes) -> str | None:
+    """The question in a body, encodable; None where there is none."""
     if len(body) > MAX_BODY_BYTES:
         return None
     try:
@@ -228,15 +297,7 @@ def _question(body: bytes) -> str | None:
     question = content.get("question") if isinstance(content, dict) else None
     if not isinstance(question, str) or not 1 <= len(question.strip()) <= MAX_QUESTION_LETTERS:
         return None
-    return question.strip()
-
-
-def _download(path: Path, media_type: str) -> Response:
-    if not path.is_file():
-        return JSONResponse({"error": "nothing has been said yet"}, 404)
-    return FileResponse(
-        path, media_type=media_type, filename=path.name, headers={"Cache-Control": "no-store"}
-    )
+    return encodable(question.strip())
 
 
 def _is_loopback(listening: socket.socket) -> bool:

@@ -6,18 +6,17 @@ Plain ASGI, as middleware that reads and passes on responses would hold up a str
 from __future__ import annotations
 
 import hmac
-from asyncio import BaseTransport
-from typing import Any
-from urllib.parse import parse_qs
+import re
+from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import cookie_parser
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from svlm_cli.errors import UsageError
 
 COOKIE = "svlm_token_{port}"  # a browser sends cookies to all ports of a host
-REQUEST_SECONDS = 5.0
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -33,6 +32,27 @@ FORM = (
     "<form><label>Token, as svlm printed it: <input name=token autofocus></label> "
     "<button>Open</button></form>"
 )
+
+
+def check_token(token: str) -> None:
+    """Make sure that headers and cookies can carry a token.
+
+    Raises:
+        UsageError: they cannot.
+    """
+    if not re.fullmatch(r"[!-~]*", token):
+        raise UsageError(
+            "the page's token has blanks or letters beyond ASCII", "choose SVLM_PAGE_TOKEN without them"
+        )
+
+
+def is_own_origin(headers: Headers) -> bool:
+    """Whether no page of another host sends this; a program, which is no page, names no origin."""
+    try:
+        hosts = {urlsplit(origin).netloc for origin in headers.getlist("origin")}
+    except ValueError:  # no address at all
+        return False
+    return hosts <= {headers.get("host")}
 
 
 class SafeHeaders:
@@ -84,19 +104,3 @@ class TokenGuard:
 
     def _is_right(self, given: str) -> bool:
         return hmac.compare_digest(given.encode(), self._token.encode())
-
-
-class ImpatientProtocol(H11Protocol):
-    """HTTP of uvicorn that lets a connection go which has sent no whole request in time.
-
-    Connections are counted, and who holds many open without a word would shut out everybody else.
-    """
-
-    def connection_made(self, transport: Any) -> None:
-        """Begin to wait."""
-        super().connection_made(transport)
-        self.loop.call_later(REQUEST_SECONDS, self._close_if_silent, transport)
-
-    def _close_if_silent(self, transport: BaseTransport) -> None:
-        if getattr(self, "cycle", None) is None:
-            transport.close()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from svlm_cli.errors import ModelError, SvlmError, UsageError, boundary
+from svlm_cli.text import visible
 
 if TYPE_CHECKING:
     import torch
@@ -74,9 +75,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         average(chosen.models, chosen.out)
     except (SvlmError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(visible(f"error: {error}"), file=sys.stderr)
         return 1
-    print(chosen.out)
+    print(visible(str(chosen.out)))
     return 0
 
 

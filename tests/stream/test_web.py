@@ -17,7 +17,7 @@ import webvtt
 from PIL import Image
 
 from svlm_cli.errors import OutputError, UsageError
-from svlm_cli.stream import web, web_guard
+from svlm_cli.stream import web, web_limits
 from svlm_cli.stream.hub import MAX_VIEWERS, VIEWER_EVENTS
 from svlm_cli.stream.web import parse_address
 from svlm_cli.types import EndEvent
@@ -249,8 +249,8 @@ def test_the_pages_files_are_in_the_package() -> None:
 
 
 def test_who_holds_connections_open_without_a_word_is_let_go(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(web_guard, "REQUEST_SECONDS", 0.5)
-    monkeypatch.setattr(web, "MOST_CONNECTIONS", 40)
+    monkeypatch.setattr(web_limits, "REQUEST_SECONDS", 0.5)
+    monkeypatch.setattr(web_limits, "MOST_CONNECTIONS", 40)
     with served(tmp_path) as page:
         silent = [socket.create_connection(("127.0.0.1", page.port)) for _ in range(50)]
         try:

@@ -160,7 +160,7 @@ def test_json_of_every_event() -> None:
         "cache": 0.0,
         "total": 0.123457,
     }
-    assert event_to_json(WarningEvent("x")) == {"type": "warning", "message": "x"}
+    assert event_to_json(WarningEvent("x", 1.5)) == {"type": "warning", "message": "x", "at_seconds": 1.5}
     assert event_to_json(END)["type"] == "end"
     assert event_to_json(END)["peak_rss_bytes"] == 1000
 

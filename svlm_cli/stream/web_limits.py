@@ -1,0 +1,150 @@
+"""How much of this process the viewers of a page may hold: connections, descriptors, and for how long.
+
+Limits hold where a connection is taken, before anything of it is read: whoever opens thousands of them finds
+the page full, and the stream goes on to save its state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import socket
+from contextlib import suppress
+from typing import Any
+
+import h11
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+MOST_CONNECTIONS = 512
+REQUEST_SECONDS = 5.0
+IDLE_SECONDS = 15.0
+SEND_SECONDS = 30.0
+BACKLOG = 128
+FULL = (
+    b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Type: text/plain\r\n"
+    b"Content-Length: 21\r\n\r\ntoo many connections\n"
+)
+# What libraries log of viewers (one that is gone in mid-write, say) is no line of ours.
+LOGGING = {
+    "version": 1,
+    "incremental": True,
+    "loggers": {name: {"level": "CRITICAL"} for name in ("uvicorn", "asyncio", "sse_starlette")},
+}
+
+
+def most_connections() -> int:
+    """How many connections at once: at most half of the descriptors that this process may hold."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST_CONNECTIONS if soft == resource.RLIM_INFINITY else min(MOST_CONNECTIONS, soft // 2)
+
+
+class Entrance(socket.socket):
+    """A listening socket that lets so many in at once; the next one is told 503 and is gone.
+
+    Args:
+        listening: the socket to take over.
+        most: connections at once.
+    """
+
+    def __init__(self, listening: socket.socket, most: int) -> None:
+        super().__init__(fileno=listening.detach())
+        self._most = most
+        self._inside: list[socket.socket] = []
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """The next connection.
+
+        Raises:
+            BlockingIOError: there is none, or it was one too many.
+        """
+        connection, address = super().accept()
+        self._inside = [each for each in self._inside if each.fileno() >= 0]
+        if len(self._inside) < self._most:
+            self._inside.append(connection)
+            return connection, address
+        with connection, suppress(OSError):
+            connection.setblocking(False)
+            with suppress(BlockingIOError):
+                connection.recv(65536)  # what is left unread at the close would take the answer with it
+            connection.send(FULL)
+        raise BlockingIOError
+
+
+class ImpatientProtocol(H11Protocol):
+    """HTTP of uvicorn that lets go of whoever holds a connection without using it.
+
+    A request, whichever of its connection, is to be there whole ``REQUEST_SECONDS`` after it has begun, the
+    first after the connection was made; between two there may be ``IDLE_SECONDS``; and what is sent has to be
+    taken: a reader that takes nothing for ``SEND_SECONDS`` is gone.
+    """
+
+    _deadline: asyncio.TimerHandle | None = None
+    _stalled: asyncio.TimerHandle | None = None
+    _is_coming = True
+
+    def connection_made(self, transport: Any) -> None:
+        """Begin to wait."""
+        super().connection_made(transport)
+        self._allow(REQUEST_SECONDS)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is waited for any more."""
+        self._allow(None)
+        self.resume_writing()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take a piece of a request; what h11 does not bear in its present state ends the connection."""
+        try:
+            super().data_received(data)
+        except Exception:
+            self.transport.abort()
+        else:
+            self._look()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request, or for the answer to be taken."""
+        super().on_response_complete()
+        self._look()
+
+    def pause_writing(self) -> None:
+        """The reader is slow."""
+        super().pause_writing()
+        self._stalled = self.loop.call_later(SEND_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """It has taken something."""
+        super().resume_writing()
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+
+    def _look(self) -> None:
+        """Set the time that is left by what of a request is there."""
+        state = self.conn.their_state
+        was_coming = self._is_coming
+        self._is_coming = state is h11.SEND_BODY or (state is h11.IDLE and bool(self.conn.trailing_data[0]))
+        if self.transport.is_closing():
+            self._allow(SEND_SECONDS)
+        elif self._is_coming:
+            if not was_coming:
+                self._allow(REQUEST_SECONDS)
+        elif state is h11.IDLE:  # uvicorn's own timer closes it; this one where that cannot send what is left
+            self._allow(IDLE_SECONDS + SEND_SECONDS)
+        else:
+            self._allow(None)
+
+    def _allow(self, seconds: float | None) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = None if seconds is None else self.loop.call_later(seconds, self.transport.abort)
+
+
+class QuietServer(uvicorn.Server):
+    """Writes nothing to standard error: what happens to a viewer's connection is no error of the stream."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start in the running loop."""
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
+        await super().startup(sockets)
