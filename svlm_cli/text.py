@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 # Half a surrogate pair: JSON and undecodable bytes of file names can bring one; no encoder takes it.
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
@@ -20,6 +21,18 @@ _CONTROLS = re.compile(
 def encodable(text: str) -> str:
     """``text`` with U+FFFD in place of each half of a surrogate pair, so that it can be encoded."""
     return _SURROGATES.sub("\ufffd", text)
+
+
+def all_encodable(content: Any) -> Any:
+    """``content`` with every text in its mappings and lists made encodable: what a site or a file says."""
+    match content:
+        case str():
+            return encodable(content)
+        case dict():
+            return {all_encodable(key): all_encodable(value) for key, value in content.items()}
+        case list():
+            return [all_encodable(value) for value in content]
+    return content
 
 
 def visible(text: str) -> str:

@@ -7,12 +7,23 @@ import os
 import select
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 POLL_SECONDS = 0.1
+MOST_LINE_BYTES = 65536
 ENTER, ERASE, CLEAR, ESCAPE = "\r\n", "\x7f\b", "\x15", "\x1b"
+
+
+def lines(stream: BinaryIO) -> Iterator[str]:
+    """The lines of a stream of bytes: what is no UTF-8 is replaced, what is beyond any length left out."""
+    while line := stream.readline(MOST_LINE_BYTES):
+        rest = line
+        while rest and not rest.endswith(b"\n"):
+            rest = stream.readline(MOST_LINE_BYTES)
+        yield line.decode("utf-8", "replace")
 
 
 class Typing:
@@ -61,10 +72,13 @@ class Typing:
             termios.tcsetattr(sys.stdin, termios.TCSADRAIN, self._before)
 
     def _read_lines(self) -> None:
-        for line in sys.stdin:
-            if self._is_closed.is_set():
-                return
-            self._ask(line.strip())
+        if sys.stdin is None:
+            return
+        with suppress(OSError, ValueError):  # closed, or a terminal that is another's by now
+            for line in lines(sys.stdin.buffer):
+                if self._is_closed.is_set():
+                    return
+                self._ask(line.strip())
 
     def _read_letters(self) -> None:
         decoder = codecs.getincrementaldecoder("utf-8")("replace")

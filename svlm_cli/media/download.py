@@ -18,7 +18,7 @@ from typing import Any
 from svlm_cli.errors import SourceError, SvlmError
 from svlm_cli.media.download_checks import JAVASCRIPT_RUNTIMES, browser_cookies
 from svlm_cli.media.download_errors import DISK_FULL, disk_full, failure_of
-from svlm_cli.text import encodable
+from svlm_cli.text import all_encodable, encodable
 
 SOCKET_TIMEOUT_SECONDS = 30
 RETRIES = 5
@@ -117,10 +117,10 @@ def look_up(address: Address, options: DownloadOptions) -> RemoteVideo | list[Ad
             return _remote_video({**address.facts, "webpage_url": address.url}, address.url)
     asked = {"extract_flat": "in_playlist", "playlistend": options.limit, "lazy_playlist": False}
     with _named_failures(), _session(_parameters(options) | asked) as session:
-        facts = session.extract_info(address.url, download=False, ie_key=address.extractor)
+        facts = all_encodable(session.extract_info(address.url, download=False, ie_key=address.extractor))
         entries = facts.get("entries") if facts else None
         if entries is not None:
-            return [_entry_address(entry, address.url) for entry in entries if entry]
+            return [_entry_address(all_encodable(entry), address.url) for entry in entries if entry]
     if not facts:
         raise SourceError("not a video: yt-dlp finds nothing there")
     if facts.get("extractor_key") == _EMBEDDED:  # the only video of a page is called its first
