@@ -150,7 +150,8 @@ class StreamView:
             case AnswerEvent():
                 self._show_answer(event)
             case WarningEvent():
-                self.say(f"warning: {event.message}", "yellow")
+                place = "" if event.at_seconds is None else f" at {clock(event.at_seconds)}"
+                self.say(f"warning{place}: {event.message}", "yellow")
             case EndEvent():
                 self._end = event
 

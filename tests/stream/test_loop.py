@@ -48,6 +48,22 @@ def test_problems_are_told_when_new_and_in_their_last_form(model):
     ]
 
 
+class FlickeringSource(TroubledSource):
+    """Three clips; before each the same thing has happened again."""
+
+    def clips(self, fps, step_seconds, start_seconds, duration_seconds, guide):
+        for clip in clips(3, fps=fps):
+            self.problems.append("the source is back after 0.3 s, 1 tries")
+            yield clip
+
+
+def test_what_happens_again_is_told_again_with_its_time(model):
+    events = list(stream_video(model, FlickeringSource(), SETTINGS, controls=Controls(overlap=False)))
+    told = [event for event in events if isinstance(event, WarningEvent)]
+    assert [event.message for event in told] == ["the source is back after 0.3 s, 1 tries"] * 3
+    assert [event.at_seconds for event in told] == [0.0, 1.0, 2.0]
+
+
 def test_closing_the_stream_closes_the_reader(model):
     source = TroubledSource()
     events = stream_video(model, source, SETTINGS)

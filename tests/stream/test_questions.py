@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from svlm_cli import Sampling, StreamSettings, UsageError, stream_video
 from svlm_cli.stream.controls import Controls
+from svlm_cli.stream.formats import json_line
 from svlm_cli.stream.questions import MAX_QUESTION_LETTERS, MAX_WAITING, Questions, read_questions
 from svlm_cli.types import AnswerEvent, StepEvent, WarningEvent
 
@@ -103,6 +105,68 @@ def test_the_answer_stands_apart_and_the_prompt_is_the_specified_one(model) -> N
     assert "Who scored?" not in texts[0]
     told = [event.message for event in events if isinstance(event, WarningEvent)]
     assert told == []
+
+
+class Fragile:
+    """A tokenizer that fails once a question is in its hands: at once, or later while the answer is read."""
+
+    def __init__(self, tokenizer, num_good: int) -> None:
+        self._tokenizer = tokenizer
+        self._left = num_good
+        self._is_asked = False
+
+    def __getattr__(self, name: str):
+        return getattr(self._tokenizer, name)
+
+    def _use(self) -> None:
+        if self._is_asked:
+            self._left -= 1
+            if self._left < 0:
+                self._is_asked = False
+                raise IndexError("no such\ntoken")
+
+    def encode(self, text: str, **options) -> list[int]:
+        self._is_asked = self._is_asked or "Who scored?" in text
+        self._use()
+        return self._tokenizer.encode(text, **options)
+
+    def decode(self, ids, **options) -> str:
+        self._use()
+        return self._tokenizer.decode(ids, **options)
+
+
+POLICIES = [{}, {"rounds": 1}, {"policy": "recompute"}, {"policy": "window", "restart_seconds": 1}]
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("num_good", [0, 3, 6])
+def test_a_question_that_fails_leaves_the_stream_as_if_it_had_not_been_asked(model, policy, num_good) -> None:
+    settings = StreamSettings(sampling=Sampling(max_new_tokens=4, max_answer_tokens=6, seed=5), **policy)
+    plain = [event for event in stream_video(model, Clips(), settings) if isinstance(event, StepEvent)]
+    questions = Questions()
+    questions.ask("Who scored?", 1.0)
+    fragile = replace(model, tokenizer=Fragile(model.tokenizer, num_good))
+    controls = Controls(questions=questions)
+    events = list(stream_video(fragile, Clips(), settings, controls=controls))
+    (warning,) = [event for event in events if isinstance(event, WarningEvent)]
+    assert warning == WarningEvent('the question "Who scored?" could not be asked: no such token', 1.0)
+    assert not [event for event in events if isinstance(event, AnswerEvent)]
+    steps = [event for event in events if isinstance(event, StepEvent)]
+    for said, expected in zip(steps, plain, strict=True):
+        assert replace(said, timings=expected.timings) == expected
+
+
+def test_text_that_cannot_be_encoded_is_asked_all_the_same(model) -> None:
+    odd = "Who\ud83d scored?\udcff"
+    questions = Questions()
+    questions.ask(odd, 1.0)
+    settings = replace(SETTINGS, title=odd, previous_text=odd, query=odd)
+    events = list(stream_video(model, Clips(), settings, controls=Controls(questions=questions)))
+    (answer,) = [event for event in events if isinstance(event, AnswerEvent)]
+    assert answer.question == "Who\ufffd scored?\ufffd"
+    for event in events:
+        json_line(event).encode()
+    assert not questions.ask("When?", float("nan"))
 
 
 def test_what_was_not_asked_in_time_is_told(model) -> None:

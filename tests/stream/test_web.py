@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,10 +18,10 @@ import webvtt
 from PIL import Image
 
 from svlm_cli.errors import OutputError, UsageError
-from svlm_cli.stream import web, web_limits
+from svlm_cli.stream import web
 from svlm_cli.stream.hub import MAX_VIEWERS, VIEWER_EVENTS
 from svlm_cli.stream.web import parse_address
-from svlm_cli.types import EndEvent
+from svlm_cli.types import EndEvent, WarningEvent
 
 from .served import START, Served, Viewer, said, served, shown
 
@@ -164,11 +165,18 @@ def test_a_question_is_taken_once_a_second(page: Served) -> None:
     assert page.ask("And now?") == 429
 
 
+def test_half_a_surrogate_pair_is_a_question_like_any_other(page: Served) -> None:
+    assert page.ask("Who\ud83d scored?") == 202
+    assert page.questions.take(1.0) == "Who\ufffd scored?"
+
+
 @pytest.mark.parametrize(
     ("question", "headers", "status"),
     [
         ("ok", {"Origin": "http://evil.example"}, 403),
         ("ok", {"Origin": "null"}, 403),
+        ("ok", {"Origin": "http://["}, 403),
+        ("ok", {"Origin": "//"}, 403),
         ("ok", {"Content_Type": "text/plain"}, 415),
         ("ok", {"Content_Type": "application/x-www-form-urlencoded"}, 415),
         ("", {}, 400),
@@ -248,18 +256,71 @@ def test_the_pages_files_are_in_the_package() -> None:
     assert {path.name for path in web.PAGE.iterdir()} == {"index.html", "page.css", "page.js", "icon.svg"}
 
 
-def test_who_holds_connections_open_without_a_word_is_let_go(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(web_limits, "REQUEST_SECONDS", 0.5)
-    monkeypatch.setattr(web_limits, "MOST_CONNECTIONS", 40)
-    with served(tmp_path) as page:
-        silent = [socket.create_connection(("127.0.0.1", page.port)) for _ in range(50)]
-        try:
-            for each in silent:
-                each.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
-            until(lambda: page.request("GET", "/")[0] == 200)
-        finally:
-            for each in silent:
-                each.close()
+def test_nonsense_for_what_was_seen_last_brings_all_that_is_kept(page: Served) -> None:
+    page.hub.publish(START)
+    for number in ("\u00b2", "9" * 5000, "-1", "1e3", ""):
+        viewer = Viewer(page, f"{page.hub.run_id}-{number}")
+        assert take(viewer, 1)[0][1]["type"] == "start"
+        viewer.close()
+
+
+@pytest.mark.parametrize("path", [f"/static/{odd}" for odd in ("%00", "%ff", "a" * 5000, "..%2fweb.py")])
+def test_paths_that_are_none_are_not_found(page: Served, path: str) -> None:
+    assert page.request("GET", path)[0] == 404
+
+
+def test_of_many_viewers_at_once_those_beyond_the_limit_are_told(page: Served) -> None:
+    page.hub.publish(START)
+    sockets = [socket.create_connection(("127.0.0.1", page.port)) for _ in range(200)]
+    try:
+        for each in sockets:  # all ask before any is answered
+            each.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        answers = []
+        for each in sockets:
+            each.settimeout(20)
+            answers.append(each.recv(12))
+        assert answers.count(b"HTTP/1.1 200") == MAX_VIEWERS
+        assert answers.count(b"HTTP/1.1 503") == 200 - MAX_VIEWERS
+    finally:
+        for each in sockets:
+            each.close()
+    page.hub.publish(said(0))
+    until(lambda: page.hub.num_viewers == 0)
+
+
+def test_viewers_are_not_told_where_the_source_lies(page: Served, tmp_path: Path) -> None:
+    film = tmp_path / "private" / "cup.mp4"
+    page.hub.publish(replace(START, source=str(film), model=str(tmp_path)))
+    page.hub.publish(WarningEvent(f"{film} ends early"))
+    page.hub.publish(END)
+    viewer = Viewer(page)
+    start, warning, _ = [event for _, event in viewer.messages()]
+    viewer.close()
+    assert (start["source"], start["model"]) == ("cup.mp4", tmp_path.name)
+    assert warning["message"] == "cup.mp4 ends early"
+    assert b"private" not in page.request("GET", "/events.jsonl")[1]
+
+
+def test_a_file_that_grows_is_sent_as_long_as_it_was(page: Served) -> None:
+    for event in (START, *(said(index, "x" * 3000) for index in range(40))):
+        page.hub.publish(event)
+    growing = threading.Event()
+
+    def grow() -> None:
+        for index in itertools.count(40):
+            if growing.is_set():
+                return
+            page.hub.publish(said(index, "x" * 3000))
+
+    thread = threading.Thread(target=grow)
+    thread.start()
+    try:
+        for _ in range(20):
+            status, body, headers = page.request("GET", "/events.jsonl")
+            assert (status, len(body)) == (200, int(headers["content-length"]))
+    finally:
+        growing.set()
+        thread.join()
 
 
 def test_pages_of_one_host_keep_their_own_tokens(tmp_path: Path) -> None:

@@ -148,7 +148,8 @@ function receive(message) {
     get("note").textContent = "";
     addLine("answer", event.start_seconds, `${event.question} – ${event.text || "(no answer)"}`, event);
   } else if (event.type === "warning") {
-    addLine("note", steps.length ? steps[steps.length - 1].end_seconds : 0, event.message);
+    const last = steps.length ? steps[steps.length - 1].end_seconds : 0;
+    addLine("note", event.at_seconds ?? last, event.message);
   } else if (event.type === "end") {
     isEnded = true;
     state("end", "ended");
