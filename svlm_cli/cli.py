@@ -14,7 +14,7 @@ import typer
 
 from svlm_cli import __version__
 from svlm_cli.commands import align, bench, chunk, fetch, stream, train
-from svlm_cli.commands.output import INTERRUPTED, ReaderGone, emit, prepare_streams, print_error
+from svlm_cli.commands.output import INTERRUPTED, ReaderGone, TalkConsole, emit, prepare_streams, print_error
 from svlm_cli.errors import SvlmError, UsageError
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
@@ -80,7 +80,7 @@ def exit_code(action: Callable[[], object], state: Mapping[str, bool]) -> int:
 
 def _report(message: str, code: int, state: Mapping[str, bool]) -> int:
     if state.get("verbose"):
-        traceback.print_exc()
+        TalkConsole().print(traceback.format_exc().rstrip())
     print_error(message)
     return code
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import io
 import json
 import re
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from svlm_cli.commands.asking import MOST_LINE_BYTES, lines
 from tests.commands.running import command, environment, error_line, svlm
 from tests.commands.test_terminal import on_terminal
 
@@ -125,17 +127,23 @@ def test_standard_input_is_video_or_questions() -> None:
     assert "standard input" in error_line(done)
 
 
-def test_lines_of_a_pipe_are_questions() -> None:
+def test_lines_of_a_pipe_are_questions_whatever_bytes_they_are() -> None:
     done = subprocess.run(
         command("stream", "fake:steps=40,pause=0.02", "--ask"),
-        input="who?\n\nwhere?\n",
+        input=b"who?\n\nwhere is caf\xe9?\n",
         capture_output=True,
-        text=True,
         env=environment(FAKE_WORDS=""),
         timeout=60,
         check=True,
     )
-    assert [line[11:] for line in done.stdout.splitlines()] == ["who? -> WHO?", "where? -> WHERE?"]
+    lines = done.stdout.decode().splitlines()
+    assert [line[11:] for line in lines] == ["who? -> WHO?", "where is caf\ufffd? -> WHERE IS CAF\ufffd?"]
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_line_without_end_is_one_question() -> None:
+    endless = b"x" * (3 * MOST_LINE_BYTES) + b"\nnext\nlast"
+    assert [len(line) for line in lines(io.BytesIO(endless))] == [MOST_LINE_BYTES, 5, 4]
 
 
 def test_questions_of_a_file_come_in_their_second(tmp_path: Path) -> None:
