@@ -14,7 +14,7 @@ import pytest
 
 from svlm_cli.errors import OutputError, SourceError, boundary
 from svlm_cli.files import Claim, claim, claimed, put_aside, remove_partials, whole_file
-from svlm_cli.text import encodable, visible
+from svlm_cli.text import all_encodable, encodable, visible
 
 HOLD = """
 import sys, pathlib, time
@@ -113,6 +113,7 @@ def test_any_text_can_be_stored_and_shown() -> None:
         assert visible(shown) == shown
     assert visible("\x1b]0;owned\x07 ab\u202ecd") == "\\x1b]0;owned\\x07 ab\\u202ecd"
     assert encodable("a\ud83db") == "a\ufffdb"
+    assert all_encodable({"\udcff": ["\ud83d", 1, {"a": None}]}) == {"\ufffd": ["\ufffd", 1, {"a": None}]}
 
 
 def test_a_boundary_turns_what_a_library_raises_into_an_error_of_ours() -> None:

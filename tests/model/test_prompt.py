@@ -75,6 +75,12 @@ def test_one_closing_suffix_is_not_spoken(writer, ending, num_tail, text):
     assert (len(answer.tail), answer.text) == (num_tail, text)
 
 
+@pytest.mark.parametrize("way", ["encode", "encode_plain"])
+def test_half_a_surrogate_pair_is_written_as_its_replacement(writer, way):
+    encode = getattr(writer, way)
+    assert encode("who\ud83d \udcff?") == encode("who\ufffd \ufffd?")
+
+
 def test_a_silent_second_is_empty(writer):
     answer = writer.read_answer(writer.spoken(""))
     assert (answer.words, answer.text) == ((), "")
