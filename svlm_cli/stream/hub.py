@@ -31,7 +31,7 @@ KEPT_PICTURES = 300
 KEPT_UNSEEN = 4
 VIEWER_EVENTS = 1200
 MAX_VIEWERS = 64
-PICTURE_WIDTH = 640
+PICTURE_WIDTH, MOST_HEIGHT = 640, 4096  # JPEG ends at 65,500
 PICTURE_QUALITY = 80
 WORDS_FILE, EVENTS_FILE = "words.vtt", "events.jsonl"
 
@@ -232,11 +232,11 @@ def _without_folder(name: str) -> str:
 
 
 def small_jpeg(frame: np.ndarray) -> bytes:
-    """A frame, uint8 RGB (height, width, 3), as a JPEG no wider than a page shows it."""
+    """A frame, uint8 RGB (height, width, 3), as a JPEG no wider than a page shows it, and never a tower."""
     from PIL import Image
 
     image = Image.fromarray(frame)
-    if image.width > PICTURE_WIDTH:
+    if image.width > PICTURE_WIDTH or image.height > MOST_HEIGHT:
         image.thumbnail((PICTURE_WIDTH, PICTURE_WIDTH), Image.Resampling.BILINEAR)
     out = io.BytesIO()
     image.save(out, "JPEG", quality=PICTURE_QUALITY)
