@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import itertools
 import json
-import socket
 import threading
 import time
 from collections.abc import Callable
@@ -267,25 +266,6 @@ def test_nonsense_for_what_was_seen_last_brings_all_that_is_kept(page: Served) -
 @pytest.mark.parametrize("path", [f"/static/{odd}" for odd in ("%00", "%ff", "a" * 5000, "..%2fweb.py")])
 def test_paths_that_are_none_are_not_found(page: Served, path: str) -> None:
     assert page.request("GET", path)[0] == 404
-
-
-def test_of_many_viewers_at_once_those_beyond_the_limit_are_told(page: Served) -> None:
-    page.hub.publish(START)
-    sockets = [socket.create_connection(("127.0.0.1", page.port)) for _ in range(200)]
-    try:
-        for each in sockets:  # all ask before any is answered
-            each.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        answers = []
-        for each in sockets:
-            each.settimeout(20)
-            answers.append(each.recv(12))
-        assert answers.count(b"HTTP/1.1 200") == MAX_VIEWERS
-        assert answers.count(b"HTTP/1.1 503") == 200 - MAX_VIEWERS
-    finally:
-        for each in sockets:
-            each.close()
-    page.hub.publish(said(0))
-    until(lambda: page.hub.num_viewers == 0)
 
 
 def test_viewers_are_not_told_where_the_source_lies(page: Served, tmp_path: Path) -> None:

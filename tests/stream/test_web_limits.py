@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from svlm_cli.stream import web_limits
+from svlm_cli.stream.hub import MAX_VIEWERS
 
 from .served import START, Served, said, served
 
@@ -138,6 +139,24 @@ def test_who_is_in_no_hurry_but_asks_properly_keeps_its_connection(page: Served)
             connection.sendall(REQUEST)
             assert answered(connection).startswith(b"HTTP/1.1 200")
             time.sleep(1.5 * SECONDS)  # longer than a request may take to come
+
+
+def test_of_many_viewers_at_once_those_beyond_the_limit_are_told(tmp_path: Path) -> None:
+    with served(tmp_path) as page:
+        page.hub.publish(START)
+        sockets = [socket.create_connection(("127.0.0.1", page.port)) for _ in range(200)]
+        try:
+            for each in sockets:  # all ask before any is answered
+                each.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            answers = []
+            for each in sockets:
+                each.settimeout(20)
+                answers.append(each.recv(12))
+            assert answers.count(b"HTTP/1.1 200") == MAX_VIEWERS
+            assert answers.count(b"HTTP/1.1 503") == 200 - MAX_VIEWERS
+        finally:
+            for each in sockets:
+                each.close()
 
 
 def test_no_more_than_half_of_the_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
