@@ -66,7 +66,9 @@ def exit_code(action: Callable[[], object], state: Mapping[str, bool]) -> int:
         code = action()
     except ReaderGone:
         return DONE
-    except (KeyboardInterrupt, typer.Abort):
+    except (KeyboardInterrupt, typer.Abort) as error:
+        if isinstance(error.__cause__, EOFError):  # the parser takes it for Ctrl-D; it is a file cut short
+            return _report(f"a file ends too early: {error.__cause__}", FAILED, state)
         return INTERRUPTED
     except SvlmError as error:
         return _report(str(error), WRONG_USAGE if isinstance(error, UsageError) else FAILED, state)

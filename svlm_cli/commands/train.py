@@ -15,6 +15,7 @@ import typer
 from svlm_cli.commands import options
 from svlm_cli.commands.output import emit
 from svlm_cli.errors import SourceError, SvlmError, UsageError
+from svlm_cli.files import claim
 
 if TYPE_CHECKING:
     from svlm_cli.sections import Recipe
@@ -83,6 +84,8 @@ def train(
     from svlm_cli.train.trainer import train as run
 
     if not _is_started_by_torchrun():
+        if out.is_dir():
+            claim(out, f"the output folder {out}", inside=True).release()
         check(loaded, out)
         if nproc > 1:
             raise typer.Exit(_torchrun(nproc))

@@ -12,6 +12,7 @@ import torch
 
 from svlm_cli.documents import read_json
 from svlm_cli.errors import ModelError
+from svlm_cli.model.seal import check_weights
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
@@ -43,6 +44,7 @@ def check_adapter(folder: Path) -> Path:
                 "convert them to safetensors",
             )
         raise ModelError(f"the adapter folder {folder} has no weights ({WEIGHTS_FILE})")
+    check_weights(folder, hashed=False)
     return folder
 
 

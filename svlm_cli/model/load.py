@@ -23,6 +23,7 @@ from svlm_cli.model.patches import PatchSettings
 from svlm_cli.model.prepare import check_quantize, prepare, set_stream_attention
 from svlm_cli.model.prompt import Markup, find_markup
 from svlm_cli.model.runtime import VideoLanguageModel
+from svlm_cli.model.seal import check_weights
 from svlm_cli.model.words import word_forward
 
 BUNDLED = Path(__file__).resolve().parent.parent / "assets" / "arena"
@@ -207,8 +208,7 @@ def _downloaded(name: str) -> Path:
 
 def _reason(error: Exception) -> str:
     """The first line of what a library says."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def _read_json(path: Path, model: str) -> dict[str, Any]:
@@ -247,6 +247,7 @@ def _checked_config(folder: Path, name: str) -> dict[str, Any]:
 
 def _check_weights(folder: Path, name: str) -> None:
     """Weights must be there, whole, and safetensors."""
+    check_weights(folder, hashed=False)
     index = folder / "model.safetensors.index.json"
     if index.is_file():
         _check_shards(folder, name, _read_json(index, name).get("weight_map"))

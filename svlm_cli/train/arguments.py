@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import transformers
+from accelerate.utils import broadcast_object_list
 from transformers.integrations import get_reporting_integration_callbacks
 
-from svlm_cli.errors import UsageError
+from svlm_cli.errors import SvlmError, UsageError
 from svlm_cli.sections import NewModel, Recipe, Stage
 
 MOST_WORKERS = 8
+_T = TypeVar("_T")
 
 
 def training_arguments(
@@ -55,7 +58,6 @@ def training_arguments(
             logging_steps=recipe.log_steps,
             logging_nan_inf_filter=False,
             save_steps=stage.save_steps,
-            save_total_limit=recipe.keep_checkpoints,
             report_to=list(recipe.report_to) or "none",
             disable_tqdm=True,
             log_level_replica="critical",
@@ -92,6 +94,28 @@ def _checkpointing(recipe: Recipe) -> dict[str, Any]:
     name = "activation_checkpointing"
     name = name if name in known else "gradient_checkpointing"
     return {name: recipe.gradient_checkpointing, f"{name}_kwargs": {"use_reentrant": False}}
+
+
+def by_first(work: Callable[[], _T]) -> _T:
+    """What the first of all processes finds, known to each; its failure is each one's.
+
+    Where there are several, they are connected already (``training_arguments``), and all call together.
+
+    Raises:
+        SvlmError: the work does.
+    """
+    if world_size() == 1:
+        return work()
+    found: list[Any] = [None]
+    if rank() == 0:
+        try:
+            found = [work()]
+        except SvlmError as error:
+            found = [error]
+    (result,) = broadcast_object_list(found)
+    if isinstance(result, SvlmError):
+        raise result
+    return result  # type: ignore[no-any-return]
 
 
 def _sharding(recipe: Recipe) -> dict[str, Any]:

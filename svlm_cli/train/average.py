@@ -10,37 +10,49 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import torch
+from safetensors.torch import load_file, save_file
 
 from svlm_cli.errors import ModelError, SvlmError, UsageError, boundary
+from svlm_cli.files import claim, make_folder, sync, sync_tree
+from svlm_cli.model.seal import SEAL_FILE, check_weights
 from svlm_cli.text import visible
 
-if TYPE_CHECKING:
-    import torch
-
 WEIGHTS = "model.safetensors"
+OF_ONE_RUN = (SEAL_FILE, "result.json", ".*")  # what is said of the first model and not true of the mean
 
 
 def average(models: Sequence[Path], out: Path) -> None:
     """Write a model whose weights are the mean of others', summed in float32.
 
     Args:
-        models: folders with one ``model.safetensors`` each; all but the weights is taken from the first.
+        models: folders with one ``model.safetensors`` each; all but the weights is taken from the first,
+            without its seal and result.
         out: folder to write; must not exist.
 
     Raises:
         UsageError: fewer than two models, or ``out`` exists.
-        ModelError: a model has no such file, or not the same tensors.
+        ModelError: a model has no such file, a damaged one, or not the same tensors.
+        OutputError: somebody else is writing it.
     """
-    from safetensors.torch import save_file
-
     if len(models) < 2:
         raise UsageError("an average needs two models or more")
-    if out.exists():
-        raise UsageError(f"{out} is there already", "name a new folder")
-    for model in models:
-        if not (model / WEIGHTS).is_file():
-            raise ModelError(f"{model} holds no {WEIGHTS}")
+    make_folder(out.parent)
+    with claim(out, f"the model {out}"):
+        if out.exists():
+            raise UsageError(f"{out} is there already", "name a new folder")
+        mean = _mean(models)
+        unfinished = out.with_name(f".{out.name}.part")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.copytree(models[0], unfinished, ignore=shutil.ignore_patterns(*OF_ONE_RUN))
+        save_file(mean, unfinished / WEIGHTS, metadata={"format": "pt"})
+        sync_tree(unfinished)
+        unfinished.rename(out)
+        sync(out.parent)
+
+
+def _mean(models: Sequence[Path]) -> dict[str, torch.Tensor]:
     first = _weights(models[0])
     total = {name: tensor.float() for name, tensor in first.items()}
     for model in models[1:]:
@@ -51,17 +63,13 @@ def average(models: Sequence[Path], out: Path) -> None:
             raise ModelError(f"{model} has other weights than {models[0]}")
         for name, tensor in weights.items():
             total[name] += tensor.float()
-    mean = {name: (tensor / len(models)).to(first[name].dtype) for name, tensor in total.items()}
-    unfinished = out.with_name(f".{out.name}.part")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    shutil.copytree(models[0], unfinished)
-    save_file(mean, unfinished / WEIGHTS, metadata={"format": "pt"})
-    unfinished.rename(out)
+    return {name: (tensor / len(models)).to(first[name].dtype) for name, tensor in total.items()}
 
 
 def _weights(model: Path) -> dict[str, torch.Tensor]:
-    from safetensors.torch import load_file
-
+    if not (model / WEIGHTS).is_file():
+        raise ModelError(f"{model} holds no {WEIGHTS}")
+    check_weights(model, hashed=True)
     with boundary(f"the weights of {model} cannot be read", ModelError):
         return dict(load_file(model / WEIGHTS))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -13,6 +14,7 @@ from accelerate.utils import gather_object
 from svlm_cli.data.sample import BadSample
 from svlm_cli.documents import MalformedError, lines_of, parse_json
 from svlm_cli.errors import SourceError
+from svlm_cli.files import sync
 from svlm_cli.values import mapping, text, whole
 
 
@@ -20,7 +22,7 @@ class BadSampleBook:
     """The bad samples of a stage, a JSON line for each.
 
     Args:
-        path: of the file; lines that are there count.
+        path: of the file; lines that are there count. A last one that a kill has torn is cut off.
         limit: how many there may be.
         world: processes that report together, each at the same times.
         is_writer: whether this process writes.
@@ -33,12 +35,19 @@ class BadSampleBook:
         self._is_writer = is_writer
         self._known: set[tuple[str, int]] = set()
         if path.is_file():
-            for _, line in lines_of(path.read_bytes()):
-                with suppress(MalformedError):  # a kill has cut it: it is found again
-                    self._known.add(_key(line))
+            self._read()
 
     def __len__(self) -> int:
         return len(self._known)
+
+    def _read(self) -> None:
+        lines = self._path.read_bytes().splitlines(keepends=True)
+        torn = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
+        if torn and self._is_writer:
+            os.truncate(self._path, sum(map(len, lines)))
+        for _, line in lines_of(b"".join(lines)):
+            with suppress(MalformedError):  # it is found again
+                self._known.add(_key(line))
 
     def add(self, found: Sequence[BadSample]) -> None:
         """Take down what this process has found since the last call; all processes call together.
@@ -53,10 +62,11 @@ class BadSampleBook:
             return
         self._known |= new.keys()
         if self._is_writer:
-            content = self._path.read_bytes() if self._path.is_file() else b"\n"
             with self._path.open("a", encoding="utf-8") as file:
-                file.write("" if content.endswith(b"\n") else "\n")
                 file.writelines(json.dumps(asdict(bad)) + "\n" for bad in new.values())
+                file.flush()
+                os.fsync(file.fileno())
+            sync(self._path.parent)
         if len(self._known) > self._limit:
             last = [*new.values()][-1]
             raise SourceError(

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 import shutil
+import zipfile
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import torch
 import transformers
+from safetensors import safe_open
 
 from svlm_cli.data.line_file import pair_paths
-from svlm_cli.errors import UsageError
-from svlm_cli.files import whole_file
+from svlm_cli.errors import ModelError, UsageError, boundary
+from svlm_cli.files import put_aside, sha256_of, sync, sync_tree
+from svlm_cli.model.seal import SEAL_FILE, Seal, check_files, read_seal, write_seal
 from svlm_cli.recipe import dump_recipe
 from svlm_cli.sections import Recipe, Stage
 
 RECIPE_FILE = "recipe.yaml"
-SEAL_FILE = "svlm_checkpoint.json"
+BASE = "base_sha256"
 PACKAGES = ("svlm-cli", "torch", "transformers", "accelerate", "peft", "tokenizers", "av", "numpy")
-_HASH_BLOCK = 1 << 20
 # What may change between a checkpoint and going on from it: none of these changes a weight.
 FREE_KEYS = frozenset(
     {"workers", "log_steps", "report_to", "keep_checkpoints", "max_bad_samples", "save_dtype"}
@@ -31,24 +33,26 @@ FREE_KEYS = frozenset(
 FREE_STAGE_KEYS = frozenset({"save_steps", "eval_steps"})
 
 
-def origin(recipe: Recipe, stage: Stage, world: int) -> dict[str, Any]:
-    """What a stage is made from: the recipe, hashes of its data, versions, processes.
+def origin(recipe: Recipe, stage: Stage, world: int, before: Path | None) -> dict[str, Any]:
+    """What a stage is made from: recipe, hashes of its data and of its first weights, versions, processes.
 
     Args:
         recipe, stage: the run and its part.
         world: number of processes.
+        before: what the stage before left, None for the first one.
     """
     return {
         "stage": stage.name,
         "recipe": recipe.model_dump(mode="json"),
         "data_sha256": {str(path): _sha256(path) for path in _data_files(stage)},
+        BASE: {} if before is None else read_seal(before).weights,
         "num_processes": world,
         "versions": {"python": platform.python_version(), **_versions()},
     }
 
 
 class CheckpointSeal(transformers.TrainerCallback):  # type: ignore[misc]
-    """Puts a seal, the recipe and what weights need beside them on each checkpoint once it is whole.
+    """Puts the recipe, what weights need beside them and a seal on each checkpoint; removes the oldest.
 
     Args:
         recipe: of the run.
@@ -62,17 +66,17 @@ class CheckpointSeal(transformers.TrainerCallback):  # type: ignore[misc]
         self._beside = beside
 
     def on_save(self, args: Any, state: Any, _control: Any, **_others: Any) -> None:
-        """Called by the Trainer when all files of a checkpoint are written."""
+        """Called by the Trainer in each process once it has written its own files of a checkpoint."""
+        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        if args.world_size > 1:
+            torch.distributed.barrier()
+            sync_tree(folder)
+            torch.distributed.barrier()
         if state.is_world_process_zero:
-            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
             write_beside(folder, self._recipe, self._beside)
             write_seal(folder, self._origin)
-
-
-def write_seal(folder: Path, made_from: Mapping[str, Any]) -> None:
-    """Say that a folder is whole, and what it was made from (``origin``)."""
-    with whole_file(folder / SEAL_FILE) as partial:
-        partial.write_text(json.dumps(made_from, indent=2) + "\n", encoding="utf-8")
+            for old in checkpoints_of(folder.parent)[self._recipe.keep_checkpoints :]:
+                remove(old)
 
 
 def write_beside(folder: Path, recipe: Recipe, beside: Mapping[str, str]) -> None:
@@ -81,26 +85,80 @@ def write_beside(folder: Path, recipe: Recipe, beside: Mapping[str, str]) -> Non
         (folder / name).write_text(content, encoding="utf-8")
 
 
-def last_sealed(folder: Path) -> Path | None:
-    """The newest whole checkpoint of a stage, None where there is none."""
-    whole = [path.parent for path in folder.glob(f"checkpoint-*/{SEAL_FILE}")]
-    return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+def checkpoints_of(folder: Path) -> list[Path]:
+    """The checkpoints of a stage, sealed or not, the newest first."""
+    found = [path for path in folder.glob("checkpoint-*") if path.name.rpartition("-")[2].isdecimal()]
+    return sorted(found, key=step_of, reverse=True)
 
 
-def remove_unsealed(folder: Path) -> None:
-    """Remove checkpoints that a kill left half written."""
-    for path in folder.glob("checkpoint-*"):
-        if not (path / SEAL_FILE).is_file():
-            shutil.rmtree(path)
+def step_of(checkpoint: Path) -> int:
+    """The optimizer steps behind a checkpoint."""
+    return int(checkpoint.name.rpartition("-")[2])
 
 
-def check_same_origin(checkpoint: Path, made_from: Mapping[str, Any]) -> None:
+def remove(folder: Path) -> None:
+    """Remove a checkpoint, or a result; at no moment does its seal stand over a part of it."""
+    if folder.is_dir():
+        (folder / SEAL_FILE).unlink(missing_ok=True)
+        sync(folder)
+        shutil.rmtree(folder)
+
+
+def set_aside(folder: Path) -> Path:
+    """Give what is damaged another name beside it, under which nothing looks for it."""
+    aside = folder.with_name(f"damaged-{folder.name}")
+    if aside.exists():
+        put_aside(aside)
+    folder.rename(aside)
+    sync(folder.parent)
+    return aside
+
+
+def check_whole(folder: Path) -> Seal:
+    """The seal of a checkpoint or a result all of whose files are as they were sealed.
+
+    Of a seal that lists no files it is checked that what training needs is there and no file is cut short.
+
+    Raises:
+        ModelError: one is missing or damaged, or the seal is; names it.
+    """
+    seal = read_seal(folder)
+    try:
+        _fixed(seal.made_from)
+        dict(seal.made_from["data_sha256"])
+        int(seal.made_from["num_processes"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{folder / SEAL_FILE} is damaged: it does not say what was trained") from error
+    check_files(folder, seal)
+    if seal.files is None:
+        _check_unlisted(folder)
+    return seal
+
+
+def _check_unlisted(folder: Path) -> None:
+    wanted = ["*.safetensors", "result.json"]
+    if folder.name.startswith("checkpoint-"):
+        wanted = ["*.safetensors", "optimizer*", "scheduler.pt", "rng_state*.pth", "trainer_state.json"]
+    for pattern in wanted:
+        if not any(folder.glob(pattern)):
+            raise ModelError(f"{folder / pattern} is missing")
+    for path in sorted(folder.iterdir()):
+        with boundary(f"{path} is damaged", ModelError):
+            if path.suffix == ".json":
+                json.loads(path.read_text(encoding="utf-8"))
+            elif path.suffix == ".safetensors":
+                safe_open(path, framework="pt")
+            elif path.suffix in (".pt", ".pth") and not zipfile.is_zipfile(path):
+                raise ModelError(f"{path} is damaged: it does not come to its end")
+
+
+def check_same_origin(checkpoint: Path, seal: Seal, made_from: Mapping[str, Any]) -> None:
     """A run goes on exactly only from a checkpoint of the same recipe, data and number of processes.
 
     Raises:
         UsageError: something differs; names it.
     """
-    stored = json.loads((checkpoint / SEAL_FILE).read_text(encoding="utf-8"))
+    stored = seal.made_from
     differ = [
         *_differences("", _fixed(stored), _fixed(made_from)),
         *_differences("hash of ", stored["data_sha256"], made_from["data_sha256"]),
@@ -145,13 +203,7 @@ def _data_files(stage: Stage) -> list[Path]:
 
 @cache
 def _sha256(path: Path) -> str | None:
-    if not path.is_file():
-        return None
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_HASH_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+    return sha256_of(path) if path.is_file() else None
 
 
 def _versions() -> dict[str, str]:

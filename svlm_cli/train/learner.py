@@ -13,11 +13,12 @@ import transformers
 
 from svlm_cli.data.chunks import QUERY
 from svlm_cli.data.vocabulary import word_tokenizer
-from svlm_cli.errors import ModelError
+from svlm_cli.errors import ModelError, boundary
 from svlm_cli.model.adapter import PIXELS_FILE
 from svlm_cli.model.load import load_model
 from svlm_cli.model.patches import PatchSettings
 from svlm_cli.model.prompt import PromptWriter, find_markup
+from svlm_cli.model.seal import check_weights
 from svlm_cli.sections import Checkpoint, Lora, NewModel, Recipe, Stage
 from svlm_cli.train.rows import keep_trained_rows
 from svlm_cli.train.seedling import ASPECT_RATIO, IMAGE_MEAN, IMAGE_STD, PATCH_SIZE, new_seedling, size_of
@@ -115,10 +116,9 @@ def _new(recipe: Recipe, model: NewModel, before: Path | None) -> Learner:
 
 
 def _load_new(folder: Path) -> Any:
-    try:
+    check_weights(folder, hashed=False)
+    with boundary(f"the model {folder} cannot be opened", ModelError):
         return transformers.Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"the model {folder} cannot be opened: {str(error).splitlines()[0]}") from error
 
 
 def _checkpoint(model: Checkpoint, before: Path | None) -> Learner:
@@ -167,7 +167,8 @@ def _adapted(network: Any, lora: Lora, before: Path | None) -> Any:
     import peft
 
     if before is not None:
-        return peft.PeftModel.from_pretrained(network, str(before), is_trainable=True)
+        with boundary(f"the adapter {before} cannot be opened", ModelError):
+            return peft.PeftModel.from_pretrained(network, str(before), is_trainable=True)
     names = "|".join(lora.targets)
     config = peft.LoraConfig(
         r=lora.rank,

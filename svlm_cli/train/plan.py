@@ -116,6 +116,7 @@ def plan(recipe: Recipe, output: Path, num_processes: int | None = None) -> Plan
     stages = tuple(_stage_plan(stage, shape, world, problems, warnings) for stage in recipe.stages)
     checkpoint = _checkpoint_bytes(recipe, shape)
     disk = len(recipe.stages) * (recipe.keep_checkpoints * checkpoint + shape.num_weights * FLOAT32)
+    disk += checkpoint  # the oldest goes once the newest is whole
     free = shutil.disk_usage(
         next(path for path in (output, *output.absolute().parents) if path.exists())
     ).free

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import json
-import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +14,15 @@ import torch
 import transformers
 
 from svlm_cli.data.sample import Sample, collate
-from svlm_cli.errors import UsageError
-from svlm_cli.files import whole_file
+from svlm_cli.errors import OutputError, UsageError
+from svlm_cli.files import claim, make_folder, whole_file
 from svlm_cli.model.library import silent_library
+from svlm_cli.model.seal import write_seal
 from svlm_cli.recipe import dump_recipe
 from svlm_cli.sections import Recipe, Stage
-from svlm_cli.train.arguments import num_workers, rank, training_arguments, world_size
+from svlm_cli.train.arguments import by_first, num_workers, rank, training_arguments, world_size
 from svlm_cli.train.bad_samples import BadSampleBook
-from svlm_cli.train.checkpoints import (
-    RECIPE_FILE,
-    CheckpointSeal,
-    check_same_origin,
-    last_sealed,
-    origin,
-    remove_unsealed,
-    write_beside,
-    write_seal,
-)
+from svlm_cli.train.checkpoints import RECIPE_FILE, CheckpointSeal, origin, write_beside
 from svlm_cli.train.learner import Learner, open_learner
 from svlm_cli.train.progress import ProgressLines, Tell
 from svlm_cli.train.stage_data import (
@@ -41,32 +33,18 @@ from svlm_cli.train.stage_data import (
     valid_sources,
 )
 from svlm_cli.train.stage_trainer import StageTrainer
+from svlm_cli.train.standing import (
+    BAD_SAMPLES_FILE,
+    FINAL,
+    RESULT_FILE,
+    StageResult,
+    Standing,
+    clear,
+    find_standing,
+    named_standing,
+    put_result,
+)
 from svlm_cli.train.vision_cache import VisionCache, add_features, fill
-
-BAD_SAMPLES_FILE = "bad_samples.jsonl"
-RESULT_FILE = "result.json"
-FINAL = "final"
-
-
-@dataclass(frozen=True, slots=True)
-class StageResult:
-    """What a stage came to.
-
-    Args:
-        name: of the stage.
-        model: its folder, which ``svlm stream --model`` opens (``--adapter`` for LoRA).
-        steps: optimizer steps.
-        loss: of the last logged steps.
-        eval_loss: on held-out chunks, None where there are none.
-        num_bad_samples: that could not be read; they are named in ``bad_samples.jsonl``.
-    """
-
-    name: str
-    model: str
-    steps: int
-    loss: float | None
-    eval_loss: float | None
-    num_bad_samples: int
 
 
 def train(
@@ -90,38 +68,78 @@ def train(
     Raises:
         SvlmError: the model, a data set or the recipe cannot be used, or too many samples are bad.
     """
-    output.mkdir(parents=True, exist_ok=True)
-    if rank() == 0:
-        with whole_file(output / RECIPE_FILE) as partial:
-            partial.write_text(dump_recipe(recipe), encoding="utf-8")
     if start is not None and start.parent.name not in {stage.name for stage in recipe.stages}:
         raise UsageError(f"--resume {start} lies in none of the recipe's stages")
-    with silent_library():
+    with silent_library(), _sole_writer(recipe, output):
         return _run_stages(recipe, output, resume=resume, start=start, tell=tell)
+
+
+@contextmanager
+def _sole_writer(recipe: Recipe, output: Path) -> Iterator[None]:
+    """Nobody else writes into the output folder meanwhile; where somebody does, all processes say so."""
+    with ExitStack() as held:
+
+        def take() -> None:
+            try:
+                make_folder(output)
+            except OSError as error:
+                raise OutputError(f"cannot make the folder {output}: {error.strerror}") from error
+            held.enter_context(claim(output, f"the output folder {output}", inside=True))
+
+        if world_size() > 1:  # connects the processes
+            training_arguments(recipe, recipe.stages[0], 1, output)
+        by_first(take)
+        yield
 
 
 def _run_stages(
     recipe: Recipe, output: Path, *, resume: bool, start: Path | None, tell: Tell
 ) -> list[StageResult]:
     results: list[StageResult] = []
+    has_run = False
     for stage in recipe.stages:
         folder = output / stage.name
         before = Path(results[-1].model) if results else None
         chosen = start if start is not None and start.parent.name == stage.name else None
-        if chosen is None and resume and (folder / FINAL / RESULT_FILE).is_file():
-            results.append(_done_already(recipe, stage, folder / FINAL))
+        prepare = functools.partial(
+            _prepare, recipe, stage, folder, before, chosen, resume=resume, follows_a_run=has_run
+        )
+        made_from, standing = by_first(prepare)
+        for line in standing.told:
+            tell(f"{stage.name}: {line}")
+        if standing.result is not None:
+            results.append(standing.result)
             tell(f"{stage.name}: done already, {folder / FINAL}")
             continue
-        run = _StageRun(recipe, stage, folder, tell)
-        results.append(run(before, chosen or (last_sealed(folder) if resume else None)))
-        resume = False  # what later stages have left was made from another model
+        results.append(_StageRun(recipe, stage, folder, tell)(before, standing.checkpoint, made_from))
+        has_run = True
+        resume = resume and chosen is None  # who goes back has the later stages run again
     return results
 
 
-def _done_already(recipe: Recipe, stage: Stage, final: Path) -> StageResult:
-    check_same_origin(final, origin(recipe, stage, world_size()))
-    stored = json.loads((final / RESULT_FILE).read_text(encoding="utf-8"))
-    return StageResult(**{**stored, "model": str(final)})
+def _prepare(
+    recipe: Recipe,
+    stage: Stage,
+    folder: Path,
+    before: Path | None,
+    chosen: Path | None,
+    *,
+    resume: bool,
+    follows_a_run: bool,
+) -> tuple[dict[str, Any], Standing]:
+    """What a stage is made from and where it stands, with its folder made ready."""
+    made_from = origin(recipe, stage, world_size(), before)
+    if chosen is not None:
+        standing = named_standing(chosen, made_from)
+    elif resume:
+        standing = find_standing(folder, made_from, follows_a_run=follows_a_run)
+    else:
+        standing = Standing()
+    with whole_file(folder.parent / RECIPE_FILE) as partial:
+        partial.write_text(dump_recipe(recipe), encoding="utf-8")
+    if standing.result is None:
+        clear(folder, standing.checkpoint)
+    return made_from, standing
 
 
 class _StageRun:
@@ -134,15 +152,14 @@ class _StageRun:
         self._tell = tell
         self._world = world_size()
 
-    def __call__(self, before: Path | None, checkpoint: Path | None) -> StageResult:
+    def __call__(
+        self, before: Path | None, checkpoint: Path | None, made_from: Mapping[str, Any]
+    ) -> StageResult:
         recipe, stage = self._recipe, self._stage
-        made_from = origin(recipe, stage, self._world)
         if checkpoint is not None:
-            check_same_origin(checkpoint, made_from)
             self._tell(f"{stage.name}: going on from {checkpoint}")
         # The Trainer's arguments come first: DeepSpeed shares weights out as they are loaded.
         arguments = training_arguments(recipe, stage, stage.steps or 1, self._folder)
-        self._clear(arguments, from_scratch=checkpoint is None)
         learner = open_learner(recipe, stage, checkpoint or before)
         sources = [open_chunks(learner, source) for source in stage.chunks]
         arguments.max_steps = num_steps(stage, sum(len(source.chunks) for source in sources), self._world)
@@ -187,17 +204,6 @@ class _StageRun:
     def _windows(self) -> Path:
         return self._folder.parent / self._recipe.data.windows
 
-    def _clear(self, arguments: transformers.TrainingArguments, *, from_scratch: bool) -> None:
-        """Take away what an interrupted or an earlier run has left, before anything is added."""
-        with arguments.main_process_first(local=False):
-            if rank() == 0:
-                self._folder.mkdir(parents=True, exist_ok=True)
-                remove_unsealed(self._folder)
-                if from_scratch:
-                    (self._folder / BAD_SAMPLES_FILE).unlink(missing_ok=True)
-                    for path in self._folder.glob("checkpoint-*"):
-                        shutil.rmtree(path)
-
     def _features(self, learner: Learner, arguments: transformers.TrainingArguments) -> VisionCache | None:
         stage = self._stage
         if not stage.cache_vision:
@@ -234,12 +240,12 @@ class _StageRun:
             learner.network.to(dtype=torch.bfloat16)
         partial = self._folder / f"{FINAL}.partial"
         trainer.save_model(str(partial))
+        trainer.accelerator.wait_for_everyone()
         if trainer.is_world_process_zero():
             write_beside(partial, self._recipe, learner.beside)
-            write_seal(partial, made_from)
             (partial / RESULT_FILE).write_text(json.dumps(asdict(result)) + "\n", encoding="utf-8")
-            shutil.rmtree(final, ignore_errors=True)
-            partial.rename(final)
+            write_seal(partial, made_from)
+            put_result(partial, final)
         trainer.accelerator.wait_for_everyone()  # the next stage reads what the first process wrote
         return result
 
