@@ -79,6 +79,14 @@ def open_learner(recipe: Recipe, stage: Stage, before: Path | None) -> Learner:
     return learner
 
 
+def given_models(recipe: Recipe, *, from_checkpoint: bool) -> list[Path]:
+    """Folders whose weights the first stage opens, beside those of a checkpoint that it goes on from."""
+    model = recipe.model
+    if isinstance(model, Checkpoint):
+        return [Path(model.base)] if model.lora is not None or not from_checkpoint else []
+    return [] if from_checkpoint else [given for given in (model.start, model.vision) if given is not None]
+
+
 def new_tokenizer() -> Any:
     """The tokenizer of a model that knows the arena and nothing else."""
     from svlm_cli.arena.narrate import vocabulary

@@ -17,13 +17,13 @@ from svlm_cli.data.sample import Sample, collate
 from svlm_cli.errors import OutputError, UsageError
 from svlm_cli.files import claim, make_folder, whole_file
 from svlm_cli.model.library import silent_library
-from svlm_cli.model.seal import write_seal
+from svlm_cli.model.seal import check_weights, write_seal
 from svlm_cli.recipe import dump_recipe
 from svlm_cli.sections import Recipe, Stage
 from svlm_cli.train.arguments import by_first, num_workers, rank, training_arguments, world_size
 from svlm_cli.train.bad_samples import BadSampleBook
 from svlm_cli.train.checkpoints import RECIPE_FILE, CheckpointSeal, origin, write_beside
-from svlm_cli.train.learner import Learner, open_learner
+from svlm_cli.train.learner import Learner, given_models, open_learner
 from svlm_cli.train.progress import ProgressLines, Tell
 from svlm_cli.train.stage_data import (
     evaluation_data,
@@ -135,6 +135,9 @@ def _prepare(
         standing = find_standing(folder, made_from, follows_a_run=follows_a_run)
     else:
         standing = Standing()
+    if standing.result is None and before is None:
+        for given in given_models(recipe, from_checkpoint=standing.checkpoint is not None):
+            check_weights(given, hashed=True)
     with whole_file(folder.parent / RECIPE_FILE) as partial:
         partial.write_text(dump_recipe(recipe), encoding="utf-8")
     if standing.result is None:

@@ -193,3 +193,16 @@ def test_json_is_utf8_whatever_the_terminal_is() -> None:
         "stream", "fake:steps=1", "--json", FAKE_WORDS="é💥", PYTHONIOENCODING="latin-1", PYTHONUTF8="0"
     )
     assert json.loads(done.stdout.splitlines()[1])["text"] == "é💥"
+
+
+def test_a_file_that_ends_too_early_does_not_look_like_ctrl_c(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from svlm_cli.cli import run
+
+    def ends(*_: object) -> None:
+        raise EOFError("Ran out of input")
+
+    monkeypatch.setattr("svlm_cli.recipe.load_recipe", ends)
+    assert run(["train", "recipe.yaml"]) == 1
+    assert "error: a file ends too early: Ran out of input" in capsys.readouterr().err

@@ -6,6 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from svlm_cli.files import claim
+from svlm_cli.model.seal import write_seal
 from svlm_cli.train.average import main
 
 
@@ -48,3 +50,32 @@ def test_what_is_there_is_not_written_over(tmp_path: Path, capsys: pytest.Captur
     models = [model(tmp_path / name, a=torch.zeros(2)) for name in ("x", "y")]
     assert main([str(models[0]), *map(str, models)]) == 1
     assert "is there already" in capsys.readouterr().err
+
+
+def test_the_mean_carries_no_seal_of_another_and_a_damaged_model_is_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = [model(tmp_path / name, a=torch.ones(2)) for name in ("x", "y")]
+    for folder in models:
+        (folder / "result.json").write_text("{}")
+        write_seal(folder, {})
+    assert main([str(tmp_path / "out"), *map(str, models)]) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["config.json", "model.safetensors"]
+    weights = models[1] / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\1")
+    assert main([str(tmp_path / "again"), *map(str, models)]) == 1
+    assert f"{weights} is damaged" in capsys.readouterr().err
+    (models[0] / "svlm_checkpoint.json").unlink()
+    (models[0] / "model.safetensors").write_bytes(b"")
+    assert main([str(tmp_path / "again"), *map(str, models)]) == 1
+    assert "cannot be read" in capsys.readouterr().err
+    assert not (tmp_path / "again").exists()
+
+
+def test_a_mean_that_somebody_is_writing_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = [model(tmp_path / name, a=torch.ones(2)) for name in ("x", "y")]
+    with claim(tmp_path / "out", "it"):
+        assert main([str(tmp_path / "out"), *map(str, models)]) == 1
+    assert "is being written by process" in capsys.readouterr().err

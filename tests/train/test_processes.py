@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,11 +16,14 @@ import torch.distributed
 import torch.multiprocessing
 import transformers
 
+from svlm_cli.errors import OutputError
+from svlm_cli.files import claim
 from svlm_cli.recipe import load_recipe
 from svlm_cli.train.arguments import _checkpointing, training_arguments
 from svlm_cli.train.trainer import train
 from tests.train.clips import clip_recipe, losses, overlapping
 from tests.train.small import recipe
+from tests.trust.training import as_two_processes, end_of, least_recipe
 
 
 def test_two_processes_with_half_the_accumulation_give_the_curve_of_one(
@@ -35,6 +40,42 @@ def test_two_processes_with_half_the_accumulation_give_the_curve_of_one(
     assert losses(tmp_path / "two" / "sft") == pytest.approx(losses(tmp_path / "one" / "sft"), abs=1e-4)
     assert done.stdout.strip() == str(tmp_path / "two" / "sft" / "final")
     assert done.stderr.count("step 4/4") == 1  # one process talks
+
+
+def test_two_processes_go_on_from_the_newest_checkpoint_that_is_whole_for_both(tmp_path: Path) -> None:
+    """The state of the second one's dice is damaged: the first finds it, both go back by a step."""
+    recipe, output = least_recipe(), tmp_path / "run"
+    assert as_two_processes(lambda: train(recipe, output)) == [0, 0]
+    end = end_of(output / "s")
+    shutil.rmtree(output / "s" / "final")
+    path = output / "s" / "checkpoint-3" / "rng_state_1.pth"
+    path.write_bytes(path.read_bytes()[:-1])
+    told = tmp_path / "told"
+
+    def again() -> None:
+        with told.open("a") as file:
+            train(recipe, output, tell=lambda line: file.write(f"{line}\n"))
+
+    assert as_two_processes(again) == [0, 0]
+    assert told.read_text().count(f"going on from {output}/s/checkpoint-2") == 2
+    assert f"{path} is damaged" in told.read_text()
+    assert end_of(output / "s") == end
+
+
+def test_processes_whose_folder_is_taken_all_end(tmp_path: Path) -> None:
+    recipe, output, told = least_recipe(), tmp_path / "run", tmp_path / "told"
+    output.mkdir()
+
+    def refused() -> None:
+        with pytest.raises(OutputError, match="being written by process") as error:
+            train(recipe, output)
+        with told.open("a") as file:
+            file.write(f"{error.value.message}\n")
+
+    with claim(output, "it", inside=True):
+        assert as_two_processes(refused) == [0, 0]
+    assert told.read_text().count(f"process {os.getpid()} ") == 2
+    assert list(output.iterdir()) == []
 
 
 def test_fsdp2_is_what_accelerate_is_told(tmp_path: Path, checkpoint: Path) -> None:

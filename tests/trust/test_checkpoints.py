@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from svlm_cli.errors import SvlmError
+from svlm_cli.errors import ModelError, SvlmError
 from svlm_cli.model.seal import SEAL_FILE, write_seal
 from svlm_cli.train.trainer import train
 from tests.trust.training import STEPS, end_of, least_recipe, run
@@ -220,3 +220,15 @@ def test_a_stage_that_was_begun_anew_is_not_done(trained: Path, tmp_path: Path) 
     assert not any("done already" in line for line in told)
     assert not (output / "s" / "final.before").exists()
     assert end_of(output / "s") != end_of(trained / "s")
+
+
+def test_a_damaged_model_is_not_started_from(trained: Path, tmp_path: Path) -> None:
+    start = tmp_path / "start"
+    shutil.copytree(trained / "s" / "final", start)
+    path = start / "model.safetensors"
+    path.write_bytes(flipped(path.read_bytes(), random.Random(0)))
+    recipe = least_recipe()
+    recipe = recipe.model_copy(update={"model": recipe.model.model_copy(update={"start": start})})
+    with pytest.raises(ModelError, match=r"start/model\.safetensors is damaged"):
+        run(recipe, tmp_path / "run")
+    assert not (tmp_path / "run" / "s").exists()

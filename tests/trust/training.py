@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import multiprocessing
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
 from svlm_cli.__main__ import main
@@ -97,3 +100,21 @@ def at_event(number: int, folder: Path, act: Callable[[], object]) -> None:
                 act()
 
     sys.addaudithook(hook)
+
+
+def as_two_processes(work: Callable[[], object]) -> list[int | None]:
+    """Run it as the two processes of one run, as torchrun would; their exit codes."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    def process(rank: int) -> None:
+        AcceleratorState._reset_state(reset_partial_state=True)
+        told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_PORT": port}
+        os.environ.update({name: str(value) for name, value in told.items()} | {"MASTER_ADDR": "127.0.0.1"})
+        work()
+
+    started = [in_a_child(functools.partial(process, rank)) for rank in range(2)]
+    for child in started:
+        child.join()
+    return [child.exitcode for child in started]
