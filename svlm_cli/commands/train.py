@@ -52,7 +52,7 @@ def train(
         typer.Option(
             "--resume",
             metavar="auto|DIR|never",
-            help="auto: go on from the last checkpoint in --out; DIR: from this one; never: start afresh.",
+            help="auto: go on from the newest whole one in --out; DIR: from this one; never: start afresh.",
         ),
     ] = "auto",
     nproc: Annotated[
