@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import astuple, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -32,6 +33,7 @@ MATCH_MINUTES = 15.0
 WIDTH, HEIGHT = 168, 112
 NUM_COLUMNS, NUM_ROWS = 6, 4
 _NOBODY = -1
+_DAMAGE = (OSError, ValueError, KeyError, EOFError, zlib.error, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ class Window:
 
 
 class WindowStore:
-    """Windows by number, drawn when first asked for.
+    """Windows by number, drawn when first asked for, and again where what is kept of them is damaged.
 
     Args:
         folder: for the drawn frames; made where it does not exist.
@@ -100,14 +102,12 @@ class WindowStore:
 
     def frames(self, number: int, fps: int) -> np.ndarray:
         """Its pictures: uint8, shape (seconds, fps, height, width, 3)."""
-        with self._open(number, fps) as stored:
-            return np.stack([stored[_key(second)] for second in range(WINDOW_SECONDS)])
+        return np.stack(self._read(number, fps, [_key(second) for second in range(WINDOW_SECONDS)]))
 
     def second(self, number: int, fps: int, second: int) -> DrawnSecond:
         """One second of a window."""
-        with self._open(number, fps) as stored:
-            holder, column, row = stored[_SIGHTS][second].tolist()
-            frames = stored[_key(second)]
+        sights, frames = self._read(number, fps, [_SIGHTS, _key(second)])
+        holder, column, row = sights[second].tolist()
         window = self.window(number)
         sight = Sight(None if holder == _NOBODY else holder, column, row)
         return DrawnSecond(window.kits, window.beats[second], sight, frames)
@@ -129,14 +129,21 @@ class WindowStore:
             partial.write_text(json.dumps([astuple(beat) for beat in beats]), encoding="utf-8")
         return beats
 
-    def _open(self, number: int, fps: int) -> Any:
+    def _read(self, number: int, fps: int, names: Sequence[str]) -> list[np.ndarray]:
         path = self._folder / f"{number:06d}-{fps}.npz"
-        if not path.is_file():
-            address = ArenaAddress(seed=training_seed(number))
-            start = len(self._beats(number)) - WINDOW_SECONDS
-            with whole_file(path) as partial:
-                np.savez_compressed(partial, allow_pickle=False, **_draw_seconds(address, start, fps))
-        return np.load(path)
+        if path.is_file():
+            with suppress(*_DAMAGE):
+                return _arrays(path, names)
+        address = ArenaAddress(seed=training_seed(number))
+        start = len(self._beats(number)) - WINDOW_SECONDS
+        with whole_file(path) as partial:
+            np.savez_compressed(partial, allow_pickle=False, **_draw_seconds(address, start, fps))
+        return _arrays(path, names)
+
+
+def _arrays(path: Path, names: Sequence[str]) -> list[np.ndarray]:
+    with np.load(path) as stored:
+        return [stored[name] for name in names]
 
 
 def draw_frames(address: ArenaAddress, start: int, seconds: int, fps: int) -> np.ndarray:

@@ -71,7 +71,7 @@ class VisionCache:
         """
         path = self._path(key)
         with (
-            boundary(f"the features {path} cannot be read", SourceError),
+            boundary(f"the features {path} cannot be read", SourceError, "delete them: they are made again"),
             safe_open(path, framework="pt") as stored,
         ):
             time, height, width = stored.get_tensor("grid_thw").tolist()

@@ -92,3 +92,15 @@ def test_two_trainings_may_draw_windows_into_one_folder(tmp_path: Path) -> None:
         assert (two == alone).all()
     names = [sorted(path.name for path in (tmp_path / part).iterdir()) for part in ("shared", "alone")]
     assert names[0] == names[1]
+
+
+@pytest.mark.parametrize("suffix", [".json", "-2.npz"])
+def test_a_window_that_is_damaged_is_drawn_again(tmp_path: Path, suffix: str) -> None:
+    drawn = WindowStore(tmp_path).second(0, 2, 3)
+    path = tmp_path / f"000000{suffix}"
+    whole = path.read_bytes()
+    for damaged in (b"", b"[[1]]", whole[: len(whole) // 2], whole[:200] + b"\0" * 900 + whole[1100:]):
+        path.write_bytes(damaged)
+        again = WindowStore(tmp_path).second(0, 2, 3)
+        assert (again.frames == drawn.frames).all()
+        assert (again.beat, again.sight, again.kits) == (drawn.beat, drawn.sight, drawn.kits)
