@@ -83,28 +83,21 @@ def by_hand(chunk: Chunk, folder: Path, tokenizer: Any) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("form", ["padded", "packed", "one by one", "cached", "checkpointed", "in a worker"])
-def test_the_first_steps_loss_is_that_of_a_forward_by_hand(
-    form: str, tmp_path: Path, checkpoint: Path, make_video: Callable[..., Path]
-) -> None:
-    folder = overlapping(tmp_path / "data", make_video, num_chunks=4)
-    stage = {
-        "padded": {"micro_batch": 4},
-        "packed": {"micro_batch": 4, "packing": True},
-        "one by one": {"micro_batch": 1, "accumulate": 4},
-        "cached": {"micro_batch": 2, "accumulate": 2, "cache_vision": True},
-    }.get(form, {"micro_batch": 2, "accumulate": 2})
-    settings = {"checkpointed": ["gradient_checkpointing=true"], "in a worker": ["workers=1"]}.get(form, [])
-    recipe = clip_recipe(tmp_path, checkpoint, folder, settings, steps=1, **stage)
-    train(recipe, tmp_path / "run")
-    ours = losses(tmp_path / "run" / "sft")[0]
+@pytest.fixture(scope="module")
+def chunks(tmp_path_factory: pytest.TempPathFactory, make_video: Callable[..., Path]) -> Path:
+    """Four chunks of a clip."""
+    return overlapping(tmp_path_factory.mktemp("chunks") / "data", make_video, num_chunks=4)
 
+
+@pytest.fixture(scope="module")
+def loss_by_hand(chunks: Path, checkpoint: Path) -> float:
+    """Over all answers of the four chunks."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint)
     network = transformers.Qwen2_5_VLForConditionalGeneration.from_pretrained(checkpoint, dtype=torch.float32)
-    chunks = ChunkFile(folder, "train_s2w4")
+    stored = ChunkFile(chunks, "train_s2w4")
     total, count = 0.0, 0
-    for number in range(len(chunks)):
-        sample = by_hand(chunks[number], folder, tokenizer)
+    for number in range(len(stored)):
+        sample = by_hand(stored[number], chunks, tokenizer)
         labels = sample.pop("labels")
         with torch.no_grad():
             logits = network(**sample).logits[0].double()
@@ -112,23 +105,37 @@ def test_the_first_steps_loss_is_that_of_a_forward_by_hand(
             if labels[place] != -100:
                 total -= float(torch.log_softmax(logits[place - 1], -1)[labels[place]])
                 count += 1
-    assert ours == pytest.approx(total / count, rel=1e-5)
+    return total / count
+
+
+@pytest.mark.parametrize("form", ["padded", "packed", "one by one", "cached", "checkpointed", "in a worker"])
+def test_the_first_steps_loss_is_that_of_a_forward_by_hand(
+    form: str, tmp_path: Path, checkpoint: Path, chunks: Path, loss_by_hand: float
+) -> None:
+    stage = {
+        "padded": {"micro_batch": 4},
+        "packed": {"micro_batch": 4, "packing": True},
+        "one by one": {"micro_batch": 1, "accumulate": 4},
+        "cached": {"micro_batch": 2, "accumulate": 2, "cache_vision": True},
+    }.get(form, {"micro_batch": 2, "accumulate": 2})
+    settings = {"checkpointed": ["gradient_checkpointing=true"], "in a worker": ["workers=1"]}.get(form, [])
+    recipe = clip_recipe(tmp_path, checkpoint, chunks, settings, steps=1, **stage)
+    train(recipe, tmp_path / "run")
+    ours = losses(tmp_path / "run" / "sft")[0]
+    assert ours == pytest.approx(loss_by_hand, rel=1e-5)
     assert math.isfinite(ours)
 
 
-def test_labels_are_exactly_the_answers(
-    tmp_path: Path, checkpoint: Path, make_video: Callable[..., Path]
-) -> None:
+def test_labels_are_exactly_the_answers(tmp_path: Path, checkpoint: Path, chunks: Path) -> None:
     from svlm_cli.train.learner import open_learner
     from svlm_cli.train.stage_data import open_chunks
 
-    folder = overlapping(tmp_path / "data", make_video, num_chunks=3)
-    recipe = clip_recipe(tmp_path, checkpoint, folder)
+    recipe = clip_recipe(tmp_path, checkpoint, chunks)
     learner = open_learner(recipe, recipe.stages[0], None)
     dataset = open_chunks(learner, recipe.stages[0].chunks[0])
     for number in range(len(dataset)):
         sample = dataset[number]
-        expected = by_hand(dataset.chunks[number], folder, learner.tokenizer)
+        expected = by_hand(dataset.chunks[number], chunks, learner.tokenizer)
         np.testing.assert_array_equal(sample.input_ids, expected["input_ids"][0])
         np.testing.assert_array_equal(sample.labels, expected["labels"])
         np.testing.assert_allclose(sample.position_ids, expected["position_ids"][:, 0])

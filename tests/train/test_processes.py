@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import shutil
 import subprocess
@@ -13,7 +14,6 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed
-import torch.multiprocessing
 import transformers
 
 from svlm_cli.errors import OutputError
@@ -23,7 +23,7 @@ from svlm_cli.train.arguments import _checkpointing, training_arguments
 from svlm_cli.train.trainer import train
 from tests.train.clips import clip_recipe, losses, overlapping
 from tests.train.small import recipe
-from tests.trust.training import as_two_processes, end_of, least_recipe
+from tests.trust.training import as_two_processes, end_of, in_a_child, least_recipe
 
 
 def test_two_processes_with_half_the_accumulation_give_the_curve_of_one(
@@ -109,7 +109,7 @@ def test_deepspeed_is_named_where_it_is_absent(tmp_path: Path, checkpoint: Path)
             training_arguments(recipe, recipe.stages[0], 1, tmp_path)
 
 
-def sharded_step(rank: int, folder: Path, checkpoint: Path, recipe_path: Path) -> None:
+def sharded_step(rank: int, folder: Path, recipe_path: Path) -> None:
     """A forward and a backward pass of a sharded network over the chunks of this process."""
     from torch.distributed.fsdp import fully_shard
 
@@ -155,7 +155,13 @@ def test_sharded_weights_give_the_loss_and_gradients_of_whole_ones(
 
     folder = overlapping(tmp_path / "data", make_video, num_chunks=3)
     recipe = clip_recipe(tmp_path, checkpoint, folder)
-    torch.multiprocessing.spawn(sharded_step, (tmp_path, checkpoint, tmp_path / "recipe.yaml"), nprocs=2)
+    both = [
+        in_a_child(functools.partial(sharded_step, rank, tmp_path, tmp_path / "recipe.yaml"))
+        for rank in (0, 1)
+    ]
+    for process in both:
+        process.join()
+        assert process.exitcode == 0
     sharded = torch.load(tmp_path / "sharded.pt")
     learner = open_learner(recipe, recipe.stages[0], None)
     dataset = open_chunks(learner, recipe.stages[0].chunks[0])

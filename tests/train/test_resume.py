@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -21,6 +18,7 @@ from svlm_cli.recipe import load_recipe
 from svlm_cli.train.checkpoints import SEAL_FILE
 from svlm_cli.train.trainer import train
 from tests.train.clips import clip_recipe, losses, overlapping, recipe_text
+from tests.trust.training import command, in_a_child
 
 STEPS = 6
 LORA = ["model.lora={rank: 4, alpha: 8, dropout: 0.2}"]
@@ -40,42 +38,30 @@ def same_weights(one: Path, other: Path, name: str = "model.safetensors") -> boo
     return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
 
 
-def started(folder: Path) -> subprocess.Popen[bytes]:
-    """The command itself, writing its checkpoints into ``folder/killed``."""
-    command = [sys.executable, "-m", "svlm_cli", "train", str(folder / "recipe.yaml")]
-    return subprocess.Popen(
-        [*command, "--out", str(folder / "killed")],
-        env=os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
-        stderr=subprocess.DEVNULL,
-    )
-
-
-def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
+def wait_for(path: Path, process: BaseProcess) -> None:
     deadline = time.monotonic() + 120
-    while not path.exists() and process.poll() is None and time.monotonic() < deadline:
+    while not path.exists() and process.is_alive() and time.monotonic() < deadline:
         time.sleep(0.005)
     assert path.exists()
 
 
-@pytest.mark.parametrize("moment", [f"checkpoint-2/{SEAL_FILE}", "checkpoint-3/optimizer.pt"])
 def test_killed_and_resumed_equals_undisturbed(
-    moment: str, tmp_path: Path, checkpoint: Path, make_video: Callable[..., Path]
+    tmp_path: Path, checkpoint: Path, make_video: Callable[..., Path]
 ) -> None:
-    """Killed behind a whole checkpoint, and while one is being written."""
+    """Killed behind a whole checkpoint, and once more while one is being written."""
     folder = overlapping(tmp_path / "data", make_video, num_chunks=5)
     options = {"steps": STEPS, "save_steps": 1, "accumulate": 2, "micro_batch": 1, "warmup_steps": 2}
     recipe = clip_recipe(tmp_path, checkpoint, folder, **options)
     train(recipe, tmp_path / "undisturbed")
-    process = started(tmp_path)
-    wait_for(tmp_path / "killed" / "sft" / moment, process)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not (tmp_path / "killed" / "sft" / "final").exists()
-    before = {path.name for path in (tmp_path / "killed" / "sft").glob("checkpoint-*")}
-    result = train(recipe, tmp_path / "killed")[0]
-    assert f"checkpoint-{STEPS}" not in before
-    assert result.steps == STEPS
     whole, resumed = tmp_path / "undisturbed" / "sft", tmp_path / "killed" / "sft"
+    for moment in (f"checkpoint-2/{SEAL_FILE}", "checkpoint-4/optimizer.pt"):
+        process = in_a_child(command(recipe, tmp_path / "killed"))
+        wait_for(resumed / moment, process)
+        process.kill()
+        process.join()
+        assert not (resumed / "final").exists()
+        assert not (resumed / f"checkpoint-{STEPS}").exists()
+    assert train(recipe, tmp_path / "killed")[0].steps == STEPS
     assert losses(whole) == losses(resumed)
     assert len(losses(whole)) == STEPS
     assert same_weights(whole / "final", resumed / "final")

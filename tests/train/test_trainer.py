@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,19 +11,20 @@ from safetensors.torch import load_file
 from svlm_cli import load_model
 from svlm_cli.data.sample import IGNORED
 from svlm_cli.errors import UsageError
-from svlm_cli.recipe import dump_recipe, load_recipe
+from svlm_cli.recipe import load_recipe
 from svlm_cli.sections import Data, Stage
 from svlm_cli.train.learner import new_tokenizer
 from svlm_cli.train.loss import token_loss
 from svlm_cli.train.optimizer import new_optimizer
 from svlm_cli.train.trainer import train
 from tests.train.small import batch_of, dataset, network, recipe
+from tests.trust.training import as_two_processes
 
 
-def test_loss_is_that_of_an_independent_forward(tmp_path: Path) -> None:
+def test_loss_is_that_of_an_independent_forward(windows: Path) -> None:
     """Hugging Face's own forward and a plain loop over the labelled tokens."""
     model = network(new_tokenizer())
-    samples = [dataset(tmp_path, "told")[number] for number in range(2)]
+    samples = [dataset(windows, "told")[number] for number in range(2)]
     batch, labels = batch_of(samples)
     with torch.no_grad():
         ours = token_loss(model(**batch), labels)
@@ -42,9 +41,9 @@ def test_loss_is_that_of_an_independent_forward(tmp_path: Path) -> None:
     assert float(ours) == pytest.approx(total / count, rel=1e-5)
 
 
-def test_micro_batches_sum_to_one_batch(tmp_path: Path) -> None:
+def test_micro_batches_sum_to_one_batch(windows: Path) -> None:
     model = network(new_tokenizer())
-    samples = [dataset(tmp_path, "told")[number] for number in range(4)]
+    samples = [dataset(windows, "told")[number] for number in range(4)]
 
     def loss(part, count=None):
         batch, labels = batch_of(part)
@@ -85,13 +84,13 @@ def test_both_optimizers_move_their_weights_and_resume() -> None:
     assert max(group["lr"] for group in again.param_groups) == 1e-2
 
 
-def test_a_recipe_runs_and_what_it_writes_streams(tmp_path: Path) -> None:
+def test_a_recipe_runs_and_what_it_writes_streams(tmp_path: Path, windows: Path) -> None:
     common = {"micro_batch": 2, "optimizer": "muon", "learning_rate": 1e-3}
     stages = (
         Stage(name="words", steps=2, mix={"symbols": 1}, **common),
         Stage(name="stream", steps=1, freeze_vision=False, mix={"chunks": 1}, **common),
     )
-    data = Data(windows=Path("w"), num_windows=4, num_plays=2)
+    data = Data(windows=windows, num_windows=4, num_plays=2)
     final = Path(train(recipe(*stages).model_copy(update={"data": data}), tmp_path)[-1].model)
     model = load_model(str(final), device="cpu")
     assert (model.patches.min_pixels, model.patches.max_pixels) == (168 * 112, 168 * 112)
@@ -100,9 +99,9 @@ def test_a_recipe_runs_and_what_it_writes_streams(tmp_path: Path) -> None:
     assert load_recipe(tmp_path / "recipe.yaml").stages[1].name == "stream"
 
 
-def test_a_recipe_goes_on_from_a_model(tmp_path: Path) -> None:
+def test_a_recipe_goes_on_from_a_model(tmp_path: Path, windows: Path) -> None:
     stage = Stage(name="words", steps=1, micro_batch=1, learning_rate=1e-9, mix={"counts": 1})
-    data = Data(windows=Path("w"), num_windows=4, num_plays=2)
+    data = Data(windows=windows, num_windows=4, num_plays=2)
     first = Path(train(recipe(stage).model_copy(update={"data": data}), tmp_path / "first")[0].model)
     config = json.loads((first / "config.json").read_text())
     (first / "config.json").write_text(json.dumps({**config, "svlm": {}}))
@@ -123,24 +122,10 @@ def test_start_and_vision_exclude_each_other(tmp_path: Path) -> None:
         load_recipe(path)
 
 
-def test_two_processes_train_and_write_one_model(tmp_path: Path) -> None:
+def test_two_processes_train_and_write_one_model(tmp_path: Path, windows: Path) -> None:
     stage = Stage(name="words", steps=2, micro_batch=2, mix={"symbols": 1})
-    data = Data(windows=Path("w"), num_windows=4, num_plays=2)
-    path = tmp_path / "recipe.yaml"
-    path.write_text(dump_recipe(recipe(stage).model_copy(update={"data": data})))
-    command = [
-        sys.executable,
-        "-m",
-        "svlm_cli",
-        "train",
-        str(path),
-        "--out",
-        str(tmp_path / "run"),
-        "--nproc",
-        "2",
-    ]
-    command += ["--out", str(tmp_path / "run")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    data = Data(windows=windows, num_windows=4, num_plays=2)
+    two = recipe(stage).model_copy(update={"data": data})
+    assert as_two_processes(lambda: train(two, tmp_path / "run")) == [0, 0]
     assert load_model(str(tmp_path / "run" / "words" / "final"), device="cpu").is_bundled is False
     assert not (tmp_path / "run" / "words" / "final.partial").exists()

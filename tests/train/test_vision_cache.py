@@ -14,11 +14,11 @@ from tests.train.small import MODEL, batch_of, dataset, network
 PATCHES = new_patch_settings(MODEL, 168 * 112)
 
 
-def test_cached_features_give_the_loss_of_pixels(tmp_path: Path) -> None:
+def test_cached_features_give_the_loss_of_pixels(tmp_path: Path, windows: Path) -> None:
     model = network(new_tokenizer())
 
     def loss(features) -> float:
-        source = dataset(tmp_path, "fast", features=features)
+        source = dataset(windows, "fast", features=features)
         batch, labels = batch_of([source[0], source[1]])
         assert ("video_features" in batch) == (features is not None)
         with torch.no_grad():
