@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
@@ -22,6 +22,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def interruptible() -> None:
     """Children inherit an ignored Ctrl-C from a run in the background; tests that send one need it heard."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """For sums that are the same to the bit (they are rounded by how threads share them), and no waste."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -76,9 +76,10 @@ def find_standing(folder: Path, made_from: Mapping[str, Any], *, follows_a_run: 
         UsageError: what is there is whole, and was made by another recipe or from other data.
     """
     told: list[str] = []
-    # The result comes first; a checkpoint without a seal was being written when its run ended.
-    for place in (folder / FINAL, *checkpoints_of(folder)):
-        if not (place.is_dir() if place.name == FINAL else (place / SEAL_FILE).exists()):
+    results = [folder / FINAL] if (folder / FINAL).is_dir() else []
+    for place in (*results, *checkpoints_of(folder)):
+        if place.name != FINAL and not (place / SEAL_FILE).exists():
+            told.append(f"{place} has no seal: it was being written when its run ended")
             continue
         try:
             seal = check_whole(place)

@@ -10,6 +10,11 @@ import transformers
 NUM_PIECES = 16_000
 
 
+@pytest.fixture(autouse=True)
+def trained_on_one_thread(one_thread: None) -> None:
+    """Tests of a resumed run compare to the bit, and the models here are too small for two."""
+
+
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny random Qwen2.5-VL folder with the first pieces of the real vocabulary and sharp attention."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -22,15 +22,6 @@ from tests.trust.training import command, in_a_child
 
 STEPS = 6
 LORA = ["model.lora={rank: 4, alpha: 8, dropout: 0.2}"]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Sums are rounded by how they are shared out among threads, whose number other tests change."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def same_weights(one: Path, other: Path, name: str = "model.safetensors") -> bool:
@@ -92,6 +83,7 @@ def test_a_checkpoint_without_its_seal_is_not_used(
     said: list[str] = []
     train(recipe, tmp_path / "run", tell=said.append)
     assert any("going on from" in line and "checkpoint-2" in line for line in said)
+    assert f"sft: {run / 'checkpoint-4'} has no seal: it was being written when its run ended" in said
     assert same_weights(tmp_path / "whole", run / "final")
 
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 
 from svlm_cli.errors import ModelError, SvlmError
 from svlm_cli.model.seal import SEAL_FILE, write_seal
 from svlm_cli.train.trainer import train
-from tests.trust.training import STEPS, end_of, least_recipe, run
+from tests.trust.training import STEPS, end_of, in_a_child, least_recipe, run
 
 PROMISE = "a sealed checkpoint or result damaged in any way is passed over or refused, and told"
 OF_TRAINING = ("optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json")
@@ -75,20 +74,14 @@ CASES = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three checkpoints and a result."""
-    torch.set_num_threads(1)
     output = tmp_path_factory.mktemp("trained") / "run"
-    run(least_recipe(), output)
+    in_a_child(lambda: run(least_recipe(), output)).join()
     return output
 
 

@@ -6,11 +6,10 @@ import functools
 import os
 import random
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 
 from tests.trust.training import at_event, command, end_of, in_a_child, least_recipe, run
 
@@ -20,19 +19,13 @@ SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGINT, signal.SIGTERM)
 CODES = {signal.SIGKILL: -signal.SIGKILL, signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
     output = tmp_path_factory.mktemp("undisturbed") / "run"
-    run(least_recipe("a", "b"), output)
+    in_a_child(lambda: run(least_recipe("a", "b"), output)).join()
     return output
 
 

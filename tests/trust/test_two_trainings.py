@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from svlm_cli.data.arena_frames import WindowStore
 from svlm_cli.errors import OutputError
@@ -35,12 +34,11 @@ def wait_until_stopped(pid: int) -> None:
     raise AssertionError("the first writer never came to its place")
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_a_second_training_is_refused_whatever_the_first_is_at(
     tmp_path: Path, cases: Callable[[int, int], range], tally: Callable[[str, int], None]
 ) -> None:
     """The first one stands still at a random change; the second is the command, or the function."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     recipe = least_recipe()
     run(recipe, tmp_path / "alone")
     chosen = cases(2, 12)
@@ -65,7 +63,6 @@ def test_a_second_training_is_refused_whatever_the_first_is_at(
         assert first.exitcode == 0, case
         assert end_of(output / "s") == end_of(tmp_path / "alone" / "s"), case
         assert not (output / ".lock").exists()
-    torch.set_num_threads(threads)
     tally("a second training into one folder is refused, the first ends as if alone", len(chosen))
 
 
