@@ -142,7 +142,7 @@ class WindowStore:
 
 
 def _arrays(path: Path, names: Sequence[str]) -> list[np.ndarray]:
-    with np.load(path) as stored:
+    with path.open("rb") as file, np.load(file) as stored:
         return [stored[name] for name in names]
 
 

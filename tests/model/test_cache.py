@@ -14,6 +14,7 @@ from svlm_cli.model.window import Span, SpanKind, TokenRange, WindowLimits
 from svlm_cli.stream.context import Context
 from tests.stream.engine import rotated
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 K = SpanKind
 LAYERS, HEADS, HEAD_SIZE = 2, 2, 8
 INV_FREQ = 1.0 / 10_000 ** (torch.arange(0, HEAD_SIZE, 2) / HEAD_SIZE)
