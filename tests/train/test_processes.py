@@ -93,7 +93,7 @@ def test_fsdp2_is_what_accelerate_is_told(tmp_path: Path, checkpoint: Path) -> N
 @pytest.mark.parametrize("name", ["activation_checkpointing", "gradient_checkpointing"])
 def test_checkpointing_goes_by_the_name_that_transformers_has(name: str, monkeypatch) -> None:
     known = dataclasses.make_dataclass("Known", [(name, bool)])
-    monkeypatch.setattr(transformers, "TrainingArguments", known)
+    monkeypatch.setattr("svlm_cli.train.arguments.transformers.TrainingArguments", known)
     told = _checkpointing(recipe().model_copy(update={"gradient_checkpointing": True}))
     assert told == {name: True, f"{name}_kwargs": {"use_reentrant": False}}
 
