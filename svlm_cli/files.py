@@ -17,6 +17,7 @@ import secrets
 import socket
 import stat
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -29,8 +30,10 @@ from svlm_cli.text import encodable
 
 _POLL_SECONDS = 0.2
 _LEAVING_SECONDS = 10.0
+_BLOCK_BYTES = 65536
 _LOCKS_ARE_UNKNOWN = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 _held: set[int] = set()
+_appending = threading.Lock()
 
 
 @contextmanager
@@ -50,11 +53,54 @@ def whole_file(path: Path) -> Iterator[Path]:
     partial = target.with_name(f".{target.stem}.{secrets.token_hex(4)}{target.suffix}")
     try:
         yield partial
-        sync(partial)
-        partial.replace(target)
-        sync(target.parent)
+        place(partial, target)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def place(source: Path, target: Path) -> None:
+    """Move a file, or replace another by it, on one file system; content and name are on the disk then."""
+    sync(source)
+    make_folder(target.parent)
+    source.replace(target)
+    sync(target.parent)
+
+
+def append_line(path: Path, line: bytes) -> None:
+    """Put a line, its end included, behind a file; it, and the file's name, are on the disk then.
+
+    What stands behind the last line end, which somebody was writing when he was killed, is cut off. Threads
+    may call this at once; processes claim the path, or its folder, first.
+
+    Raises:
+        OSError: it cannot be written whole; nothing of it is left.
+    """
+    make_folder(path.parent)
+    with _appending:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        try:
+            size = os.fstat(descriptor).st_size
+            end = _end_of_lines(descriptor, size)
+            if end < size:
+                os.ftruncate(descriptor, end)
+            if os.write(descriptor, line) < len(line):
+                os.ftruncate(descriptor, end)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        sync(path.parent)
+
+
+def _end_of_lines(descriptor: int, size: int) -> int:
+    """How long a file is up to its last line end."""
+    while size:
+        start = max(0, size - _BLOCK_BYTES)
+        found = os.pread(descriptor, size - start, start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        size = start
+    return 0
 
 
 def remove_partials(path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from svlm_cli.errors import OutputError, SourceError, boundary
-from svlm_cli.files import Claim, claim, claimed, put_aside, remove_partials, whole_file
+from svlm_cli.files import Claim, append_line, claim, claimed, put_aside, remove_partials, whole_file
 from svlm_cli.text import all_encodable, encodable, visible
 
 HOLD = """
@@ -92,6 +92,25 @@ def test_partials_of_a_killed_writer_are_removed_and_nothing_else(tmp_path: Path
         ".[a]*.0123abcd.part",
         "[a]*.svlm",
     }
+
+
+def test_a_line_goes_behind_whole_lines_only(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "lines"
+    append_line(path, b"a\n")
+    for torn in (b"", b"half", bytes(200_000), b"\xc3"):
+        with path.open("ab") as file:
+            file.write(torn)
+        append_line(path, b"b" * 70_000 + b"\n")
+    assert path.read_bytes() == b"a\n" + 4 * (b"b" * 70_000 + b"\n")
+
+
+def test_a_line_that_does_not_fit_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    append_line(tmp_path / "lines", b"a\n")
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda file, line: write(file, line[:4]))
+    with pytest.raises(OSError, match="No space left"):
+        append_line(tmp_path / "lines", b"too long\n")
+    assert (tmp_path / "lines").read_bytes() == b"a\n"
 
 
 def test_files_put_aside_keep_what_was_put_aside_before(tmp_path: Path) -> None:
