@@ -21,7 +21,7 @@ from svlm_cli.data.line_file import pair_paths
 from svlm_cli.data.manifest import DAMAGED_LINE, BadLine, Manifest
 from svlm_cli.data.transcript import DenseClip, Transcript, dropped_words
 from svlm_cli.errors import OutputError, SourceError
-from svlm_cli.files import claim, make_folder
+from svlm_cli.files import claim, make_folder, place, sync
 from svlm_cli.text import encodable
 
 TRAIN, VALID = "train", "valid"
@@ -156,14 +156,16 @@ def _work_folder(dataset: Path) -> Iterator[Path]:
 def _publish(work: Path, plan: _Plan, *, has_valid: bool) -> None:
     """Put everything in its place.
 
-    The order is such that samples never lie beside the offsets or the held-out videos of another run: who is
-    killed between two of these steps leaves a data set without held-out videos or report.
+    The order is such that samples never lie beside the offsets or the held-out videos of another run, and
+    each step is on the disk before the next: who is killed between two of them, or loses power, leaves a data
+    set without held-out videos or report.
     """
     train, valid = (pair_paths(Path(), plan.layout(name)) for name in (TRAIN, VALID))
     for old in (REPORT_FILE, *valid, train[1]):
         (plan.dataset / old).unlink(missing_ok=True)
+    sync(plan.dataset)
     for new in (*train, *(valid if has_valid else ()), REPORT_FILE):
-        (work / new).replace(plan.dataset / new)
+        place(work / new, plan.dataset / new)
 
 
 def _no_chunk(folder: Path, num_videos: int, report: SplitReport) -> SourceError:

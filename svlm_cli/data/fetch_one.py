@@ -17,7 +17,7 @@ from svlm_cli.arena.voice import find_speaker, speak
 from svlm_cli.data.manifest import SUBTITLE_FOLDER, VIDEO_FOLDER, Manifest, Video
 from svlm_cli.data.transcript import TimedWord, Transcript, transcript_path, write_transcript
 from svlm_cli.errors import SourceError
-from svlm_cli.files import claimed, sha256_of, whole_file
+from svlm_cli.files import claimed, place, sha256_of, sync, whole_file
 from svlm_cli.media.download import (
     Address,
     DownloadOptions,
@@ -188,9 +188,8 @@ def _download(video: RemoteVideo, run: Run, on_progress: Callable[[int, int | No
         shutil.rmtree(partial, ignore_errors=True)
         raise SourceError("network: the server ended in the middle of the file", "try again")
     path = run.folder / VIDEO_FOLDER / f"{video.id}{got.path.suffix.lower()}"
-    path.parent.mkdir(parents=True, exist_ok=True)
     if run.options.download.with_audio or not _has_sound(got.path):
-        got.path.replace(path)
+        place(got.path, path)
     else:
         with whole_file(path) as silent:
             copy_pictures(got.path, silent)
@@ -219,9 +218,7 @@ def _add_captions(video: RemoteVideo, run: Run) -> None:
 
 def _keep_captions(captions: Path, language: str, video_id: str, folder: Path) -> None:
     name = f"{video_id}.{re.sub(r'[^A-Za-z0-9-]', '-', language)}{captions.suffix}"
-    target = folder / SUBTITLE_FOLDER / name
-    target.parent.mkdir(parents=True, exist_ok=True)
-    captions.replace(target)
+    place(captions, folder / SUBTITLE_FOLDER / name)
 
 
 def _fetch_arena(job: Job, run: Run) -> FetchedVideo:
@@ -300,9 +297,13 @@ def _claimed(run: Run, video_id: str) -> Iterator[None]:
 
 
 def _finished(folder: Path, video_id: str) -> Path | None:
-    """A whole file whose line was never written."""
+    """A whole file whose line was never written; on the disk now, which a kill may have come before."""
     found = [path for path in (folder / VIDEO_FOLDER).glob(f"{video_id}.*") if path.suffix != ".json"]
-    return found[0] if len(found) == 1 else None
+    if len(found) != 1:
+        return None
+    sync(found[0])
+    sync(found[0].parent)
+    return found[0]
 
 
 def _has_sound(path: Path) -> bool:

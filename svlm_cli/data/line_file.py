@@ -13,7 +13,7 @@ from typing import Any
 
 from svlm_cli.documents import read_json
 from svlm_cli.errors import SourceError
-from svlm_cli.files import whole_file
+from svlm_cli.files import sync, whole_file
 
 LONGEST_LINE_BYTES = 1 << 28
 _LOOK_BYTES = 64
@@ -43,6 +43,7 @@ def write_lines(folder: Path, name: str, lines: Iterable[bytes]) -> int:
             seeks.write("]")
         # The lines take their place first; without offsets they are read all the same.
         seeks_path.unlink(missing_ok=True)
+        sync(folder)
     return count
 
 

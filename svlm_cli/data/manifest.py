@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
-import os
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from svlm_cli import values
 from svlm_cli.documents import MalformedError, lines_of, parse_json
 from svlm_cli.errors import SourceError
+from svlm_cli.files import append_line, claimed
 from svlm_cli.text import encodable, visible
 
 VIDEOS_FILE = "videos.jsonl"
@@ -133,7 +131,7 @@ class Manifest:
         return next((video for video in known if is_wanted(video) and (folder / video.path).is_file()), None)
 
     def add(self, video: Video) -> None:
-        """Append a line; it is on the disk when this returns.
+        """Append a line; it is on the disk when this returns, as the video must be before.
 
         Raises:
             SourceError: a field is out of bounds, so that the line could not be read again.
@@ -143,12 +141,18 @@ class Manifest:
             parse_video(line)
         except MalformedError as error:
             raise SourceError(f"{video.id} cannot be noted in {self._path}: {error}") from error
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.open("ab+") as file, _locked(file):
-            _end_last_line(file)
-            file.write(line + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+        with self._lock, claimed(self._path):
+            append_line(self._path, self._unended() + line + b"\n")
+
+    def _unended(self) -> bytes:
+        """A whole last line that lacks its end, with it: what appending would take for torn, and cut off."""
+        content = self._path.read_bytes() if self.exists else b""
+        rest = content[content.rfind(b"\n") + 1 :]
+        try:
+            parse_video(rest)
+        except MalformedError:
+            return b""
+        return rest + b"\n"
 
     def _read(self) -> tuple[list[Video], list[BadLine]]:
         try:
@@ -196,26 +200,3 @@ def parse_video(line: bytes) -> Video:
         sha256=values.text(get("sha256"), "sha256"),
         fetched_at=values.text(get("fetched_at"), "fetched_at"),
     )
-
-
-@contextmanager
-def _locked(file: BinaryIO) -> Iterator[None]:
-    fcntl.flock(file, fcntl.LOCK_EX)
-    try:
-        yield
-    finally:
-        fcntl.flock(file, fcntl.LOCK_UN)
-
-
-def _end_last_line(file: BinaryIO) -> None:
-    """Half a line, which a killed process or a full disk has left, goes; a whole one without an end stays."""
-    file.seek(0)
-    content = file.read()
-    num_ended = content.rfind(b"\n") + 1
-    file.seek(0, os.SEEK_END)
-    try:
-        parse_video(content[num_ended:])
-        file.write(b"\n")
-    except MalformedError:
-        file.truncate(num_ended)
-        file.seek(0, os.SEEK_END)
