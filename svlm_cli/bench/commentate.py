@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Generator, Sequence
@@ -26,7 +27,8 @@ from svlm_cli.bench.pieces import (
 )
 from svlm_cli.bench.records import RecordFile
 from svlm_cli.documents import MalformedError, parse_json
-from svlm_cli.errors import SourceError, StateError
+from svlm_cli.errors import OutputError, SourceError, StateError
+from svlm_cli.files import make_folder, sync
 from svlm_cli.types import EndEvent, StepEvent, WarningEvent
 from svlm_cli.values import seconds, text
 
@@ -63,6 +65,9 @@ def commentate(
         facts = model_facts(model)
         lines = [(run, _line(run, piece, facts)) for run in runs for piece in chosen[run.name][0]]
         left = {line.key: (run, line) for run, line in lines if line.key not in results}
+        for _, line in lines:
+            if line.key in results:
+                Partial(out, line.key).discard()  # who was killed had no time to
         yield WorkStart(
             f"{facts.name} on {facts.device} ({facts.dtype})", "pieces", len(lines) - len(left), len(lines)
         )
@@ -150,7 +155,7 @@ class Partial:
         """The state to go on from, with the words up to it; None to begin."""
         from svlm_cli.stream.state import load_state
 
-        self._words.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self._words.parent)
         length, state = 0, None
         if self.state_path.exists():
             with suppress(StateError):
@@ -169,14 +174,25 @@ class Partial:
         return state
 
     def add(self, said: Said) -> None:
-        """Write words down."""
-        os.write(
-            self._descriptor, json.dumps([said.start_seconds, said.end_seconds, said.text]).encode() + b"\n"
-        )
+        """Write words down.
+
+        Raises:
+            OutputError: they cannot be.
+        """
+        line = json.dumps([said.start_seconds, said.end_seconds, said.text]).encode() + b"\n"
+        try:
+            if os.write(self._descriptor, line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            raise OutputError(
+                f"cannot write {self._words}: {error.strerror}", "run the same command again"
+            ) from error
         self.said.append(said)
 
     def lengths(self) -> dict[str, int]:
-        """Of the words, for the state."""
+        """Of the words, for the state, which may then count on them: they are on the disk."""
+        os.fsync(self._descriptor)
+        sync(self._words.parent)
         return {str(self._words): os.fstat(self._descriptor).st_size}
 
     def discard(self) -> None:

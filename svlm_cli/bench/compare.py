@@ -10,7 +10,7 @@ from typing import Any
 
 from svlm_cli import __version__
 from svlm_cli.bench.intervals import Estimate
-from svlm_cli.bench.records import read_json, write_whole
+from svlm_cli.bench.records import claim_folder, read_json, write_whole
 from svlm_cli.bench.tables import (
     NOTHING,
     REPORT_NAME,
@@ -162,8 +162,13 @@ def write(comparisons: Sequence[Comparison], out: Path) -> None:
     """Write ``report.md``, ``summary.json`` and a picture for each benchmark, each whole.
 
     Raises:
-        OutputError: one cannot be written.
+        OutputError: one cannot be written, or somebody else writes there.
     """
+    with claim_folder(out):
+        _write(comparisons, out)
+
+
+def _write(comparisons: Sequence[Comparison], out: Path) -> None:
     parts = [
         "# Runs compared",
         f"Compare rows of the same protocol only. {NOTHING}: nothing to score, or not measured.",

@@ -19,7 +19,7 @@ from svlm_cli.bench.events import WorkEvent
 from svlm_cli.bench.pool import Work
 from svlm_cli.bench.prices import Plan, Price, price_of, text_tokens
 from svlm_cli.bench.reading import TIE
-from svlm_cli.bench.records import Record, RecordFile, append_line, read_whole_lines
+from svlm_cli.bench.records import Record, RecordFile, append_record, read_whole_lines
 from svlm_cli.data.chat import Chat, NoReplyError, Reply, public_address
 from svlm_cli.errors import UsageError
 
@@ -248,7 +248,7 @@ class Judging:
         raise problem
 
     def _keep_unread(self, ballot: _Ballot, reply: Reply) -> None:
-        append_line(
+        append_record(
             self.path.with_name(UNREAD_NAME),
             {
                 "id": ballot.contest.id,

@@ -54,7 +54,7 @@ class Work(Generic[JobT, AnswerT]):
         """The jobs that have no record yet; nothing is written."""
         if not self.path.exists():
             return list(self.jobs.values())
-        with RecordFile(self.path, self.key_of, is_locked=False) as records:
+        with RecordFile(self.path, self.key_of, is_claimed=False) as records:
             return [job for key, job in self.jobs.items() if key not in records]
 
     def run(self, model: str, base_url: str | None, num_workers: int) -> Generator[WorkEvent, None, None]:

@@ -7,10 +7,7 @@ the file is opened again. A lock on the folder keeps a second benchmark out of i
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import json
-import os
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +17,7 @@ from typing import Any, Self, TypeVar
 from svlm_cli import documents
 from svlm_cli.documents import MalformedError, lines_of, parse_json, read_bytes
 from svlm_cli.errors import OutputError, SourceError
-from svlm_cli.files import whole_file
+from svlm_cli.files import Claim, append_line, claim, make_folder, whole_file
 from svlm_cli.values import mapping
 
 MOST_LINES_BYTES = 1 << 30
@@ -36,53 +33,54 @@ def write_whole(path: Path, content: bytes) -> None:
         OutputError: it cannot be written; what was there before stays.
     """
     try:
-        with whole_file(path) as partial, open(partial, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        with whole_file(path) as partial:
+            partial.write_bytes(content)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}", "choose another --out") from error
 
 
+def claim_folder(folder: Path) -> Claim:
+    """Have a folder of results to oneself; it is made.
+
+    Raises:
+        OutputError: it cannot be made or written to, or somebody else writes there; says who.
+    """
+    try:
+        make_folder(folder)
+    except OSError as error:
+        raise _unusable(folder, error) from error
+    return claim(folder, f"the folder {folder}", inside=True)
+
+
 class RecordFile:
-    """Records by key; a context manager that holds the lock of the file's folder.
+    """Records by key; a context manager that has claimed the file's folder.
 
     Of two lines with one key the first counts and the second is named. Lines of other work are kept.
 
     Args:
         path: of the file; folders are made.
         key_of: of a record; a ``KeyError``, ``TypeError`` or ``ValueError`` says that it is none.
-        is_locked: False only to look in, beside whoever writes: nothing may be added then.
+        is_claimed: False only to look in, beside whoever writes: nothing may be added then.
 
     Attributes:
         problems: what was wrong with the file, a sentence each.
 
     Raises:
-        OutputError: it cannot be made, written or read, or another benchmark writes to the folder.
+        OutputError: it cannot be made, written or read, or somebody else writes to the folder; says who.
     """
 
-    def __init__(self, path: Path, key_of: Callable[[Record], Hashable], *, is_locked: bool = True) -> None:
+    def __init__(self, path: Path, key_of: Callable[[Record], Hashable], *, is_claimed: bool = True) -> None:
         self.path = path
         self.problems: list[str] = []
         self._key_of = key_of
         self._records: dict[Hashable, Record] = {}
         self._is_clean = True
-        self._lock = -1
-        folder = path.parent
+        self._claim = claim_folder(path.parent) if is_claimed else None
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            if is_locked:
-                self._lock = os.open(folder, os.O_RDONLY)
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             content = path.read_bytes() if path.exists() else b""
-        except BlockingIOError as error:
-            self.close()
-            raise OutputError(
-                f"another svlm bench writes to {folder}", "wait for it, or choose another --out"
-            ) from error
         except OSError as error:
             self.close()
-            raise OutputError(f"cannot use {folder} for results: {error}", "choose another --out") from error
+            raise _unusable(path.parent, error) from error
         self._is_clean = not content or content.endswith(b"\n")
         for number, line in enumerate(content.split(b"\n"), start=1):
             if line:
@@ -114,7 +112,7 @@ class RecordFile:
         if not self._is_clean:
             self._rewrite(self._records.values())
         try:
-            append_line(self.path, record)
+            append_record(self.path, record)
         except OutputError:
             self._is_clean = False
             raise
@@ -149,9 +147,8 @@ class RecordFile:
 
     def close(self) -> None:
         """Let go of the folder; more than once is fine."""
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        if self._claim is not None:
+            self._claim.release()
 
     def __enter__(self) -> Self:
         return self
@@ -162,21 +159,14 @@ class RecordFile:
         self.close()
 
 
-def append_line(path: Path, record: Record) -> None:
-    """Put one more line behind a file, in one call, and force it to disk.
+def append_record(path: Path, record: Record) -> None:
+    """Put one more line behind a file; it is on the disk then.
 
     Raises:
         OutputError: it cannot be written, or not whole.
     """
-    line = _line(record)
     try:
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        try:
-            if os.write(file, line) < len(line):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            os.fsync(file)
-        finally:
-            os.close(file)
+        append_line(path, _line(record))
     except OSError as error:
         raise OutputError(
             f"cannot write {path}: {error.strerror}", "what is there stays; run the same command again"
@@ -248,6 +238,10 @@ def read_json(path: Path, hint: str) -> Any:
         raise SourceError(f"cannot read {path}: {error.strerror}", hint) from error
     except MalformedError as error:
         raise SourceError(f"{path}: {error}", hint) from error
+
+
+def _unusable(folder: Path, error: OSError) -> OutputError:
+    return OutputError(f"cannot use {folder} for results: {error}", "choose another --out")
 
 
 def _line(record: Record) -> bytes:

@@ -18,7 +18,7 @@ from svlm_cli.bench.efficiency import (
     warm_up_steps,
 )
 from svlm_cli.bench.match import ModelFacts, Progress, model_facts
-from svlm_cli.bench.records import write_whole
+from svlm_cli.bench.records import claim_folder, write_whole
 from svlm_cli.bench.speed_plan import SpeedPlan
 from svlm_cli.documents import lines_of, parse_json
 from svlm_cli.errors import OutputError
@@ -74,8 +74,15 @@ def bench_fps(
 
     Raises:
         SourceError: the source cannot be read.
-        OutputError: the folder cannot be used.
+        OutputError: the folder cannot be used, or somebody else writes to it.
     """
+    with claim_folder(out):
+        yield from _measured(model, plan, options, out, find_max=find_max)
+
+
+def _measured(
+    model: VideoLanguageModel, plan: SpeedPlan, options: dict[str, object], out: Path, *, find_max: bool
+) -> Generator[SpeedEvent, None, None]:
     from svlm_cli.bench.speed_report import LATENCY_PLOT, document, latency_plot, report
 
     facts = model_facts(model)
@@ -113,10 +120,9 @@ def bench_fps(
 
 
 def _read(out: Path) -> tuple[dict[str, SpeedRun], list[str]]:
-    """Runs by fingerprint, and what is wrong with the file; the folder is made where it is not there."""
+    """Runs by fingerprint, and what is wrong with the file."""
     path = out / RESULTS_NAME
     try:
-        out.mkdir(parents=True, exist_ok=True)
         content = path.read_bytes() if path.exists() else b""
     except OSError as error:
         raise OutputError(f"cannot use {out} for results: {error}", "choose another --out") from error

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from svlm_cli import __version__
 from svlm_cli.bench.intervals import Estimate, rounded
-from svlm_cli.bench.records import write_whole
+from svlm_cli.bench.records import claim_folder, write_whole
 from svlm_cli.documents import read_json
 from svlm_cli.errors import OutputError
 from svlm_cli.text import as_json
@@ -127,13 +127,17 @@ class Report:
         """Write ``summary.json``, ``report.md`` and the plots, each whole.
 
         Raises:
-            OutputError: one cannot be written.
+            OutputError: one cannot be written, somebody else writes there, or the folder holds figures of
+                something else by now.
         """
-        write_whole(folder / SCORES_PLOT, self._bars(self.columns, has_paper=True))
-        for title, columns in self._parts():
-            write_whole(folder / _file_name(title), self._bars(columns))
-        write_whole(folder / REPORT_NAME, self.markdown().encode())
-        write_whole(folder / SUMMARY_NAME, f"{self.to_json()}\n".encode())
+        with claim_folder(folder):
+            if "work" in self.more:
+                _require_same(folder, self.benchmark, self.more["work"])
+            write_whole(folder / SCORES_PLOT, self._bars(self.columns, has_paper=True))
+            for title, columns in self._parts():
+                write_whole(folder / _file_name(title), self._bars(columns))
+            write_whole(folder / REPORT_NAME, self.markdown().encode())
+            write_whole(folder / SUMMARY_NAME, f"{self.to_json()}\n".encode())
 
     def _parts(self) -> list[tuple[str, Mapping[str, str]]]:
         """The sections that have something to show."""
@@ -187,17 +191,21 @@ def claim(folder: Path, benchmark: str, work: Sequence[object]) -> str:
         OutputError: the folder holds figures of something else, which would be lost.
     """
     own = hashlib.sha256(json.dumps([benchmark, *map(str, work)]).encode()).hexdigest()[:16]
+    _require_same(folder, benchmark, own)
+    return own
+
+
+def _require_same(folder: Path, benchmark: str, work: object) -> None:
     try:
         there = read_json(folder / SUMMARY_NAME)
     except (OSError, ValueError):
-        return own
+        return
     if not isinstance(there, dict) or "benchmark" not in there:
-        return own
+        return
     if there["benchmark"] != benchmark:
         raise OutputError(f"{folder} holds the figures of another benchmark: {there['benchmark']}", _OTHER)
-    if there.get("work", own) != own:
+    if there.get("work", work) != work:
         raise OutputError(f"{folder} holds the figures of other inputs or of another judge", _OTHER)
-    return own
 
 
 def percent_text(estimate: Estimate | None) -> str:

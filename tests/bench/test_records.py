@@ -89,9 +89,9 @@ def test_who_only_looks_in_needs_no_lock(tmp_path: Path) -> None:
     path = tmp_path / "records.jsonl"
     with RecordFile(path, key_of) as writing:
         writing.add({"key": "a"})
-        with RecordFile(path, key_of, is_locked=False) as looking:
+        with RecordFile(path, key_of, is_claimed=False) as looking:
             assert "a" in looking
-        with pytest.raises(OutputError, match="another svlm bench"):
+        with pytest.raises(OutputError, match="is being written by process"):
             RecordFile(path, key_of)
 
 

@@ -59,7 +59,7 @@ def test_any_other_line_is_no_result(tmp_path: Path, line: str) -> None:
 
 
 def test_one_benchmark_at_a_time(tmp_path: Path) -> None:
-    with ResultsFile(tmp_path), pytest.raises(OutputError, match="another svlm bench"):
+    with ResultsFile(tmp_path), pytest.raises(OutputError, match="is being written by process"):
         ResultsFile(tmp_path)
     ResultsFile(tmp_path).close()
 
