@@ -172,10 +172,13 @@ class Disk:
         left = [each for place, each in done if place >= sure]
         if how is How.LEAST or not left:
             return bytes(content)
+        if how is How.SOME:  # a file may hold a change wholly, and the next in part
+            left = left[: dice.randint(1, len(left))]
+        first = len(left) - 1 if dice.random() < 0.5 else 0
+        for each in left[:first]:
+            _change(content, each)
         before = bytes(content)
-        if how is How.SOME:
-            left = left[: dice.randint(0, len(left))] if dice.random() < 0.5 else left
-        for each in left:
+        for each in left[first:]:
             _change(content, each)
         return bytes(content) if how is How.MOST else _part(before, bytes(content), dice)
 

@@ -104,9 +104,7 @@ put("index", "d/one"); sync(here)
     [(REPLACE, renamed_is_whole), (COUNT, count_is_kept), (INDEX, named_is_there)],
     ids=["rename without fsync", "append without fsync, counted elsewhere", "no fsync of the folder"],
 )
-def test_the_classic_faults_are_found(
-    program: str, holds: Callable[[Tree], bool], tmp_path: Path, cases, tally
-) -> None:
+def test_the_classic_faults_are_found(program: str, holds: Callable[[Tree], bool], tmp_path: Path) -> None:
     right = traced(tmp_path / "right", program.format(True))
     assert all(holds(cut.tree) for cut in every_cut(right, random.Random(2), 20))
     wrong = traced(tmp_path / "wrong", program.format(False))
