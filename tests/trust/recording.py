@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -25,7 +26,8 @@ _TRACED = (
     "io_uring_setup"
 )
 _CALL = re.compile(r"(\w+)\((.*)\) += (.+)", re.DOTALL)
-_ARGUMENT = re.compile(r'(?:"[^"\\]*(?:\\.[^"\\]*)*"(?:\.\.\.)?|<[^>]*>|\[[^]]*\]|[^,"<\[])+', re.DOTALL)
+_TEXT = r'"[^"\\]*(?:\\.[^"\\]*)*"(?:\.\.\.)?'
+_ARGUMENT = re.compile(rf'(?:{_TEXT}|<[^>]*>|\[(?:{_TEXT}|[^]"])*\]|[^,"<\[])+', re.DOTALL)
 
 
 def can_record() -> bool:
@@ -58,9 +60,11 @@ def record(
         subprocess.CalledProcessError: it failed.
     """
     before = [tree_of(folder) for folder in folders]
+    needed = "\n".join([*map(str, folders), "resumed>", "clone", "fork("])
+    kept = f"{shlex.join(['grep', '-aF', needed])} > {shlex.quote(str(log))}"
     how = ["strace", "-f", "--seccomp-bpf", "-qq", "-y", "-s", str(1 << 25), "-e", "signal=none"]
     subprocess.run(
-        [*how, "-e", "trace=" + ",".join(_TRACED.split()), "-o", str(log), *command],
+        [*how, "-e", "trace=" + ",".join(_TRACED.split()), "-o", f"|{kept}", *command],
         check=True,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -73,8 +77,10 @@ def record(
         reader = _Reader(traced, _parents(calls))
         for call in calls:
             reader.take(call)
-        if traced.tree() != tree_of(folder):
-            raise InexactError(f"{folder} is not what the trace says")
+        told, there = traced.tree(), tree_of(folder)
+        if told != there:
+            other = sorted(name for name in told | there if told.get(name, 0) != there.get(name, 0))
+            raise InexactError(f"{folder} is not what the trace says: {', '.join(other)}")
         recordings.append(traced.recording())
     return recordings
 
@@ -102,7 +108,7 @@ def _read_calls(log: Path) -> list[_Call]:
                 open_calls[int(pid)] = text.removesuffix("<unfinished ...>"), begun
                 continue
             if resumed := re.match(r"<\.\.\. \w+ resumed>", text):
-                head, begun = open_calls.pop(int(pid))
+                head, begun = open_calls.pop(int(pid), ("", begun))  # not kept: of elsewhere
                 text = head + text[resumed.end() :]
             found = _CALL.fullmatch(text)
             if found and not found[3].startswith(("-1", "?")):

@@ -1,0 +1,117 @@
+"""After a power cut at any moment a command ends as an undisturbed run, or refuses and loses nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from svlm_cli.cli import run as svlm
+from tests.commands.running import ROOT
+from tests.data.fake_llm import Llm, serve_llm
+from tests.data.loopback import Site, serve
+from tests.trust import runs
+from tests.trust.disk import Recording
+from tests.trust.powercut import Cut, lay_out, some_cuts
+from tests.trust.recording import can_record, record
+from tests.trust.runs import Run, result_of
+
+pytestmark = pytest.mark.skipif(not can_record(), reason="strace is not here, or may not trace")
+
+NAMES = ("fetch", "align", "chunk", "bench", "stream", "train")
+# How many cuts of each are tried: by default, and with --whole.
+SHARES = {"fetch": 3, "align": 3, "chunk": 4, "bench": 2, "stream": 2, "train": 1}
+WHOLE = {"fetch": 100, "align": 100, "chunk": 120, "bench": 80, "stream": 80, "train": 60}
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A run, what it did to its folder, and how it ended."""
+
+    run: Run
+    recording: Recording
+    result: Any
+
+
+def answer(body: dict[str, Any]) -> tuple[int, str]:
+    """Of a language model: keep every sentence, judge all for A."""
+    _, *more = body["messages"]
+    if not more:
+        return 200, "A"
+    said = json.loads(more[0]["content"])
+    if "sentences" not in said:
+        return 200, '{"live_percent": 90}'
+    kept = [{"id": each["id"], "action": "keep", "text": each["text"]} for each in said["sentences"]]
+    return 200, json.dumps(kept)
+
+
+@pytest.fixture(scope="module")
+def recorded(
+    tmp_path_factory: pytest.TempPathFactory, make_video: Callable[..., Path]
+) -> Iterator[dict[str, Recorded]]:
+    """All runs, recorded in one process: importing what they need costs more than they do."""
+    base = tmp_path_factory.mktemp("cuts").resolve()
+    film = make_video(base / "film.mp4", seconds=2.0).read_bytes()
+    with serve(Site(files={"/film.mp4": film})) as site, serve_llm(Llm(respond=answer)) as llm:
+        all_runs = {
+            "fetch": runs.fetch_run(base, make_video, site.url("/film.mp4")),
+            "align": runs.align_run(base, make_video, llm.address),
+            "chunk": runs.chunk_run(base),
+            "bench": runs.bench_run(base, make_video, llm.address),
+            "stream": runs.stream_run(base),
+            "train": runs.train_run(base),
+        }
+        commands = base / "commands.json"
+        commands.write_text(json.dumps([each for run in all_runs.values() for each in run.commands]))
+        for run in all_runs.values():
+            run.folder.mkdir(parents=True, exist_ok=True)
+        told = record(
+            [sys.executable, "-m", "tests.trust.session", str(commands)],
+            [run.folder for run in all_runs.values()],
+            base / "trace",
+            os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"},
+        )
+        yield {
+            name: Recorded(run, recording, result_of(run))
+            for (name, run), recording in zip(all_runs.items(), told, strict=True)
+        }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_after_a_power_cut(
+    name: str,
+    recorded: dict[str, Recorded],
+    cases: Callable[[int, int], range],
+    tally: Callable[[str, int], None],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    numbers = cases(SHARES[name], WHOLE[name])
+    one = recorded[name]
+    for number, cut in zip(numbers, some_cuts(one.recording, numbers, name), strict=True):
+        lay_out(cut.tree, one.run.folder)
+        one.run.check(one.run.folder)
+        recover(one, cut, f"{name} {number}: {cut.how.value} at {cut.moment}", capsys)
+    tally(f"a power cut of {name}: the end is that of an undisturbed run, or a reason", len(numbers))
+
+
+def recover(one: Recorded, cut: Cut, place: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Go on after a cut; a refusal has a reason, and keeps all that was there."""
+    for command in one.run.again():
+        code = svlm(list(command))
+        told = capsys.readouterr().err
+        if code:
+            assert code in (1, 2), (place, told)
+            assert re.search("^error: (?!.*again with --verbose)", told, re.MULTILINE), (place, told)
+            for path, content in cut.tree.items():
+                if content is not None and not Path(path).name.startswith("."):
+                    assert (one.run.folder / path).read_bytes() == content, (place, path, told)
+            return
+    assert result_of(one.run) == one.result, place
