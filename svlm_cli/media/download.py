@@ -18,14 +18,13 @@ from typing import Any
 from svlm_cli.errors import SourceError, SvlmError
 from svlm_cli.media.download_checks import JAVASCRIPT_RUNTIMES, browser_cookies
 from svlm_cli.media.download_errors import DISK_FULL, disk_full, failure_of
+from svlm_cli.media.halves import MEDIA_NAME, Halves
 from svlm_cli.text import all_encodable, encodable
 
 SOCKET_TIMEOUT_SECONDS = 30
 RETRIES = 5
 LONGEST_WAIT_SECONDS = 8
 _LIVE = frozenset({"is_live", "is_upcoming", "post_live"})
-_MEDIA_NAME = "media"
-_FORMAT_FILE = "format.txt"
 _FULL_DISK_BYTES = 1 << 20
 _CANNOT_CONTINUE = "416"
 # Extractors whose names for videos are the last part of an address, which others may share.
@@ -156,14 +155,14 @@ def download(
     def hook(status: Mapping[str, Any]) -> None:
         if should_stop():
             raise DownloadCancelled("stopped")
+        halves.sync_now_and_then()
         total = status.get("total_bytes") or status.get("total_bytes_estimate")
         on_progress(int(status.get("downloaded_bytes") or 0), int(total) if total else None)
 
     folder = folder.resolve()
-    folder.mkdir(parents=True, exist_ok=True)
-    _keep_what_can_be_continued(folder, video.facts)
+    halves = Halves(folder, video.facts)
     captions = _captions(video.facts, options.subtitle_language) if captions_only else None
-    base = str(folder / _MEDIA_NAME).replace("%", "%%")
+    base = str(folder / MEDIA_NAME).replace("%", "%%")
     wanted = {
         "outtmpl": {"default": f"{base}.%(ext)s"},
         "progress_hooks": [hook],
@@ -185,7 +184,7 @@ def download(
         if _CANNOT_CONTINUE in error.message:  # what is there is longer than what is served
             shutil.rmtree(folder, ignore_errors=True)
         raise
-    found = sorted(folder.glob(f"{_MEDIA_NAME}.*.vtt")) or sorted(folder.glob(f"{_MEDIA_NAME}.*.srt"))
+    found = sorted(folder.glob(f"{MEDIA_NAME}.*.vtt")) or sorted(folder.glob(f"{MEDIA_NAME}.*.srt"))
     return Downloaded(path, (found[0], str(captions)) if found and captions else None)
 
 
@@ -276,24 +275,6 @@ class _Silence:
         """Say nothing."""
 
     info = warning = error = debug
-
-
-def _keep_what_can_be_continued(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Nothing of another format; of a stream in fragments the whole fragments only, put together anew.
-
-    yt-dlp names neither fragments nor halves by their format. It notes how far it has put fragments together
-    after it has done so, and converts the result in place: a kill in between would give a fragment twice, or
-    a file that was never converted.
-    """
-    note = folder / _FORMAT_FILE
-    chosen = " ".join(str(facts.get(name)) for name in ("format_id", "width", "height", "tbr"))
-    known = note.read_text(encoding="utf-8", errors="replace") if note.is_file() else chosen
-    has_fragments = any(folder.glob("*-Frag*"))
-    for path in folder.iterdir():
-        is_fragment = re.search(r"-Frag\d+$", path.name) is not None
-        if known != chosen or (has_fragments and not is_fragment):
-            path.unlink()
-    note.write_text(chosen, encoding="utf-8")
 
 
 def _entry_address(entry: Mapping[str, Any], parent: str) -> Address:

@@ -6,13 +6,24 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from svlm_cli.data.manifest import Manifest
+from svlm_cli.media import halves
+from svlm_cli.media.download import Address, DownloadOptions, RemoteVideo, look_up
+from svlm_cli.media.halves import Halves
 from tests.data.loopback import Site
 from tests.data.web import command, fetch_one, with_hls
+
+
+def facts_of(address: str) -> Mapping[str, Any]:
+    found = look_up(Address(address), DownloadOptions())
+    assert isinstance(found, RemoteVideo)
+    return found.facts
 
 
 def test_a_connection_that_is_cut_is_taken_up_where_it_broke(site: Site, film: bytes, tmp_path: Path) -> None:
@@ -94,10 +105,27 @@ def test_a_half_that_is_whole_or_too_long_ends_well(
 ) -> None:
     video = fetch_one(site.url("/film.mp4"), tmp_path / "other").video
     half = tmp_path / ".partial" / video.id / "media.mp4.part"
-    half.parent.mkdir(parents=True)
+    Halves(half.parent, facts_of(site.url("/film.mp4")))
     half.write_bytes(film + bytes(more))
     results = [fetch_one(site.url("/film.mp4"), tmp_path) for _ in range(2)]
     assert (tmp_path / results[-1].video.path).read_bytes() == film
+
+
+def test_after_a_power_cut_a_half_is_believed_as_far_as_it_was_forced_to_the_disk(
+    site: Site, film: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest may be zeros, of the right length."""
+    video = fetch_one(site.url("/film.mp4"), tmp_path / "other").video
+    half = tmp_path / ".partial" / video.id / "media.mp4.part"
+    started = Halves(half.parent, facts_of(site.url("/film.mp4")))
+    half.write_bytes(film[:50_000])
+    started.sync()
+    half.write_bytes(film[:50_000] + bytes(len(film) - 60_000))
+    (half.parent / "media.mp4").write_bytes(bytes(len(film)))
+    monkeypatch.setattr(halves, "boot_id", lambda: "the next start")
+    begun = len(site.starts["/film.mp4"])
+    assert fetch_one(site.url("/film.mp4"), tmp_path).video.sha256 == video.sha256
+    assert site.starts["/film.mp4"][begun:][-1] == 50_000
 
 
 def test_another_quality_is_another_file(site: Site, film: bytes, tmp_path: Path) -> None:

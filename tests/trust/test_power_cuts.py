@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from svlm_cli.cli import run as svlm
+from svlm_cli.media import halves
 from tests.commands.running import ROOT
 from tests.data.fake_llm import Llm, serve_llm
 from tests.data.loopback import Site, serve
@@ -93,6 +94,7 @@ def test_after_a_power_cut(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(halves, "boot_id", lambda: "the next start of the machine")
     numbers = cases(SHARES[name], WHOLE[name])
     one = recorded[name]
     for number, cut in zip(numbers, some_cuts(one.recording, numbers, name), strict=True):
