@@ -161,9 +161,10 @@ def _publish(work: Path, plan: _Plan, *, has_valid: bool) -> None:
     set without held-out videos or report.
     """
     train, valid = (pair_paths(Path(), plan.layout(name)) for name in (TRAIN, VALID))
-    for old in (REPORT_FILE, *valid, train[1]):
-        (plan.dataset / old).unlink(missing_ok=True)
-    sync(plan.dataset)
+    for olds in ((REPORT_FILE,), (*valid, train[1])):
+        for old in olds:
+            (plan.dataset / old).unlink(missing_ok=True)
+        sync(plan.dataset)
     for new in (*train, *(valid if has_valid else ()), REPORT_FILE):
         place(work / new, plan.dataset / new)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from svlm_cli.cli import run as svlm
 from svlm_cli.data.chunks import ChunkFile
 from svlm_cli.data.transcript import TimedWord, Transcript, write_transcript
 from tests.bench import made_data
+from tests.data.fake_llm import Llm, serve_llm
+from tests.data.loopback import Site, serve
 from tests.trust.disk import Tree
 from tests.trust.recording import tree_of
 
@@ -52,6 +55,31 @@ def words(seed: int, seconds: int) -> list[TimedWord]:
     """What is said in a video, three words a second."""
     dice = random.Random(seed)
     return [TimedWord(dice.choice(WORDS), k / 3, (k + 1) / 3 - 0.01) for k in range(3 * seconds)]
+
+
+@contextmanager
+def loopback_runs(base: Path, make_video: MakeVideo) -> Iterator[dict[str, Run]]:
+    """Of the commands that need no model, while the servers run that some of them ask."""
+    film = make_video(base / "film.mp4", seconds=2.0).read_bytes()
+    with serve(Site(files={"/film.mp4": film})) as site, serve_llm(Llm(respond=_answer)) as llm:
+        yield {
+            "fetch": fetch_run(base, make_video, site.url("/film.mp4")),
+            "align": align_run(base, make_video, llm.address),
+            "chunk": chunk_run(base),
+            "bench": bench_run(base, make_video, llm.address),
+        }
+
+
+def _answer(body: dict[str, Any]) -> tuple[int, str]:
+    """Of a language model: keep every sentence, judge all for A."""
+    _, *more = body["messages"]
+    if not more:
+        return 200, "A"
+    said = json.loads(more[0]["content"])
+    if "sentences" not in said:
+        return 200, '{"live_percent": 90}'
+    kept = [{"id": each["id"], "action": "keep", "text": each["text"]} for each in said["sentences"]]
+    return 200, json.dumps(kept)
 
 
 def fetch_run(base: Path, make_video: MakeVideo, address: str) -> Run:

@@ -16,13 +16,10 @@ import pytest
 from svlm_cli.cli import run as svlm
 from svlm_cli.media import halves
 from tests.commands.running import ROOT
-from tests.data.fake_llm import Llm, serve_llm
-from tests.data.loopback import Site, serve
-from tests.trust import runs
 from tests.trust.disk import Recording
 from tests.trust.powercut import Cut, lay_out, some_cuts
 from tests.trust.recording import can_record, record
-from tests.trust.runs import Run, result_of
+from tests.trust.runs import Run, loopback_runs, result_of, stream_run, train_run
 
 pytestmark = pytest.mark.skipif(not can_record(), reason="strace is not here, or may not trace")
 
@@ -41,34 +38,14 @@ class Recorded:
     result: Any
 
 
-def answer(body: dict[str, Any]) -> tuple[int, str]:
-    """Of a language model: keep every sentence, judge all for A."""
-    _, *more = body["messages"]
-    if not more:
-        return 200, "A"
-    said = json.loads(more[0]["content"])
-    if "sentences" not in said:
-        return 200, '{"live_percent": 90}'
-    kept = [{"id": each["id"], "action": "keep", "text": each["text"]} for each in said["sentences"]]
-    return 200, json.dumps(kept)
-
-
 @pytest.fixture(scope="module")
 def recorded(
     tmp_path_factory: pytest.TempPathFactory, make_video: Callable[..., Path]
 ) -> Iterator[dict[str, Recorded]]:
     """All runs, recorded in one process: importing what they need costs more than they do."""
     base = tmp_path_factory.mktemp("cuts").resolve()
-    film = make_video(base / "film.mp4", seconds=2.0).read_bytes()
-    with serve(Site(files={"/film.mp4": film})) as site, serve_llm(Llm(respond=answer)) as llm:
-        all_runs = {
-            "fetch": runs.fetch_run(base, make_video, site.url("/film.mp4")),
-            "align": runs.align_run(base, make_video, llm.address),
-            "chunk": runs.chunk_run(base),
-            "bench": runs.bench_run(base, make_video, llm.address),
-            "stream": runs.stream_run(base),
-            "train": runs.train_run(base),
-        }
+    with loopback_runs(base, make_video) as data_runs:
+        all_runs = {**data_runs, "stream": stream_run(base), "train": train_run(base)}
         commands = base / "commands.json"
         commands.write_text(json.dumps([each for run in all_runs.values() for each in run.commands]))
         for run in all_runs.values():
