@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(not can_record(), reason="strace is not here, or
 NAMES = ("fetch", "align", "chunk", "bench", "stream", "train")
 # How many cuts of each are tried: by default, and with --whole.
 SHARES = {"fetch": 3, "align": 3, "chunk": 4, "bench": 2, "stream": 2, "train": 1}
-WHOLE = {"fetch": 100, "align": 100, "chunk": 120, "bench": 80, "stream": 80, "train": 60}
+WHOLE = {"fetch": 110, "align": 110, "chunk": 130, "bench": 50, "stream": 80, "train": 50}
 
 
 @dataclass(frozen=True, slots=True)
