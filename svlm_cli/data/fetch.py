@@ -19,6 +19,7 @@ from svlm_cli.data.fetch_one import FetchedVideo, FetchOptions, Job, Progress, R
 from svlm_cli.data.manifest import Manifest, Video
 from svlm_cli.documents import MalformedError, read_bytes
 from svlm_cli.errors import SvlmError, UsageError
+from svlm_cli.files import make_folder
 from svlm_cli.text import encodable
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".mkv", ".mov", ".webm", ".avi", ".ts", ".m4v", ".mpg", ".mpeg", ".flv"})
@@ -131,7 +132,7 @@ def _result(future: Future[FetchedVideo | list[Job]], job: Job) -> Fetched | lis
 
 def _open_manifest(folder: Path) -> Manifest:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     except OSError as error:
         raise UsageError(f"--out {folder}: {error.strerror}") from error
     manifest = Manifest(folder)

@@ -7,7 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from svlm_cli.bench.intervals import Bootstrap
+from svlm_cli.bench.records import claim_folder
+from svlm_cli.bench.score import Ratio
+from svlm_cli.bench.tables import Report, Row
 from svlm_cli.cli import run
+from svlm_cli.errors import OutputError
 from tests.bench import made_data
 from tests.data.fake_llm import Llm, serve_llm
 
@@ -32,6 +37,19 @@ def test_other_answers_do_not_overwrite(tmp_path: Path, capsys) -> None:
         assert run(["bench", *other, "--out", str(out)]) == 1
         assert "choose another --out" in capsys.readouterr().err
     assert (out / "summary.json").read_bytes() == before
+
+
+def test_figures_that_came_meanwhile_are_not_overwritten(tmp_path: Path) -> None:
+    """Two that score other inputs into one folder, which neither had used."""
+    row = Row("ours", "p", {}, {"s": Bootstrap(1).estimate([Ratio(1, 1)])})
+    one, other = (Report("ovo", "T", [row], {"s": "s"}, more={"work": work}) for work in ("one", "other"))
+    one.write(tmp_path)
+    before = (tmp_path / "summary.json").read_bytes()
+    with pytest.raises(OutputError, match="other inputs"):
+        other.write(tmp_path)
+    with claim_folder(tmp_path), pytest.raises(OutputError, match="is being written by process"):
+        one.write(tmp_path)
+    assert (tmp_path / "summary.json").read_bytes() == before
 
 
 @pytest.mark.parametrize("more", [["--judge", "other"], ["--seed", "7"]])

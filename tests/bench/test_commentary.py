@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from svlm_cli.bench.commentary import cut_windows, load_games, load_predictions, load_windows, sport_of
+from svlm_cli.bench.commentate import Partial
+from svlm_cli.bench.pieces import Said
 from svlm_cli.cli import run
 from svlm_cli.errors import SourceError
 from tests.bench import made_data
@@ -271,6 +273,17 @@ def test_a_killed_stream_goes_on_where_it_was_saved(checkpoint, data, tmp_path) 
     assert begun[0].reached_seconds >= 3
     assert (cut / "results.jsonl").read_bytes() == (tmp_path / "whole" / "results.jsonl").read_bytes()
     assert not (cut / "partial").exists()
+
+
+def test_words_are_on_the_disk_before_the_state_that_counts_on_them(
+    tmp_path: Path, forced: list[Path]
+) -> None:
+    with Partial(tmp_path, "key") as partial:
+        assert partial.saved() is None
+        partial.add(Said(0.0, 1.0, "he shoots"))
+        ((path, size),) = partial.lengths().items()
+        assert forced[-2:] == [Path(path), Path(path).parent]
+        assert Path(path).stat().st_size == size > 0
 
 
 def test_the_rival_behind_an_address(data, tmp_path, capsys) -> None:

@@ -84,6 +84,14 @@ def test_lines_of_others_are_named(tmp_path: Path, content: str) -> None:
         read_lines(tmp_path / "l.jsonl", "things")
 
 
+def test_a_record_is_on_the_disk_with_the_name_of_its_file(tmp_path: Path, forced: list[Path]) -> None:
+    path = tmp_path / "new" / "r.jsonl"
+    with RecordFile(path, key_of) as records:
+        assert forced == [tmp_path]
+        records.add({"key": "a"})
+        assert forced[1:] == [path, path.parent]
+
+
 def test_who_only_looks_in_needs_no_lock(tmp_path: Path) -> None:
     """A dry run beside the run itself."""
     path = tmp_path / "records.jsonl"

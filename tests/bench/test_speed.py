@@ -26,6 +26,7 @@ from svlm_cli.bench.compare import compare
 from svlm_cli.bench.efficiency import SpeedRun, find_max_fps, measure
 from svlm_cli.bench.floor import Fed, Floor, watched
 from svlm_cli.bench.grid import load_speed_grid
+from svlm_cli.bench.records import claim_folder
 from svlm_cli.bench.speed import SpeedEnd, SpeedStart, bench_fps
 from svlm_cli.bench.speed_plan import Clock, NamedSettings, SpeedPlan
 from svlm_cli.bench.speed_report import latency_plot, main_table, row, slope, steady_start
@@ -201,6 +202,11 @@ def test_results_are_kept_and_not_measured_again(bundled, tmp_path):
     assert second[-1] == first[-1]
     other = list(bench_fps(bundled, wanted, HOW | {"threads": 2}, tmp_path))
     assert other[0].num_done == 0
+
+
+def test_two_with_one_folder_do_not_lose_each_others_runs(bundled, tmp_path):
+    with claim_folder(tmp_path), pytest.raises(OutputError, match="is being written by process"):
+        list(bench_fps(bundled, plan(Policy.STREAMING), HOW, tmp_path))
 
 
 def test_a_damaged_line_is_measured_again(bundled, tmp_path):

@@ -9,6 +9,7 @@ import sys
 import time
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -150,6 +151,27 @@ def test_splits_of_two_runs_never_mix(tmp_path: Path, fails_at: int, monkeypatch
     assert not train & valid
     assert (train == olds[0]) == (fails_at == 0)
     assert (dataset / "report.json").exists() == (fails_at == 5)
+
+
+def test_each_step_of_a_data_set_is_on_the_disk_before_the_next(
+    tmp_path: Path, forced: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = tmp_path / "set"
+    folder = transcripts(tmp_path / "t", 4)
+    run(folder, dataset, valid_share=0.5, seed=1)
+    for name in ("replace", "unlink"):
+        real = getattr(Path, name)
+
+        def step(path: Path, *more: Any, real: Any = real, **how: Any) -> Any:
+            if dataset in (path.parent, *(Path(target).parent for target in more)) and path.name[0] != ".":
+                forced.append(Path("step"))
+            return real(path, *more, **how)
+
+        monkeypatch.setattr(Path, name, step)
+    forced.clear()
+    run(folder, dataset, valid_share=0.5, seed=2)
+    told = [each.name for each in forced if each in (Path("step"), dataset)]
+    assert told == ["step", "set", "step", "step", "step", "set", *["step", "set"] * 5]
 
 
 def test_two_runs_at_once(tmp_path: Path) -> None:

@@ -90,6 +90,20 @@ def test_local_files_are_copied_under_safe_names(tmp_path: Path) -> None:
     assert " " not in fetched.video.path
 
 
+@pytest.mark.parametrize("source", ["film.mp4", "arena:soccer,seed=1000003,minutes=0.02,size=168x112"])
+def test_what_a_line_counts_on_is_on_the_disk_before_it(
+    tmp_path: Path, make_video, forced: list[Path], source: str
+) -> None:
+    make_video(tmp_path / "film.mp4", seconds=1.0)
+    folder = tmp_path / "new" / "m"
+    video = fetch(source if source.startswith("arena:") else str(tmp_path / source), folder).video
+    assert video is not None
+    line = forced.index(folder / "videos.jsonl")
+    assert any(Path(path).parent == folder / "videos" for path in forced[:line])
+    assert {folder / "videos", folder, tmp_path / "new", tmp_path} <= set(forced[:line])
+    assert folder in forced[line:], "the name of videos.jsonl itself"
+
+
 def test_a_folder_is_its_videos(tmp_path: Path) -> None:
     for name in ("b.mp4", "a.mkv", "notes.txt"):
         (tmp_path / name).touch()
