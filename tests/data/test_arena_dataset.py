@@ -125,8 +125,6 @@ def test_a_sample_is_its_number(tmp_path: Path, kind: str) -> None:
 
 def test_scenes_are_described_as_they_are_seen(tmp_path: Path) -> None:
     """Against the scene at the time of the second's last frame."""
-    (tmp_path / "000001.json").write_text("[[")  # torn files are drawn anew
-    (tmp_path / "000001-8.npz").write_bytes(b"PK\3\4")
     store = WindowStore(tmp_path)
     window = store.window(1)
     setup = draw_setup("soccer", training_seed(1))
