@@ -11,31 +11,20 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 PRELOADED = [
-    "matplotlib.backends.backend_agg",
-    "matplotlib.figure",
     "numpy.ma",
-    "openai",
-    "py3langid",
     "pydantic.types",
     "pytest",
     "svlm_cli.arena.source",
     "svlm_cli.__main__",
     "svlm_cli.cli",
-    "svlm_cli.bench.commentary_bench",
-    "svlm_cli.bench.plots",
     "svlm_cli.commands.stream_run",
     "svlm_cli.commands.stream_view",
-    "svlm_cli.data.align",
-    "svlm_cli.data.chunking",
-    "svlm_cli.data.fetch",
     "svlm_cli.model.load",
     "svlm_cli.stream.loop",
     "svlm_cli.stream.sources",
     "svlm_cli.stream.state",
     "transformers.models.qwen2_5_vl.modeling_qwen2_5_vl",
     "tests.trust.forked",
-    "yt_dlp",
-    "yt_dlp.extractor",
 ]
 START_SECONDS = 120
 

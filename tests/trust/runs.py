@@ -17,8 +17,23 @@ from tests.bench import made_data
 from tests.data.fake_llm import Llm, serve_llm
 from tests.data.loopback import Site, serve
 from tests.trust.disk import Tree
+from tests.trust.forked import PRELOADED
 from tests.trust.recording import tree_of
 
+# What the commands here need beside a stream: one process imports it for all that are forked.
+PRELOADED.extend(
+    [
+        "matplotlib.backends.backend_agg",
+        "openai",
+        "py3langid",
+        "svlm_cli.bench.commentary_bench",
+        "svlm_cli.bench.plots",
+        "svlm_cli.data.align",
+        "svlm_cli.data.chunking",
+        "svlm_cli.data.fetch",
+        "yt_dlp.extractor",
+    ]
+)
 MakeVideo = Callable[..., Path]
 NEW_MODEL = {"hidden": 32, "layers": 2, "heads": 2, "key_value_heads": 1, "mlp": 48} | {
     "vision_hidden": 24,

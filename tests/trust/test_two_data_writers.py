@@ -1,4 +1,4 @@
-"""Two at once who would write the same: the second is refused, with who has it, or waits its turn."""
+"""Two of fetch, align, chunk or bench at once: the second is refused, with who has it, or waits its turn."""
 
 from __future__ import annotations
 
