@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from svlm_cli.cli import run as svlm
 from svlm_cli.media import halves
@@ -36,6 +37,15 @@ class Recorded:
     run: Run
     recording: Recording
     result: Any
+
+
+@pytest.fixture(autouse=True)
+def as_recorded() -> Iterator[None]:
+    """Sums are rounded by how they are shared out among threads, and the recorded process has one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
