@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -107,9 +108,15 @@ def fetch_run(base: Path, make_video: MakeVideo, address: str) -> Run:
 
 def fetched(tree: Tree) -> Any:
     lines = [json.loads(line) for line in (tree["videos.jsonl"] or b"").splitlines()]
-    seen = {line["id"]: {name: line[name] for name in line if name != "fetched_at"} for line in lines}
-    assert len(seen) == len(lines)
-    return seen, _files(tree, "videos/"), _files(tree, "transcripts/")
+    assert len({line["id"] for line in lines}) == len(lines)
+    for line in lines:
+        assert hashlib.sha256(tree[line["path"]] or b"").hexdigest() == line["sha256"]
+    # Encoders with threads do not give the same bytes each time: of a match's video all else is compared.
+    copies = {name: content for name, content in _files(tree, "videos/").items() if "arena" not in name}
+    told = {
+        line["id"]: [line[name] for name in line if name not in ("fetched_at", "sha256")] for line in lines
+    }
+    return told, copies, _files(tree, "videos/arena").keys(), _files(tree, "transcripts/")
 
 
 def align_run(base: Path, make_video: MakeVideo, llm: str) -> Run:
@@ -213,10 +220,9 @@ def train_run(base: Path) -> Run:
 
 
 def trained(tree: Tree) -> Any:
-    wanted = ("s/final/model.safetensors", "s/final/config.json")
     states = [name for name in tree if name.endswith("checkpoint-4/trainer_state.json")]
     history = json.loads(tree[states[0]] or b"")["log_history"]
-    return {name: tree[name] for name in wanted}, [entry.get("loss") for entry in history]
+    return tree["s/final/model.safetensors"], [entry.get("loss") for entry in history]
 
 
 def _files(tree: Mapping[str, bytes | None], above: str) -> Tree:
