@@ -28,7 +28,11 @@ class Orientation:
 
         An angle that is no multiple of 90 degrees is taken to the nearest one.
         """
-        side_data: Any = frame.side_data.get("DISPLAYMATRIX")
+        from av.sidedata.sidedata import SideDataContainer
+
+        # Not frame.side_data: a frame that holds its container, which holds the frame, stays with the pool of
+        # its decoder until Python's collector comes by, and that counts objects and not bytes.
+        side_data: Any = SideDataContainer(frame).get("DISPLAYMATRIX")
         if side_data is None:
             return cls()
         a, b, _, c, d = (int(value) for value in np.frombuffer(side_data, dtype=np.int32)[:5])

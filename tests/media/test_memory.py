@@ -47,6 +47,25 @@ def test_reading_at_random_keeps_nothing(tmp_path: Path) -> None:
     assert sizes[-1] - sizes[0] < 8 * MEBIBYTE
 
 
+def test_pictures_go_without_the_garbage_collector(tmp_path: Path) -> None:
+    """It counts objects and not bytes: what waits for it in a stream of days is hundreds of megabytes."""
+
+    def num_frames() -> int:
+        return sum(type(each).__name__ == "VideoFrame" for each in gc.get_objects())
+
+    with open_video(whole_video(tmp_path)) as reader:
+        gc.collect()
+        gc.disable()
+        try:
+            before = num_frames()
+            num_shown = sum(clip.num_frames for clip in reader.clips(8, 1.0))
+            reader.frames_at([8.0, 0.0, 5.0])
+            assert num_shown > 60
+            assert num_frames() - before < 16
+        finally:
+            gc.enable()
+
+
 def test_files_are_closed(tmp_path: Path) -> None:
     path = whole_video(tmp_path)
     process = psutil.Process()
