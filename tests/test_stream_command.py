@@ -274,3 +274,23 @@ def test_a_real_clip_streams(shared_data, checkpoint, tmp_path, capsys):
     assert stream(clip, checkpoint, *FAST, "--fps", "8", "--json", "--out", str(out)) == 0
     assert lines(capsys.readouterr().out)[-1]["steps"] == 10
     assert 1 <= len(webvtt.read(str(out)).captions) <= 10
+
+
+@pytest.mark.parametrize("how", [("--greedy",), ("--seed", "3"), ("--greedy", "--dtype", "bfloat16")])
+def test_a_model_that_overflows_is_an_error_and_no_silence(video, checkpoint, tmp_path, capsys, how):
+    """Every weight is finite; what they make of it is not."""
+    from safetensors.torch import load_file, save_file
+
+    folder = tmp_path / "model"
+    shutil.copytree(checkpoint, folder)
+    weights = load_file(folder / "model.safetensors")
+    name = next(name for name in weights if name.endswith("layers.1.mlp.down_proj.weight"))
+    weights[name] = weights[name] * 0 + 3e38
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    state = tmp_path / "state.svlm"
+    assert stream(video, folder, *how, "--quiet", "--save-state", str(state)) == 1
+    told = capsys.readouterr()
+    (line,) = told.err.splitlines()
+    assert line.startswith("error: the model gave numbers that are not finite at 0.0 s: ")
+    assert told.out == ""
+    assert not state.exists()

@@ -14,6 +14,7 @@ import torch
 from svlm_cli.model import positions
 from svlm_cli.model.cache import StreamingCache
 from svlm_cli.model.decode import Sampler, speak
+from svlm_cli.model.finite import LogitsCheck, scores_of
 from svlm_cli.model.patches import clip_to_patches
 from svlm_cli.model.prompt import PromptWriter
 from svlm_cli.model.runtime import Video, VideoLanguageModel
@@ -81,7 +82,7 @@ class PlainPrompt:
             float32, shape (num_candidates,), on the CPU.
         """
         with self._fed(video, fps, question, lead, 0) as (_, logits, _):
-            return logits[list(candidates)].float().cpu()
+            return scores_of(logits, candidates)
 
     @torch.inference_mode()
     def log_likelihood(self, video: Video, fps: float, question: str, answer: str) -> tuple[float, bool]:
@@ -91,15 +92,17 @@ class PlainPrompt:
             The sum of the log-probabilities of its tokens, and whether each is the best.
         """
         ids = self._writer.encode_plain(answer)
-        total, is_best = 0.0, True
+        total, is_best, check = 0.0, True, LogitsCheck()
         with self._fed(video, fps, question, "", len(ids)) as (cache, logits, position):
             for number, token in enumerate(ids):
+                check.note(logits)
                 chances = torch.log_softmax(logits.float(), dim=-1)
                 total += float(chances[token])
                 is_best = is_best and int(chances.argmax()) == token
                 if number + 1 < len(ids):
                     rows = np.full((3, 1), position + number)
                     logits = self._model.forward(self._model.embed([token]), rows, cache)
+        check.read()
         return total, is_best
 
     @contextmanager

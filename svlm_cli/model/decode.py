@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 import torch
 
 from svlm_cli.model.device import to_device
+from svlm_cli.model.finite import LogitsCheck
 from svlm_cli.settings import Sampling
 
 
@@ -31,6 +32,7 @@ class Sampler:
         # On the host wherever logits live: a CUDA generator's state is another, which no CPU goes on from.
         self._generator = torch.Generator().manual_seed(sampling.seed)
         self._seen = torch.zeros(0, dtype=torch.long, device=device)
+        self._check = LogitsCheck()
 
     @property
     def state(self) -> torch.Tensor:
@@ -41,8 +43,14 @@ class Sampler:
     def state(self, saved: torch.Tensor) -> None:
         self._generator.set_state(saved)
 
-    def begin(self, context_ids: Iterable[int]) -> None:
-        """Start a turn over a context; the penalty needs its distinct ids only, in any order."""
+    def begin(self, context_ids: Iterable[int], at_seconds: float | None = None) -> None:
+        """Start a turn over a context.
+
+        Args:
+            context_ids: the penalty needs its distinct ids only, in any order.
+            at_seconds: of the stream, for errors; None where there is no such time.
+        """
+        self._check = LogitsCheck(at_seconds)
         self._seen = to_device(torch.tensor(sorted(set(context_ids)), dtype=torch.long), self._device)
 
     def draw(self, logits: torch.Tensor) -> int:
@@ -50,7 +58,11 @@ class Sampler:
 
         Args:
             logits: shape (v,), any float dtype.
+
+        Raises:
+            ModelError: too few of them are finite to draw from.
         """
+        self._check.note(logits)
         if self._sampling.greedy:
             token = self._penalised(logits).argmax(dim=0, keepdim=True)
         else:
@@ -60,6 +72,14 @@ class Sampler:
             token = candidates[(weights / to_device(noise, self._device)).argmax(dim=0, keepdim=True)]
         self._seen = torch.cat([self._seen, token])
         return int(token.item())
+
+    def end(self) -> None:
+        """End a turn, or a part of it.
+
+        Raises:
+            ModelError: logits that were drawn from since the last call were not all finite.
+        """
+        self._check.read()
 
     def candidates(self, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Ids that may be drawn where it is not greedy, ascending, and their probabilities.
@@ -72,10 +92,15 @@ class Sampler:
 
         Returns:
             int64 and float32, both of shape (k,).
+
+        Raises:
+            ModelError: as many logits as are drawn among are NaN.
         """
         sampling, scores = self._sampling, self._penalised(logits)
         least = scores.topk(min(sampling.top_k, scores.shape[0])).values[-1]
         candidates = (scores >= least).nonzero()[:, 0]
+        if not len(candidates):
+            self._check.fail()
         weights = torch.softmax(scores[candidates] / sampling.temperature, dim=0)
         if sampling.top_p < 1.0:
             ordered, places = weights.sort()
@@ -112,8 +137,12 @@ def speak(
 
     Returns:
         The drawn ids; the last one has not been fed.
+
+    Raises:
+        ModelError: logits were not finite; looked at once, behind the last.
     """
     drawn = [sampler.draw(logits)]
     while not is_end(drawn[-1]) and len(drawn) < max_new_tokens:
         drawn.append(sampler.draw(feed(drawn[-1])))
+    sampler.end()
     return drawn

@@ -111,7 +111,7 @@ def load_model(
         network = network.to(where)
         _check_rope(network, wanted)
         set_stream_attention(network, attention)
-        prepare(network, quantize, packed=packed and not compiled)
+        prepare(network, wanted, quantize, packed=packed and not compiled)
         vision = network.config.vision_config
         return VideoLanguageModel(
             name=BUNDLED_NAME if folder == BUNDLED else wanted,

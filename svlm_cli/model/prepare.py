@@ -8,6 +8,7 @@ import torch
 
 from svlm_cli.errors import UsageError
 from svlm_cli.model.attention import register_grouped
+from svlm_cli.model.finite import check_weights
 from svlm_cli.model.linear import Int8Linear, PackedLinear, can_pack, replace_linears
 from svlm_cli.model.windows import register_windows
 
@@ -26,14 +27,19 @@ def check_quantize(quantize: str, device: torch.device) -> None:
         raise UsageError("--quantize int8 is for the CPU", "on CUDA use --dtype bfloat16, or --device cpu")
 
 
-def prepare(network: Any, quantize: str, *, packed: bool) -> None:
-    """Change the linear layers of a network on its device, in place; it cannot be trained afterwards.
+def prepare(network: Any, name: str, quantize: str, *, packed: bool) -> None:
+    """Check a network on its device and change its linear layers, in place; then it cannot be trained.
 
     Args:
         network: Hugging Face model.
+        name: of the model, as the user gave it.
         quantize: ``none`` or ``int8``.
         packed: lay weights out for the kernels of this CPU, where it has some.
+
+    Raises:
+        ModelError: some weights are not finite.
     """
+    check_weights(network, name)
     weight = network.lm_head.weight
     if quantize == "int8":
         replace_linears(network, Int8Linear)

@@ -18,6 +18,7 @@ from svlm_cli.settings import OnLag, Pace, StreamSettings
 from svlm_cli.stream.controls import Controls
 from svlm_cli.stream.pacing import PlayClock
 from svlm_cli.stream.pipeline import POLL_SECONDS, Pipeline, SourceEnded
+from svlm_cli.stream.repetition import Repetition
 from svlm_cli.stream.session import StreamSession
 from svlm_cli.stream.sight import SeenClip
 from svlm_cli.stream.state import SavedState
@@ -54,6 +55,7 @@ def stream_video(
         SourceError: the source cannot be read, or (``SourceLostError``) a live one was lost and did not come
             back; in the second case after the ``EndEvent``.
         StateError: the state to resume was made with something else.
+        ModelError: the model gave numbers that are not finite; the last state saved stays.
     """
     settings = settings or StreamSettings()
     controls = controls or Controls()
@@ -93,6 +95,7 @@ class _Run:
         self._clock = PlayClock(settings, start_seconds)
         self._reached = start_seconds if controls.resume is None else controls.resume.reached_seconds
         self._told: list[str] = []
+        self._repetition = Repetition()
         self._lacking: set[str] = set()
         self._drops = settings.pace is Pace.REALTIME and settings.on_lag is OnLag.DROP
         self._left_out = False
@@ -192,6 +195,8 @@ class _Run:
         if answer is not None:
             yield replace(answer, lag_seconds=step.lag_seconds)
         yield step
+        if stuck := self._repetition.add(step):
+            yield self._warning(stuck)
         if (keeper := self._controls.keeper) is not None:
             failure = keeper.save_if_due(session, self._source.name, self._reached, self._controls.questions)
             yield from self._failed(failure)

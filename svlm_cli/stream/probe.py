@@ -16,6 +16,7 @@ import torch
 
 from svlm_cli.model.cache import StreamingCache
 from svlm_cli.model.decode import Sampler, speak
+from svlm_cli.model.finite import check_logits, scores_of
 from svlm_cli.model.prompt import Answer
 from svlm_cli.settings import Sampling
 from svlm_cli.stream.session import StreamSession
@@ -65,7 +66,7 @@ class ProbedSession(StreamSession):
                 return self._model.forward(self._model.embed([token]), rows, cache)
 
             sampler = Sampler(BEST, self._model.device)
-            sampler.begin(())
+            sampler.begin((), clip.start_seconds)
             cache.reserve(cache.num_tokens + max_new_tokens)
             drawn = speak(logits, feed, sampler, max_new_tokens, self._ends_reply)
         return self._writer.read_answer(drawn, is_asked=True).reply
@@ -85,7 +86,7 @@ class ProbedSession(StreamSession):
             Their logits, float32, shape (num_candidates,), on the CPU.
         """
         with self._aside(clip, question, lead) as (_, logits):
-            return logits[list(candidates)].float().cpu()
+            return scores_of(logits, candidates, clip.start_seconds)
 
     @contextmanager
     def _aside(
@@ -112,7 +113,10 @@ class ProbedSession(StreamSession):
     def _ends_reply(self, token: int) -> bool:
         return token in self._model.markup.ends or self._writer.ends_line(token)
 
-    def _speak(self, cache: StreamingCache, logits: torch.Tensor, *, is_asked: bool) -> list[int]:
-        if self._is_silent:
-            return list(self._writer.spoken(""))
-        return super()._speak(cache, logits, is_asked=is_asked)
+    def _speak(
+        self, cache: StreamingCache, logits: torch.Tensor, at_seconds: float, *, is_asked: bool
+    ) -> list[int]:
+        if not self._is_silent:
+            return super()._speak(cache, logits, at_seconds, is_asked=is_asked)
+        check_logits(logits, at_seconds)
+        return list(self._writer.spoken(""))

@@ -106,9 +106,8 @@ class StreamSession:
     def snapshot(self) -> Snapshot:
         """All that ``restore`` needs, copied; between steps only."""
         plain, arrays = self._context.snapshot()
-        cache, capacity = {}, 0
-        if self._cache is not None:
-            cache, capacity = self._cache.snapshot(), self._cache.capacity
+        held = self._cache
+        cache, capacity = ({}, 0) if held is None else (held.snapshot(), held.capacity)
         videos = {f"video.{turn}": video.features.cpu() for turn, video in self._videos.items()}
         return Snapshot(
             {
@@ -153,6 +152,7 @@ class StreamSession:
 
         Raises:
             SourceError: see ``see``.
+            ModelError: its logits are not finite; the session cannot go on.
         """
         return self._step(clip)[1]
 
@@ -181,7 +181,7 @@ class StreamSession:
             watch.lap("cache")
             logits = self._feed(cache)
             watch.lap("prefill")
-            drawn = self._speak(cache, logits, is_asked=bool(question))
+            drawn = self._speak(cache, logits, seen.start_seconds, is_asked=bool(question))
             watch.lap("decode")
             answer = self._finish(cache, drawn, is_asked=bool(question))
             watch.lap("cache")
@@ -207,9 +207,8 @@ class StreamSession:
     def _ready_cache(self) -> StreamingCache:
         """The cache and the way words are fed over it, both made at the first step, outside its times."""
         if self._cache is None:
-            self._cache = self._model.new_cache(
-                tokens_to_reserve(self._settings, self._videos[self._turn].features.shape[0])
-            )
+            num_rows = self._videos[self._turn].features.shape[0]
+            self._cache = self._model.new_cache(tokens_to_reserve(self._settings, num_rows))
         if self._words is None:
             self._words = self._model.words(self._cache)
             self._words.prepare()
@@ -282,10 +281,12 @@ class StreamSession:
             start += span.num_tokens
         return embeddings
 
-    def _speak(self, cache: StreamingCache, logits: torch.Tensor, *, is_asked: bool) -> list[int]:
+    def _speak(
+        self, cache: StreamingCache, logits: torch.Tensor, at_seconds: float, *, is_asked: bool
+    ) -> list[int]:
         """Draw the tokens of a turn, feeding all but the last: where it is asked, the answer first."""
         assert self._words is not None
-        self._sampler.begin(np.unique(self._context.ids).tolist())
+        self._sampler.begin(np.unique(self._context.ids).tolist(), at_seconds)
         position, words, fed = self._context.next_position, self._words, 0
 
         def feed(token: int) -> torch.Tensor:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 import transformers
 
+from svlm_cli.errors import ModelError
 from svlm_cli.sections import Stage
 from svlm_cli.train.bad_samples import BadSampleBook
 from svlm_cli.train.loss import token_loss
@@ -90,8 +91,33 @@ class StageTrainer(transformers.Trainer):  # type: ignore[misc]
         self._book.add(inputs.pop(BAD_SAMPLES, []))
         return super().prediction_step(model, inputs, *arguments, **options)
 
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+        """The norm of a step's gradients, looked at before they move a weight: once a step.
+
+        One that is not finite would make every weight so, and each checkpoint from then on.
+
+        Raises:
+            ModelError: it is not finite.
+        """
+        norm = super()._get_grad_norm(model, grad_norm)
+        number = 0.0 if norm is None else float(norm.item() if isinstance(norm, torch.Tensor) else norm)
+        if not math.isfinite(number):
+            raise self._not_finite("gradients are", self.state.global_step + 1)
+        return norm
+
+    def _not_finite(self, what: str, step: int) -> ModelError:
+        return ModelError(
+            f"{self._stage.name}: the {what} not finite at step {step}: training ends here",
+            "the same command goes on from the last checkpoint; if it comes again, lower learning_rate or "
+            "max_grad_norm and start afresh",
+        )
+
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Add speed to what is logged of training steps."""
+        """Add speed to what is logged of training steps.
+
+        Raises:
+            ModelError: a loss is not finite; it is logged before.
+        """
         if "loss" in logs:
             now = time.monotonic()
             seconds = max(now - self._logged_at, 1e-9)
@@ -100,6 +126,9 @@ class StageTrainer(transformers.Trainer):  # type: ignore[misc]
             logs["num_bad_samples"] = len(self._book)
             self._logged_at, self._num_tokens, self._waited_seconds = now, 0, 0.0
         super().log(logs, start_time)
+        for name in ("loss", "eval_loss"):
+            if not math.isfinite(logs.get(name, 0.0)):
+                raise self._not_finite(f"{name.replace('eval_', 'held-out ')} is", self.state.global_step)
 
 
 def rate_share(stage: Stage, num_steps: int, step: int) -> float:

@@ -13,7 +13,9 @@ from transformers import (
 )
 
 from svlm_cli import Sampling
-from svlm_cli.model.decode import Sampler
+from svlm_cli.errors import ModelError
+from svlm_cli.model.decode import Sampler, speak
+from svlm_cli.model.finite import scores_of
 
 CPU = torch.device("cpu")
 SEEN = (3, 5, 8, 13, 40)
@@ -99,3 +101,39 @@ def test_a_state_is_the_same_wherever_logits_live():
     elsewhere.state = here.state
     assert torch.equal(here.state, elsewhere.state)
     assert len(set(drawn)) > 1
+
+
+@pytest.mark.parametrize("sampling", [Sampling(greedy=True), Sampling(), Sampling(top_p=0.5, top_k=2)])
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("width", [1, 7, 200])
+def test_logits_that_are_not_finite_end_the_turn_with_an_error(sampling, number, width):
+    """Wherever among the words of a turn they come, and however many; never an IndexError, never silence."""
+    good = torch.randn(200, generator=torch.Generator().manual_seed(0))
+    bad = good.clone()
+    bad[50 : 50 + width] = number
+    for place in range(4):
+        later = iter([good, good, good][:place] + [bad] + [good] * 5)
+        sampler = Sampler(sampling, CPU)
+        sampler.begin(SEEN, at_seconds=12.0)
+        with pytest.raises(ModelError, match=r"not finite at 12\.0 s"):
+            speak(next(later), lambda _token, later=later: next(later), sampler, 5, lambda _token: False)
+
+
+def test_a_turn_has_no_part_in_the_one_before():
+    """An error is told once, and finite logits are none, however large."""
+    sampler = Sampler(Sampling(greedy=True), CPU)
+    sampler.begin(())
+    sampler.draw(torch.full((9,), float("nan")))
+    with pytest.raises(ModelError):
+        sampler.end()
+    sampler.begin(())
+    sampler.draw(torch.tensor([3e38, -3e38, 1.0]))
+    sampler.end()
+
+
+def test_scores_look_at_all_logits_and_not_at_the_candidates_alone():
+    logits = torch.arange(9.0)
+    assert scores_of(logits, [3, 1]).tolist() == [3.0, 1.0]
+    logits[5] = float("inf")
+    with pytest.raises(ModelError, match=r"not finite: damaged"):
+        scores_of(logits, [3, 1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from svlm_cli import Policy, Sampling, StreamSession, StreamSettings
+from svlm_cli import ModelError, Policy, Sampling, StreamSession, StreamSettings
 from svlm_cli.model.window import SpanKind
 from svlm_cli.stream.probe import ProbedSession
 
@@ -87,3 +87,26 @@ def test_watching_is_a_silent_second(model):
     text = model.tokenizer.decode([int(token) for token in session.context.ids])
     assert text.count("<|im_start|>assistant\n ...<|im_end|>") == 2
     assert session.context.num_tokens_of(SpanKind.WORDS) == 0
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda session, clip: session.watch(clip),
+        lambda session, clip: session.reply(clip, "Who?", 3),
+        lambda session, clip: session.scores(clip, "Who?", "It is", [1, 2, 3]),
+        lambda session, clip: session.step_asked(clip, "Who?"),
+    ],
+)
+def test_numbers_that_are_not_finite_are_no_answer(model, ask):
+    """Also in silence, where no word is drawn."""
+    weight = model.network.model.visual.merger.mlp[2].weight.data
+    session, (first, second) = ProbedSession(model, StreamSettings(sampling=SAMPLING)), clips(2)
+    session.step(first)
+    kept = weight[0, 0].clone()
+    weight[0, 0] = float("nan")
+    try:
+        with pytest.raises(ModelError, match=r"not finite at 1\.0 s"):
+            ask(session, second)
+    finally:
+        weight[0, 0] = kept

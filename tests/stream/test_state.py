@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from svlm_cli import (
     open_source,
     stream_video,
 )
-from svlm_cli.errors import StateError
+from svlm_cli.errors import ModelError, StateError
 from svlm_cli.stream import state as state_module
 from svlm_cli.stream.controls import Controls
 from svlm_cli.stream.state import StateKeeper, load_state
@@ -230,3 +231,37 @@ def test_killed_at_any_moment_and_resumed_it_tells_the_same_story(tmp_path: Path
     assert (cut / "x.vtt").read_text() == (whole / "x.vtt").read_text()
     assert (cut / "x.srt").read_text() == (whole / "x.srt").read_text()
     assert told(cut / "x.jsonl") == told(whole / "x.jsonl")
+
+
+def test_the_last_good_state_stays_where_numbers_cease_to_be_finite(tmp_path: Path) -> None:
+    """Saved after every step; the healed model goes on from it as if nothing had been."""
+    model, path = load_model(), tmp_path / "s.svlm"
+    settings = replace(SMALL, duration=9.0)
+    whole = steps(model, settings)
+    weight = model.network.model.language_model.layers[0].mlp.down_proj.weight.data
+    kept = weight[0, 1].clone()  # none that the model's fingerprint is made of
+    said = []
+
+    def damaged_behind_the_fifth() -> None:
+        with (
+            open_source(MATCH) as source,
+            closing(stream_video(model, source, settings, controls=saving_always(path))) as events,
+        ):
+            for event in events:
+                if isinstance(event, StepEvent):
+                    said.append((event.start_seconds, event.text, event.num_cached_tokens))
+                    weight[0, 1] = kept if len(said) < 5 else float("nan")
+
+    with pytest.raises(ModelError, match=r"not finite at \d\.0 s"):
+        damaged_behind_the_fifth()
+    weight[0, 1] = kept
+    state = load_state(path)
+    number = round(state.reached_seconds)
+    assert said == whole[: len(said)]
+    assert 1 <= number <= len(said)
+    assert all(each.isfinite().all() for each in state.snapshot.tensors.values())
+    assert steps(model, settings, Controls(resume=state)) == whole[number:]
+
+
+def saving_always(path: Path) -> Controls:
+    return Controls(keeper=StateKeeper(path, 1e-9), overlap=False)
