@@ -5,12 +5,18 @@
 Streams with the bundled model and writes words and events to files, as ``svlm stream`` does, and prints per
 hour of the stream: median CPU time of a step (all threads of the process), resident memory, open files,
 threads. Says at the end how the last hour compares to the first, and memory to that behind ten minutes.
+
+    python benchmarks/soak.py --cuts 50 --minutes 22 --viewers 5
+
+Another one: `svlm stream` at full speed, with the page, viewers and a state, of a broadcast that is cut so
+many times (``live_soak.py``). Prints what was seen; exit code 1 and why, where anything grew or was not told.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 import time
 from array import array
@@ -19,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+from live_soak import faults, live_soak
 
 from svlm_cli import Sampling, StepEvent, StreamSettings, load_model, open_source, stream_video
 from svlm_cli.stream.writers import Writers
@@ -67,19 +74,37 @@ def soak(num_steps: int, fps: float, threads: int) -> list[dict[str, float]]:
     return rows
 
 
-def main() -> None:
+def cut_again_and_again(minutes: float, num_cuts: int, num_viewers: int, fps: float, threads: int) -> int:
+    """The exit code."""
+    found = live_soak(minutes, num_cuts, num_viewers, fps, threads)
+    print(json.dumps(found), flush=True)
+    wrong = faults(found, num_cuts)
+    for sentence in wrong:
+        print(sentence, file=sys.stderr)
+    return 1 if wrong else 0
+
+
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=8 * HOUR_STEPS)
     parser.add_argument("--fps", type=float, default=2.0)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--cuts", type=int, default=0, help="of a broadcast; 0: a match, --steps long")
+    parser.add_argument("--minutes", type=float, default=22.0, help="of wall time, with --cuts")
+    parser.add_argument("--viewers", type=int, default=5, help="of the page, with --cuts")
     options = parser.parse_args()
+    if options.cuts:
+        return cut_again_and_again(
+            options.minutes, options.cuts, options.viewers, options.fps, options.threads
+        )
     rows = soak(options.steps, options.fps, options.threads)
     first, last = rows[0], rows[-1]
     print(f"CPU time of a step, last hour to first: {last['cpu_ms'] / first['cpu_ms']:.3f}")
     if first["warm_rss_mib"]:
         print(f"resident memory, end to warm: {last['rss_mib'] / first['warm_rss_mib']:.3f}")
     print(f"files {first['files']} -> {last['files']}, threads {first['threads']} -> {last['threads']}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
