@@ -32,7 +32,7 @@ class Orientation:
 
         # Not frame.side_data: a frame that holds its container, which holds the frame, stays with the pool of
         # its decoder until Python's collector comes by, and that counts objects and not bytes.
-        side_data: Any = SideDataContainer(frame).get("DISPLAYMATRIX")
+        side_data: Any = SideDataContainer(frame).get("DISPLAYMATRIX")  # type: ignore[call-arg]
         if side_data is None:
             return cls()
         a, b, _, c, d = (int(value) for value in np.frombuffer(side_data, dtype=np.int32)[:5])
