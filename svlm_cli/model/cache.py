@@ -18,6 +18,7 @@ rotated one, so any number of moves costs one rounding.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -39,7 +40,7 @@ class StreamingCacheLayer(CacheLayerMixin):  # type: ignore[misc]
 
     def __init__(self, owner: StreamingCache, index: int) -> None:
         super().__init__()
-        self._owner = owner
+        self._owner = weakref.proxy(owner)  # a cycle would keep gigabytes until the garbage is collected
         self._index = index
         self._length = 0
 

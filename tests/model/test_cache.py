@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import random
+import weakref
 
 import numpy as np
 import pytest
@@ -121,6 +123,19 @@ def test_keys_after_thousands_of_evictions(limits):
 @pytest.mark.parametrize("count", [10_000, pytest.param(100_000, marks=pytest.mark.slow)])
 def test_keys_after_very_many_evictions(count):
     simulate(count, LIMITS[0], check_every=count // 4 - 1, rebase=4096.0)
+
+
+def test_memory_is_free_as_soon_as_the_cache_is_dropped():
+    """And not when the garbage is next collected: on a GPU the next stream would find no room."""
+    cache = new_cache()
+    feed(cache, numbered(0, 5))
+    storage = weakref.ref(cache._keys)
+    gc.disable()
+    try:
+        del cache
+        assert storage() is None
+    finally:
+        gc.enable()
 
 
 def test_eviction_refills_holes_and_copies_few():
