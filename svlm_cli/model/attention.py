@@ -151,6 +151,15 @@ def grouped_mask(
     return sdpa_mask(attention_mask=attention_mask, mask_function=mask_function, **kwargs)  # type: ignore[no-any-return]
 
 
+def keep_flash_first() -> None:
+    """Take cuDNN's attention out of torch's choice, in the whole process.
+
+    On Hopper and newer torch asks it first (cuDNN 9.15 on), and it builds a plan for every new length, which
+    costs the host tens of milliseconds. A stream has a new length with every word.
+    """
+    torch.backends.cuda.enable_cudnn_sdp(False)
+
+
 def register_grouped() -> str:
     """Make the kernel known to transformers; its name there. Any number of times."""
     AttentionInterface.register(GROUPED, grouped_attention)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from svlm_cli.errors import UsageError
-from svlm_cli.model.attention import register_grouped
+from svlm_cli.model.attention import keep_flash_first, register_grouped
 from svlm_cli.model.finite import check_weights
 from svlm_cli.model.linear import Int8Linear, PackedLinear, can_pack, replace_linears
 from svlm_cli.model.windows import register_windows
@@ -54,6 +54,8 @@ def set_stream_attention(network: Any, attention: str) -> None:
         network: Hugging Face model on its device, opened with SDPA or flash-attention 2.
         attention: what the user asked for; ``flash_attention_2`` is left alone.
     """
+    if network.device.type == "cuda":
+        keep_flash_first()
     if attention == "flash_attention_2":
         return
     if not network.config.text_config.use_sliding_window:

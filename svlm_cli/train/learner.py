@@ -15,6 +15,7 @@ from svlm_cli.data.chunks import QUERY
 from svlm_cli.data.vocabulary import word_tokenizer
 from svlm_cli.errors import ModelError, boundary
 from svlm_cli.model.adapter import PIXELS_FILE
+from svlm_cli.model.attention import keep_flash_first
 from svlm_cli.model.load import load_model
 from svlm_cli.model.patches import PatchSettings
 from svlm_cli.model.prompt import PromptWriter, find_markup
@@ -193,6 +194,7 @@ def _adapted(network: Any, lora: Lora, before: Path | None) -> Any:
 
 def _set_attention(network: Any, recipe: Recipe) -> None:
     if torch.cuda.is_available():
+        keep_flash_first()
         flash = transformers.utils.is_flash_attn_2_available() and recipe.bfloat16
         wanted = recipe.attention
         if wanted == "auto":

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from svlm_cli.model.attention import _lower_right, grouped_attention, grouped_mask
+from svlm_cli.model.prepare import set_stream_attention
 
 HEADS, KEY_HEADS, SIZE, SCALE = 6, 2, 16, 0.3
 
@@ -120,3 +123,22 @@ def test_only_plain_causal_attention_goes_without_a_mask():
     mask = grouped_mask(attention_mask=padding, **shape)
     assert mask is not None
     assert not mask[..., 0].any()
+
+
+@pytest.mark.parametrize("attention", ["auto", "flash_attention_2"])
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_no_stream_on_a_gpu_waits_for_cudnn_to_plan(device, attention):
+    config = SimpleNamespace(
+        text_config=SimpleNamespace(use_sliding_window=False),
+        vision_config=SimpleNamespace(_attn_implementation="sdpa"),
+    )
+    network = SimpleNamespace(
+        device=torch.device(device), config=config, set_attn_implementation=lambda _: None
+    )
+    was_enabled = torch.backends.cuda.cudnn_sdp_enabled()
+    try:
+        torch.backends.cuda.enable_cudnn_sdp(True)
+        set_stream_attention(network, attention)
+        assert torch.backends.cuda.cudnn_sdp_enabled() is (device == "cpu")
+    finally:
+        torch.backends.cuda.enable_cudnn_sdp(was_enabled)
