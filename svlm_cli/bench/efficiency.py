@@ -47,7 +47,8 @@ class SpeedRun:
         num_cached: tokens with states after each step.
         engine, floor: seconds by stage of the last steps and of bare kernels of the same shapes.
         wall_seconds: of the whole run.
-        cache_bytes, resident_bytes, peak_device_bytes: at its end; the last is 0 on the CPU.
+        cache_bytes, resident_bytes: at its end.
+        peak_device_bytes: until the first floor, 0 on the CPU.
     """
 
     name: str
@@ -133,6 +134,8 @@ def measure(
             seen.forget()
             step = session.step(clip)
             run.add(step)
+            if not run.floor["vision"] and model.device.type == "cuda":  # later the floor's own numbers count
+                run.peak_device_bytes = torch.cuda.max_memory_allocated(model.device)
             if step.index >= num_steps - plan.floor_steps:
                 for stage, seconds in floor.seconds(seen, session.cache).items():
                     run.engine[stage].append(getattr(step.timings, stage))
@@ -143,8 +146,6 @@ def measure(
     assert session is not None
     run.wall_seconds = time.perf_counter() - began
     run.cache_bytes, run.resident_bytes = session.cache.num_bytes, resident_bytes()
-    if model.device.type == "cuda":
-        run.peak_device_bytes = torch.cuda.max_memory_allocated(model.device)
     yield run
 
 
