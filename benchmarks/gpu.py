@@ -5,14 +5,17 @@
     python benchmarks/gpu.py --markdown gpu-results/results.json      # the section of docs/performance.md
 
 Needs torch and transformers, no network and no room on the disk: weights are random and made on the device.
-Parts, in this order; each in a process that is ended when its seconds are over, results written after each:
+Parts, in this order; each in a process that is ended when its seconds are over, results written after each,
+and none goes on behind 470 s:
 
-    a   60 s  a small checkpoint and the bundled model: ids, positions, keys, logits, words, states, graphs
-    b  170 s  7B, bfloat16, 640x360, full window at 8, 2, 24 and 60 FPS; graphs on and off; the highest FPS
+    a   55 s  a small checkpoint and the bundled model: ids, positions, keys, logits, words, states, graphs
+    b  165 s  7B, bfloat16, 640x360, full window at 8, 2, 24 and 60 FPS; graphs on and off; the highest FPS
     e   90 s  svlm train: LoRA and full on 180m, losses beside the CPU's; FSDP2 on one rank; LoRA on 3B
-    c   90 s  full, window and recompute at 8 FPS until a token costs 0.1 s, or 200 s of stream
-    d   70 s  3B with windows of 4 and 16 s; flash-attention; kernels, and the share of a step without any
-    f    1 s  several streams in one forward: not in this build
+    c   85 s  full, window and recompute at 8 FPS until a token costs 0.1 s, or 200 s of stream
+    d   65 s  3B with windows of 4 and 16 s; flash-attention; kernels, and the share of a step without any
+    f    5 s  several streams in one forward: not in this build
+
+A rehearsal on a CPU computes on one thread, and gives its parts four times as long: others may be there.
 """
 
 from __future__ import annotations
@@ -21,7 +24,9 @@ import argparse
 import json
 import os
 import platform
+import re
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -34,15 +39,18 @@ from typing import Any
 from gpu_parts.report import section, table
 
 TITLES = {
-    "a": ("the same as on the CPU", 60),
-    "b": ("speed of the big model", 170),
+    "a": ("the same as on the CPU", 55),
+    "b": ("speed of the big model", 165),
     "e": ("training", 90),
-    "c": ("other policies along the stream", 90),
-    "d": ("the middle model, kernels and waits", 70),
-    "f": ("several streams in one forward", 10),
+    "c": ("other policies along the stream", 85),
+    "d": ("the middle model, kernels and waits", 65),
+    "f": ("several streams in one forward", 5),
 }
 PACKAGES = ("torch", "transformers", "accelerate", "peft", "flash_attn", "triton", "numpy")
 RESULTS = "results.json"
+WHOLE_SECONDS = 470
+FACTS_SECONDS = 30
+REHEARSAL_PATIENCE = 4.0
 
 
 def arguments() -> argparse.Namespace:
@@ -54,13 +62,17 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=int, default=40, help="of stream that each run shows at most")
     parser.add_argument("--parts", default="".join(TITLES), help="letters, in the order to run")
     parser.add_argument("--out", type=Path, default=Path("gpu-results"))
-    parser.add_argument("--patience", type=float, default=1.0, help="times the parts' seconds")
+    parser.add_argument("--patience", type=float, help="times the parts' seconds: 1, of a rehearsal 4")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="print the section and stop")
     chosen = parser.parse_args()
     unknown = sorted({*chosen.parts} - {*TITLES})
     if unknown:
         parser.error(f"--parts: there is no part {', '.join(unknown)}")
-    if chosen.seconds < 1 or not chosen.patience > 0:
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", chosen.device):
+        parser.error(f"--device {chosen.device}: it is cuda, cuda:N or cpu")
+    if chosen.patience is None:
+        chosen.patience = REHEARSAL_PATIENCE if chosen.device == "cpu" else 1.0
+    if chosen.seconds < 1 or not 0 < chosen.patience < float("inf"):
         parser.error("--seconds must be 1 or more, --patience above 0")
     return chosen
 
@@ -129,51 +141,77 @@ def room() -> str | None:
 
 
 def write(out: Path, results: Mapping[str, Any]) -> None:
-    partial_path = out / f"{RESULTS}.partial"
+    partial_path = out / f"{RESULTS}.{os.getpid()}.partial"
     partial_path.write_text(json.dumps(results, indent=1) + "\n")
     partial_path.replace(out / RESULTS)
+
+
+def begin(out: Path) -> None:
+    """Make the folder; results that are there are kept beside."""
+    from svlm_cli.files import put_aside
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if (out / RESULTS).is_file():
+            print(f"the results that were there: {put_aside(out / RESULTS)}", file=sys.stderr)
+    except OSError as error:
+        sys.exit(f"--out {out} cannot be used: {error.strerror}")
+
+
+def stop(number: int, _frame: object) -> None:
+    """End with all parts, whose processes are sent no signal of their own."""
+    sys.exit(128 + number)
+
+
+def run_parts(chosen: argparse.Namespace, results: dict[str, Any], folder: Path, began: float) -> None:
+    """Every part in turn, into ``results`` and their file."""
+    from gpu_parts.scale import SCALES, Run
+    from gpu_parts.watchdog import Guarded
+
+    from svlm_cli.model.random_checkpoint import open_vocabulary
+
+    tokenizer = open_vocabulary(None)
+    tokenizer.save_pretrained(folder / "tokenizer")
+    run = Run(chosen.device, SCALES[chosen.size], chosen.seconds, folder, tokenizer)
+    parts = works()
+    facts = Guarded(partial(gpu_facts, run), folder / "machine.json", FACTS_SECONDS * chosen.patience).wait()
+    results["machine"] |= facts.values | ({"problem": facts.reason} if facts.reason else {})
+    write(chosen.out, results)
+    for letter in chosen.parts:
+        title, limit = TITLES[letter]
+        print(f"[{time.monotonic() - began:5.0f} s] {letter}: {title}", file=sys.stderr, flush=True)
+        left = WHOLE_SECONDS * chosen.patience - (time.monotonic() - began)
+        seconds = max(1.0, min(limit * chosen.patience, left))
+        outcome = Guarded(partial(parts[letter], run), folder / f"{letter}.json", seconds).wait()
+        results["parts"][letter] = {
+            "title": title,
+            "status": outcome.status,
+            "reason": outcome.reason,
+            "wall_seconds": round(outcome.wall_seconds, 1),
+            "values": outcome.values,
+            "checks": outcome.checks,
+        }
+        results["wall_seconds"] = round(time.monotonic() - began, 1)
+        write(chosen.out, results)
 
 
 def main() -> int:
     chosen = arguments()
     if chosen.markdown is not None:
-        results = json.loads(chosen.markdown.read_text()) if chosen.markdown.is_file() else None
-        print(section(results))
+        found = chosen.markdown.is_file()
+        if not found:
+            print(f"there are no results in {chosen.markdown}", file=sys.stderr)
+        print(section(json.loads(chosen.markdown.read_text()) if found else None))
         return 0
     began = time.monotonic()
-    chosen.out.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, stop)
+    if chosen.device == "cpu":  # before torch is imported: waiting threads burn a busy CPU
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+    begin(chosen.out)
     results: dict[str, Any] = {"benchmark": "gpu", "size": chosen.size, "seconds": chosen.seconds}
     results |= {"machine": machine(chosen.device), "parts": {}}
     with tempfile.TemporaryDirectory(dir=room()) as name:
-        from gpu_parts.scale import SCALES, Run
-        from gpu_parts.watchdog import Guarded
-
-        from svlm_cli.model.random_checkpoint import open_vocabulary
-
-        folder = Path(name)
-        tokenizer = open_vocabulary(None)
-        tokenizer.save_pretrained(folder / "tokenizer")
-        run = Run(chosen.device, SCALES[chosen.size], chosen.seconds, folder, tokenizer)
-        parts = works()
-        facts = Guarded(partial(gpu_facts, run), folder / "machine.json", 60).wait()
-        results["machine"] |= facts.values | ({"problem": facts.reason} if facts.reason else {})
-        write(chosen.out, results)
-        for letter in chosen.parts:
-            title, limit = TITLES[letter]
-            print(f"[{time.monotonic() - began:5.0f} s] {letter}: {title}", file=sys.stderr, flush=True)
-            outcome = Guarded(
-                partial(parts[letter], run), folder / f"{letter}.json", limit * chosen.patience
-            ).wait()
-            results["parts"][letter] = {
-                "title": title,
-                "status": outcome.status,
-                "reason": outcome.reason,
-                "wall_seconds": round(outcome.wall_seconds, 1),
-                "values": outcome.values,
-                "checks": outcome.checks,
-            }
-            results["wall_seconds"] = round(time.monotonic() - began, 1)
-            write(chosen.out, results)
+        run_parts(chosen, results, Path(name), began)
     print(table(results))
     return 0 if all(each["status"] in ("done", "skipped") for each in results["parts"].values()) else 1
 

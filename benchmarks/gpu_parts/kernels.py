@@ -17,6 +17,7 @@ from svlm_cli.model.runtime import VideoLanguageModel
 from .scale import PICTURE, Run
 
 STEPS = 1
+MICRO = 1e6
 NUM_KERNELS = 10
 
 
@@ -24,8 +25,9 @@ def profiled(run: Run, model: VideoLanguageModel, settings: StreamSettings) -> d
     """A step behind the warm-up under torch's profiler.
 
     Returns:
-        ``step_seconds`` and ``idle_share`` (of the time from the first kernel's start to the last one's end;
-        on a CPU, kernels are torch's operators), ``num_kernels`` a step, and the costliest kernels.
+        ``step_seconds``; ``idle_share`` of them in which no kernel ran (on a CPU, kernels are torch's
+        operators), ``idle_share_between_kernels`` (from the first one's start to the last one's end, without
+        reading and what the host does before and behind); ``num_kernels`` a step, and the costliest ones.
     """
     clips = run.opener(PICTURE).clips(settings.fps, settings.step_seconds)
     session = StreamSession(model, settings)
@@ -41,19 +43,21 @@ def profiled(run: Run, model: VideoLanguageModel, settings: StreamSettings) -> d
             torch.cuda.synchronize(run.device)
         seconds = (time.perf_counter() - began) / STEPS
     wanted = DeviceType.CUDA if run.is_cuda else DeviceType.CPU
-    events = [
-        each for each in profiler.events() if each.device_type == wanted and each.time_range.elapsed_us()
+    spans = [
+        (each.time_range.start, each.time_range.end)
+        for each in profiler.events()
+        if each.device_type == wanted and not each.is_user_annotation and each.time_range.elapsed_us()
     ]
-    spans = [(each.time_range.start, each.time_range.end) for each in events]
     if not spans:
         return {"step_seconds": seconds, "idle_share": None, "why": "the profiler saw no kernel"}
     busy, whole = covered(spans), max(end for _, end in spans) - min(start for start, _ in spans)
     clock = "self_device_time_total" if run.is_cuda else "self_cpu_time_total"
-    averages = sorted(profiler.key_averages(), key=lambda each: -getattr(each, clock))
-    total = sum(getattr(each, clock) for each in averages) or 1
+    kernels = costliest(profiler.key_averages(), wanted, clock)
+    total = sum(getattr(each, clock) for each in kernels)
     return {
         "step_seconds": seconds,
-        "idle_share": 1 - busy / whole,
+        "idle_share": max(0.0, 1 - busy / MICRO / (seconds * STEPS)),
+        "idle_share_between_kernels": 1 - busy / whole,
         "num_kernels": len(spans) // STEPS,
         "costliest": [
             {
@@ -61,9 +65,22 @@ def profiled(run: Run, model: VideoLanguageModel, settings: StreamSettings) -> d
                 "share": getattr(each, clock) / total,
                 "calls": each.count // STEPS,
             }
-            for each in averages[:NUM_KERNELS]
+            for each in kernels[:NUM_KERNELS]
         ],
     }
+
+
+def costliest(averages: Iterable[Any], wanted: DeviceType, clock: str) -> list[Any]:
+    """The profiler's averages of what ran on a device, by time spent there.
+
+    Operators of the host stand among them, each with its kernels' time once more: they are left out.
+    """
+    found = [
+        each
+        for each in averages
+        if each.device_type == wanted and not each.is_user_annotation and getattr(each, clock)
+    ]
+    return sorted(found, key=lambda each: -getattr(each, clock))
 
 
 def covered(spans: Iterable[tuple[float, float]]) -> float:

@@ -89,6 +89,7 @@ def _timed(
     found = _measured(run, model, name, settings, steps, FLOOR_STEPS, lambda _: record.seconds_left < ends_at)
     values = row(found)
     values["least_words_in_a_step"] = min(found.num_words)
+    values["is_window_full"] = len(found.num_words) > warm_up_steps(settings)
     values["cut_short"] = len(found.num_words) < steps
     record.note(name, values)
 

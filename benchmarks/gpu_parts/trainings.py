@@ -6,6 +6,7 @@ time (gradient checkpointing): another way to the same losses. FSDP2 is left awa
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.distributed.fsdp import FSDPModule
 
 from svlm_cli.model.random_checkpoint import SIZES, build_random_checkpoint
 from svlm_cli.recipe import load_recipe
@@ -46,7 +48,12 @@ def part(run: Run, record: Record) -> None:
     for name, outcome in (("the runs on the device", found), ("the runs on the reference", expected)):
         record.check(name, outcome.status == DONE, outcome.reason or "ended")
     sharded = _apart(run, record, "fsdp2", partial(_sharded, run))
-    _compare(record, "full, FSDP2 on one rank", sharded.values.get("fsdp2"), expected.values.get("full"))
+    num_sharded = sharded.values.get("sharded_modules")
+    record.note("modules sharded by FSDP2", num_sharded)
+    if run.is_cuda:
+        record.check("FSDP2 shards the model", bool(num_sharded), f"{num_sharded} modules")
+    name = "full, FSDP2 on one rank" if num_sharded else "full, one rank, without FSDP2"
+    _compare(record, name, sharded.values.get("fsdp2"), expected.values.get("full"))
     outcome = _apart(run, record, "middle", partial(_middle, run))
     record.note(f"{run.scale.middle}, LoRA", outcome.values.get("middle") or {"why": outcome.reason})
 
@@ -67,9 +74,12 @@ def _compare(record: Record, name: str, found: Any, expected: Any) -> None:
     if not found or not expected:
         record.check(f"losses, {name}", False, "one of the two has none")
         return
-    pairs = list(zip(found["losses"], expected["losses"], strict=False))
-    furthest = max(abs(a - b) for a, b in pairs)
-    told = f"{len(pairs)} steps, differ by {furthest:.1e} at most; the first is {pairs[0][1]:.3f}"
+    losses, wanted = (torch.tensor(each["losses"], dtype=torch.float64) for each in (found, expected))
+    if len(losses) != len(wanted):
+        record.check(f"losses, {name}", False, f"{len(losses)} steps against {len(wanted)}")
+        return
+    furthest = float((losses - wanted).abs().max())  # NaN where one is
+    told = f"{len(losses)} steps, differ by {furthest:.1e} at most; the first is {wanted[0]:.3f}"
     record.check(f"losses, {name}", furthest < TOLERANCE, told)
 
 
@@ -96,6 +106,8 @@ def _on_device(run: Run, record: Record) -> None:
 
 def _on_reference(run: Run, record: Record) -> None:
     _hide_devices()
+    if run.is_cuda:  # the other run's readers of samples are there too
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) - WORKERS - 2))
     other = {} if run.is_cuda else {"micro_batch": 1, "accumulate": SAMPLES, "gradient_checkpointing": True}
     for name, model in (("LoRA", LORA), ("full", {})):
         record.note(name, _trained(run, model, run.scale.compared_steps, **other))
@@ -109,7 +121,13 @@ def _sharded(run: Run, record: Record) -> None:
         port = str(free.getsockname()[1])
     names = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1"}
     os.environ.update(names | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port})
-    record.note("fsdp2", _trained(run, {}, run.scale.compared_steps, parallel="fsdp2"))
+    found: list[int] = []
+
+    def count(_line: str) -> None:
+        found.append(sum(issubclass(type(each), FSDPModule) for each in gc.get_objects()))
+
+    record.note("fsdp2", _trained(run, {}, run.scale.compared_steps, tell=count, parallel="fsdp2"))
+    record.note("sharded_modules", max(found, default=0))
 
 
 def _middle(run: Run, record: Record) -> None:
@@ -141,6 +159,7 @@ def _trained(
     base: Path | None = None,
     micro_batch: int = SAMPLES,
     accumulate: int = 1,
+    tell: Callable[[str], None] = lambda _: None,
     **recipe: Any,
 ) -> dict[str, Any]:
     """Train by a recipe of one stage; losses, speed and memory."""
@@ -169,7 +188,7 @@ def _trained(
     if run.is_cuda and torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     began = time.perf_counter()
-    train(load_recipe(path), output, tell=lambda _: None)
+    train(load_recipe(path), output, tell=tell)
     seconds = time.perf_counter() - began
     state = json.loads((output / "sft" / f"checkpoint-{steps}" / "trainer_state.json").read_text())
     shutil.rmtree(output)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import multiprocessing
 import os
@@ -9,6 +10,7 @@ import signal
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from typing import Any
 from .record import Record, Skipped
 
 DONE, FAILED, TOO_LATE, SKIPPED = "done", "failed", "too late", "skipped"
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 Work = Callable[[Record], None]
 
 
@@ -49,7 +52,11 @@ class Guarded:
 
     def wait(self) -> Outcome:
         """Until it is over, or over its time."""
-        self._process.join(max(0.0, self._began + self._limit - time.monotonic()))
+        try:
+            self._process.join(max(0.0, self._began + self._limit - time.monotonic()))
+        except BaseException:  # as Ctrl-C, which reaches this process alone
+            _kill(self._process.pid)
+            raise
         is_late = self._process.exitcode is None
         if is_late:
             _kill(self._process.pid)
@@ -69,6 +76,8 @@ class Guarded:
 
 def _run(work: Work, record: Record) -> None:
     os.setsid()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _die_with_parent()
     problem = record.path.with_suffix(".problem")
     try:
         work(record)
@@ -78,6 +87,12 @@ def _run(work: Work, record: Record) -> None:
         traceback.print_exc()
         first = (str(error).strip().splitlines() or [""])[0]
         problem.write_text(json.dumps((FAILED, f"{type(error).__name__}: {first}"[:300])))
+
+
+def _die_with_parent() -> None:
+    """Whatever ends the parent, nobody goes on with the device; where the system is not Linux it may."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _kill(pid: int | None) -> None:
