@@ -262,21 +262,22 @@ def _captured(run: Callable[[], torch.Tensor], device: torch.device) -> Callable
     """A CUDA graph of ``run``; its replay.
 
     Streams and graphs are those of the current device, which need not be the model's; and only this thread is
-    kept from what a capture does not bear, as another one may be running the vision tower.
+    kept from what a capture does not bear, as another one may be running the vision tower. The stream is of
+    high priority: torch hands out the same 32 of each priority in turn, and the tower's must not be this one.
 
     Raises:
         ModelError: CUDA refuses.
     """
     try:
         with torch.cuda.device(device):
-            side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            side = torch.cuda.Stream(priority=-1)  # type: ignore[no-untyped-call]
             side.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(side):
                 for _ in range(RUNS_BEFORE_CAPTURE):
                     run()
             torch.cuda.current_stream().wait_stream(side)
             graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            with torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"):
                 logits = run()
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[0]
