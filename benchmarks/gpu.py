@@ -211,7 +211,10 @@ def main() -> int:
     results: dict[str, Any] = {"benchmark": "gpu", "size": chosen.size, "seconds": chosen.seconds}
     results |= {"machine": machine(chosen.device), "parts": {}}
     with tempfile.TemporaryDirectory(dir=room()) as name:
-        run_parts(chosen, results, Path(name), began)
+        try:
+            run_parts(chosen, results, Path(name), began)
+        except ModuleNotFoundError as error:
+            sys.exit(f"this needs torch and transformers: {error}")
     print(table(results))
     return 0 if all(each["status"] in ("done", "skipped") for each in results["parts"].values()) else 1
 

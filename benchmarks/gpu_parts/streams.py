@@ -60,7 +60,7 @@ def others(run: Run, record: Record) -> None:
     plain = run.model(run.scale.middle)
     model = fixed(plain)
     shown = run.settings(fps=8.0)
-    for window in (4.0, shown.vision_window):
+    for window in (shown.vision_window / 4, shown.vision_window):
         settings = replace(shown, vision_window=window)
         _timed(run, record, f"{run.scale.middle}, window {window:g} s", model, settings, 0.3)
     small = replace(shown, vision_window=4.0, rounds=4)
