@@ -21,8 +21,8 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from svlm_cli.data.captions import SUFFIXES, read_utterances
-from svlm_cli.data.transcript import words_in
+from svlm_cli.data.words.captions import SUFFIXES, read_utterances
+from svlm_cli.data.words.transcript import words_in
 
 
 @dataclass(frozen=True, slots=True)

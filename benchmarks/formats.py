@@ -22,7 +22,7 @@ from typing import NamedTuple
 import torch
 
 from svlm_cli import Sampling, StreamSession, StreamSettings, load_model, open_source
-from svlm_cli.bench.floor import Fed, Floor, watched
+from svlm_cli.bench.speed.floor import Fed, Floor, watched
 from svlm_cli.model.vision import vision_plan
 
 FORMATS: dict[str, dict[str, object]] = {

@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from svlm_cli.errors import SourceError
-from svlm_cli.media.reader import VideoReader, open_video
+from svlm_cli.media.file.reader import VideoReader, open_video
 
 WINDOW_SECONDS = 24.0
 NUM_WINDOWS = 4

@@ -24,9 +24,9 @@ import av
 import numpy as np
 import torch
 
-from svlm_cli.data.chunks import Chunk, write_layout
-from svlm_cli.data.sample import collate
-from svlm_cli.data.transcript import TimedWord
+from svlm_cli.data.chunks.chunk import Chunk, write_layout
+from svlm_cli.data.samples.sample import collate
+from svlm_cli.data.words.transcript import TimedWord
 from svlm_cli.model.random_checkpoint import SIZES, build_random_checkpoint
 from svlm_cli.recipe import load_recipe
 from svlm_cli.sections import Recipe

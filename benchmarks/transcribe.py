@@ -21,8 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
-from svlm_cli.data.transcribe import Recogniser, WhisperOptions
-from svlm_cli.data.transcript import TimedWord, words_in
+from svlm_cli.data.words.transcribe import Recogniser, WhisperOptions
+from svlm_cli.data.words.transcript import TimedWord, words_in
 from svlm_cli.media.audio import SAMPLE_RATE
 
 SENTENCES = (

@@ -13,8 +13,10 @@ from typing import Annotated
 import typer
 
 from svlm_cli import __version__
-from svlm_cli.commands import align, bench, chunk, fetch, stream, train
+from svlm_cli.commands import align, chunk, fetch, train
+from svlm_cli.commands.bench import command as bench
 from svlm_cli.commands.output import INTERRUPTED, ReaderGone, TalkConsole, emit, prepare_streams, print_error
+from svlm_cli.commands.stream import command as stream
 from svlm_cli.errors import SvlmError, UsageError
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2

@@ -9,10 +9,10 @@ import pytest
 from svlm_cli import StreamSettings, load_model, open_source, stream_video
 from svlm_cli.arena.address import parse_address
 from svlm_cli.arena.truth import truth
-from svlm_cli.bench.arena import bench_arena
-from svlm_cli.bench.match import ModelOptions
-from svlm_cli.bench.runs import Plan, Run
-from svlm_cli.bench.score import match_events
+from svlm_cli.bench.arena.matches import bench_arena
+from svlm_cli.bench.arena.runs import Plan, Run
+from svlm_cli.bench.arena.score import match_events
+from svlm_cli.bench.common.model import ModelOptions
 from svlm_cli.model.load import BUNDLED
 from svlm_cli.settings import Sampling
 from svlm_cli.stream.controls import Controls

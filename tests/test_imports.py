@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,22 +27,41 @@ GROUND = {
     "yaml_text",
 }
 BELOW = {
+    "chat": GROUND,
     "media": GROUND,
     "arena": GROUND | {"media"},
     "model": GROUND | {"media"},
-    "data": GROUND | {"media", "model", "arena"},
+    "data": GROUND | {"chat", "media", "model", "arena"},
     "stream": GROUND | {"media", "model", "arena"},
     "train": GROUND | {"media", "model", "arena", "data"},
-    "bench": GROUND | {"media", "model", "data", "arena", "stream"},
-    "commands": GROUND | {"media", "model", "data", "arena", "stream", "train", "bench"},
+    "bench": GROUND | {"chat", "media", "model", "data", "arena", "stream"},
+    "commands": GROUND | {"chat", "media", "model", "data", "arena", "stream", "train", "bench"},
     "cli": GROUND | {"commands"},
     "__main__": {"cli"},
 }
+# Within a room: what its inner rooms may use of each other; those not named here keep to themselves or not.
+INNER = {
+    "bench": {
+        "common": set(),
+        "api": {"common"},
+        "judge": {"common", "api"},
+        **{room: {"common", "api", "judge"} for room in ("arena", "speed", "commentary", "questions")},
+    },
+    "media": {"file": set(), "web": set(), "live": {"file", "web"}},
+    "data": {
+        "words": set(),
+        "fetch": {"words"},
+        "chunks": {"words"},
+        "samples": {"words", "chunks"},
+    },
+    "commands": {"stream": set(), "bench": {"stream"}},
+}
+MOST_FILES = 20
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
-def imported_rooms(tree: ast.AST, package: list[str]) -> Iterator[str]:
-    """The rooms of svlm_cli that a module names, at its top, in functions and under TYPE_CHECKING."""
+def imported_modules(tree: ast.AST, package: list[str]) -> Iterator[tuple[str, ...]]:
+    """What a module names of svlm_cli, at its top, in functions and under TYPE_CHECKING, without svlm_cli."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -54,18 +74,48 @@ def imported_rooms(tree: ast.AST, package: list[str]) -> Iterator[str]:
         for name in names:
             parts = name.split(".")
             if parts[0] == "svlm_cli" and len(parts) > 1:
-                yield parts[1]
+                yield tuple(parts[1:])
+
+
+def place(path: Path) -> tuple[str, ...]:
+    return path.relative_to(PACKAGE).with_suffix("").parts
+
+
+def imports_of(path: Path) -> set[tuple[str, ...]]:
+    return set(imported_modules(ast.parse(path.read_text()), ["svlm_cli", *place(path)[:-1]]))
 
 
 def upward_imports(path: Path) -> list[str]:
-    parts = path.relative_to(PACKAGE).with_suffix("").parts
-    room = parts[0]
+    room = place(path)[0]
     if room == "__init__":  # the public names, imported on first use, are the whole house
         return []
-    rooms = imported_rooms(ast.parse(path.read_text()), ["svlm_cli", *parts[:-1]])
     allowed = (set() if room in ("errors", "text") else GROUND) if room in GROUND else BELOW[room] | {room}
     exists = {each.stem for each in PACKAGE.iterdir()}
-    return sorted({other for other in rooms if other in exists and other not in allowed})
+    return sorted({other[0] for other in imports_of(path) if other[0] in exists and other[0] not in allowed})
+
+
+def through_walls(path: Path) -> list[str]:
+    room, inner, *_ = (*place(path), "")
+    walls = INNER.get(room, {})
+    others = {
+        other[1] for other in imports_of(path) if other[0] == room and len(other) > 1 and other[1] in walls
+    }
+    return sorted(others - walls[inner] - {inner}) if inner in walls else []
+
+
+def circles() -> list[list[str]]:
+    """Modules that import each other, directly or round about."""
+    known = {place(path): path for path in MODULES if place(path) != ("__init__",)}
+    known = {name[:-1] if name[-1] == "__init__" else name: path for name, path in known.items()}
+    arrows = {}
+    for name, path in known.items():
+        named = {other if other in known else other[:-1] for other in imports_of(path)}
+        arrows[name] = {other for other in named if other in known and other != name}
+    left = dict(arrows)
+    while free := [name for name, others in left.items() if not others & left.keys()]:
+        for name in free:
+            del left[name]
+    return [sorted(".".join(name) for name in left)] if left else []
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -73,9 +123,24 @@ def test_imports_point_down(path: Path) -> None:
     assert upward_imports(path) == []
 
 
-def test_an_upward_import_is_seen(tmp_path: Path) -> None:
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_inner_walls_stand(path: Path) -> None:
+    assert through_walls(path) == []
+
+
+def test_nothing_goes_in_circles() -> None:
+    assert circles() == []
+
+
+def test_no_folder_is_a_list() -> None:
+    folders = Counter(path.parent for path in MODULES if path.stem != "__init__")
+    assert {str(folder): num for folder, num in folders.items() if num > MOST_FILES} == {}
+
+
+def test_an_upward_import_is_seen() -> None:
     source = "def f():\n    from svlm_cli.stream.loop import stream\n    from ..commands import options\n"
-    assert set(imported_rooms(ast.parse(source), ["svlm_cli", "model"])) == {"stream", "commands"}
+    found = set(imported_modules(ast.parse(source), ["svlm_cli", "model"]))
+    assert found == {("stream", "loop", "stream"), ("commands", "options")}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from svlm_cli import StreamSession, StreamSettings
-from svlm_cli.bench.efficiency import warm_up_steps
+from svlm_cli.bench.speed.measure import warm_up_steps
 from svlm_cli.model.runtime import VideoLanguageModel
 
 from .scale import PICTURE, Run

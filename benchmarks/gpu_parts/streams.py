@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from svlm_cli.bench.efficiency import SpeedRun, find_max_fps, measure, warm_up_steps
-from svlm_cli.bench.speed_plan import Clock, NamedSettings, SpeedPlan
-from svlm_cli.bench.speed_report import row, step_totals
+from svlm_cli.bench.speed.measure import SpeedRun, find_max_fps, measure, warm_up_steps
+from svlm_cli.bench.speed.plan import Clock, NamedSettings, SpeedPlan
+from svlm_cli.bench.speed.report import row, step_totals
 from svlm_cli.model.runtime import VideoLanguageModel
 from svlm_cli.settings import Policy, StreamSettings
 

@@ -110,10 +110,10 @@ def align(
     Writes DIR/transcripts/ID.json and a report (DIR/align.json). Again, it does what is missing; what was
     heard once is not listened to again. The key of --clean llm comes from OPENAI_API_KEY.
     """
-    from svlm_cli.data import align as data
-    from svlm_cli.data.align_report import report
-    from svlm_cli.data.clean_llm import LlmOptions
-    from svlm_cli.data.transcribe import WhisperOptions
+    from svlm_cli.data.words import align as data
+    from svlm_cli.data.words.clean_llm import LlmOptions
+    from svlm_cli.data.words.report import report
+    from svlm_cli.data.words.transcribe import WhisperOptions
 
     if (clean is Clean.LLM) != (llm_model is not None):
         raise UsageError("--clean llm and --llm-model NAME go together")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from svlm_cli.commands.output import TalkConsole
-    from svlm_cli.data.align import Aligned
+    from svlm_cli.data.words.align import Aligned
 
 
 class AlignView:
@@ -43,7 +43,7 @@ class AlignView:
 
     def show(self, result: Aligned) -> None:
         """A line on a video that is done with."""
-        from svlm_cli.data.align import Outcome
+        from svlm_cli.data.words.align import Outcome
 
         name = result.video.id
         if result.reason and (not self._is_quiet or result.outcome is Outcome.FAILED):

@@ -109,8 +109,8 @@ def chunk(
     """
     if overlap >= window:
         raise UsageError(f"--overlap {overlap} must be less than --window {window}")
-    from svlm_cli.data.chunking import chunk_folder
-    from svlm_cli.data.chunks import ChunkRule
+    from svlm_cli.data.chunks.chunk import ChunkRule
+    from svlm_cli.data.chunks.chunking import chunk_folder
 
     console = TalkConsole()
     status = console.status("cutting ...")

@@ -99,10 +99,10 @@ def fetch(
     the file is whole and probed; for a match of the arena also its truth and its transcript. Files are
     copied as they are. What fails is named, the others go on, exit code 1.
     """
-    from svlm_cli.data.fetch import expand, fetch_all
-    from svlm_cli.data.fetch_one import FetchOptions, is_web_address
-    from svlm_cli.media.download import DownloadOptions
-    from svlm_cli.media.download_checks import browser_cookies, check_cookies, parse_rate, preflight
+    from svlm_cli.data.fetch.folder import expand, fetch_all
+    from svlm_cli.data.fetch.one import FetchOptions, is_web_address
+    from svlm_cli.media.web.checks import browser_cookies, check_cookies, parse_rate, preflight
+    from svlm_cli.media.web.download import DownloadOptions
 
     if browser is not None:
         browser_cookies(browser)

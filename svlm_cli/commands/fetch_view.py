@@ -20,8 +20,8 @@ from rich.progress import (
 
 if TYPE_CHECKING:
     from svlm_cli.commands.output import TalkConsole
-    from svlm_cli.data.fetch import Fetched
-    from svlm_cli.data.fetch_one import Progress as FetchProgress
+    from svlm_cli.data.fetch.folder import Fetched
+    from svlm_cli.data.fetch.one import Progress as FetchProgress
 
 TITLE_WIDTH = 40
 LONGEST_TITLE = 120

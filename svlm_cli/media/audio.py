@@ -10,8 +10,8 @@ import numpy as np
 
 from svlm_cli.errors import SourceError
 from svlm_cli.media.container import DamageError, OpenVideo, decoded, libav, stream_tick
+from svlm_cli.media.file.pyav_reader import PyavPictures
 from svlm_cli.media.probe import open_container
-from svlm_cli.media.pyav_reader import PyavPictures
 from svlm_cli.media.timeline import LONGEST_SECONDS
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ Shape legend: L = layers, H = key/value heads, C = capacity in tokens, D = head 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -21,9 +21,6 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 from svlm_cli.errors import ModelError, UsageError
 from svlm_cli.model.attention import GROUPED
 from svlm_cli.model.cache import StreamingCache
-
-if TYPE_CHECKING:
-    from svlm_cli.model.runtime import VideoLanguageModel
 
 RUNS_BEFORE_CAPTURE = 3
 MOST_CAPACITIES = 256  # that one process may compile for; torch's own limit is 8
@@ -49,6 +46,16 @@ class Words(Protocol):
         """
 
 
+class Feeding(Protocol):
+    """What a model does with tokens; see ``VideoLanguageModel``."""
+
+    def embed(self, ids: Sequence[int]) -> torch.Tensor:
+        """Embeddings of token ids, shape (n, d)."""
+
+    def forward(self, embeddings: torch.Tensor, positions: np.ndarray, cache: StreamingCache) -> torch.Tensor:
+        """Feed embeddings of shape (n, d) at positions of shape (3, n); the last one's logits, (v,)."""
+
+
 class PlainWords:
     """One forward over the tokens held.
 
@@ -57,7 +64,7 @@ class PlainWords:
         cache: of the stream.
     """
 
-    def __init__(self, model: VideoLanguageModel, cache: StreamingCache) -> None:
+    def __init__(self, model: Feeding, cache: StreamingCache) -> None:
         self._model = model
         self._cache = cache
 

@@ -32,9 +32,9 @@ def open_source(source: str, live: LiveOptions | None = None) -> Source:
     from svlm_cli.media.address import is_live_address
 
     if is_live_address(source):
-        from svlm_cli.media.live import open_live
+        from svlm_cli.media.live.source import open_live
 
         return open_live(source, live)
-    from svlm_cli.media.reader import open_video
+    from svlm_cli.media.file.reader import open_video
 
     return open_video(source.removeprefix("file://"))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from accelerate.utils import gather_object
 
-from svlm_cli.data.sample import BadSample
+from svlm_cli.data.samples.sample import BadSample
 from svlm_cli.documents import MalformedError, lines_of, parse_json
 from svlm_cli.errors import SourceError
 from svlm_cli.files import sync

@@ -16,7 +16,7 @@ import torch
 import transformers
 from safetensors import safe_open
 
-from svlm_cli.data.line_file import pair_paths
+from svlm_cli.data.chunks.line_file import pair_paths
 from svlm_cli.errors import ModelError, UsageError, boundary
 from svlm_cli.files import put_aside, sha256_of, sync, sync_tree
 from svlm_cli.model.seal import SEAL_FILE, Seal, check_files, read_seal, write_seal

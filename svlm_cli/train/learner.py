@@ -11,8 +11,7 @@ from typing import Any
 import torch
 import transformers
 
-from svlm_cli.data.chunks import QUERY
-from svlm_cli.data.vocabulary import word_tokenizer
+from svlm_cli.data.chunks.chunk import QUERY
 from svlm_cli.errors import ModelError, boundary
 from svlm_cli.model.adapter import PIXELS_FILE
 from svlm_cli.model.attention import keep_flash_first
@@ -21,8 +20,16 @@ from svlm_cli.model.patches import PatchSettings
 from svlm_cli.model.prompt import PromptWriter, find_markup
 from svlm_cli.model.seal import check_weights
 from svlm_cli.sections import Checkpoint, Lora, NewModel, Recipe, Stage
+from svlm_cli.train.arena.seedling import (
+    ASPECT_RATIO,
+    IMAGE_MEAN,
+    IMAGE_STD,
+    PATCH_SIZE,
+    new_seedling,
+    size_of,
+)
+from svlm_cli.train.arena.vocabulary import word_tokenizer
 from svlm_cli.train.rows import keep_trained_rows
-from svlm_cli.train.seedling import ASPECT_RATIO, IMAGE_MEAN, IMAGE_STD, PATCH_SIZE, new_seedling, size_of
 
 NEW_TOKENS_PER_SECOND = 2.0
 PREPROCESSOR_FILE = "preprocessor_config.json"

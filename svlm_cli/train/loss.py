@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from svlm_cli.data.sample import IGNORED
+from svlm_cli.data.samples.sample import IGNORED
 
 
 def token_loss(

@@ -11,16 +11,16 @@ from typing import Any
 import torch
 import transformers
 
-from svlm_cli.data.chunks import Chunk, ChunkFile
+from svlm_cli.data.chunks.chunk import Chunk, ChunkFile
 from svlm_cli.errors import SourceError, SvlmError
-from svlm_cli.media.reader import open_video
+from svlm_cli.media.file.reader import open_video
 from svlm_cli.model.load import FAMILIES
 from svlm_cli.model.patches import PatchSettings, fit_size
 from svlm_cli.sections import Checkpoint, ChunkSource, NewModel, Recipe, Stage
+from svlm_cli.train.arena.seedling import new_seedling, size_of
 from svlm_cli.train.arguments import world_size
 from svlm_cli.train.learner import new_patch_settings, new_tokenizer, with_pixels
 from svlm_cli.train.published import model_config
-from svlm_cli.train.seedling import new_seedling, size_of
 from svlm_cli.train.stage_data import num_steps
 
 LOOKED_AT = 32

@@ -9,12 +9,12 @@ from typing import Any
 
 from torch.utils.data import ConcatDataset, Dataset
 
-from svlm_cli.data.arena_dataset import ArenaDataset, Mix
-from svlm_cli.data.chunk_dataset import ChunkDataset
-from svlm_cli.data.line_file import pair_paths
-from svlm_cli.data.sample import FeatureStore, MixedDataset, Sample
+from svlm_cli.data.chunks.line_file import pair_paths
+from svlm_cli.data.samples.chunk_dataset import ChunkDataset
+from svlm_cli.data.samples.sample import FeatureStore, MixedDataset, Sample
 from svlm_cli.model.window import WindowLimits
 from svlm_cli.sections import ChunkSource, Recipe, Stage
+from svlm_cli.train.arena.dataset import ArenaDataset, Mix
 from svlm_cli.train.learner import Learner
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 import transformers
 
-from svlm_cli.data.sample import Sample, collate
+from svlm_cli.data.samples.sample import Sample, collate
 from svlm_cli.errors import OutputError, UsageError
 from svlm_cli.files import claim, make_folder, whole_file
 from svlm_cli.model.library import silent_library

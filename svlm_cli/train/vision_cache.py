@@ -12,8 +12,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from svlm_cli.data.chunk_dataset import ChunkDataset, VideoClips
-from svlm_cli.data.sample import Features
+from svlm_cli.data.samples.chunk_dataset import ChunkDataset, VideoClips
+from svlm_cli.data.samples.sample import Features
 from svlm_cli.errors import SourceError, boundary
 from svlm_cli.files import whole_file
 from svlm_cli.model.patches import Patches, PatchSettings

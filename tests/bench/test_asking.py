@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from svlm_cli.bench.asking import CANDIDATES, LEAD, ModelAsker, Question, Showing, Way, frame_times
-from svlm_cli.bench.plain import PlainPrompt
+from svlm_cli.bench.questions.asking import CANDIDATES, LEAD, ModelAsker, Question, Showing, Way, frame_times
+from svlm_cli.bench.questions.plain import PlainPrompt
 from svlm_cli.settings import Policy, StreamSettings
 from svlm_cli.stream.probe import ProbedSession
 from tests.media.numbered import numbers_of, whole_video
@@ -124,7 +124,7 @@ def test_logits_choose_among_the_candidates(model, video) -> None:
     question = Question("q", 0.0, 3.0, "Is it red?", CANDIDATES)
     way = Way(Showing.RECENT, SETTINGS, 2)
     ((_, answer),) = ModelAsker(model, way, 2).answers(video, [question])
-    from svlm_cli.media.reader import open_video
+    from svlm_cli.media.file.reader import open_video
 
     plain = PlainPrompt(model, SETTINGS)
     with open_video(video) as reader:

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from svlm_cli.bench.intervals import Bootstrap
-from svlm_cli.bench.records import claim_folder
-from svlm_cli.bench.score import Ratio
-from svlm_cli.bench.tables import Report, Row
+from svlm_cli.bench.common.intervals import Bootstrap, Ratio
+from svlm_cli.bench.common.records import claim_folder
+from svlm_cli.bench.common.tables import Report, Row
 from svlm_cli.cli import run
 from svlm_cli.errors import OutputError
 from tests.bench import made_data

@@ -16,9 +16,9 @@ import pytest
 import typer
 from PIL import Image
 
-from svlm_cli.bench.summary import LABELS
+from svlm_cli.bench.arena.summary import LABELS
 from svlm_cli.cli import app, run
-from svlm_cli.commands.bench import EXAMPLES
+from svlm_cli.commands.bench.command import EXAMPLES
 from tests.bench import fake_bench
 from tests.commands.running import ROOT, environment, error_line
 
@@ -190,7 +190,7 @@ def test_failures_are_1_and_one_line(bench: Bench, tmp_path: Path) -> None:
 
 def test_scoring_needs_no_torch() -> None:
     script = (
-        "import sys, svlm_cli.bench.score, svlm_cli.bench.summary, svlm_cli.bench.grid; "
+        "import sys, svlm_cli.bench.arena.score, svlm_cli.bench.arena.summary, svlm_cli.bench.common.grid; "
         "print({'torch', 'transformers', 'matplotlib'} & set(sys.modules))"
     )
     done = subprocess.run(

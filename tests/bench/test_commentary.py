@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from svlm_cli.bench.commentary import cut_windows, load_games, load_predictions, load_windows, sport_of
-from svlm_cli.bench.commentate import Partial
-from svlm_cli.bench.pieces import Said
+from svlm_cli.bench.commentary.games import cut_windows, load_games, load_predictions, load_windows, sport_of
+from svlm_cli.bench.commentary.pieces import Said
+from svlm_cli.bench.commentary.speak import Partial
 from svlm_cli.cli import run
 from svlm_cli.errors import SourceError
 from tests.bench import made_data
@@ -210,8 +210,8 @@ def test_a_grid_that_does_not_fit(data, tmp_path, capsys, text: str) -> None:
 
 
 def test_the_shipped_grid_fits(data, tmp_path) -> None:
-    from svlm_cli.bench import commentary_bench as bench
-    from svlm_cli.bench.grid import load_entries
+    from svlm_cli.bench.commentary import infstreams as bench
+    from svlm_cli.bench.common.grid import load_entries
     from svlm_cli.settings import StreamSettings
 
     games = load_games(Path(data[0]))
@@ -330,7 +330,11 @@ def test_wrong_usage_is_2_and_one_line(data, tmp_path, capsys, more: list[str], 
 
 
 def test_examples_are_of_this_form() -> None:
-    from svlm_cli.commands import bench_commentary, bench_livesports, bench_longvideo, bench_ovo, bench_report
+    from svlm_cli.commands.bench import commentary as bench_commentary
+    from svlm_cli.commands.bench import livesports as bench_livesports
+    from svlm_cli.commands.bench import longvideo as bench_longvideo
+    from svlm_cli.commands.bench import ovo as bench_ovo
+    from svlm_cli.commands.bench import report as bench_report
 
     for module in (bench_commentary, bench_livesports, bench_longvideo, bench_ovo):
         for text in (module.GENERATE_EXAMPLES, module.SCORE_EXAMPLES):

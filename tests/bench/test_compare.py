@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from svlm_cli.bench.intervals import Estimate
-from svlm_cli.bench.tables import Report, Row, figure_text
+from svlm_cli.bench.common.intervals import Estimate
+from svlm_cli.bench.common.tables import Report, Row, figure_text
 from svlm_cli.cli import run
 
 

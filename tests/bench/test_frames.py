@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from svlm_cli.arena.source import ArenaSource
-from svlm_cli.bench.frames import BLOCK_SECONDS, Frames, altered, shuffled_order
+from svlm_cli.bench.common.frames import BLOCK_SECONDS, Frames, altered, shuffled_order
 from svlm_cli.media.source import Source
 
 ADDRESS = "arena:soccer?seed=5&minutes=1&size=84x56"

@@ -23,7 +23,7 @@ from benchmarks.gpu_parts.record import Record, Skipped
 from benchmarks.gpu_parts.scale import Noise
 from benchmarks.gpu_parts.streams import _course
 from benchmarks.gpu_parts.watchdog import Guarded
-from svlm_cli.bench.efficiency import SpeedRun
+from svlm_cli.bench.speed.measure import SpeedRun
 
 ROOT = Path(__file__).resolve().parents[2]
 GPU = ROOT / "benchmarks" / "gpu.py"

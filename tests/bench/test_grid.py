@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from svlm_cli.bench.frames import Frames
-from svlm_cli.bench.grid import load_grid
-from svlm_cli.bench.runs import Plan, Run
+from svlm_cli.bench.arena.grid import load_grid
+from svlm_cli.bench.arena.runs import Plan, Run
+from svlm_cli.bench.common.frames import Frames
 from svlm_cli.errors import SvlmError, UsageError
 from svlm_cli.settings import Policy, Sampling, StreamSettings
 

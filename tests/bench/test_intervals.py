@@ -5,8 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from svlm_cli.bench.intervals import Bootstrap
-from svlm_cli.bench.score import Ratio
+from svlm_cli.bench.common.intervals import Bootstrap, Ratio
 
 RATIOS = [Ratio(9, 10), Ratio(10, 20), Ratio(1, 2), Ratio(30, 30), Ratio(0, 0)]
 

@@ -192,7 +192,7 @@ def test_a_wrong_key_ends_it_at_once(data, tmp_path, capsys) -> None:
 
 
 def test_a_server_that_fails_for_good_names_every_vote(data, tmp_path, capsys, monkeypatch) -> None:
-    monkeypatch.setattr("svlm_cli.data.chat.RETRIES", 0)
+    monkeypatch.setattr("svlm_cli.chat.RETRIES", 0)
     with serve_llm(Llm(respond=lambda _: (500, "out of order"))) as llm:
         assert run(arguments(data, llm, tmp_path / "out")) == 0
     assert "6 votes are missing" in capsys.readouterr().err

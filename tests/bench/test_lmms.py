@@ -71,8 +71,8 @@ def svlm(monkeypatch: pytest.MonkeyPatch) -> Any:
         for name in ("lmms_eval", "lmms_eval.api"):
             monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
         monkeypatch.setitem(sys.modules, "lmms_eval.api.model", base)
-        monkeypatch.delitem(sys.modules, "svlm_cli.bench.lmms_model", raising=False)
-    from svlm_cli.bench.lmms_model import Svlm
+        monkeypatch.delitem(sys.modules, "svlm_cli.bench.questions.lmms_model", raising=False)
+    from svlm_cli.bench.questions.lmms_model import Svlm
 
     return Svlm
 
@@ -96,7 +96,7 @@ def see(document: dict[str, Any]) -> Any:
 
 def test_the_entry_point_names_it() -> None:
     (found,) = [each for each in entry_points(group="lmms_eval.models") if each.name == "svlm"]
-    assert found.value == "svlm_cli.bench.lmms:manifest"
+    assert found.value == "svlm_cli.bench.questions.lmms:manifest"
 
 
 @pytest.mark.parametrize("show", ["whole", "streamed", "recent"])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from svlm_cli.bench.longvideo import INSTRUCTION, first_letter, load_items
+from svlm_cli.bench.questions.longvideo import INSTRUCTION, first_letter, load_items
 from svlm_cli.cli import run
 from svlm_cli.errors import SourceError
 from tests.bench import made_data

@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from svlm_cli.arena.truth import opening_text
-from svlm_cli.bench.frames import Frames
-from svlm_cli.bench.match import Job, MatchResult, ModelOptions, Progress, model_facts, play
-from svlm_cli.bench.runs import Run
+from svlm_cli.bench.arena.match import Job, MatchResult, play
+from svlm_cli.bench.arena.runs import Run
+from svlm_cli.bench.common.events import Progress
+from svlm_cli.bench.common.frames import Frames
+from svlm_cli.bench.common.model import ModelOptions, model_facts
 from svlm_cli.settings import Sampling, StreamSettings
 from svlm_cli.types import Clip, EndEvent, StartEvent, StepEvent, StreamEvent, WarningEvent
 

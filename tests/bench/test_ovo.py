@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from svlm_cli.bench.ovo import GROUPS, NUM_QUERIES, Protocol, load_items, load_wording, queries
-from svlm_cli.bench.ovo_score import exact, load_official, official, score, strict
+from svlm_cli.bench.questions.ovo import GROUPS, NUM_QUERIES, Protocol, load_items, load_wording, queries
+from svlm_cli.bench.questions.ovo_score import exact, load_official, official, score, strict
 from svlm_cli.cli import run
 from svlm_cli.errors import SourceError, UsageError
 from tests.bench import made_data

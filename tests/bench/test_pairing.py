@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from svlm_cli.bench.pairing import pair_up
+from svlm_cli.bench.arena.pairing import pair_up
 
 
 def every_pairing(true: list[int], said: list[int]) -> Iterator[list[tuple[int, int]]]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from svlm_cli.bench.plain import PlainPrompt
+from svlm_cli.bench.questions.plain import PlainPrompt
 from svlm_cli.model.patches import clip_to_patches
 from svlm_cli.settings import StreamSettings
 

@@ -7,9 +7,9 @@ import io
 import pytest
 from PIL import Image
 
-from svlm_cli.bench.intervals import Estimate
-from svlm_cli.bench.plots import bars
-from svlm_cli.bench.tables import Report, Row
+from svlm_cli.bench.common.intervals import Estimate
+from svlm_cli.bench.common.plots import bars
+from svlm_cli.bench.common.tables import Report, Row
 
 
 def test_many_panels_stand_in_lines() -> None:
@@ -27,7 +27,7 @@ def test_a_title_names_benchmark_rival_and_judge(monkeypatch: pytest.MonkeyPatch
         titles.append(str(given[-1]))
         return b""
 
-    monkeypatch.setattr("svlm_cli.bench.plots.bars", draw)
+    monkeypatch.setattr("svlm_cli.bench.common.plots.bars", draw)
     rows = [Row("ours", "p", {"rival": "theirs", "judge": "gpt-5"}, {"s": Estimate(50.0, None, None, 4)})]
     Report("commentary", "Commentary", rows, {"s": "s"})._bars({"s": "s"})
     assert titles == ["Commentary; against theirs; judge: gpt-5"]

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from svlm_cli.bench.pool import Work, ask_all, most_failures
-from svlm_cli.bench.records import RecordFile
-from svlm_cli.data.chat import Chat, NoReplyError, Reply
+from svlm_cli.bench.api.pool import Work, ask_all, most_failures
+from svlm_cli.bench.common.records import RecordFile
+from svlm_cli.chat import Chat, NoReplyError, Reply
 from svlm_cli.errors import SvlmError
 from svlm_cli.types import WarningEvent
 from tests.data.fake_llm import Llm, serve_llm

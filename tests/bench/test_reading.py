@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from svlm_cli.bench.reading import read_letter, read_sentence
+from svlm_cli.bench.judge.reading import read_letter, read_sentence
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from svlm_cli.bench.records import Record, RecordFile, read_json, read_lines
+from svlm_cli.bench.common.records import Record, RecordFile, read_json, read_lines
 from svlm_cli.errors import OutputError, SourceError
 
 

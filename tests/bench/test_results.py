@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from svlm_cli.bench.match import Job, MatchResult, ModelFacts, result_key
-from svlm_cli.bench.records import write_whole
-from svlm_cli.bench.results import ResultsFile
-from svlm_cli.bench.runs import Run
-from svlm_cli.bench.score import METRICS, Ratio
+from svlm_cli.bench.arena.match import Job, MatchResult, result_key
+from svlm_cli.bench.arena.results import ResultsFile
+from svlm_cli.bench.arena.runs import Run
+from svlm_cli.bench.arena.score import METRICS
+from svlm_cli.bench.common.intervals import Ratio
+from svlm_cli.bench.common.model import ModelFacts
+from svlm_cli.bench.common.records import write_whole
 from svlm_cli.errors import OutputError
 from svlm_cli.settings import Sampling, StreamSettings
 

@@ -7,7 +7,8 @@ import pytest
 from svlm_cli.arena.address import parse_address
 from svlm_cli.arena.setup import draw_setup
 from svlm_cli.arena.truth import truth
-from svlm_cli.bench.score import METRICS, Ratio, add_tallies, match_events, tally
+from svlm_cli.bench.arena.score import METRICS, add_tallies, match_events, tally
+from svlm_cli.bench.common.intervals import Ratio
 
 ADDRESS = parse_address("arena:soccer?seed=11&minutes=40")
 RECORDS = list(truth(ADDRESS))

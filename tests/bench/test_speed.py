@@ -21,15 +21,15 @@ from svlm_cli import (
     load_model,
     open_source,
 )
-from svlm_cli.bench import efficiency
-from svlm_cli.bench.compare import compare
-from svlm_cli.bench.efficiency import SpeedRun, find_max_fps, measure
-from svlm_cli.bench.floor import Fed, Floor, watched
-from svlm_cli.bench.grid import load_speed_grid
-from svlm_cli.bench.records import claim_folder
-from svlm_cli.bench.speed import SpeedEnd, SpeedStart, bench_fps
-from svlm_cli.bench.speed_plan import Clock, NamedSettings, SpeedPlan
-from svlm_cli.bench.speed_report import latency_plot, main_table, row, slope, steady_start
+from svlm_cli.bench.common.compare import compare
+from svlm_cli.bench.common.records import claim_folder
+from svlm_cli.bench.speed import measure as efficiency
+from svlm_cli.bench.speed.floor import Fed, Floor, watched
+from svlm_cli.bench.speed.fps import SpeedEnd, SpeedStart, bench_fps
+from svlm_cli.bench.speed.grid import load_speed_grid
+from svlm_cli.bench.speed.measure import SpeedRun, find_max_fps, measure
+from svlm_cli.bench.speed.plan import Clock, NamedSettings, SpeedPlan
+from svlm_cli.bench.speed.report import latency_plot, main_table, row, slope, steady_start
 from tests.stream.engine import clips
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from svlm_cli.bench.intervals import Estimate
-from svlm_cli.bench.targets import TARGETS, targets, targets_json, targets_table
+from svlm_cli.bench.arena.targets import TARGETS, targets, targets_json, targets_table
+from svlm_cli.bench.common.intervals import Estimate
 
 
 def summary(

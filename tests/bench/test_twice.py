@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from svlm_cli.bench import commentary, livesports, longvideo, ovo
-from svlm_cli.bench.ovo_bench import load_results
+from svlm_cli.bench.commentary import games as commentary
+from svlm_cli.bench.commentary import livesports
+from svlm_cli.bench.questions import longvideo, ovo
+from svlm_cli.bench.questions.ovo_bench import load_results
 from svlm_cli.errors import SourceError
 from tests.bench import made_data
 

@@ -9,9 +9,11 @@ from multiprocessing.connection import Connection
 
 import pytest
 
-from svlm_cli.bench import workers
-from svlm_cli.bench.match import Job, MatchResult, ModelOptions, Progress
-from svlm_cli.bench.runs import Run
+from svlm_cli.bench.arena import workers
+from svlm_cli.bench.arena.match import Job, MatchResult
+from svlm_cli.bench.arena.runs import Run
+from svlm_cli.bench.common.events import Progress
+from svlm_cli.bench.common.model import ModelOptions
 from svlm_cli.errors import SvlmError
 from svlm_cli.settings import Sampling, StreamSettings
 

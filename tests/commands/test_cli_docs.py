@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from svlm_cli.cli import app
-from svlm_cli.commands.stream import EXAMPLES
+from svlm_cli.commands.stream.command import EXAMPLES
 from tests.commands.running import ROOT, command, environment
 
 GENERATOR = ROOT / "docs" / "generate_cli.py"

@@ -14,12 +14,13 @@ from rich.progress import Progress as Bars
 from rich.text import Text
 
 from svlm_cli.cli import exit_code
-from svlm_cli.commands import align_view, fetch_view, stream_view
+from svlm_cli.commands import align_view, fetch_view
 from svlm_cli.commands.output import TalkConsole, emit, print_error
-from svlm_cli.data.align import Aligned, Outcome
-from svlm_cli.data.fetch import Fetched
-from svlm_cli.data.fetch_one import Progress
+from svlm_cli.commands.stream import view as stream_view
+from svlm_cli.data.fetch.folder import Fetched
+from svlm_cli.data.fetch.one import Progress
 from svlm_cli.data.manifest import Video
+from svlm_cli.data.words.align import Aligned, Outcome
 from svlm_cli.errors import SourceError
 from svlm_cli.stream.formats import json_line
 from svlm_cli.text import as_json

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from svlm_cli.commands.asking import MOST_LINE_BYTES, lines
+from svlm_cli.commands.stream.asking import MOST_LINE_BYTES, lines
 from tests.commands.running import command, environment, error_line, svlm
 from tests.commands.test_terminal import on_terminal
 

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from svlm_cli.data import align as aligning
-from svlm_cli.data.align import Aligned, AlignOptions, Outcome, align_folder
-from svlm_cli.data.align_report import report
-from svlm_cli.data.clean_llm import LlmOptions
-from svlm_cli.data.fetch import fetch_all
-from svlm_cli.data.transcribe import Recognition, WhisperOptions
-from svlm_cli.data.transcript import TimedWord, read_transcript, text_of, transcript_path
+from svlm_cli.data.fetch.folder import fetch_all
+from svlm_cli.data.words import align as aligning
+from svlm_cli.data.words.align import Aligned, AlignOptions, Outcome, align_folder
+from svlm_cli.data.words.clean_llm import LlmOptions
+from svlm_cli.data.words.report import report
+from svlm_cli.data.words.transcribe import Recognition, WhisperOptions
+from svlm_cli.data.words.transcript import TimedWord, read_transcript, text_of, transcript_path
 from svlm_cli.errors import UsageError
 from svlm_cli.settings import Clean
 from tests.data.fake_llm import Llm, serve_llm

@@ -5,8 +5,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from svlm_cli.data.annealing import dense_clips
-from svlm_cli.data.transcript import TimedWord
+from svlm_cli.data.words.annealing import dense_clips
+from svlm_cli.data.words.transcript import TimedWord
 
 GAPS = st.one_of(st.floats(0, 0.5), st.floats(0, 4))
 

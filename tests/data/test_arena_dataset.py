@@ -13,9 +13,9 @@ from svlm_cli.arena.setup import NUMBERS, draw_setup, team_of
 from svlm_cli.arena.source import ArenaSource
 from svlm_cli.arena.timeline import Timeline
 from svlm_cli.arena.truth import truth
-from svlm_cli.data.arena_dataset import scene_line
-from svlm_cli.data.arena_frames import WINDOW_SECONDS, WindowStore, draw_frames
-from svlm_cli.data.arena_play import (
+from svlm_cli.train.arena.dataset import scene_line
+from svlm_cli.train.arena.frames import WINDOW_SECONDS, WindowStore, draw_frames
+from svlm_cli.train.arena.play import (
     FIRST_TRAINING_SEED,
     Beat,
     Cast,
@@ -26,7 +26,7 @@ from svlm_cli.data.arena_play import (
     training_seed,
     with_random_sides,
 )
-from svlm_cli.data.arena_text import symbols_of
+from svlm_cli.train.arena.text import symbols_of
 from tests.train.small import dataset
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from svlm_cli.data.captions import read_utterances
-from svlm_cli.data.transcript import TimedWord, text_of, words_in
+from svlm_cli.data.words.captions import read_utterances
+from svlm_cli.data.words.transcript import TimedWord, text_of, words_in
 from svlm_cli.errors import SourceError
 
 # The line that rolls out above is followed by one of a single blank in what YouTube serves.

@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from svlm_cli.data import chunking
-from svlm_cli.data.chunk_report import ChunkReport
-from svlm_cli.data.chunking import chunk_folder
-from svlm_cli.data.chunks import ChunkFile, ChunkRule
-from svlm_cli.data.transcript import TimedWord, Transcript, write_transcript
+from svlm_cli.data.chunks import chunking
+from svlm_cli.data.chunks.chunk import ChunkFile, ChunkRule
+from svlm_cli.data.chunks.chunking import chunk_folder
+from svlm_cli.data.chunks.report import ChunkReport
+from svlm_cli.data.words.transcript import TimedWord, Transcript, write_transcript
 from svlm_cli.errors import OutputError
 from svlm_cli.files import claim
 

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from svlm_cli.data.align import AlignOptions, align_folder
-from svlm_cli.data.align_report import report as align_report
-from svlm_cli.data.captions import read_utterances
-from svlm_cli.data.chunk_report import ChunkReport
-from svlm_cli.data.chunk_videos import find_videos
-from svlm_cli.data.chunking import chunk_folder
-from svlm_cli.data.chunks import ChunkFile, ChunkRule
-from svlm_cli.data.filters import drop_loops
+from svlm_cli.data.chunks.chunk import ChunkFile, ChunkRule
+from svlm_cli.data.chunks.chunking import chunk_folder
+from svlm_cli.data.chunks.report import ChunkReport
+from svlm_cli.data.chunks.videos import find_videos
 from svlm_cli.data.manifest import Manifest, Video
-from svlm_cli.data.transcribe import WhisperOptions
-from svlm_cli.data.transcript import TimedWord, Transcript, words_in, write_transcript
+from svlm_cli.data.words.align import AlignOptions, align_folder
+from svlm_cli.data.words.captions import read_utterances
+from svlm_cli.data.words.filters import drop_loops
+from svlm_cli.data.words.report import report as align_report
+from svlm_cli.data.words.transcribe import WhisperOptions
+from svlm_cli.data.words.transcript import TimedWord, Transcript, words_in, write_transcript
 from svlm_cli.errors import SourceError
 from tests.data.test_filters import EMPTY, GOOD_HALVES, REPEATED, SPANISH
 

@@ -10,13 +10,13 @@ import torch
 
 from svlm_cli.arena.address import parse_address
 from svlm_cli.arena.truth import truth
-from svlm_cli.data.chunk_dataset import ChunkDataset
-from svlm_cli.data.chunking import chunk_folder
-from svlm_cli.data.chunks import ChunkFile, ChunkRule
-from svlm_cli.data.fetch import fetch_all
+from svlm_cli.data.chunks.chunk import ChunkFile, ChunkRule
+from svlm_cli.data.chunks.chunking import chunk_folder
+from svlm_cli.data.fetch.folder import fetch_all
 from svlm_cli.data.manifest import Manifest
-from svlm_cli.data.sample import IGNORED
-from svlm_cli.data.transcript import DenseClip, TimedWord, Transcript, transcript_path, write_transcript
+from svlm_cli.data.samples.chunk_dataset import ChunkDataset
+from svlm_cli.data.samples.sample import IGNORED
+from svlm_cli.data.words.transcript import DenseClip, TimedWord, Transcript, transcript_path, write_transcript
 from svlm_cli.errors import SourceError
 from svlm_cli.model.prompt import PromptWriter, find_markup
 from svlm_cli.model.window import WindowLimits

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from svlm_cli.arena.address import parse_address
 from svlm_cli.arena.truth import opening_text, truth, words_of
-from svlm_cli.data.chunks import Chunk, ChunkFile, ChunkRule, TimedQuestion, cut_chunks, write_layout
-from svlm_cli.data.transcript import TimedWord
+from svlm_cli.data.chunks.chunk import Chunk, ChunkFile, ChunkRule, TimedQuestion, cut_chunks, write_layout
+from svlm_cli.data.words.transcript import TimedWord
 from svlm_cli.errors import SourceError
 from svlm_cli.model.window import WindowLimits, middle_cut
 

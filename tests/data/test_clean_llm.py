@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from svlm_cli.data.clean_llm import (
+from svlm_cli.data.words.clean_llm import (
     CleanCounts,
     LanguageModel,
     LlmOptions,
@@ -17,7 +17,7 @@ from svlm_cli.data.clean_llm import (
     split_pieces,
     split_sentences,
 )
-from svlm_cli.data.transcript import DenseClip, TimedWord, spread_evenly, text_of, words_in
+from svlm_cli.data.words.transcript import DenseClip, TimedWord, spread_evenly, text_of, words_in
 from svlm_cli.errors import SvlmError
 from tests.data.fake_llm import Llm, serve_llm
 

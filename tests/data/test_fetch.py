@@ -11,11 +11,11 @@ import pytest
 
 from svlm_cli.arena.address import parse_address
 from svlm_cli.arena.truth import truth
-from svlm_cli.data import fetch as fetching
-from svlm_cli.data.fetch import Fetched, expand, fetch_all
-from svlm_cli.data.fetch_one import FetchOptions
+from svlm_cli.data.fetch import folder as fetching
+from svlm_cli.data.fetch.folder import Fetched, expand, fetch_all
+from svlm_cli.data.fetch.one import FetchOptions
 from svlm_cli.data.manifest import Manifest
-from svlm_cli.data.transcript import read_transcript, transcript_path
+from svlm_cli.data.words.transcript import read_transcript, transcript_path
 from svlm_cli.files import sha256_of
 
 SOURCE = "arena:soccer,seed=1000003,minutes=0.25,size=168x112"

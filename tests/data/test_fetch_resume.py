@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from svlm_cli.data.manifest import Manifest
-from svlm_cli.media import halves
-from svlm_cli.media.download import Address, DownloadOptions, RemoteVideo, look_up
-from svlm_cli.media.halves import Halves
+from svlm_cli.media.web import halves
+from svlm_cli.media.web.download import Address, DownloadOptions, RemoteVideo, look_up
+from svlm_cli.media.web.halves import Halves
 from tests.data.loopback import Site
 from tests.data.web import command, fetch_one, with_hls
 

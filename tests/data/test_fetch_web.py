@@ -11,13 +11,13 @@ from pathlib import Path
 import av
 import pytest
 
-from svlm_cli.data.fetch import expand, fetch_all
-from svlm_cli.data.fetch_one import FetchOptions
+from svlm_cli.data.fetch.folder import expand, fetch_all
+from svlm_cli.data.fetch.one import FetchOptions
 from svlm_cli.data.manifest import Manifest
 from svlm_cli.errors import UsageError
 from svlm_cli.files import sha256_of
-from svlm_cli.media.download import DownloadOptions
-from svlm_cli.media.download_checks import browser_cookies, parse_rate
+from svlm_cli.media.web.checks import browser_cookies, parse_rate
+from svlm_cli.media.web.download import DownloadOptions
 from tests.data.loopback import Site
 from tests.data.web import FPS, SECONDS, command, fetch_one, with_hls
 

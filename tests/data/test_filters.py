@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from svlm_cli.data import filters
-from svlm_cli.data.captions import read_utterances
-from svlm_cli.data.transcript import TimedWord, Utterance, spread_evenly, text_of, words_in
+from svlm_cli.data.words import filters
+from svlm_cli.data.words.captions import read_utterances
+from svlm_cli.data.words.transcript import TimedWord, Utterance, spread_evenly, text_of, words_in
 
 GOOD_HALVES = (
     "2015_08_08_19_30_Chelsea_2_2_Swansea_1",

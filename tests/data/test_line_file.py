@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from torch.utils.data import DataLoader, Dataset
 
-from svlm_cli.data.line_file import LineFile, write_lines
+from svlm_cli.data.chunks.line_file import LineFile, write_lines
 from svlm_cli.errors import SourceError
 
 LINES = [b'[{"a": 1}]', b'[{"b": 22}]', b'[{"c": 333}]', '[{"d": "Özil"}]'.encode()]

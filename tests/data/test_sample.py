@@ -8,7 +8,7 @@ import torch
 
 from svlm_cli import load_model
 from svlm_cli.arena.source import ArenaSource
-from svlm_cli.data.sample import IGNORED, SampleWriter, Turn
+from svlm_cli.data.samples.sample import IGNORED, SampleWriter, Turn
 from svlm_cli.model.patches import clip_to_patches
 from svlm_cli.model.positions import time_stride
 from svlm_cli.model.prompt import PromptWriter

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from svlm_cli.cli import run
-from svlm_cli.data.align import _read_stored
-from svlm_cli.data.chunking import chunk_folder
-from svlm_cli.data.chunks import ChunkFile, ChunkRule
-from svlm_cli.data.fetch import expand
+from svlm_cli.data.chunks.chunk import ChunkFile, ChunkRule
+from svlm_cli.data.chunks.chunking import chunk_folder
+from svlm_cli.data.fetch.folder import expand
 from svlm_cli.data.manifest import Manifest, Video
-from svlm_cli.data.transcript import DenseClip, TimedWord, Transcript, transcript_path, write_transcript
+from svlm_cli.data.words.align import _read_stored
+from svlm_cli.data.words.transcript import DenseClip, TimedWord, Transcript, transcript_path, write_transcript
 from svlm_cli.errors import SourceError, UsageError
 
 WORDS = tuple(TimedWord(f"goal{k}", k / 3, (k + 1) / 3, 0.5) for k in range(180))

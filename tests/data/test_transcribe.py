@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from svlm_cli.data.transcribe import (
+from svlm_cli.data.words.transcribe import (
     Recogniser,
     Stretch,
     WhisperOptions,
@@ -17,7 +17,7 @@ from svlm_cli.data.transcribe import (
     group_stretches,
     keep_within,
 )
-from svlm_cli.data.transcript import TimedWord, text_of, words_in
+from svlm_cli.data.words.transcript import TimedWord, text_of, words_in
 from svlm_cli.errors import ModelError, SourceError, UsageError
 from svlm_cli.media.audio import read_sound
 from tests.data.whisper import SAMPLE_RATE, say, tiny_whisper, word_error_rate

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from svlm_cli.data.fetch import Fetched, fetch_all
-from svlm_cli.data.fetch_one import FetchOptions
-from svlm_cli.media.download import DownloadOptions
+from svlm_cli.data.fetch.folder import Fetched, fetch_all
+from svlm_cli.data.fetch.one import FetchOptions
+from svlm_cli.media.web.download import DownloadOptions
 from tests.data.loopback import Site
 
 SECONDS, FPS = 4, 10

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from svlm_cli.errors import SourceError
-from svlm_cli.media.pyav_reader import PyavPictures
-from svlm_cli.media.reader import open_video
+from svlm_cli.media.file.pyav_reader import PyavPictures
+from svlm_cli.media.file.reader import open_video
 from svlm_cli.media.source import Source
 from tests.media.numbered import needs_ffmpeg, overwrite_packets, whole_video, write_video
 from tests.media.test_times import FILES
@@ -110,7 +110,8 @@ def test_a_reader_is_a_source(tmp_path: Path) -> None:
 
 def test_importing_is_cheap_and_quiet() -> None:
     script = (
-        "import sys, svlm_cli.media.reader, svlm_cli.media.pyav_reader, svlm_cli.media.decord_reader;"
+        "import sys\n"
+        "from svlm_cli.media.file import decord_reader, pyav_reader, reader\n"
         "print({'av', 'decord', 'torch'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

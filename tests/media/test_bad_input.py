@@ -12,7 +12,7 @@ import av
 import pytest
 
 from svlm_cli.errors import SourceError
-from svlm_cli.media.reader import open_video
+from svlm_cli.media.file.reader import open_video
 from tests.media.numbered import MOOV_FIRST, needs_ffmpeg, overwrite_packets, whole_video, write_video
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from svlm_cli.errors import SourceError
-from svlm_cli.media.damage import Damage
-from svlm_cli.media.reader import VideoReader, open_video
+from svlm_cli.media.file.damage import Damage
+from svlm_cli.media.file.reader import VideoReader, open_video
 from tests.media.numbered import (
     MOOV_FIRST,
     numbers_of,

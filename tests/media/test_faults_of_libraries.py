@@ -16,11 +16,11 @@ import pytest
 from svlm_cli.errors import SourceError
 from svlm_cli.media.address import LiveOptions
 from svlm_cli.media.audio import SAMPLE_RATE, read_sound
-from svlm_cli.media.download import Address, DownloadOptions, look_up
-from svlm_cli.media.live import open_live
+from svlm_cli.media.file.reader import open_video
+from svlm_cli.media.live.source import open_live
 from svlm_cli.media.probe import is_cut_off
-from svlm_cli.media.reader import open_video
 from svlm_cli.media.timeline import Clock
+from svlm_cli.media.web.download import Address, DownloadOptions, look_up
 from tests.media.live_servers import paced_server
 from tests.media.numbered import numbers_of, overwrite_packets, whole_video, write_video
 

@@ -23,9 +23,9 @@ import numpy as np
 import pytest
 
 from svlm_cli.errors import SourceError, SourceLostError
-from svlm_cli.media import live
 from svlm_cli.media.address import LiveOptions, is_live_address
-from svlm_cli.media.live import LiveSource, open_live
+from svlm_cli.media.live import source as live
+from svlm_cli.media.live.source import LiveSource, open_live
 from svlm_cli.settings import Pace, StreamSettings
 from svlm_cli.stream.pacing import PlayClock
 

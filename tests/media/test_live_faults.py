@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from svlm_cli.media.address import LiveOptions
-from svlm_cli.media.live import LiveSource, open_live
+from svlm_cli.media.live.source import LiveSource, open_live
 from svlm_cli.types import Clip
 
 from . import live_servers as servers

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from svlm_cli.media.reader import open_video
+from svlm_cli.media.file.reader import open_video
 from tests.media.numbered import needs_ffmpeg, whole_video
 
 MINUTES = 12

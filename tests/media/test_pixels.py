@@ -11,8 +11,8 @@ import av
 import numpy as np
 import pytest
 
-from svlm_cli.media.convert import Orientation
-from svlm_cli.media.reader import open_video
+from svlm_cli.media.file.convert import Orientation
+from svlm_cli.media.file.reader import open_video
 from tests.media.numbered import needs_ffmpeg, numbers_of, picture, write_video
 
 LOSSLESS = {"qp": "0", "preset": "ultrafast"}

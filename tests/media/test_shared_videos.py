@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from svlm_cli.media.reader import open_video
+from svlm_cli.media.file.reader import open_video
 from tests.media.numbered import needs_ffmpeg, on_screen, probed_times
 
 SECONDS = 3

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from svlm_cli.media.stamps import Stamps
+from svlm_cli.media.live.stamps import Stamps
 
 FRAME = 0.04
 

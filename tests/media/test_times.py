@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from svlm_cli.errors import SourceError
-from svlm_cli.media.pyav_reader import PyavPictures
-from svlm_cli.media.reader import open_video
+from svlm_cli.media.file.pyav_reader import PyavPictures
+from svlm_cli.media.file.reader import open_video
 from svlm_cli.media.timeline import Clock
 from tests.media.numbered import needs_ffmpeg, number_of, numbers_of, on_screen, probed_times, write_video
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from svlm_cli.stream.hub import Hub
+from svlm_cli.stream.page.hub import Hub
+from svlm_cli.stream.page.web import PageServer
 from svlm_cli.stream.questions import Questions
-from svlm_cli.stream.web import PageServer
 from svlm_cli.types import Clip, StartEvent, StepEvent, StepTimings
 
 START = StartEvent("0", "made up", "nobody", "cpu", "float32", {"fps": 2.0, "policy": "streaming"})

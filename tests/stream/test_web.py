@@ -17,9 +17,9 @@ import webvtt
 from PIL import Image
 
 from svlm_cli.errors import OutputError, UsageError
-from svlm_cli.stream import web
-from svlm_cli.stream.hub import MAX_VIEWERS, VIEWER_EVENTS
-from svlm_cli.stream.web import parse_address
+from svlm_cli.stream.page import web
+from svlm_cli.stream.page.hub import MAX_VIEWERS, VIEWER_EVENTS
+from svlm_cli.stream.page.web import parse_address
 from svlm_cli.types import EndEvent, WarningEvent
 
 from .served import START, Served, Viewer, said, served, shown

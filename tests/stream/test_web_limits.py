@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from svlm_cli.stream import web_limits
-from svlm_cli.stream.hub import MAX_VIEWERS
+from svlm_cli.stream.page import limits as web_limits
+from svlm_cli.stream.page.hub import MAX_VIEWERS
 
 from .served import START, Served, said, served
 
@@ -170,9 +170,9 @@ import json, resource, sys, time
 from pathlib import Path
 resource.setrlimit(resource.RLIMIT_NOFILE, (96, 96))
 from svlm_cli.files import whole_file
-from svlm_cli.stream.hub import Hub
+from svlm_cli.stream.page.hub import Hub
 from svlm_cli.stream.questions import Questions
-from svlm_cli.stream.web import PageServer
+from svlm_cli.stream.page.web import PageServer
 folder = Path(sys.argv[1])
 with PageServer(Hub(folder), Questions(), ("127.0.0.1", 0)) as server:
     print(server.url, flush=True)

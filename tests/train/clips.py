@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from svlm_cli.data.chunks import Chunk, write_layout
-from svlm_cli.data.transcript import TimedWord
+from svlm_cli.data.chunks.chunk import Chunk, write_layout
+from svlm_cli.data.words.transcript import TimedWord
 from svlm_cli.recipe import load_recipe
 from svlm_cli.sections import Recipe
 

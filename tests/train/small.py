@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 
-from svlm_cli.data.arena_dataset import ArenaDataset, Mix
-from svlm_cli.data.sample import FeatureStore, Sample, collate
+from svlm_cli.data.samples.sample import FeatureStore, Sample, collate
 from svlm_cli.model.prompt import PromptWriter, find_markup
 from svlm_cli.sections import NewModel, Recipe, Stage
+from svlm_cli.train.arena.dataset import ArenaDataset, Mix
+from svlm_cli.train.arena.seedling import new_seedling, size_of
 from svlm_cli.train.learner import new_patch_settings, new_tokenizer
-from svlm_cli.train.seedling import new_seedling, size_of
 
 MODEL = NewModel(
     hidden=64, layers=2, heads=2, key_value_heads=1, mlp=96, vision_hidden=40, vision_layers=1, vision_mlp=64

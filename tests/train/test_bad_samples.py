@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from svlm_cli.data.sample import BadSample
+from svlm_cli.data.samples.sample import BadSample
 from svlm_cli.errors import SourceError
 from svlm_cli.train.bad_samples import BadSampleBook
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 import transformers
 
-from svlm_cli.data.chunks import Chunk, ChunkFile
-from svlm_cli.media.reader import open_video
+from svlm_cli.data.chunks.chunk import Chunk, ChunkFile
+from svlm_cli.media.file.reader import open_video
 from svlm_cli.model.patches import PatchSettings, clip_to_patches
 from svlm_cli.train.trainer import train
 from tests.train.clips import PIXELS, clip_recipe, losses, overlapping

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import torch
 
+from svlm_cli.train.arena.seedling import SeedlingSize, new_seedling
 from svlm_cli.train.learner import new_tokenizer
-from svlm_cli.train.seedling import SeedlingSize, new_seedling
 
 LENGTH = 200
 

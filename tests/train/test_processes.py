@@ -113,7 +113,7 @@ def sharded_step(rank: int, folder: Path, recipe_path: Path) -> None:
     """A forward and a backward pass of a sharded network over the chunks of this process."""
     from torch.distributed.fsdp import fully_shard
 
-    from svlm_cli.data.sample import collate
+    from svlm_cli.data.samples.sample import collate
     from svlm_cli.train.learner import open_learner
     from svlm_cli.train.loss import token_loss
     from svlm_cli.train.stage_data import open_chunks
@@ -148,7 +148,7 @@ def sharded_step(rank: int, folder: Path, recipe_path: Path) -> None:
 def test_sharded_weights_give_the_loss_and_gradients_of_whole_ones(
     tmp_path: Path, checkpoint: Path, make_video: Callable[..., Path]
 ) -> None:
-    from svlm_cli.data.sample import collate
+    from svlm_cli.data.samples.sample import collate
     from svlm_cli.train.learner import open_learner
     from svlm_cli.train.loss import token_loss
     from svlm_cli.train.stage_data import open_chunks

@@ -14,12 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from svlm_cli import StreamSession
-from svlm_cli.data.chunk_dataset import ChunkDataset, VideoClips
-from svlm_cli.data.chunks import Chunk, ChunkFile, TimedQuestion
-from svlm_cli.data.sample import MixedDataset
-from svlm_cli.data.transcript import TimedWord
+from svlm_cli.data.chunks.chunk import Chunk, ChunkFile, TimedQuestion
+from svlm_cli.data.samples.chunk_dataset import ChunkDataset, VideoClips
+from svlm_cli.data.samples.sample import MixedDataset
+from svlm_cli.data.words.transcript import TimedWord
 from svlm_cli.errors import SourceError
-from svlm_cli.media.reader import open_video
+from svlm_cli.media.file.reader import open_video
 from svlm_cli.model.prompt import PromptWriter
 from svlm_cli.model.window import WindowLimits
 from svlm_cli.settings import StreamSettings

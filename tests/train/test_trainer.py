@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from svlm_cli import load_model
-from svlm_cli.data.sample import IGNORED
+from svlm_cli.data.samples.sample import IGNORED
 from svlm_cli.errors import UsageError
 from svlm_cli.recipe import load_recipe
 from svlm_cli.sections import Data, Stage

@@ -28,7 +28,7 @@ UNEXPECTED = "run again with --verbose for the traceback"
 
 def clips(path: Path, _good: Path) -> None:
     """All clips, then frames here and there."""
-    from svlm_cli.media.reader import open_video
+    from svlm_cli.media.file.reader import open_video
 
     with open_video(path) as reader:
         for clip in reader.clips(2, 1.0):
@@ -46,8 +46,8 @@ def sound(path: Path, _good: Path) -> None:
 
 def fetch(path: Path, good: Path) -> None:
     """Into a folder, beside a good file: that one must arrive."""
-    from svlm_cli.data.fetch import fetch_all
-    from svlm_cli.data.fetch_one import FetchOptions
+    from svlm_cli.data.fetch.folder import fetch_all
+    from svlm_cli.data.fetch.one import FetchOptions
 
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         results = list(fetch_all([str(path), str(good)], Path(folder), FetchOptions(workers=1)))
@@ -61,7 +61,7 @@ def fetch(path: Path, good: Path) -> None:
 def live(path: Path, _good: Path) -> None:
     """Over HTTP, as a live source."""
     from svlm_cli.media.address import LiveOptions
-    from svlm_cli.media.live import open_live
+    from svlm_cli.media.live.source import open_live
 
     options = LiveOptions(stall_seconds=3, reconnect_seconds=0)
     with _served(path) as address, open_live(address, options) as source:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from svlm_cli.cli import run as svlm
-from svlm_cli.data.chunks import ChunkFile
-from svlm_cli.data.transcript import TimedWord, Transcript, write_transcript
+from svlm_cli.data.chunks.chunk import ChunkFile
+from svlm_cli.data.words.transcript import TimedWord, Transcript, write_transcript
 from tests.bench import made_data
 from tests.data.fake_llm import Llm, serve_llm
 from tests.data.loopback import Site, serve
@@ -27,11 +27,11 @@ PRELOADED.extend(
         "matplotlib.backends.backend_agg",
         "openai",
         "py3langid",
-        "svlm_cli.bench.commentary_bench",
-        "svlm_cli.bench.plots",
-        "svlm_cli.data.align",
-        "svlm_cli.data.chunking",
-        "svlm_cli.data.fetch",
+        "svlm_cli.bench.commentary.infstreams",
+        "svlm_cli.bench.common.plots",
+        "svlm_cli.data.words.align",
+        "svlm_cli.data.chunks.chunking",
+        "svlm_cli.data.fetch.folder",
         "yt_dlp.extractor",
     ]
 )

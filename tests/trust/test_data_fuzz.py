@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 
 from svlm_cli.cli import run
-from svlm_cli.data.align import AlignOptions, Outcome, align_folder
-from svlm_cli.data.align_report import report as align_report
-from svlm_cli.data.chunk_report import ChunkReport
-from svlm_cli.data.chunking import chunk_folder
-from svlm_cli.data.chunks import ChunkRule
+from svlm_cli.data.chunks.chunk import ChunkRule
+from svlm_cli.data.chunks.chunking import chunk_folder
+from svlm_cli.data.chunks.report import ChunkReport
 from svlm_cli.data.manifest import DAMAGED_LINE, Manifest, Video
-from svlm_cli.data.transcribe import WhisperOptions
-from svlm_cli.data.transcript import DenseClip, Dropped, TimedWord, Transcript, write_transcript
+from svlm_cli.data.words.align import AlignOptions, Outcome, align_folder
+from svlm_cli.data.words.report import report as align_report
+from svlm_cli.data.words.transcribe import WhisperOptions
+from svlm_cli.data.words.transcript import DenseClip, Dropped, TimedWord, Transcript, write_transcript
 from svlm_cli.errors import SvlmError
 from tests.trust.damage import damaged
 

@@ -22,7 +22,7 @@ from random import Random
 import pytest
 
 from svlm_cli.media.audio import SAMPLE_RATE, read_sound
-from svlm_cli.media.reader import open_video
+from svlm_cli.media.file.reader import open_video
 from tests.trust.media_seeds import KINDS, SECONDS, damaged, make_seeds
 
 HANG_SECONDS = 30

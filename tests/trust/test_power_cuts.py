@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from svlm_cli.cli import run as svlm
-from svlm_cli.media import halves
+from svlm_cli.media.web import halves
 from tests.commands.running import ROOT
 from tests.trust.disk import Recording
 from tests.trust.powercut import Cut, lay_out, some_cuts

@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 import pytest
 import yaml
 
-from svlm_cli.bench.grid import load_grid, load_speed_grid
+from svlm_cli.bench.arena.grid import load_grid
+from svlm_cli.bench.speed.grid import load_speed_grid
 from svlm_cli.cli import exit_code
 from svlm_cli.recipe import dump_recipe, load_recipe
 from svlm_cli.sections import Recipe

@@ -12,12 +12,15 @@ from typing import Any
 
 import pytest
 
-from svlm_cli.bench import commentary, compare, livesports, longvideo, ovo, ovo_bench
-from svlm_cli.bench.ovo_score import load_official
-from svlm_cli.bench.votes import load_votes
-from svlm_cli.data.chunks import Chunk, ChunkFile, TimedQuestion, write_layout
-from svlm_cli.data.line_file import pair_paths
-from svlm_cli.data.transcript import TimedWord
+from svlm_cli.bench.commentary import games as commentary
+from svlm_cli.bench.commentary import livesports
+from svlm_cli.bench.common import compare
+from svlm_cli.bench.judge.votes import load_votes
+from svlm_cli.bench.questions import longvideo, ovo, ovo_bench
+from svlm_cli.bench.questions.ovo_score import load_official
+from svlm_cli.data.chunks.chunk import Chunk, ChunkFile, TimedQuestion, write_layout
+from svlm_cli.data.chunks.line_file import pair_paths
+from svlm_cli.data.words.transcript import TimedWord
 from svlm_cli.errors import SvlmError
 from tests.bench import made_data
 from tests.trust.damage import damaged, with_odd_values

@@ -16,10 +16,10 @@ import pytest
 
 from svlm_cli import Controls, Sampling, StateKeeper, StreamSettings, load_model, open_source, stream_video
 from svlm_cli.errors import UsageError
-from svlm_cli.stream import web
-from svlm_cli.stream.hub import Hub
+from svlm_cli.stream.page import web
+from svlm_cli.stream.page.hub import Hub
+from svlm_cli.stream.page.web import PageServer
 from svlm_cli.stream.questions import Questions
-from svlm_cli.stream.web import PageServer
 from svlm_cli.types import AnswerEvent, StepEvent, StreamEvent, WarningEvent
 
 MATCH = "arena:soccer?seed=3&minutes=inf&size=168x112"

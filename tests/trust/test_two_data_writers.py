@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from svlm_cli.data.transcript import Transcript, write_transcript
+from svlm_cli.data.words.transcript import Transcript, write_transcript
 from tests.bench import made_data
 from tests.data.fake_llm import Llm, serve_llm
 from tests.data.loopback import Site, serve

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from svlm_cli.data.arena_frames import WindowStore
 from svlm_cli.errors import OutputError
+from svlm_cli.train.arena.frames import WindowStore
 from tests.trust.training import at_event, command, end_of, in_a_child, least_recipe, run
 
 # --- svlm train ---

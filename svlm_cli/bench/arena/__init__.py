@@ -1,0 +1,1 @@
+"""The synthetic match, where every event is known."""

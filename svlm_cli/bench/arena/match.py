@@ -1,0 +1,120 @@
+"""One match streamed: what was said in each second, and how fast."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from svlm_cli import __version__
+from svlm_cli.arena.address import ArenaAddress
+from svlm_cli.bench.arena.runs import Run
+from svlm_cli.bench.common.events import Progress
+from svlm_cli.bench.common.frames import altered
+from svlm_cli.bench.common.model import ModelFacts
+from svlm_cli.types import EndEvent, StepEvent
+
+if TYPE_CHECKING:
+    from svlm_cli.model.runtime import VideoLanguageModel
+    from svlm_cli.settings import StreamSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A match to stream.
+
+    Args:
+        run: how.
+        seed: which match.
+        num_seconds: of it.
+        key: of its result, from ``result_key``.
+    """
+
+    run: Run
+    seed: int
+    num_seconds: int
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class MatchResult:
+    """A whole match.
+
+    Args:
+        job: what was streamed.
+        said: the words of every second.
+        wall_seconds: of all of it, drawing included.
+        realtime_factor: stream seconds per wall second.
+        p50_step_seconds, p95_step_seconds, p99_step_seconds: of the steps' wall time.
+    """
+
+    job: Job
+    said: tuple[str, ...]
+    wall_seconds: float
+    realtime_factor: float
+    p50_step_seconds: float
+    p95_step_seconds: float
+    p99_step_seconds: float
+
+    def __post_init__(self) -> None:
+        if len(self.said) != self.job.num_seconds:
+            raise ValueError(f"{len(self.said)} lines said in {self.job.num_seconds} seconds")
+
+
+def result_key(run: Run, facts: ModelFacts, num_seconds: int) -> str:
+    """The fingerprint of everything that can change a match's words besides its seed.
+
+    The names of run and model are not in it: the same settings and weights under another name are the
+    same result.
+    """
+    content = {
+        "version": __version__,
+        "model": facts.fingerprint,
+        "device": facts.device,
+        "dtype": facts.dtype,
+        "num_seconds": num_seconds,
+        **run.identity(),
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def play(model: VideoLanguageModel, job: Job) -> Generator[Progress | MatchResult, None, None]:
+    """Stream a match, told its opening text and nothing else of the truth.
+
+    Yields:
+        ``Progress`` for every second, then the result.
+    """
+    from svlm_cli.arena.source import ArenaSource
+    from svlm_cli.stream.loop import stream_video
+
+    said: list[str] = []
+    with ArenaSource(ArenaAddress(seed=job.seed, minutes=job.num_seconds / 60)) as source:
+        settings = _settings(model, job.run, source.opening_text())
+        shown = altered(source, job.run.frames, job.seed)
+        with closing(stream_video(model, shown, settings)) as events:
+            for event in events:
+                if isinstance(event, StepEvent):
+                    said.append(event.text)
+                    yield Progress(1)
+                elif isinstance(event, EndEvent):
+                    yield MatchResult(
+                        job=job,
+                        said=tuple(said),
+                        wall_seconds=event.wall_seconds,
+                        realtime_factor=event.realtime_factor,
+                        p50_step_seconds=event.p50_step_seconds,
+                        p95_step_seconds=event.p95_step_seconds,
+                        p99_step_seconds=event.p99_step_seconds,
+                    )
+
+
+def _settings(model: VideoLanguageModel, run: Run, opening: str) -> StreamSettings:
+    settings = replace(run.settings, previous_text=opening)
+    if not run.sink_is_opening:
+        return settings
+    from svlm_cli.model.prompt import PromptWriter
+
+    return replace(settings, sink=len(PromptWriter(model.tokenizer, model.markup).encode(opening)))

@@ -1,0 +1,138 @@
+"""Matches spread over processes, each with a model of its own.
+
+A worker that loses its parent ends at its next word of progress; a parent that ends takes its workers
+along. One worker is this process itself.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from typing import TYPE_CHECKING
+
+from svlm_cli.bench.arena.match import Job, MatchResult, play
+from svlm_cli.bench.common.events import Progress
+from svlm_cli.bench.common.model import ModelOptions
+from svlm_cli.errors import SvlmError
+
+if TYPE_CHECKING:
+    from svlm_cli.model.runtime import VideoLanguageModel
+
+REPORT_SECONDS = 10  # of stream
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """What a worker says before it ends."""
+
+    message: str
+
+
+def play_all(
+    model: VideoLanguageModel, options: ModelOptions, jobs: Sequence[Job], num_workers: int
+) -> Generator[Progress | MatchResult, None, None]:
+    """Stream every match, in any order; closing the generator ends the workers.
+
+    Args:
+        model: for the work of this process.
+        options: what workers open their own by.
+        num_workers: 1 or more.
+
+    Raises:
+        SvlmError: a worker failed or was killed.
+    """
+    num_workers = min(num_workers, len(jobs))
+    if num_workers > 1:
+        yield from _play_apart(options, jobs, num_workers)
+        return
+    for job in jobs:
+        yield from play(model, job)
+
+
+def _play_apart(
+    options: ModelOptions, jobs: Sequence[Job], num_workers: int
+) -> Generator[Progress | MatchResult, None, None]:
+    waiting = deque(jobs)
+    context = multiprocessing.get_context("spawn")
+    processes: list[SpawnProcess] = []
+    busy: dict[Connection, Job] = {}
+    try:
+        for _ in range(num_workers):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_serve, args=(theirs, options), daemon=True)
+            process.start()
+            theirs.close()
+            processes.append(process)
+            busy[ours] = waiting.popleft()
+            _ask(ours, busy[ours])
+        while busy:
+            for connection in wait(list(busy)):
+                assert isinstance(connection, Connection)
+                message = _receive(connection, busy[connection])
+                yield message
+                if isinstance(message, MatchResult):
+                    del busy[connection]
+                    if waiting:
+                        busy[connection] = waiting.popleft()
+                        _ask(connection, busy[connection])
+                    else:
+                        connection.close()
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.join()
+
+
+def _ask(connection: Connection, job: Job) -> None:
+    """Hand out a job; that a worker has gone is found where its answer is read."""
+    with suppress(ConnectionError):
+        connection.send(job)
+
+
+def _receive(connection: Connection, job: Job) -> Progress | MatchResult:
+    where = f"run {job.run.name!r}, seed {job.seed}"
+    try:
+        message = connection.recv()
+    except (EOFError, ConnectionError) as error:
+        raise SvlmError(
+            f"a worker ended in the middle of {where}",
+            "out of memory? Try fewer --workers; run again to go on from the last whole match",
+        ) from error
+    if isinstance(message, _Failure):
+        raise SvlmError(f"{where}: {message.message}")
+    assert isinstance(message, Progress | MatchResult)
+    return message
+
+
+def _serve(connection: Connection, options: ModelOptions) -> None:
+    """The life of a worker: a job in, its progress and its result out, until nobody asks for more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent ends the workers
+    try:
+        model = options.load()
+        while True:
+            _report(connection, play(model, connection.recv()))
+    except (EOFError, ConnectionError):
+        return
+    except Exception as error:
+        message = str(error) if isinstance(error, SvlmError) else f"{type(error).__name__}: {error}"
+        with suppress(ConnectionError):
+            connection.send(_Failure(message))
+
+
+def _report(connection: Connection, events: Iterator[Progress | MatchResult]) -> None:
+    num_seconds = 0
+    for event in events:
+        if isinstance(event, Progress):
+            num_seconds += event.num_seconds
+        if isinstance(event, MatchResult) or num_seconds >= REPORT_SECONDS:
+            connection.send(Progress(num_seconds))
+            num_seconds = 0
+        if isinstance(event, MatchResult):
+            connection.send(event)

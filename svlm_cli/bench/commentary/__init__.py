@@ -1,0 +1,1 @@
+"""Speak, then be judged: Inf-Streams-Eval and LiveSports-3K CC."""

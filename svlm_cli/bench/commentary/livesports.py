@@ -1,0 +1,259 @@
+"""LiveSports-3K CC: events of sports videos, commentated and judged against a baseline by LiveCC's rules.
+
+Events are rows of the data set ``stdKonjac/LiveSports-3K``, configuration ``LiveSports_3K_CC``, as JSON
+Lines; predictions are ``{"video_id", "event_id", "begin", "end", "pred"}`` (github.com/showlab/livecc).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from svlm_cli.bench.commentary.pieces import Piece, Said
+from svlm_cli.bench.common.events import capped
+from svlm_cli.bench.common.records import put_once, read_lines
+from svlm_cli.bench.common.tables import Report, Row
+from svlm_cli.bench.judge.contests import Contest, Rules, digest_of
+from svlm_cli.bench.judge.judge import Judging
+from svlm_cli.bench.judge.reading import read_sentence
+from svlm_cli.bench.judge.votes import Stored, judged, win_rate
+from svlm_cli.errors import SourceError, UsageError
+from svlm_cli.values import file_name, path_text, seconds
+
+BASELINE = "GPT-4o"
+SEED = 42
+COLUMNS: Mapping[str, str] = {"win_rate": "win rate (ties count against)"}
+EVEN = 50.0
+PROTOCOL = "LiveSports-3K CC, LiveCC's tie rule"
+QUERY = "You are an expert commentator. Comment on this video live, with insight, as it happens."
+_HINT = "give rows of LiveSports_3K_CC as JSON Lines; docs/bench.md says how to get them"
+_BEGINNING = (
+    "You know video commentary well. Below are two commentaries on one video, A and B, and what a person "
+    "said of it. Which of the two is closer to the person's? First of all it should say the same: sense, "
+    "details, main points. Only where that does not decide look at style: tone, words, sentences."
+)
+OWN_TEMPLATE = f"""{_BEGINNING}
+
+Commentary A:
+{{a}}
+
+Commentary B:
+{{b}}
+
+The person's commentary:
+{{reference}}
+
+Answer with one sentence: "Commentary A is closer" or "Commentary B is closer".
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A stretch of a video.
+
+    Args:
+        video: as the row names it; may be empty.
+        video_id, event_id: of the row.
+        begin, end: seconds.
+        title: of the event.
+        previous_text: what was said before.
+        reference: what a person said in it; empty where the row does not hold it.
+    """
+
+    video: str
+    video_id: str
+    event_id: int | str
+    begin: float
+    end: float
+    title: str
+    previous_text: str
+    reference: str
+
+    @property
+    def id(self) -> str:
+        """As in votes."""
+        return f"{self.video_id}_{self.event_id}"
+
+
+def load_events(path: Path) -> list[Event]:
+    """Read events.
+
+    Raises:
+        SourceError: the file cannot be read or a row is of another form; says which.
+    """
+    events: dict[str, Event] = {}
+    for number, record in enumerate(read_lines(path, "events"), start=1):
+        event = _event(record, f"line {number} of {path}")
+        put_once(events, event.id, event, event.id, f"line {number} of {path}")
+    if not events:
+        raise SourceError(f"{path} holds no events", _HINT)
+    return list(events.values())
+
+
+def pieces(events: Sequence[Event], videos: Path) -> tuple[Piece, ...]:
+    """The events as stretches to be commentated, told their title and what was said before."""
+    return tuple(
+        Piece(
+            _video_path(videos, event),
+            event.begin,
+            event.end,
+            event.title,
+            event.previous_text,
+            {
+                "video_id": event.video_id,
+                "event_id": event.event_id,
+                "begin": event.begin,
+                "end": event.end,
+            },
+        )
+        for event in events
+    )
+
+
+def shape(piece: Piece, said: Sequence[Said]) -> dict[str, object]:  # noqa: ARG001 - one of two shapes
+    """The fields of a prediction line."""
+    return {"pred": " ".join(each.text for each in said)}
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """What one model said of the events.
+
+    Args:
+        name: of the run.
+        texts: by id.
+        facts: of the run, for tables.
+    """
+
+    name: str
+    texts: Mapping[str, str]
+    facts: Mapping[str, str]
+
+
+def load_predictions(path: Path) -> Predictions:
+    """Read predictions: a file, or a folder that ``svlm bench livesports generate`` has filled.
+
+    Raises:
+        SourceError: it cannot be read or a line is of another form; says which.
+        UsageError: it holds several runs.
+    """
+    file = path / "results.jsonl" if path.is_dir() else path
+    texts: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+    runs: dict[tuple[str, str], dict[str, str]] = {}
+    for number, record in enumerate(read_lines(file, "predictions"), start=1):
+        if not all(name in record for name in ("video_id", "event_id")) or not isinstance(
+            record.get("pred"), str
+        ):
+            raise SourceError(f"line {number} of {file} is no prediction", "docs/bench.md shows the form")
+        told = record.get("facts")
+        run = str(record.get("run") or file.stem.removeprefix("pred_")), str(record.get("fingerprint"))
+        runs[run] = told if isinstance(told, dict) else {}
+        event = f"{record['video_id']}_{record['event_id']}"
+        put_once(texts[run], event, record["pred"], event, f"line {number} of {file}")
+    if not runs:
+        raise SourceError(f"{file} holds no predictions", "svlm bench livesports generate makes them")
+    if len(runs) > 1:
+        told_runs = ", ".join(f"{name} ({mark})" for name, mark in runs)
+        raise UsageError(f"{file} holds several runs: {told_runs}", "keep each in a folder of its own")
+    ((run, facts),) = runs.items()
+    return Predictions(run[0], texts[run], {key: str(value) for key, value in facts.items()})
+
+
+def contests(events: Sequence[Event], ours: Predictions, baseline: Predictions) -> tuple[list[Contest], str]:
+    """The events of which both said something and a person too, and a sentence about the others.
+
+    Raises:
+        SourceError: there is none.
+    """
+    found, missing = [], []
+    for event in events:
+        if not event.reference or event.id not in ours.texts or event.id not in baseline.texts:
+            missing.append(event.id)
+            continue
+        texts = ours.texts[event.id], baseline.texts[event.id]
+        found.append(Contest(event.id, *texts, event.reference, event.title, event.video_id, {}))
+    if not found:
+        raise SourceError(
+            f"no event has event_asr_text and predictions of {ours.name} and {baseline.name}",
+            "are these predictions of the same events?",
+        )
+    return found, f"{len(missing)} of {len(events)} events are left out: {capped(missing)}" if missing else ""
+
+
+def rules(template: str | None = None) -> Rules:
+    """LiveCC's: one user message, temperature 0, seed 42; who is not named has not won."""
+    wording = "own wording" if template is None else f"wording {digest_of(template)}"
+    request = {"seed": SEED, "temperature": 0}
+    return Rules(f"both orders, {wording}, seed {SEED}", template or OWN_TEMPLATE, read_sentence, request, 20)
+
+
+def row(ours: Predictions, rival: Predictions, judging: Judging) -> tuple[Row, Sequence[str]]:
+    """The row of a run, from the stored votes, and what is to be said about them."""
+    found = judged(judging, rival.facts)
+    facts = dict(ours.facts)
+    told = facts.pop("protocol", "predictions of a file")
+    row = Row(ours.name, f"{PROTOCOL}, {told}", {**facts, **found.facts}, found.scores, None, found.more)
+    return row, found.notes
+
+
+def rows_of_votes(stored: Stored, baseline: str | None, source: str) -> list[Row]:
+    """The rows of stored votes alone: of everyone but the baseline.
+
+    Args:
+        stored: the votes.
+        baseline: whose row is left out; None for ``GPT-4o`` where it is one of the two, else nobody's.
+        source: of the votes, for the protocol.
+
+    Raises:
+        UsageError: no vote is about the baseline, so that its name may be wrong.
+    """
+    votes, names = stored.votes, stored.names
+    if baseline is not None and baseline not in names:
+        raise UsageError(f"no vote is about {baseline!r}", f"the votes name {', '.join(names)}")
+    if baseline is None and BASELINE in names and len(names) > 1:
+        baseline = BASELINE
+    rows = []
+    for name in [each for each in names if each != baseline] or names:
+        rivals = " and ".join(other for other in names if other != name) or "nobody"
+        rate = win_rate(votes, name, lambda vote: vote.id.rpartition("_")[0])
+        facts = {"rival": rivals, "judge": f"stored votes of {source}", "votes": str(len(votes))}
+        rows.append(Row(name, PROTOCOL, facts, {"win_rate": rate}))
+    return rows
+
+
+def report(rows: Sequence[Row], notes: Sequence[str]) -> Report:
+    """The whole report."""
+    return Report(
+        "livesports", "LiveSports-3K CC: commentary, judged in pairs", rows, COLUMNS, {}, notes, EVEN
+    )
+
+
+def _event(record: Mapping[str, Any], where: str) -> Event:
+    try:
+        event = Event(
+            path_text(str(record.get("video") or ""), "video"),
+            file_name(str(record["video_id"]), "video_id"),
+            record["event_id"],
+            seconds(record["begin"], "begin"),
+            seconds(record["end"], "end"),
+            str(record.get("event_title") or ""),
+            str(record.get("preasr_text") or ""),
+            str(record.get("event_asr_text") or ""),
+        )
+        if not 0 <= event.begin < event.end or not isinstance(event.event_id, int | str):
+            raise ValueError("begin, end or event_id")
+    except (KeyError, TypeError, ValueError) as error:
+        raise SourceError(f"{where} is no event: {error!r}", _HINT) from error
+    return event
+
+
+def _video_path(videos: Path, event: Event) -> Path:
+    """Where a video is: under its name in the row, under its base name, or under its id."""
+    names = [event.video, Path(event.video).name] if event.video else []
+    for name in [*names, f"{event.video_id}.mp4"]:
+        if (videos / name).is_file():
+            return videos / name
+    return videos / f"{event.video_id}.mp4"

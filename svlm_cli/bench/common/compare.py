@@ -1,0 +1,216 @@
+"""``svlm bench report``: the runs of several folders side by side, whatever benchmark made them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from svlm_cli import __version__
+from svlm_cli.bench.common.intervals import Estimate
+from svlm_cli.bench.common.records import claim_folder, read_json, write_whole
+from svlm_cli.bench.common.tables import (
+    NOTHING,
+    REPORT_NAME,
+    SUMMARY_NAME,
+    cell,
+    estimate_of,
+    figure_text,
+    table,
+)
+from svlm_cli.errors import SourceError
+from svlm_cli.text import as_json
+
+_HINT = "give folders that svlm bench has filled; score makes the summary"
+_FACTS = (
+    "model",
+    "frames",
+    "fps",
+    "resolution",
+    "memory",
+    "policy",
+    "decoding",
+    "query",
+    "rival",
+    "rival's setup",
+    "judge",
+    "votes",
+    "queries",
+    "questions",
+    "seed",
+    "device",
+    "dtype",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundRun:
+    """A row of somebody's ``summary.json``.
+
+    Args:
+        folder: it is from.
+        row: as it stands there.
+    """
+
+    folder: str
+    row: Mapping[str, Any]
+
+    @property
+    def label(self) -> str:
+        """Of its bar."""
+        return f"{self.folder}: {self.row['run']}\n{self.row['protocol']}"
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The runs of one benchmark, with the columns of their tables and the notes of their reports."""
+
+    benchmark: str
+    columns: Mapping[str, str]
+    runs: Sequence[FoundRun]
+    notes: Sequence[str] = ()
+
+    @property
+    def plot_name(self) -> str:
+        """Of its picture."""
+        return f"{self.benchmark}.png"
+
+    def table(self) -> str:
+        """A row per run, the protocol always among the first."""
+        facts = [name for name in _FACTS if any(_is_plain(run.row.get(name)) for run in self.runs)]
+        columns: list[tuple[str, Callable[[FoundRun], str]]] = [
+            ("folder", lambda run: run.folder),
+            ("run", lambda run: str(run.row["run"])),
+            ("protocol", lambda run: str(run.row["protocol"])),
+            *((name, _fact(name)) for name in facts),
+            *((title, _figure(name)) for name, title in self.columns.items()),
+        ]
+        if any("paper" in run.row for run in self.runs):
+            columns.append(("paper", _fact("paper")))
+        return table(columns, self.runs)
+
+    def plot(self) -> bytes | None:
+        """Percentages as bars; None where the benchmark has none."""
+        from svlm_cli.bench.common.plots import bars
+
+        figures = [
+            (run.label, {name: _estimate(run.row["scores"].get(name)) for name in self.columns})
+            for run in self.runs
+        ]
+        shown = {
+            name: title
+            for name, title in self.columns.items()
+            if any(each and each.percent is not None for each in (scores[name] for _, scores in figures))
+        }
+        return bars(figures, shown) if shown else None
+
+
+def compare(folders: Sequence[Path]) -> list[Comparison]:
+    """Read the summaries of folders and put runs of the same benchmark together.
+
+    Raises:
+        SourceError: a folder holds no summary, or one of another form.
+    """
+    columns: dict[str, dict[str, str]] = defaultdict(dict)
+    runs: dict[str, list[FoundRun]] = defaultdict(list)
+    notes: dict[str, list[str]] = defaultdict(list)
+    for folder in {folder.resolve(): folder for folder in folders}.values():
+        document = _summary(folder)
+        benchmark = str(document["benchmark"])
+        found = [FoundRun(str(folder), row) for row in document["runs"]]
+        known = document.get("columns")
+        named = (
+            known if isinstance(known, dict) else {name: name for run in found for name in run.row["scores"]}
+        )
+        columns[benchmark] |= {str(name): str(title) for name, title in named.items()}
+        runs[benchmark] += found
+        told = document.get("notes")
+        notes[benchmark] += [f"{folder}: {note}" for note in told] if isinstance(told, list) else []
+    return [
+        Comparison(benchmark, columns[benchmark], found, notes[benchmark])
+        for benchmark, found in runs.items()
+    ]
+
+
+def tables(comparisons: Sequence[Comparison]) -> str:
+    """All tables, each under the name of its benchmark."""
+    return "\n\n".join(
+        "\n\n".join([f"## {each.benchmark}", each.table(), *each.notes]) for each in comparisons
+    )
+
+
+def document(comparisons: Sequence[Comparison]) -> str:
+    """The comparison as JSON."""
+    content = {
+        "version": __version__,
+        "benchmarks": [
+            {
+                "benchmark": each.benchmark,
+                "columns": dict(each.columns),
+                "notes": list(each.notes),
+                "runs": [{"folder": run.folder, **run.row} for run in each.runs],
+            }
+            for each in comparisons
+        ],
+    }
+    return as_json(content, 2)
+
+
+def write(comparisons: Sequence[Comparison], out: Path) -> None:
+    """Write ``report.md``, ``summary.json`` and a picture for each benchmark, each whole.
+
+    Raises:
+        OutputError: one cannot be written, or somebody else writes there.
+    """
+    with claim_folder(out):
+        _write(comparisons, out)
+
+
+def _write(comparisons: Sequence[Comparison], out: Path) -> None:
+    parts = [
+        "# Runs compared",
+        f"Compare rows of the same protocol only. {NOTHING}: nothing to score, or not measured.",
+    ]
+    for each in comparisons:
+        parts += [f"## {cell(each.benchmark)}", each.table(), *each.notes]
+        if (picture := each.plot()) is not None:
+            write_whole(out / each.plot_name, picture)
+            parts.append(f"![{each.benchmark}]({each.plot_name})")
+    write_whole(out / REPORT_NAME, ("\n\n".join(parts) + "\n").encode())
+    write_whole(out / SUMMARY_NAME, f"{document(comparisons)}\n".encode())
+
+
+def _summary(folder: Path) -> dict[str, Any]:
+    path = folder / SUMMARY_NAME if folder.is_dir() else folder
+    content = read_json(path, _HINT)
+    rows = content.get("runs") if isinstance(content, dict) else None
+    if not isinstance(rows, list) or not isinstance(content.get("benchmark"), str):
+        raise SourceError(f"{path} is no summary of a benchmark", _HINT)
+    for row in rows:
+        if not isinstance(row, dict) or not all(name in row for name in ("run", "protocol", "scores")):
+            raise SourceError(f"{path} holds a row without run, protocol or scores", _HINT)
+        if not isinstance(row["scores"], dict):
+            raise SourceError(f"{path} holds a row whose scores are no object", _HINT)
+    return dict(content)
+
+
+def _estimate(figure: object) -> Estimate | None:
+    return estimate_of(figure) if isinstance(figure, dict) else None
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, str | int | float) and not isinstance(value, bool)
+
+
+def _fact(name: str) -> Callable[[FoundRun], str]:
+    def text(run: FoundRun) -> str:
+        value = run.row.get(name)
+        return str(value) if _is_plain(value) else NOTHING
+
+    return text
+
+
+def _figure(name: str) -> Callable[[FoundRun], str]:
+    return lambda run: figure_text(run.row["scores"].get(name))

@@ -1,0 +1,62 @@
+"""The model that is measured: how it is opened, and what a result must know of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from svlm_cli.model.runtime import VideoLanguageModel
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOptions:
+    """How to open a model; the arguments of ``load_model``."""
+
+    name: str | None = None
+    device: str = "auto"
+    dtype: str = "auto"
+    attention: str = "auto"
+    threads: int | None = 1
+
+    def load(self) -> VideoLanguageModel:
+        """Open it, without progress bars of its own.
+
+        Raises:
+            ModelError: see ``load_model``.
+        """
+        from transformers.utils import logging
+
+        from svlm_cli.model.load import load_model
+
+        logging.disable_progress_bar()
+        return load_model(
+            self.name, device=self.device, dtype=self.dtype, attention=self.attention, threads=self.threads
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What a result must know of the model that gave it.
+
+    Args:
+        name: as the user gave it; ``bundled`` for the one that ships with svlm.
+        fingerprint: of its weights and configuration.
+        device: ``cpu`` or ``cuda``; a number behind it changes nothing.
+        dtype: of weights and cache.
+    """
+
+    name: str
+    fingerprint: str
+    device: str
+    dtype: str
+
+
+def model_facts(model: VideoLanguageModel) -> ModelFacts:
+    """Read them off a loaded model."""
+    return ModelFacts(
+        name=model.name,
+        fingerprint=model.fingerprint(),
+        device=model.device.type,
+        dtype=str(model.dtype).removeprefix("torch."),
+    )

@@ -1,0 +1,53 @@
+"""What is shown and kept: the settings that benchmarks vary, for keys of results and for cells of tables."""
+
+from __future__ import annotations
+
+from svlm_cli.settings import Policy, StreamSettings
+
+
+def memory_identity(settings: StreamSettings) -> dict[str, object]:
+    """What is shown and kept, as plain values: the settings that every benchmark of streams varies."""
+    return {
+        "fps": settings.fps,
+        "policy": settings.policy.value,
+        "positions": settings.positions.value,
+        "restart_seconds": settings.restart_seconds,
+        "sink": settings.sink,
+        "text_window": settings.text_window,
+        "vision_window": settings.vision_window,
+        "rounds": settings.rounds,
+    }
+
+
+def pixels_text(settings: StreamSettings) -> str:
+    """Limits of a frame's pixels."""
+    if settings.min_pixels is None and settings.max_pixels is None:
+        return "as trained"
+    least = "as trained" if settings.min_pixels is None else f"{settings.min_pixels}"
+    most = "as trained" if settings.max_pixels is None else f"{settings.max_pixels}"
+    return f"{least} to {most} pixels"
+
+
+def memory_text(settings: StreamSettings) -> str:
+    """Policy and windows in one cell."""
+    policy = settings.policy
+    if policy is Policy.FULL:
+        return "full: everything"
+    if policy is Policy.WINDOW:
+        return f"window: restart every {settings.restart_seconds:g} s"
+    grows = ", growing positions" if settings.positions == "growing" else ""
+    return (
+        f"{policy.value}: S {settings.sink} / T {settings.text_window}, V {settings.vision_window:g} s, "
+        f"R {settings.rounds}{grows}"
+    )
+
+
+def decoding_text(settings: StreamSettings) -> str:
+    """How words are drawn, in one cell."""
+    own = settings.sampling
+    penalty = f", penalty {own.repetition_penalty:g}" if own.repetition_penalty != 1 else ""
+    if own.greedy:
+        return f"greedy{penalty}"
+    return (
+        f"temperature {own.temperature:g}, top-k {own.top_k}, top-p {own.top_p:g}{penalty}, seed {own.seed}"
+    )

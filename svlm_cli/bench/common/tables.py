@@ -1,0 +1,271 @@
+"""The one form of every benchmark's figures: rows that carry their protocol, as JSON, tables and bars.
+
+``summary.json`` is ``{"benchmark", "version", "columns": {score: label}, "runs": [row, ...]}`` and more keys
+of the benchmark's own. A row is ``{"run", "protocol", ...facts, "scores": {score: figure}}``; a figure is
+``{"percent", "low", "high", "num"}`` or ``{"value", "unit"}``. ``paper`` in a row is what the paper has for
+it. docs/bench.md tells it to those who add a benchmark.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from svlm_cli import __version__
+from svlm_cli.bench.common.intervals import Estimate, rounded
+from svlm_cli.bench.common.records import claim_folder, write_whole
+from svlm_cli.documents import read_json
+from svlm_cli.errors import OutputError
+from svlm_cli.text import as_json
+
+SUMMARY_NAME = "summary.json"
+REPORT_NAME = "report.md"
+SCORES_PLOT = "scores.png"
+NOTHING = "–"
+_MOST_FIGURE = 1e15
+_OTHER = "choose another --out"
+
+RowT = TypeVar("RowT")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a table.
+
+    Args:
+        run: its name.
+        protocol: all that must be known to compare it with another: rules, wording, how the video was shown.
+        facts: model, frames, resolution, judge, seed and the like, by the title of their column.
+        scores: estimates by name.
+        paper: the paper's figure for this row, with its unit where it is no percentage.
+        more: further fields of the row in ``summary.json``.
+    """
+
+    run: str
+    protocol: str
+    facts: Mapping[str, str]
+    scores: Mapping[str, Estimate]
+    paper: str | None = None
+    more: Mapping[str, object] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values."""
+        return {
+            "run": self.run,
+            "protocol": self.protocol,
+            **self.facts,
+            **({} if self.paper is None else {"paper": self.paper}),
+            "scores": {name: estimate.to_json() for name, estimate in self.scores.items()},
+            **self.more,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All that a benchmark has to say.
+
+    Args:
+        benchmark: its name.
+        title: of the page.
+        rows: the figures.
+        columns: scores of the main table, name to title; others stand in tables of their own.
+        sections: further tables: a title, and columns as above.
+        notes: paragraphs under the main table: warnings first.
+        line: percentage that chance gives, drawn in the plots.
+        more: further keys of ``summary.json``.
+    """
+
+    benchmark: str
+    title: str
+    rows: Sequence[Row]
+    columns: Mapping[str, str]
+    sections: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    line: float | None = None
+    more: Mapping[str, object] = field(default_factory=dict)
+
+    def document(self) -> dict[str, object]:
+        """``summary.json``."""
+        return {
+            "benchmark": self.benchmark,
+            "version": __version__,
+            "columns": dict(self.columns),
+            **self.more,
+            "notes": list(self.notes),
+            "runs": [row.to_json() for row in self.rows],
+        }
+
+    def to_json(self) -> str:
+        """The summary document as text."""
+        return as_json(self.document(), 2)
+
+    def main_table(self) -> str:
+        """A row per run: everything needed to repeat it, then the scores, then the paper's figure."""
+        return self._table(self.columns, has_paper=any(row.paper for row in self.rows))
+
+    def markdown(self) -> str:
+        """The whole page."""
+        parts = [
+            f"# {self.title}",
+            f"Percentages, 95 % intervals in brackets; {NOTHING}: nothing to score. docs/bench.md says how.",
+            f"## Result\n\n{self.main_table()}",
+            *self.notes,
+            f"![scores]({SCORES_PLOT})",
+            *(
+                f"## {title}\n\n{self._table(columns)}\n\n![{title}]({_file_name(title)})"
+                for title, columns in self._parts()
+            ),
+        ]
+        return "\n\n".join(parts) + "\n"
+
+    def write(self, folder: Path) -> None:
+        """Write ``summary.json``, ``report.md`` and the plots, each whole.
+
+        Raises:
+            OutputError: one cannot be written, somebody else writes there, or the folder holds figures of
+                something else by now.
+        """
+        with claim_folder(folder):
+            if "work" in self.more:
+                _require_same(folder, self.benchmark, self.more["work"])
+            write_whole(folder / SCORES_PLOT, self._bars(self.columns, has_paper=True))
+            for title, columns in self._parts():
+                write_whole(folder / _file_name(title), self._bars(columns))
+            write_whole(folder / REPORT_NAME, self.markdown().encode())
+            write_whole(folder / SUMMARY_NAME, f"{self.to_json()}\n".encode())
+
+    def _parts(self) -> list[tuple[str, Mapping[str, str]]]:
+        """The sections that have something to show."""
+        return [(title, columns) for title, columns in self.sections.items() if columns]
+
+    def _bars(self, columns: Mapping[str, str], *, has_paper: bool = False) -> bytes:
+        from svlm_cli.bench.common.plots import bars
+
+        figures = [
+            (f"{row.run}\n{row.protocol}", {name: row.scores.get(name) for name in columns})
+            for row in self.rows
+        ]
+        return bars(
+            figures,
+            columns,
+            self.line,
+            [_leading(row.paper) for row in self.rows] if has_paper else (),
+            self._plot_title(),
+        )
+
+    def _plot_title(self) -> str:
+        """The benchmark, and of judged rows the rivals and judges."""
+        parts = [self.title]
+        for fact, told in (("rival", "against"), ("judge", "judge:")):
+            names = list(dict.fromkeys(row.facts[fact] for row in self.rows if fact in row.facts))
+            parts += [f"{told} {' / '.join(names)}"] if names else []
+        return "; ".join(parts)
+
+    def _table(self, columns: Mapping[str, str], *, has_paper: bool = False) -> str:
+        facts = list(dict.fromkeys(name for row in self.rows for name in row.facts))
+        cells: list[tuple[str, Callable[[Row], str]]] = [
+            ("run", lambda row: row.run),
+            ("protocol", lambda row: row.protocol),
+            *((name, _fact(name)) for name in facts),
+            *((title, _score(name)) for name, title in columns.items()),
+        ]
+        if has_paper:
+            cells.append(("paper", lambda row: row.paper or NOTHING))
+        return table(cells, self.rows)
+
+
+def claim(folder: Path, benchmark: str, work: Sequence[object]) -> str:
+    """A digest of what is scored, for ``Report.more``; a folder keeps the figures of one such work.
+
+    Args:
+        folder: the report will be written to.
+        benchmark: it is of.
+        work: all that tells it from another: paths as absolute ones, the judge, its rules.
+
+    Raises:
+        OutputError: the folder holds figures of something else, which would be lost.
+    """
+    own = hashlib.sha256(json.dumps([benchmark, *map(str, work)]).encode()).hexdigest()[:16]
+    _require_same(folder, benchmark, own)
+    return own
+
+
+def _require_same(folder: Path, benchmark: str, work: object) -> None:
+    try:
+        there = read_json(folder / SUMMARY_NAME)
+    except (OSError, ValueError):
+        return
+    if not isinstance(there, dict) or "benchmark" not in there:
+        return
+    if there["benchmark"] != benchmark:
+        raise OutputError(f"{folder} holds the figures of another benchmark: {there['benchmark']}", _OTHER)
+    if there.get("work", work) != work:
+        raise OutputError(f"{folder} holds the figures of other inputs or of another judge", _OTHER)
+
+
+def percent_text(estimate: Estimate | None) -> str:
+    """``97.31 [96.80, 97.75]``."""
+    if estimate is None or estimate.percent is None:
+        return NOTHING
+    text = f"{rounded(estimate.percent):.2f}"
+    if estimate.low is None or estimate.high is None:
+        return text
+    return f"{text} [{rounded(estimate.low):.2f}, {rounded(estimate.high):.2f}]"
+
+
+def figure_text(figure: object) -> str:
+    """A figure of ``summary.json`` in a cell."""
+    if not isinstance(figure, dict):
+        return NOTHING
+    if "value" in figure:
+        value = figure["value"]
+        return f"{value:g} {figure.get('unit', '')}".strip() if _is_number(value) else NOTHING
+    return percent_text(estimate_of(figure))
+
+
+def estimate_of(figure: Mapping[str, Any]) -> Estimate | None:
+    """The estimate behind a percentage of ``summary.json``; None where it is none."""
+    numbers = [figure.get(name) for name in ("percent", "low", "high")]
+    num = figure.get("num") or 0
+    if not all(number is None or _is_number(number) for number in (*numbers, num)):
+        return None
+    return Estimate(numbers[0], numbers[1], numbers[2], int(num))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and abs(value) <= _MOST_FIGURE
+
+
+def table(columns: Sequence[tuple[str, Callable[[RowT], str]]], rows: Sequence[RowT]) -> str:
+    """A Markdown table."""
+    lines = [[cell(title) for title, _ in columns], ["---"] * len(columns)]
+    lines += [[cell(text(row)) for _, text in columns] for row in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def cell(text: str) -> str:
+    """Text that cannot break a table."""
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _file_name(title: str) -> str:
+    """Of a section's picture: ``By task, strict`` is ``by_task_strict.png``."""
+    return f"{re.sub(r'[^a-z0-9]+', '_', title.lower())}.png"
+
+
+def _leading(paper: str | None) -> float | None:
+    """The number a figure of the paper begins with, where it is all of it: others are of another kind."""
+    return float(paper) if paper is not None and re.fullmatch(r"\d+(\.\d+)?", paper) else None
+
+
+def _fact(name: str) -> Callable[[Row], str]:
+    return lambda row: row.facts.get(name, NOTHING)
+
+
+def _score(name: str) -> Callable[[Row], str]:
+    return lambda row: percent_text(row.scores.get(name))

@@ -1,0 +1,1 @@
+"""Two texts before a judge, and what becomes of the votes."""

@@ -1,0 +1,1 @@
+"""Be asked: OVO-Bench, LongVideoBench, lmms-eval."""

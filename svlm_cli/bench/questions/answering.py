@@ -1,0 +1,259 @@
+"""Questions about videos, asked of a model of our own or behind an address; every answer is stored once."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from svlm_cli.bench.api.options import ApiOptions, make_plan
+from svlm_cli.bench.api.pictures import picture_tokens, shown_size, user_message
+from svlm_cli.bench.api.pool import Work
+from svlm_cli.bench.api.prices import PICTURE_TOKENS, Plan, text_tokens
+from svlm_cli.bench.common.events import WorkDone, WorkEvent, WorkStart, capped
+from svlm_cli.bench.common.model import ModelFacts, ModelOptions, model_facts
+from svlm_cli.bench.common.records import RecordFile
+from svlm_cli.bench.common.settings import decoding_text, memory_text, pixels_text
+from svlm_cli.bench.common.work import RESULTS_NAME, digest, present, record_key
+from svlm_cli.bench.questions.asking import ModelAsker, Question, Way, question_times
+from svlm_cli.chat import Chat, Reply
+from svlm_cli.errors import SourceError
+from svlm_cli.types import WarningEvent
+
+if TYPE_CHECKING:
+    from svlm_cli.model.runtime import VideoLanguageModel
+
+MOST_FAILURES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question with its video and what its line of results begins with."""
+
+    video: Path
+    question: Question
+    head: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class AskRun:
+    """One way to ask all questions.
+
+    Args:
+        name: of the row.
+        protocol: of the benchmark, e.g. ``OVO-Bench official, own wording``.
+        way: how videos are shown.
+        max_new_tokens: most tokens of a free reply.
+    """
+
+    name: str
+    protocol: str
+    way: Way
+    max_new_tokens: int
+
+    def identity(self) -> dict[str, object]:
+        """Everything but the model and the question that can change an answer."""
+        return self.way.identity() | {"max_new_tokens": self.max_new_tokens}
+
+    def facts(self, model: ModelFacts) -> dict[str, str]:
+        """Columns of its row."""
+        streams = self.way.showing.value == "streamed"
+        return {
+            "protocol": f"{self.protocol}, {self.way.name}",
+            "model": f"{model.name} ({model.fingerprint[:8]})",
+            "frames": self.way.frames,
+            "resolution": pixels_text(self.way.settings),
+            "memory": memory_text(self.way.settings) if streams else "one prompt",
+            "seed": "none: the best tokens" if not self.way.speaks else decoding_text(self.way.settings),
+        }
+
+
+def answer_by_model(
+    runs: Sequence[AskRun], asked: Sequence[Asked], options: ModelOptions, out: Path
+) -> Generator[WorkEvent, None, None]:
+    """Ask every question of every run that has no answer yet.
+
+    Raises:
+        ModelError: the model cannot be opened.
+        OutputError: the folder cannot be used.
+        SourceError: no video is there, or more than ``MOST_FAILURES`` cannot be read.
+    """
+    with RecordFile(out / RESULTS_NAME, record_key) as results:
+        yield from (WarningEvent(problem) for problem in results.problems)
+        asked, missing = present(asked, "questions")
+        if missing:
+            yield WarningEvent(missing)
+        model = options.load()
+        facts = model_facts(model)
+        identities = {
+            run.name: {"model": facts.fingerprint, **_where(facts), **run.identity()} for run in runs
+        }
+        keys = {
+            (run.name, each.question.key): _key(identities[run.name], each) for run in runs for each in asked
+        }
+        num_done = sum(key in results for key in keys.values())
+        yield WorkStart(f"{facts.name} on {facts.device} ({facts.dtype})", "answers", num_done, len(keys))
+        yield from _lacking(model, asked)
+        num_failed = 0
+        for run in runs:
+            asker = ModelAsker(model, run.way, run.max_new_tokens)
+            by_video: dict[Path, list[Asked]] = defaultdict(list)
+            for each in asked:
+                if keys[run.name, each.question.key] not in results:
+                    by_video[each.video].append(each)
+            for video, group in by_video.items():
+                known = {each.question.key: each for each in group}
+                try:
+                    for question, response in asker.answers(video, [each.question for each in group]):
+                        if keys[run.name, question.key] not in results:
+                            own = identities[run.name], run.facts(facts), known[question.key]
+                            results.add(_record(run, *own, response))
+                        yield WorkDone()
+                except SourceError as error:
+                    num_failed += 1
+                    if num_failed > MOST_FAILURES:
+                        raise
+                    yield WarningEvent(f"{run.name}: questions about {video.name} are left out: {error}")
+        results.sort(list(dict.fromkeys(keys.values())))
+
+
+class ApiAnswers:
+    """Questions asked behind an address.
+
+    Args:
+        run: how videos are shown; streaming is not possible there.
+        asked: the questions.
+        options: who is asked.
+        out: folder of ``results.jsonl``.
+
+    Raises:
+        SourceError: no video is there.
+    """
+
+    def __init__(self, run: AskRun, asked: Sequence[Asked], options: ApiOptions, out: Path) -> None:
+        self._run = run
+        self._asked, self._missing = present(asked, "questions")
+        self._options = options
+        self._path = out / RESULTS_NAME
+
+    def plan(self) -> Plan:
+        """What is left to ask; nothing is sent and nothing written."""
+        from svlm_cli.media.file.reader import open_video
+
+        left = self._work().left()
+        prompt = 0
+        for each in left:
+            with open_video(each.video) as reader:
+                size = shown_size(reader.info.width, reader.info.height, self._options.height)
+                times = question_times(self._run.way, each.question, reader.info, each.video.name)
+            rule = PICTURE_TOKENS.get(self._options.model, (85, 170))
+            prompt += text_tokens(each.question.prompt) + picture_tokens([size] * len(times), *rule)
+        return make_plan(self._options, len(left), len(self._asked) - len(left), prompt)
+
+    def run(self) -> Generator[WorkEvent, None, None]:
+        """Ask every question that has no answer yet.
+
+        Raises:
+            NoReplyError: the address cannot be reached; answers so far are kept.
+            OutputError: the folder cannot be used.
+        """
+        if self._missing:
+            yield WarningEvent(self._missing)
+        own = self._options
+        yield from self._work().run(own.model, own.base_url, own.workers)
+
+    def _work(self) -> Work[Asked, Reply]:
+        return Work(
+            self._options.model,
+            "answers",
+            self._path,
+            record_key,
+            {self._key(each): each for each in self._asked},
+            self._ask,
+            lambda each, reply: _record(self._run, self._identity(), self._facts(), each, reply.text),
+            lambda each: each.question.key,
+        )
+
+    def _key(self, asked: Asked) -> str:
+        return _key(self._identity(), asked)
+
+    def _identity(self) -> dict[str, object]:
+        return self._options.identity() | self._run.identity()
+
+    def _ask(self, chat: Chat, each: Asked) -> Reply:
+        from svlm_cli.media.file.reader import open_video
+
+        with open_video(each.video) as reader:
+            times = question_times(self._run.way, each.question, reader.info, each.video.name)
+            frames = reader.frames_at(times)
+        return chat.ask([user_message(each.question.prompt, frames, self._options.height)])
+
+    def _facts(self) -> dict[str, str]:
+        own = self._options.facts()
+        return {
+            "protocol": f"{self._run.protocol}, {self._run.way.name}",
+            "model": own["model"],
+            "frames": self._run.way.frames,
+            "resolution": own["resolution"],
+            "memory": "one prompt",
+            "seed": "none: the address's own",
+        }
+
+
+def without_recent(protocols: Sequence[str]) -> list[str]:
+    """A note where answers of ours lack the row they must be compared with.
+
+    Args:
+        protocols: of the rows of one report that ``generate`` made.
+    """
+    if not protocols or any(", recent " in protocol for protocol in protocols):
+        return []
+    return ["There is no row of the recent frames beside it: generate has not come to it, or was told 0."]
+
+
+def find_video(videos: Path, name: str) -> Path:
+    """Where a video is: under its name in the annotations, or under its base name."""
+    whole = videos / name
+    return whole if whole.exists() or not (videos / Path(name).name).exists() else videos / Path(name).name
+
+
+def _where(facts: ModelFacts) -> dict[str, object]:
+    return {"device": facts.device, "dtype": facts.dtype}
+
+
+def _key(identity: Mapping[str, object], asked: Asked) -> str:
+    question = asked.question
+    content = {
+        "question": [question.key, question.shown_from, question.at_seconds, question.prompt],
+        "candidates": question.candidates,
+        "video": asked.video.name,
+    }
+    return digest({**identity, **content})
+
+
+def _record(
+    run: AskRun, identity: Mapping[str, object], facts: Mapping[str, str], asked: Asked, response: str
+) -> dict[str, object]:
+    told = {"protocol": run.protocol, **identity}
+    return {
+        **asked.head,
+        "run": run.name,
+        "response": response,
+        "fingerprint": digest(told),
+        "facts": dict(facts),
+        "key": _key(identity, asked),
+    }
+
+
+def _lacking(model: VideoLanguageModel, asked: Sequence[Asked]) -> Generator[WorkEvent, None, None]:
+    """Say so where a small vocabulary cannot read the questions."""
+    from svlm_cli.model.prompt import PromptWriter
+
+    unknown = PromptWriter(model.tokenizer, model.markup).unknown_words(asked[0].question.prompt)
+    if unknown:
+        yield WarningEvent(
+            f"the model's vocabulary lacks {len(unknown)} words of the first question ({capped(unknown)}): "
+            "its answers are worth nothing"
+        )

@@ -1,0 +1,202 @@
+"""Scoring OVO-Bench: the official rules, strict extraction beside them, and the rule of logits.
+
+Pure functions of stored results. Accuracy of a task is the share of its queries, of a group the mean of its
+tasks, the total the mean of the three groups (utils/OVOBenchScore.py of OVO-Bench).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from svlm_cli.bench.common.intervals import Ratio
+from svlm_cli.bench.common.records import put_once, read_json
+from svlm_cli.bench.questions.ovo import GROUP_OF, GROUPS, forward_truth
+from svlm_cli.errors import SourceError
+
+_LETTER = re.compile(
+    r"(?i:(?:the )?(?:correct |best )?(?:answer|option)(?: is)?\s*:?\s*)?[(\[\"'*]*([A-E])\b"
+    r"(?=\W*$|[\"'*]*\s*[.):,;\]\n-]| is (?:right|correct|the answer))(.*)",
+    re.S,
+)
+# Another letter that stands as an answer would: before a mark, at the end, or joined by "or".
+_OTHER = re.compile(r"\b([A-E])\b(?=\s*(?:[.):,;]|$|or\b|and\b|is\s+(?:right|correct)\b))")
+_EITHER = re.compile(r"\b(?:or|and)\b\W*(?:\w+\W+)?([A-E])\b")
+_YES_NO = re.compile(r"\W*(yes|no)\b", re.I)
+_ANY_YES_NO = re.compile(r"\b(yes|no)\b(?=\W*$|\s*[.,;:!)])", re.I)
+_HINT = "give result files of OVO-Bench, or a folder that svlm bench ovo generate has filled"
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A query with its answer.
+
+    Args:
+        name: of the query, for people.
+        task: of it.
+        truth: the right answer.
+        response: what came back; anything but text is wrong, and counted.
+    """
+
+    name: str
+    task: str
+    truth: str
+    response: object
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with the response; empty where it is text."""
+        if isinstance(self.response, str):
+            return ""
+        if self.response is None or self.response is MISSING:
+            return "missing" if self.response is MISSING else "None"
+        return f"of type {type(self.response).__name__}, not text"
+
+
+class _Missing:
+    """There is no response at all."""
+
+
+MISSING = _Missing()
+
+
+@dataclass(frozen=True, slots=True)
+class OvoScore:
+    """One way to score one set of results.
+
+    Args:
+        tasks: right answers of all, by task.
+    """
+
+    tasks: Mapping[str, Ratio]
+
+    def group(self, name: str) -> float | None:
+        """Mean accuracy of a group's tasks in percent; None where none of them was asked."""
+        known = [self.tasks[task].percent for task in GROUPS[name] if task in self.tasks]
+        shares = [share for share in known if share is not None]
+        return sum(shares) / len(shares) if shares else None
+
+    @property
+    def total(self) -> float | None:
+        """Mean of the three groups; None where one was not asked."""
+        shares = [self.group(name) for name in GROUPS]
+        if any(share is None for share in shares):
+            return None
+        return sum(share for share in shares if share is not None) / len(shares)
+
+
+def official(task: str, response: str, truth: str) -> bool:
+    """The official rule: the letter, or Yes or No, stands anywhere in the reply; REC: its digits, joined."""
+    if task == "REC":
+        return "".join(re.findall(r"\d+", response)) == truth
+    if task in GROUPS["forward"] and response in ("Y", "N"):
+        return response == truth[0]
+    return truth in response
+
+
+def strict(task: str, response: str, truth: str) -> bool:
+    """Right only if the reply gives one answer and nothing speaks against it.
+
+    A letter must come first (after "The answer is", at most) and stand alone: "A dog" is an article. No other
+    letter may stand as an answer after it ("A or B"); REC must hold one number; Yes or No must come first,
+    and the other one may not stand as an answer after it ("Yes or No").
+    """
+    text = response.strip()
+    if task == "REC":
+        return re.findall(r"\d+", text) == [truth]
+    if task in GROUPS["forward"]:
+        found = _YES_NO.match(text)
+        said = {each.lower() for each in _ANY_YES_NO.findall(text)}
+        return found is not None and found[1].lower() == truth.lower() and said <= {truth.lower()}
+    letter = _LETTER.match(text)
+    if letter is None or letter[1] != truth:
+        return False
+    return not {*_OTHER.findall(letter[2]), *_EITHER.findall(letter[2])} - {truth}
+
+
+def exact(task: str, response: str, truth: str) -> bool:  # noqa: ARG001 - one of the rules
+    """The rule of logits: the best candidate is the answer."""
+    return response == truth
+
+
+def score(answers: Iterable[Answered], rule: Callable[[str, str, str], bool]) -> OvoScore:
+    """Score answers by a rule; what is no text is wrong."""
+    right: Counter[str] = Counter()
+    asked: Counter[str] = Counter()
+    for each in answers:
+        asked[each.task] += 1
+        right[each.task] += isinstance(each.response, str) and rule(each.task, each.response, each.truth)
+    return OvoScore({task: Ratio(right[task], asked[task]) for task in GROUP_OF if asked[task]})
+
+
+def problems(answers: Sequence[Answered], most_named: int = 5) -> list[str]:
+    """A sentence for every kind of response that is no text: how many, and which."""
+    names: dict[str, list[str]] = defaultdict(list)
+    for each in answers:
+        if each.problem:
+            names[each.problem].append(each.name)
+    return [
+        f"{len(found)} of {len(answers)} responses are {problem} and count as wrong: "
+        f"{', '.join(found[:most_named])}{', ...' if len(found) > most_named else ''}"
+        for problem, found in names.items()
+    ]
+
+
+def load_official(paths: Sequence[Path]) -> list[Answered]:
+    """Read results in the official form, from files or from all the ``.json`` files of folders.
+
+    ``{"backward": [{id, video, task, question, response, ground_truth}], "realtime": [...], "forward": [item
+    with test_info[i].response]}``. A query that is answered twice in the same way counts once.
+
+    Raises:
+        SourceError: a file cannot be read or is of another form; there is none; a query has two answers.
+    """
+    files = [file for path in paths for file in (sorted(path.glob("*.json")) if path.is_dir() else [path])]
+    found: dict[str, Answered] = {}
+    for file in files:
+        content = _read(file)
+        for group in GROUPS:
+            items = content.get(group) or []
+            if not isinstance(items, list):
+                raise SourceError(f"{file}: {group} is no list", _HINT)
+            for item in items:
+                for each in _answers_of(item, file):
+                    put_once(found, each.name, each, each.name, str(file))
+    if not found:
+        raise SourceError(f"no results of OVO-Bench in {', '.join(map(str, paths))}", _HINT)
+    return list(found.values())
+
+
+def _read(file: Path) -> dict[str, Any]:
+    content = read_json(file, _HINT)
+    if not isinstance(content, dict) or not set(content) & set(GROUPS):
+        raise SourceError(f"{file} holds none of {', '.join(GROUPS)}", _HINT)
+    return content
+
+
+def _answers_of(item: object, file: Path) -> list[Answered]:
+    """The answers of one entry, one or several."""
+    try:
+        assert isinstance(item, dict)
+        task = item["task"]
+        assert task in GROUP_OF
+        if "test_info" not in item:
+            name = f"{task} {item['id']}"
+            return [Answered(name, task, str(item["ground_truth"]), item.get("response", MISSING))]
+        return [
+            Answered(
+                f"{task} {item['id']}, query {number}",
+                task,
+                forward_truth(task, test),
+                test.get("response", MISSING),
+            )
+            for number, test in enumerate(item["test_info"])
+        ]
+    except (AssertionError, KeyError, TypeError, ValueError, IndexError) as error:
+        told = json.dumps(item, ensure_ascii=False)[:80]
+        raise SourceError(f"{file}: this is no result of OVO-Bench: {told}", _HINT) from error

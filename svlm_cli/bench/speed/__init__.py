@@ -1,0 +1,1 @@
+"""Time against the floor."""

@@ -1,0 +1,1 @@
+"""``svlm bench``: a module for each benchmark, thin."""

@@ -1,0 +1,45 @@
+"""``svlm bench report``: runs of several folders side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from svlm_cli.commands import options
+from svlm_cli.commands.options import OUTPUT_PANEL, option
+from svlm_cli.commands.output import emit
+
+OUT = Path("bench-report")
+
+EXAMPLES = """Examples:
+
+svlm bench report bench-arena bench-8fps
+
+svlm bench report ours-ovo theirs-ovo --json --out compared"""
+
+Folders = Annotated[
+    list[Path], typer.Argument(metavar="DIR...", help="Folders with a summary.json of any benchmark.")
+]
+Out = Annotated[
+    Path, option(OUTPUT_PANEL, "--out DIR", "Folder for report.md, summary.json and a picture per benchmark.")
+]
+
+
+def report(
+    folders: Folders,
+    out: Out = OUT,
+    json: options.Json = False,
+    quiet: options.Quiet = False,  # noqa: ARG001 - there is nothing but data
+    verbose: options.Verbose = False,  # noqa: ARG001 - read by the error handler
+) -> None:
+    """Compare the runs of several folders: a table and a picture for every benchmark."""
+    from svlm_cli.bench.common.compare import compare, document, tables, write
+    from svlm_cli.errors import UsageError
+
+    if any(folder.resolve() == out.resolve() for folder in folders):
+        raise UsageError(f"--out {out} is one of the folders to compare", "choose another --out")
+    found = compare(folders)
+    write(found, out)
+    emit(document(found) if json else tables(found))

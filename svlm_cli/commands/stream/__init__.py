@@ -1,0 +1,1 @@
+"""``svlm stream``: options, one run, what is shown."""

@@ -1,0 +1,277 @@
+"""One run of ``svlm stream``: everything around the loop opened, its events passed on, all closed again."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from svlm_cli.commands.stream.stopping import Stopper
+from svlm_cli.commands.stream.view import StreamView
+from svlm_cli.errors import OutputError, UsageError
+from svlm_cli.files import claim, remove_partials
+from svlm_cli.media.address import LiveOptions
+from svlm_cli.settings import Pace, StreamSettings
+from svlm_cli.stream.append import is_file_or_none
+from svlm_cli.stream.controls import Controls
+from svlm_cli.stream.questions import Questions, read_questions
+from svlm_cli.stream.writers import Earlier, Writers, require_distinct
+
+if TYPE_CHECKING:
+    from svlm_cli.media.source import Source
+    from svlm_cli.model.runtime import VideoLanguageModel
+    from svlm_cli.stream.page.hub import Hub
+    from svlm_cli.stream.state import SavedState, StateKeeper
+    from svlm_cli.types import StreamEvent
+
+BANNER = (
+    "bundled arena model: it knows arena matches only; "
+    "name a real one with --model, e.g. mit-han-lab/StreamingVLM"
+)
+COMPILING = "compiling before the first second: this takes seconds to a minute"
+STOPPING = "stopping after this step; Ctrl-C again stops at once"
+TOKEN_VARIABLE = "SVLM_PAGE_TOKEN"  # noqa: S105 - the name, not a token
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What a run writes, and what goes on beside it.
+
+    Args:
+        out: files for words and events.
+        trace: file for token ids, or None.
+        overwrite: replace files of ``out`` and ``trace`` that are there.
+        live: how a live source is opened and held.
+        pace: None for what suits the source.
+        ask: take questions from standard input.
+        ask_file: of questions with their seconds, or None.
+        serve: ``HOST:PORT`` of the page, or None.
+        save_state: where to keep the state, or None.
+        save_every: wall seconds between saves.
+        resume: a state to go on from, or None.
+    """
+
+    out: tuple[Path, ...] = ()
+    trace: Path | None = None
+    overwrite: bool = False
+    live: LiveOptions = field(default_factory=LiveOptions)
+    pace: Pace | None = None
+    ask: bool = False
+    ask_file: Path | None = None
+    serve: str | None = None
+    save_state: Path | None = None
+    save_every: float = 60.0
+    resume: Path | None = None
+
+
+def run_stream(
+    source: str,
+    settings: StreamSettings,
+    extras: Extras,
+    view: StreamView,
+    load: Callable[[], VideoLanguageModel],
+) -> int:
+    """Stream a source and pass every event to the files, the page and the view.
+
+    Args:
+        load: gives the model.
+
+    Returns:
+        The exit code: 0, or that of the signal that ended it.
+
+    Raises:
+        SvlmError: whatever stands in its way; outputs lost on the way are named at the end, the others are
+            complete.
+    """
+    _check(source, extras)
+    asked = read_questions(extras.ask_file) if extras.ask_file else []
+    writers = Writers(extras.out, extras.trace, source, overwrite=extras.overwrite)
+    questions = Questions()
+    with ExitStack() as stack:
+        _claim(extras, stack)
+        from svlm_cli.stream.sources import open_source
+
+        stack.enter_context(writers)
+        stack.enter_context(view)
+        opened = stack.enter_context(open_source(source, extras.live))
+        resume = _resumed(extras, writers, opened, view)
+        for at_seconds, text in _to_ask(asked, resume):
+            questions.ask(text, at_seconds)
+        hub = _served(extras, questions, stack, view)
+        with view.busy("loading the model"):
+            model = load()
+        if model.is_bundled:
+            view.say(BANNER)
+        if model.word_forward is not None and model.word_forward.compiled:
+            view.say(COMPILING)
+        stopper = stack.enter_context(Stopper(lambda: view.say(STOPPING)))
+        if extras.ask:
+            _listen(questions, stack, view, stopper)
+        keeper = _keeper(extras, writers, stack)
+        controls = Controls(
+            stop=stopper.event,
+            questions=questions,
+            watch=None if hub is None else hub.watch,
+            keeper=keeper,
+            resume=resume,
+        )
+        settings = replace(settings, pace=extras.pace or _fitting_pace(opened))
+        _pass_on(_events(model, opened, settings, extras, writers, controls), writers, hub, view)
+        writers.finish()
+        view.finish(writers.failed, stopped=stopper.code != 0)
+        code = stopper.code
+        if hub is not None and view.has_status and not code:
+            view.say("the stream has ended; the page stays until Ctrl-C")
+            stopper.event.wait()
+    if writers.failed and not code:
+        raise OutputError(f"outputs that end early: {', '.join(writers.failed)}")
+    if keeper is not None and keeper.has_failed and not code:
+        raise OutputError(f"the end of the stream is not in the state {extras.save_state}")
+    return code
+
+
+def _check(source: str, extras: Extras) -> None:
+    """What can be seen to be wrong before anything is opened."""
+    if extras.ask and source == "-":
+        raise UsageError("standard input cannot be video and questions at once", "use --ask-file or --serve")
+    if extras.save_every <= 0:
+        raise UsageError(f"--save-every must be above 0, not {extras.save_every:g}")
+    if extras.save_state is not None:
+        folder = _folder(extras.save_state)
+        if not folder.is_dir():
+            raise OutputError(f"no folder {folder} for the state {extras.save_state}", f"mkdir -p {folder}")
+        if not os.access(folder, os.W_OK):
+            raise OutputError(f"no permission to write {extras.save_state}", "choose another folder")
+        if extras.save_state.is_dir():
+            raise OutputError(f"the state {extras.save_state} is a folder", "name a file in it")
+        if not is_file_or_none(extras.save_state):
+            raise OutputError(f"the state {extras.save_state} is no ordinary file", "name another")
+        others = [*extras.out, *([extras.trace] if extras.trace else [])]
+        require_distinct([*others, extras.save_state], source)
+
+
+def _claim(extras: Extras, stack: ExitStack) -> None:
+    """Keep others out of all that is written and of what is gone on from; clear what a kill has left of it.
+
+    Raises:
+        OutputError: somebody else has one of them; says who.
+    """
+    whats = dict.fromkeys(extras.out, "the output")
+    if extras.trace is not None:
+        whats[extras.trace] = "the trace"
+    if extras.save_state is not None:
+        whats[extras.save_state] = "the state"
+    if extras.resume is not None and extras.resume.is_file() and os.access(_folder(extras.resume), os.W_OK):
+        whats[extras.resume] = "the state"
+    claims = {
+        os.path.realpath(path): f"{what} {path}" for path, what in whats.items() if is_file_or_none(path)
+    }
+    for real, what in claims.items():
+        stack.enter_context(claim(Path(real), what))
+    for real in claims:
+        remove_partials(Path(real))
+
+
+def _folder(path: Path) -> Path:
+    return Path(os.path.realpath(path)).parent
+
+
+def _to_ask(asked: list[tuple[float, str]], resume: SavedState | None) -> list[tuple[float, str]]:
+    """The questions of the file; where a stream goes on, those that waited and what is left of the file."""
+    if resume is None:
+        return asked
+    left = [each for each in asked if each[0] >= resume.reached_seconds and each not in resume.questions]
+    return [*resume.questions, *left]
+
+
+def _fitting_pace(source: Source) -> Pace:
+    return Pace.REALTIME if source.is_live else Pace.MAX
+
+
+def _resumed(extras: Extras, writers: Writers, source: Source, view: StreamView) -> SavedState | None:
+    if extras.resume is None:
+        return None
+    from svlm_cli.stream.state import load_state
+
+    state = load_state(extras.resume)
+    if state.source != source.name:
+        view.say(f"warning: the state is of {state.source}; going on with {source.name}", "yellow")
+    # What a file showed after the state was saved, it will show again.
+    writers.resume(Earlier(state.outputs, state.reached_seconds, cut=not source.is_live))
+    return state
+
+
+def _keeper(extras: Extras, writers: Writers, stack: ExitStack) -> StateKeeper | None:
+    if extras.save_state is None:
+        return None
+    from svlm_cli.stream.state import StateKeeper
+
+    keeper = StateKeeper(extras.save_state, extras.save_every, lambda: writers.lengths, writers.sync)
+    stack.callback(keeper.close)
+    return keeper
+
+
+def _served(extras: Extras, questions: Questions, stack: ExitStack, view: StreamView) -> Hub | None:
+    """Open the page, where one is wanted, and say where it is."""
+    if extras.serve is None:
+        return None
+    from svlm_cli.stream.page.hub import Hub
+    from svlm_cli.stream.page.web import PageServer, parse_address
+
+    address = parse_address(extras.serve)
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="svlm-page-"))
+    hub = Hub(Path(folder))
+    token = os.environ.get(TOKEN_VARIABLE, "")
+    server = stack.enter_context(PageServer(hub, questions, address, token))
+    stack.callback(hub.close)
+    if server.made_token and view.is_quiet:
+        raise UsageError(
+            "--quiet does not show the page's token",
+            f"choose one with {TOKEN_VARIABLE}, or leave out --quiet",
+        )
+    view.say(f"page: {server.url}", "bold")
+    return hub
+
+
+def _listen(questions: Questions, stack: ExitStack, view: StreamView, stopper: Stopper) -> None:
+    """Take questions from standard input."""
+    from svlm_cli.commands.stream.asking import Typing
+
+    def ask(text: str) -> None:
+        if text and not questions.ask(text):
+            view.say("too many questions wait already; this one was not taken", "yellow")
+
+    typing = Typing(ask, view.show_typed, by_letter=view.has_status and sys.stdin.isatty())
+    stopper.restore = typing.restore
+    stack.enter_context(typing)
+
+
+def _events(
+    model: VideoLanguageModel,
+    source: Source,
+    settings: StreamSettings,
+    extras: Extras,
+    writers: Writers,
+    controls: Controls,
+) -> Generator[StreamEvent, None, None]:
+    from svlm_cli.stream.loop import stream_video
+
+    return stream_video(model, source, settings, writers.trace if extras.trace else None, controls)
+
+
+def _pass_on(
+    events: Generator[StreamEvent, None, None], writers: Writers, hub: Hub | None, view: StreamView
+) -> None:
+    publish: Callable[[StreamEvent], list[StreamEvent]] = (
+        (lambda _: []) if hub is None else lambda event: list(hub.publish(event))
+    )
+    with closing(events):
+        for event in events:
+            for shown in [*writers.write(event), event]:
+                for told in [*publish(shown), shown]:
+                    view.show(told)

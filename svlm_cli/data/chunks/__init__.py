@@ -1,0 +1,1 @@
+"""Words and videos to overlapping chunks."""

@@ -1,0 +1,1 @@
+"""Sources to videos in a folder."""

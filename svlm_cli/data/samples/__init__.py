@@ -1,0 +1,1 @@
+"""Chunks to token ids, positions and labels."""

@@ -1,0 +1,1 @@
+"""Sound, captions and transcripts to words with their seconds."""

@@ -1,0 +1,236 @@
+"""Pictures of a video through PyAV (libav): exact times, any container, damage stepped over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from functools import partial
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from svlm_cli.media.container import DamageError, OpenVideo, decoded
+from svlm_cli.media.file.convert import Orientation, RgbConverter
+from svlm_cli.media.file.damage import Damage
+from svlm_cli.media.probe import describe, open_container, states_picture_length, undecodable
+from svlm_cli.media.source import VideoInfo
+from svlm_cli.media.timeline import RESET_SECONDS, TIME_TOLERANCE_SECONDS, Clock, Picture
+
+if TYPE_CHECKING:
+    from av.packet import Packet
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+_READ_ON_SECONDS = 2.0
+# Pictures without stamps between those with: after a jump libav derives wrong ones.
+_WRONG_AFTER_JUMP = frozenset({"mpeg"})
+
+# A frame, or None for data that could not be decoded, and the presentation stamp it came with.
+_Decoded = tuple["VideoFrame | None", int | None]
+
+
+class PyavPictures:
+    """The pictures of one video, from any position, decoded once per pass.
+
+    Only one pass lives at a time: ``pictures`` ends the pass before it. Not thread-safe.
+
+    Args:
+        path: a local file, or anything else that libav opens.
+
+    Raises:
+        SourceError: it cannot be opened or holds no picture that can be decoded.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._damage = Damage()
+        self._path = path
+        self._pass = 0
+        self._video: OpenVideo | None = open_container(path)
+        container_format = self._video.container.format.name
+        self._is_avi = container_format == "avi"
+        self._tick = self._video.tick
+        self._nominal_ticks = round(self._video.nominal_seconds / self._tick)
+        self._converter = RgbConverter()
+        clock = Clock(self._tick, self._nominal_ticks)
+        try:
+            opening = self._placed(clock, None)
+            first = next(opening, None)
+            if first is None:
+                raise undecodable(path)
+            self._origin = clock.origin or 0
+            self.info: VideoInfo = describe(
+                self._video, self._converter.width, self._converter.height, float(self.origin_seconds)
+            )
+            self._states_length = states_picture_length(self._video)
+        except BaseException:
+            self.close()
+            raise
+        self._can_seek = not clock.counts and container_format not in _WRONG_AFTER_JUMP
+        self._opening: Iterator[Picture] | None = chain([first], opening)
+
+    @property
+    def origin_seconds(self) -> Fraction:
+        """Second 0 on the container's own clock."""
+        return self._origin * self._tick
+
+    @property
+    def num_corrupt(self) -> int:
+        """Pictures skipped so far; one met in two passes counts twice."""
+        return self._damage.num_corrupt
+
+    @property
+    def problems(self) -> list[str]:
+        """Damage met so far, one sentence each."""
+        return self._damage.problems(self.info.duration_seconds if self._states_length else None)
+
+    @property
+    def orientation(self) -> Orientation:
+        """How the first picture had to be turned."""
+        return self._converter.orientation
+
+    def pictures(self, from_seconds: float) -> Iterator[Picture]:
+        """The pictures in presentation order, from the one on screen at ``from_seconds`` or earlier.
+
+        Raises:
+            RuntimeError: the pass is used after another was begun or the video was closed.
+            SourceError: the file can no longer be read.
+        """
+        self._pass += 1
+        return self._guarded(self._from(from_seconds), self._pass)
+
+    def close(self) -> None:
+        """Close file and decoder."""
+        self._pass += 1
+        self._opening = None
+        if self._video is not None:
+            self._video.close()
+            self._video = None
+
+    def _guarded(self, pictures: Iterator[Picture], own_pass: int) -> Iterator[Picture]:
+        while True:
+            if own_pass != self._pass or self._video is None:
+                raise RuntimeError("this pass over the video has ended: another was begun, or it was closed")
+            picture = next(pictures, None)
+            if picture is None:
+                return
+            yield picture
+
+    def _from(self, seconds: float) -> Iterator[Picture]:
+        opening, self._opening = self._opening, None
+        if opening is not None and seconds <= _READ_ON_SECONDS:
+            yield from opening
+            return
+        # A container seeks by decoding times, or roughly: check where it landed, else go further back.
+        back = 0.0
+        while back < seconds:
+            found = self._sought(seconds - back, seconds)
+            first = next(found, None)
+            if first is not None:
+                yield first
+                yield from found
+                return
+            back = max(1.0, 2 * back)
+        self._reopen()
+        yield from self._placed(Clock(self._tick, self._nominal_ticks, self._origin), None)
+
+    def _sought(self, target_seconds: float, by_seconds: float) -> Iterator[Picture]:
+        """Pictures after a jump near ``target_seconds``; none if no whole one starts by ``by_seconds``."""
+        if self._video is None or not self._can_seek:
+            return
+        try:
+            self._video.seek(self._origin + int(target_seconds / self._tick))
+        except DamageError:
+            return
+        yield from self._placed(Clock(self._tick, self._nominal_ticks, self._origin), by_seconds)
+
+    def _reopen(self) -> None:
+        if self._video is not None:
+            self._video.close()
+        self._video = open_container(self._path)
+
+    def _placed(self, clock: Clock, first_by_seconds: float | None) -> Iterator[Picture]:
+        """Decode from where the container stands, with a position for each picture.
+
+        Args:
+            clock: places them.
+            first_by_seconds: after a jump: drop what comes before the first keyframe in presentation
+                order (its references may be missing), and give up where that keyframe starts later
+                than this. None: the container stands at the beginning.
+        """
+        whole = first_by_seconds is None
+        last_good: Picture | None = None
+        for frame, stamp in self._decoded(clock):
+            if frame is None:
+                if whole:
+                    self._damage.add_corrupt(clock.now_seconds if stamp is None else clock.seconds(stamp))
+                continue
+            start, length = clock.place(self._stamp(frame, clock), frame.duration)
+            if not whole and first_by_seconds is not None:
+                if start > first_by_seconds + TIME_TOLERANCE_SECONDS:
+                    return
+                whole = frame.key_frame and not frame.is_corrupt
+                if not whole:
+                    continue
+            picture = self._picture(frame, clock, start, length)
+            if picture is None:
+                self._damage.add_corrupt(start)
+                picture = last_good and Picture(start, length, last_good.rgb)
+            if picture is not None:
+                last_good = picture
+                yield picture
+        if last_good is not None:
+            self._damage.end_seconds = last_good.end_seconds
+
+    def _picture(self, frame: VideoFrame, clock: Clock, start: float, length: float) -> Picture | None:
+        """A frame that the clock has just placed; None if it is damaged."""
+        if frame.is_corrupt or clock.is_misplaced or not self._converter.fits(frame):
+            return None
+        if clock.jump_seconds:
+            self._damage.add_jump(start, clock.jump_seconds)
+        on_failure = partial(self._damage.add_corrupt, start)
+        return Picture(start, length, partial(self._converter.rgb, frame, on_failure))
+
+    def _decoded(self, clock: Clock) -> Iterator[_Decoded]:
+        """Everything that the decoder gives, in presentation order, up to the end of the file.
+
+        Args:
+            clock: told when the packets' own times jump back.
+        """
+        video = self._video
+        if video is None:
+            return
+        last_dts = None
+        for packet in chain(self._packets(video), [None]):
+            if packet is not None and packet.dts is not None:
+                if last_dts is not None and (last_dts - packet.dts) * self._tick > RESET_SECONDS:
+                    clock.note_reset()
+                last_dts = packet.dts
+            try:
+                # Without a packet the decoder hands out the frames that it still holds.
+                frames = decoded(video.stream.codec_context, packet)
+            except DamageError:
+                yield None, packet.pts if packet is not None else None
+                continue
+            for frame in frames:
+                yield frame, frame.pts
+
+    def _packets(self, video: OpenVideo) -> Iterator[Packet[VideoStream]]:
+        """The stream's packets, without one that the end of the file cuts short."""
+        held: Packet[VideoStream] | None = None
+        for packet in video.packets_past_damage(video.stream, on_failure=self._damage.note_stop):
+            if held is not None:
+                yield held
+            held = packet if packet.is_corrupt else None
+            if held is None:
+                yield packet
+        self._damage.ends_in_frame = held is not None
+
+    def _stamp(self, frame: VideoFrame, clock: Clock) -> int | None:
+        """When a frame is presented, in ticks, or None where the file does not say.
+
+        AVI stores no presentation stamps: libav then fills ``pts`` with reordered decoding stamps that
+        run back and forth, while ``dts``, which the decoder hands out in display order, is right.
+        Elsewhere ``dts`` runs ahead by the decoder's delay: it only serves to start the clock.
+        """
+        if self._is_avi or (frame.pts is None and not clock.is_started):
+            return frame.dts
+        return frame.pts

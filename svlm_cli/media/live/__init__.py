@@ -1,0 +1,1 @@
+"""Pictures by the clock: network addresses, cameras, standard input."""

@@ -1,0 +1,160 @@
+"""The decoding side of a live source: packets as they were received, pictures in stream time."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING
+
+from svlm_cli.errors import SourceError
+from svlm_cli.media.container import DamageError, decoded
+from svlm_cli.media.file.convert import RgbConverter
+from svlm_cli.media.live.packets import Connection, PacketBuffer, Received
+from svlm_cli.media.source import Guide
+from svlm_cli.media.timeline import LONGEST_SECONDS, SHORTEST_STEP_SECONDS, Picture
+
+if TYPE_CHECKING:
+    from av.packet import Packet
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+TELL_EVERY_SECONDS = 10.0
+GAP_SECONDS = 1.0
+HURRY_SECONDS = 1.0
+WAIT_SECONDS = 0.2
+
+
+class LivePictures:
+    """Decodes what a receiver has placed; for one thread.
+
+    Args:
+        buffer: of the receiver.
+        tell: takes one sentence about what went wrong.
+        guide: asked whether anybody still waits.
+        zero_seconds: position of the first picture.
+
+    Attributes:
+        waited_seconds: spent so far waiting for the source.
+        error: what ended the source, once it has ended, if it did not end well.
+    """
+
+    def __init__(
+        self, buffer: PacketBuffer, tell: Callable[[str], None], guide: Guide | None, zero_seconds: float
+    ) -> None:
+        self._buffer = buffer
+        self._tell = tell
+        self._guide = guide
+        self._zero = zero_seconds
+        self._origin: float | None = None
+        self._newest = -math.inf
+        self._newest_end = -math.inf
+        self._gap = (-math.inf, -math.inf)
+        self._connection: Connection | None = None
+        self._is_lost = self._is_back = False
+        self._converter = RgbConverter()
+        self._num_corrupt = 0
+        self._told_at = -math.inf
+        self.waited_seconds = 0.0
+        self.error: SourceError | None = None
+
+    def all(self) -> Iterator[Picture | None]:
+        """Pictures in presentation order, until the source ends or nobody waits for more; None at a loss."""
+        for item in self._received():
+            if item.packet is None:
+                yield from self._pictures(None)
+                self._connection, self._is_lost = None, True
+                yield None
+            else:
+                if self._connection is None:
+                    self._connection, self._is_back = item.connection, self._is_lost
+                yield from self._pictures(item.packet)
+        yield from self._pictures(None)
+
+    def is_gap(self, start_seconds: float, end_seconds: float) -> bool:
+        """Whether the source was lost for (nearly) all of this time, as far as pictures have been read."""
+        return self._gap[0] < start_seconds + SHORTEST_STEP_SECONDS and end_seconds <= self._gap[1]
+
+    def shown_at(self, seconds: float, step_start_seconds: float) -> float:
+        """Where to look for what is on screen: within a step in which a source came back, not before that."""
+        lost, back = self._gap
+        return back if lost < step_start_seconds <= seconds < back else seconds
+
+    def hurry_to(self, seconds: float) -> None:
+        """Pass over what need not be decoded to show what is on screen at ``seconds`` and later."""
+        if self._origin is None or seconds - self._newest < HURRY_SECONDS:
+            return
+        if self._buffer.skip_to(seconds - self._buffer.shift_seconds) and self._connection is not None:
+            self._connection.decoder.flush_buffers()
+
+    def _received(self) -> Iterator[Received]:
+        while self._guide is None or not self._guide.is_stopped:
+            began = time.perf_counter()
+            try:
+                item = self._buffer.take(WAIT_SECONDS)
+            except EOFError:
+                return
+            except SourceError as error:
+                self.error = error
+                return
+            self.waited_seconds += time.perf_counter() - began
+            if item is not None:
+                yield item
+
+    def _pictures(self, packet: Packet[VideoStream] | None) -> Iterator[Picture]:
+        """Decode a packet; None gets what the decoder still holds."""
+        connection = self._connection
+        if connection is None:
+            return
+        try:
+            frames = decoded(connection.decoder, packet)
+        except DamageError:
+            self._note_corrupt()
+            return
+        for frame in frames:
+            if frame.is_corrupt:
+                self._note_corrupt()
+                continue
+            picture = self._placed(frame, connection)
+            if picture is None:
+                continue
+            if self._is_back and picture.start_seconds - self._newest_end > GAP_SECONDS:
+                self._gap = (self._newest_end, picture.start_seconds)
+            self._is_back = False
+            self._newest, self._newest_end = picture.start_seconds, picture.end_seconds
+            yield picture
+
+    def _placed(self, frame: VideoFrame, connection: Connection) -> Picture | None:
+        """A frame in stream time; None if it comes too late to be shown, or cannot be."""
+        length = float(frame.duration * connection.unit) if frame.duration else connection.nominal_seconds
+        if frame.pts is not None:
+            stamp = float(frame.pts * connection.unit)
+        elif self._origin is not None:
+            stamp = self._newest - self._zero + self._origin + length
+        else:
+            stamp = 0.0
+        if self._origin is None:
+            self._origin = stamp
+            self._buffer.shift_seconds = self._zero - stamp
+        seconds = stamp - self._origin + self._zero
+        if seconds <= self._newest:
+            return None
+        if not self._converter.fits(frame):
+            self._note_corrupt()
+            return None
+        rgb = partial(self._converter.rgb, frame, self._note_corrupt)
+        return Picture(seconds, min(length, LONGEST_SECONDS), rgb)
+
+    def _note_corrupt(self) -> None:
+        self._num_corrupt += 1
+        now = self._newest if math.isfinite(self._newest) else self._zero
+        if now - self._told_at >= TELL_EVERY_SECONDS:
+            self._told_at = now
+            what = (
+                "a damaged picture was"
+                if self._num_corrupt == 1
+                else f"{self._num_corrupt} damaged pictures were"
+            )
+            self._tell(f"{what} left out near {now:.1f} s; the one before was shown instead")
+            self._num_corrupt = 0

@@ -1,0 +1,226 @@
+"""The network side of a live source: a thread that connects, reads packets, and connects again.
+
+Packets are kept encoded, so that a minute of them costs little, and each is placed in stream time as it
+arrives. Whoever decodes takes them from ``PacketBuffer`` at its own pace.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from svlm_cli.errors import SourceError, SourceLostError
+from svlm_cli.media.address import LiveOptions
+from svlm_cli.media.container import DamageError, NoAnswerError, OpenVideo, libav
+from svlm_cli.media.live.packets import Connection, PacketBuffer, Received
+from svlm_cli.media.live.stamps import Stamps
+
+if TYPE_CHECKING:
+    from av.packet import Packet
+    from av.video.stream import VideoStream
+
+FIRST_DELAY_SECONDS = 0.25
+LONGEST_DELAY_SECONDS = 4.0
+TELL_EVERY_SECONDS = 10.0
+# Between decoding and showing a picture, at most: all that follow one shown in a year would be late.
+MOST_REORDERED_SECONDS = 30.0
+
+
+class Receiver:
+    """Fills a buffer from one source for as long as it lasts.
+
+    Args:
+        video: the first connection, open.
+        connect: opens another one, within so many seconds.
+        options: patience.
+        is_finite: the source is a file with an end, which may be read on from anywhere.
+        may_reconnect: False for standard input.
+        sends_again: see ``Stamps.reconnect``.
+        tell: takes one sentence about what went wrong.
+        clock: seconds of wall time.
+    """
+
+    def __init__(
+        self,
+        video: OpenVideo,
+        connect: Callable[[float], OpenVideo],
+        options: LiveOptions,
+        tell: Callable[[str], None],
+        *,
+        is_finite: bool,
+        may_reconnect: bool,
+        sends_again: bool,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.buffer = PacketBuffer(keeps_all=is_finite or not may_reconnect)
+        self._video: OpenVideo | None = video
+        self._connect = connect
+        self._options = options
+        self._tell = tell
+        self._is_finite = is_finite
+        self._may_reconnect = may_reconnect and options.reconnect_seconds > 0
+        self._sends_again = sends_again
+        self._clock = clock
+        self._connection = Connection.of(video, 0)
+        self._first_stamp: float | None = None
+        self._jump_told_at = -math.inf
+        self._stamps = Stamps(self._connection.nominal_seconds, runs_by_clock=not is_finite)
+        self._thread = threading.Thread(target=self._run, name="svlm-receive", daemon=True)
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._thread.start()
+
+    def close(self, wait_seconds: float) -> None:
+        """Stop; a thread that hangs in the network closes its connection when that gives up."""
+        self.buffer.close()
+        if self._thread.is_alive():
+            self._thread.join(wait_seconds)
+        elif self._video is not None:
+            self._video.close()
+
+    def _run(self) -> None:
+        error: Exception | None = None
+        try:
+            while self._video is not None and not self.buffer.is_closed:
+                reason = self._read(self._video)
+                self._video.close()
+                self._video = None
+                if self.buffer.is_closed or self._is_over(reason):
+                    break
+                self._video = self._again(reason)
+        except Exception as failure:
+            error = failure
+        finally:
+            if self._video is not None:
+                self._video.close()
+            self.buffer.end(error)
+
+    def _read(self, video: OpenVideo) -> str:
+        """Read packets until there are no more; says why, empty at a plain end."""
+        last_picture = self._clock()
+        has_begun = False
+        try:
+            for packet in self._packets(video):
+                now = self._clock()
+                if self.buffer.is_closed:
+                    return "closed"
+                if packet is None:
+                    if now - last_picture > self._options.stall_seconds:
+                        return f"no picture for {self._options.stall_seconds:g} s"
+                    continue
+                last_picture = now
+                has_begun = has_begun or packet.is_keyframe
+                if has_begun:  # what comes before a keyframe cannot be decoded
+                    self._put(packet, now)
+                    last_picture = self._clock()
+        except NoAnswerError:
+            return f"nothing came for {self._options.stall_seconds:g} s"
+        except DamageError as error:
+            return error.message
+        return ""
+
+    def _packets(self, video: OpenVideo) -> Iterator[Packet[VideoStream] | None]:
+        """The pictures' packets; None for others, as a sign of life."""
+        for packet in video.packets():
+            yield packet if packet.stream_index == video.stream.index else None
+
+    def _put(self, packet: Packet[VideoStream], now: float) -> None:
+        unit = self._connection.unit
+        stamp = packet.dts if packet.dts is not None else packet.pts
+        placed = self._stamps.place(None if stamp is None else float(stamp * unit), now)
+        if self._first_stamp is None and stamp is not None:
+            self._first_stamp = float(stamp * unit)
+        if placed.jump_seconds is not None and now - self._jump_told_at > TELL_EVERY_SECONDS:
+            self._jump_told_at = now
+            self._tell(
+                f"the source's clock jumped by {placed.jump_seconds:+.1f} s at "
+                f"{self._shown(placed.decode_seconds):.1f} s; the stream goes on without a gap"
+            )
+        pts = packet.pts
+        if pts is not None:
+            pts = round(Fraction(pts * unit + Fraction(placed.offset_seconds)) / unit)
+        dts = round(Fraction(placed.decode_seconds) / unit)
+        if placed.is_first if pts is None else abs(pts - dts) * unit > MOST_REORDERED_SECONDS:
+            pts = dts
+        with libav():
+            packet.pts, packet.dts = pts, dts
+        self.buffer.put(Received(packet, self._connection, placed.decode_seconds))
+
+    def _shown(self, seconds: float) -> float:
+        """A place as whoever takes the packets counts."""
+        return seconds + self.buffer.shift_seconds
+
+    def _place_shown(self) -> str:
+        """Where the newest packet lies, in words."""
+        if not self.buffer.is_begun:
+            return "before anything was shown"
+        return f"at {self._shown(self._stamps.reached_seconds):.1f} s"
+
+    def _is_over(self, reason: str) -> bool:
+        """Whether the source has ended, and was not lost."""
+        if not self._may_reconnect:
+            if reason and reason != "closed":
+                self._tell(f"the source ended {self._place_shown()}: {reason}")
+            return True
+        return self._is_finite and not reason
+
+    def _again(self, reason: str) -> OpenVideo | None:
+        """Connect again, with growing pauses.
+
+        Raises:
+            SourceLostError: it did not come back in time.
+        """
+        lost_at = self._clock()
+        self.buffer.put(Received(None, self._connection, self._stamps.reached_seconds))
+        place = self._place_shown()
+        stopped = f"the source stopped {place} ({reason or 'end of data'}); connecting again"
+        # A playlist may have been closed: that is no loss, and shows at the first try.
+        may_be_over = self._sends_again and not reason
+        if not may_be_over:
+            self._tell(stopped)
+        delay = FIRST_DELAY_SECONDS
+        num_tries = 0
+        while (waited := self._clock() - lost_at) < self._options.reconnect_seconds:
+            time.sleep(min(delay * random.uniform(0.5, 1.0), self._options.reconnect_seconds - waited))
+            delay = min(2 * delay, LONGEST_DELAY_SECONDS)
+            num_tries += 1
+            if self.buffer.is_closed:
+                return None
+            try:
+                video = self._connect(self._options.reconnect_seconds - (self._clock() - lost_at))
+            except SourceError as error:
+                reason = error.message
+            else:
+                if not self._is_finite and self._sends_again and video.container.duration:
+                    video.close()
+                    return None  # a playlist that has got an end: the broadcast is over
+                if may_be_over:
+                    self._tell(stopped)
+                return self._resumed(video, f"{self._clock() - lost_at:.1f} s, {num_tries} tries")
+            if may_be_over:
+                self._tell(stopped)
+                may_be_over = False
+        raise SourceLostError(
+            f"the source stopped {place} and did not come back within "
+            f"{self._options.reconnect_seconds:g} s: {reason}",
+            "try longer with --reconnect-seconds",
+        )
+
+    def _resumed(self, video: OpenVideo, after: str) -> OpenVideo:
+        self._connection = Connection.of(video, self._connection.number + 1)
+        self._stamps.reconnect(
+            self._connection.nominal_seconds, sends_again=self._sends_again or self._is_finite
+        )
+        if self._is_finite and self._first_stamp is not None:
+            seconds = self._first_stamp + self._stamps.reached_seconds
+            with suppress(DamageError):  # then it is read from its beginning, and what was shown comes late
+                video.seek(round(seconds / self._connection.unit))
+        self._tell(f"the source is back after {after}")
+        return video

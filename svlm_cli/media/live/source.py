@@ -1,0 +1,205 @@
+"""A source that runs by the clock: network addresses, cameras, standard input."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from svlm_cli.errors import SourceError
+from svlm_cli.media.address import Input, LiveOptions, is_manifest, may_be_page, plain_input, shown_address
+from svlm_cli.media.container import OpenVideo
+from svlm_cli.media.live.pictures import LivePictures
+from svlm_cli.media.live.receiver import Receiver
+from svlm_cli.media.probe import describe, open_input
+from svlm_cli.media.source import Guide, VideoInfo
+from svlm_cli.media.timeline import SHORTEST_STEP_SECONDS, Playhead, Steps
+from svlm_cli.text import encodable
+from svlm_cli.types import Clip
+
+OPEN_SECONDS = 20.0
+SHORTEST_PATIENCE_SECONDS = 2.0
+CLOSE_SECONDS = 1.0
+POLL_SECONDS = 0.1
+
+
+def open_live(source: str, options: LiveOptions | None = None) -> LiveSource:
+    """Open an address, a camera or standard input (``-``).
+
+    Args:
+        source: see ``media.address``.
+        options: defaults where None.
+
+    Raises:
+        SourceError: it cannot be opened or holds no pictures.
+    """
+    return LiveSource(source, options or LiveOptions())
+
+
+def _beside(connect: Callable[[], OpenVideo]) -> OpenVideo:
+    """What ``connect`` gives, from a thread of its own: a Ctrl-C need not wait for the network."""
+    outcome: queue.SimpleQueue[OpenVideo | BaseException] = queue.SimpleQueue()
+
+    def work() -> None:
+        try:
+            outcome.put(connect())
+        except BaseException as error:
+            outcome.put(error)
+
+    threading.Thread(target=work, name="svlm-open", daemon=True).start()
+    while True:
+        try:
+            found = outcome.get(timeout=POLL_SECONDS)
+        except queue.Empty:
+            continue
+        if isinstance(found, BaseException):
+            raise found
+        return found
+
+
+class LiveSource:
+    """Implements ``media.source.Source`` over a ``Receiver``; made by ``open_live``.
+
+    Second 0 is the first picture after ``clips`` was called, or, where the source is a file with an end, its
+    first picture. Where a source was lost for a while, the seconds without a picture are left out and time
+    has gone on.
+
+    Attributes:
+        name: the address as given, but for a password.
+        is_live: whether it has no end that is known.
+    """
+
+    def __init__(self, source: str, options: LiveOptions) -> None:
+        self.name = encodable(shown_address(source))
+        self._address = source
+        self._options = options
+        self._is_page = False
+        self._problems: list[str] = []
+        video = _beside(self._connect)
+        self.is_live = not video.container.duration
+        self.info: VideoInfo = describe(video, video.stream.width, video.stream.height, 0.0)
+        self._receiver = Receiver(
+            video,
+            self._connect,
+            options,
+            self._problems.append,
+            is_finite=not self.is_live,
+            may_reconnect=source != "-",
+            sends_again=is_manifest(video.container.name),
+        )
+        self._receiver.start()
+
+    @property
+    def problems(self) -> list[str]:
+        """What went wrong so far, a sentence each."""
+        return list(self._problems)
+
+    def opening_text(self, start_seconds: float) -> str:  # noqa: ARG002 - the Source contract's name
+        """Nothing: a broadcast does not introduce itself."""
+        return ""
+
+    def clips(
+        self,
+        fps: float,
+        step_seconds: float,
+        start_seconds: float = 0.0,
+        duration_seconds: float | None = None,
+        guide: Guide | None = None,
+    ) -> Iterator[Clip]:
+        """Yield the frames of one step after another; see ``media.source.Source``. Once only.
+
+        Args:
+            fps, step_seconds, duration_seconds, guide: as there.
+            start_seconds: where the first step starts; what is live begins now, and its first second has this
+                number.
+
+        Raises:
+            SourceError: a file with an end ends before the start; a live source was lost and did not come
+                back (``SourceLostError``).
+        """
+        steps = Steps(fps, step_seconds, start_seconds, duration_seconds)
+        zero = start_seconds if self.is_live else 0.0
+        pictures = LivePictures(self._receiver.buffer, self._problems.append, guide, zero)
+        return self._clips(pictures, steps, guide)
+
+    def _clips(self, pictures: LivePictures, steps: Steps, guide: Guide | None) -> Iterator[Clip]:
+        playhead = Playhead(pictures.all())
+        index = 0
+        for start in steps.starts(guide):
+            end = start + steps.step_seconds
+            began, waited = time.perf_counter(), pictures.waited_seconds
+            pictures.hurry_to(start)
+            if not playhead.lasts_beyond(start + SHORTEST_STEP_SECONDS):
+                break
+            if pictures.is_gap(start, end):
+                continue
+            images = self._images(playhead, [pictures.shown_at(t, start) for t in steps.times(start)])
+            waited = pictures.waited_seconds - waited
+            if guide is not None:
+                if guide.is_stopped:
+                    return
+                guide.hold(end, waited, self._receiver.buffer.newest_seconds - end)
+            yield Clip(index, start, end, images, time.perf_counter() - began - waited)
+            index += 1
+        if pictures.error is not None:
+            raise pictures.error
+        if index == 0 and not (guide is not None and guide.is_stopped):
+            raise SourceError(f"{self.name} holds nothing at {steps.start_seconds:g} s", "start earlier")
+
+    def _images(self, playhead: Playhead, times: Sequence[float]) -> np.ndarray:
+        """The images on screen at ascending times: uint8, shape (num_times, height, width, 3)."""
+        images = [playhead.image(seconds) for seconds in times]
+        return np.stack([image for image in images if image is not None])
+
+    def _connect(self, at_most_seconds: float = OPEN_SECONDS) -> OpenVideo:
+        """Open the address, or what the page it names holds.
+
+        Args:
+            at_most_seconds: patience, where it is less than usual.
+
+        Raises:
+            SourceError: neither works.
+        """
+        patience = min(OPEN_SECONDS, max(SHORTEST_PATIENCE_SECONDS, at_most_seconds))
+        plain = plain_input(self._address, self._options)
+        if not self._is_page:
+            try:
+                return self._open(plain, patience)
+            except SourceError:
+                if not may_be_page(self._address):
+                    raise
+        from svlm_cli.media.web.download import media_address
+
+        try:
+            url, headers = media_address(self._address, self._options.max_height)
+        except SourceError as error:
+            raise SourceError(f"cannot open {self.name}: {error.message}", "check the address") from error
+        self._is_page = True
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        return self._open(replace(plain, url=url, options={"headers": lines}), patience)
+
+    def _open(self, wanted: Input, patience_seconds: float) -> OpenVideo:
+        name = "standard input" if self.name == "-" else self.name
+        timeouts = patience_seconds, self._options.stall_seconds
+        return open_input(wanted.url, wanted.format, wanted.options, timeouts, name)
+
+    def close(self) -> None:
+        """Stop receiving; more than once is fine."""
+        self._receiver.close(CLOSE_SECONDS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,1 @@
+"""The page of a stream: server, guards, limits, and what it shows."""

@@ -1,0 +1,1 @@
+"""What only the small models of the arena use: samples, vocabulary, a new model."""

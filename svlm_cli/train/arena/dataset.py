@@ -1,0 +1,202 @@
+"""Training samples of the arena, made on the fly: everything that can be redrawn is redrawn each time.
+
+Sample ``i`` depends on the seed and on ``i`` alone, so a resumed run sees what the undisturbed one would
+have seen. Samples of one group (a micro-batch of each of two processes) are of one kind
+and about one length, so that little is padded.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from torch.utils.data import Dataset
+
+from svlm_cli.arena.setup import NUMBERS
+from svlm_cli.data.samples.sample import Features, FeatureStore, Sample, SampleWriter, Turn, stored_features
+from svlm_cli.model.patches import Patches, PatchSettings, clip_to_patches
+from svlm_cli.model.positions import time_stride
+from svlm_cli.model.prompt import PromptWriter
+from svlm_cli.model.window import middle_cut
+from svlm_cli.train.arena.frames import WINDOW_SECONDS, DrawnSecond, WindowStore
+from svlm_cli.train.arena.play import draw_cast, tell
+from svlm_cli.train.arena.text import (
+    LATE_SECONDS,
+    TextSamples,
+    draw_clock,
+    draw_previous,
+    draw_query,
+    symbols_of,
+)
+
+SLOW_FPS, FAST_FPS = 2, 8
+FIRST_FAST_WINDOW = 100_000
+SCENES_PER_SAMPLE = 12
+LATE_FAST_SHARE = 0.35
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """How often each kind of sample is drawn; weights, not necessarily shares.
+
+    Args:
+        symbols: bare turns, words in place of frames.
+        counts: the same, few turns and nearly all of them about goals, so that it shows which of the two
+            teams of the opening text a goal counts for.
+        bare: bare turns with frames at 2 a second, most silent seconds left out.
+        chunks: whole chunks at 2 frames a second.
+        fast: whole chunks at 8 frames a second.
+        told: whole chunks, words in place of frames, with long earlier commentary.
+        recall: like told, but the scores in the earlier commentary are trained on as well: a dozen in a
+            sample, each as far from the one before as in a match. Now and then a wrong one is said, from
+            which the match goes on: the last score said is what counts.
+        far: the same, with scores far apart.
+        late: recall or far, from later in a match of an hour, so that most of it has left the text window.
+        games: recall or far, from any time of a match of an hour; half of them where a new game has begun.
+        late_chunks: whole chunks behind as much of a match, a third of them at 4 or 8 frames a second.
+        scenes: bare single seconds of different matches, described: who has the ball, what happens, and
+            where the ball is.
+    """
+
+    symbols: float = 0.0
+    counts: float = 0.0
+    bare: float = 0.0
+    chunks: float = 0.0
+    fast: float = 0.0
+    told: float = 0.0
+    recall: float = 0.0
+    far: float = 0.0
+    late: float = 0.0
+    games: float = 0.0
+    late_chunks: float = 0.0
+    scenes: float = 0.0
+
+
+class ArenaDataset(Dataset[Sample]):
+    """Samples by number.
+
+    Args:
+        writer: of prompts, for the model's tokenizer.
+        patches: how frames become patches.
+        mix: kinds of samples.
+        seed: of everything drawn.
+        num_samples: length.
+        group: samples of a micro-batch.
+        windows: folder of drawn windows.
+        num_windows: how many different windows at 2 frames a second, and a quarter of it at 8.
+        num_plays: how many different matches text is told from.
+        features: keeps what the vision tower makes of each second; None to train the tower itself.
+    """
+
+    def __init__(
+        self,
+        writer: PromptWriter,
+        patches: PatchSettings,
+        mix: Mix,
+        *,
+        seed: int,
+        num_samples: int,
+        group: int,
+        windows: Path,
+        num_windows: int,
+        num_plays: int,
+        features: FeatureStore | None = None,
+    ) -> None:
+        self._writer = writer
+        self._patches = patches
+        self._seed = seed
+        self._num_samples = num_samples
+        self._group = group
+        self._store = WindowStore(windows)
+        self._num_windows = num_windows
+        self._features = features
+        self._weights: Mapping[str, float] = asdict(mix)
+        self._samplers = {fps: self._sample_writer(fps) for fps in (SLOW_FPS, 4, FAST_FPS)}
+        self._text = TextSamples(writer, self._samplers[SLOW_FPS], num_plays)
+
+    def __len__(self) -> int:
+        return self._num_samples
+
+    def __getitem__(self, index: int) -> Sample:
+        shared = random.Random(f"{self._seed} group {index // self._group}")
+        dice = random.Random(f"{self._seed} sample {index}")
+        kind = shared.choices([*self._weights], [*self._weights.values()])[0]
+        if kind in self._text.makers:
+            return self._text.makers[kind](shared, dice)
+        if kind == "scenes":
+            return self._scenes(shared, dice)
+        late = kind == "late_chunks"
+        fast = shared.random() < LATE_FAST_SHARE if late else kind == "fast"
+        fps = (4 if shared.random() < 0.25 else FAST_FPS) if fast else SLOW_FPS
+        return self._chunk(shared, dice, fps, bare=kind == "bare", late=late)
+
+    def _sample_writer(self, fps: int) -> SampleWriter:
+        settings = self._patches
+        stride = time_stride(fps, settings.temporal_patch_size, 2.0)
+        return SampleWriter(self._writer, settings.merge_size, stride)
+
+    def _chunk(
+        self, shared: random.Random, dice: random.Random, fps: int, *, bare: bool, late: bool
+    ) -> Sample:
+        """A window with its frames, told by a fresh cast."""
+        number = self._number(dice, fast=fps != SLOW_FPS)
+        window = self._store.window(number)
+        cast = draw_cast(window.kits, dice)
+        longest = shared.choice((0, 20, 40, 40, 90, 90, 180, 900)) if not bare else dice.choice((0, 20))
+        history = window.history
+        if late:  # another match went before this one: what happened is told by sides, so it fits any two
+            earlier = self._text.late_beats(dice)
+            history, longest = (*earlier[dice.randrange(len(earlier)) :], *history), LATE_SECONDS[1]
+        text, limits, score = draw_previous(history, cast, longest, dice)
+        lines, _ = tell(window.beats, cast, score)
+        first = draw_clock(len(history), dice)
+        seen = [k for k, line in enumerate(lines) if not bare or line or dice.random() < 0.35]
+        frames = self._frames(number, fps)
+        turns = [Turn(float(first + k), float(first + k + 1), lines[k], frames[k]) for k in seen]
+        kept = middle_cut(len(self._writer.encode(text)), limits)
+        query = "" if bare else draw_query(dice)
+        return self._samplers[fps].write(text, turns, kept=kept, query=query, bare=bare)
+
+    def _scenes(self, shared: random.Random, dice: random.Random) -> Sample:
+        """Seconds that have nothing to do with each other."""
+        fast = shared.random() < 0.25
+        turns = []
+        for _ in range(SCENES_PER_SAMPLE):
+            number = self._number(dice, fast=fast)
+            seconds: Sequence[int] = range(WINDOW_SECONDS)
+            if dice.random() < 0.65:
+                beats = self._store.window(number).beats
+                seconds = [k for k in seconds if beats[k].kind is not None] or seconds
+            shown = self._store.second(number, FAST_FPS if fast else SLOW_FPS, dice.choice(seconds))
+            patches = clip_to_patches(shown.frames, self._patches)
+            turns.append(Turn(0.0, 1.0, scene_line(shown), patches))
+        return self._samplers[FAST_FPS if fast else SLOW_FPS].write("", turns, bare=True)
+
+    def _number(self, dice: random.Random, *, fast: bool) -> int:
+        """Of a window at 8 or at 2 frames a second."""
+        if fast:
+            return FIRST_FAST_WINDOW + dice.randrange(max(1, self._num_windows // 4))
+        return dice.randrange(self._num_windows)
+
+    def _frames(self, number: int, fps: int) -> Sequence[Patches | Features]:
+        """The seconds of a window as the model takes them."""
+
+        def cut(first: int, last: int) -> list[Patches]:
+            drawn = FAST_FPS if fps != SLOW_FPS else SLOW_FPS
+            seconds = self._store.frames(number, drawn)[first:last, :: drawn // fps]
+            return [clip_to_patches(frames, self._patches) for frames in seconds]
+
+        if self._features is None:
+            return cut(0, WINDOW_SECONDS)
+        keys = [f"{number:06d}-{fps}-{second}" for second in range(WINDOW_SECONDS)]
+        return stored_features(self._features, keys, cut)
+
+
+def scene_line(shown: DrawnSecond) -> str:
+    """Five words on one second: colour in possession, what happens, whose, and the ball's column and row."""
+    holder = shown.sight.holder
+    possession = "..." if holder is None else shown.kits[holder]
+    happens, whose = symbols_of(replace(shown.beat, holder=holder), shown.kits)
+    return f"{possession}{happens}{whose} {NUMBERS[shown.sight.column]} {NUMBERS[shown.sight.row]}"

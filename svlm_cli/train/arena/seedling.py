@@ -1,0 +1,121 @@
+"""A new, untrained Qwen2.5-VL of a few million weights with a vocabulary of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import transformers
+
+from svlm_cli.sections import NewModel
+from svlm_cli.train.arena.induction import plant_induction
+
+VISION_HEAD_SIZE = 20
+PATCH_SIZE = 14
+INDUCTION_HEAD_SIZE = 64
+FRAME_SCALE = 0.2
+ASPECT_RATIO = (3, 2)  # of the pitch
+# Mean colour of the pitch: empty grass is nearly zero, so that what stands on it is what differs.
+IMAGE_MEAN = (0.33, 0.57, 0.28)
+IMAGE_STD = (0.2, 0.2, 0.2)
+
+
+@dataclass(frozen=True, slots=True)
+class SeedlingSize:
+    """Shape of the new model.
+
+    Args:
+        hidden, layers, heads, key_value_heads, mlp: of the language model.
+        vision_hidden, vision_layers, vision_mlp: of the vision tower.
+        merge: patches per side of a token: the tower reads patches of 14 pixels, the language model
+            tokens of ``14 * merge``.
+    """
+
+    hidden: int = 256
+    layers: int = 4
+    heads: int = 4
+    key_value_heads: int = 2
+    mlp: int = 640
+    vision_hidden: int = 80
+    vision_layers: int = 4
+    vision_mlp: int = 192
+    merge: int = 4
+
+
+def size_of(model: NewModel) -> SeedlingSize:
+    """The shape that a recipe names."""
+    return SeedlingSize(**model.model_dump(exclude={"vision", "start"}))
+
+
+def new_seedling(size: SeedlingSize, tokenizer: Any, seed: int) -> Any:
+    """Build it with random weights.
+
+    Args:
+        size: its shape.
+        tokenizer: with Qwen's markup.
+        seed: of the weights.
+    """
+    torch.manual_seed(seed)
+    network = transformers.Qwen2_5_VLForConditionalGeneration(_config(size, tokenizer))
+    with torch.no_grad():  # embeddings at unit norm: names and counting were learnt sooner so
+        network.get_input_embeddings().weight.normal_(std=size.hidden**-0.5)
+        _share_embeddings(network, tokenizer)
+        # Frames begin at the size of words; larger, they grew into one constant that hid the picture.
+        network.model.visual.merger.mlp[2].weight.mul_(FRAME_SCALE)
+    if size.layers > 1 and size.hidden // size.heads == INDUCTION_HEAD_SIZE:
+        plant_induction(network, torch.Generator().manual_seed(seed))
+    return network
+
+
+def _share_embeddings(network: Any, tokenizer: Any) -> None:
+    """A word without its leading blank begins as the word with it."""
+    embeddings = network.get_input_embeddings().weight
+    known = tokenizer.get_vocab()
+    for piece, number in known.items():
+        if f" {piece}" in known:
+            embeddings[number] = embeddings[known[f" {piece}"]]
+
+
+def _config(size: SeedlingSize, tokenizer: Any) -> Any:
+    pair = size.hidden // size.heads // 2
+    spatial = 3 * pair // 8
+    vision = {
+        "depth": size.vision_layers,
+        "num_heads": size.vision_hidden // VISION_HEAD_SIZE,
+        "hidden_size": size.vision_hidden,
+        "intermediate_size": size.vision_mlp,
+        "out_hidden_size": size.hidden,
+        "spatial_merge_size": size.merge,
+        "patch_size": PATCH_SIZE,
+        "tokens_per_second": 2,
+        "fullatt_block_indexes": list(range(size.vision_layers)),
+    }
+    text = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": size.hidden,
+        "intermediate_size": size.mlp,
+        "num_hidden_layers": size.layers,
+        "num_attention_heads": size.heads,
+        "num_key_value_heads": size.key_value_heads,
+        "max_position_embeddings": 32768,
+        "rope_parameters": {
+            "rope_type": "default",
+            "rope_theta": 10_000.0,
+            "mrope_section": [pair - 2 * spatial, spatial, spatial],
+        },
+        "bos_token_id": tokenizer.convert_tokens_to_ids("<|endoftext|>"),
+        "eos_token_id": tokenizer.convert_tokens_to_ids("<|im_end|>"),
+    }
+    markup = {
+        f"{role}_token_id": tokenizer.convert_tokens_to_ids(f"<|{name}|>")
+        for role, name in (
+            ("video", "video_pad"),
+            ("image", "image_pad"),
+            ("vision_start", "vision_start"),
+            ("vision_end", "vision_end"),
+        )
+    }
+    return transformers.AutoConfig.for_model(
+        "qwen2_5_vl", vision_config=vision, text_config=text, tie_word_embeddings=True, **markup
+    )

@@ -1,0 +1,251 @@
+"""Training samples of the arena in words alone: two words stand for what the frames of a second show.
+
+All the text that a sample of frames needs besides, its commentary before, is drawn here too.
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
+
+from svlm_cli.arena.moments import Kind
+from svlm_cli.arena.setup import KITS
+from svlm_cli.data.samples.sample import Sample, SampleWriter, Turn
+from svlm_cli.model.prompt import PromptWriter
+from svlm_cli.model.window import WindowLimits, middle_cut
+from svlm_cli.train.arena.frames import MATCH_MINUTES, WINDOW_SECONDS
+from svlm_cli.train.arena.play import (
+    Beat,
+    Cast,
+    draw_cast,
+    draw_score,
+    draw_window,
+    goals_of,
+    play,
+    tell,
+    training_seed,
+    with_cards,
+    with_errors,
+    with_random_sides,
+)
+from svlm_cli.train.arena.recall import draw_past, reaches_score, with_far_scores
+
+QUERY = "Commentate on this match"
+LATEST_SECOND = 6 * 3600
+SYMBOL_TURNS = (12, 24, 28)
+COUNT_TURNS = (2, 2, 4, 6, 9, 15)
+RANDOM_SIDES_SHARE = 0.6
+SCORING_SHARE = 0.5
+TOLD_GOALS_SHARE = 0.6
+RECALL_SECONDS = ((60, 240), (300, 600), (600, 900))
+RECALL_SINKS = (32, 64, 128, 256, 512)
+RECALL_WINDOWS = (256, 384, 512, 512)
+LATE_MINUTES = 60.0
+LATE_SECONDS = (900, 3000)
+LATE_SINKS = (256, 384, 512, 512)
+LATE_FAR_SHARE = 0.5
+GAME_SECONDS = ((30, 300), (300, 1500))
+NEW_GAME_SHARE = 0.5
+NEW_GAME_TRIES = 40
+# Shares of the seconds that are kept where a row of events is to be dense, and where it is to be about goals.
+_DENSE: Mapping[Kind | None, float] = {None: 0.1, Kind.PASS: 0.25, Kind.STEAL: 0.4}
+_SCORING: Mapping[Kind | None, float] = {None: 0.01, Kind.PASS: 0.02, Kind.STEAL: 0.02, Kind.SAVE: 0.1}
+_SCORED = (Kind.GOAL, Kind.GOAL, Kind.SCORE, Kind.KICK_OFF)
+_VISIBLE = frozenset({Kind.PASS, Kind.STEAL, Kind.SAVE, Kind.KICK_OFF, Kind.SHOT, Kind.FOUL})
+
+
+class TextSamples:
+    """Samples by kind, see ``arena_dataset.Mix``.
+
+    Args:
+        writer: of prompts.
+        sampler: of samples at 2 frames a second.
+        num_plays: how many different matches they are told from.
+    """
+
+    def __init__(self, writer: PromptWriter, sampler: SampleWriter, num_plays: int) -> None:
+        self._writer = writer
+        self._sampler = sampler
+        self._num_plays = num_plays
+        self._plays: dict[int, tuple[Beat, ...]] = {}
+        self._late_plays: dict[int, tuple[Beat, ...]] = {}
+        self.makers: Mapping[str, Callable[[random.Random, random.Random], Sample]] = {
+            "symbols": self._symbols,
+            "counts": self._counts,
+            "told": self._told,
+            "recall": self._recall,
+            "far": functools.partial(self._recall, far=True),
+            "late": self._late,
+            "games": self._games,
+        }
+
+    def late_beats(self, dice: random.Random) -> tuple[Beat, ...]:
+        """A match of an hour; there is one for four of those of a quarter of an hour."""
+        number = dice.randrange(max(1, self._num_plays // 4))
+        if number not in self._late_plays:
+            self._late_plays[number] = play(training_seed(700_000 + number), LATE_MINUTES)
+        return self._late_plays[number]
+
+    def _symbols(self, shared: random.Random, dice: random.Random) -> Sample:
+        """An opening and a row of events with few silent seconds between them; passes thinned."""
+        beats = self._beats(dice)
+        start = dice.randrange(len(beats) - 200)
+        thinned = _SCORING if dice.random() < SCORING_SHARE else _DENSE
+        kept = (beat for beat in beats[start:] if dice.random() < thinned.get(beat.kind, 1.0))
+        chosen = list(islice(kept, shared.choice(SYMBOL_TURNS)))
+        chosen = with_cards(chosen, dice)
+        if dice.random() < RANDOM_SIDES_SHARE:
+            chosen = with_random_sides(chosen, dice)
+        return self._bare_row(chosen, dice)
+
+    def _counts(self, shared: random.Random, dice: random.Random) -> Sample:
+        """An opening and a row of goals, each behind its shot, with few other events."""
+        beats = self._beats(dice)
+        kept = goals_of(beats[dice.randrange(len(beats) // 2) :], dice)
+        chosen = list(islice(kept, shared.choice(COUNT_TURNS)))
+        return self._bare_row(with_random_sides(chosen, dice), dice)
+
+    def _bare_row(self, chosen: Sequence[Beat], dice: random.Random) -> Sample:
+        cast = draw_cast(_two_kits(dice), dice)
+        score = draw_score(chosen, dice)
+        lines, _ = tell(chosen, cast, score)
+        turns = _told_turns(chosen, lines, cast)
+        return self._sampler.write(cast.opening(score), turns, bare=True)
+
+    def _told(self, shared: random.Random, dice: random.Random) -> Sample:
+        """A whole chunk behind commentary of any length, in words alone."""
+        beats = self._beats(dice)
+        wanted = Kind.GOAL if dice.random() < TOLD_GOALS_SHARE else None
+        start = max(draw_window(beats, WINDOW_SECONDS, dice, wanted), WINDOW_SECONDS)
+        cast = draw_cast(_two_kits(dice), dice)
+        longest = shared.choice((60, 120, 240, 480, 900))
+        text, limits, score = draw_previous(beats[:start], cast, longest, dice)
+        chosen = beats[start : start + WINDOW_SECONDS]
+        lines, _ = tell(chosen, cast, score)
+        turns = _told_turns(chosen, lines, cast, draw_clock(start, dice))
+        kept = middle_cut(len(self._writer.encode(text)), limits)
+        return self._sampler.write(text, turns, kept=kept, query=draw_query(dice))
+
+    def _recall(self, shared: random.Random, dice: random.Random, *, far: bool = False) -> Sample:
+        """A whole chunk behind commentary whose scores are trained on, in words alone."""
+        beats = self._beats(dice)
+        start = max(draw_window(beats, WINDOW_SECONDS, dice, dice.choice(_SCORED)), WINDOW_SECONDS)
+        cast = draw_cast(_two_kits(dice), dice)
+        seconds = min(start, dice.randint(*shared.choice(RECALL_SECONDS)))
+        limits = WindowLimits(dice.choice(RECALL_SINKS), dice.choice(RECALL_WINDOWS), 16, 16)
+        return self._recalled(beats, start, seconds, cast, limits, dice, far=far)
+
+    def _late(self, _shared: random.Random, dice: random.Random) -> Sample:
+        """The same, later in a match."""
+        beats = self.late_beats(dice)
+        start = max(draw_window(beats, WINDOW_SECONDS, dice, dice.choice(_SCORED)), WINDOW_SECONDS)
+        cast = draw_cast(_two_kits(dice), dice)
+        limits = WindowLimits(dice.choice(LATE_SINKS), dice.choice(RECALL_WINDOWS), 16, 16)
+        seconds = min(start, dice.randint(*LATE_SECONDS))
+        return self._recalled(beats, start, seconds, cast, limits, dice, far=dice.random() < LATE_FAR_SHARE)
+
+    def _games(self, shared: random.Random, dice: random.Random) -> Sample:
+        """The same, at any time of a match, half of them between a new game and its first goal."""
+        beats = self.late_beats(dice)
+        start = max(draw_window(beats, WINDOW_SECONDS, dice, dice.choice(_SCORED)), WINDOW_SECONDS)
+        cast = draw_cast(_two_kits(dice), dice)
+        seconds = min(start, dice.randint(*shared.choice(GAME_SECONDS)))
+        limits = WindowLimits(512, 512, 16, 16)
+        far = dice.random() < LATE_FAR_SHARE
+        new_game = dice.random() < NEW_GAME_SHARE
+        return self._recalled(beats, start, seconds, cast, limits, dice, far=far, new_game=new_game)
+
+    def _recalled(
+        self,
+        beats: Sequence[Beat],
+        start: int,
+        seconds: int,
+        cast: Cast,
+        limits: WindowLimits,
+        dice: random.Random,
+        *,
+        far: bool,
+        new_game: bool = False,
+    ) -> Sample:
+        """The chunk from ``start`` on behind the commentary of the ``seconds`` before."""
+        past = beats[start - seconds : start]
+        told = draw_past(with_far_scores(past, dice) if far else past, cast, limits, dice)
+        for _ in range(NEW_GAME_TRIES if new_game else 0):
+            if told.score == (0, 0) and told.reaches_back:
+                break
+            told = draw_past(past, cast, limits, dice)
+        if not told.reaches_back:
+            told = draw_past(past, cast, limits, dice)
+        chosen = beats[start : start + WINDOW_SECONDS]
+        turns = _told_turns(chosen, tell(chosen, cast, told.score)[0], cast, draw_clock(start, dice))
+        return self._sampler.write(
+            told.text, turns, kept=told.kept, query=draw_query(dice), trained=told.trained
+        )
+
+    def _beats(self, dice: random.Random) -> tuple[Beat, ...]:
+        number = dice.randrange(self._num_plays)
+        if number not in self._plays:
+            self._plays[number] = play(training_seed(500_000 + number), MATCH_MINUTES)
+        return self._plays[number]
+
+
+def draw_previous(
+    history: tuple[Beat, ...], cast: Cast, longest: int, dice: random.Random
+) -> tuple[str, WindowLimits, tuple[int, int]]:
+    """What a chunk is told, how much of it is kept, and the score after it.
+
+    The stream may have begun at any second of the match; now and then something said earlier was
+    wrong, but never the last score, which is always among what is kept where the full window reaches it.
+    """
+    seconds = min(len(history), dice.randint(longest // 2, longest))
+    past = history[len(history) - seconds :]
+    score = draw_score(past, dice)
+    lines, end = tell(past, cast, score)
+    said = [line for line in lines if line]
+    if dice.random() < 0.25:
+        said = with_errors(said, cast, dice)
+    text = " ".join([cast.opening(score), *said])
+    limits = WindowLimits(512, 512, 16, 16)
+    if dice.random() < 0.3:
+        small = WindowLimits(dice.choice((16, 32, 64)), dice.choice((16, 32, 64)), 16, 16)
+        limits = small if reaches_score(text.split(), small) else limits
+    return text, limits, end
+
+
+def _two_kits(dice: random.Random) -> tuple[str, str]:
+    first, second = dice.sample(KITS, 2)
+    return first, second
+
+
+def draw_clock(start: int, dice: random.Random) -> int:
+    """What the clock of the stream shows at the chunk's first second."""
+    return start if dice.random() < 0.4 else dice.randrange(LATEST_SECOND)
+
+
+def draw_query(dice: random.Random) -> str:
+    """Streaming shows the query in the first turn only, so later turns are trained without it too."""
+    return QUERY if dice.random() < 0.4 else ""
+
+
+def _told_turns(
+    beats: Sequence[Beat], lines: Sequence[str], cast: Cast, first_second: int | None = None
+) -> list[Turn]:
+    """Turns with words in place of frames, from a second on or (bare ones, which show no time) in none."""
+    starts = (
+        [0.0] * len(beats) if first_second is None else [float(first_second + k) for k in range(len(beats))]
+    )
+    return [
+        Turn(start, start + 1.0, line, symbols=symbols_of(beat, cast.kits))
+        for start, beat, line in zip(starts, beats, lines, strict=True)
+    ]
+
+
+def symbols_of(beat: Beat, kits: tuple[str, str]) -> tuple[str, str]:
+    """Two words that say what the frames of a second show: what happens, and in whose colour."""
+    if beat.kind is None:
+        return " ...", " ..." if beat.holder is None else f" {kits[beat.holder]}"
+    shown = beat.side if beat.kind in _VISIBLE else None
+    word = "off" if beat.kind is Kind.KICK_OFF else beat.kind.value.split("_")[0]
+    return f" {word}", " ..." if shown is None else f" {kits[shown]}"
