@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +12,8 @@ import typer
 
 from svlm_cli.commands import options
 from svlm_cli.commands.align_view import AlignView
+from svlm_cli.commands.groups import grouped
+from svlm_cli.commands.options import Talk
 from svlm_cli.commands.output import TalkConsole, emit, leaving_at_once
 from svlm_cli.errors import SvlmError, UsageError
 from svlm_cli.settings import Clean
@@ -37,10 +39,10 @@ class WhisperDevice(StrEnum):
     CUDA = "cuda"
 
 
-def align(
-    folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="The folder that svlm fetch filled.", show_default=False)
-    ],
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """Whose words, and who hears them."""
+
     transcript_from: Annotated[
         str | None,
         typer.Option(
@@ -50,35 +52,41 @@ def align(
             "file, or a folder of files named by video id (VTT, SRT, WhisperX or SoccerNet-Echoes JSON).",
             show_default="listen",
         ),
-    ] = None,
+    ] = None
     language: Annotated[
         str,
         typer.Option(
             "--language", metavar="LANG", help="Of the commentary, two letters; others are refused."
         ),
-    ] = "en",
+    ] = "en"
     workers: Annotated[
         int, typer.Option("--workers", min=1, help="Videos at once; they share the cores.")
-    ] = 1,
+    ] = 1
     whisper_model: Annotated[
         str, options.option(SPEECH, "--whisper-model NAME|DIR", "faster-whisper model.")
-    ] = "large-v3-turbo",
+    ] = "large-v3-turbo"
     device: Annotated[
         WhisperDevice,
         options.option(SPEECH, f"--device {options.choices(WhisperDevice)}", "Where to listen."),
-    ] = WhisperDevice.AUTO,
+    ] = WhisperDevice.AUTO
     compute_type: Annotated[
         str,
         options.option(
             SPEECH, "--compute-type TYPE", "Number format; auto is int8 on a CPU, float16 on a GPU."
         ),
-    ] = "auto",
+    ] = "auto"
     threads: Annotated[
         int | None,
         options.option(
             SPEECH, "--threads N", "CPU threads of all workers together.", min=1, show_default="all cores"
         ),
-    ] = None,
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaning:
+    """What is done to the words."""
+
     clean: Annotated[
         Clean,
         options.option(
@@ -87,23 +95,31 @@ def align(
             "rules: no filler, no descriptions of sound, no other languages; llm: these, then sentence by "
             "sentence by a language model. Loops of the recogniser go in any case.",
         ),
-    ] = Clean.RULES,
+    ] = Clean.RULES
     llm_model: Annotated[
         str | None,
         options.option(TEXT, "--llm-model NAME", "Language model of --clean llm.", show_default="none"),
-    ] = None,
+    ] = None
     llm_base_url: Annotated[
         str | None,
         options.option(
             TEXT, "--llm-base-url URL", "OpenAI-compatible address it is at.", show_default="OpenAI's own"
         ),
-    ] = None,
+    ] = None
     llm_workers: Annotated[
         int, options.option(TEXT, "--llm-workers N", "Questions to it at once.", min=1)
-    ] = 4,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-    _verbose: options.Verbose = False,
+    ] = 4
+
+
+@grouped
+def align(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The folder that svlm fetch filled.", show_default=False)
+    ],
+    *,
+    speech: Speech,
+    cleaning: Cleaning,
+    talk: Talk,
 ) -> None:
     """Give every video of a folder a transcript: words with their times, and what is said in each second.
 
@@ -115,24 +131,33 @@ def align(
     from svlm_cli.data.words.report import report
     from svlm_cli.data.words.transcribe import WhisperOptions
 
-    if (clean is Clean.LLM) != (llm_model is not None):
+    if (cleaning.clean is Clean.LLM) != (cleaning.llm_model is not None):
         raise UsageError("--clean llm and --llm-model NAME go together")
     wanted = data.AlignOptions(
-        WhisperOptions(whisper_model, device.value, compute_type, language.lower(), workers, threads),
-        transcript_from,
-        clean,
-        None if llm_model is None else LlmOptions(llm_model, llm_base_url, llm_workers),
+        WhisperOptions(
+            speech.whisper_model,
+            speech.device.value,
+            speech.compute_type,
+            speech.language.lower(),
+            speech.workers,
+            speech.threads,
+        ),
+        speech.transcript_from,
+        cleaning.clean,
+        None
+        if cleaning.llm_model is None
+        else LlmOptions(cleaning.llm_model, cleaning.llm_base_url, cleaning.llm_workers),
     )
     console = TalkConsole()
-    with leaving_at_once(console), AlignView(console, is_quiet=quiet) as view:
+    with leaving_at_once(console), AlignView(console, is_quiet=talk.quiet) as view:
         results = []
         for result in data.align_folder(folder, wanted):
             view.show(result)
             results.append(result)
     account = report(folder, results, view.wall_seconds)
-    if json:
+    if talk.json:
         emit(json_module.dumps(asdict(account)))
-    elif not quiet:
+    elif not talk.quiet:
         for line in account.lines():
             emit(line)
     unreadable = sum(result.reason.startswith(data.UNREADABLE) for result in results)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 
 from svlm_cli.commands import options
+from svlm_cli.commands.groups import grouped
+from svlm_cli.commands.options import Talk
 from svlm_cli.commands.output import TalkConsole, emit
 from svlm_cli.errors import UsageError
 from svlm_cli.text import as_json
@@ -31,6 +33,69 @@ class Layout(StrEnum):
     INF_STREAM = "inf-stream"
 
 
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """How videos are cut, and which."""
+
+    out: Annotated[Path, typer.Option("--out", metavar="DATASET", help="Folder of the data set.")] = Path(
+        "dataset"
+    )
+    window: Annotated[int, typer.Option("--window", min=1, max=3600, help="Seconds of a chunk.")] = 24
+    overlap: Annotated[int, typer.Option("--overlap", min=0, help="Seconds shared with the next.")] = 12
+    min_words_per_second: Annotated[
+        float,
+        typer.Option(
+            "--min-words-per-second",
+            min=0.0,
+            help="Leave out chunks with fewer words.",
+            callback=options.finite,
+        ),
+    ] = 2.0
+    sink: Annotated[
+        int, typer.Option("--sink", min=0, help="Tokens that can be kept of the start of earlier commentary.")
+    ] = 512
+    text_window: Annotated[
+        int, typer.Option("--text-window", min=0, help="Tokens that can be kept of its end.")
+    ] = 512
+    split: Annotated[
+        float, typer.Option("--split", min=0.0, max=1.0, help="Share of the videos held out as valid_*.")
+    ] = 0.02
+    annealing: Annotated[
+        bool,
+        typer.Option(
+            "--annealing",
+            help="For the annealing stage: clips of 16 to 64 s that speak on, mostly live commentary in the "
+            "judgement of svlm align --clean llm; --window and --overlap do not count.",
+        ),
+    ] = False
+    no_video_check: Annotated[
+        bool,
+        typer.Option(
+            "--no-video-check",
+            help="The video files need not be there (yet); without it, a video whose file is missing is left "
+            "out and counted.",
+        ),
+    ] = False
+    language: Annotated[
+        str,
+        typer.Option(
+            "--language",
+            metavar="LANG",
+            help="Of transcripts made elsewhere, two letters; others are left out, as svlm align does.",
+        ),
+    ] = "en"
+    format: Annotated[
+        Layout,
+        typer.Option(
+            "--format",
+            metavar=options.choices(Layout),
+            help="Layout of the data set: that of the published Inf-Stream-Train.",
+        ),
+    ] = Layout.INF_STREAM
+    seed: Annotated[int, typer.Option("--seed", help="Of the choice of held-out videos.")] = 0
+
+
+@grouped
 def chunk(
     folder: Annotated[
         Path,
@@ -41,65 +106,9 @@ def chunk(
             show_default=False,
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="DATASET", help="Folder of the data set.")] = Path(
-        "dataset"
-    ),
-    window: Annotated[int, typer.Option("--window", min=1, max=3600, help="Seconds of a chunk.")] = 24,
-    overlap: Annotated[int, typer.Option("--overlap", min=0, help="Seconds shared with the next.")] = 12,
-    min_words_per_second: Annotated[
-        float,
-        typer.Option(
-            "--min-words-per-second",
-            min=0.0,
-            help="Leave out chunks with fewer words.",
-            callback=options.finite,
-        ),
-    ] = 2.0,
-    sink: Annotated[
-        int, typer.Option("--sink", min=0, help="Tokens that can be kept of the start of earlier commentary.")
-    ] = 512,
-    text_window: Annotated[
-        int, typer.Option("--text-window", min=0, help="Tokens that can be kept of its end.")
-    ] = 512,
-    split: Annotated[
-        float, typer.Option("--split", min=0.0, max=1.0, help="Share of the videos held out as valid_*.")
-    ] = 0.02,
-    annealing: Annotated[
-        bool,
-        typer.Option(
-            "--annealing",
-            help="For the annealing stage: clips of 16 to 64 s that speak on, mostly live commentary in the "
-            "judgement of svlm align --clean llm; --window and --overlap do not count.",
-        ),
-    ] = False,
-    no_video_check: Annotated[
-        bool,
-        typer.Option(
-            "--no-video-check",
-            help="The video files need not be there (yet); without it, a video whose file is missing is left "
-            "out and counted.",
-        ),
-    ] = False,
-    language: Annotated[
-        str,
-        typer.Option(
-            "--language",
-            metavar="LANG",
-            help="Of transcripts made elsewhere, two letters; others are left out, as svlm align does.",
-        ),
-    ] = "en",
-    _format: Annotated[
-        Layout,
-        typer.Option(
-            "--format",
-            metavar=options.choices(Layout),
-            help="Layout of the data set: that of the published Inf-Stream-Train.",
-        ),
-    ] = Layout.INF_STREAM,
-    seed: Annotated[int, typer.Option("--seed", help="Of the choice of held-out videos.")] = 0,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-    _verbose: options.Verbose = False,
+    *,
+    cut: Cut,
+    talk: Talk,
 ) -> None:
     """Cut commentated videos into overlapping chunks to train on, in the layout of Inf-Stream-Train.
 
@@ -107,34 +116,34 @@ def chunk(
     as valid_* for the videos held out, and report.json: hours, words per second, silent seconds, and what
     was left out, by reason. They take their places together, once all is written.
     """
-    if overlap >= window:
-        raise UsageError(f"--overlap {overlap} must be less than --window {window}")
+    if cut.overlap >= cut.window:
+        raise UsageError(f"--overlap {cut.overlap} must be less than --window {cut.window}")
     from svlm_cli.data.chunks.chunk import ChunkRule
     from svlm_cli.data.chunks.chunking import chunk_folder
 
     console = TalkConsole()
     status = console.status("cutting ...")
-    if console.is_terminal and not quiet:
+    if console.is_terminal and not talk.quiet:
         status.start()
     try:
         report = chunk_folder(
             folder,
-            out,
-            ChunkRule(window, overlap, sink, text_window),
-            min_words_per_second=min_words_per_second,
-            valid_share=split,
-            seed=seed,
-            annealing=annealing,
-            check_videos=not no_video_check,
-            language=language.lower(),
+            cut.out,
+            ChunkRule(cut.window, cut.overlap, cut.sink, cut.text_window),
+            min_words_per_second=cut.min_words_per_second,
+            valid_share=cut.split,
+            seed=cut.seed,
+            annealing=cut.annealing,
+            check_videos=not cut.no_video_check,
+            language=cut.language.lower(),
             on_progress=lambda done, num_videos: status.update(
                 f"cutting video {done + 1} of {num_videos} ..."
             ),
         )
     finally:
         status.stop()
-    if json:
+    if talk.json:
         emit(as_json(asdict(report)))
-    elif not quiet:
+    elif not talk.quiet:
         for line in report.lines():
             emit(line)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +11,8 @@ import typer
 
 from svlm_cli.commands import options
 from svlm_cli.commands.fetch_view import FetchView
+from svlm_cli.commands.groups import grouped
+from svlm_cli.commands.options import Talk
 from svlm_cli.commands.output import TalkConsole, emit, leaving_at_once
 from svlm_cli.documents import MalformedError, read_text
 from svlm_cli.errors import SvlmError, UsageError
@@ -28,6 +30,70 @@ svlm fetch 'arena:soccer?seed=1000001&minutes=2' --speak --out matches"""
 WEB = "From the web"
 
 
+@dataclass(frozen=True, slots=True)
+class How:
+    """What is fetched, and where to."""
+
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to fetch into.")] = Path("videos")
+    sport: Annotated[str, typer.Option("--sport", metavar="NAME", help="Noted with every video.")] = ""
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Videos at once.")] = 2
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", min=1, help="Videos of one SOURCE, at most.", show_default="all of them"),
+    ] = None
+    audio: Annotated[
+        bool, typer.Option("--keep-audio/--no-audio", help="Keep the sound, or only the pictures.")
+    ] = True
+    voice: Annotated[
+        bool,
+        typer.Option("--speak", help="Give matches of the arena a voice (flite or espeak-ng)."),
+    ] = False
+
+
+@dataclass(frozen=True, slots=True)
+class Web:
+    """What is taken from the web, and how."""
+
+    max_height: Annotated[
+        int,
+        options.option(WEB, "--max-height", "Lines of the picture, at most, where there is a choice.", min=1),
+    ] = 720
+    subtitles: Annotated[
+        bool, options.option(WEB, "--subtitles", "Captions too, for svlm align --transcript-from captions.")
+    ] = False
+    subtitle_language: Annotated[
+        str, options.option(WEB, "--subtitle-language LANG", "Language of the captions.")
+    ] = "en"
+    cookies: Annotated[
+        Path | None,
+        options.option(
+            WEB,
+            "--cookies FILE",
+            "Of a logged-in browser, in Netscape's format.",
+            show_default="none",
+        ),
+    ] = None
+    browser: Annotated[
+        str | None,
+        options.option(
+            WEB,
+            "--cookies-from-browser BROWSER",
+            "Take the cookies from it, e.g. firefox.",
+            show_default="none",
+        ),
+    ] = None
+    rate_limit: Annotated[
+        str | None,
+        options.option(
+            WEB,
+            "--rate-limit RATE",
+            "Bytes a second of all workers together, e.g. 5M.",
+            show_default="no limit",
+        ),
+    ] = None
+
+
+@grouped
 def fetch(
     sources: Annotated[
         list[str],
@@ -38,60 +104,10 @@ def fetch(
             show_default=False,
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to fetch into.")] = Path("videos"),
-    sport: Annotated[str, typer.Option("--sport", metavar="NAME", help="Noted with every video.")] = "",
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Videos at once.")] = 2,
-    limit: Annotated[
-        int | None,
-        typer.Option("--limit", min=1, help="Videos of one SOURCE, at most.", show_default="all of them"),
-    ] = None,
-    audio: Annotated[
-        bool, typer.Option("--keep-audio/--no-audio", help="Keep the sound, or only the pictures.")
-    ] = True,
-    voice: Annotated[
-        bool,
-        typer.Option("--speak", help="Give matches of the arena a voice (flite or espeak-ng)."),
-    ] = False,
-    max_height: Annotated[
-        int,
-        options.option(WEB, "--max-height", "Lines of the picture, at most, where there is a choice.", min=1),
-    ] = 720,
-    subtitles: Annotated[
-        bool, options.option(WEB, "--subtitles", "Captions too, for svlm align --transcript-from captions.")
-    ] = False,
-    subtitle_language: Annotated[
-        str, options.option(WEB, "--subtitle-language LANG", "Language of the captions.")
-    ] = "en",
-    cookies: Annotated[
-        Path | None,
-        options.option(
-            WEB,
-            "--cookies FILE",
-            "Of a logged-in browser, in Netscape's format.",
-            show_default="none",
-        ),
-    ] = None,
-    browser: Annotated[
-        str | None,
-        options.option(
-            WEB,
-            "--cookies-from-browser BROWSER",
-            "Take the cookies from it, e.g. firefox.",
-            show_default="none",
-        ),
-    ] = None,
-    rate_limit: Annotated[
-        str | None,
-        options.option(
-            WEB,
-            "--rate-limit RATE",
-            "Bytes a second of all workers together, e.g. 5M.",
-            show_default="no limit",
-        ),
-    ] = None,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-    _verbose: options.Verbose = False,
+    *,
+    how: How,
+    web: Web,
+    talk: Talk,
 ) -> None:
     """Fetch videos into a folder, each once; a second run fetches what is missing and goes on with halves.
 
@@ -104,31 +120,35 @@ def fetch(
     from svlm_cli.media.web.checks import browser_cookies, check_cookies, parse_rate, preflight
     from svlm_cli.media.web.download import DownloadOptions
 
-    if browser is not None:
-        browser_cookies(browser)
-    jar = None if cookies is None else _read(cookies)
+    if web.browser is not None:
+        browser_cookies(web.browser)
+    jar = None if web.cookies is None else _read(web.cookies)
     if jar is not None:
-        check_cookies(jar, str(cookies))
+        check_cookies(jar, str(web.cookies))
     download = DownloadOptions(
-        max_height=max_height,
-        with_audio=audio,
-        subtitle_language=subtitle_language if subtitles else None,
-        bytes_per_second=None if rate_limit is None else max(1, parse_rate(rate_limit) // workers),
+        max_height=web.max_height,
+        with_audio=how.audio,
+        subtitle_language=web.subtitle_language if web.subtitles else None,
+        bytes_per_second=None
+        if web.rate_limit is None
+        else max(1, parse_rate(web.rate_limit) // how.workers),
         cookies=jar,
-        browser=browser,
-        limit=limit,
+        browser=web.browser,
+        limit=how.limit,
     )
     wanted = expand(sources)
     console = TalkConsole()
-    if not quiet and any(is_web_address(source) for source in wanted):
+    if not talk.quiet and any(is_web_address(source) for source in wanted):
         console.print("; ".join(preflight()))
     results = []
-    with leaving_at_once(console), FetchView(console, is_quiet=quiet) as view:
-        for result in fetch_all(wanted, out, FetchOptions(sport, voice, workers, download), view.progress):
-            view.show(result, out)
+    with leaving_at_once(console), FetchView(console, is_quiet=talk.quiet) as view:
+        for result in fetch_all(
+            wanted, how.out, FetchOptions(how.sport, how.voice, how.workers, download), view.progress
+        ):
+            view.show(result, how.out)
             results.append(result)
     failed = [result for result in results if result.video is None]
-    if json:
+    if talk.json:
         had = [{"is_new": each.is_new, **asdict(each.video)} for each in results if each.video is not None]
         problems = [{"source": each.source, "problem": each.problem} for each in failed]
         emit(json_module.dumps({"videos": had, "failed": problems}))

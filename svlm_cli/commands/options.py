@@ -1,20 +1,21 @@
-"""The options that commands share, each written once: its name, its unit, what it means.
-
-Defaults stand in the signature of the command, taken from ``settings``; Typer shows them in the help.
-"""
+"""The options that commands share, in groups: name, unit, meaning and default of each stand here, once."""
 
 from __future__ import annotations
 
 import math
 import re
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from svlm_cli.documents import MalformedError, read_text
 from svlm_cli.errors import SvlmError
+
+if TYPE_CHECKING:
+    from svlm_cli.model.runtime import VideoLanguageModel
 
 MODEL_PANEL = "Model"
 OUTPUT_PANEL = "Output"
@@ -68,6 +69,11 @@ def unicode_text(value: str) -> str:
     return value
 
 
+def optional_text(value: str | None) -> str | None:
+    """Option callback: as ``unicode_text``, where there is a value."""
+    return None if value is None else unicode_text(value)
+
+
 def device_name(value: str) -> str:
     """Option callback: a device by name; whether it is there shows when the model is loaded."""
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
@@ -118,74 +124,110 @@ def choices(kind: type[StrEnum]) -> str:
     return "|".join(kind)
 
 
-# Common to all commands.
-Json = Annotated[bool, option(OUTPUT_PANEL, "--json", "Print machine-readable JSON on standard output.")]
-Quiet = Annotated[bool, option(OUTPUT_PANEL, "--quiet", "Print data and errors only.")]
-Verbose = Annotated[
-    bool,
-    option(
-        OUTPUT_PANEL,
-        "--verbose -v",
-        "Say more on standard error, and show the traceback when something fails.",
-        callback=_remember_verbose,
-    ),
-]
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """How a command speaks."""
 
-# Shared by commands that load a model.
-Adapter = Annotated[
-    str | None,
-    option(
-        MODEL_PANEL,
-        "--adapter ID|DIR",
-        "LoRA adapter to add to the model, as svlm train writes it.",
-        show_default="none",
-    ),
-]
-Model = Annotated[
-    str | None,
-    option(
-        MODEL_PANEL,
-        "--model ID|DIR",
-        "Hugging Face id or folder of the checkpoint.",
-        show_default="$SVLM_MODEL, else the bundled arena model",
-        callback=lambda value: None if value is None else unicode_text(value),
-    ),
-]
-Device = Annotated[
-    str,
-    option(MODEL_PANEL, "--device auto|cpu|cuda[:N]", "Where to compute.", callback=device_name),
-]
-DtypeOption = Annotated[
-    Dtype, option(MODEL_PANEL, f"--dtype {choices(Dtype)}", "Number format of weights and cache.")
-]
-QuantizeOption = Annotated[
-    Quantize,
-    option(
-        MODEL_PANEL,
-        f"--quantize {choices(Quantize)}",
-        "Linear layers in signed bytes: faster on a CPU and a quarter of the memory; words may differ.",
-    ),
-]
-CompileOption = Annotated[
-    bool,
-    option(
-        MODEL_PANEL,
-        "--compile",
-        "Compile the feeding of a word with torch.compile, once at the start: seconds to a minute.",
-    ),
-]
-GraphsOption = Annotated[
-    Graphs,
-    option(
-        MODEL_PANEL,
-        f"--graphs {choices(Graphs)}",
-        "Replay the feeding of a word as a CUDA graph; auto: on where there is CUDA.",
-    ),
-]
-Threads = Annotated[
-    int | None,
-    option(MODEL_PANEL, "--threads N", "CPU threads.", min=1, show_default="torch's own choice"),
-]
-AttentionOption = Annotated[
-    Attention, option(MODEL_PANEL, f"--attention {choices(Attention)}", "Attention kernel.")
-]
+    json: Annotated[
+        bool, option(OUTPUT_PANEL, "--json", "Print machine-readable JSON on standard output.")
+    ] = False
+    quiet: Annotated[bool, option(OUTPUT_PANEL, "--quiet", "Print data and errors only.")] = False
+    verbose: Annotated[
+        bool,
+        option(
+            OUTPUT_PANEL,
+            "--verbose -v",
+            "Say more on standard error, and show the traceback when something fails.",
+            callback=_remember_verbose,
+        ),
+    ] = False
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """Which model, and how it computes."""
+
+    model: Annotated[
+        str | None,
+        option(
+            MODEL_PANEL,
+            "--model ID|DIR",
+            "Hugging Face id or folder of the checkpoint.",
+            show_default="$SVLM_MODEL, else the bundled arena model",
+            callback=optional_text,
+        ),
+    ] = None
+    adapter: Annotated[
+        str | None,
+        option(
+            MODEL_PANEL,
+            "--adapter ID|DIR",
+            "LoRA adapter to add to the model, as svlm train writes it.",
+            show_default="none",
+        ),
+    ] = None
+    device: Annotated[
+        str, option(MODEL_PANEL, "--device auto|cpu|cuda[:N]", "Where to compute.", callback=device_name)
+    ] = "auto"
+    dtype: Annotated[
+        Dtype, option(MODEL_PANEL, f"--dtype {choices(Dtype)}", "Number format of weights and cache.")
+    ] = Dtype.AUTO
+    threads: Annotated[
+        int | None,
+        option(MODEL_PANEL, "--threads N", "CPU threads.", min=1, show_default="torch's own choice"),
+    ] = None
+    attention: Annotated[
+        Attention, option(MODEL_PANEL, f"--attention {choices(Attention)}", "Attention kernel.")
+    ] = Attention.AUTO
+    quantize: Annotated[
+        Quantize,
+        option(
+            MODEL_PANEL,
+            f"--quantize {choices(Quantize)}",
+            "Linear layers in signed bytes: faster on a CPU and a quarter of the memory; words may differ.",
+        ),
+    ] = Quantize.NONE
+
+    def load(self, **more: Any) -> VideoLanguageModel:
+        """Open it.
+
+        Args:
+            more: further arguments of ``load_model``.
+
+        Raises:
+            ModelError, UsageError: see ``load_model``.
+        """
+        from svlm_cli.model.load import load_model
+
+        return load_model(
+            self.model,
+            device=self.device,
+            dtype=self.dtype.value,
+            attention=self.attention.value,
+            threads=self.threads,
+            adapter=self.adapter,
+            quantize=self.quantize.value,
+            **more,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class WordChoice:
+    """How a word is fed to the model."""
+
+    compiled: Annotated[
+        bool,
+        option(
+            MODEL_PANEL,
+            "--compile",
+            "Compile the feeding of a word with torch.compile, once at the start: seconds to a minute.",
+        ),
+    ] = False
+    graphs: Annotated[
+        Graphs,
+        option(
+            MODEL_PANEL,
+            f"--graphs {choices(Graphs)}",
+            "Replay the feeding of a word as a CUDA graph; auto: on where there is CUDA.",
+        ),
+    ] = Graphs.AUTO

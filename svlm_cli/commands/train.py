@@ -6,13 +6,14 @@ import json as json_module
 import logging
 import os
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from svlm_cli.commands import options
+from svlm_cli.commands.groups import grouped
+from svlm_cli.commands.options import Talk
 from svlm_cli.commands.output import emit
 from svlm_cli.errors import SourceError, SvlmError, UsageError
 from svlm_cli.files import claim
@@ -33,8 +34,10 @@ svlm train recipes/lora_one_gpu.yaml --out runs/lora --set model.lora.rank=16 --
 svlm train recipes/arena_tiny.yaml --out runs/arena --nproc 2"""
 
 
-def train(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE.yaml", help="What to train, on what, how long.")],
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How a recipe is run."""
+
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -43,10 +46,10 @@ def train(
             help="Override a value of the recipe; may be repeated.",
             show_default="none",
         ),
-    ] = None,
-    out: Annotated[
-        Path, typer.Option("--out", help="Folder for checkpoints, one folder for each stage.")
-    ] = OUT,
+    ] = None
+    out: Annotated[Path, typer.Option("--out", help="Folder for checkpoints, one folder for each stage.")] = (
+        OUT
+    )
     resume: Annotated[
         str,
         typer.Option(
@@ -54,55 +57,60 @@ def train(
             metavar="auto|DIR|never",
             help="auto: go on from the newest whole one in --out; DIR: from this one; never: start afresh.",
         ),
-    ] = "auto",
+    ] = "auto"
     nproc: Annotated[
         int,
         typer.Option(
             "--nproc", min=1, help="Processes on this machine, by torchrun; each takes samples of its own."
         ),
-    ] = 1,
+    ] = 1
     dry_run: Annotated[
         bool,
         typer.Option(
             "--dry-run", help="Check recipe and data, print steps, tokens, memory and disk, start nothing."
         ),
-    ] = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-    _verbose: options.Verbose = False,
+    ] = False
+
+
+@grouped
+def train(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE.yaml", help="What to train, on what, how long.")],
+    *,
+    run: Run,
+    talk: Talk,
 ) -> None:
     """Train a model by a recipe; ``svlm stream --model`` opens what it writes."""
     from svlm_cli.recipe import load_recipe
 
-    loaded = load_recipe(recipe, settings or ())
-    start = _checkpoint(resume)
-    if dry_run:
-        _print_plan(loaded, out, nproc, as_json=json)
+    loaded = load_recipe(recipe, run.settings or ())
+    start = _checkpoint(run.resume)
+    if run.dry_run:
+        _print_plan(loaded, run.out, run.nproc, as_json=talk.json)
         return
     from svlm_cli.commands.output import TalkConsole, leaving_at_once
     from svlm_cli.train.plan import check
-    from svlm_cli.train.trainer import train as run
+    from svlm_cli.train.trainer import train as run_stages
 
     if not _is_started_by_torchrun():
-        if out.is_dir():
-            claim(out, f"the output folder {out}", inside=True).release()
-        check(loaded, out)
-        if nproc > 1:
-            raise typer.Exit(_torchrun(nproc))
+        if run.out.is_dir():
+            claim(run.out, f"the output folder {run.out}", inside=True).release()
+        check(loaded, run.out)
+        if run.nproc > 1:
+            raise typer.Exit(_torchrun(run.nproc))
     is_first = os.environ.get("RANK", "0") == "0"
     console = TalkConsole()
     console.quiet = not is_first
-    tell = _silence if quiet else console.print
+    tell = _silence if talk.quiet else console.print
     try:
         with leaving_at_once(console):
-            results = run(loaded, out, resume=resume != "never", start=start, tell=tell)
+            results = run_stages(loaded, run.out, resume=run.resume != "never", start=start, tell=tell)
     except SvlmError as error:
         if is_first:
             raise
         raise typer.Exit(1) from error  # the first process says what is wrong
     if not is_first:
         return
-    if json:
+    if talk.json:
         emit(json_module.dumps({"stages": [asdict(result) for result in results]}))
     else:
         emit(results[-1].model)

@@ -18,6 +18,8 @@ class ModelOptions:
     dtype: str = "auto"
     attention: str = "auto"
     threads: int | None = 1
+    adapter: str | None = None
+    quantize: str = "none"
 
     def load(self) -> VideoLanguageModel:
         """Open it, without progress bars of its own.
@@ -31,7 +33,13 @@ class ModelOptions:
 
         logging.disable_progress_bar()
         return load_model(
-            self.name, device=self.device, dtype=self.dtype, attention=self.attention, threads=self.threads
+            self.name,
+            device=self.device,
+            dtype=self.dtype,
+            attention=self.attention,
+            threads=self.threads,
+            adapter=self.adapter,
+            quantize=self.quantize,
         )
 
 
@@ -40,10 +48,10 @@ class ModelFacts:
     """What a result must know of the model that gave it.
 
     Args:
-        name: as the user gave it; ``bundled`` for the one that ships with svlm.
+        name: as the user gave it, with its adapter; ``bundled`` for the one that ships with svlm.
         fingerprint: of its weights and configuration.
         device: ``cpu`` or ``cuda``; a number behind it changes nothing.
-        dtype: of weights and cache.
+        dtype: of weights and cache; and that of linear layers, where it is another.
     """
 
     name: str
@@ -55,8 +63,9 @@ class ModelFacts:
 def model_facts(model: VideoLanguageModel) -> ModelFacts:
     """Read them off a loaded model."""
     return ModelFacts(
-        name=model.name,
+        name=f"{model.name} with {model.adapter}" if model.adapter else model.name,
         fingerprint=model.fingerprint(),
         device=model.device.type,
-        dtype=str(model.dtype).removeprefix("torch."),
+        dtype=str(model.dtype).removeprefix("torch.")
+        + ("" if model.quantize == "none" else f", {model.quantize}"),
     )

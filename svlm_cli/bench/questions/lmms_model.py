@@ -8,7 +8,8 @@ Contract: ``lmms_eval.api.model.lmms`` of lmms-eval 0.7: ``generate_until``, ``l
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,19 @@ from svlm_cli.settings import Policy, StreamSettings
 
 MAX_NEW_TOKENS = 128
 
+_MODEL = ("device", "dtype", "attention", "threads", "adapter", "quantize")
+_STREAM: Mapping[str, Callable[[Any], Any]] = {
+    "fps": float,
+    "step_seconds": float,
+    "policy": Policy,
+    "sink": int,
+    "text_window": int,
+    "vision_window": float,
+    "rounds": int,
+    "min_pixels": int,
+    "max_pixels": int,
+}
+
 
 class Svlm(lmms):  # type: ignore[misc]
     """A checkpoint of svlm; one process, one question at a time, the best tokens.
@@ -35,10 +49,10 @@ class Svlm(lmms):  # type: ignore[misc]
             its beginning, and asked at its end; ``recent``: its last frames.
         fps: frames per second.
         max_frames: at most, of *whole* and *recent*.
-        step_seconds, policy, sink, text_window, vision_window, rounds: of the stream.
-        min_pixels, max_pixels: per frame.
-        device, dtype, attention, threads: see ``load_model``.
         batch_size, max_batch_size: 1; lmms-eval passes them.
+        given: ``step_seconds``, ``policy``, ``sink``, ``text_window``, ``vision_window`` and ``rounds`` of
+            the stream; ``min_pixels`` and ``max_pixels`` per frame; ``device``, ``dtype``, ``attention``,
+            ``threads``, ``adapter`` and ``quantize``: see ``load_model``.
 
     Raises:
         UsageError: an argument that is not one of these values.
@@ -51,45 +65,19 @@ class Svlm(lmms):  # type: ignore[misc]
         self,
         pretrained: str = "",
         show: str = "whole",
-        fps: float = 1.0,
         max_frames: int = 64,
-        step_seconds: float = 2.0,
-        policy: str = "streaming",
-        sink: int = 512,
-        text_window: int = 512,
-        vision_window: float = 16.0,
-        rounds: int = 16,
-        min_pixels: int | None = None,
-        max_pixels: int | None = None,
-        device: str = "auto",
-        dtype: str = "auto",
-        attention: str = "auto",
-        threads: int | None = None,
         batch_size: int | str = 1,
         max_batch_size: int | str | None = None,  # noqa: ARG002 - lmms-eval passes it
+        **given: Any,
     ) -> None:
         super().__init__()
         if str(batch_size) != "1":
             raise UsageError(f"svlm answers one question at a time: --batch_size must be 1, not {batch_size}")
-        if show not in tuple(Showing) or policy not in tuple(Policy):
-            raise UsageError(
-                f"show={show} or policy={policy} is not known",
-                f"show: {', '.join(Showing)}; policy: {', '.join(Policy)}",
-            )
-        settings = StreamSettings(
-            fps=float(fps),
-            step_seconds=float(step_seconds),
-            policy=Policy(policy),
-            sink=int(sink),
-            text_window=int(text_window),
-            vision_window=float(vision_window),
-            rounds=int(rounds),
-            query="",
-            min_pixels=min_pixels,
-            max_pixels=max_pixels,
-        )
-        opening = ModelOptions(pretrained or None, device or "auto", dtype, attention, threads)
-        self._model = opening.load()
+        _check(show, given)
+        of_stream = {name: kind(given[name]) for name, kind in _STREAM.items() if given.get(name) is not None}
+        settings = StreamSettings(query="", **{"fps": 1.0, "step_seconds": 2.0, **of_stream})
+        of_model = {name: given[name] for name in _MODEL if given.get(name) is not None}
+        self._model = ModelOptions(pretrained or None, **{"threads": None, **of_model}).load()
         self._way = Way(Showing(show), settings, int(max_frames))
         self._plain = PlainPrompt(self._model, settings)
 
@@ -195,3 +183,16 @@ def _question(context: Any) -> str:
     """The text of a question: places for pictures in it are not ours."""
     text = context[0] if isinstance(context, list | tuple) else context
     return str(text).replace("<image>", "").replace("<video>", "").strip()
+
+
+def _check(show: str, given: Mapping[str, Any]) -> None:
+    policy = given.get("policy", Policy.STREAMING.value)
+    if show not in tuple(Showing) or policy not in tuple(Policy):
+        raise UsageError(
+            f"show={show} or policy={policy} is not known",
+            f"show: {', '.join(Showing)}; policy: {', '.join(Policy)}",
+        )
+    for name in given:
+        if name not in (*_MODEL, *_STREAM):
+            close = get_close_matches(name, (*_MODEL, *_STREAM), n=1)
+            raise UsageError(f"unknown model argument {name}", f"did you mean {close[0]}?" if close else "")

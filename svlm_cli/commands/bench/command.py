@@ -6,30 +6,37 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from svlm_cli.bench.speed.plan import Clock, NamedSettings, SpeedPlan
-from svlm_cli.commands import options
 from svlm_cli.commands.bench import commentary as bench_commentary
 from svlm_cli.commands.bench import livesports as bench_livesports
 from svlm_cli.commands.bench import longvideo as bench_longvideo
 from svlm_cli.commands.bench import options as own
 from svlm_cli.commands.bench import ovo as bench_ovo
 from svlm_cli.commands.bench import report as bench_report
-from svlm_cli.commands.options import Attention, Dtype, Graphs, Quantize
+from svlm_cli.commands.bench.work import opening
+from svlm_cli.commands.groups import Without, grouped
+from svlm_cli.commands.options import ModelChoice, Talk, WordChoice
 from svlm_cli.commands.output import emit
-from svlm_cli.commands.stream import options as stream_options
+from svlm_cli.commands.stream.options import (
+    DEFAULT,
+    MaxNewTokens,
+    Memory,
+    Sight,
+    Source,
+    Words,
+    stream_settings,
+)
 from svlm_cli.errors import UsageError
-from svlm_cli.settings import Policy, Sampling, StreamSettings
+from svlm_cli.settings import Policy, StreamSettings
 from svlm_cli.text import as_json
 
 if TYPE_CHECKING:
     from svlm_cli.bench.arena.summary import RunSummary
 
-DEFAULT = StreamSettings()
-WORDS = DEFAULT.sampling
 OUT = Path("bench-arena")
 
 EXAMPLES = """Examples:
@@ -61,172 +68,113 @@ app.command(epilog=bench_report.EXAMPLES)(bench_report.report)
 
 
 @app.command(epilog=EXAMPLES)
+@grouped
 def arena(
-    matches: own.Matches = 20,
-    minutes: own.Minutes = 30.0,
-    seed: own.FirstSeed = 0,
-    grid: own.Grid = None,
-    model: options.Model = None,
-    device: options.Device = "auto",
-    dtype: options.DtypeOption = Dtype.AUTO,
-    attention: options.AttentionOption = Attention.AUTO,
+    *,
+    matches: own.Matchday,
+    model: Annotated[ModelChoice, Without("threads")],
     workers: own.Workers = 1,
     threads: own.ThreadsPerWorker = 1,
-    fps: stream_options.Fps = DEFAULT.fps,
-    min_pixels: stream_options.MinPixels = DEFAULT.min_pixels,
-    max_pixels: stream_options.MaxPixels = DEFAULT.max_pixels,
-    query: stream_options.Query = DEFAULT.query,
-    policy: stream_options.PolicyOption = DEFAULT.policy,
-    positions: stream_options.PositionsOption = DEFAULT.positions,
-    restart_seconds: stream_options.RestartSeconds = DEFAULT.restart_seconds,
-    sink: stream_options.Sink = DEFAULT.sink,
-    text_window: stream_options.TextWindow = DEFAULT.text_window,
-    vision_window: stream_options.VisionWindow = DEFAULT.vision_window,
-    rounds: stream_options.Rounds = DEFAULT.rounds,
-    max_new_tokens: stream_options.MaxNewTokens = WORDS.max_new_tokens,
-    repetition_penalty: stream_options.RepetitionPenalty = WORDS.repetition_penalty,
+    sight: Annotated[Sight, Without("step_seconds", "drop_static")],
+    memory: Memory,
+    words: Annotated[Words, Without("temperature", "top_k", "top_p", "greedy", "seed")],
     out: own.Folder = OUT,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
+    talk: Talk,
 ) -> None:
     """Stream unseen synthetic matches, greedily, and score every second against the truth."""
-    settings = StreamSettings(
-        fps=fps,
-        policy=policy,
-        positions=positions,
-        restart_seconds=restart_seconds,
-        sink=sink,
-        text_window=text_window,
-        vision_window=vision_window,
-        rounds=rounds,
-        query=query,
-        sampling=Sampling(max_new_tokens, repetition_penalty=repetition_penalty, greedy=True),
-        min_pixels=min_pixels,
-        max_pixels=max_pixels,
-    )
+    settings = stream_settings(sight, memory, replace(words, greedy=True))
     from svlm_cli.bench.arena.grid import load_grid
     from svlm_cli.bench.arena.matches import BenchEnd, bench_arena, summary_json
     from svlm_cli.bench.arena.report import result_tables
     from svlm_cli.bench.arena.runs import Plan, Run
-    from svlm_cli.bench.common.model import ModelOptions
     from svlm_cli.commands.bench.view import BenchView
 
-    runs = load_grid(grid, settings) if grid else (Run(settings.policy.value, settings),)
-    plan = Plan(runs, first_seed=seed, num_matches=matches, minutes=minutes)
-    opening = ModelOptions(model, device, dtype.value, attention.value, threads)
+    runs = load_grid(matches.grid, settings) if matches.grid else (Run(settings.policy.value, settings),)
+    plan = Plan(runs, first_seed=matches.seed, num_matches=matches.matches, minutes=matches.minutes)
     summaries: tuple[RunSummary, ...] = ()
     with (
-        BenchView(quiet=quiet, verbose=verbose) as view,
-        closing(bench_arena(plan, opening, out, num_workers=workers)) as events,
+        BenchView(quiet=talk.quiet, verbose=talk.verbose) as view,
+        closing(bench_arena(plan, opening(model, threads), out, num_workers=workers)) as events,
     ):
         for event in events:
             view.show(event)
             if isinstance(event, BenchEnd):
                 summaries = event.summaries
-    emit(summary_json(summaries) if json else result_tables(summaries))
+    emit(summary_json(summaries) if talk.json else result_tables(summaries))
 
 
 @app.command(epilog=SPEED_EXAMPLES)
+@grouped
 def fps(
-    source: stream_options.Source,
-    seconds: own.Seconds = 60.0,
-    policy: own.Policies = None,
-    grid: own.SpeedGrid = None,
-    find_max_fps: own.FindMaxFps = False,
-    floor_steps: own.FloorSteps = 4,
-    clock: own.ClockOption = Clock.WALL,
-    model: options.Model = None,
-    device: options.Device = "auto",
-    dtype: options.DtypeOption = Dtype.AUTO,
-    attention: options.AttentionOption = Attention.AUTO,
-    quantize: options.QuantizeOption = Quantize.NONE,
-    compiled: options.CompileOption = False,
-    graphs: options.GraphsOption = Graphs.AUTO,
+    source: Source,
+    *,
+    timing: own.Timing,
+    model: ModelChoice,
+    feeding: WordChoice,
     packed: own.Packed = True,
-    threads: options.Threads = None,
-    fps: stream_options.Fps = DEFAULT.fps,
-    step_seconds: stream_options.StepSeconds = DEFAULT.step_seconds,
-    min_pixels: stream_options.MinPixels = DEFAULT.min_pixels,
-    max_pixels: stream_options.MaxPixels = DEFAULT.max_pixels,
-    drop_static: stream_options.DropStatic = DEFAULT.drop_static,
-    restart_seconds: stream_options.RestartSeconds = DEFAULT.restart_seconds,
-    sink: stream_options.Sink = DEFAULT.sink,
-    text_window: stream_options.TextWindow = DEFAULT.text_window,
-    vision_window: stream_options.VisionWindow = DEFAULT.vision_window,
-    rounds: stream_options.Rounds = DEFAULT.rounds,
-    max_new_tokens: stream_options.MaxNewTokens = WORDS.max_new_tokens,
+    sight: Annotated[Sight, Without("query")],
+    memory: Annotated[Memory, Without("policy", "positions")],
+    max_new_tokens: MaxNewTokens = DEFAULT.sampling.max_new_tokens,
     out: own.Folder = SPEED_OUT,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,  # noqa: ARG001 - read by cli.main
+    talk: Talk,
 ) -> None:
     """Time every stage of a stream, per policy, as it goes on, against the floor of bare kernels."""
-    settings = StreamSettings(
-        fps=fps,
-        step_seconds=step_seconds,
-        restart_seconds=restart_seconds,
-        sink=sink,
-        text_window=text_window,
-        vision_window=vision_window,
-        rounds=rounds,
-        sampling=Sampling(max_new_tokens, greedy=True),
-        min_pixels=min_pixels,
-        max_pixels=max_pixels,
-        drop_static=drop_static,
-    )
+    settings = stream_settings(sight, memory, Words(max_new_tokens, greedy=True))
     from svlm_cli.bench.speed.fps import SpeedEnd, bench_fps
-    from svlm_cli.bench.speed.grid import load_speed_grid
     from svlm_cli.bench.speed.report import main_table
     from svlm_cli.commands.bench.speed_view import SpeedView
-    from svlm_cli.model.load import load_model
 
-    if grid and policy:
-        raise UsageError("--grid lists the policies: --policy does not go with it")
-    runs = (
-        load_speed_grid(grid, settings)
-        if grid
-        else tuple(
-            NamedSettings(each.value, replace(settings, policy=each))
-            for each in dict.fromkeys(policy or list(Policy))
-        )
+    plan = SpeedPlan(
+        source, _speed_runs(settings, timing, feeding), timing.seconds, timing.floor_steps, timing.clock
     )
-    if compiled and any(run.settings.policy is Policy.FULL for run in runs):
-        raise UsageError(
-            "--compile needs a bounded cache: what was compiled would not fit once it has grown",
-            "name other policies, e.g. --policy streaming --policy recompute",
-        )
-    plan = SpeedPlan(source, runs, seconds, floor_steps, clock)
-    opened = load_model(
-        model,
-        device=device,
-        dtype=dtype.value,
-        attention=attention.value,
-        threads=threads,
-        quantize=quantize.value,
-        packed=packed,
-        compiled=compiled,
-        graphs=graphs.value,
-    )
-    if clock is Clock.CPU and opened.device.type == "cuda":
+    opened = model.load(packed=packed, compiled=feeding.compiled, graphs=feeding.graphs.value)
+    if timing.clock is Clock.CPU and opened.device.type == "cuda":
         raise UsageError(
             "--clock cpu does not go with CUDA", "its stages are timed on the device: leave it out"
         )
     how: dict[str, object] = {
         "attention": opened.attention,
         "quantize": opened.quantize,
-        "packed": packed and not compiled,
-        "compiled": compiled,
+        "packed": packed and not feeding.compiled,
+        "compiled": feeding.compiled,
         "graphs": opened.word_forward is not None and opened.word_forward.graphs,
-        "threads": threads or "default",
+        "threads": model.threads or "default",
     }
     summary: Mapping[str, object] = {}
     with (
-        SpeedView(quiet=quiet) as view,
-        closing(bench_fps(opened, plan, how, out, find_max=find_max_fps)) as events,
+        SpeedView(quiet=talk.quiet) as view,
+        closing(bench_fps(opened, plan, how, out, find_max=timing.find_max_fps)) as events,
     ):
         for event in events:
             view.show(event)
             if isinstance(event, SpeedEnd):
                 summary = event.summary
-    emit(as_json(summary, 2) if json else main_table(summary))
+    emit(as_json(summary, 2) if talk.json else main_table(summary))
+
+
+def _speed_runs(
+    settings: StreamSettings, timing: own.Timing, feeding: WordChoice
+) -> tuple[NamedSettings, ...]:
+    """A run for each line of the grid, or for each policy.
+
+    Raises:
+        UsageError: options that do not go together.
+    """
+    from svlm_cli.bench.speed.grid import load_speed_grid
+
+    if timing.grid and timing.policy:
+        raise UsageError("--grid lists the policies: --policy does not go with it")
+    runs = (
+        load_speed_grid(timing.grid, settings)
+        if timing.grid
+        else tuple(
+            NamedSettings(each.value, replace(settings, policy=each))
+            for each in dict.fromkeys(timing.policy or list(Policy))
+        )
+    )
+    if feeding.compiled and any(run.settings.policy is Policy.FULL for run in runs):
+        raise UsageError(
+            "--compile needs a bounded cache: what was compiled would not fit once it has grown",
+            "name other policies, e.g. --policy streaming --policy recompute",
+        )
+    return runs

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from svlm_cli.bench.commentary.games import PAPER_START_SECONDS, Previous, Setting
-from svlm_cli.commands import options
 from svlm_cli.commands.bench import judge_options as judging
 from svlm_cli.commands.bench import options as own
 from svlm_cli.commands.bench.work import (
@@ -20,20 +20,21 @@ from svlm_cli.commands.bench.work import (
     ask_rival,
     finish,
     judge_all,
+    opening,
     refuse_together,
     refuse_unused,
     show_work,
     show_written,
 )
-from svlm_cli.commands.options import Attention, Dtype, choices, finite, option
-from svlm_cli.commands.stream import options as stream_options
-from svlm_cli.settings import Sampling, StreamSettings
+from svlm_cli.commands.groups import Without, grouped
+from svlm_cli.commands.options import ModelChoice, Talk, choices, finite, option
+from svlm_cli.commands.stream.options import Memory, Seed, Sight, Words, stream_settings
 
 if TYPE_CHECKING:
     from svlm_cli.bench.commentary.games import Game, Window
+    from svlm_cli.bench.commentary.pieces import Piece
+    from svlm_cli.bench.commentary.rival import Rival
 
-DEFAULT = StreamSettings()
-WORDS = DEFAULT.sampling
 PREDICTIONS = Path("bench-commentary")
 SCORES = Path("bench-commentary-score")
 
@@ -108,142 +109,108 @@ Ours = Annotated[
 RivalArgument = Annotated[Path, typer.Argument(metavar="RIVAL", help="Predictions to compare with: one run.")]
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which games and windows, and how they are cut."""
+
+    clips: Clips = None
+    videos: judging.Videos = None
+    setting: SettingOption = Setting.INFINITE
+    previous: PreviousOption = Previous.REFERENCE
+    start: Start = PAPER_START_SECONDS
+    chunk_seconds: ChunkSeconds = None
+    limit: judging.Limit = None
+    grid: own.Grid = None
+    name: judging.RunName = ""
+
+
 @app.command(epilog=GENERATE_EXAMPLES)
+@grouped
 def generate(
     context: typer.Context,
     metadata: Metadata,
-    clips: Clips = None,
-    videos: judging.Videos = None,
-    setting: SettingOption = Setting.INFINITE,
-    previous: PreviousOption = Previous.REFERENCE,
-    start: Start = PAPER_START_SECONDS,
-    chunk_seconds: ChunkSeconds = None,
-    limit: judging.Limit = None,
-    grid: own.Grid = None,
-    name: judging.RunName = "",
-    model: options.Model = None,
-    device: options.Device = "auto",
-    dtype: options.DtypeOption = Dtype.AUTO,
-    attention: options.AttentionOption = Attention.AUTO,
-    threads: options.Threads = None,
-    fps: stream_options.Fps = DEFAULT.fps,
-    step_seconds: stream_options.StepSeconds = DEFAULT.step_seconds,
-    min_pixels: stream_options.MinPixels = DEFAULT.min_pixels,
-    max_pixels: stream_options.MaxPixels = DEFAULT.max_pixels,
-    query: stream_options.Query = DEFAULT.query,
-    policy: stream_options.PolicyOption = DEFAULT.policy,
-    positions: stream_options.PositionsOption = DEFAULT.positions,
-    restart_seconds: stream_options.RestartSeconds = DEFAULT.restart_seconds,
-    sink: stream_options.Sink = DEFAULT.sink,
-    text_window: stream_options.TextWindow = DEFAULT.text_window,
-    vision_window: stream_options.VisionWindow = DEFAULT.vision_window,
-    rounds: stream_options.Rounds = DEFAULT.rounds,
-    max_new_tokens: stream_options.MaxNewTokens = WORDS.max_new_tokens,
-    temperature: stream_options.Temperature = WORDS.temperature,
-    top_k: stream_options.TopK = WORDS.top_k,
-    top_p: stream_options.TopP = WORDS.top_p,
-    repetition_penalty: stream_options.RepetitionPenalty = WORDS.repetition_penalty,
-    greedy: stream_options.Greedy = WORDS.greedy,
-    seed: stream_options.Seed = WORDS.seed,
-    api: judging.Api = "",
-    base_url: judging.BaseUrl = None,
-    preset: judging.Preset = None,
-    api_fps: judging.ApiFps = 0.25,
-    api_height: judging.ApiHeight = 360,
-    workers: judging.Workers = 8,
-    price: judging.PriceOption = "",
-    dry_run: judging.DryRun = False,
+    *,
+    choice: Choice,
+    model: ModelChoice,
+    sight: Annotated[Sight, Without("drop_static")],
+    memory: Memory,
+    words: Words,
+    address: judging.Address,
     out: judging.Results = PREDICTIONS,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
+    talk: Talk,
 ) -> None:
     """Commentate the games, with a model of your own or (--api) with any vision model behind an address."""
-    settings = StreamSettings(
-        fps=fps,
-        step_seconds=step_seconds,
-        policy=policy,
-        positions=positions,
-        restart_seconds=restart_seconds,
-        sink=sink,
-        text_window=text_window,
-        vision_window=vision_window,
-        rounds=rounds,
-        query=query,
-        sampling=Sampling(max_new_tokens, temperature, top_k, top_p, repetition_penalty, greedy, seed),
-        min_pixels=min_pixels,
-        max_pixels=max_pixels,
-    )
-    from svlm_cli.bench.api.options import ApiOptions
+    settings = stream_settings(sight, memory, words)
     from svlm_cli.bench.commentary import infstreams as bench
+    from svlm_cli.bench.commentary.speak import commentate
     from svlm_cli.bench.common.grid import load_entries
-    from svlm_cli.bench.common.model import ModelOptions
 
-    task = bench.Task(setting, previous, start, chunk_seconds)
-    games, windows = _data(metadata, clips, start, limit)
-    folder = videos or metadata.parent
-    refuse_together(grid=grid, api=api, name=name)
-    if api:
-        refuse_unused(context, {*ONLY_MODEL, *ONLY_STREAM} - {"query"}, "with --api")
-        if preset:
-            refuse_unused(context, PRESET_DECIDES, f"with --preset {preset.value}")
-        asked = ApiOptions(api, base_url, workers, api_fps, api_height, query, 400, judging.read_price(price))
-        told = Previous.NONE if preset else previous
+    task = bench.Task(choice.setting, choice.previous, choice.start, choice.chunk_seconds)
+    games, windows = _data(metadata, choice.clips, choice.start, choice.limit)
+    folder = choice.videos or metadata.parent
+    refuse_together(grid=choice.grid, api=address.api, name=choice.name)
+    if address.api:
+        _refuse_idle(context, address)
+        told = Previous.NONE if address.preset else choice.previous
         task = replace(task, setting=Setting.CHUNKED, previous=told)
-        pieces = task.pieces(games, windows, folder)
-        name = name or api
-        ask_rival(
-            pieces,
-            asked,
-            preset,
-            name,
-            task.protocol,
-            out,
-            bench.shape,
-            dry_run=dry_run,
-            json=json,
-            quiet=quiet,
+        work = _rival(
+            task.pieces(games, windows, folder), address, task.protocol, sight.query, choice.name, out
         )
+        ask_rival(work, address, talk, out)
         return
     refuse_unused(context, ONLY_API, "without --api MODEL")
+    name = choice.name or memory.policy.value
     runs = (
         load_entries(
-            grid,
+            choice.grid,
             settings,
             lambda entry: bench.piece_run(entry, task, games, windows, folder),
             bench.GRID_KEYS,
             "recipes/bench_commentary_grid.yaml",
         )
-        if grid
-        else (bench.one_run(name or policy.value, settings, task, games, windows, folder),)
+        if choice.grid
+        else (bench.one_run(name, settings, task, games, windows, folder),)
     )
-    from svlm_cli.bench.commentary.speak import commentate
+    show_work(commentate(runs, opening(model), out, bench.shape), talk)
+    show_written(out, json=talk.json, hint=f"svlm bench commentary score {out} RIVAL --metadata {metadata}")
 
-    opening = ModelOptions(model, device, dtype.value, attention.value, threads)
-    show_work(commentate(runs, opening, out, bench.shape), quiet=quiet, verbose=verbose)
-    show_written(out, json=json, hint=f"svlm bench commentary score {out} RIVAL --metadata {metadata}")
+
+def _refuse_idle(context: typer.Context, address: judging.Address) -> None:
+    refuse_unused(context, {*ONLY_MODEL, *ONLY_STREAM} - {"query"}, "with --api")
+    if address.preset:
+        refuse_unused(context, PRESET_DECIDES, f"with --preset {address.preset.value}")
+
+
+def _rival(
+    pieces: Sequence[Piece], address: judging.Address, protocol: str, query: str, name: str, out: Path
+) -> Rival:
+    from svlm_cli.bench.api.options import PRESETS
+    from svlm_cli.bench.commentary import infstreams as bench
+    from svlm_cli.bench.commentary.rival import Rival
+
+    asked = address.options(query, 400)
+    if address.preset is not None:
+        own = PRESETS[address.preset]
+        asked = replace(asked, fps=own.fps, height=own.height, query=own.query)
+        protocol = f"{protocol}, preset {address.preset}"
+    return Rival(pieces, asked, name or address.api, protocol, out, bench.shape)
 
 
 @app.command(epilog=SCORE_EXAMPLES)
+@grouped
 def score(
     context: typer.Context,
     ours: Ours,
     rival: RivalArgument,
     metadata: MetadataOption,
+    *,
     clips: Clips = None,
     start: Start = PAPER_START_SECONDS,
     limit: judging.Limit = None,
-    judge: judging.Judge = "gpt-5",
-    base_url: judging.BaseUrl = None,
-    judge_prompt: judging.JudgePrompt = None,
-    seed: stream_options.Seed = 0,
-    workers: judging.Workers = 8,
-    price: judging.PriceOption = "",
-    dry_run: judging.DryRun = False,
+    judge: judging.JudgeChoice,
+    seed: Seed = 0,
     out: judging.Report = SCORES,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
+    talk: Talk,
 ) -> None:
     """Let a judge compare two predictions window by window, in both orders; every vote is stored."""
     if clips is not None:
@@ -251,26 +218,24 @@ def score(
     from svlm_cli.bench.commentary import infstreams as bench
     from svlm_cli.bench.commentary.games import load_predictions, one_of
     from svlm_cli.bench.common.tables import claim
-    from svlm_cli.bench.judge.contests import load_template
-    from svlm_cli.bench.judge.judge import JudgeOptions, Judging
+    from svlm_cli.bench.judge.judge import Judging
 
     _, windows = _data(metadata, clips, start, limit)
     against = one_of(load_predictions(rival), rival)
-    rules = bench.rules(load_template(judge_prompt) if judge_prompt else None, seed)
+    rules = bench.rules(judge.template(), seed)
     inputs = [path and path.resolve() for path in (ours, rival, metadata, clips)]
-    work = claim(out, "commentary", [*inputs, judge, rules.name])
-    options_of_judge = JudgeOptions(judge, base_url, workers, judging.read_price(price))
+    work = claim(out, "commentary", [*inputs, judge.judge, rules.name])
     notes, judgings = [], []
     runs = load_predictions(ours)
     for run in runs:
         contests, missing = bench.contests(run, against, windows)
         notes += [f"{missing}."] if missing else []
         names = (run.name, against.name)
-        judgings.append(Judging(contests, names, rules, options_of_judge, out))
-    if judge_all(judgings, dry_run=dry_run, json=json, quiet=quiet, verbose=verbose):
+        judgings.append(Judging(contests, names, rules, judge.options(), out))
+    if judge_all(judgings, judge, talk):
         found = [bench.row(run, against, each) for run, each in zip(runs, judgings, strict=True)]
         notes += [note for _, own_notes in found for note in own_notes]
-        finish(bench.report([row for row, _ in found], notes), out, work, json=json)
+        finish(bench.report([row for row, _ in found], notes), out, work, json=talk.json)
 
 
 def _data(

@@ -1,4 +1,4 @@
-"""Options of the benchmarks that read data sets, ask addresses and judge: names, units, meanings."""
+"""Options of the benchmarks that read data sets, ask addresses and judge; defaults stand with the groups."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from svlm_cli.commands.options import MODEL_PANEL, OUTPUT_PANEL, choices, finite, option, unicode_text
+
+if TYPE_CHECKING:
+    from svlm_cli.bench.api.options import ApiOptions
+    from svlm_cli.bench.judge.judge import JudgeOptions
 
 DATA_PANEL = "Data"
 API_PANEL = "OpenAI-compatible address"
@@ -56,16 +60,6 @@ Limit = Annotated[
     int | None,
     option(DATA_PANEL, "--limit N", "Take the first N only, to try things out.", min=1, show_default="all"),
 ]
-Api = Annotated[
-    str,
-    option(
-        API_PANEL,
-        "--api MODEL",
-        "Ask this model at an OpenAI-compatible address instead of a model of your own.",
-        callback=unicode_text,
-        show_default="none",
-    ),
-]
 BaseUrl = Annotated[
     str | None,
     option(
@@ -74,23 +68,6 @@ BaseUrl = Annotated[
         "The address. Its key is read from OPENAI_API_KEY, and never stored.",
         show_default="OpenAI's own",
     ),
-]
-Preset = Annotated[
-    PresetName | None,
-    option(
-        API_PANEL,
-        f"--preset {choices(PresetName)}",
-        "Show and ask it as the paper's rival was: 0.25 FPS, 360p, windows of 100 s, nothing before.",
-        show_default="none",
-    ),
-]
-ApiFps = Annotated[
-    float,
-    option(API_PANEL, "--api-fps N", "Frames per second that it is shown.", callback=finite),
-]
-ApiHeight = Annotated[
-    int,
-    option(API_PANEL, "--api-height PIXELS", "Height that frames are made smaller to.", min=28),
 ]
 Workers = Annotated[int, option(API_PANEL, "--workers N", "Questions at once.", min=1, max=64)]
 PriceOption = Annotated[
@@ -106,16 +83,6 @@ PriceOption = Annotated[
 DryRun = Annotated[
     bool,
     option(API_PANEL, "--dry-run", "Print calls, tokens and price, and send nothing."),
-]
-Judge = Annotated[str, option(API_PANEL, "--judge MODEL", "Model that judges.", callback=unicode_text)]
-JudgePrompt = Annotated[
-    Path | None,
-    option(
-        API_PANEL,
-        "--judge-prompt FILE",
-        "The judge's prompt, with {reference}, {a}, {b}, maybe {title}, where texts go.",
-        show_default="svlm's own wording",
-    ),
 ]
 RunName = Annotated[
     str,
@@ -134,39 +101,6 @@ Report = Annotated[
     Path,
     option(OUTPUT_PANEL, "--out DIR", "Folder for votes.jsonl, summary.json, report.md and the plot."),
 ]
-RecentFrames = Annotated[
-    int,
-    option(
-        MODEL_PANEL,
-        "--recent-frames N",
-        "Also ask with the last N frames alone, one a second, as a row to compare with; 0 leaves it out.",
-        min=0,
-        max=1024,
-    ),
-]
-WholeFrames = Annotated[
-    int,
-    option(MODEL_PANEL, "--max-frames N", "Most frames of the whole video at once.", min=2, max=8192),
-]
-AnswerTokens = Annotated[
-    int, option(MODEL_PANEL, "--max-answer-tokens TOKENS", "Most tokens of a reply.", min=1)
-]
-Speak = Annotated[
-    bool,
-    option(
-        MODEL_PANEL,
-        "--speak",
-        "Speak every second of the stream, as svlm stream does; else it is watched in silence.",
-    ),
-]
-ShowOption = Annotated[
-    Showing,
-    option(
-        MODEL_PANEL,
-        f"--show {choices(Showing)}",
-        "Stream the video once and ask at each time, or show frames of all that may be seen in one prompt.",
-    ),
-]
 ScoreFolder = Annotated[
     Path | None,
     option(
@@ -179,20 +113,133 @@ ScoreFolder = Annotated[
 
 
 @dataclass(frozen=True, slots=True)
-class ApiChoice:
-    """The options of an address, as given.
+class Address:
+    """Who is asked behind an address, and what it is shown."""
 
-    Args:
-        needs_logits: the answer is taken from logits, which no address gives.
-    """
+    api: Annotated[
+        str,
+        option(
+            API_PANEL,
+            "--api MODEL",
+            "Ask this model at an OpenAI-compatible address instead of a model of your own.",
+            callback=unicode_text,
+            show_default="none",
+        ),
+    ] = ""
+    base_url: BaseUrl = None
+    preset: Annotated[
+        PresetName | None,
+        option(
+            API_PANEL,
+            f"--preset {choices(PresetName)}",
+            "Show and ask it as the paper's rival was: 0.25 FPS, 360p, windows of 100 s, nothing before.",
+            show_default="none",
+        ),
+    ] = None
+    api_fps: Annotated[
+        float,
+        option(API_PANEL, "--api-fps N", "Frames per second that it is shown.", callback=finite),
+    ] = 0.25
+    api_height: Annotated[
+        int,
+        option(API_PANEL, "--api-height PIXELS", "Height that frames are made smaller to.", min=28),
+    ] = 360
+    workers: Workers = 8
+    price: PriceOption = ""
+    dry_run: DryRun = False
 
-    api: str
-    base_url: str | None
-    height: int
-    workers: int
-    price: str
-    dry_run: bool
-    needs_logits: bool = False
+    def options(self, query: str, expected_tokens: int) -> ApiOptions:
+        """Who is asked to do ``query``, in about so many tokens a reply."""
+        from svlm_cli.bench.api.options import ApiOptions
+
+        return ApiOptions(
+            self.api,
+            self.base_url,
+            self.workers,
+            self.api_fps,
+            self.api_height,
+            query,
+            expected_tokens,
+            read_price(self.price),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeChoice:
+    """Who judges."""
+
+    judge: Annotated[str, option(API_PANEL, "--judge MODEL", "Model that judges.", callback=unicode_text)] = (
+        "gpt-5"
+    )
+    base_url: BaseUrl = None
+    judge_prompt: Annotated[
+        Path | None,
+        option(
+            API_PANEL,
+            "--judge-prompt FILE",
+            "The judge's prompt, with {reference}, {a}, {b}, maybe {title}, where texts go.",
+            show_default="svlm's own wording",
+        ),
+    ] = None
+    workers: Workers = 8
+    price: PriceOption = ""
+    dry_run: DryRun = False
+
+    def options(self) -> JudgeOptions:
+        """How the judge is asked."""
+        from svlm_cli.bench.judge.judge import JudgeOptions
+
+        return JudgeOptions(self.judge, self.base_url, self.workers, read_price(self.price))
+
+    def template(self) -> str | None:
+        """The wording of ``--judge-prompt``; None for the benchmark's own.
+
+        Raises:
+            SvlmError: the file cannot be read, or lacks a place for a text.
+        """
+        from svlm_cli.bench.judge.contests import load_template
+
+        return load_template(self.judge_prompt) if self.judge_prompt else None
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """How videos are shown to a model of your own, and asked about."""
+
+    show: Annotated[
+        Showing,
+        option(
+            MODEL_PANEL,
+            f"--show {choices(Showing)}",
+            "Stream the video once and ask at each time, or show frames of all that may be seen in one "
+            "prompt.",
+        ),
+    ] = Showing.STREAMED
+    max_frames: Annotated[
+        int,
+        option(MODEL_PANEL, "--max-frames N", "Most frames of the whole video at once.", min=2, max=8192),
+    ] = 64
+    recent_frames: Annotated[
+        int,
+        option(
+            MODEL_PANEL,
+            "--recent-frames N",
+            "Also ask with the last N frames alone, one a second, as a row to compare with; 0 leaves it out.",
+            min=0,
+            max=1024,
+        ),
+    ] = 4
+    speak: Annotated[
+        bool,
+        option(
+            MODEL_PANEL,
+            "--speak",
+            "Speak every second of the stream, as svlm stream does; else it is watched in silence.",
+        ),
+    ] = False
+    max_answer_tokens: Annotated[
+        int, option(MODEL_PANEL, "--max-answer-tokens TOKENS", "Most tokens of a reply.", min=1)
+    ] = 64
 
 
 def score_folder(out: Path | None, results: Sequence[Path], other: str) -> Path:

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from svlm_cli.commands import options
-from svlm_cli.commands.options import OUTPUT_PANEL, option
+from svlm_cli.commands.groups import grouped
+from svlm_cli.commands.options import OUTPUT_PANEL, Talk, option
 from svlm_cli.commands.output import emit
 
 OUT = Path("bench-report")
@@ -27,12 +27,12 @@ Out = Annotated[
 ]
 
 
+@grouped
 def report(
     folders: Folders,
+    *,
     out: Out = OUT,
-    json: options.Json = False,
-    quiet: options.Quiet = False,  # noqa: ARG001 - there is nothing but data
-    verbose: options.Verbose = False,  # noqa: ARG001 - read by the error handler
+    talk: Talk,
 ) -> None:
     """Compare the runs of several folders: a table and a picture for every benchmark."""
     from svlm_cli.bench.common.compare import compare, document, tables, write
@@ -42,4 +42,4 @@ def report(
         raise UsageError(f"--out {out} is one of the folders to compare", "choose another --out")
     found = compare(folders)
     write(found, out)
-    emit(document(found) if json else tables(found))
+    emit(document(found) if talk.json else tables(found))

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from svlm_cli.commands.bench.judge_options import ApiChoice, Showing, read_price
+from svlm_cli.commands.bench.judge_options import Address, JudgeChoice, Showing, Shown, read_price
+from svlm_cli.commands.options import ModelChoice, Talk
 from svlm_cli.commands.output import TalkConsole, emit, leaving_at_once
 from svlm_cli.documents import lines_of
 from svlm_cli.errors import UsageError
@@ -24,27 +25,36 @@ ONLY_STREAM = (
     *("speak", "query"),
 )
 ONLY_MODEL = (
-    *("model", "device", "dtype", "attention", "threads", "fps", "min_pixels", "max_pixels", "show"),
+    *(
+        "model",
+        "adapter",
+        "device",
+        "dtype",
+        "attention",
+        "quantize",
+        "threads",
+        "fps",
+        "min_pixels",
+        "max_pixels",
+        "show",
+    ),
     *("max_answer_tokens", "setting"),
 )
 ONLY_WHOLE = ("max_frames",)
 PRESET_DECIDES = ("api_fps", "api_height", "query", "previous", "chunk_seconds")
 
 if TYPE_CHECKING:
-    from svlm_cli.bench.api.options import ApiOptions
     from svlm_cli.bench.api.prices import Plan
-    from svlm_cli.bench.commentary.pieces import Piece, Shape
+    from svlm_cli.bench.commentary.rival import Rival
     from svlm_cli.bench.common.events import WorkEvent
     from svlm_cli.bench.common.model import ModelOptions
     from svlm_cli.bench.common.tables import Report
     from svlm_cli.bench.judge.judge import Judging
-    from svlm_cli.bench.questions.answering import Asked
+    from svlm_cli.bench.questions.answering import Asked, AskRun
     from svlm_cli.settings import StreamSettings
 
 
-def show_work(
-    events: Generator[WorkEvent, None, None], *, quiet: bool, verbose: bool = False, at_once: bool = False
-) -> None:
+def show_work(events: Generator[WorkEvent, None, None], talk: Talk, *, at_once: bool = False) -> None:
     """Show all events of a piece of work.
 
     Args:
@@ -53,7 +63,7 @@ def show_work(
     from svlm_cli.commands.bench.view import WorkView
 
     def show() -> None:
-        with WorkView(quiet=quiet, verbose=verbose) as view, closing(events):
+        with WorkView(quiet=talk.quiet, verbose=talk.verbose) as view, closing(events):
             for event in events:
                 view.show_work(event)
 
@@ -85,53 +95,41 @@ def show_plan(plans: Sequence[Plan], *, json: bool) -> None:
         emit(plan.text())
 
 
-def ask_rival(
-    pieces: Sequence[Piece],
-    options: ApiOptions,
-    preset: str | None,
-    name: str,
-    protocol: str,
-    out: Path,
-    shape: Shape,
-    *,
-    dry_run: bool,
-    json: bool,
-    quiet: bool,
-) -> None:
+def opening(model: ModelChoice, threads: int | None = None) -> ModelOptions:
+    """How a benchmark opens its model; ``threads`` in place of the model's own."""
+    from svlm_cli.bench.common.model import ModelOptions
+
+    return ModelOptions(
+        model.model,
+        model.device,
+        model.dtype.value,
+        model.attention.value,
+        threads or model.threads,
+        model.adapter,
+        model.quantize.value,
+    )
+
+
+def ask_rival(work: Rival, address: Address, talk: Talk, out: Path) -> None:
     """Let a model behind an address commentate, or say what that would take."""
-    from svlm_cli.bench.api.options import PRESETS
-    from svlm_cli.bench.commentary.rival import Rival
-
-    if preset is not None:
-        own = PRESETS[preset]
-        options = replace(options, fps=own.fps, height=own.height, query=own.query)
-        protocol = f"{protocol}, preset {preset}"
-    work = Rival(pieces, options, name, protocol, out, shape)
-    if dry_run:
-        show_plan([work.plan()], json=json)
+    if address.dry_run:
+        show_plan([work.plan()], json=talk.json)
         return
-    show_work(work.run(), quiet=quiet, at_once=True)
-    show_written(out, json=json, hint="score")
+    show_work(work.run(), talk, at_once=True)
+    show_written(out, json=talk.json, hint="score")
 
 
-def judge_all(
-    judgings: Sequence[Judging],
-    *,
-    dry_run: bool,
-    json: bool,
-    quiet: bool,
-    verbose: bool,
-) -> bool:
+def judge_all(judgings: Sequence[Judging], judge: JudgeChoice, talk: Talk) -> bool:
     """Have all votes, or say what they would take.
 
     Returns:
         Whether there are votes to report on.
     """
-    if dry_run:
-        show_plan([each.plan() for each in judgings], json=json)
+    if judge.dry_run:
+        show_plan([each.plan() for each in judgings], json=talk.json)
         return False
     for each in judgings:
-        show_work(each.run(), quiet=quiet, verbose=verbose, at_once=True)
+        show_work(each.run(), talk, at_once=True)
     return True
 
 
@@ -177,95 +175,109 @@ def refuse_together(*, grid: Path | None, api: str, name: str) -> None:
         raise UsageError(f"--grid does not go with {'--api' if api else '--name'}", "the file names the runs")
 
 
-@dataclass(frozen=True, slots=True)
-class Showings:
-    """How videos are shown, as given on the command line.
-
-    Args:
-        show: the way of the main row.
-        settings: of the stream.
-        max_frames: of the whole video at once.
-        recent_frames: of the row to compare with; 0 for none.
-        speak: whether the stream speaks.
-        max_answer_tokens: of a reply.
-    """
-
-    show: Showing
-    settings: StreamSettings
-    max_frames: int
-    recent_frames: int
-    speak: bool
-    max_answer_tokens: int
-
-
 def ask_videos(
     context: typer.Context,
     asked: Sequence[Asked],
     protocol: str,
-    showings: Showings,
-    opening: ModelOptions,
-    choice: ApiChoice,
-    name: str,
-    out: Path,
-    hint: str,
-    *,
-    json: bool,
-    quiet: bool,
-    verbose: bool,
+    shown: Shown,
+    settings: StreamSettings,
+    model: ModelChoice,
+    address: Address,
+    run: Answers,
+    talk: Talk,
 ) -> None:
     """Ask questions about videos, of a model or behind an address, with the recent frames beside it.
+
+    Args:
+        asked: the questions.
+        protocol: of the benchmark, as tables show it.
+        settings: of the stream.
+        run: its name, its folder, and what to do with it.
 
     Raises:
         UsageError: options that do not go together.
     """
-    from svlm_cli.bench.api.options import ApiOptions
-    from svlm_cli.bench.questions import answering, asking
+    run.check(address)
+    _refuse_idle(context, shown, address)
+    runs = _ask_runs(protocol, shown, settings, run.name, address.api)
+    if not address.api:
+        from svlm_cli.bench.questions.answering import answer_by_model
 
-    is_whole = showings.show is Showing.WHOLE or bool(choice.api)
-    if choice.api:
-        if choice.needs_logits:
+        show_work(answer_by_model(runs, asked, opening(model), run.out), talk)
+        show_written(run.out, json=talk.json, hint=run.hint)
+        return
+    from svlm_cli.bench.api.options import ApiOptions
+    from svlm_cli.bench.questions.answering import ApiAnswers
+
+    options = ApiOptions(
+        address.api,
+        address.base_url,
+        address.workers,
+        height=address.api_height,
+        expected_tokens=8,
+        price=read_price(address.price),
+    )
+    works = [ApiAnswers(each, asked, options, run.out) for each in runs]
+    if address.dry_run:
+        show_plan([work.plan() for work in works], json=talk.json)
+        return
+    for work in works:
+        show_work(work.run(), talk, at_once=True)
+    show_written(run.out, json=talk.json, hint=run.hint)
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """A run of answers.
+
+    Args:
+        name: of its row; empty for a fitting one.
+        out: folder of ``results.jsonl``.
+        hint: the command that scores them.
+        needs_logits: answers are taken from logits, which no address gives.
+    """
+
+    name: str
+    out: Path
+    hint: str
+    needs_logits: bool = False
+
+    def check(self, address: Address) -> None:
+        """Refuse an address where logits are needed.
+
+        Raises:
+            UsageError: no address gives them.
+        """
+        if address.api and self.needs_logits:
             raise UsageError(
                 "no address gives the logits that --protocol logit needs", "use --protocol official"
             )
+
+
+def _refuse_idle(context: typer.Context, shown: Shown, address: Address) -> None:
+    if address.api:
         refuse_unused(context, {*ONLY_MODEL, *ONLY_STREAM} - {"fps"}, "with --api")
-    else:
-        refuse_unused(context, ONLY_API, "without --api MODEL")
-        refuse_unused(context, ONLY_STREAM if is_whole else ONLY_WHOLE, f"with --show {showings.show.value}")
-        refuse_unused(context, () if showings.speak else ("seed",), "without --speak")
+        return
+    is_whole = shown.show is Showing.WHOLE
+    refuse_unused(context, ONLY_API, "without --api MODEL")
+    refuse_unused(context, ONLY_STREAM if is_whole else ONLY_WHOLE, f"with --show {shown.show.value}")
+    refuse_unused(context, () if shown.speak else ("seed",), "without --speak")
+
+
+def _ask_runs(protocol: str, shown: Shown, settings: StreamSettings, name: str, api: str) -> list[AskRun]:
+    """The ways to ask: as chosen, and with the recent frames alone."""
+    from svlm_cli.bench.questions import answering, asking
+
+    is_whole = shown.show is Showing.WHOLE or bool(api)
     way = asking.Way(
         asking.Showing.WHOLE if is_whole else asking.Showing.STREAMED,
-        showings.settings,
-        showings.max_frames,
-        showings.speak,
+        settings,
+        shown.max_frames,
+        shown.speak,
     )
-    main = name or choice.api or way.showing.value
-    runs = [answering.AskRun(main, protocol, way, showings.max_answer_tokens)]
-    if showings.recent_frames:
-        recent = replace(way, showing=asking.Showing.RECENT, num_frames=showings.recent_frames, speaks=False)
-        runs.append(
-            answering.AskRun(
-                f"{name or choice.api}{' ' if name or choice.api else ''}recent {recent.num_frames} frames",
-                protocol,
-                recent,
-                showings.max_answer_tokens,
-            )
-        )
-    if not choice.api:
-        show_work(answering.answer_by_model(runs, asked, opening, out), quiet=quiet, verbose=verbose)
-        show_written(out, json=json, hint=hint)
-        return
-    options = ApiOptions(
-        choice.api,
-        choice.base_url,
-        choice.workers,
-        height=choice.height,
-        expected_tokens=8,
-        price=read_price(choice.price),
-    )
-    works = [answering.ApiAnswers(run, asked, options, out) for run in runs]
-    if choice.dry_run:
-        show_plan([work.plan() for work in works], json=json)
-        return
-    for work in works:
-        show_work(work.run(), quiet=quiet, verbose=verbose, at_once=True)
-    show_written(out, json=json, hint=hint)
+    runs = [answering.AskRun(name or api or way.showing.value, protocol, way, shown.max_answer_tokens)]
+    if shown.recent_frames:
+        recent = replace(way, showing=asking.Showing.RECENT, num_frames=shown.recent_frames, speaks=False)
+        title = " ".join([*([name or api] if name or api else []), f"recent {recent.num_frames} frames"])
+        runs.append(answering.AskRun(title, protocol, recent, shown.max_answer_tokens))
+    return runs
