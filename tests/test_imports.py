@@ -25,6 +25,7 @@ GROUND = {
     "documents",
     "values",
     "yaml_text",
+    "digest",
 }
 BELOW = {
     "chat": GROUND,

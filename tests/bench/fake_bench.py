@@ -42,6 +42,8 @@ class FakeModel:
     tokenizer: FakeTokenizer = field(default_factory=FakeTokenizer)
     markup: object = None
     tokens_per_second: float = 2.0
+    adapter: str | None = None
+    quantize: str = "none"
 
     def fingerprint(self) -> str:
         return self.name

@@ -14,11 +14,11 @@ from typing import Generic, TypeVar
 
 from svlm_cli.bench.common.events import WorkDone, WorkEvent, WorkStart, capped
 from svlm_cli.bench.common.records import Record, RecordFile
+from svlm_cli.bench.common.work import MOST_FAILURES, Failures
 from svlm_cli.chat import Chat, NoReplyError
 from svlm_cli.errors import SourceError
 from svlm_cli.types import WarningEvent
 
-MOST_FAILURES = 10
 FAILED_SHARE = 0.02  # of much work, so many may fail
 KEY_HINT = "set OPENAI_API_KEY, or give --base-url"
 
@@ -125,14 +125,14 @@ def ask_all(
     waits = False
     try:
         futures = {pool.submit(ask, job): job for job in jobs}
-        num_failed = 0
+        failures = Failures(most_failed)
         for future in as_completed(futures):
             try:
                 answer: AnswerT | NoReplyError | SourceError = future.result()
             except (NoReplyError, SourceError) as error:
-                num_failed += 1
-                if num_failed > most_failed or (isinstance(error, NoReplyError) and error.is_final):
+                if isinstance(error, NoReplyError) and error.is_final:
                     raise
+                failures.count(error)
                 answer = error
             yield futures[future], answer
     except Exception:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -15,6 +13,7 @@ from svlm_cli.bench.arena.runs import Run
 from svlm_cli.bench.common.events import Progress
 from svlm_cli.bench.common.frames import altered
 from svlm_cli.bench.common.model import ModelFacts
+from svlm_cli.digest import digest
 from svlm_cli.types import EndEvent, StepEvent
 
 if TYPE_CHECKING:
@@ -78,7 +77,7 @@ def result_key(run: Run, facts: ModelFacts, num_seconds: int) -> str:
         "num_seconds": num_seconds,
         **run.identity(),
     }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+    return digest(content)
 
 
 def play(model: VideoLanguageModel, job: Job) -> Generator[Progress | MatchResult, None, None]:

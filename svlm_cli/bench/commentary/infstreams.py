@@ -11,10 +11,12 @@ from svlm_cli.bench.commentary.pieces import Piece, PieceRun, Said
 from svlm_cli.bench.common.events import capped
 from svlm_cli.bench.common.grid import Entry
 from svlm_cli.bench.common.tables import Report, Row
-from svlm_cli.bench.judge.contests import Contest, Rules, digest_of
+from svlm_cli.bench.common.work import find_video
+from svlm_cli.bench.judge.contests import Contest, Rules
 from svlm_cli.bench.judge.judge import Judging
 from svlm_cli.bench.judge.reading import read_letter
 from svlm_cli.bench.judge.votes import judged
+from svlm_cli.digest import digest
 from svlm_cli.errors import SourceError, UsageError
 from svlm_cli.settings import StreamSettings
 
@@ -110,7 +112,7 @@ class Task:
     def _piece(self, game: Game, start: float, end: float, videos: Path) -> Piece:
         previous = game.said_before(start) if self.previous is Previous.REFERENCE else ""
         labels = {"video": game.name, "chunk_start": start, "chunk_end": end}
-        return Piece(_video_path(videos, game.video), start, end, game.title, previous, labels)
+        return Piece(find_video(videos, game.video), start, end, game.title, previous, labels)
 
 
 GRID_KEYS: Mapping[str, type | tuple[str, ...]] = {
@@ -172,7 +174,7 @@ def rules(template: str | None = None, seed: int = 0) -> Rules:
         template: of the user's own; None for ours.
         seed: sent with every question.
     """
-    wording = "own wording" if template is None else f"wording {digest_of(template)}"
+    wording = "own wording" if template is None else f"wording {digest(template, 8)}"
     return Rules(
         f"both orders, no ties, {wording}, seed {seed}",
         template or OWN_TEMPLATE,
@@ -234,9 +236,3 @@ def report(rows: Sequence[Row], notes: Sequence[str]) -> Report:
         notes,
         EVEN,
     )
-
-
-def _video_path(videos: Path, name: str) -> Path:
-    """Where a video is: under its name in the metadata, or under its base name."""
-    whole = videos / name
-    return whole if whole.exists() else videos / Path(name).name

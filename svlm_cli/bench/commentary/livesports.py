@@ -16,10 +16,12 @@ from svlm_cli.bench.commentary.pieces import Piece, Said
 from svlm_cli.bench.common.events import capped
 from svlm_cli.bench.common.records import put_once, read_lines
 from svlm_cli.bench.common.tables import Report, Row
-from svlm_cli.bench.judge.contests import Contest, Rules, digest_of
+from svlm_cli.bench.common.work import find_video
+from svlm_cli.bench.judge.contests import Contest, Rules
 from svlm_cli.bench.judge.judge import Judging
 from svlm_cli.bench.judge.reading import read_sentence
 from svlm_cli.bench.judge.votes import Stored, judged, win_rate
+from svlm_cli.digest import digest
 from svlm_cli.errors import SourceError, UsageError
 from svlm_cli.values import file_name, path_text, seconds
 
@@ -97,7 +99,7 @@ def pieces(events: Sequence[Event], videos: Path) -> tuple[Piece, ...]:
     """The events as stretches to be commentated, told their title and what was said before."""
     return tuple(
         Piece(
-            _video_path(videos, event),
+            find_video(videos, *([event.video] if event.video else []), f"{event.video_id}.mp4"),
             event.begin,
             event.end,
             event.title,
@@ -185,7 +187,7 @@ def contests(events: Sequence[Event], ours: Predictions, baseline: Predictions) 
 
 def rules(template: str | None = None) -> Rules:
     """LiveCC's: one user message, temperature 0, seed 42; who is not named has not won."""
-    wording = "own wording" if template is None else f"wording {digest_of(template)}"
+    wording = "own wording" if template is None else f"wording {digest(template, 8)}"
     request = {"seed": SEED, "temperature": 0}
     return Rules(f"both orders, {wording}, seed {SEED}", template or OWN_TEMPLATE, read_sentence, request, 20)
 
@@ -248,12 +250,3 @@ def _event(record: Mapping[str, Any], where: str) -> Event:
     except (KeyError, TypeError, ValueError) as error:
         raise SourceError(f"{where} is no event: {error!r}", _HINT) from error
     return event
-
-
-def _video_path(videos: Path, event: Event) -> Path:
-    """Where a video is: under its name in the row, under its base name, or under its id."""
-    names = [event.video, Path(event.video).name] if event.video else []
-    for name in [*names, f"{event.video_id}.mp4"]:
-        if (videos / name).is_file():
-            return videos / name
-    return videos / f"{event.video_id}.mp4"

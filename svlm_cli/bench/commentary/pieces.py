@@ -8,7 +8,7 @@ from pathlib import Path
 
 from svlm_cli.bench.common.model import ModelFacts
 from svlm_cli.bench.common.settings import decoding_text, memory_identity, memory_text, pixels_text
-from svlm_cli.bench.common.work import digest
+from svlm_cli.bench.common.work import work_key
 from svlm_cli.errors import SourceError
 from svlm_cli.settings import StreamSettings
 
@@ -121,4 +121,4 @@ def line_key(identity: Mapping[str, object], piece: Piece) -> str:
         "opening": [piece.title, piece.previous_text],
         "labels": dict(piece.labels),
     }
-    return digest({**identity, **stretch})
+    return work_key({**identity, **stretch})

@@ -11,7 +11,7 @@ from svlm_cli.bench.api.pool import Work
 from svlm_cli.bench.api.prices import PICTURE_TOKENS, Plan, text_tokens
 from svlm_cli.bench.commentary.pieces import Piece, Said, Shape, line_key
 from svlm_cli.bench.common.events import WorkEvent
-from svlm_cli.bench.common.work import RESULTS_NAME, digest, present, record_key
+from svlm_cli.bench.common.work import RESULTS_NAME, present, record_key, work_key
 from svlm_cli.chat import Chat, Reply
 from svlm_cli.types import WarningEvent
 
@@ -107,7 +107,7 @@ class Rival:
         return {
             **piece.labels,
             "run": self._name,
-            "fingerprint": digest(self._options.identity()),
+            "fingerprint": work_key(self._options.identity()),
             "facts": self._options.facts() | {"protocol": self._protocol},
             **self._shape(piece, [said]),
             "prompt_tokens": reply.prompt_tokens,

@@ -15,7 +15,7 @@ from svlm_cli.bench.commentary.pieces import Line, Piece, PieceRun, Said, Shape,
 from svlm_cli.bench.common.events import WorkDone, WorkEvent, WorkStart
 from svlm_cli.bench.common.model import ModelFacts, ModelOptions, model_facts
 from svlm_cli.bench.common.records import RecordFile
-from svlm_cli.bench.common.work import RESULTS_NAME, digest, present, record_key
+from svlm_cli.bench.common.work import RESULTS_NAME, Failures, present, record_key, work_key
 from svlm_cli.documents import MalformedError, parse_json
 from svlm_cli.errors import OutputError, SourceError, StateError
 from svlm_cli.files import make_folder, sync
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from svlm_cli.stream.state import SavedState
 
 SAVE_EVERY_SECONDS = 60.0
-MOST_FAILURES = 10
 
 
 def commentate(
@@ -61,14 +60,12 @@ def commentate(
         yield WorkStart(
             f"{facts.name} on {facts.device} ({facts.dtype})", "pieces", len(lines) - len(left), len(lines)
         )
-        num_failed = 0
+        failures = Failures()
         for run, line in left.values():
             try:
                 said, note = yield from _commentated(model, run.settings, line, out)
             except SourceError as error:
-                num_failed += 1
-                if num_failed > MOST_FAILURES:
-                    raise
+                failures.count(error)
                 yield WarningEvent(f"{line.piece.place} is left out: {error}")
                 continue
             results.add({**line.head, **shape(line.piece, said), "key": line.key})
@@ -87,7 +84,7 @@ def _line(run: PieceRun, piece: Piece, facts: ModelFacts) -> Line:
     head = {
         **piece.labels,
         "run": run.name,
-        "fingerprint": digest(identity),
+        "fingerprint": work_key(identity),
         "facts": run.facts(facts) | {"protocol": run.protocol} | ({"paper": run.paper} if run.paper else {}),
     }
     return Line(piece, line_key(identity, piece), head)

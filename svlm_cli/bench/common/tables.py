@@ -8,8 +8,6 @@ it. docs/bench.md tells it to those who add a benchmark.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +17,7 @@ from typing import Any, TypeVar
 from svlm_cli import __version__
 from svlm_cli.bench.common.intervals import Estimate, rounded
 from svlm_cli.bench.common.records import claim_folder, write_whole
+from svlm_cli.digest import digest
 from svlm_cli.documents import read_json
 from svlm_cli.errors import OutputError
 from svlm_cli.text import as_json
@@ -190,7 +189,7 @@ def claim(folder: Path, benchmark: str, work: Sequence[object]) -> str:
     Raises:
         OutputError: the folder holds figures of something else, which would be lost.
     """
-    own = hashlib.sha256(json.dumps([benchmark, *map(str, work)]).encode()).hexdigest()[:16]
+    own = digest([benchmark, *map(str, work)])
     _require_same(folder, benchmark, own)
     return own
 

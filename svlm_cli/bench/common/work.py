@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -11,9 +9,11 @@ from typing import Protocol, TypeVar
 from svlm_cli import __version__
 from svlm_cli.bench.common.events import capped
 from svlm_cli.bench.common.records import Record
+from svlm_cli.digest import digest
 from svlm_cli.errors import SourceError
 
 RESULTS_NAME = "results.jsonl"
+MOST_FAILURES = 10
 
 
 class HasVideo(Protocol):
@@ -27,10 +27,9 @@ class HasVideo(Protocol):
 ItemT = TypeVar("ItemT", bound=HasVideo)
 
 
-def digest(identity: Mapping[str, object]) -> str:
+def work_key(identity: Mapping[str, object]) -> str:
     """16 digits of all that can change a result; of a run's own settings it tells runs of one name apart."""
-    content = json.dumps({"version": __version__, **identity}, sort_keys=True)
-    return hashlib.sha256(content.encode()).hexdigest()[:16]
+    return digest({"version": __version__, **identity})
 
 
 def record_key(record: Record) -> str:
@@ -69,3 +68,31 @@ def present(items: Sequence[ItemT], unit: str) -> tuple[list[ItemT], str]:
         f"{len(names)} videos are not there; {len(items) - len(left)} of {len(items)} {unit} are out: "
         f"{capped(names)}"
     )
+
+
+def find_video(videos: Path, *names: str) -> Path:
+    """Where a video is: under the first name, or base name of one, that is a file; else under the first."""
+    tried = [name for each in names for name in (each, Path(each).name)]
+    return next((videos / name for name in tried if (videos / name).is_file()), videos / names[0])
+
+
+class Failures:
+    """Counts pieces of work that could not be done, up to where going on is pointless.
+
+    Args:
+        most: that may fail.
+    """
+
+    def __init__(self, most: int = MOST_FAILURES) -> None:
+        self._most = most
+        self._num = 0
+
+    def count(self, error: Exception) -> None:
+        """Count one.
+
+        Raises:
+            Exception: ``error`` itself, after more than ``most``.
+        """
+        self._num += 1
+        if self._num > self._most:
+            raise error

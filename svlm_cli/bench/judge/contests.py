@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -87,8 +86,3 @@ def load_template(path: Path) -> str:
     if missing:
         raise UsageError(f"{path} lacks {', '.join(missing)}", "these are where the texts go")
     return text
-
-
-def digest_of(text: str) -> str:
-    """Eight digits that tell one wording from another."""
-    return hashlib.sha256(text.encode()).hexdigest()[:8]

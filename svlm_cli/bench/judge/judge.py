@@ -6,8 +6,6 @@ contest counts only when both its votes are there.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from svlm_cli.bench.common.records import Record, RecordFile, append_record, rea
 from svlm_cli.bench.judge.contests import Contest, Rules
 from svlm_cli.bench.judge.reading import TIE
 from svlm_cli.chat import Chat, NoReplyError, Reply, public_address
+from svlm_cli.digest import digest
 from svlm_cli.errors import UsageError
 
 VOTES_NAME = "votes.jsonl"
@@ -141,7 +140,7 @@ class Judging:
             self.rules.messages(contest, order),
             self.names,
         ]
-        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
+        return digest(asked)
 
     def plan(self) -> Plan:
         """What is left to ask; nothing is sent and nothing written."""

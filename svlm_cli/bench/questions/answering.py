@@ -16,7 +16,7 @@ from svlm_cli.bench.common.events import WorkDone, WorkEvent, WorkStart, capped
 from svlm_cli.bench.common.model import ModelFacts, ModelOptions, model_facts
 from svlm_cli.bench.common.records import RecordFile
 from svlm_cli.bench.common.settings import decoding_text, memory_text, pixels_text
-from svlm_cli.bench.common.work import RESULTS_NAME, digest, present, record_key
+from svlm_cli.bench.common.work import RESULTS_NAME, Failures, present, record_key, work_key
 from svlm_cli.bench.questions.asking import ModelAsker, Question, Way, question_times
 from svlm_cli.chat import Chat, Reply
 from svlm_cli.errors import SourceError
@@ -24,8 +24,6 @@ from svlm_cli.types import WarningEvent
 
 if TYPE_CHECKING:
     from svlm_cli.model.runtime import VideoLanguageModel
-
-MOST_FAILURES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +94,7 @@ def answer_by_model(
         num_done = sum(key in results for key in keys.values())
         yield WorkStart(f"{facts.name} on {facts.device} ({facts.dtype})", "answers", num_done, len(keys))
         yield from _lacking(model, asked)
-        num_failed = 0
+        failures = Failures()
         for run in runs:
             asker = ModelAsker(model, run.way, run.max_new_tokens)
             by_video: dict[Path, list[Asked]] = defaultdict(list)
@@ -112,9 +110,7 @@ def answer_by_model(
                             results.add(_record(run, *own, response))
                         yield WorkDone()
                 except SourceError as error:
-                    num_failed += 1
-                    if num_failed > MOST_FAILURES:
-                        raise
+                    failures.count(error)
                     yield WarningEvent(f"{run.name}: questions about {video.name} are left out: {error}")
         results.sort(list(dict.fromkeys(keys.values())))
 
@@ -213,12 +209,6 @@ def without_recent(protocols: Sequence[str]) -> list[str]:
     return ["There is no row of the recent frames beside it: generate has not come to it, or was told 0."]
 
 
-def find_video(videos: Path, name: str) -> Path:
-    """Where a video is: under its name in the annotations, or under its base name."""
-    whole = videos / name
-    return whole if whole.exists() or not (videos / Path(name).name).exists() else videos / Path(name).name
-
-
 def _where(facts: ModelFacts) -> dict[str, object]:
     return {"device": facts.device, "dtype": facts.dtype}
 
@@ -230,7 +220,7 @@ def _key(identity: Mapping[str, object], asked: Asked) -> str:
         "candidates": question.candidates,
         "video": asked.video.name,
     }
-    return digest({**identity, **content})
+    return work_key({**identity, **content})
 
 
 def _record(
@@ -241,7 +231,7 @@ def _record(
         **asked.head,
         "run": run.name,
         "response": response,
-        "fingerprint": digest(told),
+        "fingerprint": work_key(told),
         "facts": dict(facts),
         "key": _key(identity, asked),
     }

@@ -19,8 +19,8 @@ from svlm_cli.bench.common.events import numbered
 from svlm_cli.bench.common.intervals import Bootstrap, Estimate, Ratio
 from svlm_cli.bench.common.records import Record, put_once, read_json, read_lines
 from svlm_cli.bench.common.tables import Report, Row
-from svlm_cli.bench.common.work import RESULTS_NAME
-from svlm_cli.bench.questions.answering import Asked, find_video, without_recent
+from svlm_cli.bench.common.work import RESULTS_NAME, find_video
+from svlm_cli.bench.questions.answering import Asked, without_recent
 from svlm_cli.bench.questions.asking import Question
 from svlm_cli.errors import SourceError
 from svlm_cli.values import path_text, whole

@@ -7,8 +7,6 @@ file of the user's own; the one here is ours, and every table says which was use
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,6 +15,7 @@ from typing import Any
 
 from svlm_cli import values
 from svlm_cli.bench.common.records import put_once, read_json
+from svlm_cli.digest import digest
 from svlm_cli.documents import MalformedError
 from svlm_cli.errors import SourceError, UsageError
 
@@ -117,8 +116,7 @@ def load_wording(path: Path) -> Wording:
                 f"it needs {', '.join(OWN_TEMPLATES)}",
             )
     chosen = {name: templates[name] for name in OWN_TEMPLATES}
-    digest = hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:8]
-    return Wording(f"wording of {path.name} ({digest})", chosen)
+    return Wording(f"wording of {path.name} ({digest(chosen, 8)})", chosen)
 
 
 def load_items(path: Path) -> list[dict[str, Any]]:

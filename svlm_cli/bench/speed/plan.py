@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from svlm_cli import __version__
+from svlm_cli.digest import digest
 from svlm_cli.errors import UsageError
 from svlm_cli.settings import StreamSettings, whole
 
@@ -89,4 +88,4 @@ class SpeedPlan:
             "settings": repr(settings),
             **options,
         }
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+        return digest(content)

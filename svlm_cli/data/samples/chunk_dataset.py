@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ from svlm_cli.data.samples.sample import (
     Turn,
     stored_features,
 )
+from svlm_cli.digest import digest
 from svlm_cli.errors import SourceError
 from svlm_cli.media.file.reader import open_video
 from svlm_cli.model.patches import Patches, PatchSettings, clip_to_patches
@@ -70,8 +70,8 @@ class VideoClips:
         except OSError as error:
             raise SourceError(f"{self.path} cannot be read: {error.strerror}") from error
         content = f"{self.path.resolve()} {file.st_size} {file.st_mtime_ns}"
-        digest = hashlib.sha256(content.encode()).hexdigest()[:16]
-        return [f"{digest}-{self.fps:g}-{second}" for second in range(first_second, last_second)]
+        own = digest(content)
+        return [f"{own}-{self.fps:g}-{second}" for second in range(first_second, last_second)]
 
 
 class ChunkDataset(Dataset[Sample]):

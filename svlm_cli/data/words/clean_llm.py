@@ -8,7 +8,6 @@ used, so that none is paid for twice.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ from typing import Any
 
 from svlm_cli.chat import Chat
 from svlm_cli.data.words.transcript import DenseClip, Dropped, TimedWord, Utterance, spread_evenly, text_of
+from svlm_cli.digest import digest
 from svlm_cli.documents import read_json
 from svlm_cli.errors import SvlmError
 from svlm_cli.files import whole_file
@@ -99,7 +99,7 @@ class LanguageModel:
 
     def _ask(self, instructions: str, text: str) -> str:
         asked = json.dumps([self._options.model, instructions, text], ensure_ascii=False)
-        path = self._store / f"{hashlib.sha256(asked.encode()).hexdigest()[:32]}.json"
+        path = self._store / f"{digest(asked, 32)}.json"
         stored = _stored_answer(path)
         if stored is not None:
             return stored

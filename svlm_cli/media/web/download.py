@@ -6,7 +6,6 @@ Every call makes a ``YoutubeDL`` of its own, so that several threads may downloa
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import re
 import shutil
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from svlm_cli.digest import digest
 from svlm_cli.errors import SourceError, SvlmError
 from svlm_cli.media.web.checks import JAVASCRIPT_RUNTIMES, browser_cookies
 from svlm_cli.media.web.errors import DISK_FULL, disk_full, failure_of
@@ -307,7 +307,7 @@ def _video_id(facts: Mapping[str, Any], url: str) -> str:
 
 
 def _digest(text: str) -> str:
-    return hashlib.sha256(encodable(text).encode()).hexdigest()[:8]
+    return digest(encodable(text), 8)
 
 
 def _captions(facts: Mapping[str, Any], language: str | None) -> str | None:
