@@ -32,9 +32,13 @@ class Section(BaseModel):
 
 
 class NewModel(Section):
-    """A Qwen2.5-VL to train from nothing; see ``train.seedling.SeedlingSize``.
+    """A Qwen2.5-VL to train from nothing.
 
     Args:
+        hidden, layers, heads, key_value_heads, mlp: of the language model.
+        vision_hidden, vision_layers, vision_mlp: of the vision tower.
+        merge: patches per side of a token: the tower reads patches of 14 pixels, the language model tokens of
+            ``14 * merge``.
         vision: folder of a model of this shape whose vision tower is taken over.
         start: folder of a model of this shape to go on from, instead of random weights.
     """
@@ -102,7 +106,26 @@ Model = Annotated[
 
 
 class ArenaMix(Section):
-    """Weights of the kinds of samples; see ``data.arena_dataset.Mix``."""
+    """How often each kind of sample of the arena is drawn; weights, not necessarily shares.
+
+    Args:
+        symbols: bare turns, words in place of frames.
+        counts: the same, few turns and nearly all of them about goals, so that it shows which of the two
+            teams of the opening text a goal counts for.
+        bare: bare turns with frames at 2 a second, most silent seconds left out.
+        chunks: whole chunks at 2 frames a second.
+        fast: whole chunks at 8 frames a second.
+        told: whole chunks, words in place of frames, with long earlier commentary.
+        recall: like told, but the scores in the earlier commentary are trained on as well: a dozen in a
+            sample, each as far from the one before as in a match. Now and then a wrong one is said, from
+            which the match goes on: the last score said is what counts.
+        far: the same, with scores far apart.
+        late: recall or far, from later in a match of an hour, so that most of it has left the text window.
+        games: recall or far, from any time of a match of an hour; half of them where a new game has begun.
+        late_chunks: whole chunks behind as much of a match, a third of them at 4 or 8 frames a second.
+        scenes: bare single seconds of different matches, described: who has the ball, what happens, and
+            where the ball is.
+    """
 
     symbols: Weight = 0.0
     counts: Weight = 0.0

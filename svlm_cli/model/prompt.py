@@ -229,14 +229,20 @@ class PromptWriter:
         """Whether ``ids``, the end of what is kept, end in a line break already (R = 1)."""
         return tuple(ids[-len(self._newline) :]) == self._newline
 
-    def spoken(self, text: str, reply: str = "") -> tuple[int, ...]:
-        """The ids of a whole answer that says ``text`` (may be empty), as training writes it.
+    def said(self, text: str, reply: str = "") -> Answer:
+        """A whole answer that says ``text`` (may be empty), as training writes it.
 
         The reply to a question comes first, and a line break after it.
         """
         replied = self.encode_plain(f" {reply}") + self._newline if reply else ()
         words = self.encode_plain(f" {text}") if text else ()
-        return replied + words + self._silence + (self.markup.turn_end,)
+        tail = (*self._silence, self.markup.turn_end)
+        return Answer(replied + words, tail, text, reply, len(replied))
+
+    def spoken(self, text: str) -> tuple[int, ...]:
+        """The ids of such an answer, without a reply."""
+        answer = self.said(text)
+        return answer.words + answer.tail
 
     def ends_line(self, token: int) -> bool:
         """Whether a token ends a line: what stands between the reply to a question and that second's words.

@@ -26,7 +26,6 @@ from svlm_cli.train.arena.seedling import (
     IMAGE_STD,
     PATCH_SIZE,
     new_seedling,
-    size_of,
 )
 from svlm_cli.train.arena.vocabulary import word_tokenizer
 from svlm_cli.train.rows import keep_trained_rows
@@ -122,7 +121,7 @@ def _new(recipe: Recipe, model: NewModel, before: Path | None) -> Learner:
     if start is not None:
         network = _load_new(start)
     else:
-        network = new_seedling(size_of(model), tokenizer, recipe.seed)
+        network = new_seedling(model, tokenizer, recipe.seed)
         if model.vision is not None:
             network.model.visual.load_state_dict(_load_new(model.vision).model.visual.state_dict())
     normalisation = json.dumps({"image_mean": IMAGE_MEAN, "image_std": IMAGE_STD})

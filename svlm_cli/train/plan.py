@@ -17,7 +17,7 @@ from svlm_cli.media.file.reader import open_video
 from svlm_cli.model.load import FAMILIES
 from svlm_cli.model.patches import PatchSettings, fit_size
 from svlm_cli.sections import Checkpoint, ChunkSource, NewModel, Recipe, Stage
-from svlm_cli.train.arena.seedling import new_seedling, size_of
+from svlm_cli.train.arena.seedling import new_seedling
 from svlm_cli.train.arguments import world_size
 from svlm_cli.train.learner import new_patch_settings, new_tokenizer, with_pixels
 from svlm_cli.train.published import model_config
@@ -185,7 +185,7 @@ def _hollow(recipe: Recipe) -> tuple[Any, PatchSettings]:
     """The recipe's network, a checkpoint's without memory for its weights."""
     if isinstance(recipe.model, NewModel):
         patches = new_patch_settings(recipe.model, recipe.pixels)
-        return new_seedling(size_of(recipe.model), new_tokenizer(), recipe.seed), patches
+        return new_seedling(recipe.model, new_tokenizer(), recipe.seed), patches
     config = model_config(recipe.model.base)
     with torch.device("meta"):
         network = getattr(transformers, FAMILIES[config.model_type].class_name)(config)

@@ -14,7 +14,7 @@ from svlm_cli.data.samples.chunk_dataset import ChunkDataset
 from svlm_cli.data.samples.sample import FeatureStore, MixedDataset, Sample
 from svlm_cli.model.window import WindowLimits
 from svlm_cli.sections import ChunkSource, Recipe, Stage
-from svlm_cli.train.arena.dataset import ArenaDataset, Mix
+from svlm_cli.train.arena.dataset import ArenaDataset
 from svlm_cli.train.learner import Learner
 
 
@@ -97,7 +97,7 @@ def training_data(
         arena = ArenaDataset(
             learner.writer,
             learner.patches,
-            Mix(**stage.mix.model_dump()),
+            stage.mix,
             seed=seed,
             num_samples=num_samples,
             group=group,

@@ -10,9 +10,9 @@ import torch
 
 from svlm_cli.data.samples.sample import FeatureStore, Sample, collate
 from svlm_cli.model.prompt import PromptWriter, find_markup
-from svlm_cli.sections import NewModel, Recipe, Stage
-from svlm_cli.train.arena.dataset import ArenaDataset, Mix
-from svlm_cli.train.arena.seedling import new_seedling, size_of
+from svlm_cli.sections import ArenaMix, NewModel, Recipe, Stage
+from svlm_cli.train.arena.dataset import ArenaDataset
+from svlm_cli.train.arena.seedling import new_seedling
 from svlm_cli.train.learner import new_patch_settings, new_tokenizer
 
 MODEL = NewModel(
@@ -25,7 +25,7 @@ def recipe(*stages: Stage) -> Recipe:
 
 
 def network(tokenizer):
-    return new_seedling(size_of(MODEL), tokenizer, 0).eval()
+    return new_seedling(MODEL, tokenizer, 0).eval()
 
 
 def batch_of(samples: Sequence[Sample], *, packing: bool = False) -> tuple[dict[str, Any], torch.Tensor]:
@@ -42,7 +42,7 @@ def dataset(
     return ArenaDataset(
         PromptWriter(tokenizer, find_markup(tokenizer)),
         new_patch_settings(MODEL, 168 * 112),
-        Mix(**{kind: 1.0}),
+        ArenaMix(**{kind: 1.0}),
         seed=seed,
         num_samples=num_samples,
         group=2,

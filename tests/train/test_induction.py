@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import torch
 
-from svlm_cli.train.arena.seedling import SeedlingSize, new_seedling
+from svlm_cli.sections import NewModel
+from svlm_cli.train.arena.seedling import new_seedling
 from svlm_cli.train.learner import new_tokenizer
 
 LENGTH = 200
@@ -11,7 +12,16 @@ LENGTH = 200
 def test_the_heads_find_what_followed_the_present_word() -> None:
     """Attention of a new model over random words in which a few come twice, against a plain search."""
     tokenizer = new_tokenizer()
-    size = SeedlingSize(hidden=256, layers=2, mlp=64, vision_hidden=40, vision_layers=1, vision_mlp=64)
+    size = NewModel(
+        hidden=256,
+        layers=2,
+        heads=4,
+        key_value_heads=2,
+        mlp=64,
+        vision_hidden=40,
+        vision_layers=1,
+        vision_mlp=64,
+    )
     model = new_seedling(size, tokenizer, 0).eval()
     model.set_attn_implementation("eager")
     draw = torch.Generator().manual_seed(0)
@@ -29,7 +39,9 @@ def test_the_heads_find_what_followed_the_present_word() -> None:
 
 def test_a_word_begins_alike_with_and_without_its_blank() -> None:
     tokenizer = new_tokenizer()
-    size = SeedlingSize(hidden=64, layers=1, heads=1, key_value_heads=1, vision_hidden=40, vision_layers=1)
+    size = NewModel(
+        hidden=64, layers=1, heads=1, key_value_heads=1, mlp=640, vision_hidden=40, vision_layers=1
+    )
     weight = new_seedling(size, tokenizer, 0).get_input_embeddings().weight
     known = tokenizer.get_vocab()
     assert torch.equal(weight[known["red"]], weight[known[" red"]])

@@ -185,8 +185,7 @@ class SampleWriter:
         return parts
 
     def _answer(self, number: int, turn: Turn) -> list[Part]:
-        answer = self._writer.read_answer(self._writer.spoken(turn.line, turn.reply))
-        return self._writer.answer_parts(number, answer)
+        return self._writer.answer_parts(number, self._writer.said(turn.line, turn.reply))
 
     def _grid(self, frames: Patches | Features) -> tuple[int, int, int]:
         time, height, width = frames.grid_thw

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from torch.utils.data import Dataset
@@ -20,6 +20,7 @@ from svlm_cli.model.patches import Patches, PatchSettings, clip_to_patches
 from svlm_cli.model.positions import time_stride
 from svlm_cli.model.prompt import PromptWriter
 from svlm_cli.model.window import middle_cut
+from svlm_cli.sections import ArenaMix
 from svlm_cli.train.arena.frames import WINDOW_SECONDS, DrawnSecond, WindowStore
 from svlm_cli.train.arena.play import draw_cast, tell
 from svlm_cli.train.arena.text import (
@@ -35,43 +36,6 @@ SLOW_FPS, FAST_FPS = 2, 8
 FIRST_FAST_WINDOW = 100_000
 SCENES_PER_SAMPLE = 12
 LATE_FAST_SHARE = 0.35
-
-
-@dataclass(frozen=True, slots=True)
-class Mix:
-    """How often each kind of sample is drawn; weights, not necessarily shares.
-
-    Args:
-        symbols: bare turns, words in place of frames.
-        counts: the same, few turns and nearly all of them about goals, so that it shows which of the two
-            teams of the opening text a goal counts for.
-        bare: bare turns with frames at 2 a second, most silent seconds left out.
-        chunks: whole chunks at 2 frames a second.
-        fast: whole chunks at 8 frames a second.
-        told: whole chunks, words in place of frames, with long earlier commentary.
-        recall: like told, but the scores in the earlier commentary are trained on as well: a dozen in a
-            sample, each as far from the one before as in a match. Now and then a wrong one is said, from
-            which the match goes on: the last score said is what counts.
-        far: the same, with scores far apart.
-        late: recall or far, from later in a match of an hour, so that most of it has left the text window.
-        games: recall or far, from any time of a match of an hour; half of them where a new game has begun.
-        late_chunks: whole chunks behind as much of a match, a third of them at 4 or 8 frames a second.
-        scenes: bare single seconds of different matches, described: who has the ball, what happens, and
-            where the ball is.
-    """
-
-    symbols: float = 0.0
-    counts: float = 0.0
-    bare: float = 0.0
-    chunks: float = 0.0
-    fast: float = 0.0
-    told: float = 0.0
-    recall: float = 0.0
-    far: float = 0.0
-    late: float = 0.0
-    games: float = 0.0
-    late_chunks: float = 0.0
-    scenes: float = 0.0
 
 
 class ArenaDataset(Dataset[Sample]):
@@ -94,7 +58,7 @@ class ArenaDataset(Dataset[Sample]):
         self,
         writer: PromptWriter,
         patches: PatchSettings,
-        mix: Mix,
+        mix: ArenaMix,
         *,
         seed: int,
         num_samples: int,
@@ -112,7 +76,7 @@ class ArenaDataset(Dataset[Sample]):
         self._store = WindowStore(windows)
         self._num_windows = num_windows
         self._features = features
-        self._weights: Mapping[str, float] = asdict(mix)
+        self._weights: Mapping[str, float] = mix.model_dump()
         self._samplers = {fps: self._sample_writer(fps) for fps in (SLOW_FPS, 4, FAST_FPS)}
         self._text = TextSamples(writer, self._samplers[SLOW_FPS], num_plays)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -21,38 +20,11 @@ IMAGE_MEAN = (0.33, 0.57, 0.28)
 IMAGE_STD = (0.2, 0.2, 0.2)
 
 
-@dataclass(frozen=True, slots=True)
-class SeedlingSize:
-    """Shape of the new model.
-
-    Args:
-        hidden, layers, heads, key_value_heads, mlp: of the language model.
-        vision_hidden, vision_layers, vision_mlp: of the vision tower.
-        merge: patches per side of a token: the tower reads patches of 14 pixels, the language model
-            tokens of ``14 * merge``.
-    """
-
-    hidden: int = 256
-    layers: int = 4
-    heads: int = 4
-    key_value_heads: int = 2
-    mlp: int = 640
-    vision_hidden: int = 80
-    vision_layers: int = 4
-    vision_mlp: int = 192
-    merge: int = 4
-
-
-def size_of(model: NewModel) -> SeedlingSize:
-    """The shape that a recipe names."""
-    return SeedlingSize(**model.model_dump(exclude={"vision", "start"}))
-
-
-def new_seedling(size: SeedlingSize, tokenizer: Any, seed: int) -> Any:
+def new_seedling(size: NewModel, tokenizer: Any, seed: int) -> Any:
     """Build it with random weights.
 
     Args:
-        size: its shape.
+        size: its shape; ``vision`` and ``start`` are not looked at.
         tokenizer: with Qwen's markup.
         seed: of the weights.
     """
@@ -77,7 +49,7 @@ def _share_embeddings(network: Any, tokenizer: Any) -> None:
             embeddings[number] = embeddings[known[f" {piece}"]]
 
 
-def _config(size: SeedlingSize, tokenizer: Any) -> Any:
+def _config(size: NewModel, tokenizer: Any) -> Any:
     pair = size.hidden // size.heads // 2
     spatial = 3 * pair // 8
     vision = {

@@ -57,7 +57,7 @@ _VISIBLE = frozenset({Kind.PASS, Kind.STEAL, Kind.SAVE, Kind.KICK_OFF, Kind.SHOT
 
 
 class TextSamples:
-    """Samples by kind, see ``arena_dataset.Mix``.
+    """Samples by kind, see ``sections.ArenaMix``.
 
     Args:
         writer: of prompts.
