@@ -13,12 +13,46 @@ MIN_STEP_SECONDS = 0.1
 
 
 class Policy(StrEnum):
-    """What the cache keeps (docs/concepts.md has the table)."""
+    """What the cache keeps (docs/concepts.md has the table); ``KEEPING`` says it of each."""
 
     STREAMING = "streaming"
     FULL = "full"
     WINDOW = "window"
     RECOMPUTE = "recompute"
+
+    @property
+    def keeping(self) -> Keeping:
+        """What it does with the context."""
+        return KEEPING[self]
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """What a policy does with the context before a turn is written: all in which policies differ.
+
+    Args:
+        evicts: drops what the window rule drops (sink, text window, vision window, rounds).
+        restarts: begins from an empty context every ``restart_seconds``.
+        recomputes: computes the states of all kept tokens afresh, for which frames' features are kept as long
+            as their tokens are.
+    """
+
+    evicts: bool = False
+    restarts: bool = False
+    recomputes: bool = False
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether the context stops growing."""
+        return self.evicts or self.restarts
+
+
+KEEPING = {
+    Policy.STREAMING: Keeping(evicts=True),
+    Policy.FULL: Keeping(),
+    Policy.WINDOW: Keeping(restarts=True),
+    Policy.RECOMPUTE: Keeping(evicts=True, recomputes=True),
+}
 
 
 class Positions(StrEnum):

@@ -19,7 +19,7 @@ import numpy as np
 from svlm_cli.model import positions
 from svlm_cli.model.prompt import Part
 from svlm_cli.model.window import Eviction, Span, SpanKind, TokenRange, WindowLimits, evict
-from svlm_cli.settings import Policy, StreamSettings
+from svlm_cli.settings import StreamSettings
 
 REBASE_POSITIONS = 4096.0
 TOKENS_OF_MARKUP = 40
@@ -195,10 +195,11 @@ def tokens_to_reserve(settings: StreamSettings, num_video: int) -> int:
     """
     sampling = settings.sampling
     per_turn = TOKENS_OF_MARKUP + sampling.max_new_tokens
-    if settings.policy in (Policy.STREAMING, Policy.RECOMPUTE):
+    keeping = settings.policy.keeping
+    if keeping.evicts:
         text = min(settings.sink + settings.text_window, MAX_TEXT_RESERVED)
         turns = max(settings.vision_turns, settings.rounds)
         vision = (settings.vision_turns + 1) * num_video
         return text + turns * per_turn + vision + sampling.max_answer_tokens
-    turns = settings.restart_turns if settings.policy is Policy.WINDOW else MAX_TURNS_RESERVED
+    turns = settings.restart_turns if keeping.restarts else MAX_TURNS_RESERVED
     return turns * (per_turn + num_video)

@@ -21,7 +21,7 @@ from svlm_cli.model.prompt import Answer, Part, PromptWriter
 from svlm_cli.model.runtime import Video, VideoLanguageModel
 from svlm_cli.model.window import SpanKind, WindowLimits, middle_cut
 from svlm_cli.model.words import Words
-from svlm_cli.settings import Policy, Positions, StreamSettings
+from svlm_cli.settings import Positions, StreamSettings
 from svlm_cli.stream.context import Context, tokens_to_reserve
 from svlm_cli.stream.sight import SeenClip, Sight
 from svlm_cli.stream.snapshot import Snapshot
@@ -42,7 +42,7 @@ class StreamSession:
             share the machine.
 
     Raises:
-        UsageError: a compiled model under ``Policy.FULL``, whose shapes grow.
+        UsageError: a compiled model under a policy whose context grows.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class StreamSession:
         trace: Callable[[TraceRecord], None] | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        if settings.policy is Policy.FULL and model.word_forward and model.word_forward.compiled:
+        if not settings.policy.keeping.is_bounded and model.word_forward and model.word_forward.compiled:
             raise UsageError(
                 "--compile needs a bounded cache: what was compiled would not fit once it has grown",
                 "leave it out with --policy full",
@@ -216,19 +216,19 @@ class StreamSession:
 
     def _make_room(self, cache: StreamingCache, watch: Stopwatch) -> None:
         """Drop what the policy drops before the next turn is written; once, also where it is begun again."""
-        policy = self._settings.policy
-        if self._turn == self._has_room_for or policy is Policy.FULL:
+        keeping = self._settings.policy.keeping
+        if self._turn == self._has_room_for:
             return
         self._has_room_for = self._turn
-        if policy is Policy.WINDOW:
+        if keeping.restarts:
             if self._turn % self._settings.restart_turns == 0:
                 cache.clear()
                 self._context = self._new_context()
-        elif policy is Policy.RECOMPUTE:
+        elif keeping.recomputes:
             self._context.evict(self._turn, self._limits, rotate=False)
             cache.clear()
             self._context.refeed(0)
-        else:
+        elif keeping.evicts:
             if self._settings.rounds == 1:
                 watch.lap("cache")
                 self._feed(cache)
@@ -260,7 +260,7 @@ class StreamSession:
     def _opening(self) -> list[Part]:
         settings = self._settings
         text = settings.opening_text if self._turn == 0 else ""
-        if settings.policy not in (Policy.STREAMING, Policy.RECOMPUTE):
+        if not settings.policy.keeping.evicts:
             return self._writer.opening(text)
         num_tokens = len(self._writer.encode_plain(text))
         return self._writer.opening(text, middle_cut(num_tokens, self._limits))
@@ -325,7 +325,7 @@ class StreamSession:
             )
         self._context.append(self._writer.answer_parts(self._turn, answer))
         oldest = self._turn + 1
-        if self._settings.policy is Policy.RECOMPUTE:
+        if self._settings.policy.keeping.recomputes:
             oldest -= self._settings.vision_turns - 1
         self._videos = {turn: video for turn, video in self._videos.items() if turn >= oldest}
         self._turn += 1

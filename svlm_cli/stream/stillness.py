@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 
-from svlm_cli.settings import Policy, StreamSettings
+from svlm_cli.settings import StreamSettings
 
 
 class Stillness:
@@ -25,9 +25,9 @@ class Stillness:
     def __init__(self, settings: StreamSettings, side: int, depth: int) -> None:
         assert settings.drop_static is not None
         self._threshold = settings.drop_static
-        self._restart = settings.restart_turns if settings.policy is Policy.WINDOW else 0
-        is_evicted = settings.policy in (Policy.STREAMING, Policy.RECOMPUTE)
-        self._kept_turns = settings.vision_turns if is_evicted else 0
+        keeping = settings.policy.keeping
+        self._restart = settings.restart_turns if keeping.restarts else 0
+        self._kept_turns = settings.vision_turns if keeping.evicts else 0
         self._side, self._depth = side, depth
         self._shown = torch.zeros(0)
         self._shown_at = torch.zeros(0, dtype=torch.long)

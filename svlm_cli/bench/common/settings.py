@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from svlm_cli.settings import Policy, StreamSettings
+from svlm_cli.settings import StreamSettings
 
 
 def memory_identity(settings: StreamSettings) -> dict[str, object]:
@@ -31,10 +31,10 @@ def pixels_text(settings: StreamSettings) -> str:
 def memory_text(settings: StreamSettings) -> str:
     """Policy and windows in one cell."""
     policy = settings.policy
-    if policy is Policy.FULL:
-        return "full: everything"
-    if policy is Policy.WINDOW:
-        return f"window: restart every {settings.restart_seconds:g} s"
+    if not policy.keeping.is_bounded:
+        return f"{policy.value}: everything"
+    if policy.keeping.restarts:
+        return f"{policy.value}: restart every {settings.restart_seconds:g} s"
     grows = ", growing positions" if settings.positions == "growing" else ""
     return (
         f"{policy.value}: S {settings.sink} / T {settings.text_window}, V {settings.vision_window:g} s, "

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from svlm_cli.bench.common.events import Progress
 from svlm_cli.bench.speed.plan import NamedSettings, SpeedPlan
 from svlm_cli.errors import SourceError
-from svlm_cli.settings import Policy, StreamSettings
+from svlm_cli.settings import StreamSettings
 from svlm_cli.stream.sources import open_source
 from svlm_cli.types import Clip, StepEvent
 
@@ -85,7 +85,7 @@ class Trial:
 
 def warm_up_steps(settings: StreamSettings) -> int:
     """Steps before a run is in its steady state: until the window is full, and two more for lazy set-up."""
-    if settings.policy in (Policy.STREAMING, Policy.RECOMPUTE):
+    if settings.policy.keeping.evicts:
         return max(settings.vision_turns, settings.rounds) + STEPS_BEHIND_WINDOW
     return STEPS_BEHIND_WINDOW
 

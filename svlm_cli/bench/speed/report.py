@@ -59,7 +59,7 @@ def steady_start(run: SpeedRun) -> int:
     "Previous text" fills up long after the frames have: full is 98 % of the tokens of the last quarter.
     """
     start = min(run.warm_up_steps, len(run.num_cached) - 1)
-    if run.policy not in (Policy.STREAMING, Policy.RECOMPUTE):
+    if not Policy(run.policy).keeping.evicts:
         return start
     cached = np.array(run.num_cached)
     full = FULL * np.median(cached[-max(1, len(cached) // 4) :])

@@ -172,7 +172,7 @@ def _speed_runs(
             for each in dict.fromkeys(timing.policy or list(Policy))
         )
     )
-    if feeding.compiled and any(run.settings.policy is Policy.FULL for run in runs):
+    if feeding.compiled and not all(run.settings.policy.keeping.is_bounded for run in runs):
         raise UsageError(
             "--compile needs a bounded cache: what was compiled would not fit once it has grown",
             "name other policies, e.g. --policy streaming --policy recompute",
