@@ -203,8 +203,9 @@ def stream_run(base: Path) -> Run:
 
 
 def streamed(tree: Tree) -> Any:
-    lines = [json.loads(line) for line in (tree["w.jsonl"] or b"").splitlines()]
-    said = [(line["start_seconds"], line["text"]) for line in lines if line.get("type") == "step"]
+    lines = (tree["w.jsonl"] or b"").splitlines()
+    steps = [json.loads(line) for line in lines if b'"step"' in line]  # the last line, "end", may be torn
+    said = [(step["start_seconds"], step["text"]) for step in steps]
     return tree["w.vtt"], tree["w.srt"], said
 
 
