@@ -45,7 +45,7 @@ def every_cut(recording: Recording, dice: random.Random, num_random: int) -> Ite
 
 
 def some_cuts(recording: Recording, numbers: Sequence[int], seed: str) -> Iterator[Cut]:
-    """A state for each number, at random moments, each state once as long as there are others."""
+    """A state for each number, at random moments; each state once, and fewer where there are no others."""
     disk, seen = Disk(recording), set[int]()
     moments = disk.moments()
     for number in numbers:
@@ -54,9 +54,9 @@ def some_cuts(recording: Recording, numbers: Sequence[int], seed: str) -> Iterat
             moment, how = dice.choice(moments), list(How)[number % 5 if number % 5 < 2 else 2]
             tree = disk.cut(moment, how, dice)
             if (key := hash(tuple(tree.items()))) not in seen:
+                seen.add(key)
+                yield Cut(moment, how, tree)
                 break
-        seen.add(key)
-        yield Cut(moment, how, tree)
 
 
 def lay_out(tree: Tree, folder: Path) -> None:
