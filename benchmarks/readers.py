@@ -4,7 +4,7 @@
     python benchmarks/readers.py --json             # the same as one JSON document
     python benchmarks/readers.py --seconds 30 --repeats 1 --sizes 640x360
 
-Makes H.264 test videos with ffmpeg, reads them with ``svlm_cli.media.open_video`` and prints the
+Makes H.264 test videos with ffmpeg, reads them with ``svlm_cli.media.file.reader.open_video`` and prints the
 median CPU and wall time per second of video that was read. "24 s at random" is what training does:
 one window of frames at 2 FPS from anywhere in the file. Opening is timed apart.
 """

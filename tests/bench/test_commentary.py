@@ -238,10 +238,10 @@ def test_a_killed_stream_goes_on_where_it_was_saved(checkpoint, data, tmp_path) 
     arguments = ["--start", "1", "--model", str(checkpoint), *SMALL, "--threads", "1"]
     assert run(generate(data, tmp_path / "whole", *arguments)) == 0
     script = (
-        "import sys, time; from svlm_cli.bench import commentate; commentate.SAVE_EVERY_SECONDS = 0.0\n"
-        "add = commentate.Partial.add\n"
+        "import sys, time; from svlm_cli.bench.commentary import speak; speak.SAVE_EVERY_SECONDS = 0.0\n"
+        "add = speak.Partial.add\n"
         "def slowly(self, said):\n    add(self, said); time.sleep(0.5)\n"
-        "commentate.Partial.add = slowly\n"
+        "speak.Partial.add = slowly\n"
         "from svlm_cli.cli import run; sys.exit(run(sys.argv[1:]))"
     )
     cut = tmp_path / "cut"
