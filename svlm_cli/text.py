@@ -1,7 +1,7 @@
 """Text from outside: made fit to be stored, sent and shown.
 
 ``encodable`` is the door for whatever enters (questions, titles, file names, transcripts), ``visible`` the
-door for whatever is printed, ``as_json`` that for JSON, printed or sent.
+door for whatever is printed (``one_line`` for a line of talk), ``as_json`` that for JSON, printed or sent.
 """
 
 from __future__ import annotations
@@ -38,6 +38,11 @@ def all_encodable(content: Any) -> Any:
 def visible(text: str) -> str:
     r"""``text`` as it may be printed: control characters as ``\x1b``, but for line breaks and tabs."""
     return _SURROGATES.sub(_escape, _CONTROLS.sub(_escape, text))
+
+
+def one_line(text: str) -> str:
+    """``visible`` text on one line, single blanks: a name with a line break makes no line of its own."""
+    return visible(" ".join(text.split()))
 
 
 def as_json(content: object, indent: int | None = None) -> str:

@@ -47,10 +47,10 @@ class AlignView:
 
         name = result.video.id
         if result.reason and (not self._is_quiet or result.outcome is Outcome.FAILED):
-            self._console.print(f"{result.outcome}: {name}: {result.reason}")
+            self._console.tell(f"{result.outcome}: {name}: {result.reason}")
         elif result.transcript is not None and not self._is_quiet:
             dropped = sum(each.num_words for each in result.transcript.dropped)
             told = f", {dropped} left out" if dropped else ""
             past = int(result.transcript.figures.get("words_past_end", 0))
             told += f"; {past} begin after the end of the video: is it the right one?" if past else ""
-            self._console.print(f"{result.outcome}: {name}: {len(result.transcript.words)} words{told}")
+            self._console.tell(f"{result.outcome}: {name}: {len(result.transcript.words)} words{told}")

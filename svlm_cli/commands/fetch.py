@@ -139,7 +139,7 @@ def fetch(
     wanted = expand(sources)
     console = TalkConsole()
     if not talk.quiet and any(is_web_address(source) for source in wanted):
-        console.print("; ".join(preflight()))
+        console.tell("; ".join(preflight()))
     results = []
     with leaving_at_once(console), FetchView(console, is_quiet=talk.quiet) as view:
         for result in fetch_all(

@@ -18,6 +18,8 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from svlm_cli.text import one_line
+
 if TYPE_CHECKING:
     from svlm_cli.commands.output import TalkConsole
     from svlm_cli.data.fetch.folder import Fetched
@@ -70,7 +72,7 @@ class FetchView:
                 self._bars.remove_task(task)
             return
         if progress.source not in self._tasks:
-            title = escape((progress.title or progress.source)[:TITLE_WIDTH])
+            title = escape(one_line(progress.title or progress.source)[:TITLE_WIDTH])
             self._tasks[progress.source] = self._bars.add_task(title, total=progress.total_bytes)
         self._bars.update(
             self._tasks[progress.source], completed=progress.done_bytes, total=progress.total_bytes
@@ -79,15 +81,13 @@ class FetchView:
     def show(self, result: Fetched, folder: Path) -> None:
         """A line on a video that is done with."""
         if result.video is None:
-            self._console.print(f"failed: {result.source}: {result.problem}")
+            self._console.tell(f"failed: {result.source}: {result.problem}")
         elif not self._is_quiet:
             verb = "fetched" if result.is_new else "have"
-            self._console.print(
-                f"{verb}: {folder / result.video.path} ({result.video.title[:LONGEST_TITLE]})"
-            )
+            self._console.tell(f"{verb}: {folder / result.video.path} ({result.video.title[:LONGEST_TITLE]})")
 
     def list_failures(self, failed: Sequence[Fetched]) -> None:
         """Every failure once more, where many lines may stand between."""
         self._console.print(f"{len(failed)} failed:")
         for result in failed:
-            self._console.print(f"  {result.source}: {result.problem}")
+            self._console.tell(f"{result.source}: {result.problem}", indent="  ")

@@ -14,7 +14,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from svlm_cli.errors import OutputError
-from svlm_cli.text import visible
+from svlm_cli.text import one_line, visible
 
 INTERRUPTED = 130
 
@@ -42,10 +42,14 @@ class TalkConsole(Console):
 
     def print(self, *objects: Any, **options: Any) -> None:
         """Print, or fall silent for good where that fails: talk must not end the work."""
-        try:
-            super().print(*objects, **options)
+        try:  # made visible here: rich takes some controls out of text without a word
+            super().print(*(visible(each) if isinstance(each, str) else each for each in objects), **options)
         except OSError:
             self.on_broken_pipe()
+
+    def tell(self, message: str, style: str = "", *, indent: str = "") -> None:
+        """One line of talk, whatever names and titles in it hold."""
+        self.print(Text(f"{indent}{one_line(message)}", style=style))
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """As rich does, with the control characters of text made visible."""
@@ -107,8 +111,7 @@ def emit(line: str, out: TextIO | None = None) -> None:
 
 def print_error(message: str) -> None:
     """One red line on standard error."""
-    line = " ".join(message.split())
-    TalkConsole().print(Text(f"error: {visible(line)}", style="bold red"))
+    TalkConsole().tell(f"error: {message}", "bold red")
 
 
 def _silence(stream: object) -> None:

@@ -100,7 +100,7 @@ def train(
     is_first = os.environ.get("RANK", "0") == "0"
     console = TalkConsole()
     console.quiet = not is_first
-    tell = _silence if talk.quiet else console.print
+    tell = _silence if talk.quiet else console.tell
     try:
         with leaving_at_once(console):
             results = run_stages(loaded, run.out, resume=run.resume != "never", start=start, tell=tell)

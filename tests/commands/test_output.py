@@ -15,6 +15,7 @@ from rich.text import Text
 
 from svlm_cli.cli import exit_code
 from svlm_cli.commands import align_view, fetch_view
+from svlm_cli.commands.bench import view as bench_view
 from svlm_cli.commands.output import TalkConsole, emit, print_error
 from svlm_cli.commands.stream import view as stream_view
 from svlm_cli.data.fetch.folder import Fetched
@@ -65,6 +66,31 @@ def test_everything_a_console_prints_is_inert(talk: io.StringIO, seed: int) -> N
         bars.refresh()
     assert is_inert(talk.getvalue())
     assert talk.getvalue()
+
+
+@pytest.mark.parametrize("mark", ["\a", "\b", "\v", "\f", "\r", "\x1b", "\x9b"])
+def test_no_control_character_vanishes(talk: io.StringIO, mark: str) -> None:
+    TalkConsole(talk).print(f"go{mark}al")
+    assert f"go\\x{ord(mark):02x}al" in OWN.sub("", talk.getvalue())
+
+
+def test_a_name_with_line_breaks_makes_no_line_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text, talk = "goal\nerror: forged\r\nerror: forged\a", io.StringIO()
+    console = TalkConsole(talk)
+    video = Video("a", text, text, text, text, 1.0, 8, 8, 1.0, False, "0", "2026-01-01")
+    with fetch_view.FetchView(console, is_quiet=False) as view:
+        view.show(Fetched(text, video, is_new=True), tmp_path / text)
+        view.show(Fetched(text, None, problem=text), tmp_path)
+        view.list_failures([Fetched(text, None, problem=text)])
+    with align_view.AlignView(console, is_quiet=False) as lines:
+        lines.show(Aligned(replace(video, id=text), Outcome.FAILED, reason=text))
+    bench_view.BenchView().warn(text)
+    shown = (talk.getvalue() + capsys.readouterr().err).splitlines()
+    assert len(shown) == 6
+    assert not any(line.startswith("error") for line in shown)
+    assert shown[3].startswith("  goal error: forged error: forged\\x07: ")
 
 
 @pytest.mark.parametrize("seed", range(10))

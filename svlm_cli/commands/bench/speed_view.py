@@ -6,7 +6,6 @@ from types import TracebackType
 
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as ProgressBar
-from rich.text import Text
 
 from svlm_cli.bench.common.events import Progress
 from svlm_cli.bench.speed.fps import SpeedEvent, SpeedStart
@@ -60,7 +59,7 @@ class SpeedView:
 
     def _say(self, message: str, style: str = "") -> None:
         if not self._quiet:
-            self._console.print(Text(message, style=style))
+            self._console.tell(message, style)
 
     def __enter__(self) -> SpeedView:
         return self

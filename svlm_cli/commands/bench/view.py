@@ -7,7 +7,6 @@ from typing import Self
 
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as ProgressBar
-from rich.text import Text
 
 from svlm_cli.bench.arena.matches import BenchEvent, BenchStart
 from svlm_cli.bench.arena.summary import LABELS, OVER_TIME, ScoredMatch
@@ -73,7 +72,7 @@ class WorkView:
 
     def _say(self, message: str, style: str = "") -> None:
         if not self._quiet:
-            self._console.print(Text(message, style=style))
+            self._console.tell(message, style)
 
     def __enter__(self) -> Self:
         return self

@@ -18,7 +18,6 @@ from rich.text import Text
 from svlm_cli.commands.output import TalkConsole, emit
 from svlm_cli.settings import Pace
 from svlm_cli.stream.formats import clean_text, json_line, timestamp
-from svlm_cli.text import visible
 from svlm_cli.types import AnswerEvent, EndEvent, StartEvent, StepEvent, StreamEvent, WarningEvent
 
 RECENT_STEPS = 600
@@ -128,7 +127,7 @@ class StreamView:
     def say(self, message: str, style: str = "") -> None:
         """One line of talk, unless quiet."""
         if not self._quiet:
-            self._console.print(Text(visible(" ".join(message.split())), style=style))
+            self._console.tell(message, style)
 
     def busy(self, what: str) -> AbstractContextManager[object]:
         """A spinner on a terminal while ``what`` is done."""
