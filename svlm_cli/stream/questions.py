@@ -74,7 +74,7 @@ def read_questions(path: Path) -> list[tuple[float, str]]:
         UsageError: it cannot be read, or a line is not of this form; says which.
     """
     try:
-        lines = read_text(path, _MOST_BYTES).splitlines()
+        lines = read_text(path, _MOST_BYTES).split("\n")
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}", "give an existing file") from error
     except MalformedError as error:

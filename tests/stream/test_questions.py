@@ -52,6 +52,13 @@ def test_a_file_of_questions(tmp_path: Path) -> None:
     assert read_questions(path) == [(12.0, "Who scored?"), (3.0, "Which team?")]
 
 
+@pytest.mark.parametrize("blank", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029"])
+def test_a_line_of_the_file_ends_where_files_have_line_breaks(tmp_path: Path, blank: str) -> None:
+    path = tmp_path / "questions.txt"
+    path.write_bytes(f"1 Who{blank}scored?\r\n2 When?\n".encode())
+    assert read_questions(path) == [(1.0, f"Who{blank}scored?"), (2.0, "When?")]
+
+
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
