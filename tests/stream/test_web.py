@@ -18,7 +18,7 @@ from PIL import Image
 
 from svlm_cli.errors import OutputError, UsageError
 from svlm_cli.stream.page import web
-from svlm_cli.stream.page.hub import MAX_VIEWERS, VIEWER_EVENTS
+from svlm_cli.stream.page.hub import MAX_VIEWERS, VIEWER_EVENTS, Hub
 from svlm_cli.stream.page.web import parse_address
 from svlm_cli.types import EndEvent, WarningEvent
 
@@ -42,6 +42,22 @@ def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
 
 def take(viewer: Viewer, count: int) -> list[tuple[str, dict]]:
     return list(itertools.islice(viewer.messages(), count))
+
+
+@pytest.mark.parametrize("name", ["words.vtt", "kept.svlm"])
+def test_where_outputs_and_state_lie_is_not_told(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "of" / "somebody" / name
+    hub = Hub(tmp_path, [tmp_path / "of", path])
+    told = f"{path} was there already; nothing can be written to {path}: disk full"
+    hub.publish(replace(START, source="arena:soccer"))
+    hub.publish(WarningEvent(told))
+    hub.publish(WarningEvent(f"{hub.words_path} ends here"))
+    hub.publish(said(0))  # with it the files are made
+    hub.close()
+    content = hub.events_path.read_text()
+    assert content.count(name) >= 2
+    assert f"{name} was there already; nothing can be written to {name}: disk full" in content
+    assert str(tmp_path) not in content
 
 
 @pytest.mark.parametrize(

@@ -225,7 +225,8 @@ def _served(extras: Extras, questions: Questions, stack: ExitStack, view: Stream
 
     address = parse_address(extras.serve)
     folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="svlm-page-"))
-    hub = Hub(Path(folder))
+    named = (*extras.out, extras.trace, extras.save_state, extras.resume)
+    hub = Hub(Path(folder), [path for path in named if path is not None])
     token = os.environ.get(TOKEN_VARIABLE, "")
     server = stack.enter_context(PageServer(hub, questions, address, token))
     stack.callback(hub.close)

@@ -12,7 +12,7 @@ import re
 import secrets
 import threading
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,12 +71,13 @@ class Hub:
 
     Args:
         folder: for the files that viewers may download; of this stream alone.
+        private: files that warnings may name (outputs, the state): viewers see their base names.
 
     Attributes:
         run_id: tells this run from others at the same address.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, private: Iterable[Path] = ()) -> None:
         self.run_id = secrets.token_hex(4)
         self.words_path, self.events_path = folder / WORDS_FILE, folder / EVENTS_FILE
         self._writers: Writers | None = Writers([self.words_path, self.events_path])
@@ -87,7 +88,8 @@ class Hub:
         self._pictures: OrderedDict[str, bytes] = OrderedDict()
         self._unseen: OrderedDict[str, np.ndarray] = OrderedDict()
         self._viewers: set[Viewer] = set()
-        self._hidden: tuple[str, str] = ("", "")
+        names = {str(path): path.name for path in (*private, self.words_path, self.events_path)}
+        self._hidden = dict(sorted(names.items(), key=lambda each: -len(each[0])))
         self._ended = False
 
     @property
@@ -98,7 +100,7 @@ class Hub:
     def publish(self, event: StreamEvent) -> list[WarningEvent]:
         """Send an event to all viewers; from the stream's thread, never waits.
 
-        Where the source lies, on this machine or with what keys, is not told.
+        Where the source and the files of the stream lie, on this machine or with what keys, is not told.
 
         Returns:
             What goes wrong with the files for viewers, once.
@@ -121,14 +123,18 @@ class Hub:
     def _fit(self, event: StreamEvent) -> StreamEvent:
         """The event as viewers may see it."""
         if isinstance(event, StartEvent):
-            self._hidden = event.source, public_name(event.source)
+            source = public_name(event.source)
+            self._hidden = {event.source: source} | self._hidden
             settings = dict(event.settings)
             if adapter := settings.get("adapter"):
                 settings["adapter"] = _without_folder(str(adapter))
             model = _without_folder(event.model)
-            return replace(event, source=self._hidden[1], model=model, settings=settings)
-        if isinstance(event, WarningEvent) and self._hidden[0]:
-            return replace(event, message=event.message.replace(*self._hidden))
+            return replace(event, source=source, model=model, settings=settings)
+        if isinstance(event, WarningEvent):
+            message = event.message
+            for private, shown in self._hidden.items():
+                message = message.replace(private, shown) if private else message
+            return replace(event, message=message)
         return event
 
     def _write(self, event: StreamEvent) -> list[WarningEvent]:
