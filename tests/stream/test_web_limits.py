@@ -141,6 +141,29 @@ def test_who_is_in_no_hurry_but_asks_properly_keeps_its_connection(page: Served)
             time.sleep(1.5 * SECONDS)  # longer than a request may take to come
 
 
+def test_asking_now_and_then_keeps_nobody_out(page: Served) -> None:
+    """Forty connections, each with a whole request: those beyond a half end with their answer."""
+    with ExitStack() as stack:
+        crowd = [stack.enter_context(connect(page)) for _ in range(40)]
+        for each in crowd:
+            each.sendall(REQUEST)
+        for each in crowd:
+            assert answered(each).startswith(b"HTTP/1.1 200")
+        time.sleep(0.2)
+        held = []
+        for each in crowd:
+            each.setblocking(False)
+            try:
+                assert each.recv(1) == b""
+            except BlockingIOError:
+                held.append(each)
+        assert len(held) == 20
+        assert page.request("GET", "/")[0] == 200
+        held[0].setblocking(True)
+        held[0].sendall(REQUEST)
+        assert answered(held[0]).startswith(b"HTTP/1.1 200")
+
+
 def test_of_many_viewers_at_once_those_beyond_the_limit_are_told(tmp_path: Path) -> None:
     with served(tmp_path) as page:
         page.hub.publish(START)
@@ -163,6 +186,8 @@ def test_no_more_than_half_of_the_descriptors(monkeypatch: pytest.MonkeyPatch) -
     for soft, most in ((1024, 512), (256, 128), (64, 32), (1 << 20, 512), (resource.RLIM_INFINITY, 512)):
         monkeypatch.setattr(resource, "getrlimit", lambda _, soft=soft: (soft, soft))
         assert web_limits.most_connections() == most
+        if soft != resource.RLIM_INFINITY:
+            assert web_limits.most_connections() + web_limits.most_downloads() <= 5 / 8 * soft
 
 
 SAVING = """

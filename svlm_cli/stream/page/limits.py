@@ -17,9 +17,11 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 MOST_CONNECTIONS = 512
+MOST_DOWNLOADS = 32
 REQUEST_SECONDS = 5.0
 IDLE_SECONDS = 15.0
 SEND_SECONDS = 30.0
+CROWD = 0.5  # of the connections: where more are held, none is kept for a next request
 BACKLOG = 128
 FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Type: text/plain\r\n"
@@ -37,6 +39,11 @@ def most_connections() -> int:
     """How many connections at once: at most half of the descriptors that this process may hold."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MOST_CONNECTIONS if soft == resource.RLIM_INFINITY else min(MOST_CONNECTIONS, soft // 2)
+
+
+def most_downloads() -> int:
+    """How many files at once; each holds a descriptor beside its connection."""
+    return min(MOST_DOWNLOADS, most_connections() // 4)
 
 
 class Entrance(socket.socket):
@@ -76,7 +83,8 @@ class ImpatientProtocol(H11Protocol):
 
     A request, whichever of its connection, is to be there whole ``REQUEST_SECONDS`` after it has begun, the
     first after the connection was made; between two there may be ``IDLE_SECONDS``; and what is sent has to be
-    taken: a reader that takes nothing for ``SEND_SECONDS`` is gone.
+    taken: a reader that takes nothing for ``SEND_SECONDS`` is gone. In a crowd a connection ends with its
+    answer, so that nobody keeps others out by asking for something now and then.
     """
 
     _deadline: asyncio.TimerHandle | None = None
@@ -106,6 +114,10 @@ class ImpatientProtocol(H11Protocol):
     def on_response_complete(self) -> None:
         """Wait for the next request, or for the answer to be taken."""
         super().on_response_complete()
+        is_idle = self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]
+        if is_idle and len(self.connections) > CROWD * most_connections() and not self.transport.is_closing():
+            self.connections.discard(self)  # counted no more, though its end is still to come
+            self.transport.close()
         self._look()
 
     def pause_writing(self) -> None:

@@ -44,6 +44,7 @@ from svlm_cli.stream.page.limits import (
     ImpatientProtocol,
     QuietServer,
     most_connections,
+    most_downloads,
 )
 from svlm_cli.stream.questions import MAX_QUESTION_LETTERS, Questions
 from svlm_cli.text import encodable
@@ -54,7 +55,6 @@ MAX_BODY_BYTES = 4096
 ASK_EVERY_SECONDS = 1.0
 BODY_SECONDS = 4.0  # before the connection goes
 MAX_ASKERS = 1024
-MAX_DOWNLOADS = 32
 START_SECONDS = 10.0
 
 
@@ -164,7 +164,7 @@ class _Page:
         self._hub = hub
         self._questions = questions
         self._last_asked: OrderedDict[str, float] = OrderedDict()
-        self._downloads = asyncio.Semaphore(MAX_DOWNLOADS)
+        self._downloads = asyncio.Semaphore(most_downloads())
 
     async def index(self, _: Request) -> Response:
         return FileResponse(PAGE / "index.html", headers={"Cache-Control": "no-cache"})
