@@ -141,6 +141,27 @@ def test_lines_of_a_pipe_are_questions_whatever_bytes_they_are() -> None:
     assert b"Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("is_stopped", [False, True])
+def test_a_stream_ends_while_somebody_may_still_ask(is_stopped: bool) -> None:
+    """The other end of the pipe stays open: a thread waits for it to the last."""
+    with subprocess.Popen(
+        command("stream", "fake:steps=2000,pause=0.02" if is_stopped else "fake:steps=5", "--ask"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline()
+        if is_stopped:
+            process.send_signal(signal.SIGINT)
+        told = process.stderr.read().decode()
+        assert process.wait(60) == (130 if is_stopped else 0)
+    assert "Fatal" not in told
+    assert told.splitlines()[-1].count("real time") == 1
+
+
 def test_a_line_without_end_is_one_question() -> None:
     endless = b"x" * (3 * MOST_LINE_BYTES) + b"\nnext\nlast"
     assert [len(line) for line in lines(io.BytesIO(endless))] == [MOST_LINE_BYTES, 5, 4]

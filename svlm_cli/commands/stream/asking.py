@@ -74,8 +74,10 @@ class Typing:
     def _read_lines(self) -> None:
         if sys.stdin is None:
             return
+        # A reader of its own: the interpreter aborts where it ends while a thread waits in sys.stdin.
         with suppress(OSError, ValueError):  # closed, or a terminal that is another's by now
-            for line in lines(sys.stdin.buffer):
+            stream = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115 - no close while it is read
+            for line in lines(stream):
                 if self._is_closed.is_set():
                     return
                 self._ask(line.strip())
