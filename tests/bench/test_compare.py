@@ -120,3 +120,26 @@ def test_votes_and_notes_come_along_and_a_folder_counts_once(tmp_path: Path, cap
         assert f"{folder}: Part of OVO-Bench only." in told
     (found,) = json.loads((out / "summary.json").read_text())["benchmarks"]
     assert found["notes"] == [f"{folder}: Part of OVO-Bench only."]
+
+
+@pytest.mark.parametrize("given", ["ours/summary.json", "theirs"])
+def test_the_report_keeps_the_figures_of_any_benchmark(tmp_path: Path, capsys, given: str) -> None:
+    figures = {"benchmark": "ovo", "runs": [{"run": "x", "protocol": "p", "scores": {}}]}
+    for folder in ("ours", "theirs"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "summary.json").write_text(json.dumps(figures))
+    assert run(["bench", "report", str(tmp_path / given), "--out", str(tmp_path / "ours")]) == 1
+    assert "ours holds the figures of a benchmark: 'ovo'" in capsys.readouterr().err
+    assert json.loads((tmp_path / "ours" / "summary.json").read_text()) == figures
+    assert not (tmp_path / "ours" / "report.md").exists()
+
+
+@pytest.mark.parametrize("name", ["../../x", "a/b", "/x", "x" * 5000])
+def test_a_benchmark_of_any_name_stays_in_the_folder(tmp_path: Path, name: str) -> None:
+    figure = {"percent": 50.0, "low": 40.0, "high": 60.0, "num": 9}
+    row = {"run": "x", "protocol": "p", "scores": {"a": figure}}
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "summary.json").write_text(json.dumps({"benchmark": name, "runs": [row]}))
+    out = tmp_path / "deep" / "out"
+    assert run(["bench", "report", str(tmp_path / "in"), "--out", str(out)]) == 0
+    assert [path.parent for path in tmp_path.rglob("*.png")] == [out]

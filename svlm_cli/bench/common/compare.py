@@ -18,10 +18,13 @@ from svlm_cli.bench.common.tables import (
     cell,
     estimate_of,
     figure_text,
+    figures_there,
+    plot_name,
     table,
 )
-from svlm_cli.errors import SourceError
+from svlm_cli.errors import OutputError, SourceError
 from svlm_cli.text import as_json
+from svlm_cli.values import short
 
 _HINT = "give folders that svlm bench has filled; score makes the summary"
 _FACTS = (
@@ -75,7 +78,7 @@ class Comparison:
     @property
     def plot_name(self) -> str:
         """Of its picture."""
-        return f"{self.benchmark}.png"
+        return plot_name(self.benchmark)
 
     def table(self) -> str:
         """A row per run, the protocol always among the first."""
@@ -162,9 +165,13 @@ def write(comparisons: Sequence[Comparison], out: Path) -> None:
     """Write ``report.md``, ``summary.json`` and a picture for each benchmark, each whole.
 
     Raises:
-        OutputError: one cannot be written, or somebody else writes there.
+        OutputError: one cannot be written, somebody else writes there, or the folder holds the figures of a
+            benchmark, which would be lost.
     """
     with claim_folder(out):
+        if (there := figures_there(out)) is not None:
+            told = f"{out} holds the figures of a benchmark: {short(there['benchmark'])}"
+            raise OutputError(told, "choose another --out")
         _write(comparisons, out)
 
 

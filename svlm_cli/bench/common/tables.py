@@ -27,6 +27,7 @@ REPORT_NAME = "report.md"
 SCORES_PLOT = "scores.png"
 NOTHING = "–"
 _MOST_FIGURE = 1e15
+_LONGEST_NAME = 100
 _OTHER = "choose another --out"
 
 RowT = TypeVar("RowT")
@@ -116,7 +117,7 @@ class Report:
             *self.notes,
             f"![scores]({SCORES_PLOT})",
             *(
-                f"## {title}\n\n{self._table(columns)}\n\n![{title}]({_file_name(title)})"
+                f"## {title}\n\n{self._table(columns)}\n\n![{title}]({plot_name(title)})"
                 for title, columns in self._parts()
             ),
         ]
@@ -134,7 +135,7 @@ class Report:
                 _require_same(folder, self.benchmark, self.more["work"])
             write_whole(folder / SCORES_PLOT, self._bars(self.columns, has_paper=True))
             for title, columns in self._parts():
-                write_whole(folder / _file_name(title), self._bars(columns))
+                write_whole(folder / plot_name(title), self._bars(columns))
             write_whole(folder / REPORT_NAME, self.markdown().encode())
             write_whole(folder / SUMMARY_NAME, f"{self.to_json()}\n".encode())
 
@@ -194,12 +195,18 @@ def claim(folder: Path, benchmark: str, work: Sequence[object]) -> str:
     return own
 
 
-def _require_same(folder: Path, benchmark: str, work: object) -> None:
+def figures_there(folder: Path) -> Mapping[str, Any] | None:
+    """The summary of the benchmark whose figures a folder holds; None where it holds none."""
     try:
         there = read_json(folder / SUMMARY_NAME)
     except (OSError, ValueError):
-        return
-    if not isinstance(there, dict) or "benchmark" not in there:
+        return None
+    return there if isinstance(there, dict) and "benchmark" in there else None
+
+
+def _require_same(folder: Path, benchmark: str, work: object) -> None:
+    there = figures_there(folder)
+    if there is None:
         return
     if there["benchmark"] != benchmark:
         raise OutputError(f"{folder} holds the figures of another benchmark: {there['benchmark']}", _OTHER)
@@ -252,9 +259,9 @@ def cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def _file_name(title: str) -> str:
-    """Of a section's picture: ``By task, strict`` is ``by_task_strict.png``."""
-    return f"{re.sub(r'[^a-z0-9]+', '_', title.lower())}.png"
+def plot_name(title: str) -> str:
+    """Of the picture of a section or a benchmark, whatever its title: ``By task, strict`` is ``by_task_strict.png``."""
+    return f"{re.sub(r'[^a-z0-9]+', '_', title.lower())[:_LONGEST_NAME]}.png"
 
 
 def _leading(paper: str | None) -> float | None:
