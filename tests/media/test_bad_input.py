@@ -12,6 +12,7 @@ import av
 import pytest
 
 from svlm_cli.errors import SourceError
+from svlm_cli.media.audio import read_sound
 from svlm_cli.media.file.reader import open_video
 from tests.media.numbered import MOOV_FIRST, needs_ffmpeg, overwrite_packets, whole_video, write_video
 
@@ -132,3 +133,11 @@ def test_a_name_with_a_colon_is_a_file(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(tmp_path)
     with open_video("http:match 12:30.mp4") as reader:
         assert reader.info.num_frames == 200
+
+
+def test_a_pipe_among_files_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.mp4")
+    with pytest.raises(SourceError, match="is a pipe, not a video file"):
+        open_video(tmp_path / "x.mp4")
+    with pytest.raises(SourceError, match="is a pipe, not a video file"):
+        read_sound(str(tmp_path / "x.mp4"))
