@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING
 
 from svlm_cli.errors import OutputError, UsageError
@@ -31,13 +31,16 @@ def _output_format(path: Path) -> OutputFormat:
         raise UsageError(f"--out {path} must end in {', '.join(FORMATS)}", "try --out words.vtt") from None
 
 
-def require_distinct(paths: Sequence[Path], source: str) -> None:
-    """Make sure that no output is another one, or the source.
+def require_distinct(
+    paths: Sequence[Path], source: str, inputs: Mapping[str, Path] = MappingProxyType({})
+) -> None:
+    """Make sure that no output is another one, the source, or one of ``inputs``, by what they are.
 
     Raises:
         UsageError: one is.
     """
-    taken = {os.path.realpath(source): "the source"}
+    taken = {os.path.realpath(path): what for what, path in inputs.items()}
+    taken[os.path.realpath(source)] = "the source"
     for path in paths:
         real = os.path.realpath(path)
         if real in taken:

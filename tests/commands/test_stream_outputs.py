@@ -195,3 +195,20 @@ def test_a_closed_standard_output_is_no_output(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert len(webvtt.read(str(tmp_path / "x.vtt"))) == 2
+
+
+def test_what_a_stream_reads_is_not_written_over(tmp_path: Path) -> None:
+    path = tmp_path / "read.jsonl"
+    path.write_text("1.0 Who scored?\n")
+    for read, written in (
+        ("--ask-file", "--out"),
+        ("--ask-file", "--trace"),
+        ("--ask-file", "--save-state"),
+        ("--resume", "--out"),
+        ("--resume", "--trace"),
+    ):
+        done = svlm("stream", "fake:", read, str(path), written, str(path), "--overwrite")
+        assert done.returncode == 2
+        assert "is the same file as the" in error_line(done)
+        assert path.read_text() == "1.0 Who scored?\n"
+        assert os.listdir(tmp_path) == [path.name]

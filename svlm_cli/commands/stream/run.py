@@ -141,6 +141,10 @@ def _check(source: str, extras: Extras) -> None:
         raise UsageError("standard input cannot be video and questions at once", "use --ask-file or --serve")
     if extras.save_every <= 0:
         raise UsageError(f"--save-every must be above 0, not {extras.save_every:g}")
+    outputs = [*extras.out, *([extras.trace] if extras.trace else [])]
+    asked = {} if extras.ask_file is None else {"the file of questions": extras.ask_file}
+    resumed = {} if extras.resume is None else {"the state that is resumed": extras.resume}
+    require_distinct(outputs, source, asked | resumed)
     if extras.save_state is not None:
         folder = _folder(extras.save_state)
         if not folder.is_dir():
@@ -151,8 +155,7 @@ def _check(source: str, extras: Extras) -> None:
             raise OutputError(f"the state {extras.save_state} is a folder", "name a file in it")
         if not is_file_or_none(extras.save_state):
             raise OutputError(f"the state {extras.save_state} is no ordinary file", "name another")
-        others = [*extras.out, *([extras.trace] if extras.trace else [])]
-        require_distinct([*others, extras.save_state], source)
+        require_distinct([*outputs, extras.save_state], source, asked)
 
 
 def _claim(extras: Extras, stack: ExitStack) -> None:
