@@ -97,8 +97,14 @@ def step_of(checkpoint: Path) -> int:
 
 
 def remove(folder: Path) -> None:
-    """Remove a checkpoint, or a result; at no moment does its seal stand over a part of it."""
-    if folder.is_dir():
+    """Remove a checkpoint, or a result; at no moment does its seal stand over a part of it.
+
+    Of a link the link alone goes: what it leads to lies elsewhere and stays whole.
+    """
+    if folder.is_symlink():
+        folder.unlink()
+        sync(folder.parent)
+    elif folder.is_dir():
         (folder / SEAL_FILE).unlink(missing_ok=True)
         sync(folder)
         shutil.rmtree(folder)

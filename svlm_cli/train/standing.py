@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -132,7 +133,7 @@ def clear(folder: Path, checkpoint: Path | None) -> None:
     for path in checkpoints_of(folder):
         if checkpoint is None or step_of(path) > step_of(checkpoint) or not (path / SEAL_FILE).is_file():
             remove(path)
-    if (folder / FINAL).exists():
+    if os.path.lexists(folder / FINAL):  # a link to nothing would be in the way of the new one too
         remove(folder / BEFORE)
         (folder / FINAL).rename(folder / BEFORE)
     if checkpoint is None:
