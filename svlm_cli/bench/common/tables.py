@@ -260,7 +260,7 @@ def cell(text: str) -> str:
 
 
 def plot_name(title: str) -> str:
-    """Of the picture of a section or a benchmark, whatever its title: ``By task, strict`` is ``by_task_strict.png``."""
+    """Of the picture of a section or a benchmark: ``By task, strict`` is ``by_task_strict.png``."""
     return f"{re.sub(r'[^a-z0-9]+', '_', title.lower())[:_LONGEST_NAME]}.png"
 
 
