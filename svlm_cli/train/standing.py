@@ -79,7 +79,7 @@ def find_standing(folder: Path, made_from: Mapping[str, Any], *, follows_a_run: 
     told: list[str] = []
     results = [folder / FINAL] if (folder / FINAL).is_dir() else []
     for place in (*results, *checkpoints_of(folder)):
-        if place.name != FINAL and not (place / SEAL_FILE).exists():
+        if place.name != FINAL and not _is_sealed(place):
             told.append(f"{place} has no seal: it was being written when its run ended")
             continue
         try:
@@ -108,7 +108,7 @@ def named_standing(checkpoint: Path, made_from: Mapping[str, Any]) -> Standing:
         UsageError: it is no checkpoint to train on from, or was made from something else.
     """
     hint = "name another checkpoint, or take --resume auto for the newest whole one"
-    if not (checkpoint / SEAL_FILE).exists() or not checkpoints_of(checkpoint.parent).count(checkpoint):
+    if not _is_sealed(checkpoint) or not checkpoints_of(checkpoint.parent).count(checkpoint):
         raise UsageError(f"--resume {checkpoint}: that is no whole checkpoint of svlm train", hint)
     try:
         seal = check_whole(checkpoint)
@@ -154,6 +154,17 @@ def _result(final: Path) -> StageResult:
         return replace(StageResult(**stored), model=str(final))
     except (OSError, ValueError, TypeError) as error:
         raise ModelError(f"{final / RESULT_FILE} is damaged: {error}") from error
+
+
+def _is_sealed(place: Path) -> bool:
+    """Whether a seal is there; one that nobody may look at counts, and is then told as unreadable."""
+    try:
+        (place / SEAL_FILE).stat()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _aside(place: Path) -> str:
