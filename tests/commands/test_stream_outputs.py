@@ -212,3 +212,15 @@ def test_what_a_stream_reads_is_not_written_over(tmp_path: Path) -> None:
         assert "is the same file as the" in error_line(done)
         assert path.read_text() == "1.0 Who scored?\n"
         assert os.listdir(tmp_path) == [path.name]
+
+
+def test_a_state_takes_the_place_of_states_alone(tmp_path: Path) -> None:
+    path = tmp_path / "notes"
+    path.write_text("precious notes of somebody")
+    done = svlm("stream", "fake:", "--save-state", str(path))
+    assert done.returncode == 1
+    assert "is no state" in error_line(done)
+    assert path.read_text() == "precious notes of somebody"
+    path.write_text("")
+    for _ in range(2):
+        assert svlm("stream", "fake:", "--save-state", str(path)).returncode == 0

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from svlm_cli.stream.state import SavedState, StateKeeper
     from svlm_cli.types import StreamEvent
 
+_STATE_OPENING = b'{"__metadata__"'  # of safetensors, behind eight bytes of length
 BANNER = (
     "bundled arena model: it knows arena matches only; "
     "name a real one with --model, e.g. mit-han-lab/StreamingVLM"
@@ -156,6 +157,22 @@ def _check(source: str, extras: Extras) -> None:
         if not is_file_or_none(extras.save_state):
             raise OutputError(f"the state {extras.save_state} is no ordinary file", "name another")
         require_distinct([*outputs, extras.save_state], source, asked)
+        if extras.save_state != extras.resume and not _may_be_replaced(extras.save_state):
+            raise OutputError(
+                f"{extras.save_state} is there and is no state: it is not written over", "name another file"
+            )
+
+
+def _may_be_replaced(path: Path) -> bool:
+    """Whether a file is a state by its beginning, is empty, or is not there: no copy of it is kept."""
+    try:
+        with path.open("rb") as file:
+            opening = file.read(8 + len(_STATE_OPENING))
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        raise OutputError(f"cannot read {path}: {error.strerror}", "name another file") from error
+    return not opening or opening[8:] == _STATE_OPENING
 
 
 def _claim(extras: Extras, stack: ExitStack) -> None:
