@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import json
 import logging
+import math
 import os
 import re
 import secrets
@@ -30,6 +31,7 @@ from svlm_cli.text import encodable
 
 _POLL_SECONDS = 0.2
 _LEAVING_SECONDS = 10.0
+_TELL_SECONDS = 5.0
 _BLOCK_BYTES = 65536
 _LOCKS_ARE_UNKNOWN = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 _held: set[int] = set()
@@ -250,7 +252,7 @@ def claim(path: Path, what: str, *, inside: bool = False) -> Claim:
 
 @contextmanager
 def claimed(path: Path, should_stop: Callable[[], bool] = lambda: False) -> Iterator[bool]:
-    """Claim something as soon as whoever has it, in this process or another, lets it go.
+    """Claim something as soon as whoever has it, in this process or another, lets it go; a long wait is told.
 
     Args:
         path: as ``Claim`` has it; folders above it are made.
@@ -260,14 +262,17 @@ def claimed(path: Path, should_stop: Callable[[], bool] = lambda: False) -> Iter
         Whether it is claimed; False once told to stop.
     """
     make_folder(path.parent)
-    held = None
+    held, tell_at = None, time.monotonic() + _TELL_SECONDS
     while held is None:
         try:
             held = Claim(path)
-        except BlockingIOError:
+        except BlockingIOError as error:
             if should_stop():
                 yield False
                 return
+            if time.monotonic() > tell_at:
+                logging.getLogger(__name__).warning("%s: waiting for %s", path.name, error.strerror)
+                tell_at = math.inf
             time.sleep(_POLL_SECONDS)
     with held:
         yield True

@@ -55,6 +55,17 @@ def test_a_claim_holds_within_a_process_and_by_any_name(tmp_path: Path) -> None:
             assert not is_mine_too
 
 
+def test_a_long_wait_for_a_claim_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("svlm_cli.files._TELL_SECONDS", 0.0)
+    asked = iter([False, False, False, True])
+    with claimed(tmp_path / "out"), claimed(tmp_path / "out", lambda: next(asked)) as is_mine:
+        assert not is_mine
+    [line] = caplog.messages
+    assert line.startswith(f"out: waiting for process {os.getpid()} ")
+
+
 def test_a_forked_child_does_not_keep_a_claim(tmp_path: Path) -> None:
     held = Claim(tmp_path / "out")
     child = os.fork()
