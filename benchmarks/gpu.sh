@@ -57,6 +57,13 @@ fi
 export PYTHONPATH="$here/..:$added${PYTHONPATH:+:$PYTHONPATH}"
 # The last: torch is not to wake the driver while it looks for a GPU, as parts are forked.
 export HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false PYTORCH_NVML_BASED_CUDA_CHECK=1
-"$python" "$here/gpu.py" "$@"
-exit
+"$python" "$here/gpu.py" "$@" &
+child=$!
+trap 'kill "$child" 2>/dev/null' TERM INT HUP
+code=0
+wait "$child" || code=$?
+if kill -0 "$child" 2>/dev/null; then # a signal ended the waiting: now its parts end
+    wait "$child" || code=$?
+fi
+exit "$code"
 }

@@ -27,7 +27,7 @@ from types import TracebackType
 from typing import Self
 
 from svlm_cli.errors import OutputError
-from svlm_cli.text import encodable
+from svlm_cli.text import encodable, visible
 
 _POLL_SECONDS = 0.2
 _LEAVING_SECONDS = 10.0
@@ -271,7 +271,8 @@ def claimed(path: Path, should_stop: Callable[[], bool] = lambda: False) -> Iter
                 yield False
                 return
             if time.monotonic() > tell_at:
-                logging.getLogger(__name__).warning("%s: waiting for %s", path.name, error.strerror)
+                told = visible(f"{path.name}: waiting for {error.strerror}")
+                logging.getLogger(__name__).warning("%s", told)
                 tell_at = math.inf
             time.sleep(_POLL_SECONDS)
     with held:

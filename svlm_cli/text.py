@@ -41,8 +41,8 @@ def visible(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """``visible`` text on one line, single blanks: a name with a line break makes no line of its own."""
-    return visible(" ".join(text.split()))
+    """``visible`` text on one line: a name with a line break makes no line of its own."""
+    return visible(re.sub(r"[ \t]*[\r\n]+[ \t]*", " ", text.strip(" \t\r\n")))
 
 
 def as_json(content: object, indent: int | None = None) -> str:

@@ -157,9 +157,11 @@ def _check_file(path: str) -> None:
         raise SourceError(f"no such file: {path}", "check the path")
     if not os.access(path, os.R_OK):
         raise SourceError(f"no permission to read {path}", f"try: chmod u+r {path}")
-    if file.is_fifo() or file.is_socket():
-        # Opening it would wait, maybe for ever, for somebody who writes.
+    # Opening one of these would wait, maybe for ever, for somebody who writes.
+    if file.is_fifo():
         raise SourceError(f"{path} is a pipe, not a video file", f"try: svlm stream - < {path}")
+    if file.is_socket() or file.is_char_device():
+        raise SourceError(f"{path} is a device or a socket, not a video file", "name a file")
     if file.is_file() and file.stat().st_size == 0:
         raise SourceError(f"{path} is empty", "get the file again")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -49,6 +50,12 @@ _SESSION: Mapping[str, type] = {
     "base": float,
     "end": float,
 }
+
+
+def begins_a_state(opening: bytes) -> bool:
+    """Whether the first bytes of a file are a state's; weights in the same format are none."""
+    first = "|".join((HEADER, CHECKSUM))  # older states had them in any order
+    return re.match(rb'\{"__metadata__":\s*\{"(%s)"' % first.encode(), opening[8:]) is not None
 
 
 def write_state(path: Path, header: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import platform
 import shutil
 import zipfile
@@ -31,6 +32,7 @@ FREE_KEYS = frozenset(
     {"workers", "log_steps", "report_to", "keep_checkpoints", "max_bad_samples", "save_dtype"}
 )
 FREE_STAGE_KEYS = frozenset({"save_steps", "eval_steps"})
+_log = logging.getLogger(__name__)
 
 
 def origin(recipe: Recipe, stage: Stage, world: int, before: Path | None) -> dict[str, Any]:
@@ -76,7 +78,10 @@ class CheckpointSeal(transformers.TrainerCallback):  # type: ignore[misc]
             write_beside(folder, self._recipe, self._beside)
             write_seal(folder, self._origin)
             for old in checkpoints_of(folder.parent)[self._recipe.keep_checkpoints :]:
-                remove(old)
+                try:
+                    remove(old)
+                except OSError as error:  # one that may not be looked into is no reason to end a training
+                    _log.warning("%s cannot be removed: %s", old, error.strerror)
 
 
 def write_beside(folder: Path, recipe: Recipe, beside: Mapping[str, str]) -> None:

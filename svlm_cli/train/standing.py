@@ -131,7 +131,7 @@ def clear(folder: Path, checkpoint: Path | None) -> None:
     make_folder(folder)
     shutil.rmtree(folder / f"{FINAL}.partial", ignore_errors=True)
     for path in checkpoints_of(folder):
-        if checkpoint is None or step_of(path) > step_of(checkpoint) or not (path / SEAL_FILE).is_file():
+        if checkpoint is None or step_of(path) > step_of(checkpoint) or not _is_sealed(path):
             remove(path)
     if os.path.lexists(folder / FINAL):  # a link to nothing would be in the way of the new one too
         remove(folder / BEFORE)

@@ -72,6 +72,9 @@ def test_everything_a_console_prints_is_inert(talk: io.StringIO, seed: int) -> N
 def test_no_control_character_vanishes(talk: io.StringIO, mark: str) -> None:
     TalkConsole(talk).print(f"go{mark}al")
     assert f"go\\x{ord(mark):02x}al" in OWN.sub("", talk.getvalue())
+    if mark not in "\r\n":
+        TalkConsole(talk).tell(f"two  bl{mark}anks")
+        assert f"two  bl\\x{ord(mark):02x}anks" in OWN.sub("", talk.getvalue())
 
 
 def test_a_name_with_line_breaks_makes_no_line_of_its_own(

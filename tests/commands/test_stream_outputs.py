@@ -50,14 +50,16 @@ def test_an_output_that_is_there_is_kept_beside_unless_told_otherwise(tmp_path: 
 @pytest.mark.parametrize("option", ["--out", "--trace", "--save-state", "--resume"])
 def test_what_somebody_else_writes_is_refused_before_a_model_is_opened(tmp_path: Path, option: str) -> None:
     path = tmp_path / "x.vtt"
-    path.write_text("precious")
+    # A state is written over states and empty files alone.
+    precious = "" if option == "--save-state" else "precious"
+    path.write_text(precious)
     (tmp_path / "link.vtt").symlink_to(path)
     for name in ("x.vtt", "link.vtt"):
         with claim(path, "it"):
             done = svlm("stream", "fake:", "--model", "missing", option, str(tmp_path / name))
         assert done.returncode == 1
         assert f"is being written by process {os.getpid()} (" in error_line(done)
-    assert path.read_text() == "precious"
+    assert path.read_text() == precious
     assert sorted(os.listdir(tmp_path)) == ["link.vtt", "x.vtt"]
 
 
@@ -214,13 +216,17 @@ def test_what_a_stream_reads_is_not_written_over(tmp_path: Path) -> None:
         assert os.listdir(tmp_path) == [path.name]
 
 
-def test_a_state_takes_the_place_of_states_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "content",
+    [b"precious notes of somebody", b"\x40" + bytes(7) + b'{"__metadata__":{"format":"pt"},"weight":{}}'],
+)
+def test_a_state_takes_the_place_of_states_alone(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "notes"
-    path.write_text("precious notes of somebody")
+    path.write_bytes(content)
     done = svlm("stream", "fake:", "--save-state", str(path))
     assert done.returncode == 1
     assert "is no state" in error_line(done)
-    assert path.read_text() == "precious notes of somebody"
+    assert path.read_bytes() == content
     path.write_text("")
     for _ in range(2):
         assert svlm("stream", "fake:", "--save-state", str(path)).returncode == 0

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from svlm_cli.stream.state import SavedState, StateKeeper
     from svlm_cli.types import StreamEvent
 
-_STATE_OPENING = b'{"__metadata__"'  # of safetensors, behind eight bytes of length
+_STATE_OPENING_BYTES = 64
 BANNER = (
     "bundled arena model: it knows arena matches only; "
     "name a real one with --model, e.g. mit-han-lab/StreamingVLM"
@@ -165,14 +165,16 @@ def _check(source: str, extras: Extras) -> None:
 
 def _may_be_replaced(path: Path) -> bool:
     """Whether a file is a state by its beginning, is empty, or is not there: no copy of it is kept."""
+    from svlm_cli.stream.state_file import begins_a_state
+
     try:
         with path.open("rb") as file:
-            opening = file.read(8 + len(_STATE_OPENING))
+            opening = file.read(_STATE_OPENING_BYTES)
     except FileNotFoundError:
         return True
     except OSError as error:
         raise OutputError(f"cannot read {path}: {error.strerror}", "name another file") from error
-    return not opening or opening[8:] == _STATE_OPENING
+    return not opening or begins_a_state(opening)
 
 
 def _claim(extras: Extras, stack: ExitStack) -> None:

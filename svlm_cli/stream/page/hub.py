@@ -124,7 +124,9 @@ class Hub:
         """The event as viewers may see it."""
         if isinstance(event, StartEvent):
             source = public_name(event.source)
-            self._hidden = {event.source: source} | self._hidden
+            hidden = {event.source: source} | self._hidden
+            # Longest first: a short name may be a part of a long one.
+            self._hidden = dict(sorted(hidden.items(), key=lambda each: -len(each[0])))
             settings = dict(event.settings)
             if adapter := settings.get("adapter"):
                 settings["adapter"] = _without_folder(str(adapter))

@@ -112,12 +112,16 @@ class ImpatientProtocol(H11Protocol):
             self._look()
 
     def on_response_complete(self) -> None:
-        """Wait for the next request, or for the answer to be taken."""
-        super().on_response_complete()
-        is_idle = self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]
-        if is_idle and len(self.connections) > CROWD * most_connections() and not self.transport.is_closing():
+        """Wait for the next request, or for the answer to be taken; in a crowd this one was the last."""
+        is_whole = self.conn.their_state in (h11.DONE, h11.MUST_CLOSE)  # whatever lies behind the request
+        if (
+            is_whole
+            and len(self.connections) > CROWD * most_connections()
+            and not self.transport.is_closing()
+        ):
             self.connections.discard(self)  # counted no more, though its end is still to come
             self.transport.close()
+        super().on_response_complete()
         self._look()
 
     def pause_writing(self) -> None:
