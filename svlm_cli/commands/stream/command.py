@@ -6,18 +6,8 @@ from dataclasses import asdict
 
 from svlm_cli.commands.groups import grouped
 from svlm_cli.commands.options import ModelChoice, Talk, WordChoice, read_text_option
-from svlm_cli.commands.stream.options import (
-    Asking,
-    Kept,
-    Live,
-    Memory,
-    Opening,
-    Part,
-    Sight,
-    Source,
-    Words,
-    stream_settings,
-)
+from svlm_cli.commands.stream.beside import Asking, Kept, Live
+from svlm_cli.commands.stream.options import Memory, Opening, Part, Sight, Source, Words, stream_settings
 from svlm_cli.media.address import LiveOptions
 
 EXAMPLES = """Examples:

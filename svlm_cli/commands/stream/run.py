@@ -129,11 +129,16 @@ def run_stream(
         if hub is not None and view.has_status and not code:
             view.say("the stream has ended; the page stays until Ctrl-C")
             stopper.event.wait()
-    if writers.failed and not code:
-        raise OutputError(f"outputs that end early: {', '.join(writers.failed)}")
-    if keeper is not None and keeper.has_failed and not code:
-        raise OutputError(f"the end of the stream is not in the state {extras.save_state}")
+    if not code:
+        _require_whole(writers, keeper)
     return code
+
+
+def _require_whole(writers: Writers, keeper: StateKeeper | None) -> None:
+    if writers.failed:
+        raise OutputError(f"outputs that end early: {', '.join(writers.failed)}")
+    if keeper is not None and keeper.has_failed:
+        raise OutputError(f"the end of the stream is not in the state {keeper.path}")
 
 
 def _check(source: str, extras: Extras) -> None:

@@ -1,0 +1,133 @@
+"""The options of what goes on beside a stream: a live source held, questions and page, files and states."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from svlm_cli.commands.options import OUTPUT_PANEL, choices, finite, option
+from svlm_cli.commands.stream.options import ASKING_PANEL, SOURCE_PANEL, STATE_PANEL, WORDS
+from svlm_cli.media.address import LiveOptions, RtspTransport
+
+LIVE = LiveOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """How a live source is opened and held."""
+
+    rtsp_transport: Annotated[
+        RtspTransport,
+        option(SOURCE_PANEL, f"--rtsp-transport {choices(RtspTransport)}", "How pictures come over RTSP."),
+    ] = LIVE.rtsp_transport
+    stall_seconds: Annotated[
+        float,
+        option(
+            SOURCE_PANEL,
+            "--stall-seconds SECONDS",
+            "A live source that sends no picture for so long counts as lost.",
+            callback=finite,
+        ),
+    ] = LIVE.stall_seconds
+    reconnect_seconds: Annotated[
+        float,
+        option(
+            SOURCE_PANEL,
+            "--reconnect-seconds SECONDS",
+            "How long to try to get a lost live source back; 0 for not at all.",
+            callback=finite,
+        ),
+    ] = LIVE.reconnect_seconds
+    max_height: Annotated[
+        int,
+        option(SOURCE_PANEL, "--max-height PIXELS", "Of the pictures, where a page offers several.", min=1),
+    ] = LIVE.max_height
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Questions and the page."""
+
+    ask: Annotated[
+        bool, option(ASKING_PANEL, "--ask", "Type questions while it runs, one a line, on standard input.")
+    ] = False
+    ask_file: Annotated[
+        Path | None,
+        option(
+            ASKING_PANEL,
+            "--ask-file FILE",
+            'Ask what stands in a file, one line each: seconds and question, e.g. "12.0 Who scored?"',
+            show_default="none",
+        ),
+    ] = None
+    max_answer_tokens: Annotated[
+        int, option(ASKING_PANEL, "--max-answer-tokens TOKENS", "Most tokens of the answer to a question.")
+    ] = WORDS.max_answer_tokens
+    serve: Annotated[
+        str | None,
+        option(
+            ASKING_PANEL,
+            "--serve HOST:PORT",
+            "Show picture, words, speed and an ask box on a web page; off loopback it asks for a token, "
+            "which is printed, or taken from SVLM_PAGE_TOKEN.",
+            show_default="none; HOST 127.0.0.1",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a stream writes, to be read or to go on from."""
+
+    out: Annotated[
+        list[Path] | None,
+        option(
+            OUTPUT_PANEL,
+            "--out FILE",
+            "Write captions (.vtt, .srt) or events (.jsonl) as the stream goes; repeat for several.",
+            show_default="none",
+        ),
+    ] = None
+    overwrite: Annotated[
+        bool,
+        option(
+            OUTPUT_PANEL,
+            "--overwrite",
+            "Replace outputs that are there; else words.vtt is kept as words.vtt.1. Resumed ones go on.",
+        ),
+    ] = False
+    save_state: Annotated[
+        Path | None,
+        option(
+            STATE_PANEL, "--save-state FILE", "Keep the state in a file, to go on from.", show_default="none"
+        ),
+    ] = None
+    save_every: Annotated[
+        float,
+        option(
+            STATE_PANEL,
+            "--save-every SECONDS",
+            "How often, beside the end of the stream, in seconds of wall time.",
+            callback=finite,
+        ),
+    ] = 60.0
+    resume: Annotated[
+        Path | None,
+        option(
+            STATE_PANEL,
+            "--resume FILE",
+            "Go on exactly where the stream of a saved state stopped; outputs of the same names are "
+            "continued.",
+            show_default="none",
+        ),
+    ] = None
+    trace: Annotated[
+        Path | None,
+        option(
+            OUTPUT_PANEL,
+            "--trace FILE",
+            "Write each step's token and position ids, one JSON line per step, for debugging.",
+            show_default="none",
+        ),
+    ] = None
