@@ -10,7 +10,7 @@ from svlm_cli import StreamSettings, load_model, open_source, stream_video
 from svlm_cli.arena.address import parse_address
 from svlm_cli.arena.truth import truth
 from svlm_cli.bench.arena.matches import bench_arena
-from svlm_cli.bench.arena.runs import Plan, Run
+from svlm_cli.bench.arena.runs import ArenaPlan, ArenaRun
 from svlm_cli.bench.arena.score import match_events
 from svlm_cli.bench.common.model import ModelOptions
 from svlm_cli.model.load import BUNDLED
@@ -93,7 +93,9 @@ def test_it_is_small_and_complete() -> None:
 
 def test_a_benchmark_tells_of_the_words_of_its_query_once(tmp_path) -> None:
     settings = StreamSettings(query="Commentate on the zebra; zebra", sampling=Sampling(greedy=True))
-    plan = Plan((Run("one", settings), Run("two", replace(settings, fps=4.0))), num_matches=1, minutes=0.05)
+    plan = ArenaPlan(
+        (ArenaRun("one", settings), ArenaRun("two", replace(settings, fps=4.0))), num_matches=1, minutes=0.05
+    )
     events = list(bench_arena(plan, ModelOptions(), tmp_path))
     (warning,) = [event.message for event in events if isinstance(event, WarningEvent)]
     assert "lacks: the, zebra;" in warning

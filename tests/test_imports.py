@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -136,6 +136,16 @@ def test_nothing_goes_in_circles() -> None:
 def test_no_folder_is_a_list() -> None:
     folders = Counter(path.parent for path in MODULES if path.stem != "__init__")
     assert {str(folder): num for folder, num in folders.items() if num > MOST_FILES} == {}
+
+
+def test_a_class_name_means_one_thing() -> None:
+    places = defaultdict(list)
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                places[node.name.lstrip("_")].append(".".join(place(path)))
+    assert len(places) > 100
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}
 
 
 def test_an_upward_import_is_seen() -> None:

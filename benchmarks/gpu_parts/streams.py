@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from svlm_cli.bench.speed.measure import SpeedRun, find_max_fps, measure, warm_up_steps
-from svlm_cli.bench.speed.plan import Clock, NamedSettings, SpeedPlan
+from svlm_cli.bench.speed.plan import NamedSettings, SpeedClock, SpeedPlan
 from svlm_cli.bench.speed.report import row, step_totals
 from svlm_cli.model.runtime import VideoLanguageModel
 from svlm_cli.settings import Policy, StreamSettings
@@ -104,7 +104,7 @@ def _measured(
     is_enough: Callable[[SpeedRun], bool],
 ) -> SpeedRun:
     named = NamedSettings(name, settings)
-    plan = SpeedPlan(PICTURE, (named,), seconds, min(floor_steps, seconds), Clock.WALL)
+    plan = SpeedPlan(PICTURE, (named,), seconds, min(floor_steps, seconds), SpeedClock.WALL)
     events = measure(model, plan, named, opener=run.opener, is_enough=is_enough)
     *_, found = events
     assert isinstance(found, SpeedRun)

@@ -14,7 +14,7 @@ from svlm_cli.arena.formation import KEEPER_X
 from svlm_cli.arena.moments import FEET, Event, Kind, Moment, Travel
 from svlm_cli.arena.plane import PITCH_X, PITCH_Y, Place, between, clamp, distance
 from svlm_cli.arena.setup import WINNING_SCORE, MatchSetup, keeper_of, outfield_of, team_of
-from svlm_cli.arena.stage import Stage
+from svlm_cli.arena.stage import MatchStage
 
 FREE_KICK_WAIT_SECONDS = (5, 12)
 CARD_GAP_SECONDS = (630, 900)
@@ -42,7 +42,7 @@ class Script:
     """
 
     def __init__(self, setup: MatchSetup) -> None:
-        self._stage = Stage(setup)
+        self._stage = MatchStage(setup)
         self._dice = self._stage.dice
         self._card_due_ms = self._draw_card_gap()
 

@@ -16,7 +16,7 @@ MIN_PASS = 10.0
 _BACK_PASS = 0.08
 
 
-class Stage:
+class MatchStage:
     """Time, places, ball, holder and score, moved on by one moment after another.
 
     Args:

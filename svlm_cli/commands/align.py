@@ -163,6 +163,6 @@ def align(
     unreadable = sum(result.reason.startswith(data.UNREADABLE) for result in results)
     if unreadable and not any(result.transcript for result in results):
         raise SvlmError(f"no video has a transcript: {unreadable} of {len(results)} could not be read")
-    failed = sum(result.outcome is data.Outcome.FAILED for result in results)
+    failed = sum(result.outcome is data.AlignOutcome.FAILED for result in results)
     if failed:
         raise SvlmError(f"{failed} of {len(results)} videos could not be aligned; the reasons are above")

@@ -43,10 +43,10 @@ class AlignView:
 
     def show(self, result: Aligned) -> None:
         """A line on a video that is done with."""
-        from svlm_cli.data.words.align import Outcome
+        from svlm_cli.data.words.align import AlignOutcome
 
         name = result.video.id
-        if result.reason and (not self._is_quiet or result.outcome is Outcome.FAILED):
+        if result.reason and (not self._is_quiet or result.outcome is AlignOutcome.FAILED):
             self._console.tell(f"{result.outcome}: {name}: {result.reason}")
         elif result.transcript is not None and not self._is_quiet:
             dropped = sum(each.num_words for each in result.transcript.dropped)

@@ -23,7 +23,7 @@ from svlm_cli.text import one_line
 if TYPE_CHECKING:
     from svlm_cli.commands.output import TalkConsole
     from svlm_cli.data.fetch.folder import Fetched
-    from svlm_cli.data.fetch.one import Progress as FetchProgress
+    from svlm_cli.data.fetch.one import FetchProgress
 
 TITLE_WIDTH = 40
 LONGEST_TITLE = 120

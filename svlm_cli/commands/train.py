@@ -35,7 +35,7 @@ svlm train recipes/arena_tiny.yaml --out runs/arena --nproc 2"""
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class TrainRun:
     """How a recipe is run."""
 
     settings: Annotated[
@@ -76,7 +76,7 @@ class Run:
 def train(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE.yaml", help="What to train, on what, how long.")],
     *,
-    run: Run,
+    run: TrainRun,
     talk: Talk,
 ) -> None:
     """Train a model by a recipe; ``svlm stream --model`` opens what it writes."""

@@ -24,7 +24,7 @@ SAMPLES_PER_TENSOR = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Video:
+class VideoFeatures:
     """A clip as the language model reads it.
 
     Args:
@@ -106,7 +106,7 @@ class VideoLanguageModel:
         return FixedWords(self.word_forward, cache)
 
     @torch.inference_mode()
-    def encode_video(self, patches: Patches) -> Video:
+    def encode_video(self, patches: Patches) -> VideoFeatures:
         """Run the vision tower once over all frames of a clip."""
         visual = self.network.model.visual
         plan = self.vision_plans.get(patches.grid_thw)
@@ -115,7 +115,7 @@ class VideoLanguageModel:
         features = visual(patches.pixel_values.to(self.device, self.dtype), **plan).pooler_output
         time, height, width = patches.grid_thw
         merge = self.patches.merge_size
-        return Video(features, (time, height // merge, width // merge))
+        return VideoFeatures(features, (time, height // merge, width // merge))
 
     @torch.inference_mode()
     def embed(self, ids: Sequence[int]) -> torch.Tensor:

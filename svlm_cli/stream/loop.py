@@ -70,7 +70,7 @@ def stream_video(
         start_seconds = controls.resume.position_seconds(source.is_live, settings.step_seconds)
     yield _start_event(model, source, settings, start_seconds)
     yield from _resumed(controls.resume, start_seconds, settings)
-    run = _Run(session, source, start_seconds, controls)
+    run = _StreamRun(session, source, start_seconds, controls)
     # The reader may hold threads and file handles: it is closed whenever this generator is.
     with closing(run):
         yield from run.lacking(f"{settings.opening_text} {settings.query}")
@@ -82,7 +82,7 @@ def stream_video(
         raise run.lost
 
 
-class _Run:
+class _StreamRun:
     """One pass over a source."""
 
     def __init__(

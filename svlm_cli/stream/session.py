@@ -18,7 +18,7 @@ from svlm_cli.model.cache import StreamingCache
 from svlm_cli.model.decode import Sampler, speak
 from svlm_cli.model.positions import time_stride
 from svlm_cli.model.prompt import Answer, Part, PromptWriter
-from svlm_cli.model.runtime import Video, VideoLanguageModel
+from svlm_cli.model.runtime import VideoFeatures, VideoLanguageModel
 from svlm_cli.model.window import SpanKind, WindowLimits, middle_cut
 from svlm_cli.model.words import Words
 from svlm_cli.settings import Positions, StreamSettings
@@ -68,7 +68,7 @@ class StreamSession:
             settings.sink, settings.text_window, settings.vision_turns, settings.rounds
         )
         self._turn = self._has_room_for = 0
-        self._videos: dict[int, Video] = {}
+        self._videos: dict[int, VideoFeatures] = {}
         self._cache: StreamingCache | None = None
         self._words: Words | None = None
         self._context = self._new_context()
@@ -129,7 +129,9 @@ class StreamSession:
         arrays = {name.removeprefix("context."): tensor.numpy() for name, tensor in tensors.items()}
         self._context.restore(plain, arrays)
         self._videos = {
-            int(turn): Video(tensors[f"video.{turn}"].to(self._model.device), (grid[0], grid[1], grid[2]))
+            int(turn): VideoFeatures(
+                tensors[f"video.{turn}"].to(self._model.device), (grid[0], grid[1], grid[2])
+            )
             for turn, grid in plain["grids"].items()
         }
         cache = {name: tensors[f"cache.{name}"] for name in CACHE_TENSORS if f"cache.{name}" in tensors}

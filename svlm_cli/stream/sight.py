@@ -15,7 +15,7 @@ import torch
 
 from svlm_cli.model.device import to_device
 from svlm_cli.model.patches import Patches, PatchSettings, fit_frames, to_patches
-from svlm_cli.model.runtime import Video, VideoLanguageModel
+from svlm_cli.model.runtime import VideoFeatures, VideoLanguageModel
 from svlm_cli.settings import StreamSettings
 from svlm_cli.stream.stillness import Stillness
 from svlm_cli.types import Clip
@@ -54,7 +54,7 @@ class SeenClip:
     start_seconds: float
     end_seconds: float
     num_frames: int
-    video: Video
+    video: VideoFeatures
     read_seconds: float
     vision_seconds: float
 
@@ -105,7 +105,7 @@ class Sight:
             video = self._model.encode_video(Patches(*to_patches(pixels, self._patches)))
             if self._stillness is not None:
                 places = self._stillness.places(clip.pixels)
-                video = Video(video.features[list(places)], video.grid, places)
+                video = VideoFeatures(video.features[list(places)], video.grid, places)
         if self._queue is not None:
             self._queue.synchronize()
         return SeenClip(

@@ -2,7 +2,7 @@
 
 One ``write`` per complete cue or line on an unbuffered descriptor, so that a process killed at any moment
 leaves whole cues and whole lines. A file that was there before is put aside when the first step arrives: a
-start that fails leaves it as it was.
+start that fails leaves it was.
 """
 
 from __future__ import annotations

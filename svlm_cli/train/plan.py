@@ -59,7 +59,7 @@ class StagePlan:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class TrainingPlan:
     """What a recipe will do.
 
     Args:
@@ -97,7 +97,7 @@ class _Shape:
     patches: PatchSettings
 
 
-def plan(recipe: Recipe, output: Path, num_processes: int | None = None) -> Plan:
+def plan(recipe: Recipe, output: Path, num_processes: int | None = None) -> TrainingPlan:
     """Work out what a recipe will do; nothing is trained or written.
 
     Args:
@@ -124,7 +124,7 @@ def plan(recipe: Recipe, output: Path, num_processes: int | None = None) -> Plan
         problems.append(
             f"checkpoints take up to {disk / GIB:.1f} GiB in {output}, the disk has {free / GIB:.1f}"
         )
-    return Plan(
+    return TrainingPlan(
         num_weights=shape.num_weights,
         num_trained=shape.num_trained,
         num_processes=world,
@@ -138,7 +138,7 @@ def plan(recipe: Recipe, output: Path, num_processes: int | None = None) -> Plan
     )
 
 
-def plan_lines(found: Plan) -> Iterator[str]:
+def plan_lines(found: TrainingPlan) -> Iterator[str]:
     """A plan for people, a line each."""
     yield (
         f"model: {found.num_weights / 1e6:.2f} M weights, {found.num_trained / 1e6:.2f} M of them trained, "

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from svlm_cli.bench.arena.grid import load_grid
-from svlm_cli.bench.arena.runs import Plan, Run
+from svlm_cli.bench.arena.runs import ArenaPlan, ArenaRun
 from svlm_cli.bench.common.frames import Frames
 from svlm_cli.errors import SvlmError, UsageError
 from svlm_cli.settings import Policy, Sampling, StreamSettings
@@ -15,7 +15,7 @@ BASE = StreamSettings(sampling=Sampling(greedy=True), sink=100)
 SHIPPED = Path(__file__).resolve().parents[2] / "recipes" / "bench_arena_grid.yaml"
 
 
-def grid(tmp_path: Path, text: str) -> tuple[Run, ...]:
+def grid(tmp_path: Path, text: str) -> tuple[ArenaRun, ...]:
     path = tmp_path / "grid.yaml"
     path.write_text(text)
     return load_grid(path, BASE)
@@ -27,7 +27,7 @@ def test_a_run_changes_what_it_names(tmp_path: Path) -> None:
         "runs:\n  - name: plain\n  - {name: all, policy: window, sink: 1, text_window: 2, vision_window: 4,"
         " rounds: 3, restart_seconds: 50, fps: 8, frames: blank}\n  - {name: told, sink: opening}\n",
     )
-    assert runs[0] == Run("plain", BASE)
+    assert runs[0] == ArenaRun("plain", BASE)
     settings = replace(
         BASE,
         policy=Policy.WINDOW,
@@ -38,7 +38,7 @@ def test_a_run_changes_what_it_names(tmp_path: Path) -> None:
         restart_seconds=50,
         fps=8,
     )
-    assert runs[1] == Run("all", settings, Frames.BLANK)
+    assert runs[1] == ArenaRun("all", settings, Frames.BLANK)
     assert runs[2].sink_is_opening
     assert runs[2].identity()["sink"] == "opening"
 
@@ -85,21 +85,21 @@ def test_the_shipped_grid_holds_the_ablations() -> None:
 
 
 def test_only_unseen_seeds() -> None:
-    run = Run("x", BASE)
-    assert list(Plan((run,), first_seed=9_998, num_matches=2).seeds) == [9_998, 9_999]
+    run = ArenaRun("x", BASE)
+    assert list(ArenaPlan((run,), first_seed=9_998, num_matches=2).seeds) == [9_998, 9_999]
     for first, num in ((9_999, 2), (1_000_000, 1), (0, 10_001)):
         with pytest.raises(UsageError, match="not all unseen"):
-            Plan((run,), first_seed=first, num_matches=num)
+            ArenaPlan((run,), first_seed=first, num_matches=num)
     for minutes in (0.0, 0.51, -1.0, float("inf")):
         with pytest.raises(UsageError, match="whole seconds"):
-            Plan((run,), minutes=minutes)
+            ArenaPlan((run,), minutes=minutes)
 
 
 def test_only_greedy_words_by_the_second() -> None:
     with pytest.raises(UsageError, match="greedy"):
-        Run("x", StreamSettings())
+        ArenaRun("x", StreamSettings())
     with pytest.raises(UsageError, match="1 s"):
-        Run("x", replace(BASE, step_seconds=2.0))
+        ArenaRun("x", replace(BASE, step_seconds=2.0))
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from svlm_cli.arena.truth import opening_text
-from svlm_cli.bench.arena.match import Job, MatchResult, play
-from svlm_cli.bench.arena.runs import Run
-from svlm_cli.bench.common.events import Progress
+from svlm_cli.bench.arena.match import MatchJob, MatchResult, play
+from svlm_cli.bench.arena.runs import ArenaRun
+from svlm_cli.bench.common.events import WorkProgress
 from svlm_cli.bench.common.frames import Frames
 from svlm_cli.bench.common.model import ModelOptions, model_facts
 from svlm_cli.settings import Sampling, StreamSettings
@@ -45,12 +45,12 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
 def test_a_match_is_told_its_opening_text_and_lasts_its_seconds(
     model: object, recorder: Recorder, num_seconds: int
 ) -> None:
-    job = Job(Run("x", SETTINGS), 8, num_seconds, "key")
+    job = MatchJob(ArenaRun("x", SETTINGS), 8, num_seconds, "key")
     *progress, result = play(model, job)
     assert result == MatchResult(
         job, tuple(str(second) for second in range(num_seconds)), 2.0, 1.5, 0.1, 0.2, 0.3
     )
-    assert progress == [Progress(1)] * num_seconds
+    assert progress == [WorkProgress(1)] * num_seconds
     assert recorder.settings.previous_text == recorder.opening
     assert "referee" in recorder.opening
     assert recorder.settings.sink == 512
@@ -58,12 +58,12 @@ def test_a_match_is_told_its_opening_text_and_lasts_its_seconds(
 
 
 def test_a_sink_of_the_opening_text_has_its_tokens(model, recorder: Recorder) -> None:
-    list(play(model, Job(Run("x", SETTINGS, sink_is_opening=True), 8, 1, "key")))
+    list(play(model, MatchJob(ArenaRun("x", SETTINGS, sink_is_opening=True), 8, 1, "key")))
     assert recorder.settings.sink == len(model.tokenizer.encode(recorder.opening, add_special_tokens=False))
 
 
 def test_pictures_are_taken_away(model: object, recorder: Recorder) -> None:
-    list(play(model, Job(Run("x", SETTINGS, Frames.BLANK), 8, 2, "key")))
+    list(play(model, MatchJob(ArenaRun("x", SETTINGS, Frames.BLANK), 8, 2, "key")))
     assert not any(clip.frames.any() for clip in recorder.clips)
 
 

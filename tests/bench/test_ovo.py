@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from svlm_cli.bench.questions.ovo import GROUPS, NUM_QUERIES, Protocol, load_items, load_wording, queries
+from svlm_cli.bench.questions.ovo import GROUPS, NUM_QUERIES, OvoProtocol, load_items, load_wording, queries
 from svlm_cli.bench.questions.ovo_score import exact, load_official, official, score, strict
 from svlm_cli.cli import run
 from svlm_cli.errors import SourceError, UsageError
@@ -37,7 +37,7 @@ def test_the_queries_of_the_benchmark(shared_data: Path) -> None:
     assert Counter(query.task for query in found) == COUNTS
     assert len({query.key for query in found}) == 3035
     assert all(query.shown_from == 0 for query in found)
-    late = [query for query in queries(items, Protocol.LOGIT) if query.shown_from]
+    late = [query for query in queries(items, OvoProtocol.LOGIT) if query.shown_from]
     assert {query.task for query in late} == {"CRR"}
     assert all(query.at_seconds >= query.shown_from + 1 for query in late)
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from svlm_cli.bench.arena.match import Job, MatchResult, result_key
+from svlm_cli.bench.arena.match import MatchJob, MatchResult, result_key
 from svlm_cli.bench.arena.results import ResultsFile
-from svlm_cli.bench.arena.runs import Run
+from svlm_cli.bench.arena.runs import ArenaRun
 from svlm_cli.bench.arena.score import METRICS
 from svlm_cli.bench.common.intervals import Ratio
 from svlm_cli.bench.common.model import ModelFacts
@@ -16,9 +16,9 @@ from svlm_cli.bench.common.records import write_whole
 from svlm_cli.errors import OutputError
 from svlm_cli.settings import Sampling, StreamSettings
 
-RUN = Run("streaming", StreamSettings(sampling=Sampling(greedy=True)))
+RUN = ArenaRun("streaming", StreamSettings(sampling=Sampling(greedy=True)))
 FACTS = ModelFacts("mine", "0123456789abcdef", "cpu", "float32")
-JOB = Job(RUN, 3, 4, result_key(RUN, FACTS, 4))
+JOB = MatchJob(RUN, 3, 4, result_key(RUN, FACTS, 4))
 RESULT = MatchResult(JOB, ("", "goal", "", "é"), 1.0, 4.0, 0.25, 0.25, 0.25)
 SCORES = dict.fromkeys(METRICS, Ratio(2, 3))
 

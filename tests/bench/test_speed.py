@@ -28,7 +28,7 @@ from svlm_cli.bench.speed.floor import Fed, Floor, watched
 from svlm_cli.bench.speed.fps import SpeedEnd, SpeedStart, bench_fps
 from svlm_cli.bench.speed.grid import load_speed_grid
 from svlm_cli.bench.speed.measure import SpeedRun, find_max_fps, measure
-from svlm_cli.bench.speed.plan import Clock, NamedSettings, SpeedPlan
+from svlm_cli.bench.speed.plan import NamedSettings, SpeedClock, SpeedPlan
 from svlm_cli.bench.speed.report import latency_plot, main_table, row, slope, steady_start
 from tests.stream.engine import clips
 
@@ -44,7 +44,7 @@ def plan(*policies: Policy, num_seconds: float = 6, floor_steps: int = 2) -> Spe
         tuple(NamedSettings(each.value, replace(SETTINGS, policy=each)) for each in policies),
         num_seconds,
         floor_steps,
-        Clock.CPU,
+        SpeedClock.CPU,
     )
 
 
@@ -276,7 +276,7 @@ def test_a_grid_makes_one_table_that_joins_the_others(bundled, tmp_path):
     """The shipped grid, with the paper's figures beside ours, and in ``svlm bench report``."""
     runs = load_speed_grid(ROOT / "recipes" / "bench_fps_grid.yaml", SETTINGS)
     assert {each.settings.policy for each in runs} == set(Policy)
-    wanted = SpeedPlan(SOURCE, runs[:2], 6, 0, Clock.CPU)
+    wanted = SpeedPlan(SOURCE, runs[:2], 6, 0, SpeedClock.CPU)
     *_, end = bench_fps(bundled, wanted, HOW, tmp_path)
     rows = end.summary["runs"]
     assert [each["run"] for each in rows] == ["streaming", "full attention"]

@@ -94,10 +94,10 @@ def test_the_same_counts_once_and_another_is_refused(
 
 def test_what_overlaps_does_not_cover_twice() -> None:
     game = commentary.Game("v.mp4", "", "soccer", ((0.0, 100.0, "words"),))
-    window = commentary.Window(game, 0, 100, "words", 1)
+    window = commentary.ScoredWindow(game, 0, 100, "words", 1)
 
-    def run(*chunks: tuple[float, float]) -> commentary.Predictions:
-        return commentary.Predictions("r", {"v.mp4": []}, {"v.mp4": list(chunks)}, {})
+    def run(*chunks: tuple[float, float]) -> commentary.GamePredictions:
+        return commentary.GamePredictions("r", {"v.mp4": []}, {"v.mp4": list(chunks)}, {})
 
     assert run((0, 50), (0, 50.5)).text_of(window) is None
     assert run((0, 60), (40, 80)).text_of(window) is None

@@ -10,18 +10,18 @@ from multiprocessing.connection import Connection
 import pytest
 
 from svlm_cli.bench.arena import workers
-from svlm_cli.bench.arena.match import Job, MatchResult
-from svlm_cli.bench.arena.runs import Run
-from svlm_cli.bench.common.events import Progress
+from svlm_cli.bench.arena.match import MatchJob, MatchResult
+from svlm_cli.bench.arena.runs import ArenaRun
+from svlm_cli.bench.common.events import WorkProgress
 from svlm_cli.bench.common.model import ModelOptions
 from svlm_cli.errors import SvlmError
 from svlm_cli.settings import Sampling, StreamSettings
 
-RUN = Run("streaming", StreamSettings(sampling=Sampling(greedy=True)))
-JOBS = [Job(RUN, seed, 2, "key") for seed in range(5)]
+RUN = ArenaRun("streaming", StreamSettings(sampling=Sampling(greedy=True)))
+JOBS = [MatchJob(RUN, seed, 2, "key") for seed in range(5)]
 
 
-def result(job: Job) -> MatchResult:
+def result(job: MatchJob) -> MatchResult:
     return MatchResult(job, (str(os.getpid()), ""), 1.0, 2.0, 0.1, 0.2, 0.3)
 
 
@@ -29,7 +29,7 @@ def works(connection: Connection, _options: ModelOptions) -> None:
     try:
         while True:
             job = connection.recv()
-            connection.send(Progress(2))
+            connection.send(WorkProgress(2))
             connection.send(result(job))
     except EOFError:
         return
@@ -49,7 +49,7 @@ def cannot_load(connection: Connection, _options: ModelOptions) -> None:
 def play(target, num_workers: int, monkeypatch: pytest.MonkeyPatch) -> list[MatchResult]:
     monkeypatch.setattr(workers, "_serve", target)
     events = list(workers.play_all(None, ModelOptions(), JOBS, num_workers))
-    assert sum(event.num_seconds for event in events if isinstance(event, Progress)) == 10
+    assert sum(event.num_seconds for event in events if isinstance(event, WorkProgress)) == 10
     return [event for event in events if isinstance(event, MatchResult)]
 
 

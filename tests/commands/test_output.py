@@ -19,9 +19,9 @@ from svlm_cli.commands.bench import view as bench_view
 from svlm_cli.commands.output import TalkConsole, emit, print_error
 from svlm_cli.commands.stream import view as stream_view
 from svlm_cli.data.fetch.folder import Fetched
-from svlm_cli.data.fetch.one import Progress
+from svlm_cli.data.fetch.one import FetchProgress
 from svlm_cli.data.manifest import Video
-from svlm_cli.data.words.align import Aligned, Outcome
+from svlm_cli.data.words.align import Aligned, AlignOutcome
 from svlm_cli.errors import SourceError
 from svlm_cli.stream.formats import json_line
 from svlm_cli.text import as_json
@@ -88,7 +88,7 @@ def test_a_name_with_line_breaks_makes_no_line_of_its_own(
         view.show(Fetched(text, None, problem=text), tmp_path)
         view.list_failures([Fetched(text, None, problem=text)])
     with align_view.AlignView(console, is_quiet=False) as lines:
-        lines.show(Aligned(replace(video, id=text), Outcome.FAILED, reason=text))
+        lines.show(Aligned(replace(video, id=text), AlignOutcome.FAILED, reason=text))
     bench_view.BenchView().warn(text)
     shown = (talk.getvalue() + capsys.readouterr().err).splitlines()
     assert len(shown) == 6
@@ -101,11 +101,11 @@ def test_the_views_of_fetch_and_align(talk: io.StringIO, seed: int, tmp_path: Pa
     text, console = hostile(seed), TalkConsole(talk)
     video = Video("a", text, text, text, text, 1.0, 8, 8, 1.0, False, "0", "2026-01-01")
     with fetch_view.FetchView(console, is_quiet=False) as view:
-        view.progress(Progress(text, text, 1, 2))
+        view.progress(FetchProgress(text, text, 1, 2))
         view.show(Fetched(text, video, is_new=True), tmp_path / text.replace("\0", ""))
         view.list_failures([Fetched(text, None, problem=text)])
     with align_view.AlignView(console, is_quiet=False) as lines:
-        lines.show(Aligned(replace(video, id=text), Outcome.FAILED, reason=text))
+        lines.show(Aligned(replace(video, id=text), AlignOutcome.FAILED, reason=text))
     assert is_inert(talk.getvalue())
 
 

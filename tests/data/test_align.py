@@ -14,7 +14,7 @@ import pytest
 
 from svlm_cli.data.fetch.folder import fetch_all
 from svlm_cli.data.words import align as aligning
-from svlm_cli.data.words.align import Aligned, AlignOptions, Outcome, align_folder
+from svlm_cli.data.words.align import Aligned, AlignOptions, AlignOutcome, align_folder
 from svlm_cli.data.words.clean_llm import LlmOptions
 from svlm_cli.data.words.report import report
 from svlm_cli.data.words.transcribe import Recognition, WhisperOptions
@@ -81,10 +81,10 @@ def files(folder: Path) -> dict[str, bytes]:
 def test_speech_becomes_words_and_seconds(spoken: Path) -> None:
     results = run(spoken, AlignOptions(whisper(workers=2)))
     assert {title: result.outcome for title, result in results.items()} == {
-        "mute": Outcome.SKIPPED,
-        "video0": Outcome.ALIGNED,
-        "video1": Outcome.ALIGNED,
-        "video2": Outcome.ALIGNED,
+        "mute": AlignOutcome.SKIPPED,
+        "video0": AlignOutcome.ALIGNED,
+        "video1": AlignOutcome.ALIGNED,
+        "video2": AlignOutcome.ALIGNED,
     }
     transcript = results["video1"].transcript
     assert "save" in text_of(transcript.words)
@@ -101,11 +101,11 @@ def test_again_nothing_is_done_and_other_cleaning_listens_to_nothing(spoken: Pat
     run(spoken, AlignOptions(whisper()))
     before = files(spoken)
     again = run(spoken, AlignOptions(whisper()))
-    assert {result.outcome for result in again.values()} == {Outcome.HAD, Outcome.SKIPPED}
+    assert {result.outcome for result in again.values()} == {AlignOutcome.HAD, AlignOutcome.SKIPPED}
     assert files(spoken) == before
     heard = {path.name: path.stat().st_mtime_ns for path in (spoken / ".align").glob("*.json")}
     off = run(spoken, AlignOptions(whisper(), clean=Clean.OFF))
-    assert off["video2"].outcome is Outcome.ALIGNED
+    assert off["video2"].outcome is AlignOutcome.ALIGNED
     assert {path.name: path.stat().st_mtime_ns for path in (spoken / ".align").glob("*.json")} == heard
 
 
@@ -156,7 +156,7 @@ def test_a_truth_that_came_with_its_video_stays(tmp_path: Path) -> None:
     (result,) = fetch_all(["arena:soccer,seed=1000003,minutes=0.2,size=56x56"], tmp_path)
     before = files(tmp_path)
     (aligned,) = align_folder(tmp_path, AlignOptions(WhisperOptions("nowhere", device="cpu")))
-    assert aligned.outcome is Outcome.HAD
+    assert aligned.outcome is AlignOutcome.HAD
     assert files(tmp_path) == before
     assert result.video is not None
 
@@ -176,11 +176,11 @@ def halves(shared_data: Path, tmp_path: Path) -> tuple[Path, Path]:
 def test_broadcast_transcripts(halves: tuple[Path, Path]) -> None:
     folder, transcripts = halves
     results = run(folder, AlignOptions(WhisperOptions(), transcript_from=str(transcripts)))
-    assert results[REPEATED].outcome is Outcome.REFUSED
+    assert results[REPEATED].outcome is AlignOutcome.REFUSED
     assert "over and over" in results[REPEATED].reason
-    assert results[SPANISH].outcome is Outcome.REFUSED
+    assert results[SPANISH].outcome is AlignOutcome.REFUSED
     assert "not in en but in es" in results[SPANISH].reason
-    assert results[EMPTY].outcome is Outcome.ALIGNED
+    assert results[EMPTY].outcome is AlignOutcome.ALIGNED
     assert results[EMPTY].transcript.words == ()
     for name in GOOD_HALVES:
         transcript = results[name].transcript
@@ -189,7 +189,7 @@ def test_broadcast_transcripts(halves: tuple[Path, Path]) -> None:
         assert len(transcript.words) > 0.98 * (len(transcript.words) + other)
         assert transcript.clips
     spanish = run(folder, AlignOptions(WhisperOptions(language="es"), transcript_from=str(transcripts)))
-    assert spanish[SPANISH].outcome is Outcome.ALIGNED
+    assert spanish[SPANISH].outcome is AlignOutcome.ALIGNED
 
 
 def test_cleaning_by_a_language_model_prints_the_three_shares(halves: tuple[Path, Path]) -> None:
@@ -233,7 +233,7 @@ def test_an_unreachable_language_model_fails_the_video_and_keeps_the_old(halves:
             WhisperOptions(), str(transcripts), Clean.LLM, LlmOptions("judge-1", llm.address, workers=1)
         )
         results = run(folder, options)
-    assert results[GOOD_HALVES[0]].outcome is Outcome.FAILED
+    assert results[GOOD_HALVES[0]].outcome is AlignOutcome.FAILED
     assert {name: before[name] for name in before if GOOD_HALVES[0] in name}.items() <= files(folder).items()
 
 
@@ -295,10 +295,10 @@ def test_one_bad_video_leaves_the_others(tmp_path: Path, monkeypatch: pytest.Mon
     places["broken"].write_bytes(b"\x00\x00\x00\x18ftyp" + bytes(5000))
     results = run(folder, AlignOptions(WhisperOptions()))
     assert {title: result.outcome for title, result in results.items()} == {
-        "three": Outcome.FAILED,
-        "blind": Outcome.ALIGNED,
-        "plain": Outcome.ALIGNED,
-        "broken": Outcome.FAILED,
+        "three": AlignOutcome.FAILED,
+        "blind": AlignOutcome.ALIGNED,
+        "plain": AlignOutcome.ALIGNED,
+        "broken": AlignOutcome.FAILED,
     }
     assert "of the library" in results["three"].reason
 

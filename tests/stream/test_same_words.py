@@ -11,7 +11,7 @@ import transformers
 
 from svlm_cli import Sampling, StreamSession, StreamSettings, load_model, open_source
 from svlm_cli.model.load import BUNDLED
-from svlm_cli.model.runtime import Video, VideoLanguageModel
+from svlm_cli.model.runtime import VideoFeatures, VideoLanguageModel
 
 STREAM = StreamSettings(vision_window=8, rounds=8, sink=24, text_window=24, sampling=Sampling(greedy=True))
 
@@ -19,13 +19,13 @@ STREAM = StreamSettings(vision_window=8, rounds=8, sink=24, text_window=24, samp
 class PlainModel(VideoLanguageModel):
     """The whole network called as transformers calls it, the head on every row."""
 
-    def encode_video(self, patches) -> Video:
+    def encode_video(self, patches) -> VideoFeatures:
         grid = torch.tensor([patches.grid_thw])
         with torch.inference_mode():
             features = self.network.get_video_features(patches.pixel_values, grid).pooler_output[0]
         time, height, width = patches.grid_thw
         merge = self.patches.merge_size
-        return Video(features, (time, height // merge, width // merge))
+        return VideoFeatures(features, (time, height // merge, width // merge))
 
     def forward(self, embeddings, positions, cache) -> torch.Tensor:
         with torch.inference_mode():

@@ -18,7 +18,7 @@ from svlm_cli.data.chunks.chunk import ChunkRule
 from svlm_cli.data.chunks.chunking import chunk_folder
 from svlm_cli.data.chunks.report import ChunkReport
 from svlm_cli.data.manifest import DAMAGED_LINE, Manifest, Video
-from svlm_cli.data.words.align import AlignOptions, Outcome, align_folder
+from svlm_cli.data.words.align import AlignOptions, AlignOutcome, align_folder
 from svlm_cli.data.words.report import report as align_report
 from svlm_cli.data.words.transcribe import WhisperOptions
 from svlm_cli.data.words.transcript import DenseClip, Dropped, TimedWord, Transcript, write_transcript
@@ -103,14 +103,14 @@ def make_folder(tmp_path: Path) -> Iterator[Callable[..., Path]]:
     return make
 
 
-def align(folder: Path) -> dict[str, Outcome]:
+def align(folder: Path) -> dict[str, AlignOutcome]:
     options = AlignOptions(WhisperOptions(), transcript_from=str(folder / "given"))
     results = list(align_folder(folder, options))
     told = align_report(folder, results, 1.0)
-    reasons = [each.reason for each in results if each.outcome is Outcome.SKIPPED]
+    reasons = [each.reason for each in results if each.outcome is AlignOutcome.SKIPPED]
     assert all(each.startswith(("unreadable transcript: ", "no transcript of it")) for each in reasons)
     assert told.left_out.get("unreadable transcript", 0) == sum(each.startswith("unr") for each in reasons)
-    assert not any(each.outcome is Outcome.FAILED for each in results), results
+    assert not any(each.outcome is AlignOutcome.FAILED for each in results), results
     return {each.video.id: each.outcome for each in results}
 
 

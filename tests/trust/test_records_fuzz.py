@@ -114,7 +114,7 @@ def offsets(folder: Path) -> Path:
 
 
 def all_of_ovo(path: Path) -> object:
-    return [ovo.queries(ovo.load_items(path), protocol) for protocol in ovo.Protocol]
+    return [ovo.queries(ovo.load_items(path), protocol) for protocol in ovo.OvoProtocol]
 
 
 def compared(path: Path) -> object:

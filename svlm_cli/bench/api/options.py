@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from svlm_cli.bench.api.prices import Plan, price_of
+from svlm_cli.bench.api.prices import CallPlan, price_of
 from svlm_cli.chat import public_address
 from svlm_cli.errors import UsageError
 
@@ -67,11 +67,11 @@ PRESETS: Mapping[str, ApiOptions] = {
 }
 
 
-def make_plan(options: ApiOptions, num_calls: int, num_stored: int, prompt_tokens: int) -> Plan:
+def make_plan(options: ApiOptions, num_calls: int, num_stored: int, prompt_tokens: int) -> CallPlan:
     """The plan of calls to an address."""
     completion = options.expected_tokens * num_calls
     price = price_of(options.model, options.price)
-    return Plan(
+    return CallPlan(
         options.model,
         public_address(options.base_url),
         num_calls,

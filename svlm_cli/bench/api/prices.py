@@ -33,7 +33,7 @@ class Price:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class CallPlan:
     """What is about to be asked.
 
     Args:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from svlm_cli import __version__
 from svlm_cli.arena.address import ArenaAddress
-from svlm_cli.bench.arena.runs import Run
-from svlm_cli.bench.common.events import Progress
+from svlm_cli.bench.arena.runs import ArenaRun
+from svlm_cli.bench.common.events import WorkProgress
 from svlm_cli.bench.common.frames import altered
 from svlm_cli.bench.common.model import ModelFacts
 from svlm_cli.digest import digest
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class MatchJob:
     """A match to stream.
 
     Args:
@@ -32,7 +32,7 @@ class Job:
         key: of its result, from ``result_key``.
     """
 
-    run: Run
+    run: ArenaRun
     seed: int
     num_seconds: int
     key: str
@@ -50,7 +50,7 @@ class MatchResult:
         p50_step_seconds, p95_step_seconds, p99_step_seconds: of the steps' wall time.
     """
 
-    job: Job
+    job: MatchJob
     said: tuple[str, ...]
     wall_seconds: float
     realtime_factor: float
@@ -63,7 +63,7 @@ class MatchResult:
             raise ValueError(f"{len(self.said)} lines said in {self.job.num_seconds} seconds")
 
 
-def result_key(run: Run, facts: ModelFacts, num_seconds: int) -> str:
+def result_key(run: ArenaRun, facts: ModelFacts, num_seconds: int) -> str:
     """The fingerprint of everything that can change a match's words besides its seed.
 
     The names of run and model are not in it: the same settings and weights under another name are the
@@ -80,11 +80,11 @@ def result_key(run: Run, facts: ModelFacts, num_seconds: int) -> str:
     return digest(content)
 
 
-def play(model: VideoLanguageModel, job: Job) -> Generator[Progress | MatchResult, None, None]:
+def play(model: VideoLanguageModel, job: MatchJob) -> Generator[WorkProgress | MatchResult, None, None]:
     """Stream a match, told its opening text and nothing else of the truth.
 
     Yields:
-        ``Progress`` for every second, then the result.
+        ``WorkProgress`` for every second, then the result.
     """
     from svlm_cli.arena.source import ArenaSource
     from svlm_cli.stream.loop import stream_video
@@ -97,7 +97,7 @@ def play(model: VideoLanguageModel, job: Job) -> Generator[Progress | MatchResul
             for event in events:
                 if isinstance(event, StepEvent):
                     said.append(event.text)
-                    yield Progress(1)
+                    yield WorkProgress(1)
                 elif isinstance(event, EndEvent):
                     yield MatchResult(
                         job=job,
@@ -110,7 +110,7 @@ def play(model: VideoLanguageModel, job: Job) -> Generator[Progress | MatchResul
                     )
 
 
-def _settings(model: VideoLanguageModel, run: Run, opening: str) -> StreamSettings:
+def _settings(model: VideoLanguageModel, run: ArenaRun, opening: str) -> StreamSettings:
     settings = replace(run.settings, previous_text=opening)
     if not run.sink_is_opening:
         return settings

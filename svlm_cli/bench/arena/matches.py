@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from svlm_cli.bench.arena.match import Job, MatchResult, result_key
+from svlm_cli.bench.arena.match import MatchJob, MatchResult, result_key
 from svlm_cli.bench.arena.report import QUALITY_PLOT, document, report
 from svlm_cli.bench.arena.results import ResultsFile
-from svlm_cli.bench.arena.runs import Plan
+from svlm_cli.bench.arena.runs import ArenaPlan
 from svlm_cli.bench.arena.summary import RunSummary, ScoredMatch, score_match, summarize
 from svlm_cli.bench.arena.workers import play_all
-from svlm_cli.bench.common.events import Progress
+from svlm_cli.bench.common.events import WorkProgress
 from svlm_cli.bench.common.model import ModelFacts, ModelOptions, model_facts
 from svlm_cli.bench.common.records import write_whole
 from svlm_cli.bench.common.tables import REPORT_NAME, SCORES_PLOT, SUMMARY_NAME
@@ -48,11 +48,11 @@ class BenchEnd:
     summaries: tuple[RunSummary, ...]
 
 
-BenchEvent = BenchStart | WarningEvent | Progress | ScoredMatch | BenchEnd
+BenchEvent = BenchStart | WarningEvent | WorkProgress | ScoredMatch | BenchEnd
 
 
 def bench_arena(
-    plan: Plan, options: ModelOptions, out: Path, num_workers: int = 1
+    plan: ArenaPlan, options: ModelOptions, out: Path, num_workers: int = 1
 ) -> Generator[BenchEvent, None, None]:
     """Stream what is not there yet, score everything, and write the report.
 
@@ -64,7 +64,7 @@ def bench_arena(
         num_workers: processes, each with a model of its own.
 
     Yields:
-        A ``BenchStart``, then ``Progress`` and a ``ScoredMatch`` for every match once it is on disk,
+        A ``BenchStart``, then ``WorkProgress`` and a ``ScoredMatch`` for every match once it is on disk,
         then a ``BenchEnd``; warnings before the start.
 
     Raises:
@@ -78,7 +78,7 @@ def bench_arena(
         facts = model_facts(model)
         yield from _lacking(model, plan)
         jobs = [
-            Job(run, seed, plan.num_seconds, result_key(run, facts, plan.num_seconds))
+            MatchJob(run, seed, plan.num_seconds, result_key(run, facts, plan.num_seconds))
             for run in plan.runs
             for seed in plan.seeds
         ]
@@ -87,7 +87,7 @@ def bench_arena(
         yield BenchStart(facts, plan.num_seconds * len(missing), num_done, num_done + len(missing))
         with closing(play_all(model, options, missing, num_workers)) as events:
             for event in events:
-                if isinstance(event, Progress):
+                if isinstance(event, WorkProgress):
                     yield event
                     continue
                 match = score_match(event)
@@ -106,7 +106,7 @@ def summary_json(summaries: tuple[RunSummary, ...]) -> str:
     return as_json(document(summaries), 2)
 
 
-def _lacking(model: VideoLanguageModel, plan: Plan) -> Generator[WarningEvent, None, None]:
+def _lacking(model: VideoLanguageModel, plan: ArenaPlan) -> Generator[WarningEvent, None, None]:
     """The words of the queries that are outside the model's vocabulary, each once."""
     from svlm_cli.model.prompt import PromptWriter, unknown_words_text
 
@@ -116,12 +116,12 @@ def _lacking(model: VideoLanguageModel, plan: Plan) -> Generator[WarningEvent, N
         yield WarningEvent(unknown_words_text(unknown))
 
 
-def _distinct(jobs: list[Job]) -> list[Job]:
+def _distinct(jobs: list[MatchJob]) -> list[MatchJob]:
     """Without the matches that two runs of the same settings share."""
     return list({(job.key, job.seed): job for job in reversed(jobs)}.values())[::-1]
 
 
-def _found(results: ResultsFile, job: Job) -> MatchResult:
+def _found(results: ResultsFile, job: MatchJob) -> MatchResult:
     result = results.find(job)
     if result is None:
         raise RuntimeError(f"seed {job.seed} of run {job.run.name!r} was streamed and is not there")

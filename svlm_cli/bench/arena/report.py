@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from svlm_cli import __version__
 from svlm_cli.bench.arena.pairing import TOLERANCE_SECONDS
-from svlm_cli.bench.arena.runs import Run
+from svlm_cli.bench.arena.runs import ArenaRun
 from svlm_cli.bench.arena.score import KINDS
 from svlm_cli.bench.arena.summary import LABELS, OVER_TIME, PROTOCOL, RunSummary
 from svlm_cli.bench.arena.targets import targets_json, targets_table
@@ -50,7 +50,7 @@ def main_table(summaries: Sequence[RunSummary]) -> str:
     return table(columns, summaries)
 
 
-def windows(run: Run) -> str:
+def windows(run: ArenaRun) -> str:
     """What the cache keeps, in one cell; of the policies that use none of it, what they do use."""
     settings = run.settings
     if settings.policy == "full":

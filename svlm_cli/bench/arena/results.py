@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from svlm_cli import __version__
-from svlm_cli.bench.arena.match import Job, MatchResult
+from svlm_cli.bench.arena.match import MatchJob, MatchResult
 from svlm_cli.bench.arena.score import Tally
 from svlm_cli.bench.common.intervals import rounded
 from svlm_cli.bench.common.model import ModelFacts
@@ -29,7 +29,7 @@ class ResultsFile(RecordFile):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder / FILE_NAME, _key)
 
-    def find(self, job: Job) -> MatchResult | None:
+    def find(self, job: MatchJob) -> MatchResult | None:
         """The match, if it was streamed before with the same fingerprint."""
         record = self.get((job.key, job.seed))
         if record is None:

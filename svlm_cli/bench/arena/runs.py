@@ -14,7 +14,7 @@ NUM_UNSEEN_SEEDS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class ArenaRun:
     """One row of the table.
 
     Args:
@@ -65,7 +65,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ArenaPlan:
     """Every run over every match.
 
     Args:
@@ -78,7 +78,7 @@ class Plan:
         UsageError: seeds that a model may have been trained on, no match, no second.
     """
 
-    runs: tuple[Run, ...]
+    runs: tuple[ArenaRun, ...]
     first_seed: int = 0
     num_matches: int = 20
     minutes: float = 30.0

@@ -19,7 +19,7 @@ KINDS = tuple(kind for kind in Kind if kind not in SILENT_KINDS)
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class EventOutcome:
     """What became of one event.
 
     Args:
@@ -64,7 +64,7 @@ class Outcome:
 Tally = Mapping[str, Ratio]
 
 
-def match_events(truth: Sequence[str], said: Sequence[str]) -> tuple[Outcome, ...]:
+def match_events(truth: Sequence[str], said: Sequence[str]) -> tuple[EventOutcome, ...]:
     """Pair the events of two commentaries on the same seconds.
 
     Args:
@@ -89,7 +89,7 @@ def match_events(truth: Sequence[str], said: Sequence[str]) -> tuple[Outcome, ..
 
 
 def tally(
-    outcomes: Iterable[Outcome], truth: Sequence[str], said: Sequence[str], seconds: range | None = None
+    outcomes: Iterable[EventOutcome], truth: Sequence[str], said: Sequence[str], seconds: range | None = None
 ) -> Tally:
     """Count the outcomes and the silent seconds of a part of a match.
 
@@ -152,7 +152,7 @@ METRICS = (
 )
 
 
-def _detection(name: str, outcomes: Sequence[Outcome]) -> dict[str, Ratio]:
+def _detection(name: str, outcomes: Sequence[EventOutcome]) -> dict[str, Ratio]:
     num_hits = sum(outcome.is_hit for outcome in outcomes)
     return {
         f"{name}_precision": Ratio(num_hits, sum(outcome.said is not None for outcome in outcomes)),
@@ -161,7 +161,7 @@ def _detection(name: str, outcomes: Sequence[Outcome]) -> dict[str, Ratio]:
     }
 
 
-def _f1(num_hits: int, outcomes: Sequence[Outcome]) -> Ratio:
+def _f1(num_hits: int, outcomes: Sequence[EventOutcome]) -> Ratio:
     """Twice the hits over all events said and all events true: the harmonic mean, as one ratio."""
     num_said = sum(outcome.said is not None for outcome in outcomes)
     num_true = sum(outcome.truth is not None for outcome in outcomes)
@@ -179,15 +179,15 @@ def _events(lines: Sequence[str]) -> dict[Kind, list[_Timed]]:
     return events
 
 
-def _outcomes(true: Sequence[_Timed], said: Sequence[_Timed]) -> list[Outcome]:
+def _outcomes(true: Sequence[_Timed], said: Sequence[_Timed]) -> list[EventOutcome]:
     """The outcomes of one kind of event, both sides in order of time."""
     pairs = pair_up([second for second, _ in true], [second for second, _ in said])
     line_of = dict(pairs)
     used = set(line_of.values())
     outcomes = [
-        Outcome(second, event, said[line_of[i]][1] if i in line_of else None)
+        EventOutcome(second, event, said[line_of[i]][1] if i in line_of else None)
         for i, (second, event) in enumerate(true)
     ]
     return outcomes + [
-        Outcome(second, None, event) for j, (second, event) in enumerate(said) if j not in used
+        EventOutcome(second, None, event) for j, (second, event) in enumerate(said) if j not in used
     ]

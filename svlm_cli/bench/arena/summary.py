@@ -9,7 +9,7 @@ from svlm_cli.arena.address import ArenaAddress
 from svlm_cli.arena.truth import truth
 from svlm_cli.bench.arena.match import MatchResult
 from svlm_cli.bench.arena.pairing import TOLERANCE_SECONDS
-from svlm_cli.bench.arena.runs import Plan, Run
+from svlm_cli.bench.arena.runs import ArenaPlan, ArenaRun
 from svlm_cli.bench.arena.score import METRICS, Tally, add_tallies, match_events, tally
 from svlm_cli.bench.common.intervals import Bootstrap, Estimate, Ratio, rounded
 from svlm_cli.bench.common.model import ModelFacts
@@ -73,7 +73,7 @@ class RunSummary:
         p50_step_seconds, p95_step_seconds: the middle and the worst match's.
     """
 
-    run: Run
+    run: ArenaRun
     model: ModelFacts
     seeds: range
     num_seconds: int
@@ -138,7 +138,9 @@ def score_match(result: MatchResult) -> ScoredMatch:
     )
 
 
-def summarize(run: Run, plan: Plan, model: ModelFacts, matches: Sequence[ScoredMatch]) -> RunSummary:
+def summarize(
+    run: ArenaRun, plan: ArenaPlan, model: ModelFacts, matches: Sequence[ScoredMatch]
+) -> RunSummary:
     """The figures of a run from all its matches.
 
     Raises:

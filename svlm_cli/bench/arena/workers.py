@@ -16,8 +16,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import TYPE_CHECKING
 
-from svlm_cli.bench.arena.match import Job, MatchResult, play
-from svlm_cli.bench.common.events import Progress
+from svlm_cli.bench.arena.match import MatchJob, MatchResult, play
+from svlm_cli.bench.common.events import WorkProgress
 from svlm_cli.bench.common.model import ModelOptions
 from svlm_cli.errors import SvlmError
 
@@ -35,8 +35,8 @@ class _Failure:
 
 
 def play_all(
-    model: VideoLanguageModel, options: ModelOptions, jobs: Sequence[Job], num_workers: int
-) -> Generator[Progress | MatchResult, None, None]:
+    model: VideoLanguageModel, options: ModelOptions, jobs: Sequence[MatchJob], num_workers: int
+) -> Generator[WorkProgress | MatchResult, None, None]:
     """Stream every match, in any order; closing the generator ends the workers.
 
     Args:
@@ -56,12 +56,12 @@ def play_all(
 
 
 def _play_apart(
-    options: ModelOptions, jobs: Sequence[Job], num_workers: int
-) -> Generator[Progress | MatchResult, None, None]:
+    options: ModelOptions, jobs: Sequence[MatchJob], num_workers: int
+) -> Generator[WorkProgress | MatchResult, None, None]:
     waiting = deque(jobs)
     context = multiprocessing.get_context("spawn")
     processes: list[SpawnProcess] = []
-    busy: dict[Connection, Job] = {}
+    busy: dict[Connection, MatchJob] = {}
     try:
         for _ in range(num_workers):
             ours, theirs = context.Pipe()
@@ -90,13 +90,13 @@ def _play_apart(
             process.join()
 
 
-def _ask(connection: Connection, job: Job) -> None:
+def _ask(connection: Connection, job: MatchJob) -> None:
     """Hand out a job; that a worker has gone is found where its answer is read."""
     with suppress(ConnectionError):
         connection.send(job)
 
 
-def _receive(connection: Connection, job: Job) -> Progress | MatchResult:
+def _receive(connection: Connection, job: MatchJob) -> WorkProgress | MatchResult:
     where = f"run {job.run.name!r}, seed {job.seed}"
     try:
         message = connection.recv()
@@ -107,7 +107,7 @@ def _receive(connection: Connection, job: Job) -> Progress | MatchResult:
         ) from error
     if isinstance(message, _Failure):
         raise SvlmError(f"{where}: {message.message}")
-    assert isinstance(message, Progress | MatchResult)
+    assert isinstance(message, WorkProgress | MatchResult)
     return message
 
 
@@ -126,13 +126,13 @@ def _serve(connection: Connection, options: ModelOptions) -> None:
             connection.send(_Failure(message))
 
 
-def _report(connection: Connection, events: Iterator[Progress | MatchResult]) -> None:
+def _report(connection: Connection, events: Iterator[WorkProgress | MatchResult]) -> None:
     num_seconds = 0
     for event in events:
-        if isinstance(event, Progress):
+        if isinstance(event, WorkProgress):
             num_seconds += event.num_seconds
         if isinstance(event, MatchResult) or num_seconds >= REPORT_SECONDS:
-            connection.send(Progress(num_seconds))
+            connection.send(WorkProgress(num_seconds))
             num_seconds = 0
         if isinstance(event, MatchResult):
             connection.send(event)

@@ -103,7 +103,7 @@ class Game:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class ScoredWindow:
     """A stretch of a game that is scored.
 
     Args:
@@ -126,7 +126,7 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
-class Predictions:
+class GamePredictions:
     """What one run said.
 
     Args:
@@ -141,7 +141,7 @@ class Predictions:
     chunks: dict[str, list[tuple[float, float]]]
     facts: Mapping[str, str]
 
-    def text_of(self, window: Window) -> str | None:
+    def text_of(self, window: ScoredWindow) -> str | None:
         """What was said in a window (start < end of the words <= end); None where it was not commentated."""
         start, end = window.start_seconds, window.end_seconds
         covered, reached = 0.0, start
@@ -174,7 +174,7 @@ def load_games(path: Path) -> list[Game]:
     return games
 
 
-def load_windows(path: Path, games: Sequence[Game]) -> list[Window]:
+def load_windows(path: Path, games: Sequence[Game]) -> list[ScoredWindow]:
     """Read the windows that are scored.
 
     Args:
@@ -184,7 +184,7 @@ def load_windows(path: Path, games: Sequence[Game]) -> list[Window]:
         SourceError: see ``load_games``; a window of none of the games.
     """
     known = {game.name: game for game in games}
-    windows: dict[str, Window] = {}
+    windows: dict[str, ScoredWindow] = {}
     for number, record in enumerate(read_lines(path, "scored windows"), start=1):
         where = f"line {number} of {path}"
         clip = _game(record, where)
@@ -197,7 +197,7 @@ def load_windows(path: Path, games: Sequence[Game]) -> list[Window]:
     return list(windows.values())
 
 
-def cut_windows(games: Sequence[Game], from_seconds: float = 0.0) -> list[Window]:
+def cut_windows(games: Sequence[Game], from_seconds: float = 0.0) -> list[ScoredWindow]:
     """The windows of games by the paper's rule: stretches of 100 s in which at least 200 words were said."""
     windows = []
     for game in games:
@@ -211,7 +211,7 @@ def cut_windows(games: Sequence[Game], from_seconds: float = 0.0) -> list[Window
     return windows
 
 
-def load_predictions(path: Path) -> list[Predictions]:
+def load_predictions(path: Path) -> list[GamePredictions]:
     """Read predictions: a file, or a folder that ``svlm bench commentary generate`` has filled.
 
     Returns:
@@ -221,7 +221,7 @@ def load_predictions(path: Path) -> list[Predictions]:
         SourceError: it cannot be read or a line is of another form; says which.
     """
     file = path / "results.jsonl" if path.is_dir() else path
-    found: dict[tuple[str, str], Predictions] = {}
+    found: dict[tuple[str, str], GamePredictions] = {}
     seen: dict[tuple[str, str, str, float, float], list[Line]] = {}
     for number, record in enumerate(read_lines(file, "predictions"), start=1):
         name = str(record.get("run") or (file.parent.name if path.is_dir() else file.stem))
@@ -246,7 +246,7 @@ def load_predictions(path: Path) -> list[Predictions]:
             ) from error
         told = record.get("facts")
         facts = {key: str(value) for key, value in told.items()} if isinstance(told, dict) else {}
-        run = found.setdefault((name, str(record.get("fingerprint"))), Predictions(name, {}, {}, facts))
+        run = found.setdefault((name, str(record.get("fingerprint"))), GamePredictions(name, {}, {}, facts))
         place = name, str(record.get("fingerprint")), video, *chunk
         is_new = place not in seen
         put_once(
@@ -261,7 +261,7 @@ def load_predictions(path: Path) -> list[Predictions]:
     return [replace(run, name=name) for name, run in zip(names, found.values(), strict=True)]
 
 
-def one_of(predictions: Sequence[Predictions], path: Path) -> Predictions:
+def one_of(predictions: Sequence[GamePredictions], path: Path) -> GamePredictions:
     """The only run of a file.
 
     Raises:
@@ -286,9 +286,9 @@ def sport_of(record: Mapping[str, Any]) -> str:
     return UNKNOWN_SPORT
 
 
-def _window(game: Game, start: float, end: float, text: str) -> Window:
+def _window(game: Game, start: float, end: float, text: str) -> ScoredWindow:
     share = (start + end) / 2 / max(game.end_seconds, end)
-    return Window(game, start, end, text, min(NUM_PARTS, int(share * NUM_PARTS) + 1))
+    return ScoredWindow(game, start, end, text, min(NUM_PARTS, int(share * NUM_PARTS) + 1))
 
 
 def _game(record: Mapping[str, Any], where: str) -> Game:

@@ -6,7 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from svlm_cli.bench.commentary.games import PAPER_START_SECONDS, Game, Predictions, Previous, Setting, Window
+from svlm_cli.bench.commentary.games import (
+    PAPER_START_SECONDS,
+    Game,
+    GamePredictions,
+    Previous,
+    ScoredWindow,
+    Setting,
+)
 from svlm_cli.bench.commentary.pieces import Piece, PieceRun, Said
 from svlm_cli.bench.common.events import capped
 from svlm_cli.bench.common.grid import Entry
@@ -69,7 +76,7 @@ class Task:
         length = "the scored windows" if self.chunk_seconds is None else f"{self.chunk_seconds:g} s"
         return f"Inf-Streams-Eval, pieces of {length}, {told}"
 
-    def pieces(self, games: Sequence[Game], windows: Sequence[Window], videos: Path) -> list[Piece]:
+    def pieces(self, games: Sequence[Game], windows: Sequence[ScoredWindow], videos: Path) -> list[Piece]:
         """What to commentate, so that every window is covered.
 
         Args:
@@ -91,7 +98,7 @@ class Task:
             )
         return pieces
 
-    def _stretches(self, windows: Sequence[Window]) -> list[tuple[float, float]]:
+    def _stretches(self, windows: Sequence[ScoredWindow]) -> list[tuple[float, float]]:
         if not windows:
             return []
         end = max(window.end_seconds for window in windows)
@@ -123,7 +130,7 @@ GRID_KEYS: Mapping[str, type | tuple[str, ...]] = {
 
 
 def piece_run(
-    entry: Entry, task: Task, games: Sequence[Game], windows: Sequence[Window], videos: Path
+    entry: Entry, task: Task, games: Sequence[Game], windows: Sequence[ScoredWindow], videos: Path
 ) -> PieceRun:
     """A run of a grid.
 
@@ -150,7 +157,7 @@ def one_run(
     settings: StreamSettings,
     task: Task,
     games: Sequence[Game],
-    windows: Sequence[Window],
+    windows: Sequence[ScoredWindow],
     videos: Path,
 ) -> PieceRun:
     """The run of the command line's options."""
@@ -184,7 +191,9 @@ def rules(template: str | None = None, seed: int = 0) -> Rules:
     )
 
 
-def contests(ours: Predictions, rival: Predictions, windows: Sequence[Window]) -> tuple[list[Contest], str]:
+def contests(
+    ours: GamePredictions, rival: GamePredictions, windows: Sequence[ScoredWindow]
+) -> tuple[list[Contest], str]:
     """The windows both have commentated, and a sentence about the others.
 
     Raises:
@@ -213,7 +222,7 @@ def contests(ours: Predictions, rival: Predictions, windows: Sequence[Window]) -
     )
 
 
-def row(ours: Predictions, rival: Predictions, judging: Judging) -> tuple[Row, Sequence[str]]:
+def row(ours: GamePredictions, rival: GamePredictions, judging: Judging) -> tuple[Row, Sequence[str]]:
     """The row of a run, from the stored votes, and what is to be said about them."""
     found = judged(judging, rival.facts)
     facts = dict(ours.facts)

@@ -53,7 +53,7 @@ Answer with one sentence: "Commentary A is closer" or "Commentary B is closer".
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class SportsEvent:
     """A stretch of a video.
 
     Args:
@@ -80,13 +80,13 @@ class Event:
         return f"{self.video_id}_{self.event_id}"
 
 
-def load_events(path: Path) -> list[Event]:
+def load_events(path: Path) -> list[SportsEvent]:
     """Read events.
 
     Raises:
         SourceError: the file cannot be read or a row is of another form; says which.
     """
-    events: dict[str, Event] = {}
+    events: dict[str, SportsEvent] = {}
     for number, record in enumerate(read_lines(path, "events"), start=1):
         event = _event(record, f"line {number} of {path}")
         put_once(events, event.id, event, event.id, f"line {number} of {path}")
@@ -95,7 +95,7 @@ def load_events(path: Path) -> list[Event]:
     return list(events.values())
 
 
-def pieces(events: Sequence[Event], videos: Path) -> tuple[Piece, ...]:
+def pieces(events: Sequence[SportsEvent], videos: Path) -> tuple[Piece, ...]:
     """The events as stretches to be commentated, told their title and what was said before."""
     return tuple(
         Piece(
@@ -121,7 +121,7 @@ def shape(piece: Piece, said: Sequence[Said]) -> dict[str, object]:  # noqa: ARG
 
 
 @dataclass(frozen=True, slots=True)
-class Predictions:
+class EventPredictions:
     """What one model said of the events.
 
     Args:
@@ -135,7 +135,7 @@ class Predictions:
     facts: Mapping[str, str]
 
 
-def load_predictions(path: Path) -> Predictions:
+def load_predictions(path: Path) -> EventPredictions:
     """Read predictions: a file, or a folder that ``svlm bench livesports generate`` has filled.
 
     Raises:
@@ -161,10 +161,12 @@ def load_predictions(path: Path) -> Predictions:
         told_runs = ", ".join(f"{name} ({mark})" for name, mark in runs)
         raise UsageError(f"{file} holds several runs: {told_runs}", "keep each in a folder of its own")
     ((run, facts),) = runs.items()
-    return Predictions(run[0], texts[run], {key: str(value) for key, value in facts.items()})
+    return EventPredictions(run[0], texts[run], {key: str(value) for key, value in facts.items()})
 
 
-def contests(events: Sequence[Event], ours: Predictions, baseline: Predictions) -> tuple[list[Contest], str]:
+def contests(
+    events: Sequence[SportsEvent], ours: EventPredictions, baseline: EventPredictions
+) -> tuple[list[Contest], str]:
     """The events of which both said something and a person too, and a sentence about the others.
 
     Raises:
@@ -192,7 +194,7 @@ def rules(template: str | None = None) -> Rules:
     return Rules(f"both orders, {wording}, seed {SEED}", template or OWN_TEMPLATE, read_sentence, request, 20)
 
 
-def row(ours: Predictions, rival: Predictions, judging: Judging) -> tuple[Row, Sequence[str]]:
+def row(ours: EventPredictions, rival: EventPredictions, judging: Judging) -> tuple[Row, Sequence[str]]:
     """The row of a run, from the stored votes, and what is to be said about them."""
     found = judged(judging, rival.facts)
     facts = dict(ours.facts)
@@ -233,9 +235,9 @@ def report(rows: Sequence[Row], notes: Sequence[str]) -> Report:
     )
 
 
-def _event(record: Mapping[str, Any], where: str) -> Event:
+def _event(record: Mapping[str, Any], where: str) -> SportsEvent:
     try:
-        event = Event(
+        event = SportsEvent(
             path_text(str(record.get("video") or ""), "video"),
             file_name(str(record["video_id"]), "video_id"),
             record["event_id"],

@@ -8,7 +8,7 @@ from pathlib import Path
 from svlm_cli.bench.api.options import ApiOptions, make_plan
 from svlm_cli.bench.api.pictures import picture_tokens, shown_size, user_message
 from svlm_cli.bench.api.pool import Work
-from svlm_cli.bench.api.prices import PICTURE_TOKENS, Plan, text_tokens
+from svlm_cli.bench.api.prices import PICTURE_TOKENS, CallPlan, text_tokens
 from svlm_cli.bench.commentary.pieces import Piece, Said, Shape, line_key
 from svlm_cli.bench.common.events import WorkEvent
 from svlm_cli.bench.common.work import RESULTS_NAME, present, record_key, work_key
@@ -49,7 +49,7 @@ class Rival:
         self._path = out / RESULTS_NAME
         self._shape = shape
 
-    def plan(self) -> Plan:
+    def plan(self) -> CallPlan:
         """What is left to ask; nothing is sent and nothing written."""
         from svlm_cli.media.file.reader import open_video
 

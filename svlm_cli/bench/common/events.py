@@ -56,7 +56,7 @@ def numbered(names: Sequence[str]) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class WorkProgress:
     """Seconds of a match streamed since the last one."""
 
     num_seconds: int

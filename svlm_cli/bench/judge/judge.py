@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from svlm_cli.bench.api.pool import Work
-from svlm_cli.bench.api.prices import Plan, Price, price_of, text_tokens
+from svlm_cli.bench.api.prices import CallPlan, Price, price_of, text_tokens
 from svlm_cli.bench.common.events import WorkEvent
 from svlm_cli.bench.common.records import Record, RecordFile, append_record, read_whole_lines
 from svlm_cli.bench.judge.contests import Contest, Rules
@@ -62,7 +62,7 @@ class Vote:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class JudgeOutcome:
     """What was voted on some contests, and what it took.
 
     Args:
@@ -80,7 +80,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
+class _Chosen:
     """A reply that was read."""
 
     reply: Reply
@@ -142,7 +142,7 @@ class Judging:
         ]
         return digest(asked)
 
-    def plan(self) -> Plan:
+    def plan(self) -> CallPlan:
         """What is left to ask; nothing is sent and nothing written."""
         price = self._price
         left = self._work().left()
@@ -151,7 +151,7 @@ class Judging:
             for each in left
         )
         completion = self.rules.expected_tokens * len(left)
-        return Plan(
+        return CallPlan(
             self.options.model,
             public_address(self.options.base_url),
             len(left),
@@ -175,7 +175,7 @@ class Judging:
         own = self.options
         yield from self._work().run(own.model, own.base_url, own.workers)
 
-    def _work(self) -> Work[_Ballot, _Answer]:
+    def _work(self) -> Work[_Ballot, _Chosen]:
         return Work(
             f"judge {self.options.model}",
             "votes",
@@ -187,7 +187,7 @@ class Judging:
             lambda ballot: f"{ballot.contest.id} ({ballot.order})",
         )
 
-    def outcome(self) -> Outcome:
+    def outcome(self) -> JudgeOutcome:
         """What the stored votes on these contests say, each counted once."""
         with RecordFile(self.path, _key) as stored:
             records = [found for each in self._ballots if (found := stored.get(self._key(each))) is not None]
@@ -203,7 +203,7 @@ class Judging:
         )
         price = self._price
         dollars = None if price is None else price.of(tokens_in, tokens_out)
-        return Outcome(whole, left_out, tokens_in, tokens_out, dollars)
+        return JudgeOutcome(whole, left_out, tokens_in, tokens_out, dollars)
 
     def _unread(self) -> list[dict[str, Any]]:
         path = self.path.with_name(UNREAD_NAME)
@@ -218,7 +218,7 @@ class Judging:
     def _key(ballot: _Ballot) -> tuple[str, str, str]:
         return ballot.contest.id, ballot.order, ballot.question
 
-    def _ask(self, chat: Chat, ballot: _Ballot) -> _Answer:
+    def _ask(self, chat: Chat, ballot: _Ballot) -> _Chosen:
         """Ask until the reply can be read, ``TRIES`` times at most; replies that cannot be are kept aside."""
         messages = self.rules.messages(ballot.contest, ballot.order)
         came: list[Reply] = []
@@ -239,7 +239,7 @@ class Judging:
                     problem = NoReplyError(f"the judge's reply names no winner: {told!r}")
                 choice = self.rules.read(reply.text)
                 if choice is not None:
-                    return _Answer(reply, choice)
+                    return _Chosen(reply, choice)
                 came.append(reply)
         finally:
             for each in came:
@@ -258,7 +258,7 @@ class Judging:
             },
         )
 
-    def _record(self, ballot: _Ballot, answer: _Answer) -> Record:
+    def _record(self, ballot: _Ballot, answer: _Chosen) -> Record:
         first, second = self.names if ballot.order == "ab" else self.names[::-1]
         return {
             "id": ballot.contest.id,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from svlm_cli.bench.api.options import ApiOptions, make_plan
 from svlm_cli.bench.api.pictures import picture_tokens, shown_size, user_message
 from svlm_cli.bench.api.pool import Work
-from svlm_cli.bench.api.prices import PICTURE_TOKENS, Plan, text_tokens
+from svlm_cli.bench.api.prices import PICTURE_TOKENS, CallPlan, text_tokens
 from svlm_cli.bench.common.events import WorkDone, WorkEvent, WorkStart, capped
 from svlm_cli.bench.common.model import ModelFacts, ModelOptions, model_facts
 from svlm_cli.bench.common.records import RecordFile
@@ -134,7 +134,7 @@ class ApiAnswers:
         self._options = options
         self._path = out / RESULTS_NAME
 
-    def plan(self) -> Plan:
+    def plan(self) -> CallPlan:
         """What is left to ask; nothing is sent and nothing written."""
         from svlm_cli.media.file.reader import open_video
 

@@ -25,7 +25,7 @@ from svlm_cli.types import Clip
 
 if TYPE_CHECKING:
     from svlm_cli.media.source import VideoInfo
-    from svlm_cli.model.runtime import Video, VideoLanguageModel
+    from svlm_cli.model.runtime import VideoFeatures, VideoLanguageModel
     from svlm_cli.stream.probe import ProbedSession
     from svlm_cli.stream.sight import SeenClip
 
@@ -186,7 +186,7 @@ class ModelAsker:
                 video = self._plain.look(reader.frames_at(times))
                 yield question, self._plain_answer(video, frames_per_second(self._way, times), question)
 
-    def _plain_answer(self, video: Video, fps: float, question: Question) -> str:
+    def _plain_answer(self, video: VideoFeatures, fps: float, question: Question) -> str:
         if not question.candidates:
             return self._plain.reply(video, fps, question.prompt, self._max_new_tokens)
         ids = self._ids(question.candidates)

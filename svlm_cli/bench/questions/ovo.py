@@ -47,7 +47,7 @@ OWN_TEMPLATES: Mapping[str, str] = {
 }
 
 
-class Protocol(StrEnum):
+class OvoProtocol(StrEnum):
     """How an answer is taken: from a free reply, or from the logits of the possible answers."""
 
     OFFICIAL = "official"
@@ -139,7 +139,7 @@ def load_items(path: Path) -> list[dict[str, Any]]:
 
 def queries(
     items: Sequence[Mapping[str, Any]],
-    protocol: Protocol = Protocol.OFFICIAL,
+    protocol: OvoProtocol = OvoProtocol.OFFICIAL,
     wording: Wording = OWN_WORDING,
 ) -> list[Query]:
     """All queries of the items, in their order.
@@ -153,13 +153,13 @@ def queries(
     return [query for item in items for query in _queries_of(item, protocol, wording)]
 
 
-def _queries_of(item: Mapping[str, Any], protocol: Protocol, wording: Wording) -> list[Query]:
+def _queries_of(item: Mapping[str, Any], protocol: OvoProtocol, wording: Wording) -> list[Query]:
     task = item["task"]
     if task not in GROUPS["forward"]:
         prompt = _choice_prompt(item["question"], item["options"], wording)
         truth = LETTERS[item["gt"]]
         return [Query(item["id"], 0, task, item["video"], 0.0, float(item["realtime"]), prompt, truth)]
-    start = float(item.get("ask_time", 0)) if task == "CRR" and protocol is Protocol.LOGIT else 0.0
+    start = float(item.get("ask_time", 0)) if task == "CRR" and protocol is OvoProtocol.LOGIT else 0.0
     return [
         Query(
             item["id"],

@@ -15,7 +15,7 @@ from svlm_cli.bench.common.tables import Report, Row
 from svlm_cli.bench.common.work import RESULTS_NAME, find_video
 from svlm_cli.bench.questions.answering import Asked, without_recent
 from svlm_cli.bench.questions.asking import CANDIDATES, Question
-from svlm_cli.bench.questions.ovo import GROUPS, NUM_QUERIES, Protocol, Query
+from svlm_cli.bench.questions.ovo import GROUPS, NUM_QUERIES, OvoProtocol, Query
 from svlm_cli.bench.questions.ovo_score import (
     MISSING,
     Answered,
@@ -45,9 +45,9 @@ TASKS: Mapping[str, str] = {task: task for tasks in GROUPS.values() for task in 
 Rule = Callable[[str, str, str], bool]
 
 
-def asked(queries: Sequence[Query], videos: Path, protocol: Protocol) -> list[Asked]:
+def asked(queries: Sequence[Query], videos: Path, protocol: OvoProtocol) -> list[Asked]:
     """The queries as questions to a model."""
-    candidates = CANDIDATES if protocol is Protocol.LOGIT else ()
+    candidates = CANDIDATES if protocol is OvoProtocol.LOGIT else ()
     return [
         Asked(
             find_video(videos, query.video),
@@ -81,7 +81,7 @@ class Results:
     name: str
     answers: Sequence[Answered]
     facts: Mapping[str, str]
-    rule: Protocol
+    rule: OvoProtocol
     is_ours: bool = True
 
 
@@ -98,14 +98,14 @@ def load_results(paths: Sequence[Path]) -> list[Results]:
         facts = {"protocol": "OVO-Bench official, stored results", "frames": "–", "resolution": "–"}
         name = others[0].name if others[0].is_dir() else others[0].stem
         found.append(
-            Results(name, load_official(others), {"model": name} | facts, Protocol.OFFICIAL, is_ours=False)
+            Results(name, load_official(others), {"model": name} | facts, OvoProtocol.OFFICIAL, is_ours=False)
         )
     return found
 
 
 def row(results: Results) -> Row:
     """The figures of one run, by its protocol's rule and strictly."""
-    loose: Rule = exact if results.rule is Protocol.LOGIT else official
+    loose: Rule = exact if results.rule is OvoProtocol.LOGIT else official
     by_rule, by_strict = score(results.answers, loose), score(results.answers, strict)
     scores = _estimates(results.answers, loose, by_rule, "")
     scores |= _estimates(results.answers, strict, by_strict, "_strict")
@@ -154,7 +154,7 @@ def _own_runs(file: Path) -> list[Results]:
             name = f"{record['task']} {record['id']}, query {record['query']}"
             told = json.dumps({key: str(value) for key, value in record["facts"].items()})
             mark = str(record.get("fingerprint"))
-            run = str(record["run"]), Protocol(record["rule"]).value, mark
+            run = str(record["run"]), OvoProtocol(record["rule"]).value, mark
             facts.setdefault(run, told)
             response = record.get("response", MISSING)
             if "protocol" not in record["facts"]:
@@ -172,7 +172,7 @@ def _own_runs(file: Path) -> list[Results]:
         raise SourceError(f"{file} holds no answers", "svlm bench ovo generate makes them")
     names = numbered([run[0] for run in answers])
     return [
-        Results(name, list(found.values()), json.loads(facts[run]), Protocol(run[1]))
+        Results(name, list(found.values()), json.loads(facts[run]), OvoProtocol(run[1]))
         for name, (run, found) in zip(names, answers.items(), strict=True)
     ]
 

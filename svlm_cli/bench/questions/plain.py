@@ -17,7 +17,7 @@ from svlm_cli.model.decode import Sampler, speak
 from svlm_cli.model.finite import LogitsCheck, scores_of
 from svlm_cli.model.patches import clip_to_patches
 from svlm_cli.model.prompt import PromptWriter
-from svlm_cli.model.runtime import Video, VideoLanguageModel
+from svlm_cli.model.runtime import VideoFeatures, VideoLanguageModel
 from svlm_cli.model.window import Span, SpanKind
 from svlm_cli.settings import StreamSettings
 from svlm_cli.stream.probe import BEST
@@ -38,7 +38,7 @@ class PlainPrompt:
         self._writer = PromptWriter(model.tokenizer, model.markup)
 
     @torch.inference_mode()
-    def look(self, frames: np.ndarray) -> Video:
+    def look(self, frames: np.ndarray) -> VideoFeatures:
         """The features of frames, to be asked about more than once.
 
         Args:
@@ -50,7 +50,7 @@ class PlainPrompt:
         return self._model.encode_video(clip_to_patches(frames, self._patches))
 
     @torch.inference_mode()
-    def reply(self, video: Video, fps: float, question: str, max_new_tokens: int) -> str:
+    def reply(self, video: VideoFeatures, fps: float, question: str, max_new_tokens: int) -> str:
         """The answer to a question about frames: the best tokens, without a penalty.
 
         Args:
@@ -74,7 +74,7 @@ class PlainPrompt:
 
     @torch.inference_mode()
     def scores(
-        self, video: Video, fps: float, question: str, lead: str, candidates: Sequence[int]
+        self, video: VideoFeatures, fps: float, question: str, lead: str, candidates: Sequence[int]
     ) -> torch.Tensor:
         """Logits of candidate tokens after ``lead``, the beginning of the answer: one forward.
 
@@ -85,7 +85,9 @@ class PlainPrompt:
             return scores_of(logits, candidates)
 
     @torch.inference_mode()
-    def log_likelihood(self, video: Video, fps: float, question: str, answer: str) -> tuple[float, bool]:
+    def log_likelihood(
+        self, video: VideoFeatures, fps: float, question: str, answer: str
+    ) -> tuple[float, bool]:
         """How likely an answer is, and whether it is what greedy decoding says.
 
         Returns:
@@ -107,7 +109,7 @@ class PlainPrompt:
 
     @contextmanager
     def _fed(
-        self, video: Video, fps: float, question: str, lead: str, num_more: int
+        self, video: VideoFeatures, fps: float, question: str, lead: str, num_more: int
     ) -> Iterator[tuple[StreamingCache, torch.Tensor, float]]:
         """Feed the prompt: its cache, the logits after it, shape (v,), and the next position."""
         model = self._model

@@ -21,7 +21,7 @@ from torch.nn import functional
 from svlm_cli.model.cache import StreamingCache
 from svlm_cli.model.linear import Int8Linear
 from svlm_cli.model.patches import Patches
-from svlm_cli.model.runtime import Video, VideoLanguageModel
+from svlm_cli.model.runtime import VideoFeatures, VideoLanguageModel
 from svlm_cli.model.words import Words
 from svlm_cli.stream.trace import Stopwatch
 
@@ -50,7 +50,7 @@ class WatchedModel(VideoLanguageModel):
     grids: list[tuple[int, int, int]] = field(default_factory=list)
     fed: list[Fed] = field(default_factory=list)
 
-    def encode_video(self, patches: Patches) -> Video:
+    def encode_video(self, patches: Patches) -> VideoFeatures:
         """As ``VideoLanguageModel``, which is slotted: that rules out the zero-argument super()."""
         self.grids.append(patches.grid_thw)
         return VideoLanguageModel.encode_video(self, patches)

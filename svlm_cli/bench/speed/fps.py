@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from svlm_cli.bench.common.events import Progress
+from svlm_cli.bench.common.events import WorkProgress
 from svlm_cli.bench.common.model import ModelFacts, model_facts
 from svlm_cli.bench.common.records import claim_folder, write_whole
 from svlm_cli.bench.speed.measure import (
@@ -48,7 +48,7 @@ class SpeedEnd:
     summary: Mapping[str, Any]
 
 
-SpeedEvent = SpeedStart | WarningEvent | Progress | SpeedRun | Trial | SpeedEnd
+SpeedEvent = SpeedStart | WarningEvent | WorkProgress | SpeedRun | Trial | SpeedEnd
 
 
 def bench_fps(
@@ -70,7 +70,7 @@ def bench_fps(
         find_max: search the highest FPS in real time, with the first run's settings.
 
     Yields:
-        A ``SpeedStart``, ``Progress`` by steps, each ``SpeedRun`` once it is on disk, each ``Trial``, and
+        A ``SpeedStart``, ``WorkProgress`` by steps, each ``SpeedRun`` once it is on disk, each ``Trial``, and
         a ``SpeedEnd``.
 
     Raises:

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from svlm_cli.bench.common.events import Progress
+from svlm_cli.bench.common.events import WorkProgress
 from svlm_cli.bench.speed.plan import NamedSettings, SpeedPlan
 from svlm_cli.errors import SourceError
 from svlm_cli.settings import StreamSettings
@@ -97,7 +97,7 @@ def measure(
     *,
     opener: Opener = open_source,
     is_enough: Callable[[SpeedRun], bool] = lambda _run: False,
-) -> Generator[Progress | SpeedRun, None, None]:
+) -> Generator[WorkProgress | SpeedRun, None, None]:
     """Stream the source once.
 
     Args:
@@ -106,7 +106,7 @@ def measure(
         is_enough: asked after every step but the last: whether to end there, without the floor of the rest.
 
     Yields:
-        ``Progress`` of one step each, then the run.
+        ``WorkProgress`` of one step each, then the run.
 
     Raises:
         SourceError: the source cannot be read.
@@ -140,7 +140,7 @@ def measure(
                 for stage, seconds in floor.seconds(seen, session.cache).items():
                     run.engine[stage].append(getattr(step.timings, stage))
                     run.floor[stage].append(seconds)
-            yield Progress(1)
+            yield WorkProgress(1)
             if is_enough(run):
                 break
     assert session is not None

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from svlm_cli.bench.common.model import ModelFacts
 
 
-class Clock(StrEnum):
+class SpeedClock(StrEnum):
     """What is counted: time that passes, or this process's on the CPU where others share the machine."""
 
     WALL = "wall"
@@ -26,7 +26,7 @@ class Clock(StrEnum):
     @property
     def read(self) -> Callable[[], float]:
         """The function that tells it, in seconds."""
-        return time.perf_counter if self is Clock.WALL else time.process_time
+        return time.perf_counter if self is SpeedClock.WALL else time.process_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class SpeedPlan:
     runs: tuple[NamedSettings, ...]
     num_seconds: float
     floor_steps: int
-    clock: Clock
+    clock: SpeedClock
 
     def __post_init__(self) -> None:
         for run in self.runs:

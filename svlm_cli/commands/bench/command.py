@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from svlm_cli.bench.speed.plan import Clock, NamedSettings, SpeedPlan
+from svlm_cli.bench.speed.plan import NamedSettings, SpeedClock, SpeedPlan
 from svlm_cli.commands.bench import commentary as bench_commentary
 from svlm_cli.commands.bench import livesports as bench_livesports
 from svlm_cli.commands.bench import longvideo as bench_longvideo
@@ -24,10 +24,10 @@ from svlm_cli.commands.output import emit
 from svlm_cli.commands.stream.options import (
     DEFAULT,
     MaxNewTokens,
-    Memory,
-    Sight,
+    MemoryChoice,
+    SamplingChoice,
+    SightChoice,
     Source,
-    Words,
     stream_settings,
 )
 from svlm_cli.errors import UsageError
@@ -75,9 +75,9 @@ def arena(
     model: Annotated[ModelChoice, Without("threads")],
     workers: own.Workers = 1,
     threads: own.ThreadsPerWorker = 1,
-    sight: Annotated[Sight, Without("step_seconds", "drop_static")],
-    memory: Memory,
-    words: Annotated[Words, Without("temperature", "top_k", "top_p", "greedy", "seed")],
+    sight: Annotated[SightChoice, Without("step_seconds", "drop_static")],
+    memory: MemoryChoice,
+    words: Annotated[SamplingChoice, Without("temperature", "top_k", "top_p", "greedy", "seed")],
     out: own.Folder = OUT,
     talk: Talk,
 ) -> None:
@@ -86,11 +86,11 @@ def arena(
     from svlm_cli.bench.arena.grid import load_grid
     from svlm_cli.bench.arena.matches import BenchEnd, bench_arena, summary_json
     from svlm_cli.bench.arena.report import result_tables
-    from svlm_cli.bench.arena.runs import Plan, Run
+    from svlm_cli.bench.arena.runs import ArenaPlan, ArenaRun
     from svlm_cli.commands.bench.view import BenchView
 
-    runs = load_grid(matches.grid, settings) if matches.grid else (Run(settings.policy.value, settings),)
-    plan = Plan(runs, first_seed=matches.seed, num_matches=matches.matches, minutes=matches.minutes)
+    runs = load_grid(matches.grid, settings) if matches.grid else (ArenaRun(settings.policy.value, settings),)
+    plan = ArenaPlan(runs, first_seed=matches.seed, num_matches=matches.matches, minutes=matches.minutes)
     summaries: tuple[RunSummary, ...] = ()
     with (
         BenchView(quiet=talk.quiet, verbose=talk.verbose) as view,
@@ -112,14 +112,14 @@ def fps(
     model: ModelChoice,
     feeding: WordChoice,
     packed: own.Packed = True,
-    sight: Annotated[Sight, Without("query")],
-    memory: Annotated[Memory, Without("policy", "positions")],
+    sight: Annotated[SightChoice, Without("query")],
+    memory: Annotated[MemoryChoice, Without("policy", "positions")],
     max_new_tokens: MaxNewTokens = DEFAULT.sampling.max_new_tokens,
     out: own.Folder = SPEED_OUT,
     talk: Talk,
 ) -> None:
     """Time every stage of a stream, per policy, as it goes on, against the floor of bare kernels."""
-    settings = stream_settings(sight, memory, Words(max_new_tokens, greedy=True))
+    settings = stream_settings(sight, memory, SamplingChoice(max_new_tokens, greedy=True))
     from svlm_cli.bench.speed.fps import SpeedEnd, bench_fps
     from svlm_cli.bench.speed.report import main_table
     from svlm_cli.commands.bench.speed_view import SpeedView
@@ -128,7 +128,7 @@ def fps(
         source, _speed_runs(settings, timing, feeding), timing.seconds, timing.floor_steps, timing.clock
     )
     opened = model.load(packed=packed, compiled=feeding.compiled, graphs=feeding.graphs.value)
-    if timing.clock is Clock.CPU and opened.device.type == "cuda":
+    if timing.clock is SpeedClock.CPU and opened.device.type == "cuda":
         raise UsageError(
             "--clock cpu does not go with CUDA", "its stages are timed on the device: leave it out"
         )

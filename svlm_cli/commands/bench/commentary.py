@@ -28,10 +28,10 @@ from svlm_cli.commands.bench.work import (
 )
 from svlm_cli.commands.groups import Without, grouped
 from svlm_cli.commands.options import ModelChoice, Talk, choices, finite, option
-from svlm_cli.commands.stream.options import Memory, Seed, Sight, Words, stream_settings
+from svlm_cli.commands.stream.options import MemoryChoice, SamplingChoice, Seed, SightChoice, stream_settings
 
 if TYPE_CHECKING:
-    from svlm_cli.bench.commentary.games import Game, Window
+    from svlm_cli.bench.commentary.games import Game, ScoredWindow
     from svlm_cli.bench.commentary.pieces import Piece
     from svlm_cli.bench.commentary.rival import Rival
 
@@ -132,10 +132,10 @@ def generate(
     *,
     choice: Choice,
     model: ModelChoice,
-    sight: Annotated[Sight, Without("drop_static")],
-    memory: Memory,
-    words: Words,
-    address: judging.Address,
+    sight: Annotated[SightChoice, Without("drop_static")],
+    memory: MemoryChoice,
+    words: SamplingChoice,
+    address: judging.EndpointChoice,
     out: judging.Results = PREDICTIONS,
     talk: Talk,
 ) -> None:
@@ -175,14 +175,14 @@ def generate(
     show_written(out, json=talk.json, hint=f"svlm bench commentary score {out} RIVAL --metadata {metadata}")
 
 
-def _refuse_idle(context: typer.Context, address: judging.Address) -> None:
+def _refuse_idle(context: typer.Context, address: judging.EndpointChoice) -> None:
     refuse_unused(context, {*ONLY_MODEL, *ONLY_STREAM} - {"query"}, "with --api")
     if address.preset:
         refuse_unused(context, PRESET_DECIDES, f"with --preset {address.preset.value}")
 
 
 def _rival(
-    pieces: Sequence[Piece], address: judging.Address, protocol: str, query: str, name: str, out: Path
+    pieces: Sequence[Piece], address: judging.EndpointChoice, protocol: str, query: str, name: str, out: Path
 ) -> Rival:
     from svlm_cli.bench.api.options import PRESETS
     from svlm_cli.bench.commentary import infstreams as bench
@@ -240,7 +240,7 @@ def score(
 
 def _data(
     metadata: Path, clips: Path | None, start: float, limit: int | None
-) -> tuple[list[Game], list[Window]]:
+) -> tuple[list[Game], list[ScoredWindow]]:
     from svlm_cli.bench.commentary.games import cut_windows, load_games, load_windows
 
     games = load_games(metadata)

@@ -39,7 +39,7 @@ def read_price(value: str) -> tuple[float, float] | None:
     return float(prompt), float(completion)
 
 
-class Showing(StrEnum):
+class ShowChoice(StrEnum):
     """How a video is shown to a model of your own."""
 
     STREAMED = "streamed"
@@ -113,7 +113,7 @@ ScoreFolder = Annotated[
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class EndpointChoice:
     """Who is asked behind an address, and what it is shown."""
 
     api: Annotated[
@@ -207,14 +207,14 @@ class Shown:
     """How videos are shown to a model of your own, and asked about."""
 
     show: Annotated[
-        Showing,
+        ShowChoice,
         option(
             MODEL_PANEL,
-            f"--show {choices(Showing)}",
+            f"--show {choices(ShowChoice)}",
             "Stream the video once and ask at each time, or show frames of all that may be seen in one "
             "prompt.",
         ),
-    ] = Showing.STREAMED
+    ] = ShowChoice.STREAMED
     max_frames: Annotated[
         int,
         option(MODEL_PANEL, "--max-frames N", "Most frames of the whole video at once.", min=2, max=8192),

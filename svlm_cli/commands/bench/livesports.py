@@ -22,10 +22,16 @@ from svlm_cli.commands.bench.work import (
 )
 from svlm_cli.commands.groups import Without, grouped
 from svlm_cli.commands.options import ModelChoice, Talk, option, optional_text
-from svlm_cli.commands.stream.options import DEFAULT, Memory, Sight, Words, stream_settings
+from svlm_cli.commands.stream.options import (
+    DEFAULT,
+    MemoryChoice,
+    SamplingChoice,
+    SightChoice,
+    stream_settings,
+)
 from svlm_cli.errors import UsageError
 
-ADDRESS = judging.Address(api_fps=1.0)
+ADDRESS = judging.EndpointChoice(api_fps=1.0)
 JUDGE = judging.JudgeChoice("gpt-4o-2024-08-06")
 PREDICTIONS = Path("bench-livesports")
 SCORES = Path("bench-livesports-score")
@@ -101,10 +107,10 @@ def generate(
     limit: judging.Limit = None,
     name: judging.RunName = "",
     model: ModelChoice,
-    sight: Annotated[Sight, Without("drop_static")],
-    memory: Memory,
-    words: Words,
-    address: Annotated[judging.Address, Without("preset")] = ADDRESS,
+    sight: Annotated[SightChoice, Without("drop_static")],
+    memory: MemoryChoice,
+    words: SamplingChoice,
+    address: Annotated[judging.EndpointChoice, Without("preset")] = ADDRESS,
     out: judging.Results = PREDICTIONS,
     talk: Talk,
 ) -> None:

@@ -8,13 +8,20 @@ from typing import Annotated
 import typer
 
 from svlm_cli.commands.bench import judge_options as judging
-from svlm_cli.commands.bench.judge_options import Address, Shown
+from svlm_cli.commands.bench.judge_options import EndpointChoice, Shown
 from svlm_cli.commands.bench.work import Answers, ask_videos, finish
 from svlm_cli.commands.groups import Without, grouped
 from svlm_cli.commands.options import ModelChoice, Talk
-from svlm_cli.commands.stream.options import DEFAULT, Memory, Seed, Sight, Words, stream_settings
+from svlm_cli.commands.stream.options import (
+    DEFAULT,
+    MemoryChoice,
+    SamplingChoice,
+    Seed,
+    SightChoice,
+    stream_settings,
+)
 
-SIGHT = Sight(fps=1.0, step_seconds=2.0, query="")
+SIGHT = SightChoice(fps=1.0, step_seconds=2.0, query="")
 ANSWERS = Path("bench-longvideo")
 
 GENERATE_EXAMPLES = """Examples:
@@ -44,15 +51,15 @@ def generate(
     shown: Shown,
     name: judging.RunName = "",
     model: ModelChoice,
-    sight: Annotated[Sight, Without("drop_static")] = SIGHT,
-    memory: Memory,
+    sight: Annotated[SightChoice, Without("drop_static")] = SIGHT,
+    memory: MemoryChoice,
     seed: Seed = DEFAULT.sampling.seed,
-    address: Annotated[Address, Without("preset", "api_fps")],
+    address: Annotated[EndpointChoice, Without("preset", "api_fps")],
     out: judging.Results = ANSWERS,
     talk: Talk,
 ) -> None:
     """Ask every question at the end of its video, which is streamed at 1 FPS, or shown in frames."""
-    settings = stream_settings(sight, memory, Words(seed=seed))
+    settings = stream_settings(sight, memory, SamplingChoice(seed=seed))
     from svlm_cli.bench.questions.longvideo import PROTOCOL, asked, load_items
 
     found = asked(load_items(questions)[:limit], videos or questions.parent)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from svlm_cli.bench.speed.plan import Clock
+from svlm_cli.bench.speed.plan import SpeedClock
 from svlm_cli.commands.options import MODEL_PANEL, OUTPUT_PANEL, choices, finite, option
 from svlm_cli.settings import Policy
 
@@ -116,11 +116,11 @@ class Timing:
         ),
     ] = 4
     clock: Annotated[
-        Clock,
+        SpeedClock,
         option(
             SPEED_PANEL,
-            f"--clock {choices(Clock)}",
+            f"--clock {choices(SpeedClock)}",
             "Count time that passes, or this process's CPU time (where others share the machine; not on "
             "CUDA).",
         ),
-    ] = Clock.WALL
+    ] = SpeedClock.WALL

@@ -7,15 +7,22 @@ from typing import Annotated
 
 import typer
 
-from svlm_cli.bench.questions.ovo import Protocol
+from svlm_cli.bench.questions.ovo import OvoProtocol
 from svlm_cli.commands.bench import judge_options as judging
-from svlm_cli.commands.bench.judge_options import Address, Shown
+from svlm_cli.commands.bench.judge_options import EndpointChoice, Shown
 from svlm_cli.commands.bench.work import Answers, ask_videos, finish
 from svlm_cli.commands.groups import Without, grouped
 from svlm_cli.commands.options import ModelChoice, Talk, choices, option
-from svlm_cli.commands.stream.options import DEFAULT, Memory, Seed, Sight, Words, stream_settings
+from svlm_cli.commands.stream.options import (
+    DEFAULT,
+    MemoryChoice,
+    SamplingChoice,
+    Seed,
+    SightChoice,
+    stream_settings,
+)
 
-SIGHT = Sight(query="")
+SIGHT = SightChoice(query="")
 ANSWERS = Path("bench-ovo")
 
 GENERATE_EXAMPLES = """Examples:
@@ -36,10 +43,10 @@ app = typer.Typer(help="OVO-Bench: questions at their time in a video.")
 
 Annotations = Annotated[Path, typer.Argument(metavar="ANNOTATIONS", help="ovo_bench_new.json.")]
 ProtocolOption = Annotated[
-    Protocol,
+    OvoProtocol,
     option(
         judging.DATA_PANEL,
-        f"--protocol {choices(Protocol)}",
+        f"--protocol {choices(OvoProtocol)}",
         "A free reply, or the best of the possible answers by their logits.",
     ),
 ]
@@ -65,27 +72,27 @@ def generate(
     annotations: Annotations,
     *,
     videos: judging.Videos = None,
-    protocol: ProtocolOption = Protocol.OFFICIAL,
+    protocol: ProtocolOption = OvoProtocol.OFFICIAL,
     prompts: Prompts = None,
     limit: judging.Limit = None,
     shown: Shown,
     name: judging.RunName = "",
     model: ModelChoice,
-    sight: Annotated[Sight, Without("drop_static")] = SIGHT,
-    memory: Memory,
+    sight: Annotated[SightChoice, Without("drop_static")] = SIGHT,
+    memory: MemoryChoice,
     seed: Seed = DEFAULT.sampling.seed,
-    address: Annotated[Address, Without("preset", "api_fps")],
+    address: Annotated[EndpointChoice, Without("preset", "api_fps")],
     out: judging.Results = ANSWERS,
     talk: Talk,
 ) -> None:
     """Ask every query at its time; the video is streamed once, or shown in frames."""
-    settings = stream_settings(sight, memory, Words(seed=seed))
+    settings = stream_settings(sight, memory, SamplingChoice(seed=seed))
     from svlm_cli.bench.questions.ovo import OWN_WORDING, load_items, load_wording, queries
     from svlm_cli.bench.questions.ovo_bench import asked
 
     wording = load_wording(prompts) if prompts else OWN_WORDING
     found = queries(load_items(annotations)[:limit], protocol, wording)
-    run = Answers(name, out, f"svlm bench ovo score {out}", needs_logits=protocol is Protocol.LOGIT)
+    run = Answers(name, out, f"svlm bench ovo score {out}", needs_logits=protocol is OvoProtocol.LOGIT)
     ask_videos(
         context,
         asked(found, videos or annotations.parent, protocol),

@@ -7,7 +7,7 @@ from types import TracebackType
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as ProgressBar
 
-from svlm_cli.bench.common.events import Progress
+from svlm_cli.bench.common.events import WorkProgress
 from svlm_cli.bench.speed.fps import SpeedEvent, SpeedStart
 from svlm_cli.bench.speed.measure import SpeedRun, Trial
 from svlm_cli.commands.output import TalkConsole
@@ -46,7 +46,7 @@ class SpeedView:
                 self._bar.start()
             case WarningEvent():
                 self._say(f"warning: {event.message}", "yellow")
-            case Progress():
+            case WorkProgress():
                 self._bar.advance(self._task, event.num_seconds)
             case SpeedRun():
                 pace = len(event.num_words) * event.step_seconds / event.wall_seconds

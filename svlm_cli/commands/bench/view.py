@@ -10,7 +10,7 @@ from rich.progress import Progress as ProgressBar
 
 from svlm_cli.bench.arena.matches import BenchEvent, BenchStart
 from svlm_cli.bench.arena.summary import LABELS, OVER_TIME, ScoredMatch
-from svlm_cli.bench.common.events import Progress, WorkDone, WorkEvent, WorkStart
+from svlm_cli.bench.common.events import WorkDone, WorkEvent, WorkProgress, WorkStart
 from svlm_cli.bench.common.tables import NOTHING
 from svlm_cli.commands.output import TalkConsole
 from svlm_cli.types import WarningEvent
@@ -97,7 +97,7 @@ class BenchView(WorkView):
                 self._show_start(event)
             case WarningEvent():
                 self.warn(event.message)
-            case Progress():
+            case WorkProgress():
                 self._bar.advance(self._task, event.num_seconds)
             case ScoredMatch():
                 self._show_match(event)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from svlm_cli.commands.bench.judge_options import Address, JudgeChoice, Showing, Shown, read_price
+from svlm_cli.commands.bench.judge_options import EndpointChoice, JudgeChoice, ShowChoice, Shown, read_price
 from svlm_cli.commands.options import ModelChoice, Talk
 from svlm_cli.commands.output import TalkConsole, emit, leaving_at_once
 from svlm_cli.documents import lines_of
@@ -44,7 +44,7 @@ ONLY_WHOLE = ("max_frames",)
 PRESET_DECIDES = ("api_fps", "api_height", "query", "previous", "chunk_seconds")
 
 if TYPE_CHECKING:
-    from svlm_cli.bench.api.prices import Plan
+    from svlm_cli.bench.api.prices import CallPlan
     from svlm_cli.bench.commentary.rival import Rival
     from svlm_cli.bench.common.events import WorkEvent
     from svlm_cli.bench.common.model import ModelOptions
@@ -86,7 +86,7 @@ def show_written(out: Path, *, json: bool, hint: str) -> None:
         emit(f"{num} lines in {path}; next: {hint}")
 
 
-def show_plan(plans: Sequence[Plan], *, json: bool) -> None:
+def show_plan(plans: Sequence[CallPlan], *, json: bool) -> None:
     """Print what would be asked."""
     if json:
         emit(json_module.dumps({"plans": [plan.to_json() for plan in plans]}, indent=2))
@@ -110,7 +110,7 @@ def opening(model: ModelChoice, threads: int | None = None) -> ModelOptions:
     )
 
 
-def ask_rival(work: Rival, address: Address, talk: Talk, out: Path) -> None:
+def ask_rival(work: Rival, address: EndpointChoice, talk: Talk, out: Path) -> None:
     """Let a model behind an address commentate, or say what that would take."""
     if address.dry_run:
         show_plan([work.plan()], json=talk.json)
@@ -182,7 +182,7 @@ def ask_videos(
     shown: Shown,
     settings: StreamSettings,
     model: ModelChoice,
-    address: Address,
+    address: EndpointChoice,
     run: Answers,
     talk: Talk,
 ) -> None:
@@ -242,7 +242,7 @@ class Answers:
     hint: str
     needs_logits: bool = False
 
-    def check(self, address: Address) -> None:
+    def check(self, address: EndpointChoice) -> None:
         """Refuse an address where logits are needed.
 
         Raises:
@@ -254,11 +254,11 @@ class Answers:
             )
 
 
-def _refuse_idle(context: typer.Context, shown: Shown, address: Address) -> None:
+def _refuse_idle(context: typer.Context, shown: Shown, address: EndpointChoice) -> None:
     if address.api:
         refuse_unused(context, {*ONLY_MODEL, *ONLY_STREAM} - {"fps"}, "with --api")
         return
-    is_whole = shown.show is Showing.WHOLE
+    is_whole = shown.show is ShowChoice.WHOLE
     refuse_unused(context, ONLY_API, "without --api MODEL")
     refuse_unused(context, ONLY_STREAM if is_whole else ONLY_WHOLE, f"with --show {shown.show.value}")
     refuse_unused(context, () if shown.speak else ("seed",), "without --speak")
@@ -268,7 +268,7 @@ def _ask_runs(protocol: str, shown: Shown, settings: StreamSettings, name: str, 
     """The ways to ask: as chosen, and with the recent frames alone."""
     from svlm_cli.bench.questions import answering, asking
 
-    is_whole = shown.show is Showing.WHOLE or bool(api)
+    is_whole = shown.show is ShowChoice.WHOLE or bool(api)
     way = asking.Way(
         asking.Showing.WHOLE if is_whole else asking.Showing.STREAMED,
         settings,

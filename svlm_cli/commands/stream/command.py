@@ -7,7 +7,15 @@ from dataclasses import asdict
 from svlm_cli.commands.groups import grouped
 from svlm_cli.commands.options import ModelChoice, Talk, WordChoice, read_text_option
 from svlm_cli.commands.stream.beside import Asking, Kept, Live
-from svlm_cli.commands.stream.options import Memory, Opening, Part, Sight, Source, Words, stream_settings
+from svlm_cli.commands.stream.options import (
+    MemoryChoice,
+    OpeningChoice,
+    PartChoice,
+    SamplingChoice,
+    SightChoice,
+    Source,
+    stream_settings,
+)
 from svlm_cli.media.address import LiveOptions
 
 EXAMPLES = """Examples:
@@ -30,11 +38,11 @@ def stream(
     source: Source,
     model: ModelChoice,
     feeding: WordChoice,
-    sight: Sight,
-    opening: Opening,
-    memory: Memory,
-    words: Words,
-    part: Part,
+    sight: SightChoice,
+    opening: OpeningChoice,
+    memory: MemoryChoice,
+    words: SamplingChoice,
+    part: PartChoice,
     live: Live,
     asking: Asking,
     kept: Kept,

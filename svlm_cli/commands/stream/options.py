@@ -47,7 +47,7 @@ Source = Annotated[
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class SightChoice:
     """What the model sees."""
 
     fps: Annotated[
@@ -101,7 +101,7 @@ class Sight:
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class OpeningChoice:
     """What a stream is told before it starts."""
 
     title: Annotated[
@@ -127,7 +127,7 @@ class Opening:
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class MemoryChoice:
     """What is kept."""
 
     policy: Annotated[
@@ -173,7 +173,7 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class SamplingChoice:
     """How words are drawn."""
 
     max_new_tokens: MaxNewTokens = WORDS.max_new_tokens
@@ -214,7 +214,7 @@ class Words:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class PartChoice:
     """Which part of a source is shown, and how fast."""
 
     start: Annotated[
@@ -251,7 +251,9 @@ class Part:
     ] = DEFAULT.on_lag
 
 
-def stream_settings(sight: Sight, memory: Memory, words: Words, **more: Any) -> StreamSettings:
+def stream_settings(
+    sight: SightChoice, memory: MemoryChoice, words: SamplingChoice, **more: Any
+) -> StreamSettings:
     """The settings of a stream from its groups of options.
 
     Args:

@@ -31,7 +31,7 @@ _MISSING = "video file missing"
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
+class _ChunkPlan:
     """What to make of a folder; the fields are the arguments of ``chunk_folder``."""
 
     folder: Path
@@ -85,7 +85,7 @@ def chunk_folder(
         SourceError: the folder cannot be read, or no video gives a chunk to train on.
         OutputError: ``dataset`` cannot be written, or another run is writing to it.
     """
-    plan = _Plan(folder, dataset, rule, min_words_per_second, annealing, check_videos, language)
+    plan = _ChunkPlan(folder, dataset, rule, min_words_per_second, annealing, check_videos, language)
     videos = find_videos(folder, check_videos=check_videos)
     manifest = Manifest(folder)
     bad_lines = manifest.bad_lines() if manifest.exists else []
@@ -102,7 +102,7 @@ def chunk_folder(
 
 
 def _write(
-    plan: _Plan,
+    plan: _ChunkPlan,
     chosen: Mapping[str, Sequence[CommentatedVideo]],
     bad_lines: Sequence[BadLine],
     work: Path,
@@ -153,7 +153,7 @@ def _work_folder(dataset: Path) -> Iterator[Path]:
             shutil.rmtree(made, ignore_errors=True)
 
 
-def _publish(work: Path, plan: _Plan, *, has_valid: bool) -> None:
+def _publish(work: Path, plan: _ChunkPlan, *, has_valid: bool) -> None:
     """Put everything in its place.
 
     The order is such that samples never lie beside the offsets or the held-out videos of another run, and
@@ -182,7 +182,7 @@ def _held_out(ids: Sequence[str], share: float, seed: int) -> set[str]:
     return set(ranked[: math.floor(share * len(ranked) + 0.5)])
 
 
-def _chunks(videos: Iterable[CommentatedVideo], plan: _Plan, tally: Tally) -> Iterator[Chunk]:
+def _chunks(videos: Iterable[CommentatedVideo], plan: _ChunkPlan, tally: Tally) -> Iterator[Chunk]:
     """The chunks of a split, counted, and with them what is left out."""
     least = plan.min_words_per_second
     for video in videos:
@@ -202,7 +202,7 @@ def _chunks(videos: Iterable[CommentatedVideo], plan: _Plan, tally: Tally) -> It
             tally.drop_video("none of its chunks is left", video.id)
 
 
-def _cut(video: CommentatedVideo, plan: _Plan, tally: Tally) -> Iterator[Chunk] | None:
+def _cut(video: CommentatedVideo, plan: _ChunkPlan, tally: Tally) -> Iterator[Chunk] | None:
     """All chunks of a video; None where it can have none, and is counted."""
     if encodable(video.id) != video.id:
         tally.drop_video("file name is not UTF-8", video.id)
@@ -226,7 +226,7 @@ def _cut(video: CommentatedVideo, plan: _Plan, tally: Tally) -> Iterator[Chunk] 
     return cut_chunks(path, words, duration, plan.rule, video.title)
 
 
-def _load(video: CommentatedVideo, plan: _Plan, tally: Tally) -> tuple[Transcript, float] | None:
+def _load(video: CommentatedVideo, plan: _ChunkPlan, tally: Tally) -> tuple[Transcript, float] | None:
     """A transcript that says something, and when it ends; None where there is none, and is counted."""
     if not video.transcript.is_file():
         tally.drop_video("no transcript", video.id)

@@ -15,7 +15,15 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
-from svlm_cli.data.fetch.one import FetchedVideo, FetchOptions, Job, Progress, Run, fetch_job, is_web_address
+from svlm_cli.data.fetch.one import (
+    FetchedVideo,
+    FetchJob,
+    FetchOptions,
+    FetchProgress,
+    FetchRun,
+    fetch_job,
+    is_web_address,
+)
 from svlm_cli.data.manifest import Manifest, Video
 from svlm_cli.documents import MalformedError, read_bytes
 from svlm_cli.errors import SvlmError, UsageError
@@ -66,7 +74,7 @@ def fetch_all(
     sources: Sequence[str],
     folder: Path,
     options: FetchOptions | None = None,
-    on_progress: Callable[[Progress], None] | None = None,
+    on_progress: Callable[[FetchProgress], None] | None = None,
 ) -> Iterator[Fetched]:
     """Fetch everything, and say of each video what became of it, in the order in which they end.
 
@@ -84,12 +92,14 @@ def fetch_all(
     """
     options = options or FetchOptions()
     stop = threading.Event()
-    run = Run(folder, _open_manifest(folder), options, on_progress or (lambda _progress: None), stop.is_set)
+    run = FetchRun(
+        folder, _open_manifest(folder), options, on_progress or (lambda _progress: None), stop.is_set
+    )
     taken: Counter[str] = Counter()
     pool = ThreadPoolExecutor(options.workers)
-    running: dict[Future[FetchedVideo | list[Job]], Job] = {}
+    running: dict[Future[FetchedVideo | list[FetchJob]], FetchJob] = {}
 
-    def start(jobs: Sequence[Job]) -> None:
+    def start(jobs: Sequence[FetchJob]) -> None:
         for job in jobs:
             limit = options.download.limit
             if limit is not None and taken[job.given] >= limit:
@@ -98,7 +108,7 @@ def fetch_all(
             running[pool.submit(fetch_job, job, run)] = job
 
     try:
-        start([Job(source, source) for source in sources])
+        start([FetchJob(source, source) for source in sources])
         while running:
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
@@ -114,7 +124,7 @@ def fetch_all(
         pool.shutdown(wait=False, cancel_futures=True)  # an address that hangs is not waited for
 
 
-def _result(future: Future[FetchedVideo | list[Job]], job: Job) -> Fetched | list[Job]:
+def _result(future: Future[FetchedVideo | list[FetchJob]], job: FetchJob) -> Fetched | list[FetchJob]:
     try:
         result = future.result()
     except SvlmError as error:

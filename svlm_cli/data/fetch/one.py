@@ -57,7 +57,7 @@ class FetchOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class FetchJob:
     """One source to fetch.
 
     Args:
@@ -82,7 +82,7 @@ class FetchedVideo:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class FetchProgress:
     """How far a video is: bytes done and in all (None where unknown); ``is_done`` once nothing more comes."""
 
     source: str
@@ -93,7 +93,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class FetchRun:
     """What all sources of one run share.
 
     Args:
@@ -107,7 +107,7 @@ class Run:
     folder: Path
     manifest: Manifest
     options: FetchOptions
-    tell: Callable[[Progress], None]
+    tell: Callable[[FetchProgress], None]
     should_stop: Callable[[], bool]
 
     def know(self, video_id: str) -> Video | None:
@@ -115,7 +115,7 @@ class Run:
         return self.manifest.find(lambda video: video.id == video_id)
 
 
-def fetch_job(job: Job, run: Run) -> FetchedVideo | list[Job]:
+def fetch_job(job: FetchJob, run: FetchRun) -> FetchedVideo | list[FetchJob]:
     """Fetch one source, unless the folder has it.
 
     Returns:
@@ -132,7 +132,7 @@ def fetch_job(job: Job, run: Run) -> FetchedVideo | list[Job]:
             return _fetch_file(job, run)
         return _fetch_web(job, run)
     finally:
-        run.tell(Progress(job.source, "", 0, None, is_done=True))
+        run.tell(FetchProgress(job.source, "", 0, None, is_done=True))
 
 
 def is_web_address(source: str) -> bool:
@@ -149,14 +149,14 @@ def _is_on_disk(source: str) -> bool:
         return False
 
 
-def _fetch_web(job: Job, run: Run) -> FetchedVideo | list[Job]:
+def _fetch_web(job: FetchJob, run: FetchRun) -> FetchedVideo | list[FetchJob]:
     address = job.address or Address(job.source)
     known = run.manifest.find(lambda video: video.id == address.video_id or video.url == address.url)
     if known and address.facts is None and not _lacks_captions(known.id, run):
         return FetchedVideo(known, is_new=False)
     found = look_up(address, run.options.download)
     if isinstance(found, list):
-        return [Job(each.url, job.given, each, job.depth + 1) for each in found]
+        return [FetchJob(each.url, job.given, each, job.depth + 1) for each in found]
     if is_live(found):
         raise SourceError("live: it has no end yet", "svlm stream watches live sources")
     with _claimed(run, found.id):
@@ -166,7 +166,7 @@ def _fetch_web(job: Job, run: Run) -> FetchedVideo | list[Job]:
             return FetchedVideo(known, is_new=False)
 
         def on_progress(done: int, total: int | None) -> None:
-            run.tell(Progress(job.source, found.title, done, total))
+            run.tell(FetchProgress(job.source, found.title, done, total))
 
         path = _finished(run.folder, found.id) or _download(found, run, on_progress)
         video = _note(run, path, found.id, found.title, found.url)
@@ -174,7 +174,7 @@ def _fetch_web(job: Job, run: Run) -> FetchedVideo | list[Job]:
         return FetchedVideo(video, is_new=True)
 
 
-def _download(video: RemoteVideo, run: Run, on_progress: Callable[[int, int | None], None]) -> Path:
+def _download(video: RemoteVideo, run: FetchRun, on_progress: Callable[[int, int | None], None]) -> Path:
     """Download into a folder of its own; what is whole and shows pictures moves to its place."""
     partial = run.folder / PARTIAL_FOLDER / video.id
     got = download(video, partial, run.options.download, on_progress, run.should_stop)
@@ -197,12 +197,12 @@ def _download(video: RemoteVideo, run: Run, on_progress: Callable[[int, int | No
     return path
 
 
-def _lacks_captions(video_id: str, run: Run) -> bool:
+def _lacks_captions(video_id: str, run: FetchRun) -> bool:
     language = run.options.download.subtitle_language
     return language is not None and not any((run.folder / SUBTITLE_FOLDER).glob(f"{video_id}.{language}*"))
 
 
-def _add_captions(video: RemoteVideo, run: Run) -> None:
+def _add_captions(video: RemoteVideo, run: FetchRun) -> None:
     """Captions of a video that is there; where they cannot be had, the next run tries again."""
     if not _lacks_captions(video.id, run):
         return
@@ -221,14 +221,14 @@ def _keep_captions(captions: Path, language: str, video_id: str, folder: Path) -
     place(captions, folder / SUBTITLE_FOLDER / name)
 
 
-def _fetch_arena(job: Job, run: Run) -> FetchedVideo:
+def _fetch_arena(job: FetchJob, run: FetchRun) -> FetchedVideo:
     """A match as video, truth (``videos/ID.truth.json``) and transcript."""
     address = parse_address(job.source)
     require_end(address)
     video_id = file_name(address) + ("-voice" if run.options.with_voice else "")
 
     def on_second(done_bytes: int = 0) -> None:
-        run.tell(Progress(job.source, "", done_bytes, None))
+        run.tell(FetchProgress(job.source, "", done_bytes, None))
         if run.should_stop():
             raise SourceError("stopped", "run the same command again")
 
@@ -256,7 +256,7 @@ def _fetch_arena(job: Job, run: Run) -> FetchedVideo:
         return FetchedVideo(video, is_new=True)
 
 
-def _fetch_file(job: Job, run: Run) -> FetchedVideo:
+def _fetch_file(job: FetchJob, run: FetchRun) -> FetchedVideo:
     """A copy of a video file, named by its own name and its content."""
     original = Path(job.source.removeprefix("file://"))
     if original.is_dir():
@@ -286,7 +286,7 @@ def _fetch_file(job: Job, run: Run) -> FetchedVideo:
 
 
 @contextmanager
-def _claimed(run: Run, video_id: str) -> Iterator[None]:
+def _claimed(run: FetchRun, video_id: str) -> Iterator[None]:
     """Have a video to oneself among all runs that share the folder."""
     with claimed(run.folder / PARTIAL_FOLDER / video_id, run.should_stop) as is_mine:
         if not is_mine:
@@ -311,7 +311,7 @@ def _has_sound(path: Path) -> bool:
         return video.info.has_audio
 
 
-def _note(run: Run, path: Path, video_id: str, title: str, url: str, sport: str | None = None) -> Video:
+def _note(run: FetchRun, path: Path, video_id: str, title: str, url: str, sport: str | None = None) -> Video:
     """Probe a whole file and write its line; the sport is that of the options where None."""
     with open_video(path) as opened:
         info = opened.info

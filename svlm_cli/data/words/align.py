@@ -69,7 +69,7 @@ class AlignOptions:
             raise ValueError("a language model is for clean llm, and clean llm needs one")
 
 
-class Outcome(StrEnum):
+class AlignOutcome(StrEnum):
     """What became of a video."""
 
     ALIGNED = "aligned"
@@ -91,7 +91,7 @@ class Aligned:
     """
 
     video: Video
-    outcome: Outcome
+    outcome: AlignOutcome
     transcript: Transcript | None = None
     reason: str = ""
 
@@ -131,11 +131,11 @@ def align_folder(folder: Path, options: AlignOptions) -> Iterator[Aligned]:
             except (ModelError, UsageError):  # of the recogniser, which all need
                 raise
             except SvlmError as error:
-                yield Aligned(running[future], Outcome.FAILED, reason=str(error))
+                yield Aligned(running[future], AlignOutcome.FAILED, reason=str(error))
             except Exception as error:  # whatever is wrong with one video does not stop the others
                 full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
                 reason = f"{'disk full' if full else type(error).__name__}: {error}"
-                yield Aligned(running[future], Outcome.FAILED, reason=reason)
+                yield Aligned(running[future], AlignOutcome.FAILED, reason=reason)
     finally:
         stop.set()
         pool.shutdown(wait=False, cancel_futures=True)
@@ -162,15 +162,17 @@ class _Aligner:
                 raise SvlmError(f"stopped: another run is at work on {video.id}")
             had = _read_transcript(path)
             if had is not None and (not had.origin or had.origin == self._origin(source)):
-                return Aligned(video, Outcome.HAD, had, had.refused)
+                return Aligned(video, AlignOutcome.HAD, had, had.refused)
             try:
                 utterances, figures, refused = self._utterances(video, source)
             except _Skip as skip:
-                return Aligned(video, Outcome.SKIPPED, reason=str(skip))
+                return Aligned(video, AlignOutcome.SKIPPED, reason=str(skip))
             made = self._transcript(video, utterances, refused)
             made = replace(made, origin=self._origin(source), figures={**figures, **made.figures})
             write_transcript(path, made)
-        return Aligned(video, Outcome.REFUSED if made.refused else Outcome.ALIGNED, made, made.refused)
+        return Aligned(
+            video, AlignOutcome.REFUSED if made.refused else AlignOutcome.ALIGNED, made, made.refused
+        )
 
     def _origin(self, source: Path | None) -> Mapping[str, Any]:
         """Every setting that the words of a transcript depend on."""

@@ -34,7 +34,7 @@ _SENTENCE_END = re.compile(r"[.?!…][\"')\]]*$")
 
 _CLEANING = """You prepare the commentary of a sports broadcast for training a live commentator. You are \
 given the title of the video and the sentences that a speech recogniser heard in two minutes of it. For each \
-sentence decide: "keep" it as it is; "edit" it where names or words were misheard, and give the sentence put \
+sentence decide: "keep" it is; "edit" it where names or words were misheard, and give the sentence put \
 right in "text", with nothing added that was not said; "delete" it where it is advertising, talk that has \
 nothing to do with the event, or nonsense. Answer with JSON alone, every id once: \
 {"sentences": [{"id": 1, "action": "keep"}, {"id": 2, "action": "edit", "text": "..."}, ...]}"""

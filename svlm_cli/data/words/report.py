@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from svlm_cli.data.manifest import DAMAGED_LINE, VIDEOS_FILE, Manifest
-from svlm_cli.data.words.align import Aligned, Outcome
+from svlm_cli.data.words.align import Aligned, AlignOutcome
 from svlm_cli.data.words.transcript import dropped_words
 from svlm_cli.errors import OutputError
 from svlm_cli.files import whole_file
@@ -127,7 +127,7 @@ def report(folder: Path, results: Sequence[Aligned], wall_seconds: float) -> Ali
     left_out.update({DAMAGED_LINE: len(bad_lines)} if bad_lines else {})
     num_sentences = sum(sentences[name] for name in PAPER_SHARES)
     clips = [clip for transcript in transcripts for clip in transcript.clips]
-    made = [each.video.duration_seconds for each in results if each.outcome is Outcome.ALIGNED]
+    made = [each.video.duration_seconds for each in results if each.outcome is AlignOutcome.ALIGNED]
     account = AlignReport(
         videos=tuple(_video(each) for each in sorted(results, key=lambda each: each.video.id)),
         outcomes=dict(Counter(each.outcome.value for each in results)),

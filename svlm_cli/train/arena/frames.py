@@ -37,7 +37,7 @@ _DAMAGE = (OSError, ValueError, KeyError, EOFError, zlib.error, zipfile.BadZipFi
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class FrameSight:
     """What the last frame of a second shows.
 
     Args:
@@ -63,12 +63,12 @@ class DrawnSecond:
 
     kits: tuple[str, str]
     beat: Beat
-    sight: Sight
+    sight: FrameSight
     frames: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class DrawnWindow:
     """A window of a match.
 
     Args:
@@ -94,11 +94,11 @@ class WindowStore:
         self._known: dict[int, tuple[Beat, ...]] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
-    def window(self, number: int) -> Window:
+    def window(self, number: int) -> DrawnWindow:
         """Window ``number``."""
         beats = self._beats(number)
         kits = draw_setup("soccer", training_seed(number)).kits
-        return Window(kits, beats[:-WINDOW_SECONDS], beats[-WINDOW_SECONDS:])
+        return DrawnWindow(kits, beats[:-WINDOW_SECONDS], beats[-WINDOW_SECONDS:])
 
     def frames(self, number: int, fps: int) -> np.ndarray:
         """Its pictures: uint8, shape (seconds, fps, height, width, 3)."""
@@ -109,7 +109,7 @@ class WindowStore:
         sights, frames = self._read(number, fps, [_SIGHTS, _key(second)])
         holder, column, row = sights[second].tolist()
         window = self.window(number)
-        sight = Sight(None if holder == _NOBODY else holder, column, row)
+        sight = FrameSight(None if holder == _NOBODY else holder, column, row)
         return DrawnSecond(window.kits, window.beats[second], sight, frames)
 
     def _beats(self, number: int) -> tuple[Beat, ...]:
