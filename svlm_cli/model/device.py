@@ -1,15 +1,19 @@
-"""From the host's memory to the model's device without the host waiting for what is queued there."""
+"""Devices and number formats by their names, and the way from the host's memory to a device."""
 
 from __future__ import annotations
 
 import torch
 
+from svlm_cli.errors import ModelError, UsageError
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
 
 def to_device(host: torch.Tensor, device: torch.device) -> torch.Tensor:
     """The same values on ``device``, ordered before whatever its current stream is given next.
 
-    To CUDA by way of pinned memory, which torch's allocator keeps and does not hand out again before the copy
-    is done. A plain ``to`` would wait for all that the stream was given before.
+    The host does not wait for what is queued there: to CUDA it goes by way of pinned memory, which torch's
+    allocator keeps and does not hand out again before the copy is done. A plain ``to`` would wait.
 
     Args:
         host: on the CPU; returned as it is where that is the device.
@@ -18,3 +22,39 @@ def to_device(host: torch.Tensor, device: torch.device) -> torch.Tensor:
     if device.type != "cuda":
         return host.to(device)
     return host.pin_memory().to(device, non_blocking=True)
+
+
+def named_device(device: str) -> torch.device:
+    """The device that ``--device`` names.
+
+    Raises:
+        UsageError: nobody knows it.
+        ModelError: it is not there.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        where = torch.device(device)
+    except RuntimeError:
+        where = torch.device("meta")
+    if where.type not in ("cpu", "cuda"):
+        raise UsageError(f"--device {device} is not known", "use auto, cpu, cuda or cuda:N")
+    if where.type == "cuda" and (where.index or 0) >= torch.cuda.device_count():
+        raise ModelError(
+            f"--device {device}: torch sees {torch.cuda.device_count()} CUDA devices",
+            "use --device cpu, or install a CUDA build of torch",
+        )
+    return where
+
+
+def named_dtype(dtype: str, device: torch.device) -> torch.dtype:
+    """The number format that ``--dtype`` names, on this device.
+
+    Raises:
+        UsageError: nobody knows it.
+    """
+    if dtype == "auto":
+        return torch.bfloat16 if device.type == "cuda" else torch.float32
+    if dtype not in DTYPES:
+        raise UsageError(f"--dtype {dtype} is not known", "use auto, float32 or bfloat16")
+    return DTYPES[dtype]

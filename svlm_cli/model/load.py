@@ -18,6 +18,7 @@ import transformers
 from svlm_cli.documents import read_json
 from svlm_cli.errors import ModelError, UsageError, boundary
 from svlm_cli.model.adapter import base_of, check_adapter, merge_adapter, stored_pixels
+from svlm_cli.model.device import named_device, named_dtype
 from svlm_cli.model.library import silent_library
 from svlm_cli.model.patches import PatchSettings
 from svlm_cli.model.prepare import check_quantize, prepare, set_stream_attention
@@ -31,7 +32,6 @@ BUNDLED_NAME = "bundled"
 PICKLED_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.jinja", "*.model"]
 STATIC_ROPE_TYPES = ("default", "linear", "yarn", "llama3")
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json")
 ATTENTIONS = ("sdpa", "flash_attention_2")
 
@@ -53,6 +53,15 @@ FAMILIES = {
     "qwen2_5_vl": Family("Qwen2_5_VLForConditionalGeneration", has_tokens_per_second=True),
     "qwen2_vl": Family("Qwen2VLForConditionalGeneration", has_tokens_per_second=False),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class _Machine:
+    """What a network is opened on; ``attention`` is transformers' name of a kernel."""
+
+    device: torch.device
+    dtype: torch.dtype
+    attention: str
 
 
 def load_model(
@@ -90,10 +99,7 @@ def load_model(
             architecture; a device that is not there.
         UsageError: an option unknown, or one that the device or the attention kernel has not.
     """
-    where = _device(device)
-    number = _dtype(dtype, where)
-    check_quantize(quantize, where)
-    kernel = _attention(attention, where, number)
+    machine = _machine(device, dtype, attention, quantize)
     if threads is not None:
         torch.set_num_threads(threads)
     wanted = name or os.environ.get("SVLM_MODEL") or str(BUNDLED)
@@ -102,17 +108,10 @@ def load_model(
     with boundary(f"the model {wanted} cannot be opened", ModelError):
         config = _checked_config(folder, wanted)
         family = FAMILIES[config["model_type"]]
-        _check_weights(folder, wanted)
         tokenizer, markup = _tokenizer(folder, wanted)
-        opened_as = number if adapter_folder is None else torch.float32
-        network = _network(folder, wanted, family, opened_as, kernel)
-        if adapter_folder is not None:
-            network = merge_adapter(network, adapter_folder, number)
-        network = network.to(where)
-        _check_rope(network, wanted)
+        network = _network(folder, wanted, family, machine, adapter_folder)
         set_stream_attention(network, attention)
         prepare(network, wanted, quantize, packed=packed and not compiled)
-        vision = network.config.vision_config
         return VideoLanguageModel(
             name=BUNDLED_NAME if folder == BUNDLED else wanted,
             adapter=adapter,
@@ -121,35 +120,17 @@ def load_model(
             network=network.eval(),
             tokenizer=tokenizer,
             markup=markup,
-            patches=_patch_settings(folder, config, vision, adapter_folder),
-            tokens_per_second=vision.tokens_per_second if family.has_tokens_per_second else None,
+            patches=_patch_settings(folder, config, network.config.vision_config, adapter_folder),
+            tokens_per_second=_tokens_per_second(network, family),
             word_forward=word_forward(network, compiled=compiled, graphs=graphs),
         )
 
 
-def _device(device: str) -> torch.device:
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        where = torch.device(device)
-    except RuntimeError:
-        where = torch.device("meta")
-    if where.type not in ("cpu", "cuda"):
-        raise UsageError(f"--device {device} is not known", "use auto, cpu, cuda or cuda:N")
-    if where.type == "cuda" and (where.index or 0) >= torch.cuda.device_count():
-        raise ModelError(
-            f"--device {device}: torch sees {torch.cuda.device_count()} CUDA devices",
-            "use --device cpu, or install a CUDA build of torch",
-        )
-    return where
-
-
-def _dtype(dtype: str, device: torch.device) -> torch.dtype:
-    if dtype == "auto":
-        return torch.bfloat16 if device.type == "cuda" else torch.float32
-    if dtype not in DTYPES:
-        raise UsageError(f"--dtype {dtype} is not known", "use auto, float32 or bfloat16")
-    return DTYPES[dtype]
+def _machine(device: str, dtype: str, attention: str, quantize: str) -> _Machine:
+    where = named_device(device)
+    number = named_dtype(dtype, where)
+    check_quantize(quantize, where)
+    return _Machine(where, number, _attention(attention, where, number))
 
 
 def _attention(attention: str, device: torch.device, dtype: torch.dtype) -> str:
@@ -291,7 +272,19 @@ def _tokenizer(folder: Path, name: str) -> tuple[Any, Markup]:
         ) from error
 
 
-def _network(folder: Path, name: str, family: Family, dtype: torch.dtype, attention: str) -> Any:
+def _network(folder: Path, name: str, family: Family, machine: _Machine, adapter: Path | None) -> Any:
+    """The network on its device, an adapter merged into its weights."""
+    _check_weights(folder, name)
+    opened_as = machine.dtype if adapter is None else torch.float32
+    network = _stored_network(folder, name, family, opened_as, machine.attention)
+    if adapter is not None:
+        network = merge_adapter(network, adapter, machine.dtype)
+    network = network.to(machine.device)
+    _check_rope(network, name)
+    return network
+
+
+def _stored_network(folder: Path, name: str, family: Family, dtype: torch.dtype, attention: str) -> Any:
     with (
         boundary(f"the weights of the model {name} cannot be opened", ModelError, "download it again"),
         silent_library(),
@@ -315,6 +308,10 @@ def _check_rope(network: Any, name: str) -> None:
     kind = network.model.language_model.rotary_emb.rope_type
     if kind not in STATIC_ROPE_TYPES:
         raise ModelError(f"the model {name} uses {kind} RoPE, whose angles change with length")
+
+
+def _tokens_per_second(network: Any, family: Family) -> float | None:
+    return network.config.vision_config.tokens_per_second if family.has_tokens_per_second else None
 
 
 def _patch_settings(
