@@ -5,7 +5,7 @@ from __future__ import annotations
 import json as json_module
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +16,9 @@ from svlm_cli.commands.options import Talk
 from svlm_cli.commands.output import TalkConsole, emit, leaving_at_once
 from svlm_cli.documents import MalformedError, read_text
 from svlm_cli.errors import SvlmError, UsageError
+
+if TYPE_CHECKING:
+    from svlm_cli.media.web.download import DownloadOptions
 
 EXAMPLES = """Examples:
 
@@ -117,25 +120,9 @@ def fetch(
     """
     from svlm_cli.data.fetch.folder import expand, fetch_all
     from svlm_cli.data.fetch.one import FetchOptions, is_web_address
-    from svlm_cli.media.web.checks import browser_cookies, check_cookies, parse_rate, preflight
-    from svlm_cli.media.web.download import DownloadOptions
+    from svlm_cli.media.web.checks import preflight
 
-    if web.browser is not None:
-        browser_cookies(web.browser)
-    jar = None if web.cookies is None else _read(web.cookies)
-    if jar is not None:
-        check_cookies(jar, str(web.cookies))
-    download = DownloadOptions(
-        max_height=web.max_height,
-        with_audio=how.audio,
-        subtitle_language=web.subtitle_language if web.subtitles else None,
-        bytes_per_second=None
-        if web.rate_limit is None
-        else max(1, parse_rate(web.rate_limit) // how.workers),
-        cookies=jar,
-        browser=web.browser,
-        limit=how.limit,
-    )
+    download = _download_options(how, web)
     wanted = expand(sources)
     console = TalkConsole()
     if not talk.quiet and any(is_web_address(source) for source in wanted):
@@ -155,6 +142,28 @@ def fetch(
     if failed:
         view.list_failures(failed)
         raise SvlmError(f"{len(failed)} of {len(results)} videos could not be fetched; the reasons are above")
+
+
+def _download_options(how: How, web: Web) -> DownloadOptions:
+    from svlm_cli.media.web.checks import browser_cookies, check_cookies, parse_rate
+    from svlm_cli.media.web.download import DownloadOptions
+
+    if web.browser is not None:
+        browser_cookies(web.browser)
+    jar = None if web.cookies is None else _read(web.cookies)
+    if jar is not None:
+        check_cookies(jar, str(web.cookies))
+    return DownloadOptions(
+        max_height=web.max_height,
+        with_audio=how.audio,
+        subtitle_language=web.subtitle_language if web.subtitles else None,
+        bytes_per_second=None
+        if web.rate_limit is None
+        else max(1, parse_rate(web.rate_limit) // how.workers),
+        cookies=jar,
+        browser=web.browser,
+        limit=how.limit,
+    )
 
 
 def _read(path: Path) -> str:

@@ -106,10 +106,7 @@ def run_stream(
         hub = _served(extras, questions, stack, view)
         with view.busy("loading the model"):
             model = load()
-        if model.is_bundled:
-            view.say(BANNER)
-        if model.word_forward is not None and model.word_forward.compiled:
-            view.say(COMPILING)
+        _introduce(model, view)
         stopper = stack.enter_context(Stopper(lambda: view.say(STOPPING)))
         if extras.ask:
             _listen(questions, stack, view, stopper)
@@ -132,6 +129,13 @@ def run_stream(
     if not code:
         _require_whole(writers, keeper)
     return code
+
+
+def _introduce(model: VideoLanguageModel, view: StreamView) -> None:
+    if model.is_bundled:
+        view.say(BANNER)
+    if model.word_forward is not None and model.word_forward.compiled:
+        view.say(COMPILING)
 
 
 def _require_whole(writers: Writers, keeper: StateKeeper | None) -> None:
