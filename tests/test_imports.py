@@ -26,6 +26,7 @@ GROUND = {
     "values",
     "yaml_text",
     "digest",
+    "language",
 }
 BELOW = {
     "chat": GROUND,

@@ -16,6 +16,7 @@ from svlm_cli.commands.groups import grouped
 from svlm_cli.commands.options import Talk
 from svlm_cli.commands.output import TalkConsole, emit, leaving_at_once
 from svlm_cli.errors import SvlmError, UsageError
+from svlm_cli.language import language_code
 from svlm_cli.settings import Clean
 
 EXAMPLES = """Examples:
@@ -56,7 +57,9 @@ class Speech:
     language: Annotated[
         str,
         typer.Option(
-            "--language", metavar="LANG", help="Of the commentary, two letters; others are refused."
+            "--language",
+            metavar="LANG",
+            help="Of the commentary (en; eng and en-GB are the same); others are refused.",
         ),
     ] = "en"
     workers: Annotated[
@@ -138,7 +141,7 @@ def align(
             speech.whisper_model,
             speech.device.value,
             speech.compute_type,
-            speech.language.lower(),
+            language_code(speech.language),
             speech.workers,
             speech.threads,
         ),

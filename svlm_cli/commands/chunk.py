@@ -14,6 +14,7 @@ from svlm_cli.commands.groups import grouped
 from svlm_cli.commands.options import Talk
 from svlm_cli.commands.output import TalkConsole, emit
 from svlm_cli.errors import UsageError
+from svlm_cli.language import language_code
 from svlm_cli.text import as_json
 
 EXAMPLES = """Examples:
@@ -81,7 +82,7 @@ class Cut:
         typer.Option(
             "--language",
             metavar="LANG",
-            help="Of transcripts made elsewhere, two letters; others are left out, as svlm align does.",
+            help="Of transcripts made elsewhere (en; eng and en-GB are the same); others are left out, as svlm align does.",
         ),
     ] = "en"
     format: Annotated[
@@ -135,7 +136,7 @@ def chunk(
             seed=cut.seed,
             annealing=cut.annealing,
             check_videos=not cut.no_video_check,
-            language=cut.language.lower(),
+            language=language_code(cut.language),
             on_progress=lambda done, num_videos: status.update(
                 f"cutting video {done + 1} of {num_videos} ..."
             ),
