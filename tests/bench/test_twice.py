@@ -12,6 +12,7 @@ import pytest
 
 from svlm_cli.bench.commentary import games as commentary
 from svlm_cli.bench.commentary import livesports
+from svlm_cli.bench.common.results import RunFacts
 from svlm_cli.bench.questions import longvideo, ovo
 from svlm_cli.bench.questions.ovo_bench import load_results
 from svlm_cli.errors import SourceError
@@ -97,7 +98,7 @@ def test_what_overlaps_does_not_cover_twice() -> None:
     window = commentary.ScoredWindow(game, 0, 100, "words", 1)
 
     def run(*chunks: tuple[float, float]) -> commentary.GamePredictions:
-        return commentary.GamePredictions("r", {"v.mp4": []}, {"v.mp4": list(chunks)}, {})
+        return commentary.GamePredictions("r", {"v.mp4": []}, {"v.mp4": list(chunks)}, RunFacts())
 
     assert run((0, 50), (0, 50.5)).text_of(window) is None
     assert run((0, 60), (40, 80)).text_of(window) is None

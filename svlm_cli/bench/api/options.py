@@ -48,7 +48,7 @@ class ApiOptions:
             "query": self.query,
         }
 
-    def facts(self) -> dict[str, str]:
+    def columns(self) -> dict[str, str]:
         """Columns of its row."""
         return {
             "model": f"{self.model} at {public_address(self.base_url)}",

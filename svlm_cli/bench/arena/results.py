@@ -11,8 +11,8 @@ from svlm_cli.bench.arena.score import Tally
 from svlm_cli.bench.common.intervals import rounded
 from svlm_cli.bench.common.model import ModelFacts
 from svlm_cli.bench.common.records import Record, RecordFile
+from svlm_cli.bench.common.results import RESULTS_NAME
 
-FILE_NAME = "results.jsonl"
 _SPEEDS = ("wall_seconds", "realtime_factor", "p50_step_seconds", "p95_step_seconds", "p99_step_seconds")
 
 
@@ -27,7 +27,7 @@ class ResultsFile(RecordFile):
     """
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder / FILE_NAME, _key)
+        super().__init__(folder / RESULTS_NAME, _key)
 
     def find(self, job: MatchJob) -> MatchResult | None:
         """The match, if it was streamed before with the same fingerprint."""

@@ -11,14 +11,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from svlm_cli.bench.common.events import numbered
-from svlm_cli.bench.common.records import put_once, read_lines
-from svlm_cli.documents import MalformedError
+from svlm_cli.bench.common.records import Record, read_lines
+from svlm_cli.bench.common.results import LineForm, RunFacts, StoredRun, read_runs
 from svlm_cli.errors import SourceError, UsageError
 from svlm_cli.values import LATEST_SECONDS, mappings, path_text, seconds, text
 
@@ -133,13 +132,13 @@ class GamePredictions:
         name: of the run.
         items: start, end and text by video.
         chunks: start and end of the stretches that were commentated, by video.
-        facts: of the run, for tables; empty where the file says nothing.
+        facts: of the run, for tables.
     """
 
     name: str
     items: dict[str, list[Line]]
     chunks: dict[str, list[tuple[float, float]]]
-    facts: Mapping[str, str]
+    facts: RunFacts
 
     def text_of(self, window: ScoredWindow) -> str | None:
         """What was said in a window (start < end of the words <= end); None where it was not commentated."""
@@ -152,6 +151,36 @@ class GamePredictions:
             return None
         lines = sorted(self.items[window.game.name], key=lambda line: line[1])
         return " ".join(text for _, last, text in lines if start < last <= end).strip()
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A line of predictions: what was said in a stretch of a video."""
+
+    video: str
+    stretch: tuple[float, float]
+    said: Sequence[Line]
+
+
+def _piece(record: Record) -> tuple[str, _Piece]:
+    video = Path(path_text(record.get("video"), "video")).name
+    said = [
+        (
+            seconds(each.get("start_time"), "start_time", -LATEST_SECONDS),
+            seconds(each.get("end_time"), "end_time", -LATEST_SECONDS),
+            text(each.get("response"), "response"),
+        )
+        for each in mappings(record.get("items"), "items")
+    ]
+    start = seconds(record.get("chunk_start", 0), "chunk_start")
+    ends = record.get("chunk_end")
+    end = math.inf if ends is None else seconds(ends, "chunk_end")
+    return f"{video} {start}-{end}", _Piece(video, (start, end), said)
+
+
+_PREDICTIONS = LineForm(
+    "prediction", "predictions", _piece, "docs/bench.md shows the form", "svlm bench commentary generate"
+)
 
 
 def load_games(path: Path) -> list[Game]:
@@ -218,47 +247,18 @@ def load_predictions(path: Path) -> list[GamePredictions]:
         One for each run that the lines name; a file that names none is one, called by its own name.
 
     Raises:
-        SourceError: it cannot be read or a line is of another form; says which.
+        SourceError: see ``read_runs``.
     """
-    file = path / "results.jsonl" if path.is_dir() else path
-    found: dict[tuple[str, str], GamePredictions] = {}
-    seen: dict[tuple[str, str, str, float, float], list[Line]] = {}
-    for number, record in enumerate(read_lines(file, "predictions"), start=1):
-        name = str(record.get("run") or (file.parent.name if path.is_dir() else file.stem))
-        try:
-            video = Path(path_text(record.get("video"), "video")).name
-            said = [
-                (
-                    seconds(each.get("start_time"), "start_time", -LATEST_SECONDS),
-                    seconds(each.get("end_time"), "end_time", -LATEST_SECONDS),
-                    text(each.get("response"), "response"),
-                )
-                for each in mappings(record.get("items"), "items")
-            ]
-            ends = record.get("chunk_end")
-            chunk = (
-                seconds(record.get("chunk_start", 0), "chunk_start"),
-                math.inf if ends is None else seconds(ends, "chunk_end"),
-            )
-        except MalformedError as error:
-            raise SourceError(
-                f"line {number} of {file} is no prediction: {error}", "docs/bench.md shows the form"
-            ) from error
-        told = record.get("facts")
-        facts = {key: str(value) for key, value in told.items()} if isinstance(told, dict) else {}
-        run = found.setdefault((name, str(record.get("fingerprint"))), GamePredictions(name, {}, {}, facts))
-        place = name, str(record.get("fingerprint")), video, *chunk
-        is_new = place not in seen
-        put_once(
-            seen, place, said, f"{video} {chunk[0]:g}-{chunk[1]:g} of {name}", f"line {number} of {file}"
-        )
-        if is_new:
-            run.items.setdefault(video, []).extend(said)
-            run.chunks.setdefault(video, []).append(chunk)
-    if not found:
-        raise SourceError(f"{file} holds no predictions", "svlm bench commentary generate makes them")
-    names = numbered([name for name, _ in found])
-    return [replace(run, name=name) for name, run in zip(names, found.values(), strict=True)]
+    runs = read_runs(path, _PREDICTIONS, path.resolve().name if path.is_dir() else path.stem)
+    return [_predictions(run) for run in runs]
+
+
+def _predictions(run: StoredRun[_Piece]) -> GamePredictions:
+    found = GamePredictions(run.name, {}, {}, run.facts)
+    for piece in run.lines.values():
+        found.items.setdefault(piece.video, []).extend(piece.said)
+        found.chunks.setdefault(piece.video, []).append(piece.stretch)
+    return found
 
 
 def one_of(predictions: Sequence[GamePredictions], path: Path) -> GamePredictions:

@@ -225,10 +225,10 @@ def contests(
 def row(ours: GamePredictions, rival: GamePredictions, judging: Judging) -> tuple[Row, Sequence[str]]:
     """The row of a run, from the stored votes, and what is to be said about them."""
     found = judged(judging, rival.facts)
-    facts = dict(ours.facts)
-    paper = facts.pop("paper", None)
-    protocol = facts.pop("protocol", "Inf-Streams-Eval, predictions of a file")
-    return Row(ours.name, protocol, {**facts, **found.facts}, found.scores, paper, found.more), found.notes
+    own = ours.facts
+    protocol = own.protocol or "Inf-Streams-Eval, predictions of a file"
+    facts = {**own.columns, **found.facts}
+    return Row(ours.name, protocol, facts, found.scores, own.paper, found.more), found.notes
 
 
 def report(rows: Sequence[Row], notes: Sequence[str]) -> Report:

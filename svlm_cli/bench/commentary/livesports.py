@@ -6,7 +6,6 @@ Lines; predictions are ``{"video_id", "event_id", "begin", "end", "pred"}`` (git
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import Any
 
 from svlm_cli.bench.commentary.pieces import Piece, Said
 from svlm_cli.bench.common.events import capped
-from svlm_cli.bench.common.records import put_once, read_lines
+from svlm_cli.bench.common.records import Record, put_once, read_lines
+from svlm_cli.bench.common.results import LineForm, RunFacts, read_runs
 from svlm_cli.bench.common.tables import Report, Row
 from svlm_cli.bench.common.work import find_video
 from svlm_cli.bench.judge.contests import Contest, Rules
@@ -23,7 +23,7 @@ from svlm_cli.bench.judge.reading import read_sentence
 from svlm_cli.bench.judge.votes import Stored, judged, win_rate
 from svlm_cli.digest import digest
 from svlm_cli.errors import SourceError, UsageError
-from svlm_cli.values import file_name, path_text, seconds
+from svlm_cli.values import file_name, path_text, seconds, text
 
 BASELINE = "GPT-4o"
 SEED = 42
@@ -132,36 +132,30 @@ class EventPredictions:
 
     name: str
     texts: Mapping[str, str]
-    facts: Mapping[str, str]
+    facts: RunFacts
 
 
 def load_predictions(path: Path) -> EventPredictions:
     """Read predictions: a file, or a folder that ``svlm bench livesports generate`` has filled.
 
     Raises:
-        SourceError: it cannot be read or a line is of another form; says which.
+        SourceError: see ``read_runs``.
         UsageError: it holds several runs.
     """
-    file = path / "results.jsonl" if path.is_dir() else path
-    texts: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
-    runs: dict[tuple[str, str], dict[str, str]] = {}
-    for number, record in enumerate(read_lines(file, "predictions"), start=1):
-        if not all(name in record for name in ("video_id", "event_id")) or not isinstance(
-            record.get("pred"), str
-        ):
-            raise SourceError(f"line {number} of {file} is no prediction", "docs/bench.md shows the form")
-        told = record.get("facts")
-        run = str(record.get("run") or file.stem.removeprefix("pred_")), str(record.get("fingerprint"))
-        runs[run] = told if isinstance(told, dict) else {}
-        event = f"{record['video_id']}_{record['event_id']}"
-        put_once(texts[run], event, record["pred"], event, f"line {number} of {file}")
-    if not runs:
-        raise SourceError(f"{file} holds no predictions", "svlm bench livesports generate makes them")
+    runs = read_runs(path, _PREDICTIONS, path.stem.removeprefix("pred_"))
     if len(runs) > 1:
-        told_runs = ", ".join(f"{name} ({mark})" for name, mark in runs)
-        raise UsageError(f"{file} holds several runs: {told_runs}", "keep each in a folder of its own")
-    ((run, facts),) = runs.items()
-    return EventPredictions(run[0], texts[run], {key: str(value) for key, value in facts.items()})
+        told = ", ".join(run.name for run in runs)
+        raise UsageError(f"{path} holds several runs: {told}", "keep each in a folder of its own")
+    return EventPredictions(runs[0].name, runs[0].lines, runs[0].facts)
+
+
+def _prediction(record: Record) -> tuple[str, str]:
+    return f"{record['video_id']}_{record['event_id']}", text(record["pred"], "pred")
+
+
+_PREDICTIONS = LineForm(
+    "prediction", "predictions", _prediction, "docs/bench.md shows the form", "svlm bench livesports generate"
+)
 
 
 def contests(
@@ -197,9 +191,9 @@ def rules(template: str | None = None) -> Rules:
 def row(ours: EventPredictions, rival: EventPredictions, judging: Judging) -> tuple[Row, Sequence[str]]:
     """The row of a run, from the stored votes, and what is to be said about them."""
     found = judged(judging, rival.facts)
-    facts = dict(ours.facts)
-    told = facts.pop("protocol", "predictions of a file")
-    row = Row(ours.name, f"{PROTOCOL}, {told}", {**facts, **found.facts}, found.scores, None, found.more)
+    protocol = f"{PROTOCOL}, {ours.facts.protocol or 'predictions of a file'}"
+    facts = {**ours.facts.columns, **found.facts}
+    row = Row(ours.name, protocol, facts, found.scores, ours.facts.paper, found.more)
     return row, found.notes
 
 

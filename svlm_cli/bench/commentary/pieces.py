@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from svlm_cli.bench.common.model import ModelFacts
+from svlm_cli.bench.common.results import RunFacts
 from svlm_cli.bench.common.settings import decoding_text, memory_identity, memory_text, pixels_text
 from svlm_cli.bench.common.work import work_key
 from svlm_cli.errors import SourceError
@@ -86,15 +87,16 @@ class PieceRun:
             **asdict(own.sampling),
         }
 
-    def facts(self, model: ModelFacts) -> dict[str, str]:
-        """Columns of the run's row."""
-        return {
+    def facts(self, model: ModelFacts) -> RunFacts:
+        """Of the run's row."""
+        columns = {
             "model": f"{model.name} ({model.fingerprint[:8]})",
             "frames": f"{self.settings.fps:g} FPS",
             "resolution": pixels_text(self.settings),
             "memory": memory_text(self.settings),
             "decoding": decoding_text(self.settings),
         }
+        return RunFacts(columns, self.protocol, self.paper)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from svlm_cli.bench.api.pool import Work
 from svlm_cli.bench.api.prices import PICTURE_TOKENS, CallPlan, text_tokens
 from svlm_cli.bench.commentary.pieces import Piece, Said, Shape, line_key
 from svlm_cli.bench.common.events import WorkEvent
-from svlm_cli.bench.common.work import RESULTS_NAME, present, record_key, work_key
+from svlm_cli.bench.common.results import RESULTS_NAME, RunFacts
+from svlm_cli.bench.common.work import present, record_key, work_key
 from svlm_cli.chat import Chat, Reply
 from svlm_cli.types import WarningEvent
 
@@ -108,7 +109,7 @@ class Rival:
             **piece.labels,
             "run": self._name,
             "fingerprint": work_key(self._options.identity()),
-            "facts": self._options.facts() | {"protocol": self._protocol},
+            "facts": RunFacts(self._options.columns(), self._protocol).to_json(),
             **self._shape(piece, [said]),
             "prompt_tokens": reply.prompt_tokens,
             "completion_tokens": reply.completion_tokens,

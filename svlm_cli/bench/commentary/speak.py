@@ -15,7 +15,8 @@ from svlm_cli.bench.commentary.pieces import Line, Piece, PieceRun, Said, Shape,
 from svlm_cli.bench.common.events import WorkDone, WorkEvent, WorkStart
 from svlm_cli.bench.common.model import ModelFacts, ModelOptions, model_facts
 from svlm_cli.bench.common.records import RecordFile
-from svlm_cli.bench.common.work import RESULTS_NAME, Failures, present, record_key, work_key
+from svlm_cli.bench.common.results import RESULTS_NAME
+from svlm_cli.bench.common.work import Failures, present, record_key, work_key
 from svlm_cli.documents import MalformedError, parse_json
 from svlm_cli.errors import OutputError, SourceError, StateError
 from svlm_cli.files import make_folder, sync
@@ -85,7 +86,7 @@ def _line(run: PieceRun, piece: Piece, facts: ModelFacts) -> Line:
         **piece.labels,
         "run": run.name,
         "fingerprint": work_key(identity),
-        "facts": run.facts(facts) | {"protocol": run.protocol} | ({"paper": run.paper} if run.paper else {}),
+        "facts": run.facts(facts).to_json(),
     }
     return Line(piece, line_key(identity, piece), head)
 

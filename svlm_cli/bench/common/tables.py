@@ -16,10 +16,9 @@ from typing import Any, TypeVar
 
 from svlm_cli import __version__
 from svlm_cli.bench.common.intervals import Estimate, rounded
-from svlm_cli.bench.common.records import claim_folder, write_whole
+from svlm_cli.bench.common.records import claim_folder, read_json, write_whole
 from svlm_cli.digest import digest
-from svlm_cli.documents import read_json
-from svlm_cli.errors import OutputError
+from svlm_cli.errors import OutputError, SourceError
 from svlm_cli.text import as_json
 
 SUMMARY_NAME = "summary.json"
@@ -198,8 +197,8 @@ def claim(folder: Path, benchmark: str, work: Sequence[object]) -> str:
 def figures_there(folder: Path) -> Mapping[str, Any] | None:
     """The summary of the benchmark whose figures a folder holds; None where it holds none."""
     try:
-        there = read_json(folder / SUMMARY_NAME)
-    except (OSError, ValueError):
+        there = read_json(folder / SUMMARY_NAME, _OTHER)
+    except SourceError:
         return None
     return there if isinstance(there, dict) and "benchmark" in there else None
 

@@ -12,7 +12,6 @@ from svlm_cli.bench.common.records import Record
 from svlm_cli.digest import digest
 from svlm_cli.errors import SourceError
 
-RESULTS_NAME = "results.jsonl"
 MOST_FAILURES = 10
 
 

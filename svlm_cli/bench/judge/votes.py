@@ -10,6 +10,7 @@ from pathlib import Path
 from svlm_cli.bench.common.events import capped
 from svlm_cli.bench.common.intervals import Bootstrap, Estimate, Ratio
 from svlm_cli.bench.common.records import read_lines
+from svlm_cli.bench.common.results import RunFacts
 from svlm_cli.bench.judge.contests import Contest
 from svlm_cli.bench.judge.judge import ORDERS, Judging, Vote
 from svlm_cli.bench.judge.reading import TIE
@@ -71,7 +72,7 @@ def first_place_share(votes: Sequence[Vote], names: tuple[str, str]) -> float | 
     return Ratio(wins, len(decided)).percent
 
 
-def judged(judging: Judging, rival: Mapping[str, str]) -> Judged:
+def judged(judging: Judging, rival: RunFacts) -> Judged:
     """What every row of judged contests says beside its own facts.
 
     Args:
@@ -82,7 +83,7 @@ def judged(judging: Judging, rival: Mapping[str, str]) -> Judged:
     price = "price unknown" if outcome.dollars is None else f"${outcome.dollars:.2f}"
     facts = {
         "rival": judging.names[1],
-        "rival's setup": ", ".join(f"{name} {value}" for name, value in rival.items()) or "a file",
+        "rival's setup": ", ".join(f"{name} {value}" for name, value in rival.to_json().items()) or "a file",
         "judge": f"{judging.options.model}, {judging.rules.name}",
         "votes": f"{len(outcome.votes)} of {judging.num_votes}",
         "votes for the first place": "–" if share is None else f"{share:.1f} %",

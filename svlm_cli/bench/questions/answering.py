@@ -15,8 +15,9 @@ from svlm_cli.bench.api.prices import PICTURE_TOKENS, CallPlan, text_tokens
 from svlm_cli.bench.common.events import WorkDone, WorkEvent, WorkStart, capped
 from svlm_cli.bench.common.model import ModelFacts, ModelOptions, model_facts
 from svlm_cli.bench.common.records import RecordFile
+from svlm_cli.bench.common.results import RESULTS_NAME, RunFacts
 from svlm_cli.bench.common.settings import decoding_text, memory_text, pixels_text
-from svlm_cli.bench.common.work import RESULTS_NAME, Failures, present, record_key, work_key
+from svlm_cli.bench.common.work import Failures, present, record_key, work_key
 from svlm_cli.bench.questions.asking import ModelAsker, Question, Way, question_times
 from svlm_cli.chat import Chat, Reply
 from svlm_cli.errors import SourceError
@@ -55,17 +56,17 @@ class AskRun:
         """Everything but the model and the question that can change an answer."""
         return self.way.identity() | {"max_new_tokens": self.max_new_tokens}
 
-    def facts(self, model: ModelFacts) -> dict[str, str]:
-        """Columns of its row."""
+    def facts(self, model: ModelFacts) -> RunFacts:
+        """Of its row."""
         streams = self.way.showing.value == "streamed"
-        return {
-            "protocol": f"{self.protocol}, {self.way.name}",
+        columns = {
             "model": f"{model.name} ({model.fingerprint[:8]})",
             "frames": self.way.frames,
             "resolution": pixels_text(self.way.settings),
             "memory": memory_text(self.way.settings) if streams else "one prompt",
             "seed": "none: the best tokens" if not self.way.speaks else decoding_text(self.way.settings),
         }
+        return RunFacts(columns, f"{self.protocol}, {self.way.name}")
 
 
 def answer_by_model(
@@ -186,16 +187,16 @@ class ApiAnswers:
             frames = reader.frames_at(times)
         return chat.ask([user_message(each.question.prompt, frames, self._options.height)])
 
-    def _facts(self) -> dict[str, str]:
-        own = self._options.facts()
-        return {
-            "protocol": f"{self._run.protocol}, {self._run.way.name}",
+    def _facts(self) -> RunFacts:
+        own = self._options.columns()
+        columns = {
             "model": own["model"],
             "frames": self._run.way.frames,
             "resolution": own["resolution"],
             "memory": "one prompt",
             "seed": "none: the address's own",
         }
+        return RunFacts(columns, f"{self._run.protocol}, {self._run.way.name}")
 
 
 def without_recent(protocols: Sequence[str]) -> list[str]:
@@ -224,7 +225,7 @@ def _key(identity: Mapping[str, object], asked: Asked) -> str:
 
 
 def _record(
-    run: AskRun, identity: Mapping[str, object], facts: Mapping[str, str], asked: Asked, response: str
+    run: AskRun, identity: Mapping[str, object], facts: RunFacts, asked: Asked, response: str
 ) -> dict[str, object]:
     told = {"protocol": run.protocol, **identity}
     return {
@@ -232,7 +233,7 @@ def _record(
         "run": run.name,
         "response": response,
         "fingerprint": work_key(told),
-        "facts": dict(facts),
+        "facts": facts.to_json(),
         "key": _key(identity, asked),
     }
 

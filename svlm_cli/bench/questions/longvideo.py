@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from svlm_cli.bench.common.events import numbered
 from svlm_cli.bench.common.intervals import Bootstrap, Estimate, Ratio
-from svlm_cli.bench.common.records import Record, put_once, read_json, read_lines
+from svlm_cli.bench.common.records import Record, put_once, read_json
+from svlm_cli.bench.common.results import LineForm, StoredRun, read_runs
 from svlm_cli.bench.common.tables import Report, Row
-from svlm_cli.bench.common.work import RESULTS_NAME, find_video
+from svlm_cli.bench.common.work import find_video
 from svlm_cli.bench.questions.answering import Asked, without_recent
 from svlm_cli.bench.questions.asking import Question
+from svlm_cli.documents import MalformedError
 from svlm_cli.errors import SourceError
 from svlm_cli.values import path_text, whole
 
@@ -98,44 +99,58 @@ def first_letter(reply: str) -> str | None:
     return None if found is None else found[0]
 
 
+@dataclass(frozen=True, slots=True)
+class LongAnswer:
+    """A question with its answer; ``response`` is what came back, whatever it is."""
+
+    video: str
+    truth: str
+    duration_group: str
+    category: str
+    response: object
+
+    @property
+    def letter(self) -> str | None:
+        """The answer; None where the reply names no letter or is no text."""
+        return first_letter(self.response) if isinstance(self.response, str) else None
+
+
+def _answer(record: Record) -> tuple[str, LongAnswer]:
+    wanted = {"run": str, "truth": str, "duration_group": str, "facts": dict, "id": str}
+    if lacking := [name for name, kind in wanted.items() if not isinstance(record.get(name), kind)]:
+        raise MalformedError(f"it has no {', '.join(lacking)}")
+    video, category = (str(record.get(name, "")) for name in ("video", "question_category"))
+    truth, group = record["truth"], record["duration_group"]
+    return record["id"], LongAnswer(video, truth, group, category, record.get("response"))
+
+
+_ANSWERS = LineForm(
+    "answer of LongVideoBench", "answers", _answer, "use another --out", "svlm bench longvideo generate"
+)
+
+
 def rows(folder: Path) -> tuple[list[Row], list[str]]:
     """The figures of every run in a folder that ``generate`` has filled, and what is to be said about them.
 
     Raises:
-        SourceError: it cannot be read or holds something else.
+        SourceError: see ``read_runs``.
     """
-    file = folder / RESULTS_NAME if folder.is_dir() else folder
-    by_id: dict[tuple[str, str], dict[str, Record]] = defaultdict(dict)
-    for number, record in enumerate(read_lines(file, "answers"), start=1):
-        wanted = {"run": str, "truth": str, "duration_group": str, "facts": dict, "id": str}
-        if any(not isinstance(record.get(name), kind) for name, kind in wanted.items()):
-            raise SourceError(f"line {number} of {file} is no answer of LongVideoBench", "use another --out")
-        run = record["run"], str(record.get("fingerprint"))
-        name = f"{record['run']}, {record['id']}"
-        put_once(by_id[run], record["id"], record, name, f"line {number} of {file}")
-    runs = {run: list(records.values()) for run, records in by_id.items()}
-    if not runs:
-        raise SourceError(f"{file} holds no answers", "svlm bench longvideo generate makes them")
-    notes = []
-    for records in runs.values():
-        num = sum(not isinstance(each.get("response"), str) for each in records)
-        num_silent = sum(
-            isinstance(each.get("response"), str) and first_letter(each["response"]) is None
-            for each in records
-        )
+    runs = read_runs(folder, _ANSWERS)
+    silent, partial = [], []
+    for run in runs:
+        answers = run.lines.values()
+        num = sum(not isinstance(each.response, str) for each in answers)
+        num_silent = sum(each.letter is None for each in answers) - num
         if num or num_silent:
-            notes.append(
-                f"**{records[0]['run']}**: {num_silent} replies name no letter and {num} are no text; "
+            silent.append(
+                f"**{run.name}**: {num_silent} replies name no letter and {num} are no text; "
                 "both count as wrong."
             )
-    names = numbered([name for name, _ in runs])
-    notes += [
-        f"**{name}**: part of LongVideoBench only, {len(records):,} of {NUM_QUESTIONS:,} questions of val."
-        for name, records in zip(names, runs.values(), strict=True)
-        if len(records) < NUM_QUESTIONS
-    ]
-    found = [_row(name, records) for name, records in zip(names, runs.values(), strict=True)]
-    return found, [*notes, *without_recent([row.protocol for row in found])]
+        if len(answers) < NUM_QUESTIONS:
+            told = f"{len(answers):,} of {NUM_QUESTIONS:,} questions of val"
+            partial.append(f"**{run.name}**: part of LongVideoBench only, {told}.")
+    found = [_row(run) for run in runs]
+    return found, [*silent, *partial, *without_recent([row.protocol for row in found])]
 
 
 def report(found: Sequence[Row], notes: Sequence[str]) -> Report:
@@ -147,26 +162,22 @@ def report(found: Sequence[Row], notes: Sequence[str]) -> Report:
     )
 
 
-def _row(name: str, records: Sequence[Record]) -> Row:
-    facts = {key: str(value) for key, value in records[0]["facts"].items()}
-    protocol = facts.pop("protocol", PROTOCOL)
-    scores = {"accuracy": _accuracy(records)}
+def _row(run: StoredRun[LongAnswer]) -> Row:
+    answers = list(run.lines.values())
+    scores = {"accuracy": _accuracy(answers)}
     for group in GROUPS:
-        scores[f"duration_{group}"] = _accuracy([each for each in records if each["duration_group"] == group])
-    for category in sorted({str(each.get("question_category", "")) for each in records} - {""}):
-        scores[f"category_{category}"] = _accuracy(
-            [each for each in records if each.get("question_category") == category]
-        )
-    return Row(name, protocol, facts | {"questions": str(len(records))}, scores)
+        scores[f"duration_{group}"] = _accuracy([each for each in answers if each.duration_group == group])
+    for category in sorted({each.category for each in answers} - {""}):
+        scores[f"category_{category}"] = _accuracy([each for each in answers if each.category == category])
+    facts = {**run.facts.columns, "questions": str(len(answers))}
+    return Row(run.name, run.facts.protocol or PROTOCOL, facts, scores)
 
 
-def _accuracy(records: Sequence[Record]) -> Estimate:
+def _accuracy(answers: Sequence[LongAnswer]) -> Estimate:
     """Share of right answers; the interval draws videos whole."""
     videos: dict[str, list[bool]] = defaultdict(list)
-    for each in records:
-        reply = each.get("response")
-        right = isinstance(reply, str) and first_letter(reply) == each["truth"]
-        videos[str(each.get("video"))].append(right)
+    for each in answers:
+        videos[each.video].append(each.letter == each.truth)
     ratios = [Ratio(sum(right), len(right)) for right in videos.values()]
     return Bootstrap(max(1, len(ratios))).estimate(ratios or [Ratio()])
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from svlm_cli.bench.common.events import numbered
 from svlm_cli.bench.common.intervals import Bootstrap, Estimate, Ratio
-from svlm_cli.bench.common.records import put_once, read_lines
+from svlm_cli.bench.common.records import Record
+from svlm_cli.bench.common.results import RESULTS_NAME, LineForm, RunFacts, read_runs
 from svlm_cli.bench.common.tables import Report, Row
-from svlm_cli.bench.common.work import RESULTS_NAME, find_video
+from svlm_cli.bench.common.work import find_video
 from svlm_cli.bench.questions.answering import Asked, without_recent
 from svlm_cli.bench.questions.asking import CANDIDATES, Question
 from svlm_cli.bench.questions.ovo import GROUPS, NUM_QUERIES, OvoProtocol, Query
@@ -27,7 +26,8 @@ from svlm_cli.bench.questions.ovo_score import (
     score,
     strict,
 )
-from svlm_cli.errors import SourceError
+from svlm_cli.documents import MalformedError
+from svlm_cli.values import mapping
 
 TITLES: Mapping[str, str] = {
     "backward": "backward",
@@ -80,7 +80,7 @@ class Results:
 
     name: str
     answers: Sequence[Answered]
-    facts: Mapping[str, str]
+    facts: RunFacts
     rule: OvoProtocol
     is_ours: bool = True
 
@@ -92,14 +92,17 @@ def load_results(paths: Sequence[Path]) -> list[Results]:
         SourceError: a file cannot be read or is of another form.
     """
     ours = [path for path in paths if path.is_dir() and (path / RESULTS_NAME).exists()]
-    found = [run for path in ours for run in _own_runs(path / RESULTS_NAME)]
+    found = [
+        Results(run.name, list(run.lines.values()), run.facts, OvoProtocol(run.rule))
+        for path in ours
+        for run in read_runs(path, _ANSWERS)
+    ]
     others = [path for path in paths if path not in ours]
     if others:
-        facts = {"protocol": "OVO-Bench official, stored results", "frames": "–", "resolution": "–"}
         name = others[0].name if others[0].is_dir() else others[0].stem
-        found.append(
-            Results(name, load_official(others), {"model": name} | facts, OvoProtocol.OFFICIAL, is_ours=False)
-        )
+        columns = {"model": name, "frames": "–", "resolution": "–"}
+        facts = RunFacts(columns, "OVO-Bench official, stored results")
+        found.append(Results(name, load_official(others), facts, OvoProtocol.OFFICIAL, is_ours=False))
     return found
 
 
@@ -109,9 +112,8 @@ def row(results: Results) -> Row:
     by_rule, by_strict = score(results.answers, loose), score(results.answers, strict)
     scores = _estimates(results.answers, loose, by_rule, "")
     scores |= _estimates(results.answers, strict, by_strict, "_strict")
-    facts = dict(results.facts)
-    protocol = facts.pop("protocol")
-    return Row(results.name, protocol, facts | {"queries": str(len(results.answers))}, scores)
+    facts = {**results.facts.columns, "queries": str(len(results.answers))}
+    return Row(results.name, results.facts.protocol, facts, scores)
 
 
 def report(all_results: Sequence[Results]) -> Report:
@@ -120,7 +122,7 @@ def report(all_results: Sequence[Results]) -> Report:
         f"**{results.name}**: {problem}." for results in all_results for problem in problems(results.answers)
     ]
     notes += [note for results in all_results for note in _missing(results)]
-    own = [results.facts["protocol"] for results in all_results if results.is_ours]
+    own = [results.facts.protocol for results in all_results if results.is_ours]
     notes += without_recent(own)
     return Report(
         "ovo",
@@ -145,36 +147,23 @@ def _missing(results: Results) -> list[str]:
     ]
 
 
-def _own_runs(file: Path) -> list[Results]:
-    """The runs in results of ours; another model or setting under the same name is a run of its own."""
-    answers: dict[tuple[str, str, str], dict[str, Answered]] = defaultdict(dict)
-    facts: dict[tuple[str, str, str], str] = {}
-    for number, record in enumerate(read_lines(file, "answers"), start=1):
-        try:
-            name = f"{record['task']} {record['id']}, query {record['query']}"
-            told = json.dumps({key: str(value) for key, value in record["facts"].items()})
-            mark = str(record.get("fingerprint"))
-            run = str(record["run"]), OvoProtocol(record["rule"]).value, mark
-            facts.setdefault(run, told)
-            response = record.get("response", MISSING)
-            if "protocol" not in record["facts"]:
-                raise ValueError("its facts name no protocol")
-            if record["task"] not in NUM_QUERIES:
-                raise ValueError(f"there is no task {record['task']}")
-            answer = Answered(name, record["task"], str(record["truth"]), response)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise SourceError(
-                f"line {number} of {file} is no answer of OVO-Bench: {error!r}",
-                "run generate with another --out",
-            ) from error
-        put_once(answers[run], name, answer, f"{run[0]}, {name}", f"line {number} of {file}")
-    if not answers:
-        raise SourceError(f"{file} holds no answers", "svlm bench ovo generate makes them")
-    names = numbered([run[0] for run in answers])
-    return [
-        Results(name, list(found.values()), json.loads(facts[run]), OvoProtocol(run[1]))
-        for name, (run, found) in zip(names, answers.items(), strict=True)
-    ]
+def _answer(record: Record) -> tuple[str, Answered]:
+    name = f"{record['task']} {record['id']}, query {record['query']}"
+    if record["task"] not in NUM_QUERIES:
+        raise MalformedError(f"there is no task {record['task']}")
+    if "protocol" not in mapping(record["facts"], "facts"):
+        raise MalformedError("its facts name no protocol")
+    OvoProtocol(record["rule"])
+    return name, Answered(name, record["task"], str(record["truth"]), record.get("response", MISSING))
+
+
+_ANSWERS = LineForm(
+    "answer of OVO-Bench",
+    "answers",
+    _answer,
+    "run generate with another --out",
+    "svlm bench ovo generate",
+)
 
 
 def _estimates(answers: Sequence[Answered], rule: Rule, scored: OvoScore, suffix: str) -> dict[str, Estimate]:

@@ -246,5 +246,7 @@ def score_folder(out: Path | None, results: Sequence[Path], other: str) -> Path:
     """Where scores go: ``out``, else the only folder of answers of our own, else ``other``."""
     if out is not None:
         return out
-    is_ours = len(results) == 1 and (results[0] / "results.jsonl").is_file()
+    from svlm_cli.bench.common.results import RESULTS_NAME
+
+    is_ours = len(results) == 1 and (results[0] / RESULTS_NAME).is_file()
     return results[0] if is_ours else Path(other)

@@ -76,7 +76,7 @@ def show_work(events: Generator[WorkEvent, None, None], talk: Talk, *, at_once: 
 
 def show_written(out: Path, *, json: bool, hint: str) -> None:
     """Say where the results are and what to do with them."""
-    from svlm_cli.bench.common.work import RESULTS_NAME
+    from svlm_cli.bench.common.results import RESULTS_NAME
 
     path = out / RESULTS_NAME
     num = sum(1 for _ in lines_of(path.read_bytes())) if path.exists() else 0
