@@ -63,3 +63,13 @@ def test_another_judge_is_refused_before_it_is_paid(tmp_path: Path, capsys, more
         assert run([*asked, *more]) == 1
         assert len(llm.asked) == 6
     assert "another judge" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["arena", "fps"])
+def test_the_figures_of_another_benchmark_are_not_written_over(name: str, tmp_path: Path, capsys) -> None:
+    figures = '{"benchmark": "ovo", "runs": []}'
+    (tmp_path / "summary.json").write_text(figures)
+    more = ["arena:soccer,seed=1"] if name == "fps" else []
+    assert run(["bench", name, *more, "--out", str(tmp_path)]) == 1
+    assert "figures of another benchmark: 'ovo'" in capsys.readouterr().err
+    assert (tmp_path / "summary.json").read_text() == figures

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 from pathlib import Path
 
 import pytest
@@ -121,3 +122,22 @@ def test_numbers_that_are_none_are_missing(tmp_path: Path) -> None:
     path = tmp_path / "votes.jsonl"
     path.write_text('{"a": NaN, "b": 1e999, "c": "\\ud83d"}\n')
     assert read_lines(path, "votes") == [{"a": None, "b": None, "c": "\ufffd"}]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_lines_of_another_benchmark_outlive_a_rewriting(tmp_path: Path, seed: int) -> None:
+    """Whatever stands between them: what is torn goes, what is somebody else's stays."""
+    dice = random.Random(seed)
+    path = tmp_path / "r.jsonl"
+    theirs = [{"fingerprint": f"{number}", "said": []} for number in range(3)]
+    ours = [{"key": f"{number}"} for number in range(3)]
+    lines = [json.dumps(each) for each in (*theirs, *ours, ours[0])] + ['{"key": "torn', "[]"]
+    dice.shuffle(lines)
+    path.write_text("\n".join(lines))
+    with RecordFile(path, key_of) as records:
+        assert len(records.problems) == 3 + 3
+        records.add({"key": "new"})
+        records.sort(["new", "2", "1", "0"])
+    left = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [each["key"] for each in left if "key" in each] == ["new", "2", "1", "0"]
+    assert sorted(each["fingerprint"] for each in left if "key" not in each) == ["0", "1", "2"]

@@ -17,7 +17,7 @@ from svlm_cli.bench.arena.workers import play_all
 from svlm_cli.bench.common.events import WorkProgress
 from svlm_cli.bench.common.model import ModelFacts, ModelOptions, model_facts
 from svlm_cli.bench.common.records import write_whole
-from svlm_cli.bench.common.tables import REPORT_NAME, SCORES_PLOT, SUMMARY_NAME
+from svlm_cli.bench.common.tables import REPORT_NAME, SCORES_PLOT, SUMMARY_NAME, require_benchmark
 from svlm_cli.text import as_json
 from svlm_cli.types import WarningEvent
 
@@ -73,6 +73,7 @@ def bench_arena(
         SvlmError: a worker failed; whole matches are kept.
     """
     with ResultsFile(out) as results:
+        require_benchmark(out, "arena")
         yield from (WarningEvent(problem) for problem in results.problems)
         model = options.load()
         facts = model_facts(model)

@@ -55,7 +55,8 @@ def claim_folder(folder: Path) -> Claim:
 class RecordFile:
     """Records by key; a context manager that has claimed the file's folder.
 
-    Of two lines with one key the first counts and the second is named. Lines of other work are kept.
+    Of two lines with one key the first counts and the second is named. Lines of other work are kept, those
+    of another benchmark too.
 
     Args:
         path: of the file; folders are made.
@@ -64,6 +65,7 @@ class RecordFile:
 
     Attributes:
         problems: what was wrong with the file, a sentence each.
+        others: whole lines that are no records, in their order.
 
     Raises:
         OutputError: it cannot be made, written or read, or somebody else writes to the folder; says who.
@@ -72,6 +74,7 @@ class RecordFile:
     def __init__(self, path: Path, key_of: Callable[[Record], Hashable], *, is_claimed: bool = True) -> None:
         self.path = path
         self.problems: list[str] = []
+        self.others: list[Record] = []
         self._key_of = key_of
         self._records: dict[Hashable, Record] = {}
         self._is_clean = True
@@ -128,16 +131,22 @@ class RecordFile:
             self._records = {self._key_of(record): record for record in ordered}
 
     def _rewrite(self, records: Any) -> None:
-        write_whole(self.path, b"".join(_line(record) for record in records))
+        write_whole(self.path, b"".join(_line(record) for record in (*self.others, *records)))
         self._is_clean = True
 
     def _take(self, line: bytes, number: int) -> None:
+        told = f"line {number} of {self.path} is no result and is left out"
         try:
             record = mapping(parse_json(line), "it")
+        except MalformedError:
+            self.problems.append(told)
+            self._is_clean = False
+            return
+        try:
             key = self._key_of(record)
         except (ValueError, KeyError, TypeError):
-            self.problems.append(f"line {number} of {self.path} is no result and is left out")
-            self._is_clean = False
+            self.problems.append(told)
+            self.others.append(record)
             return
         if key in self._records:
             self.problems.append(f"line {number} of {self.path} is there twice and counts once")

@@ -20,6 +20,7 @@ from svlm_cli.bench.common.records import claim_folder, read_json, write_whole
 from svlm_cli.digest import digest
 from svlm_cli.errors import OutputError, SourceError
 from svlm_cli.text import as_json
+from svlm_cli.values import short
 
 SUMMARY_NAME = "summary.json"
 REPORT_NAME = "report.md"
@@ -203,13 +204,21 @@ def figures_there(folder: Path) -> Mapping[str, Any] | None:
     return there if isinstance(there, dict) and "benchmark" in there else None
 
 
+def require_benchmark(folder: Path, benchmark: str) -> Mapping[str, Any]:
+    """The figures that a folder holds of a benchmark, which may be written over; empty where there are none.
+
+    Raises:
+        OutputError: it holds those of another one, which would be lost.
+    """
+    there = figures_there(folder) or {}
+    if there.get("benchmark", benchmark) != benchmark:
+        told = f"{folder} holds the figures of another benchmark: {short(there['benchmark'])}"
+        raise OutputError(told, _OTHER)
+    return there
+
+
 def _require_same(folder: Path, benchmark: str, work: object) -> None:
-    there = figures_there(folder)
-    if there is None:
-        return
-    if there["benchmark"] != benchmark:
-        raise OutputError(f"{folder} holds the figures of another benchmark: {there['benchmark']}", _OTHER)
-    if there.get("work", work) != work:
+    if require_benchmark(folder, benchmark).get("work", work) != work:
         raise OutputError(f"{folder} holds the figures of other inputs or of another judge", _OTHER)
 
 

@@ -6,7 +6,7 @@ Stages run one after another here, so that their times add up; ``svlm stream`` o
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -206,7 +206,7 @@ def run_to_json(run: SpeedRun) -> dict[str, Any]:
     return {name: getattr(run, name) for name in SpeedRun.__dataclass_fields__}
 
 
-def run_from_json(values: dict[str, Any]) -> SpeedRun:
+def run_from_json(values: Mapping[str, Any]) -> SpeedRun:
     """A run from what ``run_to_json`` gave.
 
     Raises:
