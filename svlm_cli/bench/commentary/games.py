@@ -154,7 +154,7 @@ class GamePredictions:
 
 
 @dataclass(frozen=True, slots=True)
-class _Piece:
+class _SaidPiece:
     """A line of predictions: what was said in a stretch of a video."""
 
     video: str
@@ -162,7 +162,7 @@ class _Piece:
     said: Sequence[Line]
 
 
-def _piece(record: Record) -> tuple[str, _Piece]:
+def _piece(record: Record) -> tuple[str, _SaidPiece]:
     video = Path(path_text(record.get("video"), "video")).name
     said = [
         (
@@ -175,7 +175,7 @@ def _piece(record: Record) -> tuple[str, _Piece]:
     start = seconds(record.get("chunk_start", 0), "chunk_start")
     ends = record.get("chunk_end")
     end = math.inf if ends is None else seconds(ends, "chunk_end")
-    return f"{video} {start}-{end}", _Piece(video, (start, end), said)
+    return f"{video} {start}-{end}", _SaidPiece(video, (start, end), said)
 
 
 _PREDICTIONS = LineForm(
@@ -253,7 +253,7 @@ def load_predictions(path: Path) -> list[GamePredictions]:
     return [_predictions(run) for run in runs]
 
 
-def _predictions(run: StoredRun[_Piece]) -> GamePredictions:
+def _predictions(run: StoredRun[_SaidPiece]) -> GamePredictions:
     found = GamePredictions(run.name, {}, {}, run.facts)
     for piece in run.lines.values():
         found.items.setdefault(piece.video, []).extend(piece.said)
