@@ -32,7 +32,7 @@ _OTHERS = (
 
 
 def language_code(tag: str) -> str:
-    """The language of a tag, without region and script, by its shortest code: ``eng`` and ``en-GB`` are ``en``.
+    """The language of a tag by its shortest code, without region and script: ``eng``, ``en-GB`` are ``en``.
 
     A code that ISO 639 gives no shorter one (``zxx``, ``gsw``), or does not know, is itself in lower case.
     """

@@ -22,8 +22,10 @@ def test_english_however_it_is_written(tag: str) -> None:
 @pytest.mark.parametrize(
     ("tag", "code"),
     [
-        ("fre", "fr"), ("fra", "fr"), ("ger", "de"), ("deu", "de"), ("chi", "zh"), ("cmn-Hans", "zh"), ("cze", "cs"),
-        ("dut", "nl"), ("gre", "el"), ("slo", "sk"), ("slv", "sl"), ("iw", "he"), ("pt-BR", "pt"), ("zxx", "zxx"),
+        ("fre", "fr"), ("fra", "fr"), ("ger", "de"), ("deu", "de"), ("chi", "zh"), ("cmn-Hans", "zh"),
+        ("cze", "cs"),
+        ("dut", "nl"), ("gre", "el"), ("slo", "sk"), ("slv", "sl"), ("iw", "he"), ("pt-BR", "pt"),
+        ("zxx", "zxx"),
         ("gsw", "gsw"), ("nob", "nb"), ("nor", "no"), ("yue", "yue"), ("", ""),
     ],
 )  # fmt: skip

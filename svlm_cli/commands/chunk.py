@@ -82,7 +82,8 @@ class Cut:
         typer.Option(
             "--language",
             metavar="LANG",
-            help="Of transcripts made elsewhere (en; eng and en-GB are the same); others are left out, as svlm align does.",
+            help="Of transcripts made elsewhere (en; eng and en-GB are the same); others are left out, as "
+            "svlm align does.",
         ),
     ] = "en"
     format: Annotated[

@@ -9,7 +9,6 @@ with Qwen's tokenizer, or a ``.tiktoken`` file; by default the one the ``dashsco
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import json
 import sys
@@ -21,7 +20,7 @@ from typing import Any
 import torch
 import transformers
 
-from svlm_cli.errors import ModelError, SvlmError
+from svlm_cli.errors import ModelError
 from svlm_cli.model.library import silent_library
 from svlm_cli.model.load import FAMILIES
 from svlm_cli.model.patches import PatchSettings
@@ -29,7 +28,7 @@ from svlm_cli.model.prepare import set_stream_attention
 from svlm_cli.model.prompt import find_markup
 from svlm_cli.model.runtime import VideoLanguageModel
 from svlm_cli.model.words import word_forward
-from svlm_cli.text import visible
+from svlm_cli.modules import ModuleParser, run_module
 
 # Pre-tokenisation and special tokens as Qwen2.5-VL's tokenizer.json states them.
 PATTERN = (
@@ -248,7 +247,7 @@ def _from_tiktoken(path: Path) -> Any:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m svlm_cli.model.random_checkpoint", description=__doc__)
+    parser = ModuleParser(prog="python -m svlm_cli.model.random_checkpoint", description=__doc__)
     parser.add_argument("folder", type=Path, help="folder to write")
     parser.add_argument(
         "--size", choices=sorted(SIZES), default="tiny", help="parameters besides the vocabulary"
@@ -257,7 +256,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--vocabulary", help="Hugging Face id or folder, or a .tiktoken file")
     parser.add_argument("--seed", type=int, default=0, help="seed of the weights")
     chosen = parser.parse_args(arguments)
-    try:
+
+    def work() -> str:
         build_random_checkpoint(
             chosen.folder,
             size=chosen.size,
@@ -265,11 +265,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             vocabulary=chosen.vocabulary,
             seed=chosen.seed,
         )
-    except (SvlmError, OSError) as error:
-        print(visible(f"error: {error}"), file=sys.stderr)
-        return 1
-    print(json.dumps({"model": str(chosen.folder), "size": chosen.size, "family": chosen.family}))
-    return 0
+        return json.dumps({"model": str(chosen.folder), "size": chosen.size, "family": chosen.family})
+
+    return run_module(work)
 
 
 if __name__ == "__main__":

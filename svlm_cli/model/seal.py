@@ -157,7 +157,7 @@ def _sealed_files(path: Path, stored: object) -> dict[str, SealedFile]:
             if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
                 raise ValueError(f"{name} lies outside")
             files[name] = SealedFile(int(file["bytes"]), str(file["sha256"]))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise ModelError(f"{path} is damaged: {error!r}") from error
     return files
 

@@ -5,7 +5,6 @@ Wortsman et al., "Model soups" (arXiv 2203.05482). ``python -m svlm_cli.train.av
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import sys
 from collections.abc import Sequence
@@ -14,10 +13,10 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from svlm_cli.errors import ModelError, SvlmError, UsageError, boundary
+from svlm_cli.errors import ModelError, UsageError, boundary
 from svlm_cli.files import claim, make_folder, sync, sync_tree
 from svlm_cli.model.seal import SEAL_FILE, check_weights
-from svlm_cli.text import visible
+from svlm_cli.modules import ModuleParser, run_module
 
 WEIGHTS = "model.safetensors"
 OF_ONE_RUN = (SEAL_FILE, "result.json", ".*")  # what is said of the first model and not true of the mean
@@ -76,17 +75,16 @@ def _weights(model: Path) -> dict[str, torch.Tensor]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m svlm_cli.train.average", description=__doc__)
+    parser = ModuleParser(prog="python -m svlm_cli.train.average", description=__doc__)
     parser.add_argument("out", type=Path, help="folder to write")
     parser.add_argument("models", type=Path, nargs="+", help="folders of models, as svlm train writes them")
     chosen = parser.parse_args(arguments)
-    try:
+
+    def work() -> str:
         average(chosen.models, chosen.out)
-    except (SvlmError, OSError) as error:
-        print(visible(f"error: {error}"), file=sys.stderr)
-        return 1
-    print(visible(str(chosen.out)))
-    return 0
+        return str(chosen.out)
+
+    return run_module(work)
 
 
 if __name__ == "__main__":

@@ -33,22 +33,26 @@ def test_the_mean_of_three_models(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "told"),
-    [(["x"], "two models"), (["x", "nowhere"], "nowhere holds no"), (["x", "other"], "other weights")],
+    ("names", "told", "code"),
+    [
+        (["x"], "two models", 2),
+        (["x", "nowhere"], "nowhere holds no", 1),
+        (["x", "other"], "other weights", 1),
+    ],
 )
 def test_what_has_no_mean_is_told(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], names: list[str], told: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], names: list[str], told: str, code: int
 ) -> None:
     model(tmp_path / "x", a=torch.zeros(2))
     model(tmp_path / "other", a=torch.zeros(3))
-    assert main([str(tmp_path / "out"), *(str(tmp_path / name) for name in names)]) == 1
+    assert main([str(tmp_path / "out"), *(str(tmp_path / name) for name in names)]) == code
     assert told in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
 def test_what_is_there_is_not_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     models = [model(tmp_path / name, a=torch.zeros(2)) for name in ("x", "y")]
-    assert main([str(models[0]), *map(str, models)]) == 1
+    assert main([str(models[0]), *map(str, models)]) == 2
     assert "is there already" in capsys.readouterr().err
 
 
@@ -79,3 +83,12 @@ def test_a_mean_that_somebody_is_writing_is_refused(
     with claim(tmp_path / "out", "it"):
         assert main([str(tmp_path / "out"), *map(str, models)]) == 1
     assert "is being written by process" in capsys.readouterr().err
+
+
+def test_what_was_typed_is_shown_with_its_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(["out", "a", "b", "--\x1b]0;title\x07"])
+    assert exit_.value.code == 2
+    told = capsys.readouterr().err
+    assert "title" in told
+    assert not {"\x1b", "\x07"} & {*told}
