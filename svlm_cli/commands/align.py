@@ -62,6 +62,15 @@ class Speech:
             help="Of the commentary (en; eng and en-GB are the same); others are refused.",
         ),
     ] = "en"
+    audio_track: Annotated[
+        str,
+        typer.Option(
+            "--audio-track",
+            metavar="auto|N|LANG",
+            help="Sound track: its number in the file, from 1, or its language. auto: of those that belong "
+            "to the pictures, the default one, else one in --language, else the first.",
+        ),
+    ] = "auto"
     workers: Annotated[
         int, typer.Option("--workers", min=1, help="Videos at once; they share the cores.")
     ] = 1
@@ -150,6 +159,7 @@ def align(
         None
         if cleaning.llm_model is None
         else LlmOptions(cleaning.llm_model, cleaning.llm_base_url, cleaning.llm_workers),
+        speech.audio_track,
     )
     console = TalkConsole()
     with leaving_at_once(console), AlignView(console, is_quiet=talk.quiet) as view:

@@ -54,3 +54,6 @@ class AlignView:
             past = int(result.transcript.figures.get("words_past_end", 0))
             told += f"; {past} begin after the end of the video: is it the right one?" if past else ""
             self._console.tell(f"{result.outcome}: {name}: {len(result.transcript.words)} words{told}")
+        if not self._is_quiet:
+            for note in result.notes:
+                self._console.tell(f"{name}: {note}", indent="  ")

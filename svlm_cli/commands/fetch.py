@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_module
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,6 +32,7 @@ svlm fetch final.mp4 recordings/ --sport soccer --out matches
 svlm fetch 'arena:soccer?seed=1000001&minutes=2' --speak --out matches"""
 
 WEB = "From the web"
+MOST_NAMED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,14 @@ class How:
     audio: Annotated[
         bool, typer.Option("--keep-audio/--no-audio", help="Keep the sound, or only the pictures.")
     ] = True
+    audio_track: Annotated[
+        str,
+        typer.Option(
+            "--audio-track",
+            metavar="auto|N|LANG",
+            help="Keep one sound track alone: its number in the file, from 1, or language; auto: all.",
+        ),
+    ] = "auto"
     voice: Annotated[
         bool,
         typer.Option("--speak", help="Give matches of the arena a voice (flite or espeak-ng)."),
@@ -123,8 +133,8 @@ def fetch(
     from svlm_cli.media.web.checks import preflight
 
     download = _download_options(how, web)
-    wanted = expand(sources)
     console = TalkConsole()
+    wanted = expand(sources, partial(_tell_left_out, console))
     if not talk.quiet and any(is_web_address(source) for source in wanted):
         console.tell("; ".join(preflight()))
     results = []
@@ -144,7 +154,13 @@ def fetch(
         raise SvlmError(f"{len(failed)} of {len(results)} videos could not be fetched; the reasons are above")
 
 
+def _tell_left_out(console: TalkConsole, folder: str, names: list[str]) -> None:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    console.tell(f"left out of {folder}, as no video: {', '.join(names[:MOST_NAMED])}{more}")
+
+
 def _download_options(how: How, web: Web) -> DownloadOptions:
+    from svlm_cli.media.tracks import SoundChoice
     from svlm_cli.media.web.checks import browser_cookies, check_cookies, parse_rate
     from svlm_cli.media.web.download import DownloadOptions
 
@@ -156,6 +172,7 @@ def _download_options(how: How, web: Web) -> DownloadOptions:
     return DownloadOptions(
         max_height=web.max_height,
         with_audio=how.audio,
+        audio_track=SoundChoice(how.audio_track).track,
         subtitle_language=web.subtitle_language if web.subtitles else None,
         bytes_per_second=None
         if web.rate_limit is None

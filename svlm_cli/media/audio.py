@@ -2,94 +2,174 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from svlm_cli.errors import SourceError
-from svlm_cli.media.container import DamageError, OpenVideo, decoded, libav, stream_tick
+from svlm_cli.media.container import DamageError, OpenFile, decoded, stream_tick
 from svlm_cli.media.file.pyav_reader import PyavPictures
-from svlm_cli.media.probe import open_container
+from svlm_cli.media.joins import Join
+from svlm_cli.media.mixing import SAMPLE_RATE, Mixer
+from svlm_cli.media.packets import OneClock
+from svlm_cli.media.probe import open_container, open_file
 from svlm_cli.media.timeline import LONGEST_SECONDS
+from svlm_cli.media.tracks import SoundChoice, SoundTrack, in_order, named, picture_track, sound_tracks, why
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from fractions import Fraction
-
     from av.audio.frame import AudioFrame
-    from av.audio.resampler import AudioResampler
 
-SAMPLE_RATE = 16_000
+__all__ = ["SAMPLE_RATE", "Sound", "listen", "read_sound"]
+
 # Stamps of sound are rounded to milliseconds in some containers: a smaller step is no gap.
 _GAP_SAMPLES = SAMPLE_RATE // 10
-# Damaged headers claim one sample a second, and damaged stamps years of silence.
-_LEAST_RATE, _MOST_RATE = 4_000, 768_000
+# Damaged stamps claim years of silence.
 _LONGEST_SAMPLES = LONGEST_SECONDS * SAMPLE_RATE
 
 
-def read_sound(path: str) -> np.ndarray:
-    """Decode the sound track of a video.
+@dataclass(frozen=True, slots=True, eq=False)
+class Sound:
+    """What was heard of a file.
 
-    Second 0 is that of the first picture, as in ``open_video``: sound from before it is left out, and where
-    there is no sound, at the start or in a gap, there is silence: an hour, or as much as there is sound, at
-    most, as damaged stamps claim years. Damaged packets, also of pictures, are stepped over.
+    Args:
+        samples: int16, shape (n,), mono at ``SAMPLE_RATE``; sample 0 is at the first picture.
+        track: that was listened to.
+        reason: asked for, default, language or order.
+        others: the file's other sound tracks.
+        cancelled_seconds: in which the channels would have cancelled each other, and one alone was taken.
+        joins: where the file's clock starts again or leaps ahead; seconds count as the samples do.
+    """
+
+    samples: np.ndarray
+    track: SoundTrack
+    reason: str
+    others: tuple[SoundTrack, ...] = ()
+    cancelled_seconds: float = 0.0
+    joins: tuple[Join, ...] = ()
+
+
+def read_sound(path: str) -> np.ndarray:
+    """The samples of ``listen``, by the rule for tracks alone."""
+    return listen(path).samples
+
+
+def listen(path: str, choice: SoundChoice | None = None) -> Sound:
+    """Decode the sound track that belongs to the pictures of a file.
+
+    Second 0 is that of the first picture, as in ``open_video``, of a file of sound alone that of its first
+    sample: sound from before it is left out, and where there is no sound, at the start or in a gap, there is
+    silence: an hour, or as much as there is sound, at most. Where the file's clock starts again or leaps, the
+    sound goes on as the pictures do. Damaged packets, also of pictures, are stepped over. A track that gives
+    nothing at all makes room for the next.
 
     Args:
         path: of a local file.
-
-    Returns:
-        int16, shape (n,), mono at ``SAMPLE_RATE``; two bytes a sample, 115 MB an hour.
+        choice: which track.
 
     Raises:
-        SourceError: the file cannot be read, or has no sound that can be decoded.
+        SourceError: the file cannot be read, or has no such sound that can be decoded.
     """
-    pieces: list[np.ndarray] = []
-    position = silent = 0
-    for start, samples in _placed(path):
-        gap = start - position
-        if gap > _GAP_SAMPLES:
-            if gap + silent <= max(_LONGEST_SAMPLES, position - silent):
-                pieces.append(np.zeros(gap, np.int16))
-                silent += gap
-                position = start
-        elif position - start > _GAP_SAMPLES:  # before second 0, or stamps that jump back
-            samples = samples[position - start :]
-        pieces.append(samples)
-        position += len(samples)
-    if position == silent:
-        raise SourceError(f"no sound of {path} could be decoded", "check it with ffprobe")
-    return np.concatenate(pieces)
-
-
-def _placed(path: str) -> Iterator[tuple[int, np.ndarray]]:
-    """Decoded samples and where they stand, in samples after the first picture."""
-    origin = _first_picture_seconds(path)
-    with closing(open_container(path)) as video:
-        stream = _sound_stream(path, video)
-        base = stream_tick(stream)
-        converter = _Converter()
-        start = 0
-        for frame in chain(_decoded(video, stream), [None]):
-            if frame is not None and frame.pts is not None:
-                start = round((frame.pts * base - origin) * SAMPLE_RATE)
-            for samples in converter.samples(frame):
-                yield start, samples
-                start += len(samples)
-
-
-def _sound_stream(path: str, video: OpenVideo) -> Any:
-    streams = video.container.streams.audio
-    if not streams:
+    choice = choice or SoundChoice()
+    with closing(open_file(path)) as file:
+        picture = _picture_track(path, file)
+        tracks = sound_tracks(file.container, picture)
+    if not tracks:
         raise SourceError(f"{path} has no sound", "give it a transcript with --transcript-from")
-    if streams[0].codec_context is None:
+    origin = _first_picture_seconds(path) if picture is not None else None
+    candidates = in_order(tracks, choice)
+    for track in candidates:
+        reader = _TrackReader(path, track, origin)
+        samples = reader.read()
+        if samples is not None:
+            return Sound(
+                samples,
+                track,
+                why(track, choice),
+                tuple(each for each in tracks if each is not track),
+                reader.mixer.cancelled_seconds,
+                tuple(reader.joins),
+            )
+    if not any(track.codec for track in tracks):
         raise SourceError(f"{path}: libav has no decoder for its sound", "convert it with ffmpeg")
-    return streams[0]
+    elsewhere = [each for each in tracks if not each.is_of_picture]
+    if not candidates and elsewhere:
+        what = f"no sound of {path} belongs to its pictures; there is {named(elsewhere)}"
+        raise SourceError(what, "take one of them with --audio-track N")
+    raise SourceError(f"no sound of {path} could be decoded; it has {named(tracks)}", "check it with ffprobe")
 
 
-def _decoded(video: OpenVideo, stream: Any) -> Iterator[AudioFrame]:
-    for packet in chain(video.packets_past_damage(stream), [None]):
+class _TrackReader:
+    """One sound track from beginning to end.
+
+    Args:
+        path: of the file.
+        track: of it.
+        origin: second 0 on the clock of the file's first stretch; None for the track's first sample.
+
+    Attributes:
+        mixer: knows of channels that cancel each other.
+        joins: as in ``Sound``, once it was read.
+    """
+
+    def __init__(self, path: str, track: SoundTrack, origin: float | None) -> None:
+        self._path = path
+        self._track = track
+        self._origin = origin
+        self.mixer = Mixer()
+        self.joins: list[Join] = []
+
+    def read(self) -> np.ndarray | None:
+        """Its samples; None where nothing of it could be decoded."""
+        pieces: list[np.ndarray] = []
+        position = silent = 0
+        for start, samples in self._placed():
+            gap = start - position
+            if gap > _GAP_SAMPLES:
+                if gap + silent <= max(_LONGEST_SAMPLES, position - silent):
+                    pieces.append(np.zeros(gap, np.int16))
+                    silent += gap
+                    position = start
+            elif position - start > _GAP_SAMPLES:  # before second 0, or stamps that jump back
+                samples = samples[position - start :]
+            pieces.append(samples)
+            position += len(samples)
+        return None if position == silent else np.concatenate(pieces)
+
+    def _placed(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Samples and where they stand, in samples after second 0."""
+        with closing(open_file(self._path)) as file:
+            picture = _picture_track(self._path, file)
+            stream = file.container.streams[self._track.index]
+            clock = OneClock(file, picture, stream)
+            base = stream_tick(stream)
+            start = 0
+            for frame in chain(_frames(clock, stream), [None]):
+                if frame is not None and frame.pts is not None:
+                    seconds = float(frame.pts * base)
+                    self._origin = seconds if self._origin is None else self._origin
+                    start = round((seconds - self._origin) * SAMPLE_RATE)
+                for samples in self.mixer.mix(frame):
+                    yield start, samples
+                    start += len(samples)
+            origin = self._origin or 0.0
+            self.joins = [Join(each.seconds - origin, each.by_seconds) for each in clock.joins.joins]
+
+
+def _picture_track(path: str, file: OpenFile) -> Any:
+    """The stream whose pictures are shown; None in a file of sound alone."""
+    try:
+        return picture_track(path, file.container)
+    except SourceError:
+        return None
+
+
+def _frames(clock: OneClock, stream: Any) -> Iterator[AudioFrame]:
+    own = (packet for packet in clock.packets() if packet.stream_index == stream.index)
+    for packet in chain(own, [None]):
         try:
             frames = decoded(stream.codec_context, packet)
         except DamageError:
@@ -97,45 +177,13 @@ def _decoded(video: OpenVideo, stream: Any) -> Iterator[AudioFrame]:
         yield from frames
 
 
-class _Converter:
-    """Frames of sound to int16 mono at ``SAMPLE_RATE``; where their kind changes, it begins anew."""
-
-    def __init__(self) -> None:
-        self._resampler: AudioResampler | None = None
-        self._kind: tuple[str, str, int] | None = None
-
-    def samples(self, frame: AudioFrame | None) -> list[np.ndarray]:
-        """What can be had after one more frame; None gets what is still held."""
-        import av
-
-        try:
-            with libav():
-                kind = None if frame is None else (frame.format.name, frame.layout.name, frame.sample_rate)
-                held = self._resampled(None) if kind != self._kind else []
-                if frame is None or not _LEAST_RATE <= frame.sample_rate <= _MOST_RATE:
-                    return held
-                if kind != self._kind:
-                    self._resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
-                    self._kind = kind
-                frame.pts = None
-                return held + self._resampled(frame)
-        except DamageError:
-            self._resampler = self._kind = None
-            return []
-
-    def _resampled(self, frame: AudioFrame | None) -> list[np.ndarray]:
-        pieces = [] if self._resampler is None else self._resampler.resample(frame)
-        # One that has nothing to do gives back what it was given, also nothing.
-        return [piece.to_ndarray()[0] for piece in pieces if piece is not None]
-
-
-def _first_picture_seconds(path: str) -> Fraction:
+def _first_picture_seconds(path: str) -> float:
     """Second 0 of ``open_video``; where no picture can be decoded, when the first was to be shown."""
     try:
         with closing(PyavPictures(path)) as pictures:
-            return pictures.origin_seconds
+            return float(pictures.origin_seconds)
     except SourceError:
         with closing(open_container(path)) as video:
             packets = video.packets_past_damage(video.stream)
             stamps = (packet.pts for packet in packets if packet.pts is not None)
-            return next(stamps, 0) * video.tick
+            return float(next(stamps, 0) * video.tick)

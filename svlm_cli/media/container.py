@@ -54,31 +54,14 @@ def libav() -> Iterator[None]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class OpenVideo:
-    """A container and the one video stream that is read from it.
+class OpenFile:
+    """A container that is read.
 
     Args:
         container: open.
-        stream: of its pictures.
-        tick: seconds per unit of the stream's stamps.
-        rate: frames per second that the container states or libav guesses.
     """
 
     container: InputContainer
-    stream: VideoStream
-    tick: Fraction
-    rate: Fraction | None
-
-    @classmethod
-    def of(cls, container: InputContainer, stream: VideoStream) -> OpenVideo:
-        """With what the stream states."""
-        rate = stream.average_rate or stream.guessed_rate
-        return cls(container, stream, stream_tick(stream), Fraction(rate) if rate and rate > 0 else None)
-
-    @property
-    def nominal_seconds(self) -> float:
-        """Length of a picture that states none."""
-        return min(LONGEST_SECONDS, float(1 / (self.rate or FALLBACK_FPS)))
 
     def packets(self, *streams: Any) -> Iterator[Packet[Any]]:
         """Packets from where the container stands, without the empty ones by which PyAV marks the end.
@@ -128,6 +111,41 @@ class OpenVideo:
                 if num_failures == _MOST_FAILURES:
                     on_failure(error.message)
 
+    def close(self) -> None:
+        """Close the file; more than once is fine."""
+        self.container.close()
+
+    def _demux(self, streams: tuple[Any, ...]) -> Iterator[Packet[Any]]:
+        with libav():
+            return self.container.demux(*streams)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpenVideo(OpenFile):
+    """A container and the one video stream that is shown.
+
+    Args:
+        container: open.
+        stream: of its pictures.
+        tick: seconds per unit of the stream's stamps.
+        rate: frames per second that the container states or libav guesses.
+    """
+
+    stream: VideoStream
+    tick: Fraction
+    rate: Fraction | None
+
+    @classmethod
+    def of(cls, container: InputContainer, stream: VideoStream) -> OpenVideo:
+        """With what the stream states."""
+        rate = stream.average_rate or stream.guessed_rate
+        return cls(container, stream, stream_tick(stream), Fraction(rate) if rate and rate > 0 else None)
+
+    @property
+    def nominal_seconds(self) -> float:
+        """Length of a picture that states none."""
+        return min(LONGEST_SECONDS, float(1 / (self.rate or FALLBACK_FPS)))
+
     def seek(self, stamp: int) -> None:
         """Go to the keyframe at or before a stamp of the video stream.
 
@@ -136,14 +154,6 @@ class OpenVideo:
         """
         with libav():
             self.container.seek(stamp, stream=self.stream, backward=True)
-
-    def close(self) -> None:
-        """Close the file; more than once is fine."""
-        self.container.close()
-
-    def _demux(self, streams: tuple[Any, ...]) -> Iterator[Packet[Any]]:
-        with libav():
-            return self.container.demux(*streams)
 
 
 def decoded(decoder: Any, packet: Packet[Any] | None) -> list[Any]:

@@ -5,24 +5,22 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from svlm_cli.errors import SourceError, boundary
-from svlm_cli.media.container import MOST_PIXELS, DamageError, OpenVideo, libav
+from svlm_cli.media.container import MOST_PIXELS, DamageError, OpenFile, OpenVideo, libav
 from svlm_cli.media.source import VideoInfo
+from svlm_cli.media.tracks import picture_track, sound_tracks
 
 if TYPE_CHECKING:
-    from av.video.stream import VideoStream
+    from av.container import InputContainer
 
 # libav "plays" text files and ANSI art as pictures of a terminal.
 _TEXT_FORMATS = frozenset({"tty", "bin", "xbin", "adf", "idf"})
 # Containers that write down how long their pictures last; others are estimated from what is there.
 _LENGTH_STATING_FORMATS = frozenset({"mov", "mp4", "matroska", "webm", "avi", "flv", "asf"})
 _MAX_THREADS = 8
-# What may be missing at the end of a whole file, whose header rounds.
-_MISSING_SECONDS, _MISSING_SHARE = 1.0, 0.02
 # Eleven days: what states more is damaged.
 _LONGEST_VIDEO_SECONDS = 1e6
 
@@ -40,9 +38,18 @@ def open_container(path: str) -> OpenVideo:
     """
     if is_url(path):
         return open_input(path)
-    with boundary(f"cannot open {path}", SourceError, "check the path"):
-        _check_file(path)
+    _check_file(path)
     return open_input(f"file:{path}", name=path)
+
+
+def open_file(path: str) -> OpenFile:
+    """Open a local file, of pictures, of sound, or both.
+
+    Raises:
+        SourceError: missing, not readable, or nothing that libav reads; one line says which.
+    """
+    _check_file(path)
+    return OpenFile(_opened(f"file:{path}", path))
 
 
 def open_input(
@@ -64,23 +71,11 @@ def open_input(
     Raises:
         SourceError: no video, or no decoder for it; one line says which.
     """
-    import av
-
     name = name or url
-    try:
-        with libav():
-            container = av.open(
-                url,
-                format=container_format,
-                options={"max_pixels": str(MOST_PIXELS), **(options or {})},
-                timeout=timeouts_seconds,
-                metadata_errors="replace",
-            )
-    except DamageError as error:
-        raise _unreadable(name, error.message) from error
+    container = _opened(url, name, container_format, options, timeouts_seconds)
     try:
         with boundary(f"cannot open {name}", SourceError, "it is damaged; get it again"):
-            stream = _video_stream(name, container)
+            stream = picture_track(name, container)
             # One thread more than cores, as libav does; bounded, as each holds a decoded frame.
             stream.thread_type = "AUTO"
             stream.thread_count = min(_MAX_THREADS, (os.cpu_count() or 1) + 1)
@@ -89,6 +84,32 @@ def open_input(
     except BaseException:
         container.close()
         raise
+
+
+def _opened(
+    url: str,
+    name: str,
+    container_format: str | None = None,
+    options: Mapping[str, str] | None = None,
+    timeouts_seconds: tuple[float, float] | None = None,
+) -> InputContainer:
+    import av
+
+    try:
+        with libav():
+            container: InputContainer = av.open(
+                url,
+                format=container_format,
+                options={"max_pixels": str(MOST_PIXELS), **(options or {})},
+                timeout=timeouts_seconds,
+                metadata_errors="replace",
+            )
+    except DamageError as error:
+        raise _unreadable(name, error.message) from error
+    if container.format.name in _TEXT_FORMATS:
+        container.close()
+        raise SourceError(f"{name} is not a video: it is text", "name a video file")
+    return container
 
 
 def describe(video: OpenVideo, width: int, height: int, origin_seconds: float) -> VideoInfo:
@@ -108,14 +129,16 @@ def describe(video: OpenVideo, width: int, height: int, origin_seconds: float) -
             width=width,
             height=height,
             fps=float(video.rate or 0),
-            duration_seconds=_stated_duration(video, origin_seconds),
-            has_audio=len(video.container.streams.audio) > 0,
+            duration_seconds=stated_duration(video, origin_seconds),
+            has_audio=any(
+                track.is_of_picture and track.codec for track in sound_tracks(video.container, video.stream)
+            ),
             codec=video.stream.codec_context.codec.canonical_name,
             num_frames=video.stream.frames or None,
         )
 
 
-def _stated_duration(video: OpenVideo, origin_seconds: float) -> float | None:
+def stated_duration(video: OpenVideo, origin_seconds: float) -> float | None:
     """Length of the picture track in seconds, as the container states or libav estimates it."""
     seconds = _claimed_duration(video, origin_seconds)
     return seconds if seconds is not None and 0 < seconds < _LONGEST_VIDEO_SECONDS else None
@@ -123,11 +146,14 @@ def _stated_duration(video: OpenVideo, origin_seconds: float) -> float | None:
 
 def _claimed_duration(video: OpenVideo, origin_seconds: float) -> float | None:
     container, stream = video.container, video.stream
+    begin = (stream.start_time or 0) * video.tick
+    # Of a track whose first pictures cannot be decoded, what comes behind them.
+    late = max(0.0, origin_seconds - float(begin)) if stream.start_time is not None else 0.0
     if container.format.name == "avi" and stream.frames:
         # The header's count, in ticks; for a truncated AVI libav makes ``duration`` a guess.
-        return float(stream.frames * video.tick)
+        return float(stream.frames * video.tick) - late
     if stream.duration is not None and stream.duration > 0:
-        return float(stream.duration * video.tick)
+        return float(stream.duration * video.tick) - late
     tag = re.fullmatch(r"(\d{1,6}):(\d{1,6}):(\d{1,6}(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
     if tag is not None:  # Matroska: the end of the track on the container's own clock
         hours, minutes, seconds = tag.groups()
@@ -150,7 +176,11 @@ def undecodable(path: str) -> SourceError:
 
 
 def _check_file(path: str) -> None:
-    file = Path(path)
+    with boundary(f"cannot open {path}", SourceError, "check the path"):
+        _check_kind(path, Path(path))
+
+
+def _check_kind(path: str, file: Path) -> None:
     if file.is_dir():
         raise SourceError(f"{path} is a folder, not a video", "name a file in it")
     if not file.exists():
@@ -180,27 +210,6 @@ def _unreadable(path: str, reason: str) -> SourceError:
     return SourceError(f"{path} is not a video that libav can read: {reason}", f"try: ffprobe {path}")
 
 
-def is_cut_off(path: str) -> bool:
-    """Whether a file's pictures end long before it states that they do; False where it states nothing.
-
-    Reads every packet and decodes none.
-    """
-    video = open_container(path)
-    with closing(video):
-        if not states_picture_length(video):
-            return False
-        begin: int | None = None
-        end = 0
-        for packet in video.packets_past_damage(video.stream):
-            if packet.pts is not None:
-                begin = packet.pts if begin is None else min(begin, packet.pts)
-                end = max(end, packet.pts + (packet.duration or 0))
-        with boundary(f"{path} does not state its length", SourceError, "get it again"):
-            stated = _stated_duration(video, float((begin or 0) * video.tick))
-        found = float((end - (begin or 0)) * video.tick)
-        return stated is not None and found < stated - max(_MISSING_SECONDS, _MISSING_SHARE * stated)
-
-
 def _lacks_index(file: Path) -> bool:
     """Whether this is an MP4 or QuickTime file without a whole moov box."""
     size = file.stat().st_size
@@ -223,21 +232,3 @@ def _boxes(file: Path) -> Iterator[tuple[bytes, int]]:
                 return
             position += length
             yield kind, position
-
-
-def _video_stream(path: str, container: Any) -> VideoStream:
-    from av.stream import Disposition
-
-    if container.format.name in _TEXT_FORMATS:
-        raise SourceError(f"{path} is not a video: it is text", "name a video file")
-    cover = Disposition.attached_pic
-    streams = [stream for stream in container.streams.video if not stream.disposition & cover]
-    if not streams:
-        if container.streams.audio:
-            raise SourceError(f"{path} has sound only, no pictures", "name a file with a video track")
-        raise SourceError(f"{path} holds no video track", "name a video file")
-    best = container.streams.best("video")
-    stream: VideoStream = best if best in streams else streams[0]
-    if stream.codec_context is None:
-        raise SourceError(f"{path}: libav has no decoder for its video track", "convert it with ffmpeg")
-    return stream

@@ -112,12 +112,10 @@ class Steps:
 class Clock:
     """Turns presentation stamps, in presentation order, into seconds that never run backwards.
 
-    A picture without a stamp follows at the pace of those before it. A stamp behind its predecessor is
-    disorder and is held there. One more than a second behind means that the recording's clock was
-    reset, where ``note_reset`` has said so: the new stretch is joined to the end of the old one.
-    Without such a word it is a picture that a decoder hands out late, after damage. One more than an hour
-    ahead is damaged, unless the next one goes on from there: then the clock was set, and the new stretch is
-    joined to the old one.
+    The stamps are those of one clock (``media/joins.py``). A picture without one follows at the pace of those
+    before it. A stamp behind its predecessor is disorder and is held there; more than a second behind, it
+    is a picture that a decoder hands out late, after damage. One more than an hour ahead is damaged, unless
+    the next one goes on from there: then the clock was set, and the new stretch is joined to the old one.
 
     Args:
         tick: seconds per unit of a stamp.
@@ -137,13 +135,11 @@ class Clock:
         self.counts = False
         self.is_misplaced = False
         self.jump_seconds = 0.0
-        self._reset_noted = False
         self._longest = max(1, int(LONGEST_SECONDS / tick))
         self._nominal_ticks = max(1, nominal_ticks)
         self._ahead: int | None = None
         self._offset = 0
         self._last: int | None = None
-        self._length = 0
         self._gap = 0
 
     def place(self, stamp: int | None, ticks: int) -> tuple[float, float]:
@@ -166,7 +162,7 @@ class Clock:
             self.origin, self.counts = placed, stamp is None
         if last is not None:
             self._gap = placed - last
-        self._last, self._length = placed, length
+        self._last = placed
         return self.seconds(placed), float(length * self.tick)
 
     def _after(self, last: int, stamp: int, length: int) -> int:
@@ -184,18 +180,8 @@ class Clock:
             return following
         if placed >= last:
             return placed
-        if (last - placed) * self.tick <= RESET_SECONDS:
-            return last
-        if not self._reset_noted:
-            self.is_misplaced = True
-            return last
-        self._offset += last + self._length - placed
-        self._reset_noted = False
-        return last + self._length
-
-    def note_reset(self) -> None:
-        """The file's own decoding times have jumped back: a stamp that does so soon is to be believed."""
-        self._reset_noted = True
+        self.is_misplaced = (last - placed) * self.tick > RESET_SECONDS
+        return last
 
     @property
     def is_started(self) -> bool:

@@ -15,7 +15,7 @@ from svlm_cli.data.chunks.chunk import ChunkFile, ChunkRule
 from svlm_cli.data.chunks.chunking import chunk_folder
 from svlm_cli.data.fetch.folder import expand
 from svlm_cli.data.manifest import Manifest, Video
-from svlm_cli.data.words.align import _read_stored
+from svlm_cli.data.words.heard import read_heard
 from svlm_cli.data.words.transcript import DenseClip, TimedWord, Transcript, transcript_path, write_transcript
 from svlm_cli.errors import SourceError, UsageError
 
@@ -200,6 +200,8 @@ def test_align_names_and_counts_what_it_cannot_read(
         {"dropped": [{}]},
         {"other_language": ["es"]},
         {"settings": None},
+        {"sound": None},
+        {"sound": {"joins": [{"seconds": "x"}]}},
     ],
 )
 def test_an_absurd_store_of_what_was_heard_is_passed_over(tmp_path: Path, change: dict[str, Any]) -> None:
@@ -209,14 +211,15 @@ def test_an_absurd_store_of_what_was_heard_is_passed_over(tmp_path: Path, change
         "dropped": [],
         "speech_seconds": 3.0,
         "other_language": ["es", 0.9],
+        "sound": {"track": 1, "joins": [{"seconds": 1.0, "by_seconds": 3600.0}]},
     }
     path = tmp_path / "a.json"
     path.write_text(json.dumps(stored))
-    found = _read_stored(path)
+    found = read_heard(path)
     assert found is not None
-    assert found[1].utterances == [(TimedWord("a", 0.0, 1.0),)]
+    assert found[1].recognition.utterances == [(TimedWord("a", 0.0, 1.0),)]
     path.write_text(json.dumps(stored | change))
-    assert _read_stored(path) is None
+    assert read_heard(path) is None
 
 
 def test_a_list_of_sources_in_any_bytes(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from svlm_cli.media.address import LiveOptions
 from svlm_cli.media.audio import SAMPLE_RATE, read_sound
 from svlm_cli.media.file.reader import open_video
 from svlm_cli.media.live.source import open_live
-from svlm_cli.media.probe import is_cut_off
+from svlm_cli.media.survey import survey
 from svlm_cli.media.timeline import Clock
 from svlm_cli.media.web.download import Address, DownloadOptions, look_up
 from tests.media.live_servers import paced_server
@@ -80,7 +80,7 @@ def test_reading_goes_on_behind_a_fault(tmp_path: Path, faulty, error: BaseExcep
     with open_video(path) as reader:
         assert [numbers_of(clip.frames) for clip in reader.clips(4, 1.0)] == wanted
         assert numbers_of(reader.frames_at([6.0, 1.0])) == [120, 20]  # though it cannot jump
-    assert not is_cut_off(str(path))
+    assert not survey(str(path)).is_cut_off
 
 
 @pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
@@ -195,12 +195,13 @@ def test_sound_is_read_though_no_picture_can_be_decoded(tmp_path: Path, layout: 
     assert np.array_equal(read_sound(str(path)), whole)
 
 
-def test_silence_of_years_is_not_believed(tmp_path: Path) -> None:
-    assert len(read_sound(str(spoken(tmp_path / "near.mkv", jump=1800)))) == 1802 * SAMPLE_RATE
-    far = read_sound(str(spoken(tmp_path / "far.mkv", jump=86_400 * 365)))
-    assert len(far) == 2 * SAMPLE_RATE
-    assert far[SAMPLE_RATE // 2] == 1000
-    assert far[SAMPLE_RATE * 3 // 2] == 2000
+def test_silence_in_which_nothing_is_shown_is_not_believed(tmp_path: Path) -> None:
+    assert len(read_sound(str(spoken(tmp_path / "near.mkv", jump=9)))) == 11 * SAMPLE_RATE
+    for jump in (12, 1800, 86_400 * 365):
+        far = read_sound(str(spoken(tmp_path / "far.mkv", jump=jump)))
+        assert len(far) == 2 * SAMPLE_RATE
+        assert far[SAMPLE_RATE // 2] == 1000
+        assert far[SAMPLE_RATE * 3 // 2] == 2000
 
 
 def test_a_name_that_is_no_text_is_a_file(tmp_path: Path) -> None:

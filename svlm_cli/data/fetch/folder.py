@@ -15,6 +15,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
+from svlm_cli.data.fetch.inside import videos_in
 from svlm_cli.data.fetch.one import (
     FetchedVideo,
     FetchJob,
@@ -26,11 +27,10 @@ from svlm_cli.data.fetch.one import (
 )
 from svlm_cli.data.manifest import Manifest, Video
 from svlm_cli.documents import MalformedError, read_bytes
-from svlm_cli.errors import SvlmError, UsageError
+from svlm_cli.errors import SourceError, SvlmError, UsageError
 from svlm_cli.files import make_folder
 from svlm_cli.text import encodable
 
-VIDEO_SUFFIXES = frozenset({".mp4", ".mkv", ".mov", ".webm", ".avi", ".ts", ".m4v", ".mpg", ".mpeg", ".flv"})
 _MOST_LIST_BYTES = 1 << 26
 _DEEPEST = 3  # a channel holds tabs, a tab playlists, a playlist videos
 
@@ -56,8 +56,14 @@ class Fetched:
         object.__setattr__(self, "problem", encodable(self.problem))
 
 
-def expand(sources: Sequence[str]) -> list[str]:
+def expand(
+    sources: Sequence[str], on_left_out: Callable[[str, list[str]], None] = lambda _folder, _names: None
+) -> list[str]:
     """The sources that a command line stands for: lists read, folders as the videos in them, each once.
+
+    Args:
+        sources: as given.
+        on_left_out: called with a folder and the names in it that are no videos.
 
     Raises:
         UsageError: a list that cannot be read.
@@ -67,7 +73,19 @@ def expand(sources: Sequence[str]) -> list[str]:
     found: list[str] = []
     for source in sources:
         found += _read_list(Path(source[1:])) if source.startswith("@") else [source]
-    return list(dict.fromkeys(each for source in found for each in _files(source)))
+    every = []
+    for source in found:
+        if source.startswith("arena:") or is_web_address(source) or not os.path.isdir(source):
+            every.append(source)
+            continue
+        try:
+            inside, left_out = videos_in(Path(source))
+        except SourceError:  # told when its turn comes; the others go on
+            inside, left_out = [], []
+        every += [str(path) for path in inside] or [source]
+        if left_out:
+            on_left_out(source, left_out)
+    return list(dict.fromkeys(every))
 
 
 def fetch_all(
@@ -133,7 +151,7 @@ def _result(future: Future[FetchedVideo | list[FetchJob]], job: FetchJob) -> Fet
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         reason = "disk full" if full else "failed"
         return Fetched(job.source, None, problem=f"{reason}: {error.strerror or error}")
-    except Exception as error:  # whatever is wrong with one source does not stop the others
+    except (Exception, SystemExit) as error:  # whatever is wrong with one source does not stop the others
         return Fetched(job.source, None, problem=f"failed: {type(error).__name__}: {error}")
     if isinstance(result, list):
         return result
@@ -167,12 +185,3 @@ def _read_list(path: Path) -> list[str]:
     if not found:
         raise UsageError(f"the list {path} names no source")
     return found
-
-
-def _files(source: str) -> list[str]:
-    """A folder stands for the video files in it, if it has any."""
-    folder = Path(source)
-    if source.startswith("arena:") or is_web_address(source) or not folder.is_dir():
-        return [source]
-    inside = (path for path in folder.iterdir() if not path.name.startswith("."))
-    return sorted(str(path) for path in inside if path.suffix.lower() in VIDEO_SUFFIXES) or [source]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,13 +14,15 @@ from svlm_cli.arena.address import parse_address
 from svlm_cli.arena.export import file_name, require_end, write_truth, write_video
 from svlm_cli.arena.truth import TruthSecond, opening_text, truth, words_of
 from svlm_cli.arena.voice import find_speaker, speak
+from svlm_cli.data.fetch.inside import videos_in
+from svlm_cli.data.fetch.keeping import keep_media
 from svlm_cli.data.manifest import SUBTITLE_FOLDER, VIDEO_FOLDER, Manifest, Video
 from svlm_cli.data.words.transcript import TimedWord, Transcript, transcript_path, write_transcript
 from svlm_cli.errors import SourceError
 from svlm_cli.files import claimed, place, sha256_of, sync, whole_file
+from svlm_cli.media.file.pyav_reader import PyavPictures
 from svlm_cli.media.file.reader import open_video
-from svlm_cli.media.file.remux import copy_pictures
-from svlm_cli.media.probe import is_cut_off
+from svlm_cli.media.survey import survey
 from svlm_cli.media.web.download import (
     Address,
     DownloadOptions,
@@ -184,15 +186,10 @@ def _download(video: RemoteVideo, run: FetchRun, on_progress: Callable[[int, int
     except SourceError as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise SourceError("not a video: libav finds no pictures in what came", "check the address") from error
-    if is_cut_off(str(got.path)):
+    if survey(str(got.path)).is_cut_off:
         shutil.rmtree(partial, ignore_errors=True)
         raise SourceError("network: the server ended in the middle of the file", "try again")
-    path = run.folder / VIDEO_FOLDER / f"{video.id}{got.path.suffix.lower()}"
-    if run.options.download.with_audio or not _has_sound(got.path):
-        place(got.path, path)
-    else:
-        with whole_file(path) as silent:
-            copy_pictures(got.path, silent)
+    path = keep_media(got.path, run.folder / VIDEO_FOLDER, video.id, run.options.download, place)
     shutil.rmtree(partial, ignore_errors=True)
     return path
 
@@ -260,6 +257,7 @@ def _fetch_file(job: FetchJob, run: FetchRun) -> FetchedVideo:
     """A copy of a video file, named by its own name and its content."""
     original = Path(job.source.removeprefix("file://"))
     if original.is_dir():
+        videos_in(original)  # which fails where it cannot be read
         raise SourceError(f"{job.source} holds no video files")
     if not original.is_file():
         raise SourceError(f"{job.source} is neither a video file nor a folder", "check the path")
@@ -267,7 +265,7 @@ def _fetch_file(job: FetchJob, run: FetchRun) -> FetchedVideo:
         open_video(original).close()
     except SourceError as error:
         raise SourceError(f"not a video: {error.message}", error.hint) from error
-    if is_cut_off(str(original)):
+    if survey(str(original)).is_cut_off:
         raise SourceError("not whole: the file ends before its pictures do", "get it again")
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", original.stem).strip("-")[:80] or "video"
     video_id = f"{name}-{sha256_of(original)[:8]}"
@@ -275,12 +273,7 @@ def _fetch_file(job: FetchJob, run: FetchRun) -> FetchedVideo:
         known = run.know(video_id)
         if known:
             return FetchedVideo(known, is_new=False)
-        path = run.folder / VIDEO_FOLDER / (video_id + original.suffix.lower())
-        with whole_file(path) as partial:
-            if run.options.download.with_audio or not _has_sound(original):
-                shutil.copyfile(original, partial)
-            else:
-                copy_pictures(original, partial)
+        path = keep_media(original, run.folder / VIDEO_FOLDER, video_id, run.options.download)
         url = original.resolve().as_uri()
         return FetchedVideo(_note(run, path, video_id, original.stem, url), is_new=True)
 
@@ -306,24 +299,17 @@ def _finished(folder: Path, video_id: str) -> Path | None:
     return found[0]
 
 
-def _has_sound(path: Path) -> bool:
-    with open_video(path) as video:
-        return video.info.has_audio
-
-
 def _note(run: FetchRun, path: Path, video_id: str, title: str, url: str, sport: str | None = None) -> Video:
     """Probe a whole file and write its line; the sport is that of the options where None."""
-    with open_video(path) as opened:
-        info = opened.info
-    if info.duration_seconds is None:
-        raise SourceError(f"{path} does not state how long it is", "remux it, e.g. with ffmpeg -c copy")
+    with closing(PyavPictures(str(path))) as pictures:
+        info, begin = pictures.info, float(pictures.origin_seconds)
     video = Video(
         id=video_id,
         title=encodable(title),
         sport=encodable(run.options.sport if sport is None else sport),
         url=encodable(url),
         path=path.relative_to(run.folder).as_posix(),
-        duration_seconds=round(info.duration_seconds, 3),
+        duration_seconds=round(survey(str(path)).end_seconds - begin, 3),
         width=info.width,
         height=info.height,
         fps=round(info.fps, 3),

@@ -8,44 +8,43 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import asdict, astuple, dataclass, replace
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
-from glob import escape
 from pathlib import Path
 from typing import Any
 
-from svlm_cli import values
-from svlm_cli.data.manifest import SUBTITLE_FOLDER, Manifest, Video
+from svlm_cli.data.manifest import Manifest, Video
 from svlm_cli.data.words import filters
 from svlm_cli.data.words.annealing import dense_clips
-from svlm_cli.data.words.captions import SUFFIXES, read_utterances
+from svlm_cli.data.words.captions import read_utterances
 from svlm_cli.data.words.clean_llm import LanguageModel, LlmOptions, clean, judge_clips, split_sentences
-from svlm_cli.data.words.transcribe import Recogniser, Recognition, WhisperOptions
+from svlm_cli.data.words.elsewhere import on_pictures, transcripts_of
+from svlm_cli.data.words.heard import Heard, read_heard, sound_notes, sound_record, write_heard
+from svlm_cli.data.words.transcribe import Recogniser, WhisperOptions
 from svlm_cli.data.words.transcript import (
     Transcript,
     Utterance,
-    parse_dropped,
-    parse_word,
     read_transcript,
     transcript_path,
     words_in,
     write_transcript,
 )
-from svlm_cli.documents import read_json
 from svlm_cli.errors import ModelError, SourceError, SvlmError, UsageError, boundary
-from svlm_cli.files import claimed, sha256_of, whole_file
-from svlm_cli.media.audio import read_sound
+from svlm_cli.files import claimed, sha256_of
+from svlm_cli.media.audio import listen
+from svlm_cli.media.tracks import AUTO, SoundChoice
 from svlm_cli.settings import Clean
 from svlm_cli.text import encodable
 
 STORE = ".align"
-CAPTIONS = "captions"
 UNREADABLE = "unreadable transcript"
-_WORD_FIELDS = ("text", "start_seconds", "end_seconds", "probability")
+WHISPER = "whisper"
+
+_Said = tuple[list[Utterance], dict[str, float], str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +56,17 @@ class AlignOptions:
         transcript_from: ``captions``, or a file or folder of transcripts made elsewhere; None recognises.
         clean: how.
         llm: for ``clean`` ``llm``.
+        audio_track: which sound: ``auto``, its number or a language, as ``SoundChoice`` has it.
     """
 
     whisper: WhisperOptions
     transcript_from: str | None = None
     clean: Clean = Clean.RULES
     llm: LlmOptions | None = None
+    audio_track: str = AUTO
 
     def __post_init__(self) -> None:
+        SoundChoice(self.audio_track)
         if (self.clean is Clean.LLM) != (self.llm is not None):
             raise ValueError("a language model is for clean llm, and clean llm needs one")
 
@@ -88,15 +90,36 @@ class Aligned:
         outcome: of this run.
         transcript: as it lies on the disk now; None where there is none.
         reason: why it was refused, skipped or failed.
+        notes: what is worth telling of its sound.
     """
 
     video: Video
     outcome: AlignOutcome
     transcript: Transcript | None = None
     reason: str = ""
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "reason", encodable(self.reason))
+
+
+@dataclass(frozen=True, slots=True)
+class AlignJob:
+    """What is done for one video, and where it goes.
+
+    Args:
+        video: which.
+        media: its file.
+        transcript: to be written.
+        source: a transcript made elsewhere; None where there is none.
+        store: for what is heard; None to keep it nowhere.
+    """
+
+    video: Video
+    media: Path
+    transcript: Path
+    source: Path | None
+    store: Path | None
 
 
 class _Skip(Exception):  # noqa: N818 - not an error: there is nothing to be had
@@ -117,13 +140,35 @@ def align_folder(folder: Path, options: AlignOptions) -> Iterator[Aligned]:
         SvlmError: the folder, the recogniser or the language model cannot be used at all.
     """
     videos = Manifest(folder).videos(needs_one=True)
-    sources = _sources(folder, videos, options.transcript_from)
+    sources = transcripts_of(folder, videos, options.transcript_from)
+    yield from align_each(
+        [
+            AlignJob(
+                video,
+                folder / video.path,
+                transcript_path(folder, video.id),
+                sources.get(video.id),
+                folder / STORE / f"{video.id}.json",
+            )
+            for video in videos
+        ],
+        options,
+        folder / STORE / "llm",
+    )
+
+
+def align_each(jobs: Sequence[AlignJob], options: AlignOptions, answers: Path) -> Iterator[Aligned]:
+    """As ``align_folder``, for any files.
+
+    Args:
+        jobs: what to align.
+        options: how.
+        answers: folder for those of a language model.
+    """
     stop = threading.Event()
-    aligner = _Aligner(folder, options, stop.is_set)
+    aligner = _Aligner(options, answers, stop.is_set)
     pool = ThreadPoolExecutor(options.whisper.workers)
-    running: dict[Future[Aligned], Video] = {
-        pool.submit(aligner.align, video, sources.get(video.id)): video for video in videos
-    }
+    running: dict[Future[Aligned], Video] = {pool.submit(aligner.align, job): job.video for job in jobs}
     try:
         for future in as_completed(running):
             try:
@@ -144,35 +189,39 @@ def align_folder(folder: Path, options: AlignOptions) -> Iterator[Aligned]:
 class _Aligner:
     """Everything that the videos of a run share; what is slow to load is loaded when first needed."""
 
-    def __init__(self, folder: Path, options: AlignOptions, should_stop: Callable[[], bool]) -> None:
-        self._folder = folder
+    def __init__(self, options: AlignOptions, answers: Path, should_stop: Callable[[], bool]) -> None:
         self._options = options
         self._should_stop = should_stop
         self._loading = threading.Lock()
         self._recogniser: Recogniser | None = None
         self._failure: SvlmError | None = None
         llm = options.llm
-        self._llm = None if llm is None else LanguageModel(llm, folder / STORE / "llm", should_stop)
+        self._llm = None if llm is None else LanguageModel(llm, answers, should_stop)
 
-    def align(self, video: Video, source: Path | None) -> Aligned:
+    def align(self, job: AlignJob) -> Aligned:
         """One video from what there is to a transcript on the disk."""
-        path = transcript_path(self._folder, video.id)
-        with claimed(self._folder / STORE / video.id, self._should_stop) as is_mine:
+        video = job.video
+        with self._claimed(job) as is_mine:
             if not is_mine:
                 raise SvlmError(f"stopped: another run is at work on {video.id}")
-            had = _read_transcript(path)
-            if had is not None and (not had.origin or had.origin == self._origin(source)):
+            had, origin = _read_transcript(job.transcript), self._origin(job.source)
+            if had is not None and _is_to_stay(had, origin):
                 return Aligned(video, AlignOutcome.HAD, had, had.refused)
             try:
-                utterances, figures, refused = self._utterances(video, source)
+                utterances, figures, refused, sound = self._utterances(job)
             except _Skip as skip:
                 return Aligned(video, AlignOutcome.SKIPPED, reason=str(skip))
             made = self._transcript(video, utterances, refused)
-            made = replace(made, origin=self._origin(source), figures={**figures, **made.figures})
-            write_transcript(path, made)
-        return Aligned(
-            video, AlignOutcome.REFUSED if made.refused else AlignOutcome.ALIGNED, made, made.refused
-        )
+            made = replace(made, origin=origin, figures={**figures, **made.figures}, sound=sound)
+            write_transcript(job.transcript, made)
+        notes = tuple(sound_notes(sound, len(words_in(utterances))))
+        outcome = AlignOutcome.REFUSED if made.refused else AlignOutcome.ALIGNED
+        return Aligned(video, outcome, made, made.refused, notes)
+
+    def _claimed(self, job: AlignJob) -> AbstractContextManager[bool]:
+        if job.store is None:
+            return nullcontext(True)
+        return claimed(job.store.with_suffix(""), self._should_stop)
 
     def _origin(self, source: Path | None) -> Mapping[str, Any]:
         """Every setting that the words of a transcript depend on."""
@@ -181,54 +230,48 @@ class _Aligner:
         if llm is not None:
             how["llm_model"] = llm.model
         if self._options.transcript_from is None:
-            return how | {"from": "whisper", "whisper_model": whisper.model}
+            track = self._options.audio_track
+            how |= {} if track == AUTO else {"audio_track": track}
+            return how | {"from": WHISPER, "whisper_model": whisper.model}
         if source is None:
             return how | {"from": "", "sha256": hashlib.sha256().hexdigest()}
         return how | {"from": encodable(source.name), "sha256": sha256_of(source)}
 
-    def _utterances(self, video: Video, source: Path | None) -> tuple[list[Utterance], dict[str, float], str]:
-        """What was said, figures on it, and why it is refused before anything is filtered."""
+    def _utterances(self, job: AlignJob) -> _Said:
+        """What was said, figures on it, why it is refused before anything is filtered, and in what sound."""
+        source = job.source
         if self._options.transcript_from is not None:
             if source is None:
                 raise _Skip(f"no transcript of it in {self._options.transcript_from}")
             try:
-                return read_utterances(source), {}, ""
+                return on_pictures(read_utterances(source), source, job.media), {}, "", {}
             except SourceError as error:
                 raise _Skip(f"{UNREADABLE}: {error.message}") from error
-        if not video.has_audio:
+        if not job.video.has_audio and self._options.audio_track == AUTO:
             raise _Skip("it has no sound")
-        heard = self._heard(video)
-        figures = {"speech_seconds": round(heard.speech_seconds, 1)}
-        figures["words_outside_speech"] = sum(each.num_words for each in heard.dropped)
-        if heard.other_language is not None:
-            language, probability = heard.other_language
-            refused = (
-                f"it is not in {self._options.whisper.language} but in {language}: {probability:.0%} sure"
-            )
-            return [], figures, refused
-        return heard.utterances, figures, ""
+        heard = self._heard(job)
+        recognition = heard.recognition
+        figures = {"speech_seconds": round(recognition.speech_seconds, 1)}
+        figures["words_outside_speech"] = sum(each.num_words for each in recognition.dropped)
+        if recognition.other_language is not None:
+            language, probability = recognition.other_language
+            asked = self._options.whisper.language
+            return [], figures, f"it is not in {asked} but in {language}: {probability:.0%} sure", heard.sound
+        return recognition.utterances, figures, "", heard.sound
 
-    def _heard(self, video: Video) -> Recognition:
+    def _heard(self, job: AlignJob) -> Heard:
         """What Whisper hears in a video, or heard in an earlier run."""
-        whisper = self._options.whisper
-        settings = [whisper.model, whisper.language, video.sha256]
-        path = self._folder / STORE / f"{video.id}.json"
-        stored = _read_stored(path)
+        whisper, video = self._options.whisper, job.video
+        settings = [whisper.model, whisper.language, video.sha256, self._options.audio_track]
+        stored = None if job.store is None else read_heard(job.store)
         if stored is not None and stored[0] == settings:
             return stored[1]
-        sound = read_sound(str(self._folder / video.path))
+        sound = listen(str(job.media), SoundChoice(self._options.audio_track, whisper.language))
         recogniser = self._load()
         with boundary("the sound cannot be recognised", SourceError):
-            heard = recogniser.recognise(sound, self._should_stop)
-        document = {
-            "settings": settings,
-            "utterances": [[astuple(word) for word in words] for words in heard.utterances],
-            "dropped": [asdict(each) for each in heard.dropped],
-            "speech_seconds": heard.speech_seconds,
-            "other_language": heard.other_language,
-        }
-        with whole_file(path) as partial_path:
-            partial_path.write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
+            heard = Heard(recogniser.recognise(sound.samples, self._should_stop), sound_record(sound))
+        if job.store is not None:
+            write_heard(job.store, settings, heard)
         return heard
 
     def _load(self) -> Recogniser:
@@ -274,48 +317,11 @@ def _read_transcript(path: Path) -> Transcript | None:
         return None
 
 
-def _read_stored(path: Path) -> tuple[list[str], Recognition] | None:
-    """Settings of an earlier run and what it heard; None where there is none, or none that can be read."""
-    try:
-        get = values.mapping(read_json(path), "it").get
-        other = get("other_language")
-        heard = Recognition(
-            [
-                tuple(parse_word(dict(zip(_WORD_FIELDS, word, strict=True)), "a word") for word in words)
-                for words in values.sequence(get("utterances"), "utterances")
-            ],
-            [parse_dropped(each) for each in values.mappings(get("dropped"), "dropped")],
-            values.seconds(get("speech_seconds"), "speech_seconds"),
-            (values.text(other[0], "language"), values.number(other[1], "sure", 0, 1)) if other else None,
-        )
-        return values.sequence(get("settings"), "settings"), heard
-    except (OSError, ValueError, TypeError, LookupError):
-        return None
+def _is_to_stay(had: Transcript, origin: Mapping[str, Any]) -> bool:
+    """Whether a transcript was made as it would be now, or came with its video.
 
-
-def _sources(folder: Path, videos: Sequence[Video], given: str | None) -> dict[str, Path]:
-    """The transcript made elsewhere of each video that has one.
-
-    Raises:
-        UsageError: there is no such file or folder, or one file is given for several videos.
+    One without words of a listener that kept no record of its track is made again: it may be the wrong one.
     """
-    if given is None:
-        return {}
-    if given == CAPTIONS:
-        found = {
-            video.id: sorted((folder / SUBTITLE_FOLDER).glob(f"{escape(video.id)}.*")) for video in videos
-        }
-        return {video_id: paths[0] for video_id, paths in found.items() if paths}
-    path = Path(given)
-    if path.is_file():
-        if len(videos) != 1:
-            raise UsageError(
-                f"--transcript-from {given} is one file, but {folder} has {len(videos)} videos",
-                "give a folder with a file of each video's id",
-            )
-        return {videos[0].id: path}
-    if not path.is_dir():
-        raise UsageError(f"--transcript-from {given}: no such file or folder", f"or {CAPTIONS}")
-    named = {encodable(each.stem): each for each in sorted(path.iterdir()) if each.suffix.lower() in SUFFIXES}
-    both = {video.id: named.get(video.id) or named.get(video.title) for video in videos}
-    return {video_id: source for video_id, source in both.items() if source is not None}
+    if had.origin.get("from") == WHISPER and not (had.words or had.sound or had.refused):
+        return False
+    return not had.origin or had.origin == origin

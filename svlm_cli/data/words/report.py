@@ -32,6 +32,7 @@ class VideoReport:
         num_words: that stay.
         words_per_second: over the whole video.
         dropped_words: left out, by reason.
+        notes: on its sound: the track, what else there was, what was odd.
     """
 
     id: str
@@ -40,6 +41,7 @@ class VideoReport:
     num_words: int
     words_per_second: float
     dropped_words: Mapping[str, int]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,7 @@ def _video(result: Aligned) -> VideoReport:
         num_words=num_words,
         words_per_second=round(num_words / max(result.video.duration_seconds, 1e-9), 3),
         dropped_words=dict(_dropped(result)),
+        notes=result.notes,
     )
 
 

@@ -103,6 +103,7 @@ class Transcript:
         clips: stretches that may serve the annealing stage.
         refused: why a whole transcript was refused, in which case there are no words; else empty.
         figures: counts and shares by name.
+        sound: of the file, where it was listened to: the track, why it was chosen, what else there was.
     """
 
     words: tuple[TimedWord, ...]
@@ -111,6 +112,7 @@ class Transcript:
     clips: tuple[DenseClip, ...] = ()
     refused: str = ""
     figures: Mapping[str, float] = field(default_factory=dict)
+    sound: Mapping[str, Any] = field(default_factory=dict)
 
 
 def text_of(words: Iterable[TimedWord]) -> str:
@@ -174,6 +176,7 @@ def write_transcript(path: Path, transcript: Transcript) -> None:
         "clips": [asdict(clip) for clip in transcript.clips],
         "refused": transcript.refused,
         "figures": dict(transcript.figures),
+        "sound": dict(transcript.sound),
     }
     with whole_file(path) as partial:
         partial.write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
@@ -211,6 +214,7 @@ def parse_transcript(document: Any) -> Transcript:
         tuple(_clip(each) for each in values.mappings(get("clips") or [], "clips")),
         values.text(get("refused") or "", "refused"),
         {name: values.number(value, f"figure {name}", -_MOST, _MOST) for name, value in figures.items()},
+        values.mapping(get("sound") or {}, "sound"),
     )
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+from svlm_cli.media.joins import Join
 
 _NAMED_POSITIONS = 3
 _MISSING_SECONDS = 0.5
@@ -18,7 +21,8 @@ class Damage:
         end_seconds: where the pictures ended, once that was met.
         ends_in_frame: whether the file stops in the middle of a picture's data.
         stopped_by: the error that ended reading, if one did.
-        jumps: where the file's clock went on hours later, and by how many seconds.
+        jumps: where the file's clock went on later, and by how many seconds.
+        late_seconds: of the pictures' track, before the first picture that decodes.
     """
 
     num_corrupt: int = 0
@@ -27,6 +31,7 @@ class Damage:
     ends_in_frame: bool = False
     stopped_by: str = ""
     jumps: dict[float, float] = field(default_factory=dict)
+    late_seconds: float = 0.0
 
     def add_corrupt(self, seconds: float) -> None:
         """Count a picture that had to be skipped."""
@@ -36,8 +41,13 @@ class Damage:
 
     def add_jump(self, seconds: float, by_seconds: float) -> None:
         """Note where the file's clock jumped ahead; one met in two passes counts once."""
-        if len(self.jumps) < _NAMED_POSITIONS:
-            self.jumps[seconds] = by_seconds
+        self.jumps[seconds] = by_seconds
+
+    def add_joins(self, joins: Sequence[Join], origin_seconds: float) -> None:
+        """Note where the file's clock leapt ahead; where it started again, nothing is missing."""
+        for join in joins:
+            if join.by_seconds > 0:
+                self.add_jump(join.seconds - origin_seconds, join.by_seconds)
 
     def note_stop(self, reason: str) -> None:
         """Note what ended the reading."""
@@ -51,6 +61,8 @@ class Damage:
                 relied on; None otherwise.
         """
         found = []
+        if stated_seconds is not None and self.late_seconds > _MISSING_SECONDS:
+            found.append(f"no picture of the first {self.late_seconds:.1f} s decodes; the video begins there")
         if self.num_corrupt:
             places = ", ".join(dict.fromkeys(f"{seconds:.1f}" for seconds in self.near_seconds))
             more = ", ..." if self.num_corrupt > len(self.near_seconds) else ""
@@ -61,10 +73,12 @@ class Damage:
             )
         found += [
             f"the file's clock jumps by {by:+.0f} s at {at:.1f} s; the video goes on there without a gap"
-            for at, by in self.jumps.items()
+            for at, by in list(self.jumps.items())[:_NAMED_POSITIONS]
         ]
         if self.end_seconds is None:
             return found
+        if stated_seconds is not None:
+            stated_seconds -= sum(self.jumps.values())
         if stated_seconds is not None and stated_seconds - self.end_seconds > _MISSING_SECONDS:
             found.append(
                 f"the file ends early: {self.end_seconds:.1f} of {stated_seconds:.1f} seconds could be read"

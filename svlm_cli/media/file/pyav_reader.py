@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fractions import Fraction
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from svlm_cli.media.container import DamageError, OpenVideo, decoded
 from svlm_cli.media.file.convert import Orientation, RgbConverter
 from svlm_cli.media.file.damage import Damage
+from svlm_cli.media.packets import OneClock
 from svlm_cli.media.probe import describe, open_container, states_picture_length, undecodable
 from svlm_cli.media.source import VideoInfo
-from svlm_cli.media.timeline import RESET_SECONDS, TIME_TOLERANCE_SECONDS, Clock, Picture
+from svlm_cli.media.survey import may_leap, survey
+from svlm_cli.media.timeline import TIME_TOLERANCE_SECONDS, Clock, Picture
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 _READ_ON_SECONDS = 2.0
+_MOST_TRIES = 3
 # Pictures without stamps between those with: after a jump libav derives wrong ones.
 _WRONG_AFTER_JUMP = frozenset({"mpeg"})
 
@@ -51,6 +54,8 @@ class PyavPictures:
         self._nominal_ticks = round(self._video.nominal_seconds / self._tick)
         self._converter = RgbConverter()
         clock = Clock(self._tick, self._nominal_ticks)
+        self._origin = 0
+        self._is_known_regular = False
         try:
             opening = self._placed(clock, None)
             first = next(opening, None)
@@ -61,6 +66,9 @@ class PyavPictures:
                 self._video, self._converter.width, self._converter.height, float(self.origin_seconds)
             )
             self._states_length = states_picture_length(self._video)
+            begin = self._video.stream.start_time
+            if begin is not None:
+                self._damage.late_seconds = float((self._origin - begin) * self._tick)
         except BaseException:
             self.close()
             raise
@@ -119,6 +127,9 @@ class PyavPictures:
         if opening is not None and seconds <= _READ_ON_SECONDS:
             yield from opening
             return
+        if seconds > 0 and self._can_seek and self._leaps():
+            yield from self._past_leaps(seconds)
+            return
         # A container seeks by decoding times, or roughly: check where it landed, else go further back.
         back = 0.0
         while back < seconds:
@@ -131,6 +142,38 @@ class PyavPictures:
             back = max(1.0, 2 * back)
         self._reopen()
         yield from self._placed(Clock(self._tick, self._nominal_ticks, self._origin), None)
+
+    def _leaps(self) -> bool:
+        """Whether the file's clock starts again or leaps somewhere, so that nothing can be sought by it."""
+        if self._is_known_regular or self._video is None:
+            return False
+        leaps = may_leap(self._video)
+        if leaps and self._can_index(self._video):  # some containers' index is read at the first jump
+            leaps = may_leap(self._video)
+        leaps = leaps and not survey(self._path).is_regular
+        self._is_known_regular = not leaps
+        return leaps
+
+    def _can_index(self, video: OpenVideo) -> bool:
+        try:
+            video.seek(self._origin)
+        except DamageError:
+            return False
+        return True
+
+    def _past_leaps(self, seconds: float) -> Iterator[Picture]:
+        """As ``_from``, by counting packets, of which only those from the right keyframe on are decoded."""
+        origin = float(self.origin_seconds)
+        before = [each.number for each in survey(self._path).key_frames_before(origin + seconds)]
+        for number in [*before[:_MOST_TRIES], 0]:
+            self._reopen()
+            clock = Clock(self._tick, self._nominal_ticks, self._origin)
+            found = self._placed(clock, seconds if number else None, skipped=number)
+            first = next(found, None)
+            if first is not None:
+                yield first
+                yield from found
+                return
 
     def _sought(self, target_seconds: float, by_seconds: float) -> Iterator[Picture]:
         """Pictures after a jump near ``target_seconds``; none if no whole one starts by ``by_seconds``."""
@@ -147,7 +190,7 @@ class PyavPictures:
             self._video.close()
         self._video = open_container(self._path)
 
-    def _placed(self, clock: Clock, first_by_seconds: float | None) -> Iterator[Picture]:
+    def _placed(self, clock: Clock, first_by_seconds: float | None, skipped: int = 0) -> Iterator[Picture]:
         """Decode from where the container stands, with a position for each picture.
 
         Args:
@@ -155,10 +198,11 @@ class PyavPictures:
             first_by_seconds: after a jump: drop what comes before the first keyframe in presentation
                 order (its references may be missing), and give up where that keyframe starts later
                 than this. None: the container stands at the beginning.
+            skipped: packets of pictures that are read and not decoded.
         """
         whole = first_by_seconds is None
         last_good: Picture | None = None
-        for frame, stamp in self._decoded(clock):
+        for frame, stamp in self._decoded(skipped):
             if frame is None:
                 if whole:
                     self._damage.add_corrupt(clock.now_seconds if stamp is None else clock.seconds(stamp))
@@ -189,21 +233,12 @@ class PyavPictures:
         on_failure = partial(self._damage.add_corrupt, start)
         return Picture(start, length, partial(self._converter.rgb, frame, on_failure))
 
-    def _decoded(self, clock: Clock) -> Iterator[_Decoded]:
-        """Everything that the decoder gives, in presentation order, up to the end of the file.
-
-        Args:
-            clock: told when the packets' own times jump back.
-        """
+    def _decoded(self, skipped: int = 0) -> Iterator[_Decoded]:
+        """Everything that the decoder gives, in presentation order, up to the end of the file."""
         video = self._video
         if video is None:
             return
-        last_dts = None
-        for packet in chain(self._packets(video), [None]):
-            if packet is not None and packet.dts is not None:
-                if last_dts is not None and (last_dts - packet.dts) * self._tick > RESET_SECONDS:
-                    clock.note_reset()
-                last_dts = packet.dts
+        for packet in chain(islice(self._packets(video), skipped, None), [None]):
             try:
                 # Without a packet the decoder hands out the frames that it still holds.
                 frames = decoded(video.stream.codec_context, packet)
@@ -214,9 +249,16 @@ class PyavPictures:
                 yield frame, frame.pts
 
     def _packets(self, video: OpenVideo) -> Iterator[Packet[VideoStream]]:
-        """The stream's packets, without one that the end of the file cuts short."""
+        """The pictures' packets on one clock, without one that the end of the file cuts short."""
         held: Packet[VideoStream] | None = None
-        for packet in video.packets_past_damage(video.stream, on_failure=self._damage.note_stop):
+        clock = OneClock(video, video.stream)
+        joins, index, num_told = clock.joins.joins, video.stream.index, 0
+        for packet in clock.packets(on_failure=self._damage.note_stop):
+            if packet.stream_index != index:
+                continue
+            if len(joins) > num_told:
+                self._damage.add_joins(joins[num_told:], float(self._origin * self._tick))
+                num_told = len(joins)
             if held is not None:
                 yield held
             held = packet if packet.is_corrupt else None

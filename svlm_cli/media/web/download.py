@@ -16,6 +16,8 @@ from typing import Any
 
 from svlm_cli.digest import digest
 from svlm_cli.errors import SourceError, SvlmError
+from svlm_cli.language import language_code
+from svlm_cli.media.tracks import AUTO
 from svlm_cli.media.web.checks import JAVASCRIPT_RUNTIMES, browser_cookies
 from svlm_cli.media.web.errors import DISK_FULL, disk_full, failure_of
 from svlm_cli.media.web.halves import MEDIA_NAME, Halves
@@ -39,6 +41,7 @@ class DownloadOptions:
     Args:
         max_height: of the pictures, in lines; a taller one is taken where nothing else is there.
         with_audio: False for pictures only.
+        audio_track: which sound, where there are several: ``auto``, a number or a language.
         subtitle_language: of the captions to take along, e.g. ``en``; None for none.
         bytes_per_second: of one download; None for no limit.
         cookies: text of a Netscape cookie file.
@@ -48,6 +51,7 @@ class DownloadOptions:
 
     max_height: int = 720
     with_audio: bool = True
+    audio_track: str = AUTO
     subtitle_language: str | None = None
     bytes_per_second: int | None = None
     cookies: str | None = None
@@ -216,6 +220,9 @@ def media_address(page: str, max_height: int) -> tuple[str, dict[str, str]]:
 def _parameters(options: DownloadOptions) -> dict[str, Any]:
     has_ffmpeg = shutil.which("ffmpeg") is not None
     together = "bv*+ba/b" if has_ffmpeg else "b/bv*"
+    if has_ffmpeg and options.audio_track != AUTO and not options.audio_track.isdigit():
+        code = language_code(options.audio_track)  # sites write en, en-US
+        together = f"bv*+ba[language^={code}]/b[language^={code}]/{together}"
     parameters: dict[str, Any] = {
         "format": together if options.with_audio else "bv/b/bv*",
         # Up to that height, then what every decoder reads.
@@ -279,7 +286,7 @@ class _Silence:
 
 def _entry_address(entry: Mapping[str, Any], parent: str) -> Address:
     """One item of a playlist: an address to look up, or all there is to know."""
-    if entry.get("_type") in ("url", "url_transparent"):
+    if entry.get("_type") in ("url", "url_transparent") and entry.get("url"):
         return Address(str(entry["url"]), entry.get("ie_key"), _video_id(entry, ""))
     page = str(entry.get("webpage_url") or parent)
     return Address(f"{page}#{entry.get('id')}", facts=entry)

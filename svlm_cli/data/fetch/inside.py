@@ -1,0 +1,52 @@
+"""What of a folder is video: all that libav demuxes, by name or, where that says nothing, by content."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+from svlm_cli.errors import SourceError
+from svlm_cli.media.probe import open_container
+
+_VIDEO = """
+.mp4 .m4v .mov .qt .3gp .3g2 .f4v .ismv .mkv .webm .avi .divx .ts .mts .m2ts .m2t .trp .tp .mpg .mpeg .mpe
+.m2p .m2v .mpv .vob .vro .evo .mod .tod .mxf .gxf .wmv .asf .dvr-ms .wtv .flv .ogv .ogm .rm .rmvb .dv .nut
+.y4m .h264 .264 .avc .h265 .265 .hevc .ivf .obu .amv .nsv .mjpeg .mjpg .roq .ty .pmp .dav .ps
+"""
+# What libav opens too, or may, and is no video of a game.
+_OTHER = """
+.wav .mp3 .flac .m4a .aac .ac3 .eac3 .ogg .oga .opus .wma .aif .aiff .mka .amr .ape
+.jpg .jpeg .png .gif .bmp .webp .tif .tiff .heic .avif .svg .ico .psd .dng .cr2 .nef .thm
+.srt .vtt .ass .ssa .sub .idx .sup .ttml .dfxp .scc .stl .smi .json .jsonl .txt .md .csv .tsv .xml .html .nfo
+.yaml .yml .log .pdf .doc .docx .xls .xlsx .zip .gz .tar .7z .rar .part .ytdl .py .sh .ini .db .exe .m3u
+.m3u8 .pls .cue .edl .cpi .mpl .bdm .sha256 .md5 .torrent .url .lnk
+"""
+VIDEO_SUFFIXES = frozenset(_VIDEO.split())
+_OTHER_SUFFIXES = frozenset(_OTHER.split())
+
+
+def videos_in(folder: Path) -> tuple[list[Path], list[str]]:
+    """The videos of a folder, and the names of what else is in it, both in order; hidden files are neither.
+
+    Raises:
+        SourceError: it cannot be read.
+    """
+    try:
+        inside = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise SourceError(f"the folder {folder} cannot be read: {error.strerror}") from error
+    videos = [path for path in inside if _is_video(path)]
+    return videos, [path.name for path in inside if path not in set(videos)]
+
+
+def _is_video(path: Path) -> bool:
+    suffix = path.suffix.lower()
+    if suffix in _OTHER_SUFFIXES or not path.is_file():
+        return False
+    if suffix in VIDEO_SUFFIXES:
+        return True
+    try:
+        with closing(open_container(str(path))) as video:
+            return not video.container.format.name.endswith(("_pipe", "image2"))
+    except SourceError:
+        return False

@@ -1,0 +1,85 @@
+"""Transcripts made elsewhere: which is whose, and on the clock of the pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from glob import escape
+from pathlib import Path
+
+from svlm_cli.data.manifest import SUBTITLE_FOLDER, Video
+from svlm_cli.data.words.captions import SUFFIXES
+from svlm_cli.data.words.transcript import MOST_BYTES, TimedWord, Utterance
+from svlm_cli.documents import MalformedError, read_json
+from svlm_cli.errors import SourceError, UsageError
+from svlm_cli.media.captions import caption_clock
+from svlm_cli.text import encodable
+
+CAPTIONS = "captions"
+
+
+def on_pictures(utterances: Sequence[Utterance], source: Path, media: Path) -> list[Utterance]:
+    """Words of a transcript on the clock of the pictures; what was said before the first one is left out.
+
+    Args:
+        utterances: by the transcript's own times.
+        source: the transcript; one of svlm's own is on that clock already.
+        media: the video; where it cannot be read, times are taken as they are.
+    """
+    if not utterances or not media.is_file() or _is_own(source):
+        return list(utterances)
+    try:
+        clock = caption_clock(str(media))
+    except SourceError:
+        return list(utterances)
+    last = max(words[-1].end_seconds for words in utterances)
+    counts_leaps = clock.counts_leaps(last)
+
+    def placed(word: TimedWord) -> TimedWord:
+        start = clock.on_pictures(word.start_seconds, counts_leaps=counts_leaps)
+        end = clock.on_pictures(word.end_seconds, counts_leaps=counts_leaps)
+        return TimedWord(word.text, max(0.0, start), max(0.0, end), word.probability)
+
+    moved = [tuple(placed(word) for word in words) for words in utterances]
+    kept = [tuple(word for word in words if word.end_seconds > 0) for words in moved]
+    return [words for words in kept if words]
+
+
+def _is_own(source: Path) -> bool:
+    """Whether a transcript has the form of ``svlm align``."""
+    if source.suffix.lower() != ".json":
+        return False
+    try:
+        document = read_json(source, MOST_BYTES)
+    except (OSError, MalformedError):
+        return False
+    words = document.get("words") if isinstance(document, dict) else None
+    first = words[0] if isinstance(words, list) and words else None
+    return isinstance(first, dict) and "start_seconds" in first
+
+
+def transcripts_of(folder: Path, videos: Sequence[Video], given: str | None) -> dict[str, Path]:
+    """The transcript made elsewhere of each video that has one.
+
+    Raises:
+        UsageError: there is no such file or folder, or one file is given for several videos.
+    """
+    if given is None:
+        return {}
+    if given == CAPTIONS:
+        found = {
+            video.id: sorted((folder / SUBTITLE_FOLDER).glob(f"{escape(video.id)}.*")) for video in videos
+        }
+        return {video_id: paths[0] for video_id, paths in found.items() if paths}
+    path = Path(given)
+    if path.is_file():
+        if len(videos) != 1:
+            raise UsageError(
+                f"--transcript-from {given} is one file, but {folder} has {len(videos)} videos",
+                "give a folder with a file of each video's id",
+            )
+        return {videos[0].id: path}
+    if not path.is_dir():
+        raise UsageError(f"--transcript-from {given}: no such file or folder", f"or {CAPTIONS}")
+    named = {encodable(each.stem): each for each in sorted(path.iterdir()) if each.suffix.lower() in SUFFIXES}
+    both = {video.id: named.get(video.id) or named.get(video.title) for video in videos}
+    return {video_id: source for video_id, source in both.items() if source is not None}

@@ -1,0 +1,290 @@
+"""One clock for all tracks of a file, whatever the file's own clock does: pure arithmetic, without libav.
+
+A file's clock may start again (recordings joined end to end) or leap ahead. All tracks do so together, if not
+at the same packet; it is judged over all of them, and each stretch between two such places is moved as a
+whole, so that sound and pictures stay together.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Generic, NamedTuple, TypeVar
+
+ItemT = TypeVar("ItemT")
+
+RESET_SECONDS = 1.0
+"""A track whose clock goes back by more has started again."""
+JUMP_SECONDS = 10.0
+"""Where no track has anything for longer, the clock has leapt: ffmpeg's bound, dts_delta_threshold."""
+SEAM_SECONDS = 0.3
+"""Sound that reaches no further beyond its pictures is what fills an encoder's first or last frame."""
+_LOOK_AHEAD_SECONDS = 2.0
+_MOST_HELD = 4096
+
+
+class Timed(NamedTuple, Generic[ItemT]):
+    """Something of a track, in the order of the file; times are by the file's clock, in seconds.
+
+    Args:
+        item: a packet, say.
+        track: of the file.
+        stamp: when it is decoded; None where the file does not say.
+        start: when it is presented; None likewise.
+        length: for how long; 0 likewise.
+    """
+
+    item: ItemT
+    track: int
+    stamp: float | None
+    start: float | None
+    length: float
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """A place where the file's clock does not go on.
+
+    Args:
+        seconds: where, on the common clock, which is that of the file's first stretch.
+        by_seconds: the leap of the file's clock, beyond what would have come next; negative where it starts
+            again.
+    """
+
+    seconds: float
+    by_seconds: float
+
+
+@dataclass(slots=True, eq=False)
+class _Passage:
+    """A part of a file whose clock goes on; ``starts`` and ``ends`` of each track are by the file's clock."""
+
+    shift: float = 0.0
+    newest: float = float("-inf")
+    starts: dict[int, float] = field(default_factory=dict)
+    ends: dict[int, float] = field(default_factory=dict)
+
+
+@dataclass(slots=True, eq=False)
+class _TrackState:
+    stretch: _Passage
+    stamp: float
+    usual: float = 0.0
+    step: float = 0.0
+
+
+class _Break(Enum):
+    LEAP = auto()
+    SPARSE = auto()
+    CATCH_UP = auto()
+    DAMAGE = auto()
+
+
+class _Verdict(NamedTuple):
+    """What an item that does not go on stands for, and how many items, from it on, that settles.
+
+    A leap of the clock, a track with little to show, one that was left behind, or a stamp that is wrong.
+    """
+
+    number: int
+    kind: _Break
+
+
+class Joins:
+    """Moves every stretch of a file to the end of the one before it; the first stays where it is.
+
+    Pictures join pictures. Where the sound of a stretch begins before its pictures or ends after them by more
+    than ``SEAM_SECONDS``, the sound decides, so that none is lost.
+
+    Args:
+        tracks: of the file that are read.
+        picture: which of them shows; None where none does.
+        still_seconds: how long nothing may come where pictures are all there is.
+
+    Attributes:
+        joins: met so far.
+    """
+
+    def __init__(
+        self, tracks: Iterable[int], picture: int | None, still_seconds: float = JUMP_SECONDS
+    ) -> None:
+        self.joins: list[Join] = []
+        self._known = frozenset(tracks)
+        self._picture = picture
+        self._is_silent = len(self._known) == 1
+        self._jump = still_seconds if self._is_silent else JUMP_SECONDS
+        self._stretch = _Passage()
+        self._stretches = [self._stretch]
+        self._tracks: dict[int, _TrackState] = {}
+
+    def end(self, track: int) -> float | None:
+        """Where a track ends so far, on the common clock; None where nothing of it was met."""
+        found = [each.ends[track] + each.shift for each in self._stretches if track in each.ends]
+        return max(found, default=None)
+
+    def shifted(self, items: Iterable[Timed[ItemT]]) -> Iterator[tuple[Timed[ItemT], float | None]]:
+        """Every item, in its order, with the seconds to add to its times; None where its times are damage.
+
+        What follows a leap is held back for two seconds of it at most, until it shows what has leapt.
+        """
+        source, queue, held = iter(items), deque[Timed[ItemT]](), list[Timed[ItemT]]()
+        while True:
+            each = queue.popleft() if queue else next(source, None)
+            if each is None and not held:
+                return
+            if each is not None:
+                if not held and not self._leaps(each):
+                    yield each, self._taken(each)
+                    continue
+                held.append(each)
+            verdict = self._verdict(held, is_last=each is None)
+            if verdict is not None:
+                yield from self._released(held[: verdict.number], verdict.kind)
+                queue.extendleft(reversed(held[verdict.number :]))
+                held = []
+
+    def _leaps(self, each: Timed[ItemT]) -> bool:
+        """Whether an item does not go on from what was before it. A track left behind may move up here."""
+        stamp = each.stamp
+        if stamp is None:
+            return False
+        now, track = self._stretch, self._tracks.get(each.track)
+        if track is None:
+            return now.newest > float("-inf") and stamp > now.newest + self._jump
+        if track.stretch is not now:
+            from_now, from_own = abs(stamp - now.newest), abs(stamp - track.stamp)
+            if from_now > max(from_own, RESET_SECONDS):
+                return from_own > JUMP_SECONDS or stamp < track.stamp - RESET_SECONDS
+            if now.newest - stamp > RESET_SECONDS or from_now > JUMP_SECONDS:
+                return True
+            track.stretch, track.stamp = now, stamp
+            return False
+        longest = max(self._jump, 2 * track.step)  # slides may be far apart
+        return stamp < track.stamp - RESET_SECONDS or stamp > now.newest + longest
+
+    def _taken(self, each: Timed[ItemT]) -> float:
+        """The shift of an item that goes on from what was before it."""
+        track = self._tracks.get(each.track)
+        stretch = self._stretch if track is None else track.stretch
+        if each.stamp is not None:
+            if track is None:
+                track = self._tracks[each.track] = _TrackState(stretch, each.stamp)
+            track.step = each.stamp - track.stamp
+            if 0 < track.step <= JUMP_SECONDS:
+                track.usual = track.step
+            track.stamp = each.stamp
+        start = each.stamp if each.start is None else each.start
+        if start is None:
+            return stretch.shift
+        usual = 0.0 if track is None else track.usual
+        end = start + (each.length if 0 < each.length <= JUMP_SECONDS else usual)
+        if start < stretch.starts.get(each.track, float("inf")):
+            stretch.starts[each.track] = start
+        if end > stretch.ends.get(each.track, float("-inf")):
+            stretch.ends[each.track] = end
+        reached = start if each.stamp is None else each.stamp
+        reached += min(each.length, self._jump) if self._is_silent else 0.0
+        if reached > stretch.newest:
+            stretch.newest = reached
+        return stretch.shift
+
+    def _verdict(self, held: list[Timed[ItemT]], *, is_last: bool) -> _Verdict | None:
+        """What the first of these items has begun; None where that takes more of them to tell."""
+        first = held[0].track
+        own = [
+            (number, each.stamp)
+            for number, each in enumerate(held)
+            if each.track == first and each.stamp is not None
+        ]
+        is_full = is_last or len(held) >= _MOST_HELD
+        if len(own) == 1:
+            return _Verdict(1, _Break.DAMAGE) if is_full else None
+        leapt, second = own[0][1], own[1][1]
+        known = self._tracks.get(first)
+        before = self._stretch.newest if known is None else known.stamp
+        if leapt > before and second > leapt + JUMP_SECONDS:
+            return _Verdict(1, _Break.SPARSE)
+        if abs(second - leapt) > min(JUMP_SECONDS, abs(second - before)):
+            return _Verdict(1, _Break.DAMAGE)
+        number, newest = own[-1]
+        if newest < own[-2][1] - RESET_SECONDS or newest > own[-2][1] + JUMP_SECONDS:
+            return _Verdict(number, _Break.LEAP)
+        moved = {each.track for each, is_new in zip(held, self._are_new(held), strict=True) if is_new}
+        if is_full or newest - leapt > _LOOK_AHEAD_SECONDS or moved == self._known:
+            return (
+                _Verdict(1, _Break.CATCH_UP)
+                if self._catches_up(held[0], moved)
+                else _Verdict(len(held), _Break.LEAP)
+            )
+        return None
+
+    def _catches_up(self, first: Timed[ItemT], moved: set[int]) -> bool:
+        """Whether a track that was left behind comes to where the others are, which go on as they were."""
+        track = self._tracks.get(first.track)
+        if track is None or track.stretch is self._stretch or first.stamp is None:
+            return False
+        is_near = abs(first.stamp - self._stretch.newest) <= _LOOK_AHEAD_SECONDS
+        return is_near and not any(
+            self._tracks[each].stretch is self._stretch for each in moved if each in self._tracks
+        )
+
+    def _are_new(self, held: list[Timed[ItemT]]) -> list[bool]:
+        """Which of the items from a leap on come after it; what was before may come late in the file."""
+        moved, found, at = {held[0].track}, [], held[0].stamp or 0.0
+        for each in held:
+            if each.stamp is not None and each.track == held[0].track:
+                at = each.stamp
+            elif each.stamp is not None and each.track not in moved:
+                own = self._tracks.get(each.track)
+                if own is None or abs(each.stamp - at) <= abs(each.stamp - own.stamp):
+                    moved.add(each.track)
+            found.append(each.track in moved)
+        return found
+
+    def _released(
+        self, held: list[Timed[ItemT]], kind: _Break
+    ) -> Iterator[tuple[Timed[ItemT], float | None]]:
+        if kind is _Break.CATCH_UP:
+            self._tracks[held[0].track].stretch = self._stretch
+        if kind is not _Break.LEAP:
+            yield held[0], None if kind is _Break.DAMAGE else self._taken(held[0])
+            return
+        are_new = self._are_new(held)
+        shifts = [None if is_new else self._taken(each) for each, is_new in zip(held, are_new, strict=True)]
+        old = [each for each, is_new in zip(held, are_new, strict=True) if not is_new]
+        self._join([each for each, is_new in zip(held, are_new, strict=True) if is_new], old)
+        for each, shift in zip(held, shifts, strict=True):
+            yield each, self._taken(each) if shift is None else shift
+
+    def _join(self, new: list[Timed[ItemT]], old: list[Timed[ItemT]]) -> None:
+        """Begin a stretch with what comes first of the new items of each track."""
+        starts: dict[int, float] = {}
+        for each in new:
+            start = each.stamp if each.start is None else each.start
+            if start is not None:
+                starts[each.track] = min(start, starts.get(each.track, start))
+        ends = {track: end for track in self._known if (end := self.end(track)) is not None}
+        moved = {track: end for track, end in ends.items() if track in starts or not _goes_on(old, track)}
+        at, start = self._edge(moved or ends, max), self._edge(starts, min)
+        shift = at - start
+        self.joins.append(Join(at, self._stretch.shift - shift))
+        self._stretch = _Passage(shift)
+        self._stretches.append(self._stretch)
+        for track in starts:
+            if track in self._tracks:
+                self._tracks[track].stretch = self._stretch
+                self._tracks[track].stamp = starts[track]
+
+    def _edge(self, found: dict[int, float], furthest: Callable[[Iterable[float]], float]) -> float:
+        """Where a stretch begins or ends: as its pictures do, unless its sound reaches further."""
+        edge = furthest(found.values())
+        shown = found.get(-1 if self._picture is None else self._picture, edge)
+        return shown if abs(shown - edge) <= SEAM_SECONDS else edge
+
+
+def _goes_on(items: list[Timed[ItemT]], track: int) -> bool:
+    """Whether a track has more than a few late items among these."""
+    stamps = [each.stamp for each in items if each.track == track and each.stamp is not None]
+    return bool(stamps) and max(stamps) - min(stamps) > RESET_SECONDS

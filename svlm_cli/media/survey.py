@@ -1,0 +1,119 @@
+"""How long a file lasts and where its clock leaps, by its packets and not by its header; decodes nothing."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from statistics import median
+
+from svlm_cli.errors import SourceError, boundary
+from svlm_cli.media.container import OpenVideo
+from svlm_cli.media.joins import JUMP_SECONDS, Join
+from svlm_cli.media.packets import OneClock
+from svlm_cli.media.probe import is_url, open_container, stated_duration, states_picture_length
+
+# What may be missing at the end of a whole file, whose header rounds.
+_MISSING_SECONDS, _MISSING_SHARE = 1.0, 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFrame:
+    """A packet at which decoding can begin: the how-manieth of the pictures, and when it is shown."""
+
+    number: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """A whole file on one clock: that of its first stretch, in seconds, not counted from its first picture.
+
+    Args:
+        start_seconds: where it begins for players and for ffmpeg: with the first track that does.
+        picture_seconds: where the first picture is shown, whether it decodes or not.
+        end_seconds: where the last one ends.
+        key_frames: in the order of the file, at most one a second; none where the clock goes on throughout.
+        joins: where the file's clock starts again or leaps.
+        is_cut_off: whether the pictures end long before the container states that they do.
+    """
+
+    start_seconds: float
+    picture_seconds: float
+    end_seconds: float
+    key_frames: tuple[KeyFrame, ...]
+    joins: tuple[Join, ...]
+    is_cut_off: bool
+
+    @property
+    def is_regular(self) -> bool:
+        """Whether the file's own clock goes on, so that a place can be sought by it."""
+        return not self.joins
+
+    def key_frames_before(self, seconds: float) -> list[KeyFrame]:
+        """Those shown at or before a time, the latest first."""
+        return sorted((each for each in self.key_frames if each.seconds <= seconds), key=_shown, reverse=True)
+
+
+def survey(path: str) -> Survey:
+    """Read every packet of a file; what was learned is kept for as long as the file stays as it is.
+
+    Raises:
+        SourceError: it cannot be read.
+    """
+    with boundary(f"cannot read {path}", SourceError, "check the path"):
+        state = os.stat(path)
+    return _survey(path, state.st_mtime_ns, state.st_size)
+
+
+def may_leap(video: OpenVideo) -> bool:
+    """Whether an open file's clock may start again or leap, for all that its index says; reads nothing."""
+    if is_url(video.container.name.removeprefix("file:")):
+        return False
+    entries = video.stream.index_entries
+    if not states_picture_length(video) or len(entries) < 2:
+        return True
+    span = (entries[len(entries) - 1].timestamp - entries[0].timestamp) * video.tick
+    if video.rate and abs(span - (len(entries) - 1) / video.rate) < JUMP_SECONDS / 2:
+        return False
+    steps = [(b.timestamp - a.timestamp) * video.tick for a, b in pairwise(entries)]
+    return max(steps) > JUMP_SECONDS + median(steps)
+
+
+@lru_cache(maxsize=64)
+def _survey(path: str, _changed: int, _size: int) -> Survey:
+    with closing(open_container(path)) as video:
+        clock = OneClock(video, video.stream)
+        begin: float | None = None
+        key_frames: list[KeyFrame] = []
+        number = 0
+        for packet in clock.packets():
+            if packet.stream_index != video.stream.index:
+                continue
+            if packet.pts is not None:
+                seconds = float(packet.pts * video.tick)
+                begin = seconds if begin is None else min(begin, seconds)
+                if packet.is_keyframe and (not key_frames or abs(seconds - key_frames[-1].seconds) >= 1):
+                    key_frames.append(KeyFrame(number, seconds))
+            number += 1
+        end = clock.joins.end(video.stream.index) or begin or 0.0
+        joins = tuple(clock.joins.joins)
+        with boundary(f"{path} does not state its length", SourceError, "get it again"):
+            stated = stated_duration(video, begin or 0.0) if states_picture_length(video) else None
+            start = video.container.start_time
+        found = end - (begin or 0.0) + sum(max(0.0, join.by_seconds) for join in joins)
+        missing = 0.0 if stated is None else stated - found
+        return Survey(
+            start_seconds=(begin or 0.0) if start is None else start / 1e6,
+            picture_seconds=begin or 0.0,
+            end_seconds=end,
+            key_frames=tuple(key_frames) if joins else (),
+            joins=joins,
+            is_cut_off=missing > max(_MISSING_SECONDS, _MISSING_SHARE * (stated or 0.0)),
+        )
+
+
+def _shown(key_frame: KeyFrame) -> float:
+    return key_frame.seconds
