@@ -198,7 +198,7 @@ def test_results_are_kept_and_not_measured_again(bundled, tmp_path):
         assert picture.width > 500
     assert "| streaming | 2 | all |" in (tmp_path / "report.md").read_text()
     second = list(bench_fps(bundled, wanted, HOW, tmp_path))
-    assert second[0] == SpeedStart(first[0].model, 0, 2)
+    assert second[0] == SpeedStart(first[0].model, 0, 2, 2)
     assert second[-1] == first[-1]
     other = list(bench_fps(bundled, wanted, HOW | {"threads": 2}, tmp_path))
     assert other[0].num_done == 0

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from svlm_cli.bench.arena.summary import LABELS, RunSummary
-from svlm_cli.bench.common.plots import COLOURS, DASHES, PERCENT_RANGE, _png, bars
+from svlm_cli.bench.common.plots import COLOURS, DASHES, PERCENT_RANGE, as_png, bars
 
 OVER_TIME_PANELS = ("event_f1", "team", "goal_score")
 
@@ -33,7 +33,7 @@ def quality_plot(summaries: Sequence[RunSummary]) -> bytes:
     panels[-1].set_xlabel("minutes of stream")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
-    return _png(figure)
+    return as_png(figure)
 
 
 def scores_plot(summaries: Sequence[RunSummary]) -> bytes:

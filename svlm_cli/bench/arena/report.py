@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 
 from svlm_cli import __version__
 from svlm_cli.bench.arena.pairing import TOLERANCE_SECONDS
-from svlm_cli.bench.arena.runs import ArenaRun
 from svlm_cli.bench.arena.score import KINDS
 from svlm_cli.bench.arena.summary import LABELS, OVER_TIME, PROTOCOL, RunSummary
 from svlm_cli.bench.arena.targets import targets_json, targets_table
 from svlm_cli.bench.common.intervals import NUM_RESAMPLES
 from svlm_cli.bench.common.model import ModelFacts
+from svlm_cli.bench.common.settings import windows_text
 from svlm_cli.bench.common.tables import NOTHING, SCORES_PLOT, percent_text, table
 
 QUALITY_PLOT = "quality.png"
@@ -48,18 +48,6 @@ def main_table(summaries: Sequence[RunSummary]) -> str:
     if any(each.run.paper for each in summaries):
         columns.append((PAPER_TITLE, lambda each: each.run.paper or NOTHING))
     return table(columns, summaries)
-
-
-def windows(run: ArenaRun) -> str:
-    """What the cache keeps, in one cell; of the policies that use none of it, what they do use."""
-    settings = run.settings
-    if settings.policy == "full":
-        return "everything"
-    if settings.policy == "window":
-        return f"restart every {settings.restart_seconds:g} s"
-    grows = ", growing positions" if settings.positions == "growing" else ""
-    text = f"S {run.sink_text} / T {settings.text_window}"
-    return f"{text}, V {settings.vision_window:g} s, R {settings.rounds}{grows}"
 
 
 def _score(name: str) -> Callable[[RunSummary], str]:
@@ -117,7 +105,7 @@ _SETUP: tuple[Column, ...] = (
     ("model", lambda each: _model_text(each.model)),
     ("FPS", lambda each: f"{each.run.settings.fps:g}"),
     ("policy", lambda each: each.run.settings.policy.value),
-    ("windows", lambda each: windows(each.run)),
+    ("windows", lambda each: windows_text(each.run.settings, each.run.sink_text)),
     ("frames", lambda each: each.run.frames.value),
     ("seeds", lambda each: f"{each.seeds[0]}-{each.seeds[-1]}, {each.num_seconds / 60:g} min each"),
 )

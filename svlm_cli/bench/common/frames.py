@@ -8,7 +8,6 @@ from dataclasses import replace
 from enum import StrEnum
 from itertools import count, islice
 from random import Random
-from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -110,7 +109,5 @@ class _Altered:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

@@ -66,7 +66,7 @@ def bars(
     for axes in grid[:, 0]:
         axes.set_yticks(range(len(names)), names, fontsize=9)
     panels[0].set_ylim(len(names) - 0.4, -0.6)
-    return _png(figure)
+    return as_png(figure)
 
 
 def _diamonds(axes: Axes, papers: Sequence[float | None]) -> None:
@@ -107,7 +107,8 @@ def _wrapped(name: str, most_letters: int = LABEL_LETTERS) -> str:
     return "\n".join(textwrap.wrap(name, most_letters))
 
 
-def _png(figure: Figure) -> bytes:
+def as_png(figure: Figure) -> bytes:
+    """A drawn figure."""
     buffer = io.BytesIO()
     FigureCanvasAgg(figure)
     figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH)

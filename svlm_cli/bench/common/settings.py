@@ -28,18 +28,24 @@ def pixels_text(settings: StreamSettings) -> str:
     return f"{least} to {most} pixels"
 
 
+def windows_text(settings: StreamSettings, sink: str = "") -> str:
+    """What the cache keeps, in one cell; of the policies that use none of it, what they do use.
+
+    Args:
+        sink: in place of its tokens.
+    """
+    if not settings.policy.keeping.is_bounded:
+        return "everything"
+    if settings.policy.keeping.restarts:
+        return f"restart every {settings.restart_seconds:g} s"
+    grows = ", growing positions" if settings.positions == "growing" else ""
+    text = f"S {sink or settings.sink} / T {settings.text_window}"
+    return f"{text}, V {settings.vision_window:g} s, R {settings.rounds}{grows}"
+
+
 def memory_text(settings: StreamSettings) -> str:
     """Policy and windows in one cell."""
-    policy = settings.policy
-    if not policy.keeping.is_bounded:
-        return f"{policy.value}: everything"
-    if policy.keeping.restarts:
-        return f"{policy.value}: restart every {settings.restart_seconds:g} s"
-    grows = ", growing positions" if settings.positions == "growing" else ""
-    return (
-        f"{policy.value}: S {settings.sink} / T {settings.text_window}, V {settings.vision_window:g} s, "
-        f"R {settings.rounds}{grows}"
-    )
+    return f"{settings.policy.value}: {windows_text(settings)}"
 
 
 def decoding_text(settings: StreamSettings) -> str:

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from svlm_cli.bench.api.options import ApiOptions, make_plan
-from svlm_cli.bench.api.pictures import picture_tokens, shown_size, user_message
-from svlm_cli.bench.api.pool import Work
-from svlm_cli.bench.api.prices import PICTURE_TOKENS, CallPlan, text_tokens
+from svlm_cli.bench.api.options import ApiOptions
+from svlm_cli.bench.api.videos import Asking, VideoCalls
 from svlm_cli.bench.common.events import WorkDone, WorkEvent, WorkStart, capped
 from svlm_cli.bench.common.model import ModelFacts, ModelOptions, model_facts
 from svlm_cli.bench.common.records import RecordFile
@@ -19,7 +17,6 @@ from svlm_cli.bench.common.results import RESULTS_NAME, RunFacts
 from svlm_cli.bench.common.settings import decoding_text, memory_text, pixels_text
 from svlm_cli.bench.common.work import Failures, present, record_key, work_key
 from svlm_cli.bench.questions.asking import ModelAsker, Question, Way, question_times
-from svlm_cli.chat import Chat, Reply
 from svlm_cli.errors import SourceError
 from svlm_cli.types import WarningEvent
 
@@ -116,8 +113,10 @@ def answer_by_model(
         results.sort(list(dict.fromkeys(keys.values())))
 
 
-class ApiAnswers:
-    """Questions asked behind an address.
+def answer_by_address(
+    run: AskRun, asked: Sequence[Asked], options: ApiOptions, out: Path
+) -> VideoCalls[Asked]:
+    """Questions to be asked behind an address.
 
     Args:
         run: how videos are shown; streaming is not possible there.
@@ -128,75 +127,25 @@ class ApiAnswers:
     Raises:
         SourceError: no video is there.
     """
-
-    def __init__(self, run: AskRun, asked: Sequence[Asked], options: ApiOptions, out: Path) -> None:
-        self._run = run
-        self._asked, self._missing = present(asked, "questions")
-        self._options = options
-        self._path = out / RESULTS_NAME
-
-    def plan(self) -> CallPlan:
-        """What is left to ask; nothing is sent and nothing written."""
-        from svlm_cli.media.file.reader import open_video
-
-        left = self._work().left()
-        prompt = 0
-        for each in left:
-            with open_video(each.video) as reader:
-                size = shown_size(reader.info.width, reader.info.height, self._options.height)
-                times = question_times(self._run.way, each.question, reader.info, each.video.name)
-            rule = PICTURE_TOKENS.get(self._options.model, (85, 170))
-            prompt += text_tokens(each.question.prompt) + picture_tokens([size] * len(times), *rule)
-        return make_plan(self._options, len(left), len(self._asked) - len(left), prompt)
-
-    def run(self) -> Generator[WorkEvent, None, None]:
-        """Ask every question that has no answer yet.
-
-        Raises:
-            NoReplyError: the address cannot be reached; answers so far are kept.
-            OutputError: the folder cannot be used.
-        """
-        if self._missing:
-            yield WarningEvent(self._missing)
-        own = self._options
-        yield from self._work().run(own.model, own.base_url, own.workers)
-
-    def _work(self) -> Work[Asked, Reply]:
-        return Work(
-            self._options.model,
-            "answers",
-            self._path,
-            record_key,
-            {self._key(each): each for each in self._asked},
-            self._ask,
-            lambda each, reply: _record(self._run, self._identity(), self._facts(), each, reply.text),
-            lambda each: each.question.key,
-        )
-
-    def _key(self, asked: Asked) -> str:
-        return _key(self._identity(), asked)
-
-    def _identity(self) -> dict[str, object]:
-        return self._options.identity() | self._run.identity()
-
-    def _ask(self, chat: Chat, each: Asked) -> Reply:
-        from svlm_cli.media.file.reader import open_video
-
-        with open_video(each.video) as reader:
-            times = question_times(self._run.way, each.question, reader.info, each.video.name)
-            frames = reader.frames_at(times)
-        return chat.ask([user_message(each.question.prompt, frames, self._options.height)])
-
-    def _facts(self) -> RunFacts:
-        own = self._options.columns()
-        columns = {
-            "model": own["model"],
-            "frames": self._run.way.frames,
-            "resolution": own["resolution"],
-            "memory": "one prompt",
-            "seed": "none: the address's own",
-        }
-        return RunFacts(columns, f"{self._run.protocol}, {self._run.way.name}")
+    identity = options.identity() | run.identity()
+    own = options.columns()
+    columns = {
+        "model": own["model"],
+        "frames": run.way.frames,
+        "resolution": own["resolution"],
+        "memory": "one prompt",
+        "seed": "none: the address's own",
+    }
+    facts = RunFacts(columns, f"{run.protocol}, {run.way.name}")
+    asking: Asking[Asked] = Asking(
+        unit="answers",
+        key=lambda each: _key(identity, each),
+        prompt=lambda each: each.question.prompt,
+        times=lambda each, info: question_times(run.way, each.question, info, each.video.name),
+        record=lambda each, reply: _record(run, identity, facts, each, reply.text),
+        place=lambda each: each.question.key,
+    )
+    return VideoCalls(asked, options, out / RESULTS_NAME, asking)
 
 
 def without_recent(protocols: Sequence[str]) -> list[str]:

@@ -32,11 +32,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SpeedStart:
-    """First event: what is measured, and how many steps are left."""
+    """First event: what is measured, how many steps are left, and how many of the runs are there."""
 
     model: ModelFacts
     num_steps: int
     num_done: int
+    num_runs: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,8 @@ def _measured(
     yield from (WarningEvent(problem) for problem in results.problems)
     num_done = sum(key in results for key in keys)
     missing = {key: each for key, each in zip(keys, plan.runs, strict=True) if key not in results}
-    yield SpeedStart(facts, sum(plan.num_steps(each.settings) for each in missing.values()), num_done)
+    num_left = sum(plan.num_steps(each.settings) for each in missing.values())
+    yield SpeedStart(facts, num_left, num_done, len(keys))
     for key, named in missing.items():
         num_steps, full = plan.num_steps(named.settings), warm_up_steps(named.settings)
         if num_steps - plan.floor_steps < full:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
@@ -31,7 +30,11 @@ COLUMNS: Mapping[str, str] = {
 }
 _UNITS = {"p50_step_seconds": "s", "realtime_factor": "x"}
 _SETUP = ("model", "device", "dtype", "quantize", "packed", "compiled", "graphs", "threads")
-_YES_NO = {True: "yes", False: "no"}
+_TRIAL_COLUMNS: Sequence[tuple[str, Callable[[Mapping[str, Any]], str]]] = (
+    ("FPS", lambda trial: f"{trial['fps']:g}"),
+    ("step p95, s", lambda trial: f"{trial['p95_step_seconds']:.4f}"),
+    ("real time", lambda trial: "yes" if trial["is_real_time"] else "no"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,37 +257,35 @@ def report(summary: Mapping[str, Any]) -> str:
     if floors := [each for each in summary["runs"] if each["floor"]]:
         parts.append(f"## Against the floor\n\n{_floor_table(floors)}")
     if summary["trials"]:
-        lines = [
-            f"| {each['fps']:g} | {each['p95_step_seconds']:.4f} | {_YES_NO[each['is_real_time']]} |"
-            for each in summary["trials"]
-        ]
-        table = "\n".join(["| FPS | step p95, s | real time |", "| --- | --- | --- |", *lines])
-        parts.append(f"## Highest FPS in real time: {summary['max_fps']:g}\n\n{table}")
+        shown = table(_TRIAL_COLUMNS, summary["trials"])
+        parts.append(f"## Highest FPS in real time: {summary['max_fps']:g}\n\n{shown}")
     return "\n\n".join([*parts, f"![latency against stream time]({LATENCY_PLOT})"]) + "\n"
 
 
 def _floor_table(runs: Sequence[dict[str, Any]]) -> str:
-    lines = [
-        "| run | FPS | stage | engine, s | floor, s | ratio |",
-        "| --- | --- | --- | --- | --- | --- |",
+    def figure(name: str, digits: int) -> Callable[[tuple[dict[str, Any], str]], str]:
+        def text(row: tuple[dict[str, Any], str]) -> str:
+            value = row[0]["floor"][name][row[1]]
+            return NOTHING if value is None else f"{value:.{digits}f}"
+
+        return text
+
+    columns: list[tuple[str, Callable[[tuple[dict[str, Any], str]], str]]] = [
+        ("run", lambda row: str(row[0]["run"])),
+        ("FPS", lambda row: f"{row[0]['fps']:g}"),
+        ("stage", itemgetter(1)),
+        ("engine, s", figure("engine_seconds", 4)),
+        ("floor, s", figure("floor_seconds", 4)),
+        ("ratio", figure("ratio", 3)),
     ]
-    for each in runs:
-        floor = each["floor"]
-        for stage in (*WORK, "all"):
-            ratio = floor["ratio"][stage]
-            lines.append(
-                f"| {each['run']} | {each['fps']:g} | {stage} | {floor['engine_seconds'][stage]:.4f} | "
-                f"{floor['floor_seconds'][stage]:.4f} | {'–' if ratio is None else f'{ratio:.3f}'} |"
-            )
-    return "\n".join(lines)
+    return table(columns, [(each, stage) for each in runs for stage in (*WORK, "all")])
 
 
 def latency_plot(runs: Sequence[SpeedRun]) -> bytes:
     """Latency per token and per step against stream time, a line per policy (the paper's figure 7): PNG."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from svlm_cli.bench.common.plots import COLOURS, DOTS_PER_INCH
+    from svlm_cli.bench.common.plots import COLOURS, as_png
 
     figure = Figure(figsize=(9, 6.5), layout="constrained")
     panels = figure.subplots(2, 1, sharex=True)
@@ -306,10 +307,7 @@ def latency_plot(runs: Sequence[SpeedRun]) -> bytes:
         axes.grid(alpha=0.3, which="both")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
-    buffer = io.BytesIO()
-    FigureCanvasAgg(figure)
-    figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH)
-    return buffer.getvalue()
+    return as_png(figure)
 
 
 def _blocks(values: np.ndarray, width: int) -> np.ndarray:

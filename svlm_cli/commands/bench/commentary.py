@@ -31,9 +31,9 @@ from svlm_cli.commands.options import ModelChoice, Talk, choices, finite, option
 from svlm_cli.commands.stream.options import MemoryChoice, SamplingChoice, Seed, SightChoice, stream_settings
 
 if TYPE_CHECKING:
+    from svlm_cli.bench.api.videos import VideoCalls
     from svlm_cli.bench.commentary.games import Game, ScoredWindow
     from svlm_cli.bench.commentary.pieces import Piece
-    from svlm_cli.bench.commentary.rival import Rival
 
 PREDICTIONS = Path("bench-commentary")
 SCORES = Path("bench-commentary-score")
@@ -183,17 +183,17 @@ def _refuse_idle(context: typer.Context, address: judging.EndpointChoice) -> Non
 
 def _rival(
     pieces: Sequence[Piece], address: judging.EndpointChoice, protocol: str, query: str, name: str, out: Path
-) -> Rival:
+) -> VideoCalls[Piece]:
     from svlm_cli.bench.api.options import PRESETS
     from svlm_cli.bench.commentary import infstreams as bench
-    from svlm_cli.bench.commentary.rival import Rival
+    from svlm_cli.bench.commentary.rival import rival
 
     asked = address.options(query, 400)
     if address.preset is not None:
         own = PRESETS[address.preset]
         asked = replace(asked, fps=own.fps, height=own.height, query=own.query)
         protocol = f"{protocol}, preset {address.preset}"
-    return Rival(pieces, asked, name or address.api, protocol, out, bench.shape)
+    return rival(pieces, asked, name or address.api, protocol, out, bench.shape)
 
 
 @app.command(epilog=SCORE_EXAMPLES)

@@ -118,7 +118,7 @@ def generate(
     settings = stream_settings(sight, memory, words)
     from svlm_cli.bench.commentary import livesports
     from svlm_cli.bench.commentary.pieces import PieceRun
-    from svlm_cli.bench.commentary.rival import Rival
+    from svlm_cli.bench.commentary.rival import rival
     from svlm_cli.bench.commentary.speak import commentate
 
     pieces = livesports.pieces(livesports.load_events(events)[:limit], videos or events.parent)
@@ -126,7 +126,7 @@ def generate(
     if address.api:
         refuse_unused(context, {*ONLY_MODEL, *ONLY_STREAM} - {"query"}, "with --api")
         asked = address.options(livesports.QUERY if sight.query == DEFAULT.query else sight.query, 100)
-        work = Rival(pieces, asked, name or address.api, protocol, out, livesports.shape)
+        work = rival(pieces, asked, name or address.api, protocol, out, livesports.shape)
         ask_rival(work, address, talk, out)
         return
     refuse_unused(context, ONLY_API, "without --api MODEL")

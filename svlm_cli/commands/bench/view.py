@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import Self
 
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
@@ -51,14 +50,18 @@ class WorkView:
             case WarningEvent():
                 self.warn(event.message)
             case WorkDone():
-                self._num_done += 1
-                self._bar.update(self._task, advance=1, description=self._count())
-                if event.note:
-                    self._say(event.note)
+                self._bar.advance(self._task)
+                self._one_more(event.note)
 
     def warn(self, message: str) -> None:
         """Say what went wrong without ending the work."""
         self._say(f"warning: {message}", "yellow")
+
+    def _one_more(self, note: str) -> None:
+        self._num_done += 1
+        self._bar.update(self._task, description=self._count())
+        if note:
+            self._say(note)
 
     def _begin(self, title: str, num_done: int, num_total: int, total: float) -> None:
         self._num_done, self._num_total = num_done, num_total
@@ -77,9 +80,7 @@ class WorkView:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         self._bar.stop()
         if error is not None and self._num_total:
             self._say(f"stopped: {self._count()} are whole; the same command goes on from there")
@@ -108,12 +109,10 @@ class BenchView(WorkView):
         self._begin(title, start.num_done, start.num_matches, start.num_seconds)
 
     def _show_match(self, match: ScoredMatch) -> None:
-        self._num_done += 1
         job, result = match.result.job, match.result
         names = OVER_TIME if self._verbose else OVER_TIME[:1]
         scores = ", ".join(_score(match, name) for name in names)
-        self._say(f"{job.run.name}, seed {job.seed}: {scores}, {result.realtime_factor:.1f}x real time")
-        self._bar.update(self._task, description=self._count())
+        self._one_more(f"{job.run.name}, seed {job.seed}: {scores}, {result.realtime_factor:.1f}x real time")
 
 
 def _score(match: ScoredMatch, name: str) -> str:

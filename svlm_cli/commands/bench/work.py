@@ -5,7 +5,7 @@ from __future__ import annotations
 import json as json_module
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,44 +14,35 @@ import typer
 from svlm_cli.commands.bench.judge_options import EndpointChoice, JudgeChoice, ShowChoice, Shown, read_price
 from svlm_cli.commands.options import ModelChoice, Talk
 from svlm_cli.commands.output import TalkConsole, emit, leaving_at_once
+from svlm_cli.commands.stream.options import MemoryChoice, SamplingChoice
 from svlm_cli.documents import lines_of
 from svlm_cli.errors import UsageError
 from svlm_cli.text import as_json
 
-ONLY_API = ("base_url", "preset", "api_fps", "api_height", "workers", "price", "dry_run")
-ONLY_STREAM = (
-    *("step_seconds", "policy", "positions", "restart_seconds", "sink", "text_window", "vision_window"),
-    *("rounds", "max_new_tokens", "temperature", "top_k", "top_p", "repetition_penalty", "greedy", "seed"),
-    *("speak", "query"),
-)
-ONLY_MODEL = (
-    *(
-        "model",
-        "adapter",
-        "device",
-        "dtype",
-        "attention",
-        "quantize",
-        "threads",
-        "fps",
-        "min_pixels",
-        "max_pixels",
-        "show",
-    ),
-    *("max_answer_tokens", "setting"),
-)
-ONLY_WHOLE = ("max_frames",)
-PRESET_DECIDES = ("api_fps", "api_height", "query", "previous", "chunk_seconds")
-
 if TYPE_CHECKING:
     from svlm_cli.bench.api.prices import CallPlan
-    from svlm_cli.bench.commentary.rival import Rival
+    from svlm_cli.bench.api.videos import VideoCalls
+    from svlm_cli.bench.commentary.pieces import Piece
     from svlm_cli.bench.common.events import WorkEvent
     from svlm_cli.bench.common.model import ModelOptions
     from svlm_cli.bench.common.tables import Report
     from svlm_cli.bench.judge.judge import Judging
     from svlm_cli.bench.questions.answering import Asked, AskRun
     from svlm_cli.settings import StreamSettings
+
+
+def _names(group: type) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(group))
+
+
+ONLY_API = tuple(name for name in _names(EndpointChoice) if name != "api")
+ONLY_STREAM = ("step_seconds", *_names(MemoryChoice), *_names(SamplingChoice), "speak", "query")
+ONLY_MODEL = (
+    *_names(ModelChoice),
+    *("fps", "min_pixels", "max_pixels", "show", "max_answer_tokens", "setting"),
+)
+ONLY_WHOLE = ("max_frames",)
+PRESET_DECIDES = ("api_fps", "api_height", "query", "previous", "chunk_seconds")
 
 
 def show_work(events: Generator[WorkEvent, None, None], talk: Talk, *, at_once: bool = False) -> None:
@@ -110,7 +101,7 @@ def opening(model: ModelChoice, threads: int | None = None) -> ModelOptions:
     )
 
 
-def ask_rival(work: Rival, address: EndpointChoice, talk: Talk, out: Path) -> None:
+def ask_rival(work: VideoCalls[Piece], address: EndpointChoice, talk: Talk, out: Path) -> None:
     """Let a model behind an address commentate, or say what that would take."""
     if address.dry_run:
         show_plan([work.plan()], json=talk.json)
@@ -207,7 +198,7 @@ def ask_videos(
         show_written(run.out, json=talk.json, hint=run.hint)
         return
     from svlm_cli.bench.api.options import ApiOptions
-    from svlm_cli.bench.questions.answering import ApiAnswers
+    from svlm_cli.bench.questions.answering import answer_by_address
 
     options = ApiOptions(
         address.api,
@@ -217,7 +208,7 @@ def ask_videos(
         expected_tokens=8,
         price=read_price(address.price),
     )
-    works = [ApiAnswers(each, asked, options, run.out) for each in runs]
+    works = [answer_by_address(each, asked, options, run.out) for each in runs]
     if address.dry_run:
         show_plan([work.plan() for work in works], json=talk.json)
         return
