@@ -17,6 +17,13 @@ from svlm_cli.text import encodable
 SYSTEM_TEXT = "You are a helpful assistant."
 PREVIOUS_ROLE = "previous text"
 SILENCE = " ..."
+END_OF_TEXT, TURN_START, TURN_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
+VISION_START, VISION_END = "<|vision_start|>", "<|vision_end|>"
+IMAGE_PAD, VIDEO_PAD = "<|image_pad|>", "<|video_pad|>"
+MARKUP_TOKENS = (
+    *(END_OF_TEXT, TURN_START, TURN_END, VISION_START, VISION_END),
+    *("<|vision_pad|>", IMAGE_PAD, VIDEO_PAD),
+)
 
 
 class Tokenizer(Protocol):
@@ -99,13 +106,19 @@ def find_markup(tokenizer: Tokenizer) -> Markup:
         return found
 
     return Markup(
-        turn_start=need("<|im_start|>"),
-        turn_end=need("<|im_end|>"),
-        vision_start=need("<|vision_start|>"),
-        vision_end=need("<|vision_end|>"),
-        video_pad=need("<|video_pad|>"),
-        end_of_text=find("<|endoftext|>"),
+        turn_start=need(TURN_START),
+        turn_end=need(TURN_END),
+        vision_start=need(VISION_START),
+        vision_end=need(VISION_END),
+        video_pad=need(VIDEO_PAD),
+        end_of_text=find(END_OF_TEXT),
     )
+
+
+def config_ids(tokenizer: Tokenizer) -> dict[str, int | None]:
+    """Ids of the markup around pictures as a configuration of transformers names them."""
+    names = {"video": VIDEO_PAD, "image": IMAGE_PAD, "vision_start": VISION_START, "vision_end": VISION_END}
+    return {f"{role}_token_id": tokenizer.convert_tokens_to_ids(token) for role, token in names.items()}
 
 
 def time_text(start_seconds: float, end_seconds: float) -> str:
@@ -131,7 +144,7 @@ class PromptWriter:
         self.markup = markup
         self._silence = self.encode(SILENCE)
         self._newline = self.encode("\n")
-        self._turn_tail = self.encode("<|im_end|>\n")
+        self._turn_tail = self.encode(f"{TURN_END}\n")
 
     def encode(self, text: str) -> tuple[int, ...]:
         """Ids of one part of the prompt, tokenised alone."""
@@ -168,8 +181,8 @@ class PromptWriter:
         if kept is not None:
             text = tuple(token for piece in kept for token in text[piece.start : piece.end])
         return [
-            _part(SpanKind.SYSTEM, -1, self.encode(f"<|im_start|>system\n{SYSTEM_TEXT}<|im_end|>\n")),
-            _part(SpanKind.PREVIOUS_HEAD, -1, self.encode(f"<|im_start|>{PREVIOUS_ROLE}\n")),
+            _part(SpanKind.SYSTEM, -1, self.encode(f"{TURN_START}system\n{SYSTEM_TEXT}{TURN_END}\n")),
+            _part(SpanKind.PREVIOUS_HEAD, -1, self.encode(f"{TURN_START}{PREVIOUS_ROLE}\n")),
             _part(SpanKind.PREVIOUS_TEXT, -1, text),
             _part(SpanKind.PREVIOUS_TAIL, -1, self._turn_tail),
         ]
@@ -197,7 +210,7 @@ class PromptWriter:
         asked = f" {question}" if question else ""
         pads = (self.markup.video_pad,) * (grid[0] * grid[1] * grid[2] if places is None else len(places))
         return [
-            _part(SpanKind.TURN_HEAD, turn, self.encode("<|im_start|>user\n")),
+            _part(SpanKind.TURN_HEAD, turn, self.encode(f"{TURN_START}user\n")),
             _part(
                 SpanKind.TIME,
                 turn,
@@ -207,7 +220,7 @@ class PromptWriter:
             Part(Span(SpanKind.VIDEO, turn, len(pads), grid, places), pads),
             _part(SpanKind.VISION_END, turn, (self.markup.vision_end,)),
             _part(SpanKind.QUERY, turn, self.encode_plain(query) + self._turn_tail),
-            _part(SpanKind.ANSWER_HEAD, turn, self.encode("<|im_start|>assistant\n")),
+            _part(SpanKind.ANSWER_HEAD, turn, self.encode(f"{TURN_START}assistant\n")),
         ]
 
     def plain(self, grid: tuple[int, int, int], question: str) -> list[Part]:

@@ -25,7 +25,7 @@ from svlm_cli.model.library import silent_library
 from svlm_cli.model.load import FAMILIES
 from svlm_cli.model.patches import PatchSettings
 from svlm_cli.model.prepare import set_stream_attention
-from svlm_cli.model.prompt import find_markup
+from svlm_cli.model.prompt import END_OF_TEXT, MARKUP_TOKENS, TURN_END, config_ids, find_markup
 from svlm_cli.model.runtime import VideoLanguageModel
 from svlm_cli.model.words import word_forward
 from svlm_cli.modules import ModuleParser, run_module
@@ -35,23 +35,8 @@ PATTERN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-SPECIAL_TOKENS = (
-    "<|endoftext|>",
-    "<|im_start|>",
-    "<|im_end|>",
-    "<|object_ref_start|>",
-    "<|object_ref_end|>",
-    "<|box_start|>",
-    "<|box_end|>",
-    "<|quad_start|>",
-    "<|quad_end|>",
-    "<|vision_start|>",
-    "<|vision_end|>",
-    "<|vision_pad|>",
-    "<|image_pad|>",
-    "<|video_pad|>",
-)
-END_OF_TEXT, TURN_END = "<|endoftext|>", "<|im_end|>"
+_OF_PLACES = tuple(f"<|{name}_{end}|>" for name in ("object_ref", "box", "quad") for end in ("start", "end"))
+SPECIAL_TOKENS = (*MARKUP_TOKENS[:3], *_OF_PLACES, *MARKUP_TOKENS[3:])
 VOCABULARY_SIZE = 151_936
 
 
@@ -179,15 +164,6 @@ def random_config(name: str, family: str, tokenizer: Any) -> Any:
         }
     else:
         vision |= {"embed_dim": size.vision_hidden, "hidden_size": size.hidden, "mlp_ratio": 2}
-    markup = {
-        f"{role}_token_id": tokenizer.convert_tokens_to_ids(f"<|{name}|>")
-        for role, name in (
-            ("video", "video_pad"),
-            ("image", "image_pad"),
-            ("vision_start", "vision_start"),
-            ("vision_end", "vision_end"),
-        )
-    }
     return transformers.AutoConfig.for_model(
         family,
         vision_config=vision,
@@ -203,7 +179,7 @@ def random_config(name: str, family: str, tokenizer: Any) -> Any:
             "eos_token_id": tokenizer.convert_tokens_to_ids(TURN_END),
         },
         tie_word_embeddings=True,
-        **markup,
+        **config_ids(tokenizer),
     )
 
 

@@ -17,6 +17,7 @@ from svlm_cli.data.samples.sample import Sample, collate
 from svlm_cli.errors import OutputError, UsageError
 from svlm_cli.files import claim, make_folder, whole_file
 from svlm_cli.model.library import silent_library
+from svlm_cli.model.prompt import END_OF_TEXT
 from svlm_cli.model.seal import check_weights, write_seal
 from svlm_cli.recipe import dump_recipe
 from svlm_cli.sections import Recipe, Stage
@@ -263,5 +264,5 @@ def _last_eval_loss(trainer: StageTrainer) -> float:
 
 def _collator(learner: Learner, stage: Stage) -> Callable[[Sequence[Sample]], dict[str, Any]]:
     return functools.partial(
-        collate, pad_id=learner.tokenizer.convert_tokens_to_ids("<|endoftext|>"), packing=stage.packing
+        collate, pad_id=learner.tokenizer.convert_tokens_to_ids(END_OF_TEXT), packing=stage.packing
     )

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
+import svlm_cli
 from svlm_cli.arena.narrate import vocabulary
-from svlm_cli.model.prompt import PromptWriter, find_markup, time_text
+from svlm_cli.model.prompt import MARKUP_TOKENS, PromptWriter, find_markup, time_text
 from svlm_cli.train.learner import new_tokenizer
 
 
@@ -40,3 +44,13 @@ def test_times_are_in_the_vocabulary(start: float) -> None:
 def test_an_unknown_word_is_unknown() -> None:
     tokenizer = new_tokenizer()
     assert tokenizer.encode(" zebra", add_special_tokens=False) == [tokenizer.unk_token_id]
+
+
+def test_text_is_cut_and_marked_up_as_in_the_bundled_model() -> None:
+    """Which an earlier build wrote."""
+    bundled = Path(svlm_cli.__file__).parent / "assets" / "arena" / "tokenizer.json"
+    stored = json.loads(bundled.read_text())
+    made = json.loads(new_tokenizer().backend_tokenizer.to_str())
+    assert made["pre_tokenizer"] == stored["pre_tokenizer"]
+    assert made["added_tokens"] == stored["added_tokens"]
+    assert [each["content"] for each in made["added_tokens"]][: len(MARKUP_TOKENS)] == list(MARKUP_TOKENS)

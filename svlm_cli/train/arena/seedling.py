@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import transformers
 
+from svlm_cli.model.prompt import END_OF_TEXT, TURN_END, config_ids
 from svlm_cli.sections import NewModel
 from svlm_cli.train.arena.induction import plant_induction
 
@@ -76,18 +77,13 @@ def _config(size: NewModel, tokenizer: Any) -> Any:
             "rope_theta": 10_000.0,
             "mrope_section": [pair - 2 * spatial, spatial, spatial],
         },
-        "bos_token_id": tokenizer.convert_tokens_to_ids("<|endoftext|>"),
-        "eos_token_id": tokenizer.convert_tokens_to_ids("<|im_end|>"),
-    }
-    markup = {
-        f"{role}_token_id": tokenizer.convert_tokens_to_ids(f"<|{name}|>")
-        for role, name in (
-            ("video", "video_pad"),
-            ("image", "image_pad"),
-            ("vision_start", "vision_start"),
-            ("vision_end", "vision_end"),
-        )
+        "bos_token_id": tokenizer.convert_tokens_to_ids(END_OF_TEXT),
+        "eos_token_id": tokenizer.convert_tokens_to_ids(TURN_END),
     }
     return transformers.AutoConfig.for_model(
-        "qwen2_5_vl", vision_config=vision, text_config=text, tie_word_embeddings=True, **markup
+        "qwen2_5_vl",
+        vision_config=vision,
+        text_config=text,
+        tie_word_embeddings=True,
+        **config_ids(tokenizer),
     )

@@ -13,18 +13,14 @@ import tokenizers
 import transformers
 from tokenizers import decoders, models, pre_tokenizers
 
-from svlm_cli.model.prompt import PREVIOUS_ROLE, SILENCE, SYSTEM_TEXT
+from svlm_cli.model.prompt import END_OF_TEXT, MARKUP_TOKENS, PREVIOUS_ROLE, SILENCE, SYSTEM_TEXT, TURN_END
 
 UNKNOWN = "<unk>"
-SPECIAL_TOKENS = (
-    *("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>"),
-    *("<|vision_pad|>", "<|image_pad|>", "<|video_pad|>"),
-)
 _MARKUP = ("user\n", "assistant\n", "system\n", f"{PREVIOUS_ROLE}\n", SYSTEM_TEXT, "Time=")
-_NUMBERS = (".0-", ".0s", ".", "-", "s", *(str(n) for n in range(10)), *(f"{n:02d}" for n in range(100)))
-_PATTERN = r"user\n|assistant\n|system\n|previous text\n|You are a helpful assistant\.|Time=|\.0-|\.0s" + (
-    r"|[0-9]{1,2}| ?\.\.\.| ?[A-Za-z]+|\n|[\s\S]"
-)
+_TIMES = (".0-", ".0s")
+_NUMBERS = (*_TIMES, ".", "-", "s", *(str(n) for n in range(10)), *(f"{n:02d}" for n in range(100)))
+_WHOLE = "|".join(piece.replace(".", r"\.").replace("\n", r"\n") for piece in (*_MARKUP, *_TIMES))
+_PATTERN = rf"{_WHOLE}|[0-9]{{1,2}}| ?\.\.\.| ?[A-Za-z]+|\n|[\s\S]"
 
 
 def word_tokenizer(
@@ -37,7 +33,7 @@ def word_tokenizer(
         first_words: known without one too (the first word of a text).
     """
     pieces = [
-        *SPECIAL_TOKENS,
+        *MARKUP_TOKENS,
         UNKNOWN,
         "\n",
         SILENCE,
@@ -50,11 +46,11 @@ def word_tokenizer(
     backend = tokenizers.Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
     backend.pre_tokenizer = pre_tokenizers.Split(tokenizers.Regex(_PATTERN), "isolated")
     backend.decoder = decoders.Fuse()
-    backend.add_special_tokens(list(SPECIAL_TOKENS))
+    backend.add_special_tokens(list(MARKUP_TOKENS))
     return transformers.PreTrainedTokenizerFast(
         tokenizer_object=backend,
         unk_token=UNKNOWN,
-        eos_token="<|im_end|>",  # noqa: S106
-        pad_token="<|endoftext|>",  # noqa: S106
+        eos_token=TURN_END,
+        pad_token=END_OF_TEXT,
         clean_up_tokenization_spaces=False,
     )
