@@ -14,7 +14,7 @@ from accelerate.utils import gather_object
 from svlm_cli.data.samples.sample import BadSample
 from svlm_cli.documents import MalformedError, lines_of, parse_json
 from svlm_cli.errors import SourceError
-from svlm_cli.files import sync
+from svlm_cli.files import append_line
 from svlm_cli.values import mapping, text, whole
 
 
@@ -62,11 +62,8 @@ class BadSampleBook:
             return
         self._known |= new.keys()
         if self._is_writer:
-            with self._path.open("a", encoding="utf-8") as file:
-                file.writelines(json.dumps(asdict(bad)) + "\n" for bad in new.values())
-                file.flush()
-                os.fsync(file.fileno())
-            sync(self._path.parent)
+            for bad in new.values():
+                append_line(self._path, f"{json.dumps(asdict(bad))}\n".encode())
         if len(self._known) > self._limit:
             last = [*new.values()][-1]
             raise SourceError(

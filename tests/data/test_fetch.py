@@ -35,7 +35,9 @@ def test_a_match_becomes_video_truth_and_transcript(tmp_path: Path) -> None:
     assert video.duration_seconds == pytest.approx(15.0, abs=0.05)
     assert video.sha256 == sha256_of(tmp_path / video.path)
     records = list(truth(parse_address(SOURCE)))
-    words = read_transcript(transcript_path(tmp_path, video.id)).words
+    made = read_transcript(transcript_path(tmp_path, video.id))
+    assert made is not None
+    words = made.words
     said = " ".join(record.line for record in records if record.line)
     assert " ".join(word.text for word in words) == said
     truth_file = json.loads((tmp_path / "videos" / f"{video.id}.truth.json").read_text())
@@ -57,7 +59,9 @@ def test_the_voice_sounds_where_its_words_are(tmp_path: Path) -> None:
     av = pytest.importorskip("av")
     video = fetch(SOURCE, tmp_path, with_voice=True).video
     assert video.has_audio
-    words = read_transcript(transcript_path(tmp_path, video.id)).words
+    made = read_transcript(transcript_path(tmp_path, video.id))
+    assert made is not None
+    words = made.words
     assert words
     assert all(a.end_seconds <= b.start_seconds for a, b in itertools.pairwise(words))
     with av.open(str(tmp_path / video.path)) as container:

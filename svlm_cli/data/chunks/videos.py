@@ -12,14 +12,12 @@ from svlm_cli.data.words.captions import SUFFIXES, read_utterances
 from svlm_cli.data.words.filters import clean_by_rules
 from svlm_cli.data.words.transcript import (
     FOLDER,
-    MOST_BYTES,
     Transcript,
-    parse_transcript,
+    read_transcript,
     transcript_path,
     words_in,
 )
-from svlm_cli.documents import read_json
-from svlm_cli.errors import SourceError, boundary
+from svlm_cli.errors import SourceError
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +110,7 @@ def load_transcript(path: Path, language: str) -> tuple[Transcript, float]:
     Raises:
         SourceError: it cannot be read.
     """
-    made = _made_here(path)
+    made = read_transcript(path) if path.suffix.lower() == ".json" else None
     if made is not None:
         ends = [word.end_seconds for word in made.words] + [each.end_seconds for each in made.dropped]
         return made, max(ends, default=0.0)
@@ -123,13 +121,3 @@ def load_transcript(path: Path, language: str) -> tuple[Transcript, float]:
         words, dropped=tuple(cleaned.dropped), clips=dense_clips(words), refused=cleaned.refused
     )
     return transcript, max((word.end_seconds for word in words_in(utterances)), default=0.0)
-
-
-def _made_here(path: Path) -> Transcript | None:
-    """A transcript of the form of ``svlm align``; None where the file has another."""
-    if path.suffix.lower() != ".json":
-        return None
-    with boundary(f"the transcript {path} cannot be read", SourceError):
-        document = read_json(path, MOST_BYTES)
-        is_ours = isinstance(document, dict) and "words" in document and "segments" not in document
-        return parse_transcript(document) if is_ours else None

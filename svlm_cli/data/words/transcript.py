@@ -13,7 +13,7 @@ from typing import Any
 
 from svlm_cli import values
 from svlm_cli.documents import MalformedError, read_json
-from svlm_cli.errors import SourceError
+from svlm_cli.errors import SourceError, boundary
 from svlm_cli.files import whole_file
 
 FOLDER = "transcripts"
@@ -182,27 +182,23 @@ def write_transcript(path: Path, transcript: Transcript) -> None:
         partial.write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
 
 
-def read_transcript(path: Path) -> Transcript:
+def read_transcript(path: Path) -> Transcript | None:
     """Read what ``write_transcript`` wrote; all but ``words`` may be missing.
 
-    Raises:
-        SourceError: the file is missing or is no transcript.
-    """
-    try:
-        return parse_transcript(read_json(path, MOST_BYTES))
-    except OSError as error:
-        raise SourceError(f"the transcript {path} cannot be read: {error.strerror}") from error
-    except MalformedError as error:
-        raise SourceError(f"the transcript {path} cannot be read: {error}") from error
-
-
-def parse_transcript(document: Any) -> Transcript:
-    """A transcript from what its file holds.
+    Returns:
+        The transcript; None where the file is JSON of another form, made elsewhere.
 
     Raises:
-        MalformedError: it is none; says what is wrong.
+        SourceError: the file is missing, no JSON, or damaged.
     """
-    get = values.mapping(document, "it").get
+    with boundary(f"the transcript {path} cannot be read", SourceError):
+        document = read_json(path, MOST_BYTES)
+        is_ours = isinstance(document, dict) and "words" in document and "segments" not in document
+        return _parsed(document) if is_ours else None
+
+
+def _parsed(document: Mapping[str, Any]) -> Transcript:
+    get = document.get
     words = values.mappings(get("words"), "words")
     if len(words) > MOST_WORDS:
         raise MalformedError(f"it has more than {MOST_WORDS:,} words")
