@@ -9,7 +9,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 POLL_SECONDS = 0.1
@@ -56,9 +55,7 @@ class Typing:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._is_closed.set()
         if self._before is not None:
             self._thread.join(1.0)

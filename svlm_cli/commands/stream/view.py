@@ -7,7 +7,6 @@ import math
 import sys
 from collections import deque
 from contextlib import AbstractContextManager, nullcontext
-from types import TracebackType
 from typing import TextIO
 
 from rich.console import Group
@@ -276,9 +275,7 @@ class StreamView:
     def __enter__(self) -> StreamView:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         self._stop_live()
         if isinstance(error, KeyboardInterrupt | SystemExit):
             self._say_stopped()
