@@ -24,7 +24,7 @@ JobT = TypeVar("JobT", bound=HasVideo)
 
 
 @dataclass(frozen=True, slots=True)
-class Asking(Generic[JobT]):
+class CallForm(Generic[JobT]):
     """How a job is put to an address.
 
     Args:
@@ -57,7 +57,7 @@ class VideoCalls(Generic[JobT]):
         SourceError: no video is there.
     """
 
-    def __init__(self, jobs: Sequence[JobT], options: ApiOptions, path: Path, asking: Asking[JobT]) -> None:
+    def __init__(self, jobs: Sequence[JobT], options: ApiOptions, path: Path, asking: CallForm[JobT]) -> None:
         self._jobs, self._missing = present(jobs, asking.unit)
         self._options = options
         self._asking = asking

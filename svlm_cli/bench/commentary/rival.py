@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from svlm_cli.bench.api.options import ApiOptions
-from svlm_cli.bench.api.videos import Asking, VideoCalls
+from svlm_cli.bench.api.videos import CallForm, VideoCalls
 from svlm_cli.bench.commentary.pieces import Piece, Said, Shape, line_key
 from svlm_cli.bench.common.results import RESULTS_NAME, RunFacts
 from svlm_cli.bench.common.work import work_key
@@ -46,7 +46,7 @@ def rival(
             "key": line_key(identity, piece),
         }
 
-    asking = Asking(
+    asking = CallForm(
         unit="pieces",
         key=lambda piece: line_key(identity, piece),
         prompt=lambda piece: _prompt(piece, options),

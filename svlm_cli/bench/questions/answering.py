@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from svlm_cli.bench.api.options import ApiOptions
-from svlm_cli.bench.api.videos import Asking, VideoCalls
+from svlm_cli.bench.api.videos import CallForm, VideoCalls
 from svlm_cli.bench.common.events import WorkDone, WorkEvent, WorkStart, capped
 from svlm_cli.bench.common.model import ModelFacts, ModelOptions, model_facts
 from svlm_cli.bench.common.records import RecordFile
@@ -137,7 +137,7 @@ def answer_by_address(
         "seed": "none: the address's own",
     }
     facts = RunFacts(columns, f"{run.protocol}, {run.way.name}")
-    asking: Asking[Asked] = Asking(
+    asking: CallForm[Asked] = CallForm(
         unit="answers",
         key=lambda each: _key(identity, each),
         prompt=lambda each: each.question.prompt,

@@ -131,3 +131,8 @@ class Kept:
             show_default="none",
         ),
     ] = None
+
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """Files for words and events."""
+        return tuple(self.out or ())

@@ -60,21 +60,18 @@ def stream(
         duration=part.duration,
         on_lag=part.on_lag,
     )
-    from svlm_cli.commands.stream.run import Extras, run_stream
+    from svlm_cli.commands.stream.run import run_stream
     from svlm_cli.commands.stream.view import StreamView
 
     view = StreamView(json=talk.json, quiet=talk.quiet, verbose=talk.verbose)
-    extras = Extras(
-        out=tuple(kept.out or ()),
-        trace=kept.trace,
-        overwrite=kept.overwrite,
-        live=LiveOptions(**asdict(live)),
-        pace=part.pace,
-        ask=asking.ask,
-        ask_file=asking.ask_file,
-        serve=asking.serve,
-        save_state=kept.save_state,
-        save_every=kept.save_every,
-        resume=kept.resume,
+    held = LiveOptions(**asdict(live))
+    return run_stream(
+        source,
+        settings,
+        held,
+        part.pace,
+        asking,
+        kept,
+        view,
+        lambda: model.load(packed=True, **asdict(feeding)),
     )
-    return run_stream(source, settings, extras, view, lambda: model.load(packed=True, **asdict(feeding)))

@@ -7,10 +7,11 @@ import sys
 import tempfile
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from svlm_cli.commands.stream.beside import Asking, Kept
 from svlm_cli.commands.stream.stopping import Stopper
 from svlm_cli.commands.stream.view import StreamView
 from svlm_cli.errors import OutputError, UsageError
@@ -39,47 +40,22 @@ STOPPING = "stopping after this step; Ctrl-C again stops at once"
 TOKEN_VARIABLE = "SVLM_PAGE_TOKEN"  # noqa: S105 - the name, not a token
 
 
-@dataclass(frozen=True, slots=True)
-class Extras:
-    """What a run writes, and what goes on beside it.
-
-    Args:
-        out: files for words and events.
-        trace: file for token ids, or None.
-        overwrite: replace files of ``out`` and ``trace`` that are there.
-        live: how a live source is opened and held.
-        pace: None for what suits the source.
-        ask: take questions from standard input.
-        ask_file: of questions with their seconds, or None.
-        serve: ``HOST:PORT`` of the page, or None.
-        save_state: where to keep the state, or None.
-        save_every: wall seconds between saves.
-        resume: a state to go on from, or None.
-    """
-
-    out: tuple[Path, ...] = ()
-    trace: Path | None = None
-    overwrite: bool = False
-    live: LiveOptions = field(default_factory=LiveOptions)
-    pace: Pace | None = None
-    ask: bool = False
-    ask_file: Path | None = None
-    serve: str | None = None
-    save_state: Path | None = None
-    save_every: float = 60.0
-    resume: Path | None = None
-
-
 def run_stream(
     source: str,
     settings: StreamSettings,
-    extras: Extras,
+    live: LiveOptions,
+    pace: Pace | None,
+    asking: Asking,
+    kept: Kept,
     view: StreamView,
     load: Callable[[], VideoLanguageModel],
 ) -> int:
     """Stream a source and pass every event to the files, the page and the view.
 
     Args:
+        pace: None for what suits the source.
+        live: how a live source is opened and held.
+        asking, kept: what goes on beside it, and what it writes.
         load: gives the model.
 
     Returns:
@@ -89,53 +65,64 @@ def run_stream(
         SvlmError: whatever stands in its way; outputs lost on the way are named at the end, the others are
             complete.
     """
-    _check(source, extras)
-    asked = read_questions(extras.ask_file) if extras.ask_file else []
-    writers = Writers(extras.out, extras.trace, source, overwrite=extras.overwrite)
+    _check(source, asking, kept)
+    asked = read_questions(asking.ask_file) if asking.ask_file else []
+    writers = Writers(kept.outputs, kept.trace, source, overwrite=kept.overwrite)
     questions = Questions()
     with ExitStack() as stack:
-        _claim(extras, stack)
+        _claim(kept, stack)
         from svlm_cli.stream.sources import open_source
 
         stack.enter_context(writers)
         stack.enter_context(view)
-        opened = stack.enter_context(open_source(source, extras.live))
-        resume = _resumed(extras, writers, opened, view)
+        opened = stack.enter_context(open_source(source, live))
+        resume = _resumed(kept, writers, opened, view)
         for at_seconds, text in _to_ask(asked, resume):
             questions.ask(text, at_seconds)
-        hub = _served(extras, questions, stack, view)
-        with view.busy("loading the model"):
-            model = load()
-        _introduce(model, view)
+        hub = _served(asking, kept, questions, stack, view)
+        model = _loaded(load, view)
         stopper = stack.enter_context(Stopper(lambda: view.say(STOPPING)))
-        if extras.ask:
+        if asking.ask:
             _listen(questions, stack, view, stopper)
-        keeper = _keeper(extras, writers, stack)
+        keeper = _keeper(kept, writers, stack)
+        watch = None if hub is None else hub.watch
         controls = Controls(
-            stop=stopper.event,
-            questions=questions,
-            watch=None if hub is None else hub.watch,
-            keeper=keeper,
-            resume=resume,
+            stop=stopper.event, questions=questions, watch=watch, keeper=keeper, resume=resume
         )
-        settings = replace(settings, pace=extras.pace or _fitting_pace(opened))
-        _pass_on(_events(model, opened, settings, extras, writers, controls), writers, hub, view)
-        writers.finish()
-        view.finish(writers.failed, stopped=stopper.code != 0)
-        code = stopper.code
-        if hub is not None and view.has_status and not code:
-            view.say("the stream has ended; the page stays until Ctrl-C")
-            stopper.event.wait()
+        from svlm_cli.stream.loop import stream_video
+
+        settings = replace(settings, pace=pace or _fitting_pace(opened))
+        trace = writers.trace if kept.trace else None
+        _pass_on(stream_video(model, opened, settings, trace, controls), writers, hub, view)
+        code = _finish(writers, view, stopper, hub)
     if not code:
         _require_whole(writers, keeper)
     return code
 
 
-def _introduce(model: VideoLanguageModel, view: StreamView) -> None:
+def _loaded(load: Callable[[], VideoLanguageModel], view: StreamView) -> VideoLanguageModel:
+    with view.busy("loading the model"):
+        model = load()
     if model.is_bundled:
         view.say(BANNER)
     if model.word_forward is not None and model.word_forward.compiled:
         view.say(COMPILING)
+    return model
+
+
+def _finish(writers: Writers, view: StreamView, stopper: Stopper, hub: Hub | None) -> int:
+    """Close the files, show the summary, and keep the page open where somebody may still look at it.
+
+    Returns:
+        The exit code of the stream: a Ctrl-C at the page changes nothing about it.
+    """
+    writers.finish()
+    code = stopper.code
+    view.finish(writers.failed, stopped=code != 0)
+    if hub is not None and view.has_status and not code:
+        view.say("the stream has ended; the page stays until Ctrl-C")
+        stopper.event.wait()
+    return code
 
 
 def _require_whole(writers: Writers, keeper: StateKeeper | None) -> None:
@@ -145,30 +132,30 @@ def _require_whole(writers: Writers, keeper: StateKeeper | None) -> None:
         raise OutputError(f"the end of the stream is not in the state {keeper.path}")
 
 
-def _check(source: str, extras: Extras) -> None:
+def _check(source: str, asking: Asking, kept: Kept) -> None:
     """What can be seen to be wrong before anything is opened."""
-    if extras.ask and source == "-":
+    if asking.ask and source == "-":
         raise UsageError("standard input cannot be video and questions at once", "use --ask-file or --serve")
-    if extras.save_every <= 0:
-        raise UsageError(f"--save-every must be above 0, not {extras.save_every:g}")
-    outputs = [*extras.out, *([extras.trace] if extras.trace else [])]
-    asked = {} if extras.ask_file is None else {"the file of questions": extras.ask_file}
-    resumed = {} if extras.resume is None else {"the state that is resumed": extras.resume}
+    if kept.save_every <= 0:
+        raise UsageError(f"--save-every must be above 0, not {kept.save_every:g}")
+    outputs = [*kept.outputs, *([kept.trace] if kept.trace else [])]
+    asked = {} if asking.ask_file is None else {"the file of questions": asking.ask_file}
+    resumed = {} if kept.resume is None else {"the state that is resumed": kept.resume}
     require_distinct(outputs, source, asked | resumed)
-    if extras.save_state is not None:
-        folder = _folder(extras.save_state)
+    if kept.save_state is not None:
+        folder = _folder(kept.save_state)
         if not folder.is_dir():
-            raise OutputError(f"no folder {folder} for the state {extras.save_state}", f"mkdir -p {folder}")
+            raise OutputError(f"no folder {folder} for the state {kept.save_state}", f"mkdir -p {folder}")
         if not os.access(folder, os.W_OK):
-            raise OutputError(f"no permission to write {extras.save_state}", "choose another folder")
-        if extras.save_state.is_dir():
-            raise OutputError(f"the state {extras.save_state} is a folder", "name a file in it")
-        if not is_file_or_none(extras.save_state):
-            raise OutputError(f"the state {extras.save_state} is no ordinary file", "name another")
-        require_distinct([*outputs, extras.save_state], source, asked)
-        if extras.save_state != extras.resume and not _may_be_replaced(extras.save_state):
+            raise OutputError(f"no permission to write {kept.save_state}", "choose another folder")
+        if kept.save_state.is_dir():
+            raise OutputError(f"the state {kept.save_state} is a folder", "name a file in it")
+        if not is_file_or_none(kept.save_state):
+            raise OutputError(f"the state {kept.save_state} is no ordinary file", "name another")
+        require_distinct([*outputs, kept.save_state], source, asked)
+        if kept.save_state != kept.resume and not _may_be_replaced(kept.save_state):
             raise OutputError(
-                f"{extras.save_state} is there and is no state: it is not written over", "name another file"
+                f"{kept.save_state} is there and is no state: it is not written over", "name another file"
             )
 
 
@@ -186,19 +173,19 @@ def _may_be_replaced(path: Path) -> bool:
     return not opening or begins_a_state(opening)
 
 
-def _claim(extras: Extras, stack: ExitStack) -> None:
+def _claim(kept: Kept, stack: ExitStack) -> None:
     """Keep others out of all that is written and of what is gone on from; clear what a kill has left of it.
 
     Raises:
         OutputError: somebody else has one of them; says who.
     """
-    whats = dict.fromkeys(extras.out, "the output")
-    if extras.trace is not None:
-        whats[extras.trace] = "the trace"
-    if extras.save_state is not None:
-        whats[extras.save_state] = "the state"
-    if extras.resume is not None and extras.resume.is_file() and os.access(_folder(extras.resume), os.W_OK):
-        whats[extras.resume] = "the state"
+    whats = dict.fromkeys(kept.outputs, "the output")
+    if kept.trace is not None:
+        whats[kept.trace] = "the trace"
+    if kept.save_state is not None:
+        whats[kept.save_state] = "the state"
+    if kept.resume is not None and kept.resume.is_file() and os.access(_folder(kept.resume), os.W_OK):
+        whats[kept.resume] = "the state"
     claims = {
         os.path.realpath(path): f"{what} {path}" for path, what in whats.items() if is_file_or_none(path)
     }
@@ -224,12 +211,12 @@ def _fitting_pace(source: Source) -> Pace:
     return Pace.REALTIME if source.is_live else Pace.MAX
 
 
-def _resumed(extras: Extras, writers: Writers, source: Source, view: StreamView) -> SavedState | None:
-    if extras.resume is None:
+def _resumed(kept: Kept, writers: Writers, source: Source, view: StreamView) -> SavedState | None:
+    if kept.resume is None:
         return None
     from svlm_cli.stream.state import load_state
 
-    state = load_state(extras.resume)
+    state = load_state(kept.resume)
     if state.source != source.name:
         view.say(f"warning: the state is of {state.source}; going on with {source.name}", "yellow")
     # What a file showed after the state was saved, it will show again.
@@ -237,26 +224,28 @@ def _resumed(extras: Extras, writers: Writers, source: Source, view: StreamView)
     return state
 
 
-def _keeper(extras: Extras, writers: Writers, stack: ExitStack) -> StateKeeper | None:
-    if extras.save_state is None:
+def _keeper(kept: Kept, writers: Writers, stack: ExitStack) -> StateKeeper | None:
+    if kept.save_state is None:
         return None
     from svlm_cli.stream.state import StateKeeper
 
-    keeper = StateKeeper(extras.save_state, extras.save_every, lambda: writers.lengths, writers.sync)
+    keeper = StateKeeper(kept.save_state, kept.save_every, lambda: writers.lengths, writers.sync)
     stack.callback(keeper.close)
     return keeper
 
 
-def _served(extras: Extras, questions: Questions, stack: ExitStack, view: StreamView) -> Hub | None:
+def _served(
+    asking: Asking, kept: Kept, questions: Questions, stack: ExitStack, view: StreamView
+) -> Hub | None:
     """Open the page, where one is wanted, and say where it is."""
-    if extras.serve is None:
+    if asking.serve is None:
         return None
     from svlm_cli.stream.page.hub import Hub
     from svlm_cli.stream.page.web import PageServer, parse_address
 
-    address = parse_address(extras.serve)
+    address = parse_address(asking.serve)
     folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="svlm-page-"))
-    named = (*extras.out, extras.trace, extras.save_state, extras.resume)
+    named = (*kept.outputs, kept.trace, kept.save_state, kept.resume)
     hub = Hub(Path(folder), [path for path in named if path is not None])
     token = os.environ.get(TOKEN_VARIABLE, "")
     server = stack.enter_context(PageServer(hub, questions, address, token))
@@ -281,19 +270,6 @@ def _listen(questions: Questions, stack: ExitStack, view: StreamView, stopper: S
     typing = Typing(ask, view.show_typed, by_letter=view.has_status and sys.stdin.isatty())
     stopper.restore = typing.restore
     stack.enter_context(typing)
-
-
-def _events(
-    model: VideoLanguageModel,
-    source: Source,
-    settings: StreamSettings,
-    extras: Extras,
-    writers: Writers,
-    controls: Controls,
-) -> Generator[StreamEvent, None, None]:
-    from svlm_cli.stream.loop import stream_video
-
-    return stream_video(model, source, settings, writers.trace if extras.trace else None, controls)
 
 
 def _pass_on(
