@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+from _thread import start_new_thread
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
@@ -37,10 +38,11 @@ class Stopper:
         self._before: dict[signal.Signals, signal.Handlers | int | Callable[..., object] | None] = {}
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
-        if self.event.is_set():
+        if self.code:
             self._leave()
         self.code = TERMINATED if number == signal.SIGTERM else INTERRUPTED
-        self.event.set()
+        # From another thread: the interrupted one may hold the event's lock, on its way into a wait.
+        start_new_thread(self.event.set, ())
         self._on_first()
 
     def _leave(self) -> None:
