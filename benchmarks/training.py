@@ -59,15 +59,21 @@ def make_video(path: Path, seconds: int = SECONDS, size: tuple[int, int] = (640,
         container.mux(stream.encode(None))
 
 
-def make_chunks(folder: Path, seconds: int = SECONDS) -> None:
+def make_chunks(
+    folder: Path,
+    seconds: int = SECONDS,
+    lengths: tuple[int, ...] = (2, 4, 8),
+    name: str = "train_s12w24",
+) -> None:
+    """Chunks of random words along the clip, each of one of these lengths (whole seconds)."""
     dice = random.Random(0)
     chunks = []
-    for start in range(0, seconds - 8, 2):
-        length = dice.choice((2, 4, 8))
+    for start in range(0, seconds - max(lengths), 2):
+        length = dice.choice(lengths)
         ends = sorted(dice.uniform(start, start + length) for _ in range(3 * length))
         words = tuple(TimedWord(dice.choice(WORDS), end - 0.1, end) for end in ends)
         chunks.append(Chunk("clip.mp4", start, start + length, "a match", words))
-    write_layout(folder, "train_s12w24", chunks)
+    write_layout(folder, name, chunks)
 
 
 class Clock:

@@ -1,4 +1,4 @@
-"""Imports point down only (docs: the house). A room may use the rooms in its row, and itself."""
+"""The house: imports point down only (a room may use the rooms in its row, and itself), files stay short."""
 
 from __future__ import annotations
 
@@ -57,10 +57,13 @@ INNER = {
         "chunks": {"words"},
         "samples": {"words", "chunks"},
     },
+    "stream": {"step": set(), "page": set()},
     "commands": {"stream": set(), "bench": {"stream"}},
 }
 MOST_FILES = 20
+MOST_LINES, MOST_LINES_OF_A_FUNCTION, MOST_PARAMETERS = 350, 60, 15
 MODULES = sorted(PACKAGE.rglob("*.py"))
+WRITTEN = [*MODULES, *sorted(Path(__file__).parent.rglob("*.py"))]
 
 
 def imported_modules(tree: ast.AST, package: list[str]) -> Iterator[tuple[str, ...]]:
@@ -121,6 +124,21 @@ def circles() -> list[list[str]]:
     return [sorted(".".join(name) for name in left)] if left else []
 
 
+def too_long(source: str) -> list[str]:
+    """What of a file is over the limits: its lines, lines of a function, parameters of a signature."""
+    found = [f"{num} lines"] if (num := len(source.splitlines())) > MOST_LINES else []
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            continue
+        name, signature = getattr(node, "name", "lambda"), node.args
+        if (num := node.end_lineno - node.lineno + 1) > MOST_LINES_OF_A_FUNCTION:
+            found.append(f"{name}: {num} lines")
+        named = [*signature.posonlyargs, *signature.args, *signature.kwonlyargs]
+        if (num := len(named) + bool(signature.vararg) + bool(signature.kwarg)) > MOST_PARAMETERS:
+            found.append(f"{name}: {num} parameters")
+    return found
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_point_down(path: Path) -> None:
     assert upward_imports(path) == []
@@ -148,6 +166,20 @@ def test_a_class_name_means_one_thing() -> None:
                 places[node.name.lstrip("_")].append(".".join(place(path)))
     assert len(places) > 100
     assert {name: where for name, where in places.items() if len(where) > 1} == {}
+
+
+def test_nothing_is_too_long() -> None:
+    found = {str(path): over for path in WRITTEN if (over := too_long(path.read_text()))}
+    assert found == {}
+
+
+@pytest.mark.parametrize("over", [0, 1])
+def test_what_is_too_long_is_seen(over: int) -> None:
+    parameters = ", ".join(f"p{number}" for number in range(MOST_PARAMETERS - 2 + over))
+    body = "        pass\n" * (MOST_LINES_OF_A_FUNCTION - 1 + over)
+    source = f"class C:\n    async def f({parameters}, *, q=1, **r):\n{body}"
+    source += "#\n" * (MOST_LINES - len(source.splitlines()) + over)
+    assert too_long(source) == ["351 lines", "f: 61 lines", "f: 16 parameters"][: 3 * over]
 
 
 def test_an_upward_import_is_seen() -> None:

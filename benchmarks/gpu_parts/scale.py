@@ -31,7 +31,8 @@ class Scale:
         width, height: of the pictures.
         settings: windows of the stream.
         words: of a second.
-        train_steps, compared_steps: of training, and those also run on the reference.
+        train_steps, train_tokens: of training in bfloat16, and tokens of a picture there.
+        compared_steps: of training in float32, those also run on the reference.
         big_steps: of training ``middle``.
         clip_seconds: of the training video.
     """
@@ -44,13 +45,14 @@ class Scale:
     settings: StreamSettings
     words: int
     train_steps: int
+    train_tokens: int
     compared_steps: int
     big_steps: int
     clip_seconds: int
 
 
 SCALES = {
-    "real": Scale("7b", "3b", "180m", 640, 360, StreamSettings(), 20, 200, 12, 10, 40),
+    "real": Scale("7b", "3b", "180m", 640, 360, StreamSettings(), 20, 100, 128, 200, 10, 40),
     "tiny": Scale(
         "tiny",
         "tiny",
@@ -60,7 +62,8 @@ SCALES = {
         StreamSettings(vision_window=4, rounds=4, sink=32, text_window=32, min_pixels=56 * 56),
         5,
         3,
-        3,
+        16,
+        10,
         2,
         14,
     ),

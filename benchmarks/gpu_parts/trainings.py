@@ -1,5 +1,9 @@
 """Part e: ``svlm train`` on the device, its losses beside those of the CPU.
 
+The CPU needs minutes for what the device does in seconds: it begins with the run and goes on beside the other
+parts, at low priority on what cores they leave, and tells every loss. As many steps as it has done by the end
+of part e are compared, and how many that were is said. Its samples are short and its pictures small.
+
 Where the device is the CPU itself the reference takes samples one by one and computes activations a second
 time (gradient checkpointing): another way to the same losses. FSDP2 is left away there by accelerate.
 """
@@ -9,10 +13,11 @@ from __future__ import annotations
 import gc
 import json
 import os
+import re
 import shutil
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,58 +34,97 @@ from .scale import Run
 from .watchdog import DONE, Guarded, Outcome
 
 TOLERANCE = 1e-2
-LORA = {"lora": {"rank": 8}}
+LORA = {"lora": {"rank": 8, "dropout": 0.0}}  # no dice, which each device has of its own
+KINDS = {"LoRA": LORA, "full": {}}
 WORKERS = 4
 SAMPLES = 2  # of a step
+SHARDED_STEPS = 12
+LEAST_STEPS = 10  # of the reference, for losses to be compared
+SPARED_CORES = 5  # for the device's process and its readers of samples
 MARGIN = 3.0
+LONG, SHORT, SHORT_TOKENS = "train_s12w24", "train_s2w2", 16  # samples' layouts; tokens of a picture
+REFERENCE, PREPARED = "e-reference.json", "clip_seconds"
 
 
 def part(run: Run, record: Record) -> None:
-    """Each run in a process of its own, as svlm looks for a GPU once; device and reference side by side."""
-    _apart(run, record, "prepare", partial(_prepare, run))
-    device = _start(run, record, "device", partial(_on_device, run), 0.7)
-    reference = _start(run, record, "reference", partial(_on_reference, run), 0.7)
-    found, expected = device.wait(), reference.wait()
-    for name in ("LoRA", "full"):
-        _compare(record, name, found.values.get(f"{name}, float32"), expected.values.get(name))
+    """Each run in a process of its own, as svlm looks for a GPU once."""
+    until = record.ends_at - MARGIN
+    _wait(run, until, lambda values: PREPARED in values)
+    found = _apart(run, record, "device", partial(_on_device, run), 0.7)
     for name, values in found.values.items():
         record.note(name, values)
-    for name, outcome in (("the runs on the device", found), ("the runs on the reference", expected)):
-        record.check(name, outcome.status == DONE, outcome.reason or "ended")
     sharded = _apart(run, record, "fsdp2", partial(_sharded, run))
     num_sharded = sharded.values.get("sharded_modules")
     record.note("modules sharded by FSDP2", num_sharded)
     if run.is_cuda:
         record.check("FSDP2 shards the model", bool(num_sharded), f"{num_sharded} modules")
-    name = "full, FSDP2 on one rank" if num_sharded else "full, one rank, without FSDP2"
-    _compare(record, name, sharded.values.get("fsdp2"), expected.values.get("full"))
     outcome = _apart(run, record, "middle", partial(_middle, run))
     record.note(f"{run.scale.middle}, LoRA", outcome.values.get("middle") or {"why": outcome.reason})
+    steps = run.scale.compared_steps
+    expected = _wait(run, until, lambda values: all(len(values.get(kind, ())) == steps for kind in KINDS))
+    problem = (run.folder / REFERENCE).with_suffix(".problem")
+    record.check("reference", not problem.is_file(), problem.read_text() if problem.is_file() else "goes on")
+    for kind in KINDS:
+        _compare(record, kind, found.values.get(f"{kind}, float32"), expected.get(kind))
+    name = "full, FSDP2 on one rank" if num_sharded else "full, one rank, without FSDP2"
+    _compare(record, name, sharded.values.get("fsdp2"), expected.get("full"))
 
 
-def _start(run: Run, record: Record, name: str, work: Callable[[Record], None], share: float) -> Guarded:
+def reference(run: Run, record: Record) -> None:
+    """What the CPU says of every step, one after the other, LoRA first; makes the files of part e before."""
+    _hide_devices()
+    os.nice(10)
+    if run.is_cuda:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) - SPARED_CORES))
+    _prepare(run, record)
+    other = {} if run.is_cuda else {"micro_batch": 1, "accumulate": SAMPLES, "gradient_checkpointing": True}
+    for kind, model in KINDS.items():
+        losses: list[float] = []
+
+        def told(line: str, kind: str = kind, losses: list[float] = losses) -> None:
+            if loss := re.search(r", loss ([^ ,]+)", line):
+                losses.append(float(loss[1]))
+                record.note(kind, losses)
+
+        _trained(run, model, run.scale.compared_steps, is_short=True, tell=told, workers=0, **other)
+
+
+def _wait(run: Run, until: float, is_there: Callable[[Mapping[str, Any]], bool]) -> Mapping[str, Any]:
+    """What the reference has told once something is there, or it has failed, or it is too late."""
+    path = run.folder / REFERENCE
+    while True:
+        values: Mapping[str, Any] = json.loads(path.read_text())["values"] if path.is_file() else {}
+        has_failed = path.with_suffix(".problem").is_file()
+        if is_there(values) or has_failed or time.monotonic() > until:
+            return values
+        time.sleep(0.1)
+
+
+def _apart(
+    run: Run, record: Record, name: str, work: Callable[[Record], None], share: float = 1.0
+) -> Outcome:
     limit = max(1.0, record.seconds_left - MARGIN) * share
-    return Guarded(work, run.folder / f"e-{name}.json", limit)
-
-
-def _apart(run: Run, record: Record, name: str, work: Callable[[Record], None]) -> Outcome:
-    outcome = _start(run, record, name, work, 1.0).wait()
+    outcome = Guarded(work, run.folder / f"e-{name}.json", limit).wait()
     if name != "middle":
         record.check(name, outcome.status == DONE, outcome.reason or f"{outcome.wall_seconds:.0f} s")
     return outcome
 
 
-def _compare(record: Record, name: str, found: Any, expected: Any) -> None:
-    if not found or not expected:
+def _compare(
+    record: Record, name: str, found: Mapping[str, Any] | None, expected: Sequence[float] | None
+) -> None:
+    """Of a run's losses and the reference's; both may have ended early."""
+    if not found or not found["losses"] or not expected:
         record.check(f"losses, {name}", False, "one of the two has none")
         return
-    losses, wanted = (torch.tensor(each["losses"], dtype=torch.float64) for each in (found, expected))
-    if len(losses) != len(wanted):
-        record.check(f"losses, {name}", False, f"{len(losses)} steps against {len(wanted)}")
-        return
+    num = min(len(found["losses"]), len(expected))
+    losses, wanted = (torch.tensor(each[:num], dtype=torch.float64) for each in (found["losses"], expected))
     furthest = float((losses - wanted).abs().max())  # NaN where one is
-    told = f"{len(losses)} steps, differ by {furthest:.1e} at most; the first is {wanted[0]:.3f}"
-    record.check(f"losses, {name}", furthest < TOLERANCE, told)
+    told = f"{num} of {found['steps']} steps, differ by {furthest:.1e} at most; the first is {wanted[0]:.3f}"
+    if num < found["steps"]:
+        told += "; the CPU came no further" if num == len(expected) else "; the device came no further"
+    is_enough = num >= min(LEAST_STEPS, found["steps"])
+    record.check(f"losses, {name}", is_enough and furthest < TOLERANCE, told)
 
 
 def _prepare(run: Run, record: Record) -> None:
@@ -90,27 +134,18 @@ def _prepare(run: Run, record: Record) -> None:
         run.folder / "model", size=run.scale.small, vocabulary=str(run.folder / "tokenizer")
     )
     make_video(run.folder / "clip.mp4", run.scale.clip_seconds, (run.scale.width, run.scale.height))
-    make_chunks(run.folder, run.scale.clip_seconds)
-    record.note("clip_seconds", run.scale.clip_seconds)
+    make_chunks(run.folder, run.scale.clip_seconds, name=LONG)
+    make_chunks(run.folder, run.scale.clip_seconds, (2,), SHORT)
+    record.note(PREPARED, run.scale.clip_seconds)
 
 
 def _on_device(run: Run, record: Record) -> None:
-    scale = run.scale
     if not run.is_cuda:
         _hide_devices()
-    for name, model in (("LoRA", LORA), ("full", {})):
-        record.note(f"{name}, float32", _trained(run, model, scale.compared_steps))
-    for name, model in (("LoRA", LORA), ("full", {})):
-        record.note(f"{name}, bfloat16", _trained(run, model, scale.train_steps, bfloat16=True))
-
-
-def _on_reference(run: Run, record: Record) -> None:
-    _hide_devices()
-    if run.is_cuda:  # the other run's readers of samples are there too
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) - WORKERS - 2))
-    other = {} if run.is_cuda else {"micro_batch": 1, "accumulate": SAMPLES, "gradient_checkpointing": True}
-    for name, model in (("LoRA", LORA), ("full", {})):
-        record.note(name, _trained(run, model, run.scale.compared_steps, **other))
+    for kind, model in KINDS.items():
+        record.note(f"{kind}, float32", _trained(run, model, run.scale.compared_steps, is_short=True))
+    for kind, model in KINDS.items():
+        record.note(f"{kind}, bfloat16", _trained(run, model, run.scale.train_steps, bfloat16=True))
 
 
 def _sharded(run: Run, record: Record) -> None:
@@ -126,7 +161,8 @@ def _sharded(run: Run, record: Record) -> None:
     def count(_line: str) -> None:
         found.append(sum(issubclass(type(each), FSDPModule) for each in gc.get_objects()))
 
-    record.note("fsdp2", _trained(run, {}, run.scale.compared_steps, tell=count, parallel="fsdp2"))
+    steps = min(SHARDED_STEPS, run.scale.compared_steps)
+    record.note("fsdp2", _trained(run, {}, steps, is_short=True, tell=count, parallel="fsdp2"))
     record.note("sharded_modules", max(found, default=0))
 
 
@@ -157,22 +193,25 @@ def _trained(
     steps: int,
     *,
     base: Path | None = None,
+    is_short: bool = False,
     micro_batch: int = SAMPLES,
     accumulate: int = 1,
     tell: Callable[[str], None] = lambda _: None,
     **recipe: Any,
 ) -> dict[str, Any]:
     """Train by a recipe of one stage; losses, speed and memory."""
-    area = (128 if run.scale.small != "tiny" else 16) * 28 * 28
+    tokens, chunks = (SHORT_TOKENS, SHORT) if is_short else (run.scale.train_tokens, LONG)
+    area = tokens * 28 * 28
     stage = {
         "name": "sft",
         "steps": steps,
         "micro_batch": micro_batch,
         "accumulate": accumulate,
         "learning_rate": 1e-4,
+        "warmup_steps": 1,  # of no share, as runs of other lengths are compared
         "end_share": 1.0,
         "save_steps": 10_000,
-        "chunks": [{"path": str(run.folder), "name": "train_s12w24"}],
+        "chunks": [{"path": str(run.folder), "name": chunks}],
     }
     whole = {
         "model": {"base": str(base or run.folder / "model"), "min_pixels": area, "max_pixels": area, **model},

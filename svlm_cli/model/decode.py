@@ -9,13 +9,18 @@ Shape legend: v = vocabulary, k = candidates.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
+from typing import TypeVar
 
 import torch
 
 from svlm_cli.model.device import to_device
 from svlm_cli.model.finite import LogitsCheck
 from svlm_cli.settings import Sampling
+
+Asked = TypeVar("Asked")
+Said = TypeVar("Said")
+Speech = Generator[int, torch.Tensor, list[int]]
 
 
 class Sampler:
@@ -121,19 +126,20 @@ class Sampler:
 
 def speak(
     logits: torch.Tensor,
-    feed: Callable[[int], torch.Tensor],
     sampler: Sampler,
     max_new_tokens: int,
     is_end: Callable[[int], bool],
-) -> list[int]:
+) -> Speech:
     """Generate one answer.
 
     Args:
         logits: of the last prompt token, shape (v,).
-        feed: feeds one generated token and returns the logits after it, shape (v,).
         sampler: already begun for this turn.
         max_new_tokens: most tokens to draw.
         is_end: whether a token ends the answer.
+
+    Yields:
+        Each drawn token but the last, to be fed; is sent the logits after it, shape (v,).
 
     Returns:
         The drawn ids; the last one has not been fed.
@@ -143,6 +149,17 @@ def speak(
     """
     drawn = [sampler.draw(logits)]
     while not is_end(drawn[-1]) and len(drawn) < max_new_tokens:
-        drawn.append(sampler.draw(feed(drawn[-1])))
+        drawn.append(sampler.draw((yield drawn[-1])))
     sampler.end()
     return drawn
+
+
+def told(speech: Generator[Asked, torch.Tensor, Said], feed: Callable[[Asked], torch.Tensor]) -> Said:
+    """What is said in the end by whoever asks for tokens to be fed, when ``feed`` feeds them."""
+    logits = None
+    while True:
+        try:
+            asked = next(speech) if logits is None else speech.send(logits)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+        logits = feed(asked)

@@ -11,16 +11,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import numpy as np
 import torch
 
 from svlm_cli.model.cache import StreamingCache
-from svlm_cli.model.decode import Sampler, speak
+from svlm_cli.model.decode import Sampler, speak, told
 from svlm_cli.model.finite import check_logits, scores_of
 from svlm_cli.model.prompt import Answer
+from svlm_cli.model.words import PlainWords
 from svlm_cli.settings import Sampling
 from svlm_cli.stream.session import StreamSession
 from svlm_cli.stream.sight import SeenClip
+from svlm_cli.stream.step.feeding import unfed
+from svlm_cli.stream.step.speech import WordPlans, word_plans
 from svlm_cli.stream.trace import Stopwatch
 from svlm_cli.types import Clip
 
@@ -57,18 +59,12 @@ class ProbedSession(StreamSession):
             max_new_tokens: most tokens of the answer.
         """
         with self._aside(clip, question) as (cache, logits):
-            position, fed = self._context.next_position, 0
-
-            def feed(token: int) -> torch.Tensor:
-                nonlocal fed
-                rows = np.full((3, 1), position + fed)
-                fed += 1
-                return self._model.forward(self._model.embed([token]), rows, cache)
-
-            sampler = Sampler(BEST, self._model.device)
+            sampler, words = Sampler(BEST, self._model.device), PlainWords(self._model, cache)
             sampler.begin((), clip.start_seconds)
             cache.reserve(cache.num_tokens + max_new_tokens)
-            drawn = speak(logits, feed, sampler, max_new_tokens, self._ends_reply)
+            speech = speak(logits, sampler, max_new_tokens, self._speaker.ends_reply)
+            plans = word_plans(speech, self._context.next_position, cache)
+            drawn = told(plans, lambda plan: words.feed(plan.token, plan.position))
         return self._writer.read_answer(drawn, is_asked=True).reply
 
     @torch.inference_mode()
@@ -96,27 +92,22 @@ class ProbedSession(StreamSession):
         seen = self.see(clip) if isinstance(clip, Clip) else clip
         videos, turn = dict(self._videos), self._turn
         self._videos[turn] = seen.video
-        cache = self._ready_cache()
-        self._make_room(cache, Stopwatch(self._model.device, self._clock))
+        cache, feed = self._ready_cache(seen), self._feeder.feed
+        told(self._make_room(Stopwatch(self._model.device, self._clock)), feed)
         mark, num_fed = self._context.mark(), cache.num_tokens
         try:
-            self._context.append(self._turn_parts(seen, question))
+            self._context.append(self._turns.parts(turn, seen, self._context, question))
             if lead:
                 words = self._writer.encode(lead)
                 self._context.append(self._writer.answer_parts(turn, Answer(words, (), lead)))
-            yield cache, self._feed(cache)
+            yield cache, feed(unfed(self._context, cache, self._videos))
         finally:
             cache.cut(num_fed)
             self._context.back_to(mark)
             self._videos = videos
 
-    def _ends_reply(self, token: int) -> bool:
-        return token in self._model.markup.ends or self._writer.ends_line(token)
-
-    def _speak(
-        self, cache: StreamingCache, logits: torch.Tensor, at_seconds: float, *, is_asked: bool
-    ) -> list[int]:
+    def _speak(self, logits: torch.Tensor, at_seconds: float, *, is_asked: bool) -> WordPlans:
         if not self._is_silent:
-            return super()._speak(cache, logits, at_seconds, is_asked=is_asked)
+            return (yield from super()._speak(logits, at_seconds, is_asked=is_asked))
         check_logits(logits, at_seconds)
         return list(self._writer.spoken(""))

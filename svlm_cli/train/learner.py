@@ -75,7 +75,7 @@ def open_learner(recipe: Recipe, stage: Stage, before: Path | None) -> Learner:
         ModelError: it cannot be opened.
     """
     if isinstance(recipe.model, Checkpoint):
-        learner = _checkpoint(recipe.model, before)
+        learner = _checkpoint(recipe.model, before, recipe.seed)
     else:
         learner = _new(recipe, recipe.model, before)
     if not isinstance(recipe.model, Checkpoint) or recipe.model.lora is None:
@@ -136,7 +136,7 @@ def _load_new(folder: Path) -> Any:
         return transformers.Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
 
 
-def _checkpoint(model: Checkpoint, before: Path | None) -> Learner:
+def _checkpoint(model: Checkpoint, before: Path | None, seed: int) -> Learner:
     folder = model.base if before is None or model.lora is not None else str(before)
     opened = load_model(folder, device="cpu", dtype=model.weights)
     patches = with_pixels(opened.patches, model)
@@ -146,7 +146,7 @@ def _checkpoint(model: Checkpoint, before: Path | None) -> Learner:
     normalisation = {"image_mean": patches.image_mean, "image_std": patches.image_std}
     beside[PREPROCESSOR_FILE] = json.dumps(normalisation)
     if model.lora is not None:
-        network = _adapted(network, model.lora, before)
+        network = _adapted(network, model.lora, before, seed)
         beside[PIXELS_FILE] = json.dumps(_pixels(patches))
     return Learner(network, opened.tokenizer, patches, opened.tokens_per_second, beside)
 
@@ -177,8 +177,8 @@ def with_pixels(patches: PatchSettings, model: Checkpoint) -> PatchSettings:
         raise ModelError(f"the recipe's pixels do not fit the model {model.base}: {error}") from error
 
 
-def _adapted(network: Any, lora: Lora, before: Path | None) -> Any:
-    """A network with LoRA on its language model: a fresh adapter, or that of ``before``."""
+def _adapted(network: Any, lora: Lora, before: Path | None, seed: int) -> Any:
+    """A network with LoRA on its language model: a fresh adapter drawn by the seed, or that of ``before``."""
     import peft
 
     if before is not None:
@@ -192,6 +192,7 @@ def _adapted(network: Any, lora: Lora, before: Path | None) -> Any:
         target_modules=rf".*language_model\..*\.({names})",
         task_type="CAUSAL_LM",
     )
+    torch.manual_seed(seed)
     try:
         return peft.get_peft_model(network, config)
     except ValueError as error:

@@ -54,7 +54,7 @@ def test_every_part_runs_without_a_gpu(tmp_path: Path) -> None:
     parts = results["parts"]
     assert done.returncode == 0, done.stdout + done.stderr
     assert {letter: part["status"] for letter, part in parts.items()} == {
-        **dict.fromkeys("abecd", "done"),
+        **dict.fromkeys("abcde", "done"),
         "f": "skipped",
     }
     assert "no engine for several" in parts["f"]["reason"]
@@ -207,10 +207,16 @@ def test_results_are_kept_beside_newer_ones(tmp_path: Path, monkeypatch: pytest.
     "losses", [[3.0, 2.0, float("nan")], [3.0, float("nan"), 1.0], [3.0, 2.0, 1.02], [3.0, 2.0], []]
 )
 def test_losses_of_a_device_that_differ_are_found_out(losses: list[float], tmp_path: Path) -> None:
+    """A reference that came not as far is compared as far as it came, if that is not too little."""
     record = Record(tmp_path / "e.json", time.monotonic() + 60)
-    trainings._compare(record, "it", {"losses": losses}, {"losses": [3.0, 2.0, 1.0]})
-    trainings._compare(record, "the same", {"losses": [3.0, 2.0, 1.001]}, {"losses": [3.0, 2.0, 1.0]})
-    assert [check.holds for check in record.checks] == [False, True]
+    trainings._compare(record, "it", {"losses": losses, "steps": 3}, [3.0, 2.0, 1.0])
+    trainings._compare(record, "the same", {"losses": [3.0, 2.0, 1.001], "steps": 3}, [3.0, 2.0, 1.0])
+    far = {"losses": [3.0 / k for k in range(1, 201)], "steps": 200}
+    for reached in (trainings.LEAST_STEPS, trainings.LEAST_STEPS - 1):
+        trainings._compare(record, "far", far, far["losses"][:reached])
+    assert [check.holds for check in record.checks] == [False, True, True, False]
+    assert f"{trainings.LEAST_STEPS} of 200 steps" in record.checks[2].found
+    assert "the CPU came no further" in record.checks[2].found
 
 
 def test_what_is_covered_is_counted_once() -> None:

@@ -14,7 +14,7 @@ from svlm_cli.model.positions import time_stride
 from svlm_cli.model.prompt import PromptWriter
 from svlm_cli.settings import StreamSettings
 from svlm_cli.stream.session import StreamSession
-from tests.stream.engine import Script
+from tests.stream.engine import follow
 from tests.train.small import batch_of, network
 
 LINES = ["kick off by red Lions", "", "pass by red Lions", ""]
@@ -50,9 +50,7 @@ def test_a_sample_is_what_a_stream_holds(
     model, monkeypatch: pytest.MonkeyPatch, fps: float, query: str
 ) -> None:
     clips, writer, sample = written(model, fps, query)
-    monkeypatch.setattr(
-        "svlm_cli.stream.session.speak", Script([list(writer.spoken(line)) for line in LINES])
-    )
+    follow(monkeypatch, [writer.spoken(line) for line in LINES])
     session = StreamSession(model, StreamSettings(fps=fps, query=query, previous_text=OPENING))
     for clip in clips:
         session.step(clip)

@@ -14,7 +14,7 @@ from transformers import (
 
 from svlm_cli import Sampling
 from svlm_cli.errors import ModelError
-from svlm_cli.model.decode import Sampler, speak
+from svlm_cli.model.decode import Sampler, speak, told
 from svlm_cli.model.finite import scores_of
 
 CPU = torch.device("cpu")
@@ -116,7 +116,9 @@ def test_logits_that_are_not_finite_end_the_turn_with_an_error(sampling, number,
         sampler = Sampler(sampling, CPU)
         sampler.begin(SEEN, at_seconds=12.0)
         with pytest.raises(ModelError, match=r"not finite at 12\.0 s"):
-            speak(next(later), lambda _token, later=later: next(later), sampler, 5, lambda _token: False)
+            told(
+                speak(next(later), sampler, 5, lambda _token: False), lambda _token, later=later: next(later)
+            )
 
 
 def test_a_turn_has_no_part_in_the_one_before():

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 
 import numpy as np
+import pytest
 import torch
 
 from svlm_cli import Clip, StreamSession
 from svlm_cli.model.cache import StreamingCache
+from svlm_cli.model.decode import Speech
 from svlm_cli.model.runtime import VideoLanguageModel
+from svlm_cli.stream.step import speech
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +59,21 @@ def clips(
 
 
 class Script:
-    """Stands in for ``speak``: says what it is told, feeding all but the last token."""
+    """Stands in for ``speak``: says what it is told, asking for all but the last token to be fed."""
 
-    def __init__(self, turns: Sequence[Sequence[int]]) -> None:
+    def __init__(self, turns: Iterable[Sequence[int]]) -> None:
         self._turns = iter(turns)
 
-    def __call__(self, logits, feed, sampler, max_new_tokens, is_end) -> list[int]:
+    def __call__(self, logits, sampler, max_new_tokens, is_end) -> Speech:
         said = list(next(self._turns))
-        for token in said[:-1]:
-            feed(token)
+        for token in said[:-1]:  # noqa: UP028 - a list cannot be sent logits
+            yield token
         return said
+
+
+def follow(patch: pytest.MonkeyPatch, turns: Iterable[Sequence[int]]) -> None:
+    """Let sessions say these turns."""
+    patch.setattr(speech, "speak", Script(turns))
 
 
 class KeyLedger:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from svlm_cli import Sampling, StepEvent, StreamSettings, WarningEvent, stream_video
 from svlm_cli.stream.repetition import Repetition
 
-from .engine import clips
+from .engine import clips, follow
 
 
 def told(texts: list[str], step_seconds: float = 1.0, start: float = 0.0) -> list[tuple[int, str]]:
@@ -79,7 +81,7 @@ class LongSource:
 
 def test_the_stream_tells_it_behind_the_step(model, monkeypatch) -> None:
     """The end of the markup is never drawn here, so a penalty of none gives the same word in each step."""
-    monkeypatch.setattr("svlm_cli.stream.session.speak", lambda *_: [1000])
+    follow(monkeypatch, itertools.repeat([1000]))
     settings = StreamSettings(fps=2 / 16, step_seconds=16.0, sampling=Sampling(greedy=True))
     events = list(stream_video(model, LongSource(), settings))
     (place,) = [number for number, event in enumerate(events) if isinstance(event, WarningEvent)]

@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from svlm_cli import Policy, Sampling, StreamSession, StreamSettings
 from svlm_cli.model.patches import clip_to_patches
 from svlm_cli.model.window import SpanKind
-from svlm_cli.stream import session as session_module
 
-from .engine import KeyLedger, Script, clips, recording, rotated
+from .engine import KeyLedger, clips, follow, recording, rotated
 
 GREEDY = Sampling(greedy=True, max_new_tokens=5)
 
@@ -110,7 +109,7 @@ def walk_settings(drawn, policy: Policy) -> StreamSettings:
 
 def scripted(model, drawn, policy: Policy, monkeypatch) -> tuple[StreamSession, KeyLedger, list]:
     turns = [said(shape, model, number) for number, shape in enumerate(drawn["shapes"])]
-    monkeypatch.setattr(session_module, "speak", Script(turns))
+    follow(monkeypatch, turns)
     records: list = []
     session = StreamSession(model, walk_settings(drawn, policy), records.append)
     ledger = KeyLedger(session)

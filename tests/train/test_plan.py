@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from svlm_cli import load_model
@@ -97,6 +98,18 @@ def test_lora_trains_what_the_plan_says(
     trained = {name: weight for name, weight in learner.network.named_parameters() if weight.requires_grad}
     assert plan(recipe, tmp_path).num_trained == sum(weight.numel() for weight in trained.values())
     assert all("lora_" in name and ".visual." not in name for name in trained)
+
+
+def test_one_seed_is_one_adapter(tmp_path: Path, checkpoint: Path, make_video: Callable[..., Path]) -> None:
+    """What PEFT draws is drawn by the recipe's seed, whatever was drawn before in this process."""
+    folder = overlapping(tmp_path / "data", make_video, num_chunks=3)
+    drawn = []
+    for seed in (3, 3, 4):
+        recipe = clip_recipe(tmp_path, checkpoint, folder, ["model.lora={rank: 3}", f"seed={seed}"])
+        learner = open_learner(recipe, recipe.stages[0], None)
+        weights = [w.flatten() for name, w in learner.network.named_parameters() if "lora_A" in name]
+        drawn.append(torch.cat(weights).tolist())
+    assert drawn[0] == drawn[1] != drawn[2]
 
 
 def test_published_models_are_known_without_a_network() -> None:

@@ -24,7 +24,7 @@ from svlm_cli.model.prompt import PromptWriter
 from svlm_cli.model.window import WindowLimits
 from svlm_cli.settings import StreamSettings
 from svlm_cli.train.trainer import train
-from tests.stream.engine import Script
+from tests.stream.engine import follow
 from tests.train.clips import chunk_at, clip_recipe, overlapping, random_words, write_chunks
 
 LENGTH = 12
@@ -91,7 +91,7 @@ def test_ids_of_a_chunk_are_what_a_stream_holds(
     )
     with pytest.MonkeyPatch.context() as patch, open_video(video) as source:
         said = [list(writer.spoken(line)) for line in chunk.lines]
-        patch.setattr("svlm_cli.stream.session.speak", Script(said))
+        follow(patch, said)
         session = StreamSession(model, told)
         for clip in source.clips(fps, 1.0, float(start), float(end - start)):
             session.step(clip)

@@ -13,15 +13,17 @@ import torch
 
 from svlm_cli.model import positions
 from svlm_cli.model.cache import StreamingCache
-from svlm_cli.model.decode import Sampler, speak
+from svlm_cli.model.decode import Sampler, speak, told
 from svlm_cli.model.finite import LogitsCheck, scores_of
 from svlm_cli.model.patches import clip_to_patches
 from svlm_cli.model.prompt import PromptWriter
 from svlm_cli.model.runtime import VideoFeatures, VideoLanguageModel
 from svlm_cli.model.window import Span, SpanKind
+from svlm_cli.model.words import PlainWords
 from svlm_cli.settings import StreamSettings
 from svlm_cli.stream.probe import BEST
 from svlm_cli.stream.sight import patch_settings
+from svlm_cli.stream.step.speech import word_plans
 
 
 class PlainPrompt:
@@ -60,16 +62,11 @@ class PlainPrompt:
             max_new_tokens: most tokens of the answer.
         """
         with self._fed(video, fps, question, "", max_new_tokens) as (cache, logits, position):
-
-            def feed(token: int) -> torch.Tensor:
-                nonlocal position
-                rows = np.full((3, 1), position)
-                position += 1
-                return self._model.forward(self._model.embed([token]), rows, cache)
-
-            sampler = Sampler(BEST, self._model.device)
+            sampler, words = Sampler(BEST, self._model.device), PlainWords(self._model, cache)
             sampler.begin(())
-            drawn = speak(logits, feed, sampler, max_new_tokens, self._model.markup.ends.__contains__)
+            speech = speak(logits, sampler, max_new_tokens, self._model.markup.ends.__contains__)
+            plans = word_plans(speech, position, cache)
+            drawn = told(plans, lambda plan: words.feed(plan.token, plan.position))
         return self._writer.read_answer(drawn).text
 
     @torch.inference_mode()

@@ -1,0 +1,93 @@
+"""The words of a turn, one after another: each is drawn, and all but the last are asked to be fed."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import numpy as np
+import torch
+
+from svlm_cli.model.cache import StreamingCache
+from svlm_cli.model.decode import Sampler, Speech, speak
+from svlm_cli.model.prompt import PromptWriter
+from svlm_cli.settings import Sampling
+from svlm_cli.stream.context import Context
+from svlm_cli.stream.step.feeding import WordPlan
+
+WordPlans = Generator[WordPlan, torch.Tensor, list[int]]
+
+
+class Speaker:
+    """Speaks the turns of one stream.
+
+    Args:
+        sampling: how words are drawn, and how many at most.
+        writer: of the model.
+        device: where logits live.
+    """
+
+    def __init__(self, sampling: Sampling, writer: PromptWriter, device: torch.device) -> None:
+        self.sampler = Sampler(sampling, device)
+        self._sampling = sampling
+        self._writer = writer
+
+    def speak(
+        self,
+        logits: torch.Tensor,
+        context: Context,
+        cache: StreamingCache,
+        at_seconds: float,
+        *,
+        is_asked: bool,
+    ) -> WordPlans:
+        """Speak one turn.
+
+        Args:
+            logits: of the last token of the layout, shape (v,).
+            context: all of it is fed.
+            cache: room is made for the most that may be said.
+            at_seconds: of the stream, for errors.
+            is_asked: the turn holds a question, whose answer comes first.
+
+        Yields:
+            What is to be fed; is sent the logits after it.
+
+        Returns:
+            The drawn ids; the last one has not been fed.
+
+        Raises:
+            ModelError: logits are not finite.
+        """
+        self.sampler.begin(np.unique(context.ids).tolist(), at_seconds)
+        sampling = self._sampling
+        most = sampling.max_new_tokens + (sampling.max_answer_tokens if is_asked else 0)
+        cache.reserve(len(context.ids) + most)
+        return (yield from word_plans(self._tokens(logits, is_asked=is_asked), context.next_position, cache))
+
+    def ends_reply(self, token: int) -> bool:
+        """Whether a token ends the answer to a question."""
+        return token in self._writer.markup.ends or self._writer.ends_line(token)
+
+    def _tokens(self, logits: torch.Tensor, *, is_asked: bool) -> Speech:
+        sampler, sampling = self.sampler, self._sampling
+        is_end = self._writer.markup.ends.__contains__
+        if not is_asked:
+            return (yield from speak(logits, sampler, sampling.max_new_tokens, is_end))
+        replied = yield from speak(logits, sampler, sampling.max_answer_tokens, self.ends_reply)
+        if is_end(replied[-1]) or not self._writer.ends_line(replied[-1]):
+            return replied
+        logits = yield replied[-1]
+        return [*replied, *(yield from speak(logits, sampler, sampling.max_new_tokens, is_end))]
+
+
+def word_plans(speech: Speech, position: float, cache: StreamingCache) -> WordPlans:
+    """Speech as it is to be fed over a cache: the first token at ``position``, the others behind it."""
+    num_fed = 0
+    try:
+        token = next(speech)
+        while True:
+            token = speech.send((yield WordPlan(token, position + num_fed, cache)))
+            num_fed += 1
+    except StopIteration as end:
+        drawn: list[int] = end.value
+        return drawn
