@@ -1,4 +1,4 @@
-"""What a model of the arena is held to: the bars of docs/arena.md, each with what was reached."""
+"""What a model of the arena is held to: the targets of docs/arena.md, each with what was reached."""
 
 from __future__ import annotations
 
