@@ -130,3 +130,129 @@ def test_tags_that_never_close_take_linear_time(tmp_path: Path) -> None:
 def test_what_is_no_transcript_is_told(tmp_path: Path, name: str, content: object, told: str) -> None:
     with pytest.raises(SourceError, match=told):
         read_utterances(written(tmp_path, name, content))
+
+
+def test_the_last_word_of_a_line_that_stays_is_no_longer_than_a_word(tmp_path: Path) -> None:
+    line = "the<00:00:01.200><c> keeper</c><00:00:01.560><c> saves</c><00:00:01.900><c> it</c>"
+    vtt = f"WEBVTT\n\n00:00:01.000 --> 00:00:06.470\n{line}\n"
+    words = words_in(read_utterances(written(tmp_path, "a.vtt", vtt)))
+    assert [word.start_seconds for word in words] == [1.0, 1.2, 1.56, 1.9]
+    assert 2.0 < words[-1].end_seconds < 2.5
+
+
+@pytest.mark.parametrize(
+    "document", [{}, {"segments": [{"start": 1.0, "end": 9.0, "text": " The keeper saves."}]}]
+)
+def test_words_at_the_top_are_used(tmp_path: Path, document: dict[str, object]) -> None:
+    texts = ["The", "keeper", "saves"]
+    words = [{"word": each, "start": 2.0 + n, "end": 2.4 + n} for n, each in enumerate(texts)]
+    read = words_in(read_utterances(written(tmp_path, "a.json", {"words": words, **document})))
+    assert [(word.start_seconds, word.end_seconds) for word in read] == [(2.0, 2.4), (3.0, 3.4), (4.0, 4.4)]
+    assert text_of(read) == ("The keeper saves." if document else "The keeper saves")
+    only = {"words": words[2:], **document}
+    assert words_in(read_utterances(written(tmp_path, "a.json", only))) == (TimedWord("saves", 4.0, 4.4),)
+
+
+def test_marked_words_are_said_when_they_are_marked(tmp_path: Path) -> None:
+    texts, times = ["he", "saves", "and", "he", "scores"], [1.0, 1.3, 1.9, 4.0, 4.2]
+    srt = "1\n00:00:00,500 --> 00:00:01,000\nhe saves and he scores\n\n"
+    for number, time_ in enumerate(times):
+        line = " ".join(f"<u>{each}</u>" if n == number else each for n, each in enumerate(texts))
+        end = times[number + 1] if number + 1 < len(times) else 4.9
+        srt += f"{number + 2}\n00:00:{time_:06.3f} --> 00:00:{end:06.3f}\n{line}\n\n".replace(".", ",")
+    words = words_in(read_utterances(written(tmp_path, "a.srt", srt)))
+    assert text_of(words) == "he saves and he scores"
+    assert [word.start_seconds for word in words] == times
+
+
+NAMES = 'xmlns="http://www.w3.org/ns/ttml" xmlns:ttp="http://www.w3.org/ns/ttml#parameter"'
+TT = f"<tt {NAMES} {{}}><body>{{}}</body></tt>"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "body", "starts"),
+    [
+        (
+            "",
+            '<div begin="10s"><p begin="1.5s" dur="1200ms">a</p><p begin="0.1m" end="7s">b</p></div>',
+            [11.5, 16],
+        ),
+        (
+            "",
+            '<div timeContainer="seq"><p dur="2s">a</p><p begin="1s" dur="3s">b</p></div>',
+            [0, 3],
+        ),
+        (
+            'ttp:frameRate="30" ttp:frameRateMultiplier="1000:1001"',
+            '<div><p begin="30f" end="3s">a</p></div>',
+            [1.001],
+        ),
+        (
+            'ttp:timeBase="smpte" ttp:dropMode="dropNTSC" ttp:frameRateMultiplier="1000 1001"',
+            '<div><p begin="00:01:00:02" end="00:01:02:00">a</p></div>',
+            [60.06],
+        ),
+        (
+            'ttp:timeBase="smpte" ttp:frameRate="25"',
+            '<div><p begin="00:00:01:05" end="00:00:02:00">a</p></div>',
+            [1.2],
+        ),
+        ('ttp:tickRate="50"', '<p begin="100t" end="200t">a</p>', [2]),
+        (
+            "",
+            '<div><p begin="00:00:03,500" end="00:00:04,500">a</p><p begin="5" end="6">b</p></div>',
+            [3.5, 5],
+        ),
+        (
+            "",
+            '<div><p><span begin="1s" end="1.2s">a</span> <span begin="4s" end="5s">b</span></p></div>',
+            [1, 4],
+        ),
+        ("", '<div><p begin="00:00:03">a</p><p begin="00:10">b<metadata>x</metadata></p></div>', [3, 10]),
+    ],
+)
+def test_the_clocks_of_ttml(tmp_path: Path, parameters: str, body: str, starts: list[float]) -> None:
+    words = words_in(read_utterances(written(tmp_path, "a.ttml", TT.format(parameters, body))))
+    assert text_of(words) == " ".join("abc"[: len(starts)])
+    assert [word.start_seconds for word in words] == pytest.approx(starts, abs=1e-6)
+    assert all(word.end_seconds - word.start_seconds < 1.001 for word in words)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("a.ttml", TT.format("", '<div><p begin="soon" end="2s">a</p></div>'), "no time of TTML"),
+        ("a.ttml", TT.format("", "<div>" * 3000 + "</div>" * 3000), "nested too deeply"),
+        ("a.ttml", TT.format('ttp:frameRate="0"', '<div><p begin="1f">a</p></div>'), "cannot be read"),
+        ("a.xml", "<html><p>1</p></html>", "neither TTML nor"),
+        ("a.dfxp", "<tt", "cannot be read"),
+        (
+            "a.srv3",
+            '<timedtext format="3"><body><p t="x">a</p></body></timedtext>',
+            "no time in milliseconds",
+        ),
+        ("a.json3", {"events": [{"tStartMs": -5, "segs": [{"utf8": "a"}]}]}, "no time in milliseconds"),
+        ("a.json", [], "neither segments nor words"),
+    ],
+)
+def test_what_is_no_caption_is_told(tmp_path: Path, name: str, content: object, told: str) -> None:
+    with pytest.raises(SourceError, match=told):
+        read_utterances(written(tmp_path, name, content))
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        [{"text": "he scores", "start": 1.0, "duration": 1.0}],
+        {"text": " he scores", "chunks": [{"timestamp": [1.0, 2.0], "text": " he scores"}]},
+        {
+            "text": "",
+            "chunks": [{"timestamp": [1, 1.5], "text": " he"}, {"timestamp": [1.5, None], "text": " scores"}],
+        },
+        {"transcription": [{"offsets": {"from": 1000, "to": 2000}, "text": " he scores"}]},
+    ],
+)
+def test_forms_of_other_tools(tmp_path: Path, document: object) -> None:
+    words = words_in(read_utterances(written(tmp_path, "a.json", document)))
+    assert text_of(words) == "he scores"
+    assert [word.start_seconds for word in words] == [1.0, 1.5]

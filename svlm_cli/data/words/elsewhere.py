@@ -8,7 +8,7 @@ from pathlib import Path
 
 from svlm_cli.data.manifest import SUBTITLE_FOLDER, Video
 from svlm_cli.data.words.captions import SUFFIXES
-from svlm_cli.data.words.transcript import MOST_BYTES, TimedWord, Utterance
+from svlm_cli.data.words.transcript import MOST_BYTES, TimedWord, Utterance, is_own
 from svlm_cli.documents import MalformedError, read_json
 from svlm_cli.errors import SourceError, UsageError
 from svlm_cli.media.captions import caption_clock
@@ -49,12 +49,9 @@ def _is_own(source: Path) -> bool:
     if source.suffix.lower() != ".json":
         return False
     try:
-        document = read_json(source, MOST_BYTES)
+        return is_own(read_json(source, MOST_BYTES))
     except (OSError, MalformedError):
         return False
-    words = document.get("words") if isinstance(document, dict) else None
-    first = words[0] if isinstance(words, list) and words else None
-    return isinstance(first, dict) and "start_seconds" in first
 
 
 def transcripts_of(folder: Path, videos: Sequence[Video], given: str | None) -> dict[str, Path]:

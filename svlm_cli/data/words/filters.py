@@ -85,7 +85,7 @@ def drop_loops(utterances: Sequence[Utterance]) -> Filtered:
     Phrases of up to 24 words, within an utterance or over several.
     """
     words = words_in(utterances)
-    keys = [_key(word.text) for word in words]
+    keys = [word_key(word.text) for word in words]
     looped: set[int] = set()
     start = 0
     while start < len(keys):
@@ -104,7 +104,7 @@ def drop_invented(utterances: Sequence[Utterance]) -> Filtered:
     """Leave out what Whisper is known to invent over silence."""
     kept, dropped = [], []
     for words in utterances:
-        text = " ".join(filter(None, (_key(word.text) for word in words)))
+        text = " ".join(filter(None, (word_key(word.text) for word in words)))
         if text in _INVENTED:
             dropped.append(Dropped.of("invented over silence", words))
         else:
@@ -116,9 +116,9 @@ def drop_filler(utterances: Sequence[Utterance]) -> Filtered:
     """Leave out hesitation ("uh"), descriptions of sound ("[Music]", "(crowd cheers)") and empty words."""
     words = words_in(utterances)
     kept, dropped = _without(utterances, _described(words), "description of sound")
-    hesitation = {k for k, word in enumerate(words_in(kept)) if _key(word.text) in _HESITATION}
+    hesitation = {k for k, word in enumerate(words_in(kept)) if word_key(word.text) in _HESITATION}
     kept, more = _without(kept, hesitation, "filler")
-    empty = {k for k, word in enumerate(words_in(kept)) if not _key(word.text)}
+    empty = {k for k, word in enumerate(words_in(kept)) if not word_key(word.text)}
     kept, rest = _without(kept, empty, "empty")
     return kept, [*dropped, *more, *rest]
 
@@ -205,8 +205,8 @@ def _pieces(utterances: Sequence[Utterance]) -> list[list[Utterance]]:
     return pieces
 
 
-def _key(word: str) -> str:
-    """A word as it is compared: letters and digits in lower case."""
+def word_key(word: str) -> str:
+    """A word as it is compared: its letters and digits in lower case."""
     return re.sub(r"[^\w]|_", "", word).lower()
 
 

@@ -193,8 +193,16 @@ def read_transcript(path: Path) -> Transcript | None:
     """
     with boundary(f"the transcript {path} cannot be read", SourceError):
         document = read_json(path, MOST_BYTES)
-        is_ours = isinstance(document, dict) and "words" in document and "segments" not in document
-        return _parsed(document) if is_ours else None
+        return _parsed(document) if is_own(document) else None
+
+
+def is_own(document: Any) -> bool:
+    """Whether this is of the form that ``svlm align`` writes, and not one of the others."""
+    if not isinstance(document, dict) or "words" not in document or "segments" in document:
+        return False
+    words = document["words"]
+    first = words[0] if isinstance(words, list) and words else {}
+    return not (isinstance(first, dict) and "start" in first)
 
 
 def _parsed(document: Mapping[str, Any]) -> Transcript:

@@ -1,0 +1,200 @@
+"""Captions as they are shown: rows of text over a span of time, with the times that stand within the rows.
+
+What VTT, SRT, TTML and YouTube's own forms are read into; ``spoken`` says what of it is said, and when.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from svlm_cli import values
+from svlm_cli.documents import MalformedError
+from svlm_cli.values import LATEST_SECONDS
+
+# In linear time, also where none ever closes.
+_TIME_TAG = re.compile(r"<(?:(\d+):)?(\d+):(\d+\.\d+)>")
+_TAG = re.compile(r"<[^<>]*>|\{\\[^{}]*\}")
+_MARKED = re.compile(r"<(?:u|b|i|font|c)\b[^<>]*>")
+_SPEAKER = re.compile(r"^\s*(?:>>+|-)\s*")
+# Cues nearer to each other than this follow on each other.
+NEAR_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class TimedText:
+    """A stretch of a row.
+
+    Args:
+        text: with the blanks at its ends, which part it from its neighbours.
+        start_seconds, end_seconds: when it is said; None where the file does not tell.
+    """
+
+    text: str
+    start_seconds: float | None = None
+    end_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionWord:
+    """A word of a row, with the times that the file tells of it."""
+
+    text: str
+    start_seconds: float | None = None
+    end_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """What is shown from one second to another.
+
+    Args:
+        start_seconds, end_seconds: when it is shown, the end not before the start.
+        rows: words of each row, from above, none of them empty.
+        is_anew: an empty row stands above them, into which none of the rows before has moved.
+    """
+
+    start_seconds: float
+    end_seconds: float
+    rows: tuple[tuple[CaptionWord, ...], ...]
+    is_anew: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody says when it ends."""
+        return self.start_seconds == self.end_seconds
+
+    @property
+    def lines(self) -> tuple[tuple[str, ...], ...]:
+        """The rows without times."""
+        return tuple(tuple(word.text for word in row) for row in self.rows)
+
+
+def cue_of(start: Any, end: Any, rows: Iterable[Sequence[TimedText]], where: str) -> Cue:
+    """A cue from what a file says of it. An end that is missing or absurd is that of its start.
+
+    Args:
+        start, end: seconds.
+        rows: in which it is shown.
+        where: it stands, for people.
+
+    Raises:
+        MalformedError: it begins at no time, or holds too much text.
+    """
+    try:
+        begins = values.seconds(start, "start")
+    except MalformedError as error:
+        raise MalformedError(f"{where}: {values.short(start)} is no span of time") from error
+    ends = end if isinstance(end, (int, float)) and begins <= end <= LATEST_SECONDS else begins
+    found = [words_of_row(row) for row in rows]
+    values.text(" ".join(word.text for row in found for word in row), where)
+    return Cue(begins, ends, tuple(row for row in found if row), bool(found) and not found[0])
+
+
+def words_of_row(pieces: Iterable[TimedText]) -> tuple[CaptionWord, ...]:
+    """The words of a row; one that goes on in the next piece is one."""
+    words: list[CaptionWord] = []
+    is_open = False
+    for piece in pieces:
+        texts = piece.text.split()
+        start = piece.start_seconds
+        if texts and is_open and not piece.text[0].isspace():
+            last = words.pop()
+            words.append(CaptionWord(last.text + texts.pop(0), last.start_seconds, piece.end_seconds))
+            start = None
+        for number, text in enumerate(texts):
+            is_last = number == len(texts) - 1
+            words.append(CaptionWord(text, None if number else start, piece.end_seconds if is_last else None))
+        if piece.text:
+            is_open = not piece.text[-1].isspace() and bool(words)
+    return tuple(words)
+
+
+def read_cues(text: str, suffix: str) -> list[Cue]:
+    """The cues of VTT or SRT.
+
+    Args:
+        text: of the file.
+        suffix: ``.vtt`` or ``.srt``.
+
+    Raises:
+        MalformedError: a cue begins at no time.
+        Exception: whatever webvtt-py raises on a file that is neither.
+    """
+    import webvtt
+
+    if not text.strip():
+        return []
+    shown = [
+        (
+            cue.start_in_seconds + _fraction(cue.start),
+            cue.end_in_seconds + _fraction(cue.end),
+            cue.raw_text,
+        )
+        for cue in webvtt.from_buffer([text], format=suffix.removeprefix("."))
+    ]
+    return [
+        cue_of(start, end, rows, f"cue {number}")
+        for number, (start, end, rows) in enumerate(_with_marked_words(shown))
+    ]
+
+
+def _fraction(stamp: str) -> float:
+    """The part of a time that webvtt-py cuts off from whole seconds."""
+    return float(f"0.{stamp.replace(',', '.').rpartition('.')[2]}")
+
+
+def _with_marked_words(
+    shown: Sequence[tuple[float, float, str]],
+) -> Iterator[tuple[float, float, list[list[TimedText]]]]:
+    """Cues; those that differ in the marked word alone (``whisper --highlight_words``) as one."""
+    first = 0
+    while first < len(shown):
+        plain = _plain(shown[first][2])
+        last = first
+        while (
+            last + 1 < len(shown)
+            and abs(shown[last + 1][0] - shown[last][1]) < NEAR_SECONDS
+            and _plain(shown[last + 1][2]) == plain
+            and _differ_in_marks(shown[last][2], shown[last + 1][2])
+        ):
+            last += 1
+        start, end, raw = shown[first]
+        if last == first:
+            yield start, end, [_pieces(line) for line in raw.splitlines()]
+        else:
+            texts = plain.split()
+            times: dict[int, tuple[float, float]] = {}
+            for begins, ends, marked in shown[first : last + 1]:
+                found = _MARKED.search(marked)
+                if found is not None:
+                    times.setdefault(len(_plain(marked[: found.start()]).split()), (begins, ends))
+            row = [
+                TimedText(f"{each} ", *times.get(number, (None, None))) for number, each in enumerate(texts)
+            ]
+            yield start, shown[last][1], [row]
+        first = last + 1
+
+
+def _differ_in_marks(raw: str, other: str) -> bool:
+    both = f"{raw}\n{other}"
+    return raw != other and bool(_MARKED.search(both)) and not _TIME_TAG.search(both)
+
+
+def _plain(raw: str) -> str:
+    return " ".join(_SPEAKER.sub("", html.unescape(_TAG.sub("", raw))).split())
+
+
+def _pieces(line: str) -> list[TimedText]:
+    """A line of VTT or SRT: pieces as its time tags part it."""
+    parts = _TIME_TAG.split(line)  # text, then (hours, minutes, seconds, text) for each tag
+    texts = [html.unescape(_TAG.sub("", part)) for part in parts[::4]]
+    texts[0] = _SPEAKER.sub("", texts[0])
+    stamps = zip(parts[1::4], parts[2::4], parts[3::4], strict=True)
+    starts = [
+        int(hours or 0) * 3600 + int(minutes) * 60 + float(seconds) for hours, minutes, seconds in stamps
+    ]
+    return [TimedText(text, start) for text, start in zip(texts, [None, *starts], strict=True)]

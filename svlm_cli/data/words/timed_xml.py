@@ -1,0 +1,277 @@
+"""Captions as XML: TTML (DFXP, IMSC, EBU-TT) and the forms of YouTube, srv1, srv2 and srv3."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from xml.etree import ElementTree
+
+from svlm_cli import values
+from svlm_cli.data.words.cues import Cue, TimedText, cue_of
+from svlm_cli.documents import MOST_DEPTH, MalformedError
+
+_CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d+)(?:[.,](\d+)|[:;](\d+)(?:\.(\d+))?)?")
+_OFFSET = re.compile(r"(\d+(?:\.\d+)?)(h|m|s|ms|f|t)?")
+_DEFAULT_FRAME_RATE = 30.0
+_NTSC = 30.0
+
+
+def read_xml(content: bytes) -> list[Cue]:
+    """The cues of TTML, srv1, srv2 or srv3, told apart by what they hold.
+
+    Raises:
+        MalformedError: it is none of them, or says a time that is none.
+        ParseError: it is no XML.
+    """
+    root = ElementTree.fromstring(content)  # noqa: S314 - expat bounds what entities may grow to
+    kind = _name(root)
+    if kind == "tt":
+        return _ttml(root)
+    if kind == "timedtext" and root.find("body") is not None:
+        return youtube_cues(_srv3(root))
+    if kind in ("transcript", "timedtext"):
+        return _srv1(root)
+    raise MalformedError(f"it is XML, but neither TTML nor captions of YouTube: <{values.short(kind)}>")
+
+
+@dataclass(frozen=True, slots=True)
+class YoutubeEvent:
+    """A caption of YouTube (srv3, json3), in milliseconds as it stands there.
+
+    Args:
+        start, duration: of it.
+        pieces: texts with their times from its start on; None where nobody tells.
+    """
+
+    start: Any
+    duration: Any
+    pieces: list[tuple[str, Any]]
+
+
+def youtube_cues(events: Iterator[YoutubeEvent]) -> list[Cue]:
+    """Cues of captions of YouTube; those that hold a line break alone only move the others up."""
+    cues = []
+    for number, event in enumerate(events):
+        where = f"caption {number}"
+        if not "".join(text for text, _ in event.pieces).strip():
+            continue
+        start, duration = (_milliseconds(each, where) for each in (event.start, event.duration or 0))
+        is_timed = any(offset is not None for _, offset in event.pieces)
+        rows: list[list[TimedText]] = [[]]
+        for text, offset in event.pieces:
+            said = start + _milliseconds(offset or 0, where) if is_timed else None
+            first, *others = text.split("\n")
+            rows[-1].append(TimedText(first, said))
+            rows += [[TimedText(each)] for each in others]
+        cues.append(cue_of(start, start + duration, rows, where))
+    return cues
+
+
+def _milliseconds(value: Any, where: str) -> float:
+    try:
+        return values.seconds(float(value) / 1000, where)
+    except (TypeError, ValueError) as error:
+        raise MalformedError(f"{where}: {values.short(value)} is no time in milliseconds") from error
+
+
+def _srv3(root: ElementTree.Element) -> Iterator[YoutubeEvent]:
+    for each in root.iterfind("body/p"):
+        pieces: list[tuple[str, Any]] = [(each.text or "", None)] if (each.text or "").strip() else []
+        for part in each:
+            pieces += [(part.text or "", part.get("t")), (part.tail or "", None)]
+        pieces = [(text, offset) for text, offset in pieces if text]
+        yield YoutubeEvent(each.get("t"), each.get("d"), pieces)
+
+
+def _srv1(root: ElementTree.Element) -> list[Cue]:
+    """``<text start dur>`` in seconds (srv1), ``<text t d>`` in milliseconds (srv2), marks escaped twice."""
+    cues = []
+    for number, each in enumerate(root.iter("text")):
+        where = f"caption {number}"
+        text = html.unescape("".join(each.itertext()))
+        if not text.strip():
+            continue
+        if each.get("t") is not None:
+            start, duration = (_milliseconds(each.get(name) or 0, where) for name in ("t", "d"))
+        else:
+            start, duration = (_plain_seconds(each.get(name) or "0", where) for name in ("start", "dur"))
+        rows = [[TimedText(line)] for line in text.split("\n")]
+        cues.append(cue_of(start, start + duration, rows, where))
+    return cues
+
+
+def _plain_seconds(text: str, where: str) -> float:
+    try:
+        return values.seconds(float(text), where)
+    except ValueError as error:
+        raise MalformedError(f"{where}: {values.short(text)} is no time in seconds") from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Clock:
+    """How a TTML document counts time.
+
+    Args:
+        frame_rate: frames a second.
+        nominal_rate: frames that it counts in a second.
+        tick_rate: ticks a second.
+        is_smpte: hours, minutes and seconds are those of a time code, counted in frames.
+        drops: the time code leaves out two frames of each minute but each tenth.
+        begin_seconds: of the program, in time code.
+    """
+
+    frame_rate: float
+    nominal_rate: float
+    tick_rate: float
+    is_smpte: bool = False
+    drops: bool = False
+    begin_seconds: float = 0.0
+
+    @classmethod
+    def of(cls, root: ElementTree.Element) -> _Clock:
+        """The clock that the parameters of a document tell."""
+        told = _attributes(root)
+        nominal = float(told.get("frameRate", _DEFAULT_FRAME_RATE))
+        over, under = [*re.split(r"[ :/]+", told.get("frameRateMultiplier", "1 1").strip()), "1"][:2]
+        rate = nominal * float(over) / float(under)
+        default = rate * float(told.get("subFrameRate", 1)) if "frameRate" in told else 1.0
+        ticks = float(told.get("tickRate", default))
+        if not (0 < rate < 1e6 and 0 < ticks < 1e12):
+            raise MalformedError(f"it counts {rate:g} frames and {ticks:g} ticks a second")
+        is_smpte = told.get("timeBase") == "smpte"
+        drops = is_smpte and told.get("dropMode") == "dropNTSC" and nominal == _NTSC
+        clock = cls(rate, nominal, ticks, is_smpte, drops)
+        begin = next((each.text for each in root.iter() if _name(each) == "documentStartOfProgramme"), None)
+        if not is_smpte or not begin:
+            return clock
+        return cls(rate, nominal, ticks, is_smpte, drops, clock.seconds(begin.strip()))
+
+    def seconds(self, text: str) -> float:
+        """Seconds of a time expression.
+
+        Raises:
+            MalformedError: it is none.
+        """
+        clock = _CLOCK.fullmatch(text)
+        if clock is not None:
+            return self._clock_time(*clock.groups())
+        offset = _OFFSET.fullmatch(text)
+        if offset is None:
+            raise MalformedError(f"{values.short(text)} is no time of TTML")
+        rates = {"h": 3600, "m": 60, "ms": 0.001, "f": 1 / self.frame_rate, "t": 1 / self.tick_rate}
+        return float(offset[1]) * rates.get(offset[2], 1.0)
+
+    def _clock_time(self, *parts: str | None) -> float:
+        hours, minutes, seconds, fraction, frames, part = parts
+        whole = int(hours or 0) * 3600 + int(minutes or 0) * 60 + int(seconds or 0)
+        count = float(f"{frames or 0}.{part or 0}")
+        if not self.is_smpte:
+            return whole + float(f"0.{fraction or 0}") + count / self.frame_rate
+        count += (whole + float(f"0.{fraction or 0}")) * self.nominal_rate
+        if self.drops:
+            passed = whole // 60
+            count -= 2 * (passed - passed // 10)
+        return count / self.frame_rate - self.begin_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """When an element is shown: from one second to another, None where its parents do not say."""
+
+    start: float
+    end: float | None
+
+
+def _ttml(root: ElementTree.Element) -> list[Cue]:
+    clock = _Clock.of(root)
+    body = next((each for each in root if _name(each) == "body"), None)
+    cues: list[Cue] = []
+    if body is not None:
+        _walk(body, _span(body, _Span(0.0, None), 0.0, clock), clock, cues)
+    return cues
+
+
+def _span(element: ElementTree.Element, parent: _Span, origin: float, clock: _Clock) -> _Span:
+    """When an element is shown, its times counted from ``origin``."""
+    told = {name: value.strip() for name, value in _attributes(element).items()}
+    start = origin + (clock.seconds(told["begin"]) if "begin" in told else 0.0)
+    ends = [] if parent.end is None else [parent.end]
+    ends += [origin + clock.seconds(told["end"])] if "end" in told else []
+    ends += [start + clock.seconds(told["dur"])] if "dur" in told else []
+    return _Span(start, max(start, min(ends)) if ends else None)
+
+
+def _children(
+    element: ElementTree.Element, span: _Span, clock: _Clock
+) -> Iterator[tuple[ElementTree.Element, _Span]]:
+    """The elements within one, each with its time: side by side, or one after another (``seq``)."""
+    is_seq = _attributes(element).get("timeContainer") == "seq"
+    origin = span.start
+    for child in element:
+        inner = _span(child, span, origin, clock)
+        yield child, inner
+        if is_seq and _name(child) in ("div", "p", "span"):
+            origin = inner.start if inner.end is None else inner.end
+
+
+def _walk(element: ElementTree.Element, span: _Span, clock: _Clock, cues: list[Cue], depth: int = 0) -> None:
+    if depth > MOST_DEPTH:
+        raise MalformedError("it is nested too deeply")
+    for child, inner in _children(element, span, clock):
+        if _name(child) == "div":
+            _walk(child, inner, clock, cues, depth + 1)
+        elif _name(child) == "p":
+            cue = _paragraph(child, inner, clock, f"paragraph {len(cues)}")
+            cues += [cue] if cue.rows else []
+
+
+def _paragraph(element: ElementTree.Element, span: _Span, clock: _Clock, where: str) -> Cue:
+    rows: list[list[TimedText]] = [[]]
+    for text, said in _texts(element, span, clock, None):
+        if text is None:
+            rows.append([])
+        else:
+            rows[-1].append(TimedText(text, *((said.start, said.end) if said else (None, None))))
+    start, end = span.start, span.end
+    starts = [text.start_seconds for row in rows for text in row if text.start_seconds is not None]
+    if starts and not _is_timed(element):
+        start = max(start, min(starts))
+        ends = [text.end_seconds for row in rows for text in row if text.end_seconds is not None]
+        end = max(ends, default=end) if end is None else end
+    return cue_of(start, end, rows, where)
+
+
+def _texts(
+    element: ElementTree.Element, span: _Span, clock: _Clock, said: _Span | None, depth: int = 0
+) -> Iterator[tuple[str | None, _Span | None]]:
+    """The text of a paragraph, None for a line break, with the times of the innermost span that has any."""
+    if depth > MOST_DEPTH:
+        raise MalformedError("it is nested too deeply")
+    if element.text:
+        yield element.text, said
+    for child, inner in _children(element, span, clock):
+        if _name(child) == "br":
+            yield None, None
+        elif _name(child) == "span":
+            yield from _texts(child, inner, clock, inner if _is_timed(child) else said, depth + 1)
+        if child.tail:
+            yield child.tail, said
+
+
+def _is_timed(element: ElementTree.Element) -> bool:
+    return bool({"begin", "end", "dur"} & _attributes(element).keys())
+
+
+def _attributes(element: ElementTree.Element) -> Mapping[str, str]:
+    return {_local(name): value for name, value in element.attrib.items()}
+
+
+def _name(element: ElementTree.Element) -> str:
+    return _local(element.tag) if isinstance(element.tag, str) else ""
+
+
+def _local(name: str) -> str:
+    return name.rpartition("}")[2]
