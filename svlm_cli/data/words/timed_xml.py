@@ -111,7 +111,7 @@ def _plain_seconds(text: str, where: str) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class _Clock:
+class _TtmlClock:
     """How a TTML document counts time.
 
     Args:
@@ -131,7 +131,7 @@ class _Clock:
     begin_seconds: float = 0.0
 
     @classmethod
-    def of(cls, root: ElementTree.Element) -> _Clock:
+    def of(cls, root: ElementTree.Element) -> _TtmlClock:
         """The clock that the parameters of a document tell."""
         told = _attributes(root)
         nominal = float(told.get("frameRate", _DEFAULT_FRAME_RATE))
@@ -178,7 +178,7 @@ class _Clock:
 
 
 @dataclass(frozen=True, slots=True)
-class _Span:
+class _Shown:
     """When an element is shown: from one second to another, None where its parents do not say."""
 
     start: float
@@ -186,27 +186,27 @@ class _Span:
 
 
 def _ttml(root: ElementTree.Element) -> list[Cue]:
-    clock = _Clock.of(root)
+    clock = _TtmlClock.of(root)
     body = next((each for each in root if _name(each) == "body"), None)
     cues: list[Cue] = []
     if body is not None:
-        _walk(body, _span(body, _Span(0.0, None), 0.0, clock), clock, cues)
+        _walk(body, _span(body, _Shown(0.0, None), 0.0, clock), clock, cues)
     return cues
 
 
-def _span(element: ElementTree.Element, parent: _Span, origin: float, clock: _Clock) -> _Span:
+def _span(element: ElementTree.Element, parent: _Shown, origin: float, clock: _TtmlClock) -> _Shown:
     """When an element is shown, its times counted from ``origin``."""
     told = {name: value.strip() for name, value in _attributes(element).items()}
     start = origin + (clock.seconds(told["begin"]) if "begin" in told else 0.0)
     ends = [] if parent.end is None else [parent.end]
     ends += [origin + clock.seconds(told["end"])] if "end" in told else []
     ends += [start + clock.seconds(told["dur"])] if "dur" in told else []
-    return _Span(start, max(start, min(ends)) if ends else None)
+    return _Shown(start, max(start, min(ends)) if ends else None)
 
 
 def _children(
-    element: ElementTree.Element, span: _Span, clock: _Clock
-) -> Iterator[tuple[ElementTree.Element, _Span]]:
+    element: ElementTree.Element, span: _Shown, clock: _TtmlClock
+) -> Iterator[tuple[ElementTree.Element, _Shown]]:
     """The elements within one, each with its time: side by side, or one after another (``seq``)."""
     is_seq = _attributes(element).get("timeContainer") == "seq"
     origin = span.start
@@ -217,7 +217,9 @@ def _children(
             origin = inner.start if inner.end is None else inner.end
 
 
-def _walk(element: ElementTree.Element, span: _Span, clock: _Clock, cues: list[Cue], depth: int = 0) -> None:
+def _walk(
+    element: ElementTree.Element, span: _Shown, clock: _TtmlClock, cues: list[Cue], depth: int = 0
+) -> None:
     if depth > MOST_DEPTH:
         raise MalformedError("it is nested too deeply")
     for child, inner in _children(element, span, clock):
@@ -228,7 +230,7 @@ def _walk(element: ElementTree.Element, span: _Span, clock: _Clock, cues: list[C
             cues += [cue] if cue.rows else []
 
 
-def _paragraph(element: ElementTree.Element, span: _Span, clock: _Clock, where: str) -> Cue:
+def _paragraph(element: ElementTree.Element, span: _Shown, clock: _TtmlClock, where: str) -> Cue:
     rows: list[list[TimedText]] = [[]]
     for text, said in _texts(element, span, clock, None):
         if text is None:
@@ -245,8 +247,8 @@ def _paragraph(element: ElementTree.Element, span: _Span, clock: _Clock, where: 
 
 
 def _texts(
-    element: ElementTree.Element, span: _Span, clock: _Clock, said: _Span | None, depth: int = 0
-) -> Iterator[tuple[str | None, _Span | None]]:
+    element: ElementTree.Element, span: _Shown, clock: _TtmlClock, said: _Shown | None, depth: int = 0
+) -> Iterator[tuple[str | None, _Shown | None]]:
     """The text of a paragraph, None for a line break, with the times of the innermost span that has any."""
     if depth > MOST_DEPTH:
         raise MalformedError("it is nested too deeply")
