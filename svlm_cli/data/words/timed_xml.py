@@ -178,7 +178,7 @@ class _TtmlClock:
 
 
 @dataclass(frozen=True, slots=True)
-class _Shown:
+class _TtmlTimes:
     """When an element is shown: from one second to another, None where its parents do not say."""
 
     start: float
@@ -190,23 +190,23 @@ def _ttml(root: ElementTree.Element) -> list[Cue]:
     body = next((each for each in root if _name(each) == "body"), None)
     cues: list[Cue] = []
     if body is not None:
-        _walk(body, _span(body, _Shown(0.0, None), 0.0, clock), clock, cues)
+        _walk(body, _span(body, _TtmlTimes(0.0, None), 0.0, clock), clock, cues)
     return cues
 
 
-def _span(element: ElementTree.Element, parent: _Shown, origin: float, clock: _TtmlClock) -> _Shown:
+def _span(element: ElementTree.Element, parent: _TtmlTimes, origin: float, clock: _TtmlClock) -> _TtmlTimes:
     """When an element is shown, its times counted from ``origin``."""
     told = {name: value.strip() for name, value in _attributes(element).items()}
     start = origin + (clock.seconds(told["begin"]) if "begin" in told else 0.0)
     ends = [] if parent.end is None else [parent.end]
     ends += [origin + clock.seconds(told["end"])] if "end" in told else []
     ends += [start + clock.seconds(told["dur"])] if "dur" in told else []
-    return _Shown(start, max(start, min(ends)) if ends else None)
+    return _TtmlTimes(start, max(start, min(ends)) if ends else None)
 
 
 def _children(
-    element: ElementTree.Element, span: _Shown, clock: _TtmlClock
-) -> Iterator[tuple[ElementTree.Element, _Shown]]:
+    element: ElementTree.Element, span: _TtmlTimes, clock: _TtmlClock
+) -> Iterator[tuple[ElementTree.Element, _TtmlTimes]]:
     """The elements within one, each with its time: side by side, or one after another (``seq``)."""
     is_seq = _attributes(element).get("timeContainer") == "seq"
     origin = span.start
@@ -218,7 +218,7 @@ def _children(
 
 
 def _walk(
-    element: ElementTree.Element, span: _Shown, clock: _TtmlClock, cues: list[Cue], depth: int = 0
+    element: ElementTree.Element, span: _TtmlTimes, clock: _TtmlClock, cues: list[Cue], depth: int = 0
 ) -> None:
     if depth > MOST_DEPTH:
         raise MalformedError("it is nested too deeply")
@@ -230,7 +230,7 @@ def _walk(
             cues += [cue] if cue.rows else []
 
 
-def _paragraph(element: ElementTree.Element, span: _Shown, clock: _TtmlClock, where: str) -> Cue:
+def _paragraph(element: ElementTree.Element, span: _TtmlTimes, clock: _TtmlClock, where: str) -> Cue:
     rows: list[list[TimedText]] = [[]]
     for text, said in _texts(element, span, clock, None):
         if text is None:
@@ -247,8 +247,8 @@ def _paragraph(element: ElementTree.Element, span: _Shown, clock: _TtmlClock, wh
 
 
 def _texts(
-    element: ElementTree.Element, span: _Shown, clock: _TtmlClock, said: _Shown | None, depth: int = 0
-) -> Iterator[tuple[str | None, _Shown | None]]:
+    element: ElementTree.Element, span: _TtmlTimes, clock: _TtmlClock, said: _TtmlTimes | None, depth: int = 0
+) -> Iterator[tuple[str | None, _TtmlTimes | None]]:
     """The text of a paragraph, None for a line break, with the times of the innermost span that has any."""
     if depth > MOST_DEPTH:
         raise MalformedError("it is nested too deeply")
