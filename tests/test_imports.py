@@ -27,6 +27,7 @@ GROUND = {
     "yaml_text",
     "digest",
     "language",
+    "cue_text",
     "modules",
 }
 BELOW = {

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json as json_module
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,14 +15,19 @@ from svlm_cli.commands import options
 from svlm_cli.commands.align_view import AlignView
 from svlm_cli.commands.groups import grouped
 from svlm_cli.commands.options import Talk
-from svlm_cli.commands.output import TalkConsole, emit, leaving_at_once
+from svlm_cli.commands.output import TalkConsole, emit, leaving_at_once, some_of
 from svlm_cli.errors import SvlmError, UsageError
 from svlm_cli.language import language_code
 from svlm_cli.settings import Clean
 
+if TYPE_CHECKING:
+    from svlm_cli.data.words.align import Aligned, AlignOptions
+
 EXAMPLES = """Examples:
 
 svlm align matches
+
+svlm align talk.mp4 interview.wav --formats srt,txt
 
 svlm align matches --whisper-model tiny.en --workers 2 --clean off
 
@@ -71,6 +77,15 @@ class Speech:
             "to the pictures, the default one, else one in --language, else the first.",
         ),
     ] = "auto"
+    formats: Annotated[
+        str | None,
+        typer.Option(
+            "--formats",
+            metavar="json,vtt,srt,txt",
+            help="Forms in which transcripts are written.",
+            show_default="all beside a file; json in a folder that svlm fetch filled",
+        ),
+    ] = None
     workers: Annotated[
         int, typer.Option("--workers", min=1, help="Videos at once; they share the cores.")
     ] = 1
@@ -125,27 +140,59 @@ class Cleaning:
 
 @grouped
 def align(
-    folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="The folder that svlm fetch filled.", show_default=False)
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="DIR|FILE...",
+            help="The folder that svlm fetch filled; or files of video or sound, or a folder of them.",
+            show_default=False,
+        ),
     ],
     *,
     speech: Speech,
     cleaning: Cleaning,
     talk: Talk,
 ) -> None:
-    """Give every video of a folder a transcript: words with their times, and what is said in each second.
+    """Give every video a transcript: words with their times, and what is said in each second.
 
-    Writes DIR/transcripts/ID.json and a report (DIR/align.json). Again, it does what is missing; what was
-    heard once is not listened to again. The key of --clean llm comes from OPENAI_API_KEY.
+    For a folder that svlm fetch filled, writes DIR/transcripts/ID.json and a report (DIR/align.json); for any
+    other file, NAME.json, NAME.vtt, NAME.srt and NAME.txt beside it. Again, it does what is missing; what was
+    heard once in such a folder is not listened to again. The key of --clean llm comes from OPENAI_API_KEY.
     """
     from svlm_cli.data.words import align as data
-    from svlm_cli.data.words.clean_llm import LlmOptions
     from svlm_cli.data.words.report import report
-    from svlm_cli.data.words.transcribe import WhisperOptions
 
     if (cleaning.clean is Clean.LLM) != (cleaning.llm_model is not None):
         raise UsageError("--clean llm and --llm-model NAME go together")
-    wanted = data.AlignOptions(
+    console = TalkConsole()
+    with leaving_at_once(console), AlignView(console, is_quiet=talk.quiet) as view:
+        results = []
+        folder, found = _results(
+            paths, _options(speech, cleaning), speech.formats, console, is_quiet=talk.quiet
+        )
+        for result in found:
+            view.show(result)
+            results.append(result)
+    account = report(folder, results, view.wall_seconds)
+    if talk.json:
+        emit(json_module.dumps(asdict(account)))
+    elif not talk.quiet:
+        for line in account.lines():
+            emit(line)
+    unreadable = sum(result.reason.startswith(data.UNREADABLE) for result in results)
+    if unreadable and not any(result.transcript for result in results):
+        raise SvlmError(f"no video has a transcript: {unreadable} of {len(results)} could not be read")
+    failed = sum(result.outcome is data.AlignOutcome.FAILED for result in results)
+    if failed:
+        raise SvlmError(f"{failed} of {len(results)} videos could not be aligned; the reasons are above")
+
+
+def _options(speech: Speech, cleaning: Cleaning) -> AlignOptions:
+    from svlm_cli.data.words.align import AlignOptions
+    from svlm_cli.data.words.clean_llm import LlmOptions
+    from svlm_cli.data.words.transcribe import WhisperOptions
+
+    return AlignOptions(
         WhisperOptions(
             speech.whisper_model,
             speech.device.value,
@@ -161,21 +208,28 @@ def align(
         else LlmOptions(cleaning.llm_model, cleaning.llm_base_url, cleaning.llm_workers),
         speech.audio_track,
     )
-    console = TalkConsole()
-    with leaving_at_once(console), AlignView(console, is_quiet=talk.quiet) as view:
-        results = []
-        for result in data.align_folder(folder, wanted):
-            view.show(result)
-            results.append(result)
-    account = report(folder, results, view.wall_seconds)
-    if talk.json:
-        emit(json_module.dumps(asdict(account)))
-    elif not talk.quiet:
-        for line in account.lines():
-            emit(line)
-    unreadable = sum(result.reason.startswith(data.UNREADABLE) for result in results)
-    if unreadable and not any(result.transcript for result in results):
-        raise SvlmError(f"no video has a transcript: {unreadable} of {len(results)} could not be read")
-    failed = sum(result.outcome is data.AlignOutcome.FAILED for result in results)
-    if failed:
-        raise SvlmError(f"{failed} of {len(results)} videos could not be aligned; the reasons are above")
+
+
+def _results(
+    paths: Sequence[Path], wanted: AlignOptions, formats: str | None, console: TalkConsole, *, is_quiet: bool
+) -> tuple[Path | None, Iterator[Aligned]]:
+    """What becomes of each video or file, and the folder of the videos, if there is one."""
+    from svlm_cli.data.manifest import Manifest
+    from svlm_cli.data.words.align import STORE, align_folder
+    from svlm_cli.data.words.beside import FORMATS, align_files, parse_formats, recordings, written
+    from svlm_cli.data.words.transcript import transcript_path
+
+    forms = parse_formats(formats) if formats is not None else FORMATS
+    folders = [path for path in paths if Manifest(path).exists]
+    if folders and len(paths) > 1:
+        raise UsageError(f"{folders[0]} is a folder that svlm fetch filled", "name it alone")
+    if folders:
+        results = align_folder(folders[0], wanted)
+        if formats is not None:
+            place = transcript_path(folders[0], "").parent
+            results = (written(each, place / each.video.id, forms) for each in results)
+        return folders[0], results
+    files, left_out = recordings(paths)
+    for folder, names in left_out if not is_quiet else []:
+        console.tell(f"left out of {folder}, as neither video nor sound: {some_of(names)}")
+    return None, align_files(files, wanted, forms, files[0].parent / STORE / "llm")

@@ -14,7 +14,7 @@ from svlm_cli.commands import options
 from svlm_cli.commands.fetch_view import FetchView
 from svlm_cli.commands.groups import grouped
 from svlm_cli.commands.options import Talk
-from svlm_cli.commands.output import TalkConsole, emit, leaving_at_once
+from svlm_cli.commands.output import TalkConsole, emit, leaving_at_once, some_of
 from svlm_cli.documents import MalformedError, read_text
 from svlm_cli.errors import SvlmError, UsageError
 
@@ -32,7 +32,6 @@ svlm fetch final.mp4 recordings/ --sport soccer --out matches
 svlm fetch 'arena:soccer?seed=1000001&minutes=2' --speak --out matches"""
 
 WEB = "From the web"
-MOST_NAMED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +154,7 @@ def fetch(
 
 
 def _tell_left_out(console: TalkConsole, folder: str, names: list[str]) -> None:
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    console.tell(f"left out of {folder}, as no video: {', '.join(names[:MOST_NAMED])}{more}")
+    console.tell(f"left out of {folder}, as no video: {some_of(names)}")
 
 
 def _download_options(how: How, web: Web) -> DownloadOptions:

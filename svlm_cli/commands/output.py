@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
@@ -17,6 +17,7 @@ from svlm_cli.errors import OutputError
 from svlm_cli.text import one_line, visible
 
 INTERRUPTED = 130
+_MOST_NAMED = 10
 
 
 class ReaderGone(Exception):  # noqa: N818 - not an error: `| head` has seen enough
@@ -107,6 +108,12 @@ def emit(line: str, out: TextIO | None = None) -> None:
     except OSError as error:
         _silence(out)
         raise OutputError(f"cannot write to standard output: {error.strerror}") from error
+
+
+def some_of(names: Sequence[str]) -> str:
+    """Names in a row, the first few of many."""
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more
 
 
 def print_error(message: str) -> None:

@@ -15,9 +15,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from svlm_cli.cue_text import timestamp
 from svlm_cli.errors import OutputError, UsageError
 from svlm_cli.stream.append import AppendFile
-from svlm_cli.stream.formats import FORMATS, OutputFormat, Pieces, TraceFormat, timestamp
+from svlm_cli.stream.formats import FORMATS, OutputFormat, Pieces, TraceFormat
 from svlm_cli.types import EndEvent, StepEvent, StreamEvent, WarningEvent
 
 if TYPE_CHECKING:

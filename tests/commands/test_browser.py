@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from svlm_cli.stream.formats import clean_text
+from svlm_cli.cue_text import clean_text
 from svlm_cli.stream.writers import Writers
 from svlm_cli.types import StepEvent
 

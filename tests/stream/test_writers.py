@@ -13,18 +13,15 @@ import webvtt
 from hypothesis import given
 from hypothesis import strategies as st
 
+from svlm_cli.cue_text import clean_text, escape_srt, escape_vtt, timestamp
 from svlm_cli.errors import OutputError, UsageError
 from svlm_cli.stream.append import AppendFile
 from svlm_cli.stream.formats import (
     JsonlFormat,
     SrtFormat,
     VttFormat,
-    clean_text,
-    escape_srt,
-    escape_vtt,
     event_to_json,
     json_line,
-    timestamp,
 )
 from svlm_cli.stream.writers import Writers
 from svlm_cli.types import EndEvent, StartEvent, StepEvent, StepTimings, WarningEvent

@@ -15,8 +15,9 @@ from rich.live import Live
 from rich.text import Text
 
 from svlm_cli.commands.output import TalkConsole, emit
+from svlm_cli.cue_text import clean_text, timestamp
 from svlm_cli.settings import Pace
-from svlm_cli.stream.formats import clean_text, json_line, timestamp
+from svlm_cli.stream.formats import json_line
 from svlm_cli.types import AnswerEvent, EndEvent, StartEvent, StepEvent, StreamEvent, WarningEvent
 
 RECENT_STEPS = 600

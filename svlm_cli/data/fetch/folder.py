@@ -15,7 +15,6 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
-from svlm_cli.data.fetch.inside import videos_in
 from svlm_cli.data.fetch.one import (
     FetchedVideo,
     FetchJob,
@@ -25,6 +24,7 @@ from svlm_cli.data.fetch.one import (
     fetch_job,
     is_web_address,
 )
+from svlm_cli.data.inside import videos_in
 from svlm_cli.data.manifest import Manifest, Video
 from svlm_cli.documents import MalformedError, read_bytes
 from svlm_cli.errors import SourceError, SvlmError, UsageError

@@ -14,8 +14,8 @@ from svlm_cli.arena.address import parse_address
 from svlm_cli.arena.export import file_name, require_end, write_truth, write_video
 from svlm_cli.arena.truth import TruthSecond, opening_text, truth, words_of
 from svlm_cli.arena.voice import find_speaker, speak
-from svlm_cli.data.fetch.inside import videos_in
 from svlm_cli.data.fetch.keeping import keep_media
+from svlm_cli.data.inside import videos_in
 from svlm_cli.data.manifest import SUBTITLE_FOLDER, VIDEO_FOLDER, Manifest, Video
 from svlm_cli.data.words.transcript import TimedWord, Transcript, transcript_path, write_transcript
 from svlm_cli.errors import SourceError

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -34,7 +35,7 @@ from svlm_cli.data.words.transcript import (
     write_transcript,
 )
 from svlm_cli.errors import ModelError, SourceError, SvlmError, UsageError, boundary
-from svlm_cli.files import claimed, sha256_of
+from svlm_cli.files import claimed, put_aside, sha256_of
 from svlm_cli.media.audio import listen
 from svlm_cli.media.tracks import AUTO, SoundChoice
 from svlm_cli.settings import Clean
@@ -110,14 +111,15 @@ class AlignJob:
     Args:
         video: which.
         media: its file.
-        transcript: to be written.
+        transcript: to be written; None for nowhere.
         source: a transcript made elsewhere; None where there is none.
-        store: for what is heard; None to keep it nowhere.
+        store: for what is heard; None for a file that lies among others, where only its transcript is kept
+            and what is in the way of that is put aside.
     """
 
     video: Video
     media: Path
-    transcript: Path
+    transcript: Path | None
     source: Path | None
     store: Path | None
 
@@ -204,7 +206,7 @@ class _Aligner:
         with self._claimed(job) as is_mine:
             if not is_mine:
                 raise SvlmError(f"stopped: another run is at work on {video.id}")
-            had, origin = _read_transcript(job.transcript), self._origin(job.source)
+            had, origin = _read_transcript(job.transcript), self._origin(job)
             if had is not None and _is_to_stay(had, origin):
                 return Aligned(video, AlignOutcome.HAD, had, had.refused)
             try:
@@ -213,7 +215,10 @@ class _Aligner:
                 return Aligned(video, AlignOutcome.SKIPPED, reason=str(skip))
             made = self._transcript(video, utterances, refused)
             made = replace(made, origin=origin, figures={**figures, **made.figures}, sound=sound)
-            write_transcript(job.transcript, made)
+            if job.transcript is not None:
+                if job.store is None and had is None and job.transcript.is_file():
+                    put_aside(job.transcript)
+                write_transcript(job.transcript, made)
         notes = tuple(sound_notes(sound, len(words_in(utterances))))
         outcome = AlignOutcome.REFUSED if made.refused else AlignOutcome.ALIGNED
         return Aligned(video, outcome, made, made.refused, notes)
@@ -223,10 +228,15 @@ class _Aligner:
             return nullcontext(True)
         return claimed(job.store.with_suffix(""), self._should_stop)
 
-    def _origin(self, source: Path | None) -> Mapping[str, Any]:
+    def _origin(self, job: AlignJob) -> Mapping[str, Any]:
         """Every setting that the words of a transcript depend on."""
-        whisper, llm = self._options.whisper, self._options.llm
+        whisper, llm, source = self._options.whisper, self._options.llm, job.source
         how: dict[str, Any] = {"language": whisper.language, "clean": self._options.clean.value}
+        if job.store is None:  # a folder of videos names them by their content
+            if not job.media.is_file():
+                raise SourceError(f"no such file: {job.media}", "check the path")
+            state = job.media.stat()
+            how["file"] = [state.st_size, state.st_mtime_ns]
         if llm is not None:
             how["llm_model"] = llm.model
         if self._options.transcript_from is None:
@@ -300,7 +310,8 @@ class _Aligner:
             dropped += more
             figures = {f"sentences_{name}": count for name, count in asdict(counts).items()}
         words = words_in(filters.in_order(kept))
-        past_end = sum(word.start_seconds > video.duration_seconds for word in words)
+        length = video.duration_seconds or math.inf
+        past_end = sum(word.start_seconds > length for word in words)
         if past_end:
             figures["words_past_end"] = past_end
         clips = dense_clips(words)
@@ -309,10 +320,10 @@ class _Aligner:
         return Transcript(words, dropped=tuple(dropped), clips=clips, figures=figures)
 
 
-def _read_transcript(path: Path) -> Transcript | None:
+def _read_transcript(path: Path | None) -> Transcript | None:
     """A transcript that is there and whole."""
     try:
-        return read_transcript(path)
+        return None if path is None else read_transcript(path)
     except SourceError:
         return None
 

@@ -77,6 +77,44 @@ def transcripts_of(folder: Path, videos: Sequence[Video], given: str | None) -> 
         return {videos[0].id: path}
     if not path.is_dir():
         raise UsageError(f"--transcript-from {given}: no such file or folder", f"or {CAPTIONS}")
-    named = {encodable(each.stem): each for each in sorted(path.iterdir()) if each.suffix.lower() in SUFFIXES}
+    named = _named_in(path)
     both = {video.id: named.get(video.id) or named.get(video.title) for video in videos}
     return {video_id: source for video_id, source in both.items() if source is not None}
+
+
+def transcript_for(media: Path, given: str | None, *, is_one: bool) -> Path | None:
+    """The transcript made elsewhere of a file that lies among others; None where none is given or found.
+
+    Args:
+        media: the file.
+        given: a transcript, or a folder of them named as the files are.
+        is_one: whether there is no other file.
+
+    Raises:
+        UsageError: there is no such file or folder, or one is given for several.
+    """
+    if given is None:
+        return None
+    path = Path(given)
+    if path.is_dir():
+        return _named_in(path).get(encodable(media.stem))
+    if given == CAPTIONS and not path.is_file():
+        raise UsageError(
+            f"--transcript-from {CAPTIONS} is for a folder that svlm fetch filled",
+            "give the file of the captions",
+        )
+    if not path.is_file():
+        raise UsageError(f"--transcript-from {given}: no such file or folder", "check the path")
+    if not is_one:
+        raise UsageError(
+            f"--transcript-from {given} is one file for several",
+            "give a folder with a file of each one's name",
+        )
+    return path
+
+
+def _named_in(folder: Path) -> dict[str, Path]:
+    """Transcripts of a folder by their names, without suffix."""
+    return {
+        encodable(each.stem): each for each in sorted(folder.iterdir()) if each.suffix.lower() in SUFFIXES
+    }

@@ -98,11 +98,11 @@ class AlignReport:
         return lines
 
 
-def report(folder: Path, results: Sequence[Aligned], wall_seconds: float) -> AlignReport:
+def report(folder: Path | None, results: Sequence[Aligned], wall_seconds: float) -> AlignReport:
     """Write ``DIR/align.json`` from what became of every video.
 
     Args:
-        folder: of the videos.
+        folder: of the videos; None for files that lie anywhere, of which nothing is written.
         results: of a whole run.
         wall_seconds: that it took.
     """
@@ -124,7 +124,7 @@ def report(folder: Path, results: Sequence[Aligned], wall_seconds: float) -> Ali
                 if name.startswith("sentences_")
             }
         )
-    bad_lines = Manifest(folder).bad_lines()
+    bad_lines = [] if folder is None else Manifest(folder).bad_lines()
     left_out = Counter(each.reason.partition(": ")[0] for each in results if each.reason)
     left_out.update({DAMAGED_LINE: len(bad_lines)} if bad_lines else {})
     num_sentences = sum(sentences[name] for name in PAPER_SHARES)
@@ -149,6 +149,8 @@ def report(folder: Path, results: Sequence[Aligned], wall_seconds: float) -> Ali
         },
         realtime_factor=round(sum(made) / wall_seconds, 2) if made and wall_seconds else None,
     )
+    if folder is None:
+        return account
     document = json.dumps(asdict(account), indent=2, ensure_ascii=False) + "\n"
     try:
         with whole_file(folder / REPORT_FILE) as partial:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -14,15 +15,18 @@ _VIDEO = """
 .y4m .h264 .264 .avc .h265 .265 .hevc .ivf .obu .amv .nsv .mjpeg .mjpg .roq .ty .pmp .dav .ps
 """
 # What libav opens too, or may, and is no video of a game.
+_SOUND = """
+.wav .mp3 .flac .m4a .m4b .aac .ac3 .eac3 .ogg .oga .opus .wma .aif .aiff .mka .amr .ape .caf .au .wv .mp2
+"""
 _OTHER = """
-.wav .mp3 .flac .m4a .aac .ac3 .eac3 .ogg .oga .opus .wma .aif .aiff .mka .amr .ape
 .jpg .jpeg .png .gif .bmp .webp .tif .tiff .heic .avif .svg .ico .psd .dng .cr2 .nef .thm
 .srt .vtt .ass .ssa .sub .idx .sup .ttml .dfxp .scc .stl .smi .json .jsonl .txt .md .csv .tsv .xml .html .nfo
 .yaml .yml .log .pdf .doc .docx .xls .xlsx .zip .gz .tar .7z .rar .part .ytdl .py .sh .ini .db .exe .m3u
 .m3u8 .pls .cue .edl .cpi .mpl .bdm .sha256 .md5 .torrent .url .lnk
 """
 VIDEO_SUFFIXES = frozenset(_VIDEO.split())
-_OTHER_SUFFIXES = frozenset(_OTHER.split())
+SOUND_SUFFIXES = frozenset(_SOUND.split())
+_OTHER_SUFFIXES = SOUND_SUFFIXES | frozenset(_OTHER.split())
 
 
 def videos_in(folder: Path) -> tuple[list[Path], list[str]]:
@@ -31,12 +35,25 @@ def videos_in(folder: Path) -> tuple[list[Path], list[str]]:
     Raises:
         SourceError: it cannot be read.
     """
+    return _parted(folder, _is_video)
+
+
+def recordings_in(folder: Path) -> tuple[list[Path], list[str]]:
+    """As ``videos_in``, and files of sound too."""
+    return _parted(folder, lambda path: _is_sound(path) or _is_video(path))
+
+
+def _parted(folder: Path, is_wanted: Callable[[Path], bool]) -> tuple[list[Path], list[str]]:
     try:
         inside = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
         raise SourceError(f"the folder {folder} cannot be read: {error.strerror}") from error
-    videos = [path for path in inside if _is_video(path)]
-    return videos, [path.name for path in inside if path not in set(videos)]
+    wanted = [path for path in inside if is_wanted(path)]
+    return wanted, [path.name for path in inside if path not in set(wanted)]
+
+
+def _is_sound(path: Path) -> bool:
+    return path.suffix.lower() in SOUND_SUFFIXES and path.is_file()
 
 
 def _is_video(path: Path) -> bool:

@@ -1,0 +1,153 @@
+"""``svlm align FILE``: transcripts beside files of any kind, as users of whisper tools expect."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import webvtt
+
+from svlm_cli.cli import run
+from svlm_cli.data.words import align as aligning
+from svlm_cli.data.words.align import AlignOptions, AlignOutcome
+from svlm_cli.data.words.beside import FORMATS, align_files, cues_of, parse_formats, recordings
+from svlm_cli.data.words.transcribe import Recognition, WhisperOptions
+from svlm_cli.data.words.transcript import TimedWord, read_transcript
+from svlm_cli.errors import UsageError
+from tests.data.whisper import tiny_whisper
+from tests.strict_srt import parse_srt
+
+pytestmark = pytest.mark.skipif(
+    not (shutil.which("ffmpeg") and shutil.which("flite")), reason="ffmpeg and flite are not installed"
+)
+SAID = "The goalkeeper makes a great save."
+
+
+class Hearer:
+    """A recogniser that hears the same in everything."""
+
+    def __init__(self, _options: WhisperOptions) -> None:
+        pass
+
+    def recognise(self, _sound: np.ndarray, _should_stop) -> Recognition:
+        words = [TimedWord(word, k / 2, k / 2 + 0.4, 0.9) for k, word in enumerate(SAID.split())]
+        return Recognition([tuple(words)], [], 3.0)
+
+
+@pytest.fixture
+def hears(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aligning, "Recogniser", Hearer)
+
+
+def ffmpeg(*arguments: object) -> None:
+    subprocess.run(["ffmpeg", "-v", "error", "-y", *map(str, arguments)], check=True)
+
+
+@pytest.fixture(scope="module")
+def talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("talk")
+    subprocess.run(["flite", "-t", SAID, "-o", str(folder / "s.wav")], check=True)
+    picture = ["-f", "lavfi", "-i", "testsrc2=s=64x36:r=10:d=4"]
+    ffmpeg(*picture, "-i", folder / "s.wav", "-af", "adelay=1000,apad", "-t", 4, folder / "talk.mp4")
+    for suffix in ("mp3", "flac", "m4a"):
+        ffmpeg("-i", folder / "s.wav", folder / f"{suffix}.{suffix}")
+    return folder
+
+
+def transcribe(paths: list[Path], **more: object) -> dict[str, AlignOutcome]:
+    options = AlignOptions(WhisperOptions("any", device="cpu"), **more)  # type: ignore[arg-type]
+    results = align_files(paths, options, FORMATS, paths[0].parent / "answers")
+    return {Path(result.video.id).name: result.outcome for result in results}
+
+
+def test_video_and_sound_as_they_are(talk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in talk.iterdir():
+        shutil.copy(path, tmp_path)
+    assert run(["align", str(tmp_path), "--whisper-model", tiny_whisper(), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["outcomes"] == {"aligned": 5}
+    for name in ("talk", "s", "mp3", "flac", "m4a"):
+        assert {path.suffix for path in tmp_path.glob(f"{name}.*")} >= {".json", ".vtt", ".srt", ".txt"}
+        text = (tmp_path / f"{name}.txt").read_text()
+        assert text.lower().replace(" ", "").startswith("thegoalkeepermakesa")
+        (cue,) = webvtt.read(str(tmp_path / f"{name}.vtt"))
+        assert cue.text + "\n" == text
+        assert parse_srt((tmp_path / f"{name}.srt").read_text())[0][-1] == cue.text
+    words = read_transcript(tmp_path / "talk.json").words
+    assert 1.0 <= words[0].start_seconds < 1.6
+    assert words[-1].end_seconds < 3.5
+
+
+def test_again_it_does_what_is_missing(talk: Path, tmp_path: Path, hears: None) -> None:
+    path = Path(shutil.copy(talk / "talk.mp4", tmp_path))
+    assert transcribe([path]) == {"talk.mp4": AlignOutcome.ALIGNED}
+    (tmp_path / "talk.srt").write_text("mended by hand\n")
+    (tmp_path / "talk.vtt").unlink()
+    assert transcribe([path]) == {"talk.mp4": AlignOutcome.HAD}
+    assert (tmp_path / "talk.srt").read_text() == "mended by hand\n"
+    assert (tmp_path / "talk.vtt").is_file()
+    shutil.copy(talk / "s.wav", path)  # another recording under the same name
+    assert transcribe([path]) == {"talk.mp4": AlignOutcome.ALIGNED}
+    assert (tmp_path / "talk.srt.1").read_text() == "mended by hand\n"
+
+
+def test_what_is_in_the_way_is_put_aside(talk: Path, tmp_path: Path, hears: None) -> None:
+    path = Path(shutil.copy(talk / "talk.mp4", tmp_path))
+    (tmp_path / "talk.txt").write_text("shopping\n")
+    (tmp_path / "talk.json").write_text('{"words": [{"word": "of", "start": 1}]}')
+    assert transcribe([path]) == {"talk.mp4": AlignOutcome.ALIGNED}
+    assert (tmp_path / "talk.txt.1").read_text() == "shopping\n"
+    assert json.loads((tmp_path / "talk.json.1").read_text()) == {"words": [{"word": "of", "start": 1}]}
+
+
+def test_one_bad_file_leaves_the_others(talk: Path, tmp_path: Path, hears: None) -> None:
+    good = Path(shutil.copy(talk / "talk.mp4", tmp_path))
+    (tmp_path / "bad.mp4").write_bytes(b"no video")
+    same = Path(shutil.copy(talk / "s.wav", tmp_path / "talk.wav"))
+    assert transcribe([tmp_path / "gone.mp4", tmp_path / "bad.mp4", good, same]) == {
+        "gone.mp4": AlignOutcome.FAILED,
+        "bad.mp4": AlignOutcome.FAILED,
+        "talk.mp4": AlignOutcome.ALIGNED,
+        "talk.wav": AlignOutcome.ALIGNED,
+    }
+    assert (tmp_path / "talk.mp4.srt").is_file()  # two of one name
+    assert (tmp_path / "talk.wav.srt").is_file()
+    assert recordings([tmp_path])[1] == []
+
+
+def test_a_transcript_made_elsewhere_is_placed_and_never_written_over(talk: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copy(talk / "talk.mp4", tmp_path))
+    given = tmp_path / "talk.srt"
+    given.write_text("1\n00:00:01,000 --> 00:00:02,000\nhe scores\n")
+    with pytest.raises(UsageError, match="would be written over by --formats srt"):
+        transcribe([path], transcript_from=str(given))
+    kept = given.rename(tmp_path / "given.srt")
+    assert transcribe([path], transcript_from=str(kept)) == {"talk.mp4": AlignOutcome.ALIGNED}
+    assert (tmp_path / "talk.txt").read_text() == "he scores\n"
+    with pytest.raises(UsageError, match="one file for several"):
+        transcribe([path, talk / "s.wav"], transcript_from=str(kept))
+
+
+def test_what_cannot_be_asked_for(tmp_path: Path) -> None:
+    assert parse_formats("SRT, txt,srt") == ("srt", "txt")
+    for given in ("doc", "", "json,doc"):
+        with pytest.raises(UsageError, match="--formats"):
+            parse_formats(given)
+    assert run(["align", str(tmp_path / "gone.mp4")]) == 1
+    assert run(["align", str(tmp_path)]) == 1
+
+
+def test_cues_can_be_read() -> None:
+    words = [TimedWord(f"word{k}", k * 0.3, k * 0.3 + 0.25) for k in range(60)]
+    words[10] = TimedWord("end.", 3.0, 3.25)
+    words[30:] = [TimedWord(word.text, word.start_seconds + 2, word.end_seconds + 2) for word in words[30:]]
+    cues = cues_of(words)
+    assert " ".join(cue.text for cue in cues) == " ".join(word.text for word in words)
+    assert all(len(cue.text) <= 84 and cue.end_seconds - cue.start_seconds <= 6 for cue in cues)
+    assert any(cue.text.endswith("end.") for cue in cues)
+    assert any(cue.text.startswith("word30") for cue in cues)
+    assert all(a.end_seconds <= b.start_seconds for a, b in pairwise(cues))
