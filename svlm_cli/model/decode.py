@@ -9,9 +9,10 @@ Shape legend: v = vocabulary, k = candidates.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Sequence
 from typing import TypeVar
 
+import numpy as np
 import torch
 
 from svlm_cli.model.device import to_device
@@ -48,7 +49,7 @@ class Sampler:
     def state(self, saved: torch.Tensor) -> None:
         self._generator.set_state(saved)
 
-    def begin(self, context_ids: Iterable[int], at_seconds: float | None = None) -> None:
+    def begin(self, context_ids: Sequence[int] | np.ndarray, at_seconds: float | None = None) -> None:
         """Start a turn over a context.
 
         Args:
@@ -56,7 +57,8 @@ class Sampler:
             at_seconds: of the stream, for errors; None where there is no such time.
         """
         self._check = LogitsCheck(at_seconds)
-        self._seen = to_device(torch.tensor(sorted(set(context_ids)), dtype=torch.long), self._device)
+        seen = np.unique(np.asarray(context_ids, dtype=np.int64))
+        self._seen = to_device(torch.from_numpy(seen), self._device)
 
     def draw(self, logits: torch.Tensor) -> int:
         """The next token.
@@ -73,8 +75,9 @@ class Sampler:
         else:
             candidates, weights = self.candidates(logits)
             # What torch.multinomial does for one draw, without its checks.
-            noise = torch.empty(weights.shape).exponential_(generator=self._generator)
-            token = candidates[(weights / to_device(noise, self._device)).argmax(dim=0, keepdim=True)]
+            noise = torch.empty_like(weights, device="cpu").exponential_(generator=self._generator)
+            best = (weights / to_device(noise, self._device)).argmax(dim=0, keepdim=True)
+            token = candidates.index_select(0, best)
         self._seen = torch.cat([self._seen, token])
         return int(token.item())
 
@@ -103,10 +106,10 @@ class Sampler:
         """
         sampling, scores = self._sampling, self._penalised(logits)
         least = scores.topk(min(sampling.top_k, scores.shape[0])).values[-1]
-        candidates = (scores >= least).nonzero()[:, 0]
-        if not len(candidates):
+        candidates = (scores >= least).nonzero().view(-1)
+        if not candidates.shape[0]:
             self._check.fail()
-        weights = torch.softmax(scores[candidates] / sampling.temperature, dim=0)
+        weights = torch.softmax(scores.index_select(0, candidates) / sampling.temperature, dim=0)
         if sampling.top_p < 1.0:
             ordered, places = weights.sort()
             kept = ordered.cumsum(0) > 1 - sampling.top_p
@@ -120,7 +123,7 @@ class Sampler:
         scores, penalty = logits.float(), self._sampling.repetition_penalty
         if penalty == 1.0:
             return scores
-        seen = scores[self._seen]
+        seen = scores.index_select(0, self._seen)
         return scores.scatter(0, self._seen, torch.where(seen < 0, seen * penalty, seen / penalty))
 
 

@@ -33,8 +33,9 @@ class PackedLinear(torch.nn.Module):
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """(..., i) to (..., o), in the weight's number format."""
-        return torch.ops.mkldnn._linear_pointwise(  # type: ignore[no-any-return]
-            inputs, self._packed, self.bias, "none", [], ""
+        bias = self._parameters.get("bias")  # past Module.__getattr__, at 1 µs a layer
+        return torch.ops.mkldnn._linear_pointwise.default(  # type: ignore[no-any-return]
+            inputs, self._packed, bias, "none", [], ""
         )
 
     def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:

@@ -145,6 +145,8 @@ class PromptWriter:
         self._silence = self.encode(SILENCE)
         self._newline = self.encode("\n")
         self._turn_tail = self.encode(f"{TURN_END}\n")
+        self._turn_head = self.encode(f"{TURN_START}user\n")
+        self._answer_head = self.encode(f"{TURN_START}assistant\n")
 
     def encode(self, text: str) -> tuple[int, ...]:
         """Ids of one part of the prompt, tokenised alone."""
@@ -210,7 +212,7 @@ class PromptWriter:
         asked = f" {question}" if question else ""
         pads = (self.markup.video_pad,) * (grid[0] * grid[1] * grid[2] if places is None else len(places))
         return [
-            _part(SpanKind.TURN_HEAD, turn, self.encode(f"{TURN_START}user\n")),
+            _part(SpanKind.TURN_HEAD, turn, self._turn_head),
             _part(
                 SpanKind.TIME,
                 turn,
@@ -220,7 +222,7 @@ class PromptWriter:
             Part(Span(SpanKind.VIDEO, turn, len(pads), grid, places), pads),
             _part(SpanKind.VISION_END, turn, (self.markup.vision_end,)),
             _part(SpanKind.QUERY, turn, self.encode_plain(query) + self._turn_tail),
-            _part(SpanKind.ANSWER_HEAD, turn, self.encode(f"{TURN_START}assistant\n")),
+            _part(SpanKind.ANSWER_HEAD, turn, self._answer_head),
         ]
 
     def plain(self, grid: tuple[int, int, int], question: str) -> list[Part]:

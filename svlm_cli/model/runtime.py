@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from svlm_cli.model.attention import GROUPED
 from svlm_cli.model.cache import StreamingCache
 from svlm_cli.model.device import to_device
 from svlm_cli.model.patches import Patches, PatchSettings
@@ -21,6 +22,7 @@ from svlm_cli.model.vision import vision_plan
 from svlm_cli.model.words import FixedWords, PlainWords, WordForward, Words
 
 SAMPLES_PER_TENSOR = 256
+NO_MASK = {"full_attention": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +137,17 @@ class VideoLanguageModel:
         Returns:
             Shape (v,): the head runs on one row only.
         """
-        output = self.network.model.language_model(
+        language = self.network.model.language_model
+        output = language(
             inputs_embeds=embeddings[None],
+            attention_mask=NO_MASK if _needs_no_mask(language) else None,
             position_ids=to_device(torch.from_numpy(positions).float(), embeddings.device)[:, None],
             past_key_values=cache,
             use_cache=True,
         )
         return self.network.lm_head(output.last_hidden_state[:, -1])[0]  # type: ignore[no-any-return]
+
+
+def _needs_no_mask(language: Any) -> bool:
+    """Whether the new tokens of a stream need no mask, which transformers would find out at each forward."""
+    return language.config._attn_implementation == GROUPED and not language.has_sliding_layers

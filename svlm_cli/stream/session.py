@@ -15,6 +15,7 @@ import torch
 
 from svlm_cli.errors import UsageError
 from svlm_cli.model.cache import StreamingCache
+from svlm_cli.model.decode import told
 from svlm_cli.model.positions import time_stride
 from svlm_cli.model.prompt import Answer, PromptWriter
 from svlm_cli.model.runtime import VideoFeatures, VideoLanguageModel
@@ -118,14 +119,10 @@ class StreamSession:
         plain, arrays = self._context.snapshot()
         held = self._cache
         cache, capacity = ({}, 0) if held is None else (held.snapshot(), held.capacity)
+        grids = {turn: video.grid for turn, video in self._videos.items()}
         videos = {f"video.{turn}": video.features.cpu() for turn, video in self._videos.items()}
         return Snapshot(
-            {
-                "turn": self._turn,
-                "capacity": capacity,
-                "grids": {turn: self._videos[turn].grid for turn in self._videos},
-            }
-            | plain,
+            {"turn": self._turn, "capacity": capacity, "grids": grids} | plain,
             {f"cache.{name}": tensor for name, tensor in cache.items()}
             | {f"context.{name}": torch.from_numpy(array.copy()) for name, array in arrays.items()}
             | videos
@@ -190,13 +187,7 @@ class StreamSession:
             Exception: as ``fed``.
             RuntimeError: the step before is neither finished nor taken back.
         """
-        self._require_none_begun()
-        cache = self._ready_cache(clip)
-        self._videos[self._turn] = clip.video
-        before = Before(self._context.mark(), cache.num_tokens, self._speaker.sampler.state)
-        self._begun = begun = BegunStep(clip, question, Stopwatch(self._model.device, self._clock), before)
-        begun.asking = self._ask(begun)
-        return next(begun.asking)
+        return next(self._begin(clip, question).asking)
 
     @torch.inference_mode()
     def fed(self, logits: torch.Tensor) -> FeedPlan | None:
@@ -270,13 +261,21 @@ class StreamSession:
         seen = self.see(clip) if isinstance(clip, Clip) else clip
         self._feeder.prepare(self._ready_cache(seen))
         try:
-            plan: FeedPlan | None = self.plan(seen, question)
-            while plan is not None:
-                plan = self.fed(self._feeder.feed(plan))
+            begun = self._begin(seen, question)
+            begun.drawn = told(begun.asking, self._feeder.feed)
             return self.finish()
         except BaseException:
             self.take_back()
             raise
+
+    def _begin(self, clip: SeenClip, question: str | None) -> BegunStep:
+        self._require_none_begun()
+        cache = self._ready_cache(clip)
+        self._videos[self._turn] = clip.video
+        before = Before(self._context.mark(), cache.num_tokens, self._speaker.sampler.state)
+        self._begun = begun = BegunStep(clip, question, Stopwatch(self._model.device, self._clock), before)
+        begun.asking = self._ask(begun)
+        return begun
 
     def _new_context(self) -> Context:
         vision = self._model.patches

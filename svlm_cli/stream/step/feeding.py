@@ -103,9 +103,8 @@ class LoneFeeder:
             self._words.prepare()
             self._cache = cache
 
-    @torch.inference_mode()
     def feed(self, plan: FeedPlan) -> torch.Tensor:
-        """Feed a plan's tokens into its cache.
+        """Feed a plan's tokens into its cache, within ``torch.inference_mode()``.
 
         Returns:
             The logits after the last, shape (v,); good until the next call.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-import numpy as np
 import torch
 
 from svlm_cli.model.cache import StreamingCache
@@ -58,7 +57,7 @@ class Speaker:
         Raises:
             ModelError: logits are not finite.
         """
-        self.sampler.begin(np.unique(context.ids).tolist(), at_seconds)
+        self.sampler.begin(context.ids, at_seconds)
         sampling = self._sampling
         most = sampling.max_new_tokens + (sampling.max_answer_tokens if is_asked else 0)
         cache.reserve(len(context.ids) + most)
