@@ -183,6 +183,14 @@ def test_what_is_too_long_is_seen(over: int) -> None:
     assert too_long(source) == ["351 lines", "f: 61 lines", "f: 16 parameters"][: 3 * over]
 
 
+def test_tests_follow_the_rooms() -> None:
+    """Each folder of tests is one of the package's; trust holds promises that cross them."""
+    tests = Path(__file__).parent
+    folders = {path.parent.relative_to(tests) for path in tests.rglob("test_*.py")}
+    beside = {folder for folder in folders if not (PACKAGE / folder).is_dir()}
+    assert {str(folder) for folder in beside} == {"trust"}
+
+
 def test_an_upward_import_is_seen() -> None:
     source = "def f():\n    from svlm_cli.stream.loop import stream\n    from ..commands import options\n"
     found = set(imported_modules(ast.parse(source), ["svlm_cli", "model"]))

@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from svlm_cli.cli import run
-from tests.bench.test_judge import KEY, always_a, arguments, votes
+from tests.bench.judge.test_judge import KEY, always_a, arguments, votes
 from tests.commands.running import environment
 from tests.data.fake_llm import Llm, serve_llm
 

@@ -16,8 +16,7 @@ import pytest
 
 from svlm_cli.stream.page import limits as web_limits
 from svlm_cli.stream.page.hub import MAX_VIEWERS
-
-from .served import START, Served, said, served
+from tests.stream.served import START, Served, said, served
 
 REQUEST = b"GET /static/icon.svg HTTP/1.1\r\nHost: localhost\r\n\r\n"
 POST = b"POST /ask HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900\r\n"

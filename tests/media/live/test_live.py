@@ -28,8 +28,7 @@ from svlm_cli.media.live import source as live
 from svlm_cli.media.live.source import LiveSource, open_live
 from svlm_cli.settings import Pace, StreamSettings
 from svlm_cli.stream.pacing import PlayClock
-
-from . import live_servers as servers
+from tests.media import live_servers as servers
 
 CUT_AFTER, AWAY, STALL = 4.0, 3.0, 2.0
 LATE_SECONDS = 2.8  # of a busy machine; a stream that waited for its source would be later by AWAY and more

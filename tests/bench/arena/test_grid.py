@@ -12,7 +12,7 @@ from svlm_cli.errors import SvlmError, UsageError
 from svlm_cli.settings import Policy, Sampling, StreamSettings
 
 BASE = StreamSettings(sampling=Sampling(greedy=True), sink=100)
-SHIPPED = Path(__file__).resolve().parents[2] / "recipes" / "bench_arena_grid.yaml"
+SHIPPED = Path(__file__).resolve().parents[3] / "recipes" / "bench_arena_grid.yaml"
 
 
 def grid(tmp_path: Path, text: str) -> tuple[ArenaRun, ...]:

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from svlm_cli.types import AnswerEvent, EndEvent, WarningEvent
-
-from .served import START, Served, free_port, said, served, shown
+from tests.stream.served import START, Served, free_port, said, served, shown
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 playwright = pytest.importorskip("playwright.sync_api")

@@ -21,8 +21,7 @@ from svlm_cli.stream.page import web
 from svlm_cli.stream.page.hub import MAX_VIEWERS, VIEWER_EVENTS, Hub
 from svlm_cli.stream.page.web import parse_address
 from svlm_cli.types import EndEvent, WarningEvent
-
-from .served import START, Served, Viewer, said, served, shown
+from tests.stream.served import START, Served, Viewer, said, served, shown
 
 END = EndEvent(3, 3.0, 1.0, 3.0, 0.1, 0.1, 0.1, 1, 0)
 

@@ -13,8 +13,7 @@ import pytest
 from svlm_cli.media.address import LiveOptions
 from svlm_cli.media.live.source import LiveSource, open_live
 from svlm_cli.types import Clip
-
-from . import live_servers as servers
+from tests.media import live_servers as servers
 
 SECONDS = 6
 

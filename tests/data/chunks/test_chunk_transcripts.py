@@ -22,7 +22,7 @@ from svlm_cli.data.words.report import report as align_report
 from svlm_cli.data.words.transcribe import WhisperOptions
 from svlm_cli.data.words.transcript import TimedWord, Transcript, words_in, write_transcript
 from svlm_cli.errors import SourceError
-from tests.data.test_filters import EMPTY, GOOD_HALVES, REPEATED, SPANISH
+from tests.data.words.test_filters import EMPTY, GOOD_HALVES, REPEATED, SPANISH
 
 SENTENCE = "the lions attack down the left side and nobody can stop their captain today"
 

@@ -195,7 +195,7 @@ def test_the_command_lists_failures_and_exits_1(site: Site, tmp_path: Path) -> N
 
 def test_a_relative_folder_will_do(site: Site, film: bytes, tmp_path: Path) -> None:
     run = command(Path("matches"), site.url("/film.mp4"))
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
     subprocess.run(run, cwd=tmp_path, env=environment, check=True, capture_output=True)
     (video,) = Manifest(tmp_path / "matches").videos()
     assert (tmp_path / "matches" / video.path).read_bytes() == film

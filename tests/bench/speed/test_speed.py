@@ -32,7 +32,7 @@ from svlm_cli.bench.speed.plan import NamedSettings, SpeedClock, SpeedPlan
 from svlm_cli.bench.speed.report import latency_plot, main_table, row, slope, steady_start
 from tests.stream.engine import clips
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SOURCE = "arena:soccer,seed=1,minutes=1"
 HOW = {"quantize": "none", "packed": True, "compiled": False, "graphs": False, "threads": 1}
 SETTINGS = StreamSettings(vision_window=2, rounds=2, sampling=Sampling(4, greedy=True))

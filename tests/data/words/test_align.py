@@ -22,8 +22,8 @@ from svlm_cli.data.words.transcript import TimedWord, read_transcript, text_of, 
 from svlm_cli.errors import UsageError
 from svlm_cli.settings import Clean
 from tests.data.fake_llm import Llm, serve_llm
-from tests.data.test_filters import EMPTY, GOOD_HALVES, REPEATED, SPANISH
 from tests.data.whisper import SAMPLE_RATE, say, tiny_whisper
+from tests.data.words.test_filters import EMPTY, GOOD_HALVES, REPEATED, SPANISH
 from tests.media.numbered import overwrite_packets
 
 LINES = ("the lions attack down the left side", "what a save by the goalkeeper", "uh it is a corner")
