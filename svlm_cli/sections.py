@@ -14,6 +14,8 @@ from pydantic import (
     model_validator,
 )
 
+from svlm_cli.settings import Deinterlace, PictureStyle, Reader, Viewing
+
 MOST = 10**9  # of any number: what is larger is a slip
 PositiveInt = Annotated[int, Field(gt=0, le=MOST)]
 PositiveFloat = Annotated[float, Field(gt=0, le=MOST)]
@@ -273,6 +275,10 @@ class Recipe(Section):
         log_steps: steps between two lines of the log.
         report_to: trackers of transformers' Trainer: ``tensorboard``, ``wandb``, ``mlflow``, ...
         keep_checkpoints: how many of a stage are kept.
+        pictures: of real chunks, as a viewer sees them (``display``) or as they are stored (``raw``); what a
+            model is trained on it should be streamed with.
+        deinterlace: ``auto`` where a picture says that it has two fields, ``on``, or ``off``.
+        reader: of videos; ``decord`` is refused where it would show something else.
     """
 
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
@@ -289,6 +295,9 @@ class Recipe(Section):
     log_steps: PositiveInt = 10
     report_to: tuple[str, ...] = ("tensorboard",)
     keep_checkpoints: Annotated[int, Field(ge=2, le=MOST)] = 3
+    pictures: Literal["display", "raw"] = "display"
+    deinterlace: Literal["auto", "on", "off"] = "auto"
+    reader: Literal["auto", "pyav", "decord"] = "auto"
     data: Data = Data()
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
 
@@ -304,6 +313,17 @@ class Recipe(Section):
         if isinstance(self.model, Checkpoint) and any(stage.mix.total for stage in self.stages):
             raise ValueError("mix is for new models, which know the arena's words: name chunks")
         return self
+
+    @model_validator(mode="after")
+    def _shows_pictures_one_way(self) -> Self:
+        if self.pictures == "raw" and self.deinterlace == "on":
+            raise ValueError("raw pictures are shown as they are stored: deinterlace on does not go with it")
+        return self
+
+    @property
+    def viewing(self) -> Viewing:
+        """How videos are read and shown."""
+        return Viewing(PictureStyle(self.pictures), Deinterlace(self.deinterlace), Reader(self.reader))
 
     @model_validator(mode="after")
     def _is_sharded_as_one_can(self) -> Self:

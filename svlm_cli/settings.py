@@ -84,6 +84,29 @@ class OnLag(StrEnum):
     WAIT = "wait"
 
 
+class PictureStyle(StrEnum):
+    """Pictures as a viewer of the video sees them, or samples as they are stored."""
+
+    DISPLAY = "display"
+    RAW = "raw"
+
+
+class Deinterlace(StrEnum):
+    """Which pictures are made of their two fields anew: those that say so, all, or none."""
+
+    AUTO = "auto"
+    ON = "on"
+    OFF = "off"
+
+
+class Reader(StrEnum):
+    """Which library reads a video file; ``auto`` is PyAV (docs/media.md)."""
+
+    AUTO = "auto"
+    PYAV = "pyav"
+    DECORD = "decord"
+
+
 def _require(condition: bool, message: str, hint: str = "") -> None:
     if not condition:
         raise UsageError(message, hint)
@@ -95,6 +118,49 @@ def whole(value: float) -> int | None:
         return None
     nearest = round(value)
     return nearest if abs(value - nearest) < WHOLE_TOLERANCE else None
+
+
+@dataclass(frozen=True, slots=True)
+class Viewing:
+    """How the pictures of a video are read, in training as in streaming (docs/media.md has the rules).
+
+    Args:
+        pictures: ``display``: whole pictures made of fields, pixels made square, colours without tags taken
+            by size, high dynamic range brought to standard; ``raw``: none of these.
+        deinterlace: which pictures are deinterlaced.
+        reader: of files.
+
+    Raises:
+        UsageError: raw pictures are to be deinterlaced.
+    """
+
+    pictures: PictureStyle = PictureStyle.DISPLAY
+    deinterlace: Deinterlace = Deinterlace.AUTO
+    reader: Reader = Reader.AUTO
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pictures", PictureStyle(self.pictures))
+        object.__setattr__(self, "deinterlace", Deinterlace(self.deinterlace))
+        object.__setattr__(self, "reader", Reader(self.reader))
+        _require(
+            not self.is_raw or self.deinterlace is not Deinterlace.ON,
+            "--pictures raw shows fields as they are stored: --deinterlace on does not go with it",
+        )
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether samples are shown as they are stored."""
+        return self.pictures is PictureStyle.RAW
+
+    @property
+    def changes(self) -> dict[str, str]:
+        """What of it is not usual and changes pixels, as plain values: for keys of what comes of them."""
+        chosen = {"pictures": self.pictures.value, "deinterlace": self.deinterlace.value}
+        usual = {"pictures": PictureStyle.DISPLAY.value, "deinterlace": Deinterlace.AUTO.value}
+        return {name: value for name, value in chosen.items() if value != usual[name]}
+
+
+VIEWING = Viewing()
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +222,7 @@ class StreamSettings:
         drop_static: leave out vision tokens whose pixels differ by no more than this many grey levels (0 to
             255, mean) from when their place was last shown; None leaves nothing out.
         min_pixels, max_pixels: per frame, None for the model family's own limits.
+        pictures, deinterlace, reader: see ``Viewing``.
 
     Raises:
         UsageError: a value outside its limits.
@@ -181,8 +248,14 @@ class StreamSettings:
     min_pixels: int | None = None
     max_pixels: int | None = None
     drop_static: float | None = None
+    # Not in ``repr``, which names stored results of speed: ``viewing.changes`` stands beside it there.
+    pictures: PictureStyle = field(default=PictureStyle.DISPLAY, repr=False)
+    deinterlace: Deinterlace = field(default=Deinterlace.AUTO, repr=False)
+    reader: Reader = field(default=Reader.AUTO, repr=False)
 
     def __post_init__(self) -> None:
+        for name in ("pictures", "deinterlace", "reader"):
+            object.__setattr__(self, name, getattr(self.viewing, name))
         object.__setattr__(self, "policy", Policy(self.policy))
         object.__setattr__(self, "pace", Pace(self.pace))
         object.__setattr__(self, "on_lag", OnLag(self.on_lag))
@@ -231,6 +304,11 @@ class StreamSettings:
             self.max_pixels is None or self.max_pixels >= (self.min_pixels or 1),
             f"--max-pixels {self.max_pixels} must not be below --min-pixels {self.min_pixels or 1}",
         )
+
+    @property
+    def viewing(self) -> Viewing:
+        """How pictures are read and shown."""
+        return Viewing(self.pictures, self.deinterlace, self.reader)
 
     @property
     def frames_per_step(self) -> int:

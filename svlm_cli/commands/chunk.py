@@ -15,6 +15,7 @@ from svlm_cli.commands.options import Talk
 from svlm_cli.commands.output import TalkConsole, emit
 from svlm_cli.errors import UsageError
 from svlm_cli.language import language_code
+from svlm_cli.settings import PictureStyle, Reader, Viewing
 from svlm_cli.text import as_json
 
 EXAMPLES = """Examples:
@@ -77,6 +78,23 @@ class Cut:
             "out and counted.",
         ),
     ] = False
+    reader: Annotated[
+        Reader,
+        typer.Option(
+            "--reader",
+            metavar=options.choices(Reader),
+            help="Open every video with it, and leave out those that it cannot read or shows wrongly; auto "
+            "opens none.",
+        ),
+    ] = Reader.AUTO
+    pictures: Annotated[
+        PictureStyle,
+        typer.Option(
+            "--pictures",
+            metavar=options.choices(PictureStyle),
+            help="How they will be shown in training; with --reader.",
+        ),
+    ] = PictureStyle.DISPLAY
     language: Annotated[
         str,
         typer.Option(
@@ -120,6 +138,8 @@ def chunk(
     """
     if cut.overlap >= cut.window:
         raise UsageError(f"--overlap {cut.overlap} must be less than --window {cut.window}")
+    if cut.no_video_check and cut.reader is not Reader.AUTO:
+        raise UsageError(f"--reader {cut.reader.value} opens videos: --no-video-check does not go with it")
     from svlm_cli.data.chunks.chunk import ChunkRule
     from svlm_cli.data.chunks.chunking import chunk_folder
 
@@ -138,6 +158,7 @@ def chunk(
             annealing=cut.annealing,
             check_videos=not cut.no_video_check,
             language=language_code(cut.language),
+            viewing=Viewing(cut.pictures, reader=cut.reader),
             on_progress=lambda done, num_videos: status.update(
                 f"cutting video {done + 1} of {num_videos} ..."
             ),

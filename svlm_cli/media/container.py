@@ -142,6 +142,17 @@ class OpenVideo(OpenFile):
         return cls(container, stream, stream_tick(stream), Fraction(rate) if rate and rate > 0 else None)
 
     @property
+    def pixel_aspect(self) -> Fraction | None:
+        """Width of a pixel over its height, as the container or the codec claims, or None.
+
+        Raises:
+            DamageError: that cannot be read.
+        """
+        with libav():
+            claimed = self.stream.sample_aspect_ratio
+            return Fraction(claimed) if claimed else None
+
+    @property
     def nominal_seconds(self) -> float:
         """Length of a picture that states none."""
         return min(LONGEST_SECONDS, float(1 / (self.rate or FALLBACK_FPS)))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from svlm_cli.errors import SourceError, boundary
 from svlm_cli.media.container import MOST_PIXELS, DamageError, OpenFile, OpenVideo, libav
-from svlm_cli.media.source import VideoInfo
+from svlm_cli.media.source import Appearance, VideoInfo
 from svlm_cli.media.tracks import picture_track, sound_tracks
 
 if TYPE_CHECKING:
@@ -112,7 +112,9 @@ def _opened(
     return container
 
 
-def describe(video: OpenVideo, width: int, height: int, origin_seconds: float) -> VideoInfo:
+def describe(
+    video: OpenVideo, width: int, height: int, origin_seconds: float, appearance: Appearance
+) -> VideoInfo:
     """What the container says about an open video.
 
     Args:
@@ -120,6 +122,7 @@ def describe(video: OpenVideo, width: int, height: int, origin_seconds: float) -
         width: of its first picture as displayed.
         height: likewise.
         origin_seconds: the container's own time of the first picture.
+        appearance: of its first picture.
 
     Raises:
         SourceError: that cannot be made out.
@@ -135,6 +138,7 @@ def describe(video: OpenVideo, width: int, height: int, origin_seconds: float) -
             ),
             codec=video.stream.codec_context.codec.canonical_name,
             num_frames=video.stream.frames or None,
+            appearance=appearance,
         )
 
 

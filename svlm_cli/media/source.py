@@ -11,17 +11,67 @@ from svlm_cli.types import Clip
 
 
 @dataclass(frozen=True, slots=True)
+class Appearance:
+    """How stored pictures become what is shown, as far as the first one tells.
+
+    Args:
+        pixel_aspect: width of a pixel over its height, as applied: ``1:1`` where pixels are taken as square.
+        is_interlaced: whether it holds two fields; None where that is not known yet.
+        is_deinterlaced: whether they are made whole pictures; None where each picture will say.
+        matrix: the YUV matrix that its colours are read by, e.g. ``BT.709``; empty for pictures without one.
+        is_matrix_assumed: whether that goes by its size, for want of a tag that says it.
+        tone_mapped: the high dynamic range that is brought to standard: ``HLG``, ``PQ``, or empty.
+        is_plain: whether pictures as a viewer sees them and as they are stored are the same.
+    """
+
+    pixel_aspect: str = "1:1"
+    is_interlaced: bool | None = False
+    is_deinterlaced: bool | None = False
+    matrix: str = ""
+    is_matrix_assumed: bool = False
+    tone_mapped: str = ""
+    is_plain: bool = True
+
+    @property
+    def entries(self) -> dict[str, object]:
+        """For the ``start`` event."""
+        return {
+            "pixel_aspect": self.pixel_aspect,
+            "interlaced": self.is_interlaced,
+            "deinterlaced": self.is_deinterlaced,
+            "matrix": self.matrix,
+            "matrix_assumed": self.is_matrix_assumed,
+            "tone_mapped": self.tone_mapped,
+        }
+
+    @property
+    def changes(self) -> list[str]:
+        """What is done to samples as they are stored, for people; mostly nothing."""
+        done = []
+        if self.is_deinterlaced:
+            done.append("fields deinterlaced")
+        if self.pixel_aspect != "1:1":
+            done.append(f"pixels of {self.pixel_aspect} made square")
+        if self.tone_mapped:
+            done.append(f"{self.tone_mapped} brought to standard dynamic range")
+        if self.is_matrix_assumed and self.matrix != "BT.601":
+            done.append(f"colours without a tag read as {self.matrix}")
+        return done
+
+
+@dataclass(frozen=True, slots=True)
 class VideoInfo:
     """What is known about a video before it is read to its end.
 
     Args:
-        width: of a picture as displayed (after rotation), in pixels.
+        width: of a picture as displayed (upright, with square pixels), in pixels.
         height: likewise.
         fps: average frames per second that the container states; 0.0 if it does not.
         duration_seconds: length of the picture track that the container states, or None.
         has_audio: whether there is a sound track.
         codec: of the pictures, e.g. ``h264``.
         num_frames: that the container states, or None; some containers state it wrongly.
+        appearance: how its pictures become what is shown.
     """
 
     width: int
@@ -31,6 +81,7 @@ class VideoInfo:
     has_audio: bool
     codec: str
     num_frames: int | None
+    appearance: Appearance = Appearance()
 
 
 class Guide(Protocol):

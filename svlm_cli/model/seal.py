@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from svlm_cli.errors import ModelError
 from svlm_cli.files import sha256_of, sync, sync_tree, whole_file
+from svlm_cli.settings import PictureStyle
 
 SEAL_FILE = "svlm_checkpoint.json"
 WEIGHTS_SUFFIX = ".safetensors"
@@ -101,6 +103,21 @@ def read_seal(folder: Path) -> Seal:
         raise ModelError(f"{path} is damaged: its content is not what its own hash says")
     del content[_FILES]
     return Seal(content, _sealed_files(path, files))
+
+
+def pictures_trained_on(folder: Path) -> str | None:
+    """How the recipe that a checkpoint was trained by showed real videos; None where that is not known.
+
+    Args:
+        folder: of weights or of an adapter.
+    """
+    if not (folder / SEAL_FILE).is_file():
+        return None
+    with suppress(ModelError, AttributeError, KeyError, TypeError):
+        recipe = read_seal(folder).made_from["recipe"]
+        if any(stage["chunks"] for stage in recipe["stages"]):
+            return str(recipe.get("pictures", PictureStyle.RAW.value))  # the first recipes did not say
+    return None
 
 
 def check_files(folder: Path, seal: Seal) -> None:

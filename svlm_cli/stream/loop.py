@@ -6,14 +6,16 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import asdict, replace
 from itertools import zip_longest
+from pathlib import Path
 
 import torch
 
 from svlm_cli import __version__
 from svlm_cli.errors import SourceLostError, UsageError
-from svlm_cli.media.source import Source
+from svlm_cli.media.source import Source, VideoInfo
 from svlm_cli.model.prompt import unknown_words_text
 from svlm_cli.model.runtime import VideoLanguageModel
+from svlm_cli.model.seal import pictures_trained_on
 from svlm_cli.settings import OnLag, Pace, StreamSettings
 from svlm_cli.stream.controls import Controls
 from svlm_cli.stream.pacing import PlayClock
@@ -70,6 +72,7 @@ def stream_video(
         start_seconds = controls.resume.position_seconds(source.is_live, settings.step_seconds)
     yield _start_event(model, source, settings, start_seconds)
     yield from _resumed(controls.resume, start_seconds, settings)
+    yield from _unlike_training(model, source.info, settings)
     run = _StreamRun(session, source, start_seconds, controls)
     # The reader may hold threads and file handles: it is closed whenever this generator is.
     with closing(run):
@@ -229,6 +232,18 @@ def _resumed(
         yield WarningEvent(told, start_seconds)
 
 
+def _unlike_training(
+    model: VideoLanguageModel, info: VideoInfo, settings: StreamSettings
+) -> Generator[WarningEvent, None, None]:
+    """A warning where the model was trained on pictures that were shown in another way than these."""
+    for name in filter(None, (model.adapter, model.name)):
+        trained = pictures_trained_on(Path(name))
+        if trained not in (None, settings.pictures.value) and not info.appearance.is_plain:
+            told = f"{name} was trained on pictures shown as {trained}: --pictures {trained} shows them so"
+            yield WarningEvent(told, settings.start)
+            return
+
+
 def _start_event(
     model: VideoLanguageModel, source: Source, settings: StreamSettings, start_seconds: float
 ) -> StartEvent:
@@ -249,6 +264,10 @@ def _start_event(
             "graphs": model.word_forward is not None and model.word_forward.graphs,
             "threads": torch.get_num_threads(),
             "adapter": model.adapter,
+            **source.info.appearance.entries,
+            "shown": ", ".join(source.info.appearance.changes),
+            "width": source.info.width,
+            "height": source.info.height,
             "resumed_at": None if start_seconds == settings.start else start_seconds,
         },
     )

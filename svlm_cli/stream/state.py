@@ -21,14 +21,17 @@ import torch
 from svlm_cli import __version__
 from svlm_cli.errors import StateError, boundary
 from svlm_cli.files import remove_partials
-from svlm_cli.settings import StreamSettings
+from svlm_cli.settings import Deinterlace, PictureStyle, StreamSettings
 from svlm_cli.stream.questions import Questions
 from svlm_cli.stream.session import StreamSession
 from svlm_cli.stream.snapshot import Snapshot
 from svlm_cli.stream.state_file import read_state, write_state
 
 # What may change between a stream and its continuation: which seconds, how fast, what stood before the start.
-FREE_SETTINGS = frozenset({"start", "duration", "pace", "on_lag", "title", "previous_text"})
+# Readers show the same pixels, or refuse.
+FREE_SETTINGS = frozenset({"start", "duration", "pace", "on_lag", "title", "previous_text", "reader"})
+# What states that do not say were made with.
+EARLIER = {"pictures": PictureStyle.RAW.value, "deinterlace": Deinterlace.AUTO.value}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +65,11 @@ class SavedState:
             StateError: it was made with another version, model or setting (names each), or what it holds
                 does not fit the model.
         """
-        now = _made_with(session)
+        now, then = _made_with(session), {**EARLIER, **self.made_with}
         differ = [
-            f"{key} ({self.made_with.get(key)} -> {now.get(key)})"
-            for key in sorted(now.keys() | self.made_with.keys())
-            if self.made_with.get(key) != now.get(key)
+            f"{key} ({then.get(key)} -> {now.get(key)})"
+            for key in sorted(now.keys() | then.keys())
+            if then.get(key) != now.get(key) and key not in FREE_SETTINGS
         ]
         if differ:
             raise StateError(

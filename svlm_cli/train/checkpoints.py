@@ -29,8 +29,12 @@ BASE = "base_sha256"
 PACKAGES = ("svlm-cli", "torch", "transformers", "accelerate", "peft", "tokenizers", "av", "numpy")
 # What may change between a checkpoint and going on from it: none of these changes a weight.
 FREE_KEYS = frozenset(
-    {"workers", "log_steps", "report_to", "keep_checkpoints", "max_bad_samples", "save_dtype"}
+    {"workers", "log_steps", "report_to", "keep_checkpoints", "max_bad_samples", "save_dtype", "reader"}
 )
+# How pictures are shown: where nothing but the arena's own is, it changes nothing.
+VIEWING_KEYS = frozenset({"pictures", "deinterlace"})
+# What recipes that do not say were run with.
+EARLIER = {"pictures": "raw", "deinterlace": "auto"}
 FREE_STAGE_KEYS = frozenset({"save_steps", "eval_steps"})
 _log = logging.getLogger(__name__)
 
@@ -185,9 +189,10 @@ def check_same_origin(checkpoint: Path, seal: Seal, made_from: Mapping[str, Any]
 
 def _fixed(made_from: Mapping[str, Any]) -> dict[str, Any]:
     """What of a recipe decides the weights: not what comes after the stage."""
-    recipe = made_from["recipe"]
+    recipe = {**EARLIER, **made_from["recipe"]}
+    free = FREE_KEYS if any(stage["chunks"] for stage in recipe["stages"]) else FREE_KEYS | VIEWING_KEYS
     names = [stage["name"] for stage in recipe["stages"]]
-    fixed = {key: value for key, value in recipe.items() if key not in FREE_KEYS}
+    fixed = {key: value for key, value in recipe.items() if key not in free}
     fixed["stages"] = {
         stage["name"]: {key: value for key, value in stage.items() if key not in FREE_STAGE_KEYS}
         for stage in recipe["stages"][: names.index(made_from["stage"]) + 1]

@@ -17,6 +17,7 @@ from svlm_cli.media.file.reader import open_video
 from svlm_cli.model.load import FAMILIES
 from svlm_cli.model.patches import PatchSettings, fit_size
 from svlm_cli.sections import Checkpoint, ChunkSource, NewModel, Recipe, Stage
+from svlm_cli.settings import Viewing
 from svlm_cli.train.arena.seedling import new_seedling
 from svlm_cli.train.arguments import world_size
 from svlm_cli.train.learner import new_patch_settings, new_tokenizer, with_pixels
@@ -113,7 +114,7 @@ def plan(recipe: Recipe, output: Path, num_processes: int | None = None) -> Trai
         problems.append(str(error))
         shape = _Shape(0, 0, 0, 0, 0, PatchSettings())
     warnings: list[str] = []
-    stages = tuple(_stage_plan(stage, shape, world, problems, warnings) for stage in recipe.stages)
+    stages = tuple(_stage_plan(recipe, stage, shape, world, problems, warnings) for stage in recipe.stages)
     checkpoint = _checkpoint_bytes(recipe, shape)
     disk = len(recipe.stages) * (recipe.keep_checkpoints * checkpoint + shape.num_weights * FLOAT32)
     disk += checkpoint  # the oldest goes once the newest is whole
@@ -197,7 +198,7 @@ def _count(module: Any) -> int:
 
 
 def _stage_plan(
-    stage: Stage, shape: _Shape, world: int, problems: list[str], warnings: list[str]
+    recipe: Recipe, stage: Stage, shape: _Shape, world: int, problems: list[str], warnings: list[str]
 ) -> StagePlan:
     lengths: list[int] = []
     num_chunks = 0
@@ -208,7 +209,7 @@ def _stage_plan(
             problems.append(f"stage {stage.name}: {error}")
             continue
         num_chunks += len(chunks)
-        found, bad = _lengths(chunks, source, shape.patches)
+        found, bad = _lengths(chunks, source, shape.patches, recipe.viewing)
         lengths += found
         if not found:
             reason = bad[0] if bad else "it is empty"
@@ -230,20 +231,22 @@ def _stage_plan(
     )
 
 
-def _lengths(chunks: ChunkFile, source: ChunkSource, patches: PatchSettings) -> tuple[list[int], list[str]]:
+def _lengths(
+    chunks: ChunkFile, source: ChunkSource, patches: PatchSettings, viewing: Viewing
+) -> tuple[list[int], list[str]]:
     """Tokens of chunks taken evenly from a data set, about, and what is wrong with those that have none."""
     lengths, bad = [], []
     for number in range(0, len(chunks), max(1, len(chunks) // LOOKED_AT)):
         try:
             chunk = chunks[number]
-            lengths.append(_length(chunk, source, patches))
+            lengths.append(_length(chunk, source, patches, viewing))
         except SvlmError as error:
             bad.append(f"sample {number}: {error}")
     return lengths, bad
 
 
-def _length(chunk: Chunk, source: ChunkSource, patches: PatchSettings) -> int:
-    with open_video(source.path / chunk.video) as video:
+def _length(chunk: Chunk, source: ChunkSource, patches: PatchSettings, viewing: Viewing) -> int:
+    with open_video(source.path / chunk.video, viewing=viewing) as video:
         height, width = fit_size(
             video.info.height, video.info.width, patches.factor, patches.min_pixels, patches.max_pixels
         )

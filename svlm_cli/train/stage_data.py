@@ -14,14 +14,19 @@ from svlm_cli.data.samples.chunk_dataset import ChunkDataset
 from svlm_cli.data.samples.sample import FeatureStore, MixedDataset, Sample
 from svlm_cli.model.window import WindowLimits
 from svlm_cli.sections import ChunkSource, Recipe, Stage
+from svlm_cli.settings import Viewing
 from svlm_cli.train.arena.dataset import ArenaDataset
 from svlm_cli.train.learner import Learner
 
 
 def open_chunks(
-    learner: Learner, source: ChunkSource, features: FeatureStore | None = None, **options: Any
+    learner: Learner,
+    source: ChunkSource,
+    viewing: Viewing,
+    features: FeatureStore | None = None,
+    **options: Any,
 ) -> ChunkDataset:
-    """A data set of chunks for a model.
+    """A data set of chunks for a model, whose pictures are shown as the recipe says.
 
     Raises:
         SourceError: it cannot be read.
@@ -36,6 +41,7 @@ def open_chunks(
         # Turns are never evicted in training, so their number does not count.
         limits=WindowLimits(source.sink, source.text_window, 1, 1),
         features=features,
+        viewing=viewing,
         **options,
     )
 
@@ -111,6 +117,7 @@ def training_data(
         chunks = open_chunks(
             learner,
             source,
+            recipe.viewing,
             features,
             seed=seed + number,
             num_samples=num_samples,
@@ -121,10 +128,14 @@ def training_data(
 
 
 def evaluation_data(
-    stage: Stage, learner: Learner, features: FeatureStore | None, num_tries: int
+    recipe: Recipe, stage: Stage, learner: Learner, features: FeatureStore | None
 ) -> Dataset[Sample] | None:
     """The held-out chunks of a stage's sources, None where there are none."""
-    found = [open_chunks(learner, source, features, num_tries=num_tries) for source in valid_sources(stage)]
+    num_tries = recipe.max_bad_samples + 1
+    found = [
+        open_chunks(learner, source, recipe.viewing, features, num_tries=num_tries)
+        for source in valid_sources(stage)
+    ]
     return ConcatDataset(found) if found else None
 
 

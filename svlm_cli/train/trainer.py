@@ -165,10 +165,10 @@ class _StageRun:
         # The Trainer's arguments come first: DeepSpeed shares weights out as they are loaded.
         arguments = training_arguments(recipe, stage, stage.steps or 1, self._folder)
         learner = open_learner(recipe, stage, checkpoint or before)
-        sources = [open_chunks(learner, source) for source in stage.chunks]
+        sources = [open_chunks(learner, source, recipe.viewing) for source in stage.chunks]
         arguments.max_steps = num_steps(stage, sum(len(source.chunks) for source in sources), self._world)
         features = self._features(learner, arguments)
-        evaluated = evaluation_data(stage, learner, features, recipe.max_bad_samples + 1)
+        evaluated = evaluation_data(recipe, stage, learner, features)
         if evaluated is not None:
             arguments.eval_strategy = transformers.trainer_utils.IntervalStrategy.STEPS
             arguments.eval_steps = stage.eval_steps
@@ -216,7 +216,10 @@ class _StageRun:
         add_features(tower)
         tower.to(arguments.device)
         cache = VisionCache(self._windows, tower, learner.patches)
-        chosen = [open_chunks(learner, source) for source in (*stage.chunks, *valid_sources(stage))]
+        chosen = [
+            open_chunks(learner, source, self._recipe.viewing)
+            for source in (*stage.chunks, *valid_sources(stage))
+        ]
         workers = num_workers(self._recipe, stage)
         added = fill(cache, chosen, workers=workers, rank=arguments.process_index, world=self._world)
         if added:

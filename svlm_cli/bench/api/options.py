@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from svlm_cli.bench.api.prices import CallPlan, price_of
 from svlm_cli.chat import public_address
 from svlm_cli.errors import UsageError
+from svlm_cli.settings import VIEWING, Viewing
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class ApiOptions:
         query: what to do.
         expected_tokens: of a reply, for the estimate.
         price: dollars per million tokens in and out; None for the list price, if it is known.
+        viewing: how videos are read and shown.
     """
 
     model: str
@@ -33,6 +35,7 @@ class ApiOptions:
     query: str = "Commentate on this match"
     expected_tokens: int = 400
     price: tuple[float, float] | None = None
+    viewing: Viewing = VIEWING
 
     def __post_init__(self) -> None:
         if not 0 < self.fps <= 60:
@@ -46,6 +49,7 @@ class ApiOptions:
             "fps": self.fps,
             "height": self.height,
             "query": self.query,
+            **self.viewing.changes,
         }
 
     def columns(self) -> dict[str, str]:
@@ -53,7 +57,7 @@ class ApiOptions:
         return {
             "model": f"{self.model} at {public_address(self.base_url)}",
             "frames": f"{self.fps:g} FPS",
-            "resolution": f"{self.height}p",
+            "resolution": ", ".join([f"{self.height}p", *self.viewing.changes.values()]),
             "memory": "one piece",
             "decoding": "the address's own",
             "query": " ".join(self.query.split()),

@@ -82,7 +82,7 @@ class VideoCalls(Generic[JobT]):
         prompt = 0
         for job in left:
             if job.video not in infos:
-                with open_video(job.video) as reader:
+                with open_video(job.video, viewing=self._options.viewing) as reader:
                     infos[job.video] = reader.info
             info = infos[job.video]
             size = shown_size(info.width, info.height, self._options.height)
@@ -105,6 +105,6 @@ class VideoCalls(Generic[JobT]):
     def _ask(self, chat: Chat, job: JobT) -> Reply:
         from svlm_cli.media.file.reader import open_video
 
-        with open_video(job.video) as reader:
+        with open_video(job.video, viewing=self._options.viewing) as reader:
             frames = reader.frames_at(self._asking.times(job, reader.info))
         return chat.ask([user_message(self._asking.prompt(job), frames, self._options.height)])

@@ -108,7 +108,7 @@ def _commentated(
         start=piece.start_seconds,
         duration=piece.end_seconds - piece.start_seconds,
     )
-    with Partial(out, line.key) as partial, open_video(piece.video) as reader:
+    with Partial(out, line.key) as partial, open_video(piece.video, viewing=chosen.viewing) as reader:
         state = partial.saved()
         keeper = StateKeeper(partial.state_path, SAVE_EVERY_SECONDS, partial.lengths)
         note = ""
@@ -148,6 +148,8 @@ class Partial:
         if self.state_path.exists():
             with suppress(StateError):
                 state = load_state(self.state_path)
+                if "pictures" not in state.made_with:
+                    raise StateError("it does not say how pictures were shown")
                 length = state.outputs.get(str(self._words), -1)
         content = self._words.read_bytes()[:length] if self._words.exists() and length > 0 else b""
         if len(content) != length:  # the words were lost: nothing to go on from

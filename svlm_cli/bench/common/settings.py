@@ -16,11 +16,16 @@ def memory_identity(settings: StreamSettings) -> dict[str, object]:
         "text_window": settings.text_window,
         "vision_window": settings.vision_window,
         "rounds": settings.rounds,
+        **settings.viewing.changes,
     }
 
 
 def pixels_text(settings: StreamSettings) -> str:
-    """Limits of a frame's pixels."""
+    """Limits of a frame's pixels, and how pictures are shown where that is not as usual."""
+    return ", ".join([_limits_text(settings), *settings.viewing.changes.values()])
+
+
+def _limits_text(settings: StreamSettings) -> str:
     if settings.min_pixels is None and settings.max_pixels is None:
         return "as trained"
     least = "as trained" if settings.min_pixels is None else f"{settings.min_pixels}"

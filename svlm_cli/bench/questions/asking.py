@@ -83,6 +83,7 @@ class Way:
             "min_pixels": own.min_pixels,
             "max_pixels": own.max_pixels,
         }
+        known |= own.viewing.changes
         if self.showing is not Showing.RECENT:
             known["fps"] = own.fps
         if self.showing is not Showing.STREAMED:
@@ -180,7 +181,7 @@ class ModelAsker:
     def _from_frames(self, path: Path, questions: Sequence[Question]) -> Iterator[tuple[Question, str]]:
         from svlm_cli.media.file.reader import open_video
 
-        with open_video(path) as reader:
+        with open_video(path, viewing=self._way.settings.viewing) as reader:
             for question in sorted(questions, key=lambda each: each.at_seconds):
                 times = question_times(self._way, question, reader.info, path.name)
                 video = self._plain.look(reader.frames_at(times))
@@ -202,7 +203,7 @@ class ModelAsker:
         settings = replace(self._way.settings, start=start)
         session = ProbedSession(self._model, settings)
         with (
-            open_video(path) as reader,
+            open_video(path, viewing=settings.viewing) as reader,
             closing(
                 reader.clips(settings.fps, settings.step_seconds, start)  # type: ignore[type-var]
             ) as clips,

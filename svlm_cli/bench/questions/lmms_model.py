@@ -22,7 +22,7 @@ from svlm_cli.bench.questions.asking import ModelAsker, Question, Showing, Way, 
 from svlm_cli.bench.questions.plain import PlainPrompt
 from svlm_cli.errors import SourceError, UsageError, boundary
 from svlm_cli.media.file.reader import open_video
-from svlm_cli.settings import Policy, StreamSettings
+from svlm_cli.settings import Deinterlace, PictureStyle, Policy, Reader, StreamSettings
 
 MAX_NEW_TOKENS = 128
 
@@ -37,7 +37,11 @@ _STREAM: Mapping[str, Callable[[Any], Any]] = {
     "rounds": int,
     "min_pixels": int,
     "max_pixels": int,
+    "pictures": PictureStyle,
+    "deinterlace": Deinterlace,
+    "reader": Reader,
 }
+_CHOICES = {"policy": Policy, "pictures": PictureStyle, "deinterlace": Deinterlace, "reader": Reader}
 
 
 class Svlm(lmms):  # type: ignore[misc]
@@ -51,7 +55,8 @@ class Svlm(lmms):  # type: ignore[misc]
         max_frames: at most, of *whole* and *recent*.
         batch_size, max_batch_size: 1; lmms-eval passes them.
         given: ``step_seconds``, ``policy``, ``sink``, ``text_window``, ``vision_window`` and ``rounds`` of
-            the stream; ``min_pixels`` and ``max_pixels`` per frame; ``device``, ``dtype``, ``attention``,
+            the stream; ``min_pixels`` and ``max_pixels`` per frame; ``pictures``, ``deinterlace`` and
+            ``reader`` of the video; ``device``, ``dtype``, ``attention``,
             ``threads``, ``adapter`` and ``quantize``: see ``load_model``.
 
     Raises:
@@ -160,7 +165,7 @@ class Svlm(lmms):  # type: ignore[misc]
             way = self._way
             if way.showing is Showing.STREAMED:
                 way = Way(Showing.WHOLE, way.settings, way.num_frames)
-            with open_video(visuals[0]) as reader:
+            with open_video(visuals[0], viewing=way.settings.viewing) as reader:
                 times = frame_times(way, 0.0, reader.info.duration_seconds or 0.0)
                 return reader.frames_at(times), frames_per_second(way, times)
         pictures = [visual for visual in visuals if isinstance(visual, Image.Image)]
@@ -186,12 +191,10 @@ def _question(context: Any) -> str:
 
 
 def _check(show: str, given: Mapping[str, Any]) -> None:
-    policy = given.get("policy", Policy.STREAMING.value)
-    if show not in tuple(Showing) or policy not in tuple(Policy):
-        raise UsageError(
-            f"show={show} or policy={policy} is not known",
-            f"show: {', '.join(Showing)}; policy: {', '.join(Policy)}",
-        )
+    for name, kind in {"show": Showing, **_CHOICES}.items():
+        value = {"show": show, **given}.get(name)
+        if value is not None and value not in tuple(kind):
+            raise UsageError(f"{name}={value} is not known", f"{name}: {', '.join(kind)}")
     for name in given:
         if name not in (*_MODEL, *_STREAM):
             close = get_close_matches(name, (*_MODEL, *_STREAM), n=1)

@@ -95,14 +95,14 @@ def measure(
     plan: SpeedPlan,
     named: NamedSettings,
     *,
-    opener: Opener = open_source,
+    opener: Opener | None = None,
     is_enough: Callable[[SpeedRun], bool] = lambda _run: False,
 ) -> Generator[WorkProgress | SpeedRun, None, None]:
     """Stream the source once.
 
     Args:
         model, plan, named: what is measured.
-        opener: opens the plan's source.
+        opener: opens the plan's source; None for what ``svlm stream`` opens.
         is_enough: asked after every step but the last: whether to end there, without the floor of the rest.
 
     Yields:
@@ -154,7 +154,7 @@ def find_max_fps(
     source: str,
     settings: StreamSettings,
     *,
-    opener: Opener = open_source,
+    opener: Opener | None = None,
     first_pairs: int = 1,
 ) -> Generator[Trial, None, None]:
     """Search the highest FPS at which a full window keeps real time: doubled until not, then halved between.
@@ -163,7 +163,7 @@ def find_max_fps(
 
     Args:
         model, source, settings: what is streamed, at other rates than ``settings`` names.
-        opener: opens the source.
+        opener: opens the source; None for what ``svlm stream`` opens.
         first_pairs: frame pairs of a step to begin with.
     """
     import numpy as np
@@ -216,13 +216,13 @@ def run_from_json(values: Mapping[str, Any]) -> SpeedRun:
 
 
 def _clips(
-    source: str, settings: StreamSettings, num_steps: int, opener: Opener
+    source: str, settings: StreamSettings, num_steps: int, opener: Opener | None
 ) -> Generator[tuple[Clip, str], None, None]:
     """Clips of a source, from its beginning again where it is over, each with how the commentary opens."""
     length, num_shown = settings.step_seconds, 0
     while num_shown < num_steps:
         num_before = num_shown
-        with opener(source) as opened:
+        with opener(source) if opener else open_source(source, viewing=settings.viewing) as opened:
             text = settings.opening_text or opened.opening_text(settings.start)
             clips = opened.clips(settings.fps, length, settings.start, None)
             for clip in islice(clips, num_steps - num_shown):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from svlm_cli import __version__
 from svlm_cli.digest import digest
 from svlm_cli.errors import UsageError
-from svlm_cli.settings import StreamSettings, whole
+from svlm_cli.settings import Reader, StreamSettings, whole
 
 if TYPE_CHECKING:
     from svlm_cli.bench.common.model import ModelFacts
@@ -86,6 +86,8 @@ class SpeedPlan:
             "floor_steps": self.floor_steps,
             "clock": self.clock.value,
             "settings": repr(settings),
+            **settings.viewing.changes,
+            **({} if settings.reader is Reader.AUTO else {"reader": settings.reader.value}),
             **options,
         }
         return digest(content)

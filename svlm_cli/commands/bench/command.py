@@ -59,6 +59,8 @@ svlm bench fps match.mp4 --grid recipes/bench_fps_grid.yaml --seconds 300
 
 svlm bench fps match.mp4 --model mit-han-lab/StreamingVLM --policy streaming --fps 8 --out bench-h100"""
 
+OF_FILES = ("pictures", "deinterlace", "reader")
+
 app = typer.Typer(help="Measure what a model says and how fast.")
 app.add_typer(bench_commentary.app, name="commentary")
 app.add_typer(bench_livesports.app, name="livesports")
@@ -75,7 +77,7 @@ def arena(
     model: Annotated[ModelChoice, Without("threads")],
     workers: own.Workers = 1,
     threads: own.ThreadsPerWorker = 1,
-    sight: Annotated[SightChoice, Without("step_seconds", "drop_static")],
+    sight: Annotated[SightChoice, Without("step_seconds", "drop_static", *OF_FILES)],
     memory: MemoryChoice,
     words: Annotated[SamplingChoice, Without("temperature", "top_k", "top_p", "greedy", "seed")],
     out: own.Folder = OUT,

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from svlm_cli.bench.api.videos import VideoCalls
     from svlm_cli.bench.commentary.games import Game, ScoredWindow
     from svlm_cli.bench.commentary.pieces import Piece
+    from svlm_cli.settings import StreamSettings
 
 PREDICTIONS = Path("bench-commentary")
 SCORES = Path("bench-commentary-score")
@@ -153,9 +154,8 @@ def generate(
         _refuse_idle(context, address)
         told = Previous.NONE if address.preset else choice.previous
         task = replace(task, setting=Setting.CHUNKED, previous=told)
-        work = _rival(
-            task.pieces(games, windows, folder), address, task.protocol, sight.query, choice.name, out
-        )
+        pieces = task.pieces(games, windows, folder)
+        work = _rival(pieces, address, task.protocol, settings, choice.name, out)
         ask_rival(work, address, talk, out)
         return
     refuse_unused(context, ONLY_API, "without --api MODEL")
@@ -182,13 +182,18 @@ def _refuse_idle(context: typer.Context, address: judging.EndpointChoice) -> Non
 
 
 def _rival(
-    pieces: Sequence[Piece], address: judging.EndpointChoice, protocol: str, query: str, name: str, out: Path
+    pieces: Sequence[Piece],
+    address: judging.EndpointChoice,
+    protocol: str,
+    settings: StreamSettings,
+    name: str,
+    out: Path,
 ) -> VideoCalls[Piece]:
     from svlm_cli.bench.api.options import PRESETS
     from svlm_cli.bench.commentary import infstreams as bench
     from svlm_cli.bench.commentary.rival import rival
 
-    asked = address.options(query, 400)
+    asked = address.options(settings.query, 400, settings.viewing)
     if address.preset is not None:
         own = PRESETS[address.preset]
         asked = replace(asked, fps=own.fps, height=own.height, query=own.query)

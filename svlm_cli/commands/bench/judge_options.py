@@ -15,6 +15,7 @@ from svlm_cli.commands.options import MODEL_PANEL, OUTPUT_PANEL, choices, finite
 if TYPE_CHECKING:
     from svlm_cli.bench.api.options import ApiOptions
     from svlm_cli.bench.judge.judge import JudgeOptions
+    from svlm_cli.settings import Viewing
 
 DATA_PANEL = "Data"
 API_PANEL = "OpenAI-compatible address"
@@ -148,8 +149,8 @@ class EndpointChoice:
     price: PriceOption = ""
     dry_run: DryRun = False
 
-    def options(self, query: str, expected_tokens: int) -> ApiOptions:
-        """Who is asked to do ``query``, in about so many tokens a reply."""
+    def options(self, query: str, expected_tokens: int, viewing: Viewing) -> ApiOptions:
+        """Who is asked to do ``query``, in about so many tokens a reply, and how videos are shown."""
         from svlm_cli.bench.api.options import ApiOptions
 
         return ApiOptions(
@@ -161,6 +162,7 @@ class EndpointChoice:
             query,
             expected_tokens,
             read_price(self.price),
+            viewing,
         )
 
 

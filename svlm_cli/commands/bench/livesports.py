@@ -125,7 +125,8 @@ def generate(
     protocol = "told title and words before"
     if address.api:
         refuse_unused(context, {*ONLY_MODEL, *ONLY_STREAM} - {"query"}, "with --api")
-        asked = address.options(livesports.QUERY if sight.query == DEFAULT.query else sight.query, 100)
+        query = livesports.QUERY if sight.query == DEFAULT.query else sight.query
+        asked = address.options(query, 100, settings.viewing)
         work = rival(pieces, asked, name or address.api, protocol, out, livesports.shape)
         ask_rival(work, address, talk, out)
         return

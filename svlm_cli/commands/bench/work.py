@@ -207,6 +207,7 @@ def ask_videos(
         height=address.api_height,
         expected_tokens=8,
         price=read_price(address.price),
+        viewing=settings.viewing,
     )
     works = [answer_by_address(each, asked, options, run.out) for each in runs]
     if address.dry_run:

@@ -8,7 +8,17 @@ from typing import Annotated, Any
 import typer
 
 from svlm_cli.commands.options import choices, finite, option, unicode_text
-from svlm_cli.settings import OnLag, Pace, Policy, Positions, Sampling, StreamSettings
+from svlm_cli.settings import (
+    Deinterlace,
+    OnLag,
+    Pace,
+    PictureStyle,
+    Policy,
+    Positions,
+    Reader,
+    Sampling,
+    StreamSettings,
+)
 
 SIGHT_PANEL = "What the model sees"
 MEMORY_PANEL = "What is kept"
@@ -83,6 +93,31 @@ class SightChoice:
             show_default="as trained: 602112 (768 x 28 x 28)",
         ),
     ] = DEFAULT.max_pixels
+    pictures: Annotated[
+        PictureStyle,
+        option(
+            SIGHT_PANEL,
+            f"--pictures {choices(PictureStyle)}",
+            "As a viewer sees them (square pixels, no combs, HD colours, standard dynamic range), or as "
+            "they are stored.",
+        ),
+    ] = DEFAULT.pictures
+    deinterlace: Annotated[
+        Deinterlace,
+        option(
+            SIGHT_PANEL,
+            f"--deinterlace {choices(Deinterlace)}",
+            "Make whole pictures of two fields: where a picture says that it has two, always, or never.",
+        ),
+    ] = DEFAULT.deinterlace
+    reader: Annotated[
+        Reader,
+        option(
+            SIGHT_PANEL,
+            f"--reader {choices(Reader)}",
+            "What reads video files; auto is PyAV. decord is refused where it would show something else.",
+        ),
+    ] = DEFAULT.reader
     drop_static: Annotated[
         float | None,
         option(

@@ -75,7 +75,7 @@ def run_stream(
 
         stack.enter_context(writers)
         stack.enter_context(view)
-        opened = stack.enter_context(open_source(source, live))
+        opened = stack.enter_context(open_source(source, live, settings.viewing))
         resume = _resumed(kept, writers, opened, view)
         for at_seconds, text in _to_ask(asked, resume):
             questions.ask(text, at_seconds)

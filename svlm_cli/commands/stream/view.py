@@ -159,6 +159,8 @@ class StreamView:
         self.say(
             f"svlm {start.version}: {start.source}, {start.model} on {start.device} ({start.dtype})", "dim"
         )
+        if shown := start.settings.get("shown"):
+            self.say(f"pictures: {shown}", "dim")
         self._is_realtime = start.settings.get("pace") == Pace.REALTIME
         if self._has_status:
             self._live = Live(

@@ -22,6 +22,7 @@ from svlm_cli.data.words.filters import refusal_parts
 from svlm_cli.data.words.transcript import DenseClip, Transcript, dropped_words
 from svlm_cli.errors import OutputError, SourceError
 from svlm_cli.files import claim, make_folder, place, sync
+from svlm_cli.settings import VIEWING, Reader, Viewing
 from svlm_cli.text import encodable
 
 TRAIN, VALID = "train", "valid"
@@ -41,6 +42,7 @@ class _ChunkPlan:
     annealing: bool
     check_videos: bool
     language: str
+    viewing: Viewing
 
     def layout(self, split: str) -> str:
         """The name of a pair of files."""
@@ -59,6 +61,7 @@ def chunk_folder(
     annealing: bool = False,
     check_videos: bool = True,
     language: str = "en",
+    viewing: Viewing = VIEWING,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> ChunkReport:
     """Cut every video of a folder into chunks and write ``train_s*w*`` and ``valid_s*w*``.
@@ -79,13 +82,14 @@ def chunk_folder(
         annealing: take dense clips.
         check_videos: leave out videos whose file is not there.
         language: of transcripts made elsewhere, two letters; others are left out.
+        viewing: where it names a reader, every video is opened with it.
         on_progress: told how many videos are done, and of how many.
 
     Raises:
         SourceError: the folder cannot be read, or no video gives a chunk to train on.
         OutputError: ``dataset`` cannot be written, or another run is writing to it.
     """
-    plan = _ChunkPlan(folder, dataset, rule, min_words_per_second, annealing, check_videos, language)
+    plan = _ChunkPlan(folder, dataset, rule, min_words_per_second, annealing, check_videos, language, viewing)
     videos = find_videos(folder, check_videos=check_videos)
     manifest = Manifest(folder)
     bad_lines = manifest.bad_lines() if manifest.exists else []
@@ -210,6 +214,9 @@ def _cut(video: CommentatedVideo, plan: _ChunkPlan, tally: Tally) -> Iterator[Ch
     if plan.check_videos and not video.path.is_file():
         tally.drop_video(_MISSING, video.id)
         return None
+    if plan.viewing.reader is not Reader.AUTO and (reason := _unreadable(video.path, plan.viewing)):
+        tally.drop_video(f"cannot be read by {plan.viewing.reader.value}", video.id, reason)
+        return None
     loaded = _load(video, plan, tally)
     if loaded is None:
         return None
@@ -224,6 +231,17 @@ def _cut(video: CommentatedVideo, plan: _ChunkPlan, tally: Tally) -> Iterator[Ch
         tally.drop_video(f"shorter than {plan.rule.window} s", video.id)
         return None
     return cut_chunks(path, words, duration, plan.rule, video.title)
+
+
+def _unreadable(path: Path, viewing: Viewing) -> str:
+    """Why a video cannot be trained on; empty where it can."""
+    from svlm_cli.media.file.reader import open_video
+
+    try:
+        open_video(path, viewing=viewing).close()
+    except SourceError as error:
+        return error.message
+    return ""
 
 
 def _load(video: CommentatedVideo, plan: _ChunkPlan, tally: Tally) -> tuple[Transcript, float] | None:

@@ -29,6 +29,7 @@ from svlm_cli.model.patches import Patches, PatchSettings, clip_to_patches
 from svlm_cli.model.positions import time_stride
 from svlm_cli.model.prompt import PromptWriter
 from svlm_cli.model.window import WindowLimits, middle_cut
+from svlm_cli.settings import VIEWING, Viewing
 
 STEP_SECONDS = 1.0
 
@@ -41,11 +42,13 @@ class VideoClips:
         path: of the video.
         fps: frames per second.
         patches: how frames become patches.
+        viewing: how pictures are read and shown.
     """
 
     path: Path
     fps: float
     patches: PatchSettings
+    viewing: Viewing = VIEWING
 
     def cut(self, first_second: int, last_second: int) -> list[Patches]:
         """Clips of the seconds from ``first_second`` to before ``last_second``; fewer where the video ends.
@@ -53,7 +56,7 @@ class VideoClips:
         Raises:
             SourceError: the video cannot be read.
         """
-        with open_video(self.path) as video:
+        with open_video(self.path, viewing=self.viewing) as video:
             clips = video.clips(
                 self.fps, STEP_SECONDS, float(first_second), float(last_second - first_second)
             )
@@ -70,6 +73,8 @@ class VideoClips:
         except OSError as error:
             raise SourceError(f"{self.path} cannot be read: {error.strerror}") from error
         content = f"{self.path.resolve()} {file.st_size} {file.st_mtime_ns}"
+        if not self.viewing.is_raw:
+            content += f" {self.viewing.pictures} {self.viewing.deinterlace}"
         own = digest(content)
         return [f"{own}-{self.fps:g}-{second}" for second in range(first_second, last_second)]
 
@@ -92,6 +97,7 @@ class ChunkDataset(Dataset[Sample]):
         num_samples: length, as many epochs as it takes; None for one epoch.
         features: keeps what the vision tower makes of each second; None to train on frames.
         num_tries: chunks to try for one sample.
+        viewing: how pictures are read and shown.
 
     Raises:
         SourceError: the data set cannot be read or is empty.
@@ -111,6 +117,7 @@ class ChunkDataset(Dataset[Sample]):
         num_samples: int | None = None,
         features: FeatureStore | None = None,
         num_tries: int = 1,
+        viewing: Viewing = VIEWING,
     ) -> None:
         self._writer = writer
         self._patches = patches
@@ -125,6 +132,7 @@ class ChunkDataset(Dataset[Sample]):
         self._num_samples = len(self.chunks) if num_samples is None else num_samples
         self._features = features
         self._num_tries = num_tries
+        self._viewing = viewing
         stride = time_stride(fps, patches.temporal_patch_size, tokens_per_second)
         self._samples = SampleWriter(writer, patches.merge_size, stride)
         self._order = lru_cache(maxsize=2)(self._draw_order)
@@ -170,7 +178,7 @@ class ChunkDataset(Dataset[Sample]):
 
     def video(self, chunk: Chunk) -> VideoClips:
         """The video of a chunk."""
-        return VideoClips(self.folder / chunk.video, self._fps, self._patches)
+        return VideoClips(self.folder / chunk.video, self._fps, self._patches, self._viewing)
 
     def _frames(self, chunk: Chunk) -> Sequence[Patches | Features]:
         """The seconds of a chunk as the model takes them."""

@@ -22,8 +22,9 @@ from svlm_cli.media.file.pyav_reader import PyavPictures
 from svlm_cli.media.probe import is_url, open_container, undecodable
 from svlm_cli.media.source import VideoInfo
 from svlm_cli.media.timeline import TIME_TOLERANCE_SECONDS, Picture
+from svlm_cli.settings import VIEWING, Deinterlace, Viewing
 
-_USE_PYAV = 'use the backend "pyav"'
+_USE_PYAV = "use --reader pyav"
 _FLOAT32_RELATIVE = 2.0**-22
 _WRONG_FORMATS = frozenset({"mpegts", "mpeg"})
 
@@ -35,22 +36,24 @@ class DecordPictures:
 
     Args:
         path: a local file.
+        viewing: how its pictures are shown; decord shows samples as they are stored.
 
     Raises:
         SourceError: decord is missing, cannot open the file, or would give it wrong times.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, viewing: Viewing = VIEWING) -> None:
         self.num_corrupt = 0
         self.problems: list[str] = []
         self._path = path
         self._pass = 0
         if is_url(path):
             raise SourceError(f"decord reads local files only, not {path}", _USE_PYAV)
-        probe = PyavPictures(path)
+        probe = PyavPictures(path, viewing)
         self.info: VideoInfo = probe.info
         is_mirrored = probe.orientation.is_mirrored
         probe.close()
+        _check_shown(path, self.info, viewing)
         starts, self._last_length = _packet_times(path)
         self._starts = [start - starts[0] for start in starts]
         self._reader: Any = _open_decord(path, np.asarray(self._starts))
@@ -84,6 +87,25 @@ class DecordPictures:
         with boundary(f"decord cannot decode frame {number} of {self._path}", SourceError, _USE_PYAV):
             image: np.ndarray = self._reader[number].asnumpy()
         return image
+
+
+def _check_shown(path: str, info: VideoInfo, viewing: Viewing) -> None:
+    """decord shows samples as they are stored, and reads what has no colour tags as BT.601.
+
+    Raises:
+        SourceError: a viewer would see something else in the first picture; says what.
+    """
+    look = info.appearance
+    wrong = list(look.changes)
+    if look.is_interlaced and not look.is_deinterlaced:
+        wrong.append("the colours of its fields")
+    if viewing.deinterlace is Deinterlace.ON and not wrong:
+        wrong.append("fields deinterlaced")
+    if wrong:
+        raise SourceError(
+            f"decord cannot show {path} as a viewer sees it ({', '.join(wrong)})",
+            "use --reader pyav, or --pictures raw",
+        )
 
 
 def _packet_times(path: str) -> tuple[list[float], float]:

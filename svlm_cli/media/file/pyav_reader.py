@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 from svlm_cli.media.container import DamageError, OpenVideo, decoded
 from svlm_cli.media.file.convert import Orientation, RgbConverter
 from svlm_cli.media.file.damage import Damage
+from svlm_cli.media.file.fields import FieldOrder
 from svlm_cli.media.packets import OneClock
 from svlm_cli.media.probe import describe, open_container, states_picture_length, undecodable
 from svlm_cli.media.source import VideoInfo
 from svlm_cli.media.survey import may_leap, survey
 from svlm_cli.media.timeline import TIME_TOLERANCE_SECONDS, Clock, Picture
+from svlm_cli.settings import VIEWING, Viewing
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -38,12 +40,13 @@ class PyavPictures:
 
     Args:
         path: a local file, or anything else that libav opens.
+        viewing: how its pictures are shown.
 
     Raises:
         SourceError: it cannot be opened or holds no picture that can be decoded.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, viewing: Viewing = VIEWING) -> None:
         self._damage = Damage()
         self._path = path
         self._pass = 0
@@ -52,7 +55,8 @@ class PyavPictures:
         self._is_avi = container_format == "avi"
         self._tick = self._video.tick
         self._nominal_ticks = round(self._video.nominal_seconds / self._tick)
-        self._converter = RgbConverter()
+        self._viewing = viewing
+        self._converter = RgbConverter(viewing, self._video.pixel_aspect)
         clock = Clock(self._tick, self._nominal_ticks)
         self._origin = 0
         self._is_known_regular = False
@@ -63,7 +67,11 @@ class PyavPictures:
                 raise undecodable(path)
             self._origin = clock.origin or 0
             self.info: VideoInfo = describe(
-                self._video, self._converter.width, self._converter.height, float(self.origin_seconds)
+                self._video,
+                self._converter.width,
+                self._converter.height,
+                float(self.origin_seconds),
+                self._converter.appearance,
             )
             self._states_length = states_picture_length(self._video)
             begin = self._video.stream.start_time
@@ -195,43 +203,69 @@ class PyavPictures:
 
         Args:
             clock: places them.
-            first_by_seconds: after a jump: drop what comes before the first keyframe in presentation
-                order (its references may be missing), and give up where that keyframe starts later
-                than this. None: the container stands at the beginning.
+            first_by_seconds: see ``_whole``.
             skipped: packets of pictures that are read and not decoded.
         """
-        whole = first_by_seconds is None
         last_good: Picture | None = None
-        for frame, stamp in self._decoded(skipped):
-            if frame is None:
-                if whole:
-                    self._damage.add_corrupt(clock.now_seconds if stamp is None else clock.seconds(stamp))
-                continue
-            start, length = clock.place(self._stamp(frame, clock), frame.duration)
-            if not whole and first_by_seconds is not None:
-                if start > first_by_seconds + TIME_TOLERANCE_SECONDS:
-                    return
-                whole = frame.key_frame and not frame.is_corrupt
-                if not whole:
-                    continue
-            picture = self._picture(frame, clock, start, length)
-            if picture is None:
+        fields = FieldOrder(self._viewing, self._converter.rgb)
+        for frame, start, length in self._whole(clock, fields, first_by_seconds, skipped):
+            ready = self._ready(fields, frame, clock, start, length)
+            if ready is None:
                 self._damage.add_corrupt(start)
-                picture = last_good and Picture(start, length, last_good.rgb)
-            if picture is not None:
+                ready = fields.finish()
+                last_good = ready[-1] if ready else last_good
+                ready += [Picture(start, length, last_good.rgb)] if last_good else []
+            for picture in ready:
                 last_good = picture
                 yield picture
+        for picture in fields.finish():
+            last_good = picture
+            yield picture
         if last_good is not None:
             self._damage.end_seconds = last_good.end_seconds
 
-    def _picture(self, frame: VideoFrame, clock: Clock, start: float, length: float) -> Picture | None:
-        """A frame that the clock has just placed; None if it is damaged."""
+    def _whole(
+        self, clock: Clock, fields: FieldOrder, first_by_seconds: float | None, skipped: int
+    ) -> Iterator[tuple[VideoFrame, float, float]]:
+        """Frames with their position and length, from the first one that can be shown whole.
+
+        Args:
+            clock: places them.
+            fields: told of a frame that serves the next one alone.
+            first_by_seconds: after a jump: drop what comes before the first keyframe in presentation
+                order (its references may be missing), and give up where the first frame to be shown starts
+                later than this. None: the container stands at the beginning.
+            skipped: packets of pictures that are read and not decoded.
+        """
+        is_whole = has_begun = first_by_seconds is None
+        for frame, stamp in self._decoded(skipped):
+            if frame is None:
+                if is_whole:
+                    self._damage.add_corrupt(clock.now_seconds if stamp is None else clock.seconds(stamp))
+                continue
+            start, length = clock.place(self._stamp(frame, clock), frame.duration)
+            if not has_begun and first_by_seconds is not None:
+                if start > first_by_seconds + TIME_TOLERANCE_SECONDS:
+                    return
+                if not is_whole:
+                    is_whole = frame.key_frame and not frame.is_corrupt
+                    if is_whole and fields.is_wanted(frame):
+                        # Its own picture would need the frame before it, as it has in sequence.
+                        fields.pass_over(frame)
+                        continue
+                has_begun = is_whole
+            if has_begun:
+                yield frame, start, length
+
+    def _ready(
+        self, fields: FieldOrder, frame: VideoFrame, clock: Clock, start: float, length: float
+    ) -> list[Picture] | None:
+        """What can be shown now that a frame is there, just placed by the clock; None if it is damaged."""
         if frame.is_corrupt or clock.is_misplaced or not self._converter.fits(frame):
             return None
         if clock.jump_seconds:
             self._damage.add_jump(start, clock.jump_seconds)
-        on_failure = partial(self._damage.add_corrupt, start)
-        return Picture(start, length, partial(self._converter.rgb, frame, on_failure))
+        return fields.add(start, length, frame, partial(self._damage.add_corrupt, start))
 
     def _decoded(self, skipped: int = 0) -> Iterator[_Decoded]:
         """Everything that the decoder gives, in presentation order, up to the end of the file."""

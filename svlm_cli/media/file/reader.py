@@ -14,10 +14,10 @@ from svlm_cli.media.container import DamageError
 from svlm_cli.media.probe import undecodable
 from svlm_cli.media.source import Guide, VideoInfo
 from svlm_cli.media.timeline import SHORTEST_STEP_SECONDS, Picture, Playhead, Steps
+from svlm_cli.settings import VIEWING, Reader, Viewing
 from svlm_cli.text import encodable
 from svlm_cli.types import Clip
 
-BACKENDS = ("auto", "pyav", "decord")
 _JUMP_SECONDS = 5.0
 
 
@@ -52,27 +52,30 @@ class Pictures(Protocol):
         ...
 
 
-def open_video(path: str | os.PathLike[str], backend: str = "auto") -> VideoReader:
+def open_video(path: str | os.PathLike[str], backend: str = "", *, viewing: Viewing = VIEWING) -> VideoReader:
     """Open a video file.
 
     Args:
         path: a local file; PyAV also opens whatever else libav opens.
-        backend: ``pyav``, ``decord`` (optional, exact files only) or ``auto``: PyAV, which
-            measures better in sequence and at random and steps over damage (docs/media.md).
+        backend: ``pyav``, ``decord`` (optional, exact files only) or ``auto``: PyAV, which measures better in
+            sequence and at random and steps over damage (docs/media.md); empty for ``viewing``'s.
+        viewing: how its pictures are shown, and by which library.
 
     Raises:
         SourceError: it cannot be opened, holds no picture, or the backend cannot read it exactly.
     """
     name = os.fspath(path)
-    if backend not in BACKENDS:
-        raise SourceError(f'unknown video backend "{backend}"', f"one of: {', '.join(BACKENDS)}")
-    if backend == "decord":
+    try:
+        reader = Reader(backend or viewing.reader)
+    except ValueError:
+        raise SourceError(f'unknown video backend "{backend}"', f"one of: {', '.join(Reader)}") from None
+    if reader is Reader.DECORD:
         from svlm_cli.media.file.decord_reader import DecordPictures
 
-        return VideoReader(encodable(name), DecordPictures(name))
+        return VideoReader(encodable(name), DecordPictures(name, viewing))
     from svlm_cli.media.file.pyav_reader import PyavPictures
 
-    return VideoReader(encodable(name), PyavPictures(name))
+    return VideoReader(encodable(name), PyavPictures(name, viewing))
 
 
 class VideoReader:

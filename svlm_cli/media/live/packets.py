@@ -28,17 +28,20 @@ class Connection:
         decoder: of its pictures.
         unit: seconds per unit of its stamps.
         nominal_seconds: length of a picture that states none.
+        pixel_aspect: width of a pixel over its height, as claimed; None where it is not.
     """
 
     number: int
     decoder: VideoCodecContext
     unit: Fraction
     nominal_seconds: float
+    pixel_aspect: Fraction | None
 
     @classmethod
     def of(cls, video: OpenVideo, number: int) -> Connection:
         """Of an open one."""
-        return cls(number, video.stream.codec_context, video.tick, video.nominal_seconds)
+        decoder, aspect = video.stream.codec_context, video.pixel_aspect
+        return cls(number, decoder, video.tick, video.nominal_seconds, aspect)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from svlm_cli.errors import SourceError
 from svlm_cli.media.container import DamageError, decoded
 from svlm_cli.media.file.convert import RgbConverter
+from svlm_cli.media.file.fields import FieldOrder, Woven
 from svlm_cli.media.live.packets import Connection, PacketBuffer, Received
 from svlm_cli.media.source import Guide
 from svlm_cli.media.timeline import LONGEST_SECONDS, SHORTEST_STEP_SECONDS, Picture
+from svlm_cli.settings import Viewing
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -34,6 +37,7 @@ class LivePictures:
         tell: takes one sentence about what went wrong.
         guide: asked whether anybody still waits.
         zero_seconds: position of the first picture.
+        viewing: how pictures are shown.
 
     Attributes:
         waited_seconds: spent so far waiting for the source.
@@ -41,7 +45,12 @@ class LivePictures:
     """
 
     def __init__(
-        self, buffer: PacketBuffer, tell: Callable[[str], None], guide: Guide | None, zero_seconds: float
+        self,
+        buffer: PacketBuffer,
+        tell: Callable[[str], None],
+        guide: Guide | None,
+        zero_seconds: float,
+        viewing: Viewing,
     ) -> None:
         self._buffer = buffer
         self._tell = tell
@@ -53,7 +62,9 @@ class LivePictures:
         self._gap = (-math.inf, -math.inf)
         self._connection: Connection | None = None
         self._is_lost = self._is_back = False
-        self._converter = RgbConverter()
+        self._viewing = viewing
+        self._converter: RgbConverter | None = None
+        self._fields = FieldOrder(viewing, self._image)
         self._num_corrupt = 0
         self._told_at = -math.inf
         self.waited_seconds = 0.0
@@ -64,6 +75,8 @@ class LivePictures:
         for item in self._received():
             if item.packet is None:
                 yield from self._pictures(None)
+                yield from self._fields.finish()
+                self._fields.forget()
                 self._connection, self._is_lost = None, True
                 yield None
             else:
@@ -71,6 +84,7 @@ class LivePictures:
                     self._connection, self._is_back = item.connection, self._is_lost
                 yield from self._pictures(item.packet)
         yield from self._pictures(None)
+        yield from self._fields.finish()
 
     def is_gap(self, start_seconds: float, end_seconds: float) -> bool:
         """Whether the source was lost for (nearly) all of this time, as far as pictures have been read."""
@@ -87,6 +101,7 @@ class LivePictures:
             return
         if self._buffer.skip_to(seconds - self._buffer.shift_seconds) and self._connection is not None:
             self._connection.decoder.flush_buffers()
+            self._fields.forget()
 
     def _received(self) -> Iterator[Received]:
         while self._guide is None or not self._guide.is_stopped:
@@ -116,17 +131,22 @@ class LivePictures:
             if frame.is_corrupt:
                 self._note_corrupt()
                 continue
-            picture = self._placed(frame, connection)
-            if picture is None:
+            placed = self._placed(frame, connection)
+            if placed is None:
                 continue
-            if self._is_back and picture.start_seconds - self._newest_end > GAP_SECONDS:
-                self._gap = (self._newest_end, picture.start_seconds)
+            start, length = placed
+            if self._is_back and start - self._newest_end > GAP_SECONDS:
+                self._gap = (self._newest_end, start)
             self._is_back = False
-            self._newest, self._newest_end = picture.start_seconds, picture.end_seconds
-            yield picture
+            self._newest, self._newest_end = start, start + length
+            yield from self._fields.add(start, length, frame, self._note_corrupt)
 
-    def _placed(self, frame: VideoFrame, connection: Connection) -> Picture | None:
-        """A frame in stream time; None if it comes too late to be shown, or cannot be."""
+    def _image(self, picture: VideoFrame | Woven, on_failure: Callable[[], None]) -> np.ndarray:
+        assert self._converter is not None  # there is a picture
+        return self._converter.rgb(picture, on_failure)
+
+    def _placed(self, frame: VideoFrame, connection: Connection) -> tuple[float, float] | None:
+        """Where a frame lies in stream time, and its length; None if it cannot be shown or is late."""
         length = float(frame.duration * connection.unit) if frame.duration else connection.nominal_seconds
         if frame.pts is not None:
             stamp = float(frame.pts * connection.unit)
@@ -140,11 +160,12 @@ class LivePictures:
         seconds = stamp - self._origin + self._zero
         if seconds <= self._newest:
             return None
+        if self._converter is None:
+            self._converter = RgbConverter(self._viewing, connection.pixel_aspect)
         if not self._converter.fits(frame):
             self._note_corrupt()
             return None
-        rgb = partial(self._converter.rgb, frame, self._note_corrupt)
-        return Picture(seconds, min(length, LONGEST_SECONDS), rgb)
+        return seconds, min(length, LONGEST_SECONDS)
 
     def _note_corrupt(self) -> None:
         self._num_corrupt += 1

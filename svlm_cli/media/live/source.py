@@ -14,11 +14,13 @@ import numpy as np
 from svlm_cli.errors import SourceError
 from svlm_cli.media.address import Input, LiveOptions, is_manifest, may_be_page, plain_input, shown_address
 from svlm_cli.media.container import OpenVideo
+from svlm_cli.media.file.convert import SQUARE, appearance, believed_aspect, shown_width
 from svlm_cli.media.live.pictures import LivePictures
 from svlm_cli.media.live.receiver import Receiver
 from svlm_cli.media.probe import describe, open_input
 from svlm_cli.media.source import Guide, VideoInfo
 from svlm_cli.media.timeline import SHORTEST_STEP_SECONDS, Playhead, Steps
+from svlm_cli.settings import VIEWING, Viewing
 from svlm_cli.text import encodable
 from svlm_cli.types import Clip
 
@@ -28,17 +30,18 @@ CLOSE_SECONDS = 1.0
 POLL_SECONDS = 0.1
 
 
-def open_live(source: str, options: LiveOptions | None = None) -> LiveSource:
+def open_live(source: str, options: LiveOptions | None = None, viewing: Viewing = VIEWING) -> LiveSource:
     """Open an address, a camera or standard input (``-``).
 
     Args:
         source: see ``media.address``.
         options: defaults where None.
+        viewing: how its pictures are shown; its reader is PyAV.
 
     Raises:
         SourceError: it cannot be opened or holds no pictures.
     """
-    return LiveSource(source, options or LiveOptions())
+    return LiveSource(source, options or LiveOptions(), viewing)
 
 
 def _beside(connect: Callable[[], OpenVideo]) -> OpenVideo:
@@ -62,6 +65,14 @@ def _beside(connect: Callable[[], OpenVideo]) -> OpenVideo:
         return found
 
 
+def _described(video: OpenVideo, viewing: Viewing) -> VideoInfo:
+    """What an open source says of its pictures before the first one is decoded."""
+    aspect = SQUARE if viewing.is_raw else believed_aspect(video.pixel_aspect)
+    decoder = video.stream.codec_context
+    width = shown_width(decoder.width, aspect)
+    return describe(video, width, decoder.height, 0.0, appearance(decoder, video.pixel_aspect, viewing))
+
+
 class LiveSource:
     """Implements ``media.source.Source`` over a ``Receiver``; made by ``open_live``.
 
@@ -74,15 +85,16 @@ class LiveSource:
         is_live: whether it has no end that is known.
     """
 
-    def __init__(self, source: str, options: LiveOptions) -> None:
+    def __init__(self, source: str, options: LiveOptions, viewing: Viewing) -> None:
         self.name = encodable(shown_address(source))
         self._address = source
         self._options = options
+        self._viewing = viewing
         self._is_page = False
         self._problems: list[str] = []
         video = _beside(self._connect)
         self.is_live = not video.container.duration
-        self.info: VideoInfo = describe(video, video.stream.width, video.stream.height, 0.0)
+        self.info: VideoInfo = _described(video, viewing)
         self._receiver = Receiver(
             video,
             self._connect,
@@ -124,7 +136,7 @@ class LiveSource:
         """
         steps = Steps(fps, step_seconds, start_seconds, duration_seconds)
         zero = start_seconds if self.is_live else 0.0
-        pictures = LivePictures(self._receiver.buffer, self._problems.append, guide, zero)
+        pictures = LivePictures(self._receiver.buffer, self._problems.append, guide, zero, self._viewing)
         return self._clips(pictures, steps, guide)
 
     def _clips(self, pictures: LivePictures, steps: Steps, guide: Guide | None) -> Iterator[Clip]:

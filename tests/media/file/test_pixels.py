@@ -13,6 +13,7 @@ import pytest
 
 from svlm_cli.media.file.convert import Orientation
 from svlm_cli.media.file.reader import open_video
+from svlm_cli.settings import PictureStyle, Viewing
 from tests.media.numbered import needs_ffmpeg, numbers_of, picture, write_video
 
 LOSSLESS = {"qp": "0", "preset": "ultrafast"}
@@ -153,9 +154,9 @@ def test_a_change_of_resolution_is_scaled_away(tmp_path: Path) -> None:
     assert [numbers_of(clip.frames) for clip in clips] == [[0, 10], [0, 10]]
 
 
-def test_sample_aspect_ratio_is_ignored(tmp_path: Path) -> None:
+def test_raw_pictures_have_square_pixels(tmp_path: Path) -> None:
     path = write_video(tmp_path / "v.mp4", range(20), TWENTIETH, rate=20, options={"x264-params": "sar=2/1"})
     with av.open(str(path)) as container:
         assert container.streams.video[0].sample_aspect_ratio == 2
-    with open_video(path) as reader:
+    with open_video(path, viewing=Viewing(PictureStyle.RAW)) as reader:
         assert reader.frames_at([0.0]).shape == (1, 48, 128, 3)

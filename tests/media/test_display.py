@@ -1,0 +1,358 @@
+"""Pictures as a viewer sees them: ffmpeg's deinterlacing, ffprobe's shape, the colours that were drawn."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from svlm_cli.errors import SourceError, UsageError
+from svlm_cli.media.file.reader import open_video
+from svlm_cli.media.live.source import open_live
+from svlm_cli.media.source import Appearance
+from svlm_cli.settings import Deinterlace, PictureStyle, Reader, StreamSettings, Viewing
+from tests.media import live_servers as servers
+from tests.media.numbered import needs_ffmpeg, numbers_of, whole_video, write_video
+
+RAW = Viewing(PictureStyle.RAW)
+FIELD_FORMATS = {  # name: container, options of the encoder
+    "mpeg2": ("ts", "-c:v mpeg2video -flags +ilme+ildct -q:v 2 -g 12 -bf 2"),
+    "h264": ("mp4", "-c:v libx264 -preset veryfast -crf 12 -g 12 -bf 2 -flags +ilme+ildct"),
+    "h264 open": (
+        "mkv",
+        "-c:v libx264 -preset veryfast -crf 12 -g 12 -bf 2 -flags +ilme -x264-params open-gop=1",
+    ),
+    "ffv1": ("mkv", "-c:v ffv1 -pix_fmt yuv422p10le"),
+    "packed": ("mov", "-c:v rawvideo -pix_fmt uyvy422"),
+}
+
+
+def ffmpeg(*arguments: str | Path) -> bytes:
+    run = ["ffmpeg", "-v", "error", "-y", *map(str, arguments)]
+    return subprocess.run(run, check=True, capture_output=True).stdout
+
+
+def interlaced(folder: Path, seed: int, kind: str) -> tuple[Path, tuple[int, int]]:
+    """A file of two fields a picture, of a size, rate and field order drawn by lot."""
+    dice = random.Random(f"{seed} {kind}")
+    size = dice.randrange(80, 200, 4), dice.randrange(64, 160, 4)
+    order, rate = dice.choice(["tff", "bff"]), dice.choice([25, 30])
+    ending, coding = FIELD_FORMATS[kind]
+    if "libx264" in coding:
+        coding += f" -x264opts {order}=1" if "x264-params" not in coding else f":{order}=1"
+    path = folder / f"{seed}.{ending}"
+    picture = f"testsrc2=s={size[0]}x{size[1]}:r={2 * rate}:d=1.6"
+    scan = f"interlace=scan={order}:lowpass=off,setfield={order}"
+    ffmpeg("-f", "lavfi", "-i", picture, "-vf", scan, *coding.split(), path)
+    return path, size
+
+
+def viewed(path: Path, size: tuple[int, int], filters: str) -> np.ndarray:
+    """Every picture as ffmpeg shows it through filters: (num, height, width, 3)."""
+    out = ("-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgb24", "-")
+    raw = ffmpeg("-i", path, "-vf", filters, "-sws_flags", "bicubic", *out)
+    return np.frombuffer(raw, dtype=np.uint8).reshape(-1, size[1], size[0], 3)
+
+
+def luma(images: np.ndarray) -> np.ndarray:
+    return images @ np.array([0.299, 0.587, 0.114])
+
+
+def times_of(path: Path) -> list[float]:
+    with av.open(str(path)) as container:
+        times = sorted(float(frame.time) for frame in container.decode(video=0))
+    return [each - times[0] for each in times]
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("kind", sorted(FIELD_FORMATS))
+@pytest.mark.parametrize("seed", [1, 2])
+def test_fields_become_whole_pictures_as_ffmpeg_makes_them(tmp_path: Path, seed: int, kind: str) -> None:
+    path, size = interlaced(tmp_path, seed, kind)
+    wanted = viewed(path, size, "bwdif=send_frame:auto:interlaced")
+    combed = viewed(path, size, "null")
+    times = times_of(path)
+    with open_video(path) as reader:
+        assert (reader.info.appearance.is_interlaced, reader.info.appearance.is_deinterlaced) == (True, True)
+        found = reader.frames_at(np.array(times) + 1e-4)
+        assert len(found) == len(wanted)
+        # Of the first picture ffmpeg 5 converts the colours of each field by themselves.
+        assert np.abs(found[1:].astype(int) - wanted[1:]).mean() < 0.2
+        assert np.abs(luma(found) - luma(wanted)).mean() < 0.2
+        assert np.abs(luma(combed) - luma(wanted)).mean() > 0.5  # and it is not what is stored
+        # A picture is the same wherever reading begins: training jumps, streaming does not.
+        chosen = random.Random(seed).sample(range(len(times)), 7)
+        for number in chosen:
+            assert np.array_equal(reader.frames_at([times[number] + 1e-4])[0], found[number])
+    with open_video(path, viewing=RAW) as reader:
+        raw = reader.frames_at(np.array(times) + 1e-4)
+    assert np.abs(luma(raw) - luma(combed)).mean() < 1.5
+
+
+@needs_ffmpeg
+def test_progressive_pictures_between_are_left_alone(tmp_path: Path) -> None:
+    """A studio in whole pictures, then the match in fields, then the studio again."""
+    parts = []
+    for number, scan in enumerate(["null", "interlace=scan=tff:lowpass=off", "null"]):
+        part = tmp_path / f"{number}.ts"
+        rate = "50" if scan != "null" else "25"
+        fields = ("-flags", "+ilme+ildct") if scan != "null" else ()
+        picture = f"testsrc2=s=160x128:r={rate}:d=0.4"
+        ffmpeg("-f", "lavfi", "-i", picture, "-vf", scan, "-c:v", "mpeg2video", "-q:v", "2", *fields, part)
+        parts.append(part)
+    with open_video(parts[0]) as whole, open_video(parts[0], viewing=RAW) as raw:
+        assert np.array_equal(whole.frames_at([0.2]), raw.frames_at([0.2]))
+    both = tmp_path / "both.ts"
+    ffmpeg("-i", "concat:" + "|".join(map(str, parts)), "-c", "copy", both)
+    times = np.array(times_of(both)) + 1e-4
+    with open_video(both) as shown, open_video(both, viewing=RAW) as stored:
+        assert shown.info.appearance.is_deinterlaced is False  # the first picture has no fields
+        found = shown.frames_at(times), stored.frames_at(times)
+        same = [np.array_equal(*each) for each in zip(*found, strict=True)]
+    changes = sum(before != after for before, after in pairwise(same))
+    assert (same[0], same[-1], changes) == (True, True, 2)
+
+
+@needs_ffmpeg
+def test_deinterlace_on_and_off(tmp_path: Path) -> None:
+    path, _ = interlaced(tmp_path, 5, "h264")
+    at = [0.5]
+    with (
+        open_video(path, viewing=Viewing(deinterlace=Deinterlace.OFF)) as one,
+        open_video(path, viewing=RAW) as raw,
+    ):
+        assert np.array_equal(one.frames_at(at), raw.frames_at(at))
+    plain = tmp_path / "plain.mkv"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=160x120:d=1", "-c:v", "ffv1", plain)
+    wanted = viewed(plain, (160, 120), "bwdif=send_frame:auto:all")
+    with open_video(plain, viewing=Viewing(deinterlace=Deinterlace.ON)) as on:
+        found = on.frames_at(np.array(times_of(plain)) + 1e-4)
+    assert np.abs(found.astype(int) - wanted).mean() < 0.6
+    with pytest.raises(UsageError, match="--deinterlace on does not go with it"):
+        StreamSettings(pictures=PictureStyle.RAW, deinterlace=Deinterlace.ON)
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("seed", range(4))
+def test_pixels_become_square(tmp_path: Path, seed: int) -> None:
+    dice = random.Random(seed)
+    size = dice.randrange(96, 256, 2), dice.randrange(96, 256, 2)
+    aspect = dice.choice(["64/45", "4/3", "16/15", "8/9", "10/11", "32/27", "1/1", "12/11"])
+    ending = dice.choice(["mp4", "mkv", "ts", "mov"])
+    path = tmp_path / f"v.{ending}"
+    options = {"x264-params": f"sar={aspect}", "crf": "10", "bf": "0"}
+    write_video(path, range(20), Fraction(1, 20), rate=20, options=options, size=size)
+    command = "-v error -select_streams v:0 -show_entries stream=width,height,sample_aspect_ratio -of json"
+    probed = subprocess.run(["ffprobe", *command.split(), path], check=True, capture_output=True).stdout
+    stream = json.loads(probed)["streams"][0]
+    over, under = map(int, stream["sample_aspect_ratio"].split(":"))
+    wide = round(stream["width"] * over / under)
+    with open_video(path) as reader:
+        frames = reader.frames_at([0.0, 0.35, 0.9])
+        assert (reader.info.width, reader.info.height) == (wide, size[1])
+        assert reader.info.appearance.pixel_aspect == f"{over}:{under}"
+    assert frames.shape == (3, size[1], wide, 3)
+    assert numbers_of(frames) == [0, 7, 18]
+    with open_video(path, viewing=RAW) as reader:
+        assert reader.frames_at([0.0]).shape == (1, size[1], size[0], 3)
+
+
+def test_shape_comes_before_turning(tmp_path: Path) -> None:
+    ticks = range(10)
+    options = {"x264-params": "sar=2/1"}
+    path = write_video(
+        tmp_path / "v.mp4", ticks, Fraction(1, 20), options=options, rotation=(90, False, False)
+    )
+    with open_video(path) as reader:  # stored 48 wide and 128 high, each pixel twice as wide as high
+        assert reader.frames_at([0.0]).shape == (1, 96, 128, 3)
+
+
+def test_an_absurd_shape_is_not_believed(tmp_path: Path) -> None:
+    options = {"x264-params": "sar=400/1"}
+    path = write_video(tmp_path / "v.mp4", range(10), Fraction(1, 20), options=options)
+    with open_video(path) as reader:
+        assert reader.frames_at([0.0]).shape == (1, 48, 128, 3)
+
+
+def coloured(folder: Path, size: tuple[int, int], rgb: tuple[int, int, int], matrix: str, *tags: str) -> Path:
+    """Two pictures of one colour, by a matrix, and with the tags that are named."""
+    path = folder / "v.mp4"
+    colour = f"color=c=0x{bytes(rgb).hex()}:s={size[0]}x{size[1]}:r=4:d=0.5,format=rgb24"
+    to_yuv = f"scale=out_color_matrix={matrix}:out_range=tv,format=yuv420p"
+    # setparams takes away the tags that scale gives.
+    untagged = "setparams=colorspace=unknown:color_primaries=unknown:color_trc=unknown"
+    coding = ("-c:v", "libx264", "-qp", "0", "-preset", "ultrafast")
+    ffmpeg("-f", "lavfi", "-i", colour, "-vf", f"{to_yuv},{untagged}", *coding, *tags, path)
+    return path
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize(
+    ("size", "matrix"),
+    [
+        ((1920, 1080), "bt709"),
+        ((1280, 720), "bt709"),
+        ((960, 580), "bt709"),
+        ((720, 576), "bt601"),
+        ((320, 180), "bt601"),
+    ],
+)
+def test_colours_without_tags_go_by_size(tmp_path: Path, size: tuple[int, int], matrix: str) -> None:
+    dice = random.Random(str(size))
+    drawn = dice.randrange(20, 100), dice.randrange(130, 220), dice.randrange(20, 100)
+    path = coloured(tmp_path, size, drawn, matrix)
+    with open_video(path) as reader:
+        look = reader.info.appearance
+        shown = reader.frames_at([0.0])[0]
+    assert (look.matrix, look.is_matrix_assumed) == ({"bt709": "BT.709", "bt601": "BT.601"}[matrix], True)
+    assert np.abs(shown[::50, ::50].astype(int) - drawn).max() <= 3
+    with open_video(path, viewing=RAW) as reader:
+        stored = reader.frames_at([0.0])[0]
+    assert np.array_equal(shown, stored) == (matrix == "bt601")
+
+
+@needs_ffmpeg
+def test_a_tag_is_believed_before_size(tmp_path: Path) -> None:
+    drawn = (30, 160, 60)
+    path = coloured(tmp_path, (1280, 720), drawn, "bt601", "-colorspace", "smpte170m")
+    with open_video(path) as reader:
+        assert reader.info.appearance.is_matrix_assumed is False
+        assert np.abs(reader.frames_at([0.0])[0, ::50, ::50].astype(int) - drawn).max() <= 3
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("matrix", [0, 3, 8, 10, 14, 15])
+@pytest.mark.parametrize("viewing", [Viewing(), RAW])
+def test_no_matrix_tag_ends_a_stream(tmp_path: Path, matrix: int, viewing: Viewing) -> None:
+    plain = write_video(tmp_path / "v.mp4", range(20), Fraction(1, 20), rate=20, options={"crf": "10"})
+    tagged = tmp_path / "tagged.mp4"
+    ffmpeg("-i", plain, "-c", "copy", "-bsf:v", f"h264_metadata=matrix_coefficients={matrix}", tagged)
+    with open_video(tagged, viewing=viewing) as reader:
+        frames = reader.frames_at([0.0, 0.3, 0.95])
+        assert reader.problems == []
+    assert numbers_of(frames) == [0, 6, 19]
+    red = frames[:, -8:].mean(axis=(0, 1, 2))
+    assert red == pytest.approx([200, 0, 0], abs=30)
+
+
+def graded(path: Path, signals: list[float], transfer: int) -> Path:
+    """Grey bands, 16 pixels wide, of 10-bit limited range signals from 0 to 1, tagged BT.2020."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=4)
+        stream.width, stream.height, stream.pix_fmt = 16 * len(signals), 32, "yuv420p10le"
+        context = stream.codec_context
+        context.colorspace, context.color_trc, context.color_primaries = 9, transfer, 9
+        luma = np.repeat(np.round(64 + 876 * np.array(signals)), 16).astype("<u2")
+        frame = av.VideoFrame(stream.width, stream.height, "yuv420p10le")
+        for plane, row in zip(frame.planes, (luma, np.full(8 * len(signals), 512, "<u2")), strict=False):
+            rows = np.zeros((plane.height, plane.line_size // 2), dtype="<u2")
+            rows[:, : plane.width] = row[: plane.width]
+            plane.update(rows.tobytes())
+        frame.planes[2].update(bytes(memoryview(frame.planes[1])))
+        frame.colorspace, frame.color_trc, frame.color_primaries = 9, transfer, 9
+        for number in range(2):
+            frame.pts, frame.time_base = number, Fraction(1, 4)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def bands(path: Path, viewing: Viewing) -> tuple[np.ndarray, Appearance]:
+    with open_video(path, viewing=viewing) as reader:
+        return reader.frames_at([0.0])[0, 16, 8::16].astype(int), reader.info.appearance
+
+
+# Where diffuse white lies: BT.2408 has 75 % of HLG, 58 % of PQ (203 cd/m2).
+@pytest.mark.parametrize(
+    ("transfer", "white", "name"), [(18, 0.75, "HLG"), pytest.param(16, 0.58, "PQ", marks=pytest.mark.slow)]
+)
+def test_high_dynamic_range_is_brought_to_standard(
+    tmp_path: Path, transfer: int, white: float, name: str
+) -> None:
+    path = graded(tmp_path / "v.mkv", [0.0, white / 3, white * 2 / 3, white, 1.0], transfer)
+    shown, look = bands(path, Viewing())
+    assert look.tone_mapped == name
+    assert shown[0].max() <= 1
+    assert shown[3].min() >= 245
+    assert np.abs(shown - shown[:, :1]).max() <= 2  # grey stays grey
+    assert np.all(np.diff(shown[:4, 0]) > 30)
+    stored, look = bands(path, RAW)
+    assert look.tone_mapped == ""
+    assert stored[3].max() <= round(255 * white) + 2
+
+
+@needs_ffmpeg
+def test_plain_pictures_are_what_they_were(tmp_path: Path) -> None:
+    path = whole_video(tmp_path)
+    with av.open(str(path)) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    for viewing in (Viewing(), RAW, Viewing(deinterlace=Deinterlace.OFF)):
+        with open_video(path, viewing=viewing) as reader:
+            clips = np.concatenate([clip.frames for clip in reader.clips(20, 1.0)])
+            assert np.array_equal(clips, np.stack(frames))
+            assert reader.info.appearance.changes == []
+
+
+@needs_ffmpeg
+def test_a_broadcast_looks_like_its_recording(tmp_path: Path) -> None:
+    path = tmp_path / "v.ts"
+    picture = "testsrc2=s=160x120:r=50:d=3,interlace=scan=bff:lowpass=off,setsar=4/3"
+    coding = "-c:v mpeg2video -flags +ilme+ildct -q:v 2 -g 12 -bf 0"
+    ffmpeg("-f", "lavfi", "-i", picture, *coding.split(), path)
+    server = servers.paced_server(path.read_bytes(), 1.0)
+    try:
+        with open_live(f"http://127.0.0.1:{server.port}/v.ts") as source:
+            assert (source.info.width, source.info.height) == (213, 120)
+            assert source.info.appearance.is_deinterlaced is None
+            clips = list(source.clips(25, 1.0, duration_seconds=2.0))
+    finally:
+        server.stop()
+    with open_video(path) as reader:
+        recorded = np.concatenate([clip.frames for clip in reader.clips(25, 1.0)])
+    shown = np.concatenate([clip.frames for clip in clips])
+    # A broadcast is shown from the newest keyframe on, whose picture has none before it.
+    (begin,) = (number for number, each in enumerate(recorded) if np.array_equal(each, shown[1]))
+    assert begin >= 1
+    assert np.array_equal(shown[1:25], recorded[begin : begin + 24])
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda folder: coloured(folder, (1280, 720), (9, 99, 200), "bt709"), "BT.709"),
+        (
+            lambda folder: write_video(
+                folder / "v.mp4", range(20), Fraction(1, 20), options={"x264-params": "sar=4/3"}
+            ),
+            "4:3",
+        ),
+    ],
+)
+@needs_ffmpeg
+def test_decord_is_refused_where_a_viewer_sees_something_else(tmp_path: Path, make, reason: str) -> None:
+    pytest.importorskip("decord", reason="decord has no wheel for this platform")
+    path = make(tmp_path)
+    with pytest.raises(SourceError, match=rf"decord cannot show.*{reason}.*--pictures raw"):
+        open_video(path, viewing=Viewing(reader=Reader.DECORD))
+    with (
+        open_video(path, viewing=Viewing(PictureStyle.RAW, reader=Reader.DECORD)) as other,
+        open_video(path, viewing=RAW) as one,
+    ):
+        assert np.array_equal(one.frames_at([0.2]), other.frames_at([0.2]))
+
+
+@needs_ffmpeg
+def test_decord_is_refused_for_fields(tmp_path: Path) -> None:
+    """It mixes the colours of the two fields in another way, also where they are shown as they are stored."""
+    pytest.importorskip("decord", reason="decord has no wheel for this platform")
+    path, _ = interlaced(tmp_path, 1, "h264")
+    for style in PictureStyle:
+        with pytest.raises(SourceError, match=r"decord cannot show.*fields"):
+            open_video(path, viewing=Viewing(style, reader=Reader.DECORD))
