@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -25,6 +26,11 @@ Weight = Annotated[float, Field(ge=0, le=MOST)]
 Share = Annotated[float, Field(ge=0, le=1)]
 LANGUAGE_LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 NEW_MODEL, CHECKPOINT = "<new>", "<checkpoint>"
+
+
+def _switch(value: Any) -> Any:
+    """YAML takes ``on`` and ``off`` for truth values."""
+    return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
 
 
 class Section(BaseModel):
@@ -296,7 +302,7 @@ class Recipe(Section):
     report_to: tuple[str, ...] = ("tensorboard",)
     keep_checkpoints: Annotated[int, Field(ge=2, le=MOST)] = 3
     pictures: Literal["display", "raw"] = "display"
-    deinterlace: Literal["auto", "on", "off"] = "auto"
+    deinterlace: Annotated[Literal["auto", "on", "off"], BeforeValidator(_switch)] = "auto"
     reader: Literal["auto", "pyav", "decord"] = "auto"
     data: Data = Data()
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)]

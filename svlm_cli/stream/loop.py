@@ -68,7 +68,7 @@ def stream_video(
     session = StreamSession(model, settings, trace)
     start_seconds = settings.start
     if controls.resume is not None:
-        controls.resume.restore(session)
+        controls.resume.restore(session, is_plain=source.info.appearance.is_plain)
         start_seconds = controls.resume.position_seconds(source.is_live, settings.step_seconds)
     yield _start_event(model, source, settings, start_seconds)
     yield from _resumed(controls.resume, start_seconds, settings)

@@ -58,14 +58,19 @@ class SavedState:
     outputs: Mapping[str, int]
     questions: Sequence[tuple[float, str]] = ()
 
-    def restore(self, session: StreamSession) -> None:
+    def restore(self, session: StreamSession, *, is_plain: bool = True) -> None:
         """Make a new session go on from here.
+
+        Args:
+            session: a new one.
+            is_plain: whether pictures as stored, which the first states were made with, are those shown.
 
         Raises:
             StateError: it was made with another version, model or setting (names each), or what it holds
                 does not fit the model.
         """
-        now, then = _made_with(session), {**EARLIER, **self.made_with}
+        now = _made_with(session)
+        then = {**({key: now[key] for key in EARLIER} if is_plain else EARLIER), **self.made_with}
         differ = [
             f"{key} ({then.get(key)} -> {now.get(key)})"
             for key in sorted(now.keys() | then.keys())

@@ -14,19 +14,14 @@ from svlm_cli.data.samples.chunk_dataset import ChunkDataset
 from svlm_cli.data.samples.sample import FeatureStore, MixedDataset, Sample
 from svlm_cli.model.window import WindowLimits
 from svlm_cli.sections import ChunkSource, Recipe, Stage
-from svlm_cli.settings import Viewing
 from svlm_cli.train.arena.dataset import ArenaDataset
 from svlm_cli.train.learner import Learner
 
 
 def open_chunks(
-    learner: Learner,
-    source: ChunkSource,
-    viewing: Viewing,
-    features: FeatureStore | None = None,
-    **options: Any,
+    learner: Learner, source: ChunkSource, features: FeatureStore | None = None, **options: Any
 ) -> ChunkDataset:
-    """A data set of chunks for a model, whose pictures are shown as the recipe says.
+    """A data set of chunks for a model.
 
     Raises:
         SourceError: it cannot be read.
@@ -41,7 +36,6 @@ def open_chunks(
         # Turns are never evicted in training, so their number does not count.
         limits=WindowLimits(source.sink, source.text_window, 1, 1),
         features=features,
-        viewing=viewing,
         **options,
     )
 
@@ -117,8 +111,8 @@ def training_data(
         chunks = open_chunks(
             learner,
             source,
-            recipe.viewing,
             features,
+            viewing=recipe.viewing,
             seed=seed + number,
             num_samples=num_samples,
             num_tries=recipe.max_bad_samples + 1,
@@ -131,11 +125,8 @@ def evaluation_data(
     recipe: Recipe, stage: Stage, learner: Learner, features: FeatureStore | None
 ) -> Dataset[Sample] | None:
     """The held-out chunks of a stage's sources, None where there are none."""
-    num_tries = recipe.max_bad_samples + 1
-    found = [
-        open_chunks(learner, source, recipe.viewing, features, num_tries=num_tries)
-        for source in valid_sources(stage)
-    ]
+    how: dict[str, Any] = {"viewing": recipe.viewing, "num_tries": recipe.max_bad_samples + 1}
+    found = [open_chunks(learner, source, features, **how) for source in valid_sources(stage)]
     return ConcatDataset(found) if found else None
 
 

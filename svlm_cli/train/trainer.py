@@ -165,7 +165,7 @@ class _StageRun:
         # The Trainer's arguments come first: DeepSpeed shares weights out as they are loaded.
         arguments = training_arguments(recipe, stage, stage.steps or 1, self._folder)
         learner = open_learner(recipe, stage, checkpoint or before)
-        sources = [open_chunks(learner, source, recipe.viewing) for source in stage.chunks]
+        sources = [open_chunks(learner, source, viewing=recipe.viewing) for source in stage.chunks]
         arguments.max_steps = num_steps(stage, sum(len(source.chunks) for source in sources), self._world)
         features = self._features(learner, arguments)
         evaluated = evaluation_data(recipe, stage, learner, features)
@@ -217,7 +217,7 @@ class _StageRun:
         tower.to(arguments.device)
         cache = VisionCache(self._windows, tower, learner.patches)
         chosen = [
-            open_chunks(learner, source, self._recipe.viewing)
+            open_chunks(learner, source, viewing=self._recipe.viewing)
             for source in (*stage.chunks, *valid_sources(stage))
         ]
         workers = num_workers(self._recipe, stage)

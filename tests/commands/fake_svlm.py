@@ -57,7 +57,7 @@ class FakeSource:
 
 
 @contextmanager
-def open_source(source: str, _live: object = None) -> Iterator[FakeSource]:
+def open_source(source: str, _live: object = None, _viewing: object = None) -> Iterator[FakeSource]:
     if not source.startswith("fake:"):
         raise SourceError(f"no such file: {source}", "check the path")
     pairs = (part.split("=") for part in source.removeprefix("fake:").split(",") if part)

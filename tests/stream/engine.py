@@ -10,10 +10,13 @@ import pytest
 import torch
 
 from svlm_cli import Clip, StreamSession
+from svlm_cli.media.source import VideoInfo
 from svlm_cli.model.cache import StreamingCache
 from svlm_cli.model.decode import Speech
 from svlm_cli.model.runtime import VideoLanguageModel
 from svlm_cli.stream.step import speech
+
+INFO = VideoInfo(64, 64, 2.0, None, has_audio=False, codec="none", num_frames=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import pytest
 from svlm_cli import EndEvent, Sampling, StartEvent, StepEvent, StreamSettings, WarningEvent, stream_video
 from svlm_cli.stream.controls import Controls
 
-from .engine import clips
+from .engine import INFO, clips
 
 SETTINGS = StreamSettings(sampling=Sampling(greedy=True, max_new_tokens=2))
 
@@ -17,6 +17,7 @@ class TroubledSource:
 
     name = "troubled"
     problems: list[str]
+    info = INFO
 
     def __init__(self, opening: str = "") -> None:
         self.problems = []

@@ -12,7 +12,7 @@ from svlm_cli import AnswerEvent, EndEvent, Sampling, SourceError, StepEvent, St
 from svlm_cli.settings import OnLag, Pace
 from svlm_cli.stream.controls import Controls
 
-from .engine import clips
+from .engine import INFO, clips
 
 SETTINGS = StreamSettings(
     vision_window=2, rounds=2, sampling=Sampling(max_new_tokens=4, seed=3), previous_text="a b c"
@@ -23,6 +23,7 @@ class Counting:
     """A source that counts how many clips have been taken from it and can fail or be slow."""
 
     name, is_live, problems = "counting", False, ()
+    info = INFO
 
     def __init__(self, num_clips: int, fails_at: int | None = None, pause: float = 0.0) -> None:
         self.num_taken = 0

@@ -15,7 +15,7 @@ from svlm_cli.stream.formats import json_line
 from svlm_cli.stream.questions import MAX_QUESTION_LETTERS, MAX_WAITING, Questions, read_questions
 from svlm_cli.types import AnswerEvent, StepEvent, WarningEvent
 
-from .engine import clips
+from .engine import INFO, clips
 
 
 @given(st.lists(st.floats(0, 30), max_size=20))
@@ -83,6 +83,7 @@ class Clips:
     """A source of three clips."""
 
     name, is_live, problems = "clips", False, ()
+    info = INFO
 
     def opening_text(self, start_seconds: float) -> str:
         return ""

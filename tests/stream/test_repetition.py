@@ -9,7 +9,7 @@ import pytest
 from svlm_cli import Sampling, StepEvent, StreamSettings, WarningEvent, stream_video
 from svlm_cli.stream.repetition import Repetition
 
-from .engine import clips, follow
+from .engine import INFO, clips, follow
 
 
 def told(texts: list[str], step_seconds: float = 1.0, start: float = 0.0) -> list[tuple[int, str]]:
@@ -71,6 +71,7 @@ class LongSource:
 
     name = "long"
     problems: tuple[str, ...] = ()
+    info = INFO
 
     def opening_text(self, _start_seconds: float) -> str:
         return ""

@@ -28,8 +28,10 @@ from svlm_cli import (
     stream_video,
 )
 from svlm_cli.errors import ModelError, StateError
+from svlm_cli.settings import Deinterlace, PictureStyle, Reader
 from svlm_cli.stream import state as state_module
 from svlm_cli.stream.controls import Controls
+from svlm_cli.stream.session import StreamSession
 from svlm_cli.stream.state import StateKeeper, load_state
 
 MATCH = "arena:soccer,seed=5,minutes=2"
@@ -100,6 +102,23 @@ def test_another_model_or_version_is_refused(bundled, tmp_path: Path, monkeypatc
     monkeypatch.setattr(state_module, "__version__", "9.9.9")
     with pytest.raises(StateError, match=r"version \(.* -> 9\.9\.9\)"):
         steps(bundled, SMALL, Controls(resume=load_state(path)))
+
+
+def test_how_pictures_are_shown_is_part_of_a_state(bundled, tmp_path: Path) -> None:
+    path = tmp_path / "stream.svlm"
+    saved(bundled, path)
+    other = replace(SMALL, pictures=PictureStyle.RAW, deinterlace=Deinterlace.OFF)
+    with pytest.raises(StateError, match=r"deinterlace \(auto -> off\), pictures \(display -> raw\)"):
+        steps(bundled, other, Controls(resume=load_state(path)))
+    steps(bundled, replace(SMALL, reader=Reader.PYAV), Controls(resume=load_state(path)))
+    # States of builds that showed pictures as they are stored do not say so.
+    state = load_state(path)
+    kept = {key: value for key, value in state.made_with.items() if key not in ("pictures", "deinterlace")}
+    old = replace(state, made_with=kept)
+    steps(bundled, SMALL, Controls(resume=old))
+    session = StreamSession(bundled, replace(SMALL, previous_text=""))
+    with pytest.raises(StateError, match=r"pictures \(raw -> display\)"):
+        old.restore(session, is_plain=False)
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\x08\0\0\0\0\0\0\0{}      "])
