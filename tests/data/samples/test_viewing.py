@@ -23,8 +23,8 @@ from svlm_cli.recipe import load_recipe
 from svlm_cli.settings import Deinterlace, PictureStyle, Reader, StreamSettings, Viewing
 from svlm_cli.stream.sources import open_source
 from svlm_cli.train.checkpoints import check_same_origin, origin
-from tests.media.numbered import needs_ffmpeg, write_video
 from tests.media.file.test_display import interlaced
+from tests.media.numbered import needs_ffmpeg, write_video
 
 RAW = Viewing(PictureStyle.RAW)
 VIDEO = Video("", "", "", "", "", 0.0, 128, 48, 5.0, False, "", "")
