@@ -23,7 +23,7 @@ from svlm_cli.recipe import load_recipe
 from svlm_cli.settings import Deinterlace, PictureStyle, Reader, StreamSettings, Viewing
 from svlm_cli.stream.sources import open_source
 from svlm_cli.train.checkpoints import check_same_origin, origin
-from tests.media.file.test_display import interlaced
+from tests.media.file.test_fields import interlaced
 from tests.media.numbered import needs_ffmpeg, write_video
 
 RAW = Viewing(PictureStyle.RAW)
