@@ -16,7 +16,7 @@ from typing import Any
 import typer
 
 from svlm_cli.cli import app
-from svlm_cli.types import EndEvent, StartEvent, StepEvent, StepTimings, WarningEvent
+from svlm_cli.types import AnswerEvent, EndEvent, StartEvent, StepEvent, StepTimings, WarningEvent
 
 PAGE = Path(__file__).with_name("cli.md")
 
@@ -32,8 +32,9 @@ traceback only under `--verbose`. `NO_COLOR` is honoured.
 STREAM_OUTPUTS = """**What it writes**
 
 Captions have one cue per spoken step and none for silent ones. Every file is valid at any moment, also after
-a kill; a file that was there before is replaced when the first step arrives. If one output fails on the way
-(a full disk), the others go on, the summary names it, and the exit code is 1.
+a kill. A file that was there before is kept as `words.vtt.1` when the first step arrives, unless there is
+`--overwrite`. If one output fails on the way (a full disk), the others go on, the summary names it, and the
+exit code is 1.
 
 `--json` and `.jsonl` files hold the same lines. Their `type` says which fields follow; only a stream that was
 killed has no `end`.
@@ -92,6 +93,7 @@ def _event_rows() -> str:
     for kind, event in {
         "start": StartEvent,
         "step": StepEvent,
+        "answer": AnswerEvent,
         "warning": WarningEvent,
         "end": EndEvent,
     }.items():

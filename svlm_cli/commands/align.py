@@ -55,8 +55,9 @@ class Speech:
         typer.Option(
             "--transcript-from",
             metavar="captions|FILE|DIR",
-            help="Take transcripts made elsewhere: the captions that svlm fetch --subtitles took along, a "
-            "file, or a folder of files named by video id (VTT, SRT, WhisperX or SoccerNet-Echoes JSON).",
+            help="Use transcripts made elsewhere instead of transcribing: the captions that svlm fetch "
+            "--subtitles saved, a file, or a folder of files named by video id (VTT, SRT, WhisperX or "
+            "SoccerNet-Echoes JSON).",
             show_default="listen",
         ),
     ] = None
@@ -65,7 +66,8 @@ class Speech:
         typer.Option(
             "--language",
             metavar="LANG",
-            help="Of the commentary (en; eng and en-GB are the same); others are refused.",
+            help="Language of the commentary (en; eng and en-GB mean the same). Videos in another language "
+            "are refused.",
         ),
     ] = "en"
     audio_track: Annotated[
@@ -82,24 +84,26 @@ class Speech:
         typer.Option(
             "--formats",
             metavar="json,vtt,srt,txt",
-            help="Forms in which transcripts are written.",
+            help="Formats to write transcripts in.",
             show_default="all beside a file; json in a folder that svlm fetch filled",
         ),
     ] = None
     workers: Annotated[
-        int, typer.Option("--workers", min=1, help="Videos at once; they share the cores.")
+        int, typer.Option("--workers", min=1, help="Videos transcribed at once; they share the CPU cores.")
     ] = 1
     whisper_model: Annotated[
-        str, options.option(SPEECH, "--whisper-model NAME|DIR", "faster-whisper model.")
+        str, options.option(SPEECH, "--whisper-model NAME|DIR", "Name or folder of the faster-whisper model.")
     ] = "large-v3-turbo"
     device: Annotated[
         WhisperDevice,
-        options.option(SPEECH, f"--device {options.choices(WhisperDevice)}", "Where to listen."),
+        options.option(SPEECH, f"--device {options.choices(WhisperDevice)}", "Device that transcribes."),
     ] = WhisperDevice.AUTO
     compute_type: Annotated[
         str,
         options.option(
-            SPEECH, "--compute-type TYPE", "Number format; auto is int8 on a CPU, float16 on a GPU."
+            SPEECH,
+            "--compute-type TYPE",
+            "Number format of the Whisper model; auto is int8 on a CPU, float16 on a GPU.",
         ),
     ] = "auto"
     threads: Annotated[
@@ -119,22 +123,28 @@ class Cleaning:
         options.option(
             TEXT,
             f"--clean {options.choices(Clean)}",
-            "rules: no filler, no descriptions of sound, no other languages; llm: these, then sentence by "
-            "sentence by a language model. Loops of the recogniser go in any case.",
+            "rules: drop fillers, descriptions of sound and other languages. llm: do the same, then "
+            "have a language model keep, edit or delete each sentence. Repetition loops of the "
+            "recogniser are always dropped.",
         ),
     ] = Clean.RULES
     llm_model: Annotated[
         str | None,
-        options.option(TEXT, "--llm-model NAME", "Language model of --clean llm.", show_default="none"),
+        options.option(
+            TEXT, "--llm-model NAME", "Language model that --clean llm asks.", show_default="none"
+        ),
     ] = None
     llm_base_url: Annotated[
         str | None,
         options.option(
-            TEXT, "--llm-base-url URL", "OpenAI-compatible address it is at.", show_default="OpenAI's own"
+            TEXT,
+            "--llm-base-url URL",
+            "OpenAI-compatible address of that model.",
+            show_default="OpenAI's own",
         ),
     ] = None
     llm_workers: Annotated[
-        int, options.option(TEXT, "--llm-workers N", "Questions to it at once.", min=1)
+        int, options.option(TEXT, "--llm-workers N", "Requests to that model at once.", min=1)
     ] = 4
 
 
@@ -144,7 +154,7 @@ def align(
         list[Path],
         typer.Argument(
             metavar="DIR|FILE...",
-            help="The folder that svlm fetch filled; or files of video or sound, or a folder of them.",
+            help="Folder that svlm fetch filled; or files of video or sound, or a folder of them.",
             show_default=False,
         ),
     ],
@@ -156,8 +166,8 @@ def align(
     """Give every video a transcript: words with their times, and what is said in each second.
 
     For a folder that svlm fetch filled, writes DIR/transcripts/ID.json and a report (DIR/align.json); for any
-    other file, NAME.json, NAME.vtt, NAME.srt and NAME.txt beside it. Again, it does what is missing; what was
-    heard once in such a folder is not listened to again. The key of --clean llm comes from OPENAI_API_KEY.
+    other file, NAME.json, NAME.vtt, NAME.srt and NAME.txt beside it. A second run does only what is missing,
+    and transcribes nothing in such a folder twice. --clean llm takes its key from OPENAI_API_KEY.
     """
     from svlm_cli.data.words import align as data
     from svlm_cli.data.words.report import report

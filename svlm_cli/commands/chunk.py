@@ -42,39 +42,56 @@ class Cut:
     out: Annotated[Path, typer.Option("--out", metavar="DATASET", help="Folder of the data set.")] = Path(
         "dataset"
     )
-    window: Annotated[int, typer.Option("--window", min=1, max=3600, help="Seconds of a chunk.")] = 24
-    overlap: Annotated[int, typer.Option("--overlap", min=0, help="Seconds shared with the next.")] = 12
+    window: Annotated[
+        int, typer.Option("--window", min=1, max=3600, help="Length of a chunk, in seconds.")
+    ] = 24
+    overlap: Annotated[
+        int, typer.Option("--overlap", min=0, help="Seconds that a chunk shares with the next one.")
+    ] = 12
     min_words_per_second: Annotated[
         float,
         typer.Option(
             "--min-words-per-second",
             min=0.0,
-            help="Leave out chunks with fewer words.",
+            help="Leave out chunks with fewer words per second than this.",
             callback=options.finite,
         ),
     ] = 2.0
     sink: Annotated[
-        int, typer.Option("--sink", min=0, help="Tokens that can be kept of the start of earlier commentary.")
+        int,
+        typer.Option(
+            "--sink",
+            min=0,
+            help="Tokens stored with each chunk from the beginning of the earlier commentary.",
+        ),
     ] = 512
     text_window: Annotated[
-        int, typer.Option("--text-window", min=0, help="Tokens that can be kept of its end.")
+        int,
+        typer.Option(
+            "--text-window",
+            min=0,
+            help="Tokens stored with each chunk from the end of the earlier commentary.",
+        ),
     ] = 512
     split: Annotated[
-        float, typer.Option("--split", min=0.0, max=1.0, help="Share of the videos held out as valid_*.")
+        float,
+        typer.Option(
+            "--split", min=0.0, max=1.0, help="Share of the videos, from 0 to 1, held out as valid_*."
+        ),
     ] = 0.02
     annealing: Annotated[
         bool,
         typer.Option(
             "--annealing",
-            help="For the annealing stage: clips of 16 to 64 s that speak on, mostly live commentary in the "
-            "judgement of svlm align --clean llm; --window and --overlap do not count.",
+            help="Cut clips for the annealing stage: 16 to 64 s of continuous speech, mostly live commentary "
+            "as judged by svlm align --clean llm. --window and --overlap are not used.",
         ),
     ] = False
     no_video_check: Annotated[
         bool,
         typer.Option(
             "--no-video-check",
-            help="The video files need not be there (yet); without it, a video whose file is missing is left "
+            help="Do not look for the video files. Without this option a video whose file is missing is left "
             "out and counted.",
         ),
     ] = False
@@ -100,8 +117,8 @@ class Cut:
         typer.Option(
             "--language",
             metavar="LANG",
-            help="Of transcripts made elsewhere (en; eng and en-GB are the same); others are left out, as "
-            "svlm align does.",
+            help="Language of transcripts made elsewhere (en; eng and en-GB mean the same); those in another "
+            "language are left out, as svlm align does.",
         ),
     ] = "en"
     format: Annotated[
@@ -112,7 +129,7 @@ class Cut:
             help="Layout of the data set: that of the published Inf-Stream-Train.",
         ),
     ] = Layout.INF_STREAM
-    seed: Annotated[int, typer.Option("--seed", help="Of the choice of held-out videos.")] = 0
+    seed: Annotated[int, typer.Option("--seed", help="Seed for choosing the held-out videos.")] = 0
 
 
 @grouped
@@ -121,8 +138,9 @@ def chunk(
         Path,
         typer.Argument(
             metavar="DIR",
-            help="What svlm fetch and svlm align wrote; with --no-video-check also a folder of transcripts "
-            "alone, named by video id (VTT, SRT, WhisperX or SoccerNet-Echoes JSON, or those of svlm align).",
+            help="Folder that svlm fetch and svlm align filled; with --no-video-check also a folder of "
+            "transcripts alone, named by video id (VTT, SRT, WhisperX or SoccerNet-Echoes JSON, or "
+            "those of svlm align).",
             show_default=False,
         ),
     ],
@@ -132,9 +150,9 @@ def chunk(
 ) -> None:
     """Cut commentated videos into overlapping chunks to train on, in the layout of Inf-Stream-Train.
 
-    Writes train_s12w24_with_seeks.jsonl and train_s12w24_seeks.jsonl (by --window and --overlap), the same
-    as valid_* for the videos held out, and report.json: hours, words per second, silent seconds, and what
-    was left out, by reason. They take their places together, once all is written.
+    Writes train_s12w24_with_seeks.jsonl and train_s12w24_seeks.jsonl (numbered by stride and window), the
+    same as valid_* for the held-out videos, and report.json: hours, words per second, silent seconds, and
+    what was left out, by reason. All files appear together, once everything is written.
     """
     if cut.overlap >= cut.window:
         raise UsageError(f"--overlap {cut.overlap} must be less than --window {cut.window}")

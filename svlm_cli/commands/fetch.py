@@ -39,11 +39,13 @@ class How:
     """What is fetched, and where to."""
 
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to fetch into.")] = Path("videos")
-    sport: Annotated[str, typer.Option("--sport", metavar="NAME", help="Noted with every video.")] = ""
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Videos at once.")] = 2
+    sport: Annotated[str, typer.Option("--sport", metavar="NAME", help="Sport to note with every video.")] = (
+        ""
+    )
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Videos fetched at once.")] = 2
     limit: Annotated[
         int | None,
-        typer.Option("--limit", min=1, help="Videos of one SOURCE, at most.", show_default="all of them"),
+        typer.Option("--limit", min=1, help="Limit on the videos of one SOURCE.", show_default="all of them"),
     ] = None
     audio: Annotated[
         bool, typer.Option("--keep-audio/--no-audio", help="Keep the sound, or only the pictures.")
@@ -58,7 +60,7 @@ class How:
     ] = "auto"
     voice: Annotated[
         bool,
-        typer.Option("--speak", help="Give matches of the arena a voice (flite or espeak-ng)."),
+        typer.Option("--speak", help="Give matches of the arena a spoken commentary, by flite or espeak-ng."),
     ] = False
 
 
@@ -68,10 +70,13 @@ class Web:
 
     max_height: Annotated[
         int,
-        options.option(WEB, "--max-height", "Lines of the picture, at most, where there is a choice.", min=1),
+        options.option(
+            WEB, "--max-height", "Greatest height of the video, in lines, where a site offers several.", min=1
+        ),
     ] = 720
     subtitles: Annotated[
-        bool, options.option(WEB, "--subtitles", "Captions too, for svlm align --transcript-from captions.")
+        bool,
+        options.option(WEB, "--subtitles", "Also fetch captions, for svlm align --transcript-from captions."),
     ] = False
     subtitle_language: Annotated[
         str, options.option(WEB, "--subtitle-language LANG", "Language of the captions.")
@@ -81,7 +86,7 @@ class Web:
         options.option(
             WEB,
             "--cookies FILE",
-            "Of a logged-in browser, in Netscape's format.",
+            "Cookie file of a logged-in browser, in Netscape's format.",
             show_default="none",
         ),
     ] = None
@@ -90,7 +95,7 @@ class Web:
         options.option(
             WEB,
             "--cookies-from-browser BROWSER",
-            "Take the cookies from it, e.g. firefox.",
+            "Take the cookies from this browser, e.g. firefox.",
             show_default="none",
         ),
     ] = None
@@ -99,7 +104,7 @@ class Web:
         options.option(
             WEB,
             "--rate-limit RATE",
-            "Bytes a second of all workers together, e.g. 5M.",
+            "Bytes per second of all workers together, e.g. 5M.",
             show_default="no limit",
         ),
     ] = None
@@ -111,8 +116,9 @@ def fetch(
         list[str],
         typer.Argument(
             metavar="SOURCE...",
-            help="Addresses (video, playlist, channel, file, HLS), ytsearch5:WORDS, @list.txt, video files, "
-            "folders of them, or arena:SPORT?seed=N&minutes=M.",
+            help="Addresses (video, playlist, channel, file, HLS), searches (ytsearch5:WORDS), lists "
+            "(@list.txt), video files, folders of them, or matches of the arena "
+            "(arena:SPORT?seed=N&minutes=M).",
             show_default=False,
         ),
     ],
@@ -121,11 +127,11 @@ def fetch(
     web: Web,
     talk: Talk,
 ) -> None:
-    """Fetch videos into a folder, each once; a second run fetches what is missing and goes on with halves.
+    """Fetch videos into a folder, each once; a second run fetches what is missing and resumes halves.
 
     Writes DIR/videos/ID.mp4 (other suffixes where the site has no mp4) and a line in DIR/videos.jsonl once
-    the file is whole and probed; for a match of the arena also its truth and its transcript. Files are
-    copied as they are. What fails is named, the others go on, exit code 1.
+    the file is whole and probed; for a match of the arena also its truth and its transcript. Local files are
+    copied as they are. What fails is named and the others go on; the exit code is then 1.
     """
     from svlm_cli.data.fetch.folder import expand, fetch_all
     from svlm_cli.data.fetch.one import FetchOptions, is_web_address

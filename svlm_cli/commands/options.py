@@ -152,7 +152,7 @@ class ModelChoice:
         option(
             MODEL_PANEL,
             "--model ID|DIR",
-            "Hugging Face id or folder of the checkpoint.",
+            "Checkpoint: a Hugging Face id or a local folder.",
             show_default="$SVLM_MODEL, else the bundled arena model",
             callback=optional_text,
         ),
@@ -162,12 +162,12 @@ class ModelChoice:
         option(
             MODEL_PANEL,
             "--adapter ID|DIR",
-            "LoRA adapter to add to the model, as svlm train writes it.",
+            "LoRA adapter to merge into the model, as svlm train writes it.",
             show_default="none",
         ),
     ] = None
     device: Annotated[
-        str, option(MODEL_PANEL, "--device auto|cpu|cuda[:N]", "Where to compute.", callback=device_name)
+        str, option(MODEL_PANEL, "--device auto|cpu|cuda[:N]", "Device to compute on.", callback=device_name)
     ] = "auto"
     dtype: Annotated[
         Dtype, option(MODEL_PANEL, f"--dtype {choices(Dtype)}", "Number format of weights and cache.")
@@ -220,7 +220,7 @@ class WordChoice:
         option(
             MODEL_PANEL,
             "--compile",
-            "Compile the feeding of a word with torch.compile, once at the start: seconds to a minute.",
+            "Compile the forward pass of a word with torch.compile; takes seconds to a minute at the start.",
         ),
     ] = False
     graphs: Annotated[
@@ -228,6 +228,6 @@ class WordChoice:
         option(
             MODEL_PANEL,
             f"--graphs {choices(Graphs)}",
-            "Replay the feeding of a word as a CUDA graph; auto: on where there is CUDA.",
+            "Replay the forward pass of a word as a CUDA graph; auto: on where there is CUDA.",
         ),
     ] = Graphs.AUTO

@@ -43,7 +43,7 @@ class TrainRun:
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Override a value of the recipe; may be repeated.",
+            help="Override a value of the recipe; repeat the option for several.",
             show_default="none",
         ),
     ] = None
@@ -55,31 +55,39 @@ class TrainRun:
         typer.Option(
             "--resume",
             metavar="auto|DIR|never",
-            help="auto: go on from the newest whole one in --out; DIR: from this one; never: start afresh.",
+            help="auto: continue from the newest whole checkpoint in --out; DIR: from this checkpoint; "
+            "never: start afresh.",
         ),
     ] = "auto"
     nproc: Annotated[
         int,
         typer.Option(
-            "--nproc", min=1, help="Processes on this machine, by torchrun; each takes samples of its own."
+            "--nproc",
+            min=1,
+            help="Processes on this machine, started by torchrun; each trains on samples of its own.",
         ),
     ] = 1
     dry_run: Annotated[
         bool,
         typer.Option(
-            "--dry-run", help="Check recipe and data, print steps, tokens, memory and disk, start nothing."
+            "--dry-run", help="Check recipe and data; print steps, tokens, memory and disk; start nothing."
         ),
     ] = False
 
 
 @grouped
 def train(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE.yaml", help="What to train, on what, how long.")],
+    recipe: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RECIPE.yaml", help="YAML file that says what to train, on which data and for how long."
+        ),
+    ],
     *,
     run: TrainRun,
     talk: Talk,
 ) -> None:
-    """Train a model by a recipe; ``svlm stream --model`` opens what it writes."""
+    """Train a model as a recipe says; ``svlm stream --model`` opens the result."""
     from svlm_cli.recipe import load_recipe
 
     loaded = load_recipe(recipe, run.settings or ())

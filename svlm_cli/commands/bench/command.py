@@ -61,7 +61,7 @@ svlm bench fps match.mp4 --model mit-han-lab/StreamingVLM --policy streaming --f
 
 OF_FILES = ("pictures", "deinterlace", "reader")
 
-app = typer.Typer(help="Measure what a model says and how fast.")
+app = typer.Typer(help="Measure what a model says and how fast it says it.")
 app.add_typer(bench_commentary.app, name="commentary")
 app.add_typer(bench_livesports.app, name="livesports")
 app.add_typer(bench_ovo.app, name="ovo")
@@ -120,7 +120,7 @@ def fps(
     out: own.Folder = SPEED_OUT,
     talk: Talk,
 ) -> None:
-    """Time every stage of a stream, per policy, as it goes on, against the floor of bare kernels."""
+    """Time every stage of a stream under each policy, over time and against a floor of bare kernels."""
     settings = stream_settings(sight, memory, SamplingChoice(max_new_tokens, greedy=True))
     from svlm_cli.bench.speed.fps import SpeedEnd, bench_fps
     from svlm_cli.bench.speed.report import main_table

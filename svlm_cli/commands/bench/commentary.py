@@ -28,7 +28,13 @@ from svlm_cli.commands.bench.work import (
 )
 from svlm_cli.commands.groups import Without, grouped
 from svlm_cli.commands.options import ModelChoice, Talk, choices, finite, option
-from svlm_cli.commands.stream.options import MemoryChoice, SamplingChoice, Seed, SightChoice, stream_settings
+from svlm_cli.commands.stream.options import (
+    LARGEST_SEED,
+    MemoryChoice,
+    SamplingChoice,
+    SightChoice,
+    stream_settings,
+)
 
 if TYPE_CHECKING:
     from svlm_cli.bench.api.videos import VideoCalls
@@ -58,19 +64,26 @@ svlm bench commentary score ours rival --metadata eval_all_metadata.jsonl --judg
 app = typer.Typer(help="Inf-Streams-Eval: commentary on whole games, judged in pairs.")
 
 Metadata = Annotated[
-    Path, typer.Argument(metavar="METADATA", help="eval_all_metadata.jsonl: games with their transcripts.")
+    Path,
+    typer.Argument(
+        metavar="METADATA", help="The file eval_all_metadata.jsonl: games with their transcripts."
+    ),
 ]
 MetadataOption = Annotated[
     Path,
-    option(judging.DATA_PANEL, "--metadata FILE", "eval_all_metadata.jsonl: games with their transcripts."),
+    option(
+        judging.DATA_PANEL,
+        "--metadata FILE",
+        "The file eval_all_metadata.jsonl: games with their transcripts.",
+    ),
 ]
 Clips = Annotated[
     Path | None,
     option(
         judging.DATA_PANEL,
         "--clips FILE",
-        "score_all_clips.jsonl: the windows that are scored.",
-        show_default="from --start on, every 100 s with 200 words or more",
+        "The file score_all_clips.jsonl: the windows that are scored.",
+        show_default="every 100 s from --start on with 200 words or more",
     ),
 ]
 SettingOption = Annotated[
@@ -78,7 +91,8 @@ SettingOption = Annotated[
     option(
         judging.DATA_PANEL,
         f"--setting {choices(Setting)}",
-        "One stream from --start to the end of the last window, or a fresh one for every window.",
+        "infinite: one stream from --start to the end of the last window; chunked: a fresh stream "
+        "for every window.",
     ),
 ]
 PreviousOption = Annotated[
@@ -86,28 +100,45 @@ PreviousOption = Annotated[
     option(
         judging.DATA_PANEL,
         f"--previous {choices(Previous)}",
-        "What a stream is told as previous text: the reference up to its start, or nothing but the title.",
+        "Previous text that a stream is given. reference: the reference commentary up to its start; "
+        "none: only the title.",
     ),
 ]
 Start = Annotated[
     float,
-    option(judging.DATA_PANEL, "--start SECONDS", "Where the infinite stream begins.", callback=finite),
+    option(
+        judging.DATA_PANEL,
+        "--start SECONDS",
+        "Second of the game at which the infinite stream begins.",
+        callback=finite,
+    ),
 ]
 ChunkSeconds = Annotated[
     float | None,
     option(
         judging.DATA_PANEL,
         "--chunk-seconds SECONDS",
-        "Length of the chunked streams.",
+        "Length of each stream of --setting chunked.",
         callback=finite,
         show_default="the scored windows themselves",
     ),
 ]
 Ours = Annotated[
     Path,
-    typer.Argument(metavar="OURS", help="Predictions: a folder of generate, or a file; every run in it."),
+    typer.Argument(
+        metavar="OURS",
+        help="Predictions to score: a folder that generate filled, or a file. Every run in it is judged.",
+    ),
 ]
-RivalArgument = Annotated[Path, typer.Argument(metavar="RIVAL", help="Predictions to compare with: one run.")]
+RivalArgument = Annotated[
+    Path, typer.Argument(metavar="RIVAL", help="Predictions of one run to compare with: a folder or a file.")
+]
+JudgeSeed = Annotated[
+    int,
+    option(
+        judging.API_PANEL, "--seed N", "Seed sent to the judge with every question.", min=0, max=LARGEST_SEED
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +152,9 @@ class Choice:
     start: Start = PAPER_START_SECONDS
     chunk_seconds: ChunkSeconds = None
     limit: judging.Limit = None
-    grid: own.Grid = None
+    grid: Annotated[
+        Path | None, own.grid_option(judging.DATA_PANEL, "recipes/bench_commentary_grid.yaml")
+    ] = None
     name: judging.RunName = ""
 
 
@@ -140,7 +173,7 @@ def generate(
     out: judging.Results = PREDICTIONS,
     talk: Talk,
 ) -> None:
-    """Commentate the games, with a model of your own or (--api) with any vision model behind an address."""
+    """Commentate the games with a model of your own or, by --api, any vision model at an address."""
     settings = stream_settings(sight, memory, words)
     from svlm_cli.bench.commentary import infstreams as bench
     from svlm_cli.bench.commentary.speak import commentate
@@ -213,11 +246,11 @@ def score(
     start: Start = PAPER_START_SECONDS,
     limit: judging.Limit = None,
     judge: judging.JudgeChoice,
-    seed: Seed = 0,
+    seed: JudgeSeed = 0,
     out: judging.Report = SCORES,
     talk: Talk,
 ) -> None:
-    """Let a judge compare two predictions window by window, in both orders; every vote is stored."""
+    """Let a judge compare two sets of predictions, window by window, in both orders; votes are stored."""
     if clips is not None:
         refuse_unused(context, ("start",), "with --clips")
     from svlm_cli.bench.commentary import infstreams as bench

@@ -59,44 +59,49 @@ Videos = Annotated[
 ]
 Limit = Annotated[
     int | None,
-    option(DATA_PANEL, "--limit N", "Take the first N only, to try things out.", min=1, show_default="all"),
+    option(
+        DATA_PANEL, "--limit N", "Take only the first N items, to try things out.", min=1, show_default="all"
+    ),
 ]
 BaseUrl = Annotated[
     str | None,
     option(
         API_PANEL,
         "--base-url URL",
-        "The address. Its key is read from OPENAI_API_KEY, and never stored.",
+        "The OpenAI-compatible address. The key is read from OPENAI_API_KEY and never stored.",
         show_default="OpenAI's own",
     ),
 ]
-Workers = Annotated[int, option(API_PANEL, "--workers N", "Questions at once.", min=1, max=64)]
+Workers = Annotated[int, option(API_PANEL, "--workers N", "Requests at once.", min=1, max=64)]
 PriceOption = Annotated[
     str,
     option(
         API_PANEL,
         "--price IN,OUT",
-        "Dollars per million tokens in and out, for the estimate.",
+        "Dollars per million input and output tokens, for the cost estimate.",
         callback=_price,
         show_default="the list price, where svlm knows it",
     ),
 ]
 DryRun = Annotated[
     bool,
-    option(API_PANEL, "--dry-run", "Print calls, tokens and price, and send nothing."),
+    option(
+        API_PANEL, "--dry-run", "Print how many calls and tokens it would take and their price; send nothing."
+    ),
 ]
 RunName = Annotated[
     str,
     option(
         OUTPUT_PANEL,
         "--name NAME",
-        "Name of the row.",
+        "Name of the row in tables.",
         callback=unicode_text,
-        show_default="of the policy, or of the model behind --api",
+        show_default="the policy, or the model of --api",
     ),
 ]
 Results = Annotated[
-    Path, option(OUTPUT_PANEL, "--out DIR", "Folder for results.jsonl; what is there is not repeated.")
+    Path,
+    option(OUTPUT_PANEL, "--out DIR", "Folder for results.jsonl. What is stored there is not run again."),
 ]
 Report = Annotated[
     Path,
@@ -108,7 +113,7 @@ ScoreFolder = Annotated[
         OUTPUT_PANEL,
         "--out DIR",
         "Folder for summary.json, report.md and the plot.",
-        show_default="the folder of the answers, where generate has filled it",
+        show_default="the folder of the answers, if generate filled it",
     ),
 ]
 
@@ -133,17 +138,18 @@ class EndpointChoice:
         option(
             API_PANEL,
             f"--preset {choices(PresetName)}",
-            "Show and ask it as the paper's rival was: 0.25 FPS, 360p, windows of 100 s, nothing before.",
+            "Ask that model as the paper asked its rival: 0.25 FPS, 360p, windows of 100 s, no previous "
+            "text.",
             show_default="none",
         ),
     ] = None
     api_fps: Annotated[
         float,
-        option(API_PANEL, "--api-fps N", "Frames per second that it is shown.", callback=finite),
+        option(API_PANEL, "--api-fps N", "Frames per second shown to that model.", callback=finite),
     ] = 0.25
     api_height: Annotated[
         int,
-        option(API_PANEL, "--api-height PIXELS", "Height that frames are made smaller to.", min=28),
+        option(API_PANEL, "--api-height PIXELS", "Height in pixels that frames are reduced to.", min=28),
     ] = 360
     workers: Workers = 8
     price: PriceOption = ""
@@ -179,7 +185,8 @@ class JudgeChoice:
         option(
             API_PANEL,
             "--judge-prompt FILE",
-            "The judge's prompt, with {reference}, {a}, {b}, maybe {title}, where texts go.",
+            "File with the judge's prompt, in which {reference}, {a}, {b} and, if it is there, {title} "
+            "stand for the texts.",
             show_default="svlm's own wording",
         ),
     ] = None
@@ -213,20 +220,20 @@ class Shown:
         option(
             MODEL_PANEL,
             f"--show {choices(ShowChoice)}",
-            "Stream the video once and ask at each time, or show frames of all that may be seen in one "
-            "prompt.",
+            "streamed: stream the video once and ask on the way; whole: show frames from all of the "
+            "video up to the question in one prompt.",
         ),
     ] = ShowChoice.STREAMED
     max_frames: Annotated[
         int,
-        option(MODEL_PANEL, "--max-frames N", "Most frames of the whole video at once.", min=2, max=8192),
+        option(MODEL_PANEL, "--max-frames N", "Limit on the frames of --show whole.", min=2, max=8192),
     ] = 64
     recent_frames: Annotated[
         int,
         option(
             MODEL_PANEL,
             "--recent-frames N",
-            "Also ask with the last N frames alone, one a second, as a row to compare with; 0 leaves it out.",
+            "Also ask with only the last N frames, one a second, as a baseline row; 0 leaves it out.",
             min=0,
             max=1024,
         ),
@@ -236,11 +243,12 @@ class Shown:
         option(
             MODEL_PANEL,
             "--speak",
-            "Speak every second of the stream, as svlm stream does; else it is watched in silence.",
+            "Speak every second of the stream, as svlm stream does; without this the model watches in "
+            "silence.",
         ),
     ] = False
     max_answer_tokens: Annotated[
-        int, option(MODEL_PANEL, "--max-answer-tokens TOKENS", "Most tokens of a reply.", min=1)
+        int, option(MODEL_PANEL, "--max-answer-tokens TOKENS", "Limit on the tokens of an answer.", min=1)
     ] = 64
 
 

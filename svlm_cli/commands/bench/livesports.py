@@ -64,7 +64,7 @@ Ours = Annotated[
     Path | None,
     typer.Argument(
         metavar="OURS",
-        help="Predictions: a folder of generate, or a file.",
+        help="Predictions to score: a folder that generate filled, or a file.",
         show_default="required, unless --votes is given",
     ),
 ]
@@ -72,7 +72,7 @@ RivalArgument = Annotated[
     Path | None,
     typer.Argument(
         metavar="RIVAL",
-        help="Predictions to compare with.",
+        help="Predictions to compare with: a folder or a file.",
         show_default="required, unless --votes is given",
     ),
 ]
@@ -81,7 +81,7 @@ Votes = Annotated[
     option(
         judging.DATA_PANEL,
         "--votes FILE",
-        "Score stored votes, ours or LiveCC's, and ask nobody.",
+        "Score these stored votes, svlm's or LiveCC's, and call no judge.",
         show_default="none",
     ),
 ]
@@ -90,7 +90,7 @@ Baseline = Annotated[
     option(
         judging.DATA_PANEL,
         "--baseline NAME",
-        "With --votes: who the others are compared with.",
+        "With --votes: the model that the others are compared with.",
         callback=optional_text,
         show_default="GPT-4o, if it is one of them",
     ),
@@ -114,7 +114,7 @@ def generate(
     out: judging.Results = PREDICTIONS,
     talk: Talk,
 ) -> None:
-    """Commentate the events, told their title and what was said before."""
+    """Commentate each event, given its title and what was said before it."""
     settings = stream_settings(sight, memory, words)
     from svlm_cli.bench.commentary import livesports
     from svlm_cli.bench.commentary.pieces import PieceRun
@@ -150,7 +150,7 @@ def score(
     out: judging.Report = SCORES,
     talk: Talk,
 ) -> None:
-    """Let a judge compare two predictions event by event, in both orders, or score votes that are stored."""
+    """Let a judge compare two sets of predictions, event by event, in both orders; or score stored votes."""
     from svlm_cli.bench.commentary import livesports
     from svlm_cli.bench.common.tables import claim
     from svlm_cli.bench.judge.judge import Judging

@@ -36,8 +36,10 @@ svlm bench longvideo score ours"""
 
 app = typer.Typer(help="LongVideoBench: multiple choice about whole videos.")
 
-Questions = Annotated[Path, typer.Argument(metavar="QUESTIONS", help="lvb_val.json.")]
-Stored = Annotated[Path, typer.Argument(metavar="RESULTS", help="A folder that generate has filled.")]
+Questions = Annotated[
+    Path, typer.Argument(metavar="QUESTIONS", help="The file lvb_val.json of LongVideoBench.")
+]
+Stored = Annotated[Path, typer.Argument(metavar="RESULTS", help="Folder that generate filled.")]
 
 
 @app.command(epilog=GENERATE_EXAMPLES)
@@ -58,7 +60,7 @@ def generate(
     out: judging.Results = ANSWERS,
     talk: Talk,
 ) -> None:
-    """Ask every question at the end of its video, which is streamed at 1 FPS, or shown in frames."""
+    """Ask each question at the end of its video, which is streamed at 1 FPS or shown as a set of frames."""
     settings = stream_settings(sight, memory, SamplingChoice(seed=seed))
     from svlm_cli.bench.questions.longvideo import PROTOCOL, asked, load_items
 
@@ -75,7 +77,7 @@ def score(
     out: judging.ScoreFolder = None,
     talk: Talk,
 ) -> None:
-    """Score answers that are stored: overall, by duration group and by category."""
+    """Score stored answers: overall, by duration group and by category."""
     from svlm_cli.bench.common.tables import claim
     from svlm_cli.bench.questions.longvideo import report, rows
 

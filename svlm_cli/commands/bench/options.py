@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from svlm_cli.bench.speed.plan import SpeedClock
 from svlm_cli.commands.options import MODEL_PANEL, OUTPUT_PANEL, choices, finite, option
@@ -13,17 +13,18 @@ from svlm_cli.settings import Policy
 MATCHES_PANEL = "Matches"
 SPEED_PANEL = "Measuring"
 
-Grid = Annotated[
-    Path | None,
-    option(
-        MATCHES_PANEL,
-        "--grid FILE",
-        "YAML that lists runs with what each changes, e.g. recipes/bench_arena_grid.yaml; one table for all.",
-        show_default="one run of the options given",
-    ),
-]
+
+def grid_option(panel: str, example: str, show_default: str = "one run of the options given") -> Any:
+    """The option that names a file of several runs; ``example`` is one that ships."""
+    meaning = f"YAML file with several runs and what each one changes, e.g. {example}; all go into one table."
+    return option(panel, "--grid FILE", meaning, show_default=show_default)
+
+
 Workers = Annotated[
-    int, option(MODEL_PANEL, "--workers N", "Processes that share the matches, a model in each.", min=1)
+    int,
+    option(
+        MODEL_PANEL, "--workers N", "Processes that share the matches; each holds a model of its own.", min=1
+    ),
 ]
 ThreadsPerWorker = Annotated[int, option(MODEL_PANEL, "--threads N", "CPU threads of each worker.", min=1)]
 Folder = Annotated[
@@ -31,7 +32,7 @@ Folder = Annotated[
     option(
         OUTPUT_PANEL,
         "--out DIR",
-        "Folder for results.jsonl, summary.json, report.md and plots; what is there is not repeated.",
+        "Folder for results.jsonl, summary.json, report.md and plots. What is stored there is not run again.",
     ),
 ]
 
@@ -40,7 +41,8 @@ Packed = Annotated[
     option(
         MODEL_PANEL,
         "--packed/--not-packed",
-        "Weights laid out once for the CPU's kernels, as svlm stream has them, or as torch has them.",
+        "Lay the weights out once for the CPU's kernels, as svlm stream does, or leave them as "
+        "torch has them.",
     ),
 ]
 
@@ -59,11 +61,12 @@ class Matchday:
         option(
             MATCHES_PANEL,
             "--seed N",
-            "Seed of the first match; the others follow. All must be below 10000: no training uses those.",
+            "Seed of the first match; the others count up from it. All must be below 10000, which "
+            "training never uses.",
             min=0,
         ),
     ] = 0
-    grid: Grid = None
+    grid: Annotated[Path | None, grid_option(MATCHES_PANEL, "recipes/bench_arena_grid.yaml")] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,7 @@ class Timing:
         option(
             SPEED_PANEL,
             "--seconds SECONDS",
-            "Seconds of stream for each policy; a shorter source is shown again.",
+            "Seconds of stream for each policy; a shorter source is repeated.",
             callback=finite,
         ),
     ] = 60.0
@@ -84,26 +87,20 @@ class Timing:
         option(
             SPEED_PANEL,
             f"--policy {choices(Policy)}",
-            "What the cache keeps; repeat for several.",
+            "Policy to measure; repeat the option for several.",
             show_default="all four",
         ),
     ] = None
     grid: Annotated[
         Path | None,
-        option(
-            SPEED_PANEL,
-            "--grid FILE",
-            "YAML that lists runs with what each changes, e.g. recipes/bench_fps_grid.yaml; one table for "
-            "all.",
-            show_default="one run per policy",
-        ),
+        grid_option(SPEED_PANEL, "recipes/bench_fps_grid.yaml", "one run per policy"),
     ] = None
     find_max_fps: Annotated[
         bool,
         option(
             SPEED_PANEL,
             "--find-max-fps",
-            "Search the highest FPS that keeps real time, with the first policy.",
+            "Search for the highest FPS that keeps real time, with the first policy.",
         ),
     ] = False
     floor_steps: Annotated[
@@ -111,7 +108,7 @@ class Timing:
         option(
             SPEED_PANEL,
             "--floor-steps N",
-            "Steps at the end of each run that are compared with bare kernels of their shapes; 0 for none.",
+            "Steps at the end of each run to compare with bare kernels of the same shapes; 0 for none.",
             min=0,
         ),
     ] = 4
@@ -120,7 +117,7 @@ class Timing:
         option(
             SPEED_PANEL,
             f"--clock {choices(SpeedClock)}",
-            "Count time that passes, or this process's CPU time (where others share the machine; not on "
-            "CUDA).",
+            "wall: the time that passes; cpu: the CPU time of this process, for a shared machine (not "
+            "on CUDA).",
         ),
     ] = SpeedClock.WALL

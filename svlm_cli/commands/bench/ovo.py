@@ -41,13 +41,15 @@ svlm bench ovo score results_FlashVStream --json"""
 
 app = typer.Typer(help="OVO-Bench: questions at their time in a video.")
 
-Annotations = Annotated[Path, typer.Argument(metavar="ANNOTATIONS", help="ovo_bench_new.json.")]
+Annotations = Annotated[
+    Path, typer.Argument(metavar="ANNOTATIONS", help="The file ovo_bench_new.json of OVO-Bench.")
+]
 ProtocolOption = Annotated[
     OvoProtocol,
     option(
         judging.DATA_PANEL,
         f"--protocol {choices(OvoProtocol)}",
-        "A free reply, or the best of the possible answers by their logits.",
+        "official: a free reply; logit: the most likely of the possible answers.",
     ),
 ]
 Prompts = Annotated[
@@ -55,13 +57,15 @@ Prompts = Annotated[
     option(
         judging.DATA_PANEL,
         "--prompts FILE",
-        "JSON with the official wording of the questions under templates.",
+        "JSON file with the official wording of the questions, under templates.",
         show_default="svlm's own wording",
     ),
 ]
 Stored = Annotated[
     list[Path],
-    typer.Argument(metavar="RESULTS...", help="Folders of generate, or result files in the official form."),
+    typer.Argument(
+        metavar="RESULTS...", help="Folders that generate filled, or result files in the official form."
+    ),
 ]
 
 
@@ -85,7 +89,7 @@ def generate(
     out: judging.Results = ANSWERS,
     talk: Talk,
 ) -> None:
-    """Ask every query at its time; the video is streamed once, or shown in frames."""
+    """Ask each query at its time in the video, which is streamed once or shown as a set of frames."""
     settings = stream_settings(sight, memory, SamplingChoice(seed=seed))
     from svlm_cli.bench.questions.ovo import OWN_WORDING, load_items, load_wording, queries
     from svlm_cli.bench.questions.ovo_bench import asked
@@ -114,7 +118,7 @@ def score(
     out: judging.ScoreFolder = None,
     talk: Talk,
 ) -> None:
-    """Score answers that are stored: by the protocol's rule, and by strict extraction beside it."""
+    """Score stored answers by the rule of their protocol and, beside it, by strict extraction."""
     from svlm_cli.bench.common.tables import claim
     from svlm_cli.bench.questions.ovo_bench import load_results, report
 

@@ -20,10 +20,10 @@ svlm bench report bench-arena bench-8fps
 svlm bench report ours-ovo theirs-ovo --json --out compared"""
 
 Folders = Annotated[
-    list[Path], typer.Argument(metavar="DIR...", help="Folders with a summary.json of any benchmark.")
+    list[Path], typer.Argument(metavar="DIR...", help="Folders that hold the summary.json of any benchmark.")
 ]
 Out = Annotated[
-    Path, option(OUTPUT_PANEL, "--out DIR", "Folder for report.md, summary.json and a picture per benchmark.")
+    Path, option(OUTPUT_PANEL, "--out DIR", "Folder for report.md, summary.json and a plot per benchmark.")
 ]
 
 
@@ -34,7 +34,7 @@ def report(
     out: Out = OUT,
     talk: Talk,
 ) -> None:
-    """Compare the runs of several folders: a table and a picture for every benchmark."""
+    """Compare the runs of several folders: a table and a plot for every benchmark."""
     from svlm_cli.bench.common.compare import compare, document, tables, write
     from svlm_cli.errors import UsageError
 

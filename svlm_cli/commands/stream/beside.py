@@ -19,14 +19,18 @@ class Live:
 
     rtsp_transport: Annotated[
         RtspTransport,
-        option(SOURCE_PANEL, f"--rtsp-transport {choices(RtspTransport)}", "How pictures come over RTSP."),
+        option(
+            SOURCE_PANEL,
+            f"--rtsp-transport {choices(RtspTransport)}",
+            "Transport protocol of an RTSP source.",
+        ),
     ] = LIVE.rtsp_transport
     stall_seconds: Annotated[
         float,
         option(
             SOURCE_PANEL,
             "--stall-seconds SECONDS",
-            "A live source that sends no picture for so long counts as lost.",
+            "Seconds without a frame after which a live source counts as lost.",
             callback=finite,
         ),
     ] = LIVE.stall_seconds
@@ -35,13 +39,18 @@ class Live:
         option(
             SOURCE_PANEL,
             "--reconnect-seconds SECONDS",
-            "How long to try to get a lost live source back; 0 for not at all.",
+            "Seconds to go on trying to reach a lost live source; 0 for not at all.",
             callback=finite,
         ),
     ] = LIVE.reconnect_seconds
     max_height: Annotated[
         int,
-        option(SOURCE_PANEL, "--max-height PIXELS", "Of the pictures, where a page offers several.", min=1),
+        option(
+            SOURCE_PANEL,
+            "--max-height PIXELS",
+            "Greatest height of the video where a page offers several.",
+            min=1,
+        ),
     ] = LIVE.max_height
 
 
@@ -50,27 +59,32 @@ class Asking:
     """Questions and the page."""
 
     ask: Annotated[
-        bool, option(ASKING_PANEL, "--ask", "Type questions while it runs, one a line, on standard input.")
+        bool,
+        option(ASKING_PANEL, "--ask", "Type questions on standard input while the stream runs, one a line."),
     ] = False
     ask_file: Annotated[
         Path | None,
         option(
             ASKING_PANEL,
             "--ask-file FILE",
-            'Ask what stands in a file, one line each: seconds and question, e.g. "12.0 Who scored?"',
+            'File of questions, one a line: the second at which to ask, then the question, e.g. "12.0 '
+            'Who scored?"',
             show_default="none",
         ),
     ] = None
     max_answer_tokens: Annotated[
-        int, option(ASKING_PANEL, "--max-answer-tokens TOKENS", "Most tokens of the answer to a question.")
+        int,
+        option(
+            ASKING_PANEL, "--max-answer-tokens TOKENS", "Limit on the tokens of the answer to a question."
+        ),
     ] = WORDS.max_answer_tokens
     serve: Annotated[
         str | None,
         option(
             ASKING_PANEL,
             "--serve HOST:PORT",
-            "Show picture, words, speed and an ask box on a web page; off loopback it asks for a token, "
-            "which is printed, or taken from SVLM_PAGE_TOKEN.",
+            "Show picture, words, speed and an ask box on a web page. Off loopback the page asks for a "
+            "token, which is printed, or taken from SVLM_PAGE_TOKEN.",
             show_default="none; HOST 127.0.0.1",
         ),
     ] = None
@@ -94,13 +108,17 @@ class Kept:
         option(
             OUTPUT_PANEL,
             "--overwrite",
-            "Replace outputs that are there; else words.vtt is kept as words.vtt.1. Resumed ones go on.",
+            "Replace outputs that exist; without this, words.vtt is kept as words.vtt.1. A resumed "
+            "stream continues its outputs.",
         ),
     ] = False
     save_state: Annotated[
         Path | None,
         option(
-            STATE_PANEL, "--save-state FILE", "Keep the state in a file, to go on from.", show_default="none"
+            STATE_PANEL,
+            "--save-state FILE",
+            "Save the state to this file, so that the stream can be resumed.",
+            show_default="none",
         ),
     ] = None
     save_every: Annotated[
@@ -108,7 +126,7 @@ class Kept:
         option(
             STATE_PANEL,
             "--save-every SECONDS",
-            "How often, beside the end of the stream, in seconds of wall time.",
+            "Seconds of wall time between saves of the state, which is also saved at the end.",
             callback=finite,
         ),
     ] = 60.0
@@ -117,7 +135,7 @@ class Kept:
         option(
             STATE_PANEL,
             "--resume FILE",
-            "Go on exactly where the stream of a saved state stopped; outputs of the same names are "
+            "Resume exactly where the stream of this saved state stopped; outputs of the same names are "
             "continued.",
             show_default="none",
         ),

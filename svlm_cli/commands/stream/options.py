@@ -39,11 +39,17 @@ def _seed(value: int) -> int:
 
 
 MaxNewTokens = Annotated[
-    int, option(WORDS_PANEL, "--max-new-tokens TOKENS", "Most tokens spoken in one step.")
+    int, option(WORDS_PANEL, "--max-new-tokens TOKENS", "Limit on the tokens spoken in one step.")
 ]
 Seed = Annotated[
     int,
-    option(WORDS_PANEL, "--seed N", "The same seed gives the same words.", min=0, max=LARGEST_SEED),
+    option(
+        WORDS_PANEL,
+        "--seed N",
+        "Seed for sampling: the same seed gives the same words.",
+        min=0,
+        max=LARGEST_SEED,
+    ),
 ]
 Source = Annotated[
     str,
@@ -65,7 +71,7 @@ class SightChoice:
         option(
             SIGHT_PANEL,
             "--fps N",
-            "Frames per second shown to the model; times --step-seconds it is an even whole number.",
+            "Frames per second shown to the model. Times --step-seconds this must be an even whole number.",
             callback=finite,
         ),
     ] = DEFAULT.fps
@@ -78,7 +84,7 @@ class SightChoice:
         option(
             SIGHT_PANEL,
             "--min-pixels N",
-            "Fewest pixels a frame is resized to.",
+            "Frames with fewer pixels than this are enlarged.",
             min=1,
             show_default="as trained: 78400 (100 x 28 x 28)",
         ),
@@ -88,7 +94,7 @@ class SightChoice:
         option(
             SIGHT_PANEL,
             "--max-pixels N",
-            "Most pixels a frame is resized to.",
+            "Frames with more pixels than this are reduced.",
             min=1,
             show_default="as trained: 602112 (768 x 28 x 28)",
         ),
@@ -123,15 +129,20 @@ class SightChoice:
         option(
             SIGHT_PANEL,
             "--drop-static LEVELS",
-            "Leave out vision tokens whose pixels changed by no more than this, in grey levels (0 to 255, "
-            "mean).",
+            "Leave out vision tokens whose pixels changed by no more than this on average, in grey "
+            "levels (0 to 255).",
             callback=finite,
             show_default="off",
         ),
     ] = DEFAULT.drop_static
     query: Annotated[
         str,
-        option(SIGHT_PANEL, "--query TEXT", "What to do, said in the first turn.", callback=unicode_text),
+        option(
+            SIGHT_PANEL,
+            "--query TEXT",
+            "Instruction given to the model in the first turn.",
+            callback=unicode_text,
+        ),
     ] = DEFAULT.query
 
 
@@ -144,7 +155,7 @@ class OpeningChoice:
         option(
             SIGHT_PANEL,
             "--title TEXT",
-            "Title of the video, put before the previous text.",
+            "Title of the video, given to the model before the previous text.",
             callback=unicode_text,
             show_default="none",
         ),
@@ -167,14 +178,21 @@ class MemoryChoice:
 
     policy: Annotated[
         Policy,
-        option(MEMORY_PANEL, f"--policy {choices(Policy)}", "What the cache keeps as the stream goes on."),
+        option(
+            MEMORY_PANEL,
+            f"--policy {choices(Policy)}",
+            "What the KV cache keeps. streaming: sink, recent text and recent frames; full: everything; "
+            "window: everything since the last restart; recompute: the tokens of streaming, computed "
+            "afresh at each step.",
+        ),
     ] = DEFAULT.policy
     positions: Annotated[
         Positions,
         option(
             MEMORY_PANEL,
             f"--positions {choices(Positions)}",
-            "Where kept tokens stand: side by side, or (an ablation) where they first stood.",
+            "Positions of the kept tokens. contiguous: numbered afresh at each step; growing: as they "
+            "first were (an ablation).",
         ),
     ] = DEFAULT.positions
     restart_seconds: Annotated[
@@ -182,28 +200,38 @@ class MemoryChoice:
         option(
             MEMORY_PANEL,
             "--restart-seconds SECONDS",
-            "Start afresh this often, in seconds; policy window only.",
+            "Seconds between restarts; policy window only.",
             callback=finite,
         ),
     ] = DEFAULT.restart_seconds
     sink: Annotated[
-        int, option(MEMORY_PANEL, "--sink TOKENS", "Tokens of previous text kept at its head.")
+        int,
+        option(
+            MEMORY_PANEL,
+            "--sink TOKENS",
+            "Tokens kept from the beginning of the previous text: the attention sink.",
+        ),
     ] = DEFAULT.sink
     text_window: Annotated[
         int,
-        option(MEMORY_PANEL, "--text-window TOKENS", "Tokens of previous text kept at its tail."),
+        option(MEMORY_PANEL, "--text-window TOKENS", "Tokens kept from the end of the previous text."),
     ] = DEFAULT.text_window
     vision_window: Annotated[
         float,
         option(
             MEMORY_PANEL,
             "--vision-window SECONDS",
-            "Seconds whose frames are kept; a multiple of --step-seconds.",
+            "Seconds of recent video whose frames are kept; a multiple of --step-seconds.",
             callback=finite,
         ),
     ] = DEFAULT.vision_window
     rounds: Annotated[
-        int, option(MEMORY_PANEL, "--rounds TURNS", "Last turns whose words stay in place.")
+        int,
+        option(
+            MEMORY_PANEL,
+            "--rounds TURNS",
+            "Recent turns whose words stay in their turn; older words move to the previous text.",
+        ),
     ] = DEFAULT.rounds
 
 
@@ -216,15 +244,15 @@ class SamplingChoice:
         float,
         option(WORDS_PANEL, "--temperature X", "Sampling temperature, above 0.", callback=finite),
     ] = WORDS.temperature
-    top_k: Annotated[int, option(WORDS_PANEL, "--top-k TOKENS", "Draw from this many best tokens.")] = (
-        WORDS.top_k
-    )
+    top_k: Annotated[
+        int, option(WORDS_PANEL, "--top-k TOKENS", "Sample from this many most likely tokens.")
+    ] = WORDS.top_k
     top_p: Annotated[
         float,
         option(
             WORDS_PANEL,
             "--top-p X",
-            "Draw from the best tokens that hold this share of probability, in (0, 1].",
+            "Sample from the most likely tokens that together hold this share of probability, in (0, 1].",
             callback=finite,
         ),
     ] = WORDS.top_p
@@ -233,7 +261,7 @@ class SamplingChoice:
         option(
             WORDS_PANEL,
             "--repetition-penalty X",
-            "Above 1 makes tokens already kept less likely; 1 is off.",
+            "Values above 1 make tokens that are in the context less likely; 1 turns it off.",
             callback=finite,
         ),
     ] = WORDS.repetition_penalty
@@ -242,7 +270,7 @@ class SamplingChoice:
         option(
             WORDS_PANEL,
             "--greedy",
-            "Take the best token, after the repetition penalty, instead of drawing one.",
+            "Take the most likely token, after the repetition penalty, instead of sampling.",
         ),
     ] = WORDS.greedy
     seed: Seed = WORDS.seed
@@ -254,14 +282,14 @@ class PartChoice:
 
     start: Annotated[
         float,
-        option(SOURCE_PANEL, "--start SECONDS", "First second of the source to show.", callback=finite),
+        option(SOURCE_PANEL, "--start SECONDS", "Second of the source at which to start.", callback=finite),
     ] = DEFAULT.start
     duration: Annotated[
         float | None,
         option(
             SOURCE_PANEL,
             "--duration SECONDS",
-            "Seconds of the source to show.",
+            "How many seconds of the source to stream.",
             callback=finite,
             show_default="to its end",
         ),
@@ -271,7 +299,7 @@ class PartChoice:
         option(
             SOURCE_PANEL,
             f"--pace {choices(Pace)}",
-            "As fast as the model goes, or one second per second.",
+            "max: as fast as the model goes; realtime: one second of stream per second.",
             show_default="max for files, realtime for live sources",
         ),
     ] = None
@@ -280,8 +308,8 @@ class PartChoice:
         option(
             SOURCE_PANEL,
             f"--on-lag {choices(OnLag)}",
-            "When the model is late at realtime pace: leave seconds out as soon as it is 2 seconds (or a "
-            "step) behind, or let up to 30 seconds wait first.",
+            "When the model falls behind at realtime pace. drop: skip seconds as soon as it is 2 "
+            "seconds (or a step) behind; wait: let up to 30 seconds queue first.",
         ),
     ] = DEFAULT.on_lag
 
