@@ -183,15 +183,14 @@ def generate(
     games, windows = _data(metadata, choice.clips, choice.start, choice.limit)
     folder = choice.videos or metadata.parent
     refuse_together(grid=choice.grid, api=address.api, name=choice.name)
+    _refuse_idle(context, choice, address)
     if address.api:
-        _refuse_idle(context, address)
         told = Previous.NONE if address.preset else choice.previous
         task = replace(task, setting=Setting.CHUNKED, previous=told)
         pieces = task.pieces(games, windows, folder)
         work = _rival(pieces, address, task.protocol, settings, choice.name, out)
         ask_rival(work, address, talk, out)
         return
-    refuse_unused(context, ONLY_API, "without --api MODEL")
     name = choice.name or memory.policy.value
     runs = (
         load_entries(
@@ -208,10 +207,20 @@ def generate(
     show_written(out, json=talk.json, hint=f"svlm bench commentary score {out} RIVAL --metadata {metadata}")
 
 
-def _refuse_idle(context: typer.Context, address: judging.EndpointChoice) -> None:
-    refuse_unused(context, {*ONLY_MODEL, *ONLY_STREAM} - {"query"}, "with --api")
+def _refuse_idle(context: typer.Context, choice: Choice, address: judging.EndpointChoice) -> None:
+    if address.api:
+        refuse_unused(context, {*ONLY_MODEL, *ONLY_STREAM} - {"query"}, "with --api")
+    else:
+        refuse_unused(context, ONLY_API, "without --api MODEL")
     if address.preset:
         refuse_unused(context, PRESET_DECIDES, f"with --preset {address.preset.value}")
+    if choice.grid is not None:  # its runs may be of either setting
+        return
+    is_chunked = bool(address.api) or choice.setting is Setting.CHUNKED
+    if not is_chunked:
+        refuse_unused(context, ("chunk_seconds",), f"with --setting {choice.setting.value}")
+    elif choice.clips is not None:
+        refuse_unused(context, ("start",), "for fresh streams that --clips places")
 
 
 def _rival(

@@ -317,6 +317,9 @@ def test_the_rival_behind_an_address(data, tmp_path, capsys) -> None:
     [
         (["--price", "1,2"], "--price would do nothing without --api MODEL"),
         (["--api", "x", "--greedy"], "--greedy would do nothing with --api"),
+        (["--chunk-seconds", "2"], "--chunk-seconds would do nothing with --setting infinite"),
+        (["--setting", "chunked", "--start", "2"], "--start would do nothing for fresh streams"),
+        (["--api", "x", "--start", "2"], "--start would do nothing for fresh streams"),
         (["--api", "x", "--preset", "gpt-4o-mini", "--query", "y"], "--query would do nothing with --preset"),
         (["--grid", "g", "--name", "y"], "--grid does not go with --name"),
         (["--price", "cheap"], "two prices"),
