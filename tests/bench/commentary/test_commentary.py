@@ -267,7 +267,7 @@ def test_a_killed_stream_goes_on_where_it_was_saved(checkpoint, data, tmp_path) 
     restore = SavedState.restore
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            SavedState, "restore", lambda self, session: begun.append(self) or restore(self, session)
+            SavedState, "restore", lambda self, *of, **how: begun.append(self) or restore(self, *of, **how)
         )
         assert run(generate(data, cut, *arguments)) == 0
     assert begun[0].reached_seconds >= 3
