@@ -15,6 +15,7 @@ from svlm_cli.data.words.transcribe import WhisperOptions
 from svlm_cli.data.words.transcript import transcript_path
 from svlm_cli.errors import UsageError
 from svlm_cli.media.audio import listen
+from svlm_cli.media.captions import caption_clock
 from svlm_cli.media.file.reader import open_video
 from svlm_cli.media.tracks import SoundChoice
 from tests.data.whisper import tiny_whisper
@@ -200,3 +201,43 @@ def test_sound_of_another_program_is_not_taken(tmp_path: Path) -> None:
     assert (sound.track.number, sound.track.language) == (1, "deu")
     assert "of another program" in str(sound.others[0])
     assert listen(str(tmp_path / "two.ts"), SoundChoice("eng")).track.number == 2
+
+
+def test_captions_count_from_the_beginning_of_the_file(tmp_path: Path, speech: Path) -> None:
+    """The pictures begin three seconds after the sound; what is said before the first of them is left out."""
+    ffmpeg("-i", spoken(tmp_path / "a.mp4", speech), "-c", "copy", "-t", 9, tmp_path / "b.mp4")
+    ffmpeg(
+        "-itsoffset",
+        3,
+        "-i",
+        tmp_path / "b.mp4",
+        "-i",
+        tmp_path / "a.mp4",
+        "-map",
+        "0:v",
+        "-map",
+        "1:a",
+        "-c",
+        "copy",
+        tmp_path / "late.mkv",
+    )
+    captions = tmp_path / "late.srt"
+    captions.write_text(
+        "1\n00:00:01,000 --> 00:00:02,000\nbefore\n\n2\n00:00:05,500 --> 00:00:06,000\nbehind\n"
+    )
+    folder = tmp_path / "m"
+    list(fetch_all([str(tmp_path / "late.mkv")], folder))
+    (found,) = align_folder(folder, AlignOptions(WhisperOptions("none"), transcript_from=str(captions)))
+    ((word, second),) = words_of(found)
+    assert (word, second) == ("behind", 2)
+
+
+@pytest.mark.parametrize("counted", [False, True], ids=["leap left out", "leap counted"])
+def test_captions_over_a_leap(tmp_path: Path, speech: Path, counted: bool) -> None:
+    a = spoken(tmp_path / "a.ts", speech)
+    ffmpeg("-i", a, "-c", "copy", "-output_ts_offset", 3600, tmp_path / "b.ts")
+    clock = caption_clock(str(cat(tmp_path / "leap.ts", a, tmp_path / "b.ts")))
+    last = 3605.0 if counted else 17.0
+    assert clock.counts_leaps(last) == counted
+    assert clock.on_pictures(last, counts_leaps=counted) == pytest.approx(16.9, abs=0.15)
+    assert clock.on_pictures(5.0, counts_leaps=counted) == pytest.approx(4.9, abs=0.15)

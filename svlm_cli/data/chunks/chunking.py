@@ -250,7 +250,7 @@ def _load(video: CommentatedVideo, plan: _ChunkPlan, tally: Tally) -> tuple[Tran
         tally.drop_video("no transcript", video.id)
         return None
     try:
-        transcript, end_seconds = load_transcript(video.transcript, plan.language)
+        transcript, end_seconds = load_transcript(video.transcript, plan.language, video.path)
     except SourceError as error:
         tally.drop_video("unreadable transcript", video.id, error.message)
         return None

@@ -9,6 +9,7 @@ from pathlib import Path
 from svlm_cli.data.manifest import VIDEO_FOLDER, Manifest
 from svlm_cli.data.words.annealing import dense_clips
 from svlm_cli.data.words.captions import SUFFIXES, read_utterances
+from svlm_cli.data.words.elsewhere import on_pictures
 from svlm_cli.data.words.filters import clean_by_rules
 from svlm_cli.data.words.transcript import (
     FOLDER,
@@ -97,12 +98,13 @@ def _by_name(folder: Path, transcripts: list[Path]) -> Iterator[CommentatedVideo
         yield CommentatedVideo(path.stem, "", folder / VIDEO_FOLDER / f"{path.stem}.mp4", path, None)
 
 
-def load_transcript(path: Path, language: str) -> tuple[Transcript, float]:
+def load_transcript(path: Path, language: str, media: Path) -> tuple[Transcript, float]:
     """A transcript of ``svlm align`` as it is, or one made elsewhere, cleaned by the rules of ``svlm align``.
 
     Args:
         path: of it.
         language: that a transcript made elsewhere should be in, two letters.
+        media: its video; where that is there, a transcript made elsewhere is placed on its pictures' clock.
 
     Returns:
         The transcript, and the second in which the last of its words ends, of those left out too.
@@ -114,7 +116,7 @@ def load_transcript(path: Path, language: str) -> tuple[Transcript, float]:
     if made is not None:
         ends = [word.end_seconds for word in made.words] + [each.end_seconds for each in made.dropped]
         return made, max(ends, default=0.0)
-    utterances = read_utterances(path)
+    utterances = on_pictures(read_utterances(path), path, media)
     cleaned = clean_by_rules(utterances, language)
     words = words_in(cleaned.kept)
     transcript = Transcript(
