@@ -23,7 +23,7 @@ import torch
 
 from svlm_cli import Sampling, StreamSession, StreamSettings, load_model, open_source
 from svlm_cli.bench.speed.floor import Fed, Floor, watched
-from svlm_cli.model.vision import vision_plan
+from svlm_cli.model.vision.plan import vision_plan
 
 FORMATS: dict[str, dict[str, object]] = {
     "float32": {},

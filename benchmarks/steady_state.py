@@ -23,7 +23,8 @@ import numpy as np
 import psutil
 
 from svlm_cli import Clip, Sampling, StepEvent, StreamSession, StreamSettings, load_model
-from svlm_cli.model.random_checkpoint import SIZES, build_random_checkpoint
+from svlm_cli.model.family.random_config import SIZES
+from svlm_cli.model.random_checkpoint import build_random_checkpoint
 
 STAGES = ("read", "vision", "prefill", "decode", "cache", "total")
 

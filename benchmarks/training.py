@@ -27,7 +27,8 @@ import torch
 from svlm_cli.data.chunks.chunk import Chunk, write_layout
 from svlm_cli.data.samples.sample import collate
 from svlm_cli.data.words.transcript import TimedWord
-from svlm_cli.model.random_checkpoint import SIZES, build_random_checkpoint
+from svlm_cli.model.family.random_config import SIZES
+from svlm_cli.model.random_checkpoint import build_random_checkpoint
 from svlm_cli.recipe import load_recipe
 from svlm_cli.sections import Recipe
 from svlm_cli.train.learner import open_learner

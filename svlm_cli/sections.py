@@ -85,7 +85,7 @@ class Lora(Section):
 
 
 class Checkpoint(Section):
-    """A Qwen2-VL or Qwen2.5-VL checkpoint to go on from.
+    """A checkpoint of one of the families to go on from.
 
     Args:
         base: Hugging Face id or folder.

@@ -11,6 +11,7 @@ import av
 import numpy as np
 import pytest
 
+NUM_PIECES = 16_000
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -75,6 +76,18 @@ def make_video() -> Callable[..., Path]:
         return path
 
     return make
+
+
+@pytest.fixture(scope="session")
+def part_of_vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first pieces of the real vocabulary: what opens a tokenizer costs a tenth."""
+    dashscope = pytest.importorskip(
+        "dashscope", reason="the real Qwen vocabulary is in the dashscope package"
+    )
+    pieces = Path(dashscope.__file__).parent / "resources" / "qwen.tiktoken"
+    part = tmp_path_factory.mktemp("vocabulary") / "part.tiktoken"
+    part.write_bytes(b"".join(pieces.read_bytes().splitlines(keepends=True)[:NUM_PIECES]))
+    return part
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ from svlm_cli import Sampling, StreamSession, StreamSettings, TraceRecord, load_
 from svlm_cli.model.cache import StreamingCache
 from svlm_cli.model.random_checkpoint import build_random_checkpoint
 from svlm_cli.model.runtime import VideoLanguageModel
+from svlm_cli.model.vision.frames import DeepFeatures
 from svlm_cli.stream.questions import Questions
 from svlm_cli.stream.sources import open_source
 from svlm_cli.stream.state import StateKeeper, load_state
@@ -44,9 +45,15 @@ class Recording(VideoLanguageModel):
 
     logits: list[torch.Tensor] = field(default_factory=list)
 
-    def forward(self, embeddings: torch.Tensor, positions: np.ndarray, cache: StreamingCache) -> torch.Tensor:
+    def forward(
+        self,
+        embeddings: torch.Tensor,
+        positions: np.ndarray,
+        cache: StreamingCache,
+        deep: DeepFeatures | None = None,
+    ) -> torch.Tensor:
         """As ``VideoLanguageModel``."""
-        logits = VideoLanguageModel.forward(self, embeddings, positions, cache)
+        logits = VideoLanguageModel.forward(self, embeddings, positions, cache, deep)
         self.logits.append(logits.double().cpu())
         return logits
 

@@ -25,7 +25,8 @@ from typing import Any
 import torch
 from torch.distributed.fsdp import FSDPModule
 
-from svlm_cli.model.random_checkpoint import SIZES, build_random_checkpoint
+from svlm_cli.model.family.random_config import SIZES
+from svlm_cli.model.random_checkpoint import build_random_checkpoint
 from svlm_cli.recipe import load_recipe
 from svlm_cli.train.trainer import train
 

@@ -26,6 +26,7 @@ import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
 from svlm_cli.model.device import to_device
+from svlm_cli.model.states.rotation import Rotation
 from svlm_cli.model.window import TokenRange
 
 GROWTH = 1.5
@@ -92,13 +93,13 @@ class StreamingCache(Cache):  # type: ignore[misc]
 
     Args:
         num_layers: L.
-        inv_freq: RoPE's inverse frequencies, shape (D / 2,).
+        rotation: how the family turns its keys.
         capacity: tokens to allocate at first; grows by half when it does not suffice.
     """
 
-    def __init__(self, num_layers: int, inv_freq: torch.Tensor, capacity: int) -> None:
+    def __init__(self, num_layers: int, rotation: Rotation, capacity: int) -> None:
         super().__init__(layers=[StreamingCacheLayer(self, index) for index in range(num_layers)])
-        self._inv_freq = inv_freq.detach().to("cpu", torch.float64)
+        self._rotation = rotation
         self._capacity = capacity
         self._keys: torch.Tensor | None = None
         self._values: torch.Tensor | None = None
@@ -289,14 +290,14 @@ class StreamingCache(Cache):  # type: ignore[misc]
         if len(fresh):
             self._originals.index_copy_(2, fresh, self._keys.index_select(2, fresh))
             self._has_original[slots] = True
-        angles = torch.from_numpy(shifts)[:, None] * self._inv_freq
-        cos, sin = (to_device(table.float(), self._keys.device) for table in (angles.cos(), angles.sin()))
+        tables = self._rotation.tables(torch.from_numpy(shifts))
+        cos, sin = (to_device(table, self._keys.device) for table in tables)
         index = self._index(slots)
         num_heads, head_size = self._keys.shape[1], self._keys.shape[3]
         per_pass = max(1, MAX_ROTATED_ELEMENTS // (num_heads * head_size * len(slots)))
         for first in range(0, len(self.layers), per_pass):
             layers = slice(first, first + per_pass)
-            rotated = _rotated(self._originals[layers].index_select(2, index), cos, sin)
+            rotated = self._rotation.turned(self._originals[layers].index_select(2, index), cos, sin)
             self._keys[layers].index_copy_(2, index, rotated)
 
     def _index(self, slots: np.ndarray) -> torch.Tensor:
@@ -315,9 +316,3 @@ class StreamingCache(Cache):  # type: ignore[misc]
 
 def _gathered(array: np.ndarray, order: Sequence[slice]) -> np.ndarray:
     return np.concatenate([array[piece] for piece in order]) if order else array[:0]
-
-
-def _rotated(keys: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-    """Keys (L, H, m, D) rotated by the angles behind ``cos`` and ``sin`` (m, D / 2), one rounding."""
-    first, second = keys.float().chunk(2, dim=-1)
-    return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1).to(keys.dtype)

@@ -1,14 +1,10 @@
-"""Opening a checkpoint: safetensors only, no remote code, one clear error per thing that is wrong.
-
-Families differ by rows of one table. A family belongs in it when its keys are rotated before they
-reach the cache, which is what ``StreamingCache`` relies on.
-"""
+"""Opening a checkpoint: safetensors only, no remote code, one clear error per thing that is wrong."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +15,18 @@ from svlm_cli.documents import read_json
 from svlm_cli.errors import ModelError, UsageError, boundary
 from svlm_cli.model.adapter import base_of, check_adapter, merge_adapter, stored_pixels
 from svlm_cli.model.device import named_device, named_dtype
+from svlm_cli.model.family.guard import check_turning
+from svlm_cli.model.family.markup import Markup, find_markup
+from svlm_cli.model.family.table import (
+    FAMILIES,
+    Family,
+    frames_per_stamp,
+    patch_settings,
+    tokens_per_second,
+)
 from svlm_cli.model.library import silent_library
 from svlm_cli.model.patches import PatchSettings
 from svlm_cli.model.prepare import check_quantize, prepare, set_stream_attention
-from svlm_cli.model.prompt import Markup, find_markup
 from svlm_cli.model.runtime import VideoLanguageModel
 from svlm_cli.model.seal import check_weights
 from svlm_cli.model.words import word_forward
@@ -34,25 +38,6 @@ HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.jinja", "*.model"]
 STATIC_ROPE_TYPES = ("default", "linear", "yarn", "llama3")
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json")
 ATTENTIONS = ("sdpa", "flash_attention_2")
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """What differs between model families.
-
-    Args:
-        class_name: transformers' class.
-        has_tokens_per_second: whether the time row runs in seconds (else in temporal patches).
-    """
-
-    class_name: str
-    has_tokens_per_second: bool
-
-
-FAMILIES = {
-    "qwen2_5_vl": Family("Qwen2_5_VLForConditionalGeneration", has_tokens_per_second=True),
-    "qwen2_vl": Family("Qwen2VLForConditionalGeneration", has_tokens_per_second=False),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,23 +92,23 @@ def load_model(
     adapter_folder = None if adapter is None else check_adapter(_folder(adapter))
     with boundary(f"the model {wanted} cannot be opened", ModelError):
         config = _checked_config(folder, wanted)
-        family = FAMILIES[config["model_type"]]
         tokenizer, markup = _tokenizer(folder, wanted)
-        network = _network(folder, wanted, family, machine, adapter_folder)
+        network = _network(folder, wanted, FAMILIES[config["model_type"]], machine, adapter_folder)
         set_stream_attention(network, attention)
         prepare(network, wanted, quantize, packed=packed and not compiled)
-        return VideoLanguageModel(
+        opened = VideoLanguageModel(
             name=BUNDLED_NAME if folder == BUNDLED else wanted,
             adapter=adapter,
             quantize=quantize,
             is_bundled=folder == BUNDLED,
             network=network.eval(),
             tokenizer=tokenizer,
-            markup=markup,
-            patches=_patch_settings(folder, config, network.config.vision_config, adapter_folder),
-            tokens_per_second=_tokens_per_second(network, family),
+            markup=replace(markup, frames_per_stamp=frames_per_stamp(network.config)),
+            patches=_patch_settings(folder, config, network.config, adapter_folder),
+            tokens_per_second=tokens_per_second(network.config),
             word_forward=word_forward(network, compiled=compiled, graphs=graphs),
         )
+        return check_turning(opened)
 
 
 def _machine(device: str, dtype: str, attention: str, quantize: str) -> _Machine:
@@ -310,12 +295,8 @@ def _check_rope(network: Any, name: str) -> None:
         raise ModelError(f"the model {name} uses {kind} RoPE, whose angles change with length")
 
 
-def _tokens_per_second(network: Any, family: Family) -> float | None:
-    return network.config.vision_config.tokens_per_second if family.has_tokens_per_second else None
-
-
 def _patch_settings(
-    folder: Path, config: Mapping[str, Any], vision: Any, adapter: Path | None
+    folder: Path, config: Mapping[str, Any], opened: Any, adapter: Path | None
 ) -> PatchSettings:
     """How pictures are cut: sizes from the vision tower, normalisation from the preprocessor.
 
@@ -332,11 +313,6 @@ def _patch_settings(
     known |= {"aspect_ratio": tuple(trained["aspect_ratio"])} if "aspect_ratio" in trained else {}
     known |= {} if adapter is None else stored_pixels(adapter)
     try:
-        return PatchSettings(
-            patch_size=vision.patch_size,
-            merge_size=vision.spatial_merge_size,
-            temporal_patch_size=vision.temporal_patch_size,
-            **known,
-        )
+        return patch_settings(opened, **known)
     except ValueError as error:
         raise ModelError(f"{preprocessor} or the config.json beside it is wrong: {error}") from error

@@ -1,4 +1,4 @@
-"""From frames to what the vision tower of Qwen2-VL and Qwen2.5-VL takes: resize, normalise, cut.
+"""From frames to what the vision towers of the Qwen-VL families take: resize, normalise, cut.
 
 Shapes: T frames, H x W pixels as read, h x w pixels as resized; a patch is p x p pixels of
 ``temporal_patch_size`` frames; m x m patches merge into one token.
@@ -16,6 +16,8 @@ from svlm_cli.errors import SourceError
 from svlm_cli.model.device import to_device
 
 MAX_ASPECT_RATIO = 200
+CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+MIN_TOKENS, MAX_TOKENS = 100, 768  # of a frame, in StreamingVLM's recipe
 _NUM_CHANNELS = 3
 
 
@@ -38,10 +40,10 @@ class PatchSettings:
     patch_size: int = 14
     merge_size: int = 2
     temporal_patch_size: int = 2
-    image_mean: tuple[float, ...] = (0.48145466, 0.4578275, 0.40821073)
-    image_std: tuple[float, ...] = (0.26862954, 0.26130258, 0.27577711)
-    min_pixels: int = 100 * 28 * 28
-    max_pixels: int = 768 * 28 * 28
+    image_mean: tuple[float, ...] = CLIP_MEAN
+    image_std: tuple[float, ...] = CLIP_STD
+    min_pixels: int = MIN_TOKENS * 28 * 28
+    max_pixels: int = MAX_TOKENS * 28 * 28
     aspect_ratio: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:

@@ -10,7 +10,7 @@ from svlm_cli.errors import UsageError
 from svlm_cli.model.attention import keep_flash_first, register_grouped
 from svlm_cli.model.finite import check_weights
 from svlm_cli.model.linear import Int8Linear, PackedLinear, can_pack, replace_linears
-from svlm_cli.model.windows import register_windows
+from svlm_cli.model.vision.windows import register_windows
 
 QUANTIZATIONS = ("none", "int8")
 
@@ -58,7 +58,7 @@ def set_stream_attention(network: Any, attention: str) -> None:
         keep_flash_first()
     if attention == "flash_attention_2":
         return
-    if not network.config.text_config.use_sliding_window:
+    if not getattr(network.config.text_config, "use_sliding_window", False):
         network.set_attn_implementation({"text_config": register_grouped()})
     vision = network.config.vision_config
     if network.device.type == "cuda" and vision._attn_implementation == "sdpa":

@@ -9,36 +9,14 @@ from __future__ import annotations
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
+from svlm_cli.model.family.markup import TURN_END, TURN_START, Markup, Tokenizer
 from svlm_cli.model.window import Span, SpanKind, TokenRange
 from svlm_cli.text import encodable
 
 SYSTEM_TEXT = "You are a helpful assistant."
 PREVIOUS_ROLE = "previous text"
 SILENCE = " ..."
-END_OF_TEXT, TURN_START, TURN_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
-VISION_START, VISION_END = "<|vision_start|>", "<|vision_end|>"
-IMAGE_PAD, VIDEO_PAD = "<|image_pad|>", "<|video_pad|>"
-MARKUP_TOKENS = (
-    *(END_OF_TEXT, TURN_START, TURN_END, VISION_START, VISION_END),
-    *("<|vision_pad|>", IMAGE_PAD, VIDEO_PAD),
-)
-
-
-class Tokenizer(Protocol):
-    """The part of a Hugging Face tokenizer the prompt needs."""
-
-    unk_token_id: int | None
-
-    def encode(self, text: str, *, add_special_tokens: bool, split_special_tokens: bool = False) -> list[int]:
-        """Ids of ``text``; markup in it is plain text where special tokens are split."""
-
-    def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool) -> str:
-        """Text of ``token_ids``."""
-
-    def convert_tokens_to_ids(self, tokens: str) -> int | None:
-        """Id of one token of the vocabulary."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,62 +46,14 @@ class Answer:
     num_reply_tokens: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Markup:
-    """Ids of the special tokens, taken from the tokenizer by name.
-
-    ``end_of_text`` is None where the vocabulary has no ``<|endoftext|>``.
-    """
-
-    turn_start: int
-    turn_end: int
-    vision_start: int
-    vision_end: int
-    video_pad: int
-    end_of_text: int | None
-
-    @property
-    def ends(self) -> tuple[int, ...]:
-        """Tokens that end an answer."""
-        return (self.turn_end,) if self.end_of_text is None else (self.turn_end, self.end_of_text)
-
-
-def find_markup(tokenizer: Tokenizer) -> Markup:
-    """Look the markup up by name.
-
-    Raises:
-        KeyError: the vocabulary lacks one of the tokens; names it.
-    """
-
-    def find(token: str) -> int | None:
-        ids = tokenizer.encode(token, add_special_tokens=False)
-        return ids[0] if len(ids) == 1 and tokenizer.convert_tokens_to_ids(token) == ids[0] else None
-
-    def need(token: str) -> int:
-        found = find(token)
-        if found is None:
-            raise KeyError(token)
-        return found
-
-    return Markup(
-        turn_start=need(TURN_START),
-        turn_end=need(TURN_END),
-        vision_start=need(VISION_START),
-        vision_end=need(VISION_END),
-        video_pad=need(VIDEO_PAD),
-        end_of_text=find(END_OF_TEXT),
-    )
-
-
-def config_ids(tokenizer: Tokenizer) -> dict[str, int | None]:
-    """Ids of the markup around pictures as a configuration of transformers names them."""
-    names = {"video": VIDEO_PAD, "image": IMAGE_PAD, "vision_start": VISION_START, "vision_end": VISION_END}
-    return {f"{role}_token_id": tokenizer.convert_tokens_to_ids(token) for role, token in names.items()}
-
-
 def time_text(start_seconds: float, end_seconds: float) -> str:
     """The time of a turn as the model reads it, seconds with one decimal."""
     return f"Time={start_seconds:.1f}-{end_seconds:.1f}s"
+
+
+def stamp_text(seconds: float) -> str:
+    """The time of one temporal patch as Qwen3-VL reads it (transformers' ``Qwen3VLProcessor``)."""
+    return f"<{seconds:.1f} seconds>"
 
 
 def unknown_words_text(words: Sequence[str]) -> str:
@@ -210,7 +140,6 @@ class PromptWriter:
             places: tokens of the grid that are shown, None for all.
         """
         asked = f" {question}" if question else ""
-        pads = (self.markup.video_pad,) * (grid[0] * grid[1] * grid[2] if places is None else len(places))
         return [
             _part(SpanKind.TURN_HEAD, turn, self._turn_head),
             _part(
@@ -218,22 +147,65 @@ class PromptWriter:
                 turn,
                 self.encode(time_text(start_seconds, end_seconds)) + self.encode_plain(asked),
             ),
-            _part(SpanKind.VISION_START, turn, (self.markup.vision_start,)),
-            Part(Span(SpanKind.VIDEO, turn, len(pads), grid, places), pads),
-            _part(SpanKind.VISION_END, turn, (self.markup.vision_end,)),
+            *self._frames(turn, start_seconds, end_seconds, grid, places),
             _part(SpanKind.QUERY, turn, self.encode_plain(query) + self._turn_tail),
             _part(SpanKind.ANSWER_HEAD, turn, self._answer_head),
         ]
 
-    def plain(self, grid: tuple[int, int, int], question: str) -> list[Part]:
+    def _frames(
+        self,
+        turn: int,
+        start_seconds: float,
+        end_seconds: float,
+        grid: tuple[int, int, int],
+        places: tuple[int, ...] | None,
+    ) -> list[Part]:
+        """The vision block of a clip, or one for each of its temporal patches that has something to show."""
+        if not self.markup.frames_per_stamp:
+            return self._block(turn, grid, places)
+        parts: list[Part] = []
+        size = grid[1] * grid[2]
+        for patch, seconds in enumerate(self._stamps(start_seconds, end_seconds, grid[0])):
+            first = patch * size
+            own = None
+            if places is not None:
+                own = tuple(place - first for place in places if first <= place < first + size)
+            if own != ():
+                parts += self._block(turn, (1, *grid[1:]), own, self.encode(stamp_text(seconds)))
+        return parts
+
+    def _block(
+        self,
+        turn: int,
+        grid: tuple[int, int, int],
+        places: tuple[int, ...] | None,
+        stamp: tuple[int, ...] = (),
+    ) -> list[Part]:
+        """One vision block; its stamp leaves with it."""
+        pads = (self.markup.video_pad,) * (grid[0] * grid[1] * grid[2] if places is None else len(places))
+        return [
+            _part(SpanKind.VISION_START, turn, (*stamp, self.markup.vision_start)),
+            Part(Span(SpanKind.VIDEO, turn, len(pads), grid, places), pads),
+            _part(SpanKind.VISION_END, turn, (self.markup.vision_end,)),
+        ]
+
+    def _stamps(self, start_seconds: float, end_seconds: float, num_patches: int) -> list[float]:
+        """The mean time of the first and the last frame of each temporal patch."""
+        depth = self.markup.frames_per_stamp
+        fps = num_patches * depth / (end_seconds - start_seconds)
+        shown = [(start_seconds * fps + frame) / fps for frame in range(num_patches * depth)]
+        return [(shown[first] + shown[first + depth - 1]) / 2 for first in range(0, len(shown), depth)]
+
+    def plain(self, grid: tuple[int, int, int], question: str, seconds: float) -> list[Part]:
         """A conversation of one turn about one video, as Qwen's own chat template writes it: no stream.
 
         Args:
             grid: merged grid of the video.
             question: stands after it.
+            seconds: it lasts; times count from its first frame.
         """
         system, *_ = self.opening("")
-        head, _, *vision, end, answer = self.turn(0, 0.0, 0.0, grid, query=question)
+        head, _, *vision, end, answer = self.turn(0, 0.0, seconds, grid, query=question)
         return [system, head, *vision, end, answer]
 
     def turn_break(self, turn: int) -> Part:

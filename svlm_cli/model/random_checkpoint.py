@@ -1,6 +1,6 @@
 """Build a small random Qwen-VL checkpoint with the real Qwen vocabulary.
 
-    python -m svlm_cli.model.random_checkpoint FOLDER [--size tiny|100m|180m] [--family qwen2_5_vl|qwen2_vl]
+    python -m svlm_cli.model.random_checkpoint FOLDER [--size tiny|100m|180m] [--family qwen2_5_vl|...]
 
 Its words are noise, its architecture and its ids are real: for tests, benchmarks and dry runs
 where no weights can be had. The vocabulary comes from ``--vocabulary``: a Hugging Face id or folder
@@ -13,7 +13,6 @@ import importlib.util
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +20,17 @@ import torch
 import transformers
 
 from svlm_cli.errors import ModelError
+from svlm_cli.model.family.markup import END_OF_TEXT, MARKUP_TOKENS, TURN_END, find_markup
+from svlm_cli.model.family.random_config import SIZES, random_config
+from svlm_cli.model.family.table import (
+    FAMILIES,
+    family_of,
+    frames_per_stamp,
+    patch_settings,
+    tokens_per_second,
+)
 from svlm_cli.model.library import silent_library
-from svlm_cli.model.load import FAMILIES
-from svlm_cli.model.patches import PatchSettings
 from svlm_cli.model.prepare import set_stream_attention
-from svlm_cli.model.prompt import END_OF_TEXT, MARKUP_TOKENS, TURN_END, config_ids, find_markup
 from svlm_cli.model.runtime import VideoLanguageModel
 from svlm_cli.model.words import word_forward
 from svlm_cli.modules import ModuleParser, run_module
@@ -37,29 +42,6 @@ PATTERN = (
 )
 _OF_PLACES = tuple(f"<|{name}_{end}|>" for name in ("object_ref", "box", "quad") for end in ("start", "end"))
 SPECIAL_TOKENS = (*MARKUP_TOKENS[:3], *_OF_PLACES, *MARKUP_TOKENS[3:])
-VOCABULARY_SIZE = 151_936
-
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    """Shape of a random checkpoint; ``vision_heads`` times 64 or so is ``vision_hidden``."""
-
-    hidden: int
-    layers: int
-    heads: int
-    key_value_heads: int
-    mlp: int
-    vision_hidden: int
-    vision_layers: int
-    vision_heads: int
-    vision_mlp: int
-
-
-SIZES = {
-    "tiny": Size(64, 3, 4, 2, 96, 32, 2, 2, 64),
-    "100m": Size(768, 10, 6, 2, 2560, 384, 8, 6, 1024),
-    "180m": Size(768, 12, 6, 2, 4096, 512, 12, 8, 1376),
-}
 
 
 def build_random_checkpoint(
@@ -76,7 +58,7 @@ def build_random_checkpoint(
     Args:
         folder: made where it does not exist.
         size: a key of ``SIZES``; parameters besides the vocabulary.
-        family: a key of ``load.FAMILIES``.
+        family: a key of ``table.FAMILIES``.
         vocabulary: Hugging Face id or folder, or a ``.tiktoken`` file; None for ``dashscope``'s.
         seed: of the weights.
         spread: scale of the weights against transformers' own initialisation: larger ones give
@@ -107,79 +89,26 @@ def random_model(
     """A model with random weights, made where it computes: nothing is written or copied from the host.
 
     Args:
-        config: of a Qwen2.5-VL or Qwen2-VL, e.g. from ``random_config``.
+        config: of one of the families, e.g. from ``random_config``.
         tokenizer: with Qwen's vocabulary.
         name: for reports.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         dtype: of weights and cache.
         graphs: as in ``load_model``.
     """
-    family = FAMILIES[config.model_type]
-    make = getattr(transformers, family.class_name)._from_config
+    make = getattr(transformers, family_of(config).class_name)._from_config
     with torch.device(device), silent_library():
         network = make(config, dtype=dtype, attn_implementation="sdpa").eval()
     set_stream_attention(network, "auto")
-    vision = network.config.vision_config
     return VideoLanguageModel(
         name=name,
         is_bundled=False,
         network=network,
         tokenizer=tokenizer,
-        markup=find_markup(tokenizer),
-        patches=PatchSettings(vision.patch_size, vision.spatial_merge_size, vision.temporal_patch_size),
-        tokens_per_second=vision.tokens_per_second if family.has_tokens_per_second else None,
+        markup=find_markup(tokenizer, frames_per_stamp(config)),
+        patches=patch_settings(config),
+        tokens_per_second=tokens_per_second(config),
         word_forward=word_forward(network, compiled=False, graphs=graphs),
-    )
-
-
-def random_config(name: str, family: str, tokenizer: Any) -> Any:
-    """The configuration of a random checkpoint.
-
-    Args:
-        name: a key of ``SIZES``.
-        family: a key of ``load.FAMILIES``.
-        tokenizer: for the ids of the markup.
-    """
-    size = SIZES[name]
-    head_size = size.hidden // size.heads
-    pair = head_size // 2
-    rope = {
-        "rope_type": "default",
-        "rope_theta": 1_000_000.0,
-        "mrope_section": [pair - 2 * (3 * pair // 8), 3 * pair // 8, 3 * pair // 8],
-    }
-    vision: dict[str, Any] = {
-        "depth": size.vision_layers,
-        "num_heads": size.vision_heads,
-        "spatial_merge_size": 2,
-        "patch_size": 14,
-    }
-    if FAMILIES[family].has_tokens_per_second:
-        vision |= {
-            "hidden_size": size.vision_hidden,
-            "intermediate_size": size.vision_mlp,
-            "out_hidden_size": size.hidden,
-            "tokens_per_second": 2,
-            "fullatt_block_indexes": [size.vision_layers - 1],
-        }
-    else:
-        vision |= {"embed_dim": size.vision_hidden, "hidden_size": size.hidden, "mlp_ratio": 2}
-    return transformers.AutoConfig.for_model(
-        family,
-        vision_config=vision,
-        text_config={
-            "vocab_size": VOCABULARY_SIZE,
-            "hidden_size": size.hidden,
-            "intermediate_size": size.mlp,
-            "num_hidden_layers": size.layers,
-            "num_attention_heads": size.heads,
-            "num_key_value_heads": size.key_value_heads,
-            "rope_parameters": rope,
-            "bos_token_id": tokenizer.convert_tokens_to_ids(END_OF_TEXT),
-            "eos_token_id": tokenizer.convert_tokens_to_ids(TURN_END),
-        },
-        tie_word_embeddings=True,
-        **config_ids(tokenizer),
     )
 
 

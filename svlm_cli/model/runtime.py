@@ -16,28 +16,16 @@ import torch
 from svlm_cli.model.attention import GROUPED
 from svlm_cli.model.cache import StreamingCache
 from svlm_cli.model.device import to_device
+from svlm_cli.model.family.markup import Markup
+from svlm_cli.model.family.table import family_of
 from svlm_cli.model.patches import Patches, PatchSettings
-from svlm_cli.model.prompt import Markup
-from svlm_cli.model.vision import vision_plan
+from svlm_cli.model.states.rotation import Rotation
+from svlm_cli.model.vision.frames import DeepFeatures, VideoFeatures
+from svlm_cli.model.vision.plan import vision_plan
 from svlm_cli.model.words import FixedWords, PlainWords, WordForward, Words
 
 SAMPLES_PER_TENSOR = 256
 NO_MASK = {"full_attention": None}
-
-
-@dataclass(frozen=True, slots=True)
-class VideoFeatures:
-    """A clip as the language model reads it.
-
-    Args:
-        features: shape (n, d), one row per merged patch, time-major.
-        grid: merged (time, height, width), whose product is n unless tokens were left out.
-        places: which tokens of the grid are there, ascending; None for all.
-    """
-
-    features: torch.Tensor
-    grid: tuple[int, int, int]
-    places: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,7 +87,8 @@ class VideoLanguageModel:
     def new_cache(self, capacity: int) -> StreamingCache:
         """An empty cache with room for ``capacity`` tokens."""
         language = self.network.model.language_model
-        return StreamingCache(len(language.layers), language.rotary_emb.inv_freq, capacity)
+        rotation = Rotation(language.rotary_emb.inv_freq, family_of(self.network.config).pairs)
+        return StreamingCache(len(language.layers), rotation, capacity)
 
     def words(self, cache: StreamingCache) -> Words:
         """How the words of the stream with this cache are fed."""
@@ -114,10 +103,12 @@ class VideoLanguageModel:
         plan = self.vision_plans.get(patches.grid_thw)
         if plan is None:
             plan = self.vision_plans[patches.grid_thw] = vision_plan(visual, patches.grid_thw, self.device)
-        features = visual(patches.pixel_values.to(self.device, self.dtype), **plan).pooler_output
+        seen = visual(patches.pixel_values.to(self.device, self.dtype), **plan)
+        deep = getattr(seen, "deepstack_features", None)
         time, height, width = patches.grid_thw
         merge = self.patches.merge_size
-        return VideoFeatures(features, (time, height // merge, width // merge))
+        grid = time, height // merge, width // merge
+        return VideoFeatures(seen.pooler_output, grid, deep=torch.stack(deep) if deep else None)
 
     @torch.inference_mode()
     def embed(self, ids: Sequence[int]) -> torch.Tensor:
@@ -126,28 +117,43 @@ class VideoLanguageModel:
         return table(to_device(torch.tensor(ids, dtype=torch.long), table.weight.device))  # type: ignore[no-any-return]
 
     @torch.inference_mode()
-    def forward(self, embeddings: torch.Tensor, positions: np.ndarray, cache: StreamingCache) -> torch.Tensor:
+    def forward(
+        self,
+        embeddings: torch.Tensor,
+        positions: np.ndarray,
+        cache: StreamingCache,
+        deep: DeepFeatures | None = None,
+    ) -> torch.Tensor:
         """Feed tokens and return the logits after the last one.
 
         Args:
             embeddings: shape (n, d).
             positions: float64, shape (3, n), explicit for every token.
             cache: takes the new states at its tail.
+            deep: what the layers behind the first add to tokens of frames.
 
         Returns:
             Shape (v,): the head runs on one row only.
         """
-        language = self.network.model.language_model
+        language, more = self.network.model.language_model, {}
+        if deep is not None:
+            is_visual = to_device(deep.is_visual, embeddings.device)[None]
+            more = {"visual_pos_masks": is_visual, "deepstack_visual_embeds": list(deep.layers)}
         output = language(
             inputs_embeds=embeddings[None],
             attention_mask=NO_MASK if _needs_no_mask(language) else None,
             position_ids=to_device(torch.from_numpy(positions).float(), embeddings.device)[:, None],
             past_key_values=cache,
             use_cache=True,
+            **more,
         )
         return self.network.lm_head(output.last_hidden_state[:, -1])[0]  # type: ignore[no-any-return]
 
 
 def _needs_no_mask(language: Any) -> bool:
-    """Whether the new tokens of a stream need no mask, which transformers would find out at each forward."""
-    return language.config._attn_implementation == GROUPED and not language.has_sliding_layers
+    """Whether the new tokens of a stream need no mask, which transformers would find out at each forward.
+
+    Text models that know no sliding layers take no masks by kind of layer.
+    """
+    is_ours = language.config._attn_implementation == GROUPED
+    return is_ours and not getattr(language, "has_sliding_layers", True)

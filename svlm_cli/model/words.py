@@ -155,7 +155,7 @@ class WordForward:
         output = language(
             inputs_embeds=language.embed_tokens(token)[None],
             position_ids=position,
-            attention_mask={"full_attention": seen[None, None, None]},
+            attention_mask=seen[None, None, None],
             past_key_values=_FixedCache(storage, slot),
             use_cache=True,
         )

@@ -18,7 +18,8 @@ from svlm_cli.model.cache import StreamingCache
 from svlm_cli.model.decode import told
 from svlm_cli.model.positions import time_stride
 from svlm_cli.model.prompt import Answer, PromptWriter
-from svlm_cli.model.runtime import VideoFeatures, VideoLanguageModel
+from svlm_cli.model.runtime import VideoLanguageModel
+from svlm_cli.model.vision.frames import VideoFeatures, stored_videos, video_tensors
 from svlm_cli.model.window import SpanKind, WindowLimits
 from svlm_cli.settings import Positions, StreamSettings
 from svlm_cli.stream.context import Context, tokens_to_reserve
@@ -120,7 +121,7 @@ class StreamSession:
         held = self._cache
         cache, capacity = ({}, 0) if held is None else (held.snapshot(), held.capacity)
         grids = {turn: video.grid for turn, video in self._videos.items()}
-        videos = {f"video.{turn}": video.features.cpu() for turn, video in self._videos.items()}
+        videos = {name: tensor.cpu() for name, tensor in video_tensors(self._videos).items()}
         return Snapshot(
             {"turn": self._turn, "capacity": capacity, "grids": grids} | plain,
             {f"cache.{name}": tensor for name, tensor in cache.items()}
@@ -135,10 +136,7 @@ class StreamSession:
         self._turn = int(plain["turn"])
         arrays = {name.removeprefix("context."): tensor.numpy() for name, tensor in tensors.items()}
         self._context.restore(plain, arrays)
-        self._videos = {
-            int(turn): VideoFeatures(tensors[f"video.{turn}"].to(device), (grid[0], grid[1], grid[2]))
-            for turn, grid in plain["grids"].items()
-        }
+        self._videos = stored_videos(plain["grids"], tensors, device)
         cache = {name: tensors[f"cache.{name}"] for name in CACHE_TENSORS if f"cache.{name}" in tensors}
         if cache:
             self._cache = self._model.new_cache(int(plain.get("capacity", cache["keys"].shape[2])))

@@ -15,7 +15,8 @@ import torch
 
 from svlm_cli.model.device import to_device
 from svlm_cli.model.patches import Patches, PatchSettings, fit_frames, to_patches
-from svlm_cli.model.runtime import VideoFeatures, VideoLanguageModel
+from svlm_cli.model.runtime import VideoLanguageModel
+from svlm_cli.model.vision.frames import VideoFeatures
 from svlm_cli.settings import StreamSettings
 from svlm_cli.stream.stillness import Stillness
 from svlm_cli.types import Clip
@@ -105,7 +106,7 @@ class Sight:
             video = self._model.encode_video(Patches(*to_patches(pixels, self._patches)))
             if self._stillness is not None:
                 places = self._stillness.places(clip.pixels)
-                video = VideoFeatures(video.features[list(places)], video.grid, places)
+                video = video.only(places)
         if self._queue is not None:
             self._queue.synchronize()
         return SeenClip(

@@ -170,6 +170,8 @@ def _check_tensors(session: Mapping[str, Any], tensors: Mapping[str, torch.Tenso
         held = shapes.get(f"video.{turn}", ())
         is_whole = len(held) == 2 and held[0] == math.prod(grid)
         _require(is_whole, f"video.{turn} is {held}, not the tokens of {grid}")
+        deep = shapes.get(f"deep.{turn}")
+        _require(deep is None or deep[1:] == held, f"deep.{turn} is {deep}, beside video.{turn} of {held}")
     if not any(name.startswith("cache.") for name in shapes):
         return
     keys = shapes.get("cache.keys", ())

@@ -15,9 +15,10 @@ from svlm_cli.data.chunks.chunk import QUERY
 from svlm_cli.errors import ModelError, boundary
 from svlm_cli.model.adapter import PIXELS_FILE
 from svlm_cli.model.attention import keep_flash_first
+from svlm_cli.model.family.markup import Markup, find_markup
 from svlm_cli.model.load import load_model
 from svlm_cli.model.patches import PatchSettings
-from svlm_cli.model.prompt import PromptWriter, find_markup
+from svlm_cli.model.prompt import PromptWriter
 from svlm_cli.model.seal import check_weights
 from svlm_cli.sections import Checkpoint, Lora, NewModel, Recipe, Stage
 from svlm_cli.train.arena.seedling import (
@@ -42,6 +43,7 @@ class Learner:
         network: a Hugging Face model, or PEFT's around one.
         tokenizer: its tokenizer.
         patches: how frames become patches.
+        markup: of its prompts.
         tokens_per_second: of its time positions; None where the family counts temporal patches.
         beside: files, by name, that have to lie beside its weights.
     """
@@ -49,13 +51,14 @@ class Learner:
     network: Any
     tokenizer: Any
     patches: PatchSettings
+    markup: Markup
     tokens_per_second: float | None
     beside: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def writer(self) -> PromptWriter:
         """Of its prompts."""
-        return PromptWriter(self.tokenizer, find_markup(self.tokenizer))
+        return PromptWriter(self.tokenizer, self.markup)
 
     @property
     def base(self) -> Any:
@@ -127,7 +130,8 @@ def _new(recipe: Recipe, model: NewModel, before: Path | None) -> Learner:
     normalisation = json.dumps({"image_mean": IMAGE_MEAN, "image_std": IMAGE_STD})
     patches = new_patch_settings(model, recipe.pixels)
     network.config.svlm = _pixels(patches) | _shape(patches)
-    return Learner(network, tokenizer, patches, NEW_TOKENS_PER_SECOND, {PREPROCESSOR_FILE: normalisation})
+    beside = {PREPROCESSOR_FILE: normalisation}
+    return Learner(network, tokenizer, patches, find_markup(tokenizer), NEW_TOKENS_PER_SECOND, beside)
 
 
 def _load_new(folder: Path) -> Any:
@@ -148,7 +152,7 @@ def _checkpoint(model: Checkpoint, before: Path | None, seed: int) -> Learner:
     if model.lora is not None:
         network = _adapted(network, model.lora, before, seed)
         beside[PIXELS_FILE] = json.dumps(_pixels(patches))
-    return Learner(network, opened.tokenizer, patches, opened.tokens_per_second, beside)
+    return Learner(network, opened.tokenizer, patches, opened.markup, opened.tokens_per_second, beside)
 
 
 def _pixels(patches: PatchSettings) -> dict[str, int]:

@@ -14,7 +14,7 @@ import transformers
 from svlm_cli.data.chunks.chunk import Chunk, ChunkFile
 from svlm_cli.errors import SourceError, SvlmError
 from svlm_cli.media.file.reader import open_video
-from svlm_cli.model.load import FAMILIES
+from svlm_cli.model.family.table import family_of, frames_per_stamp, patch_settings
 from svlm_cli.model.patches import PatchSettings, fit_size
 from svlm_cli.sections import Checkpoint, ChunkSource, NewModel, Recipe, Stage
 from svlm_cli.settings import Viewing
@@ -27,6 +27,7 @@ from svlm_cli.train.stage_data import num_steps
 LOOKED_AT = 32
 TOKENS_PER_WORD = 1.4  # English commentary in Qwen's vocabulary
 TURN_MARKUP_TOKENS = 26
+STAMP_TOKENS = 9  # of a temporal patch that is a block of its own, about
 TRAINED_ROW_SHARE = 20  # of all rows, one in so many is an answer's
 OPENING_TOKENS = 20
 FLOAT32, BFLOAT16 = 4, 2
@@ -96,6 +97,7 @@ class _Shape:
     layers: int
     vocabulary: int
     patches: PatchSettings
+    stamp_tokens: int = 0
 
 
 def plan(recipe: Recipe, output: Path, num_processes: int | None = None) -> TrainingPlan:
@@ -179,7 +181,8 @@ def _shape(recipe: Recipe) -> _Shape:
         frozen = all(stage.freeze_vision for stage in recipe.stages)
         trained = everything - (_count(vision) if frozen else 0)
     layers = config.num_hidden_layers
-    return _Shape(everything, trained, config.hidden_size, layers, config.vocab_size, patches)
+    stamped = STAMP_TOKENS if frames_per_stamp(network.config) else 0
+    return _Shape(everything, trained, config.hidden_size, layers, config.vocab_size, patches, stamped)
 
 
 def _hollow(recipe: Recipe) -> tuple[Any, PatchSettings]:
@@ -189,8 +192,8 @@ def _hollow(recipe: Recipe) -> tuple[Any, PatchSettings]:
         return new_seedling(recipe.model, new_tokenizer(), recipe.seed), patches
     config = model_config(recipe.model.base)
     with torch.device("meta"):
-        network = getattr(transformers, FAMILIES[config.model_type].class_name)(config)
-    return network, with_pixels(PatchSettings(), recipe.model)
+        network = getattr(transformers, family_of(config).class_name)(config)
+    return network, with_pixels(patch_settings(config), recipe.model)
 
 
 def _count(module: Any) -> int:
@@ -209,7 +212,7 @@ def _stage_plan(
             problems.append(f"stage {stage.name}: {error}")
             continue
         num_chunks += len(chunks)
-        found, bad = _lengths(chunks, source, shape.patches, recipe.viewing)
+        found, bad = _lengths(chunks, source, shape, recipe.viewing)
         lengths += found
         if not found:
             reason = bad[0] if bad else "it is empty"
@@ -232,27 +235,28 @@ def _stage_plan(
 
 
 def _lengths(
-    chunks: ChunkFile, source: ChunkSource, patches: PatchSettings, viewing: Viewing
+    chunks: ChunkFile, source: ChunkSource, shape: _Shape, viewing: Viewing
 ) -> tuple[list[int], list[str]]:
     """Tokens of chunks taken evenly from a data set, about, and what is wrong with those that have none."""
     lengths, bad = [], []
     for number in range(0, len(chunks), max(1, len(chunks) // LOOKED_AT)):
         try:
             chunk = chunks[number]
-            lengths.append(_length(chunk, source, patches, viewing))
+            lengths.append(_length(chunk, source, shape, viewing))
         except SvlmError as error:
             bad.append(f"sample {number}: {error}")
     return lengths, bad
 
 
-def _length(chunk: Chunk, source: ChunkSource, patches: PatchSettings, viewing: Viewing) -> int:
+def _length(chunk: Chunk, source: ChunkSource, shape: _Shape, viewing: Viewing) -> int:
+    patches = shape.patches
     with open_video(source.path / chunk.video, viewing=viewing) as video:
         height, width = fit_size(
             video.info.height, video.info.width, patches.factor, patches.min_pixels, patches.max_pixels
         )
     seconds = chunk.end_seconds - chunk.start_seconds
     temporal = source.fps / patches.temporal_patch_size
-    frames = temporal * (height // patches.factor) * (width // patches.factor)
+    frames = temporal * ((height // patches.factor) * (width // patches.factor) + shape.stamp_tokens)
     told = min(TOKENS_PER_WORD * len(chunk.previous_text.split()), source.sink + source.text_window)
     said = TOKENS_PER_WORD * len(chunk.words)
     return round(OPENING_TOKENS + told + said + seconds * (TURN_MARKUP_TOKENS + frames))

@@ -7,7 +7,7 @@ from typing import Any
 import transformers
 
 from svlm_cli.errors import ModelError
-from svlm_cli.model.load import FAMILIES
+from svlm_cli.model.family.table import FAMILIES
 
 _VISION = {
     "depth": 32,

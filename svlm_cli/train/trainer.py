@@ -16,8 +16,8 @@ import transformers
 from svlm_cli.data.samples.sample import Sample, collate
 from svlm_cli.errors import OutputError, UsageError
 from svlm_cli.files import claim, make_folder, whole_file
+from svlm_cli.model.family.markup import END_OF_TEXT
 from svlm_cli.model.library import silent_library
-from svlm_cli.model.prompt import END_OF_TEXT
 from svlm_cli.model.seal import check_weights, write_seal
 from svlm_cli.recipe import dump_recipe
 from svlm_cli.sections import Recipe, Stage

@@ -11,6 +11,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch.utils.data import DataLoader, Dataset, get_worker_info
+from transformers.models.qwen3_vl.modeling_qwen3_vl import BaseModelOutputWithDeepstackFeatures
 
 from svlm_cli.data.samples.chunk_dataset import ChunkDataset, VideoClips
 from svlm_cli.data.samples.sample import Features
@@ -29,7 +30,7 @@ class VisionCache:
 
     Args:
         folder: parent of the cache's own folder.
-        network: a Qwen2-VL or Qwen2.5-VL whose vision tower will not change.
+        network: of one of the families, whose vision tower will not change.
         patches: how frames are cut.
     """
 
@@ -57,11 +58,14 @@ class VisionCache:
         with torch.autocast(device.type, enabled=False):
             found = self._network.get_video_features(
                 pixels.to(device, self._network.model.visual.dtype), grids.to(device)
-            ).pooler_output
-        for key, clip, features in zip(keys, clips, found, strict=True):
+            )
+        deep = getattr(found, "deepstack_features", None) or []
+        for number, (key, clip) in enumerate(zip(keys, clips, strict=True)):
+            kept = {"features": found.pooler_output[number], "grid_thw": torch.tensor(clip.grid_thw)}
+            if deep:
+                kept["deep"] = torch.stack([layer[number] for layer in deep])
             with whole_file(self._path(key)) as partial:
-                grid = torch.tensor(clip.grid_thw)
-                save_file({"features": features.cpu().contiguous(), "grid_thw": grid}, partial)
+                save_file({name: tensor.cpu().contiguous() for name, tensor in kept.items()}, partial)
 
     def read(self, key: str) -> Features:
         """Features of the clip under a key.
@@ -75,7 +79,8 @@ class VisionCache:
             safe_open(path, framework="pt") as stored,
         ):
             time, height, width = stored.get_tensor("grid_thw").tolist()
-            return Features(stored.get_tensor("features"), (time, height, width))
+            deep = stored.get_tensor("deep") if "deep" in stored.keys() else None  # noqa: SIM118 - no mapping
+            return Features(stored.get_tensor("features"), (time, height, width), deep)
 
     def _path(self, key: str) -> Path:
         return self._folder / f"{key}.safetensors"
@@ -158,21 +163,19 @@ def _stretches(seconds: Sequence[int]) -> Iterator[tuple[int, int]]:
 def add_features(network: Any) -> None:
     """Let ``network`` take ``video_features`` (rows, d) in place of pixels, through a forward pre-hook.
 
-    Row k stands where the k-th ``<|video_pad|>`` of ``input_ids`` is.
+    Row k stands where the k-th ``<|video_pad|>`` of ``input_ids`` is; so does that of ``deep_features``.
     """
-    video_id = network.config.video_token_id
 
-    def embed(module: Any, _arguments: Any, inputs: dict[str, Any]) -> Any:
-        features = inputs.pop("video_features", None)
+    def hand_over(_module: Any, _arguments: Any, inputs: dict[str, Any]) -> Any:
+        features, deep = inputs.pop("video_features", None), inputs.pop("deep_features", None)
         if features is None:
             return None
-        ids = inputs.pop("input_ids")
-        embeddings = module.get_input_embeddings()(ids)
-        mask = (ids == video_id)[..., None].expand_as(embeddings)
-        inputs["inputs_embeds"] = embeddings.masked_scatter(mask, features.to(embeddings.dtype))
-        return (), inputs
+        seen = BaseModelOutputWithDeepstackFeatures(
+            pooler_output=[features], deepstack_features=None if deep is None else [[layer] for layer in deep]
+        )
+        return (), inputs | {"mm_encoder_outputs": {"video": seen}}
 
-    network.register_forward_pre_hook(embed, with_kwargs=True)
+    network.register_forward_pre_hook(hand_over, with_kwargs=True)
 
 
 def _fingerprint(tower: Any, patches: PatchSettings) -> str:

@@ -12,6 +12,7 @@ import torch
 
 from svlm_cli.model.cache import StreamingCache
 from svlm_cli.model.prompt import Part
+from svlm_cli.model.states.rotation import Rotation
 from svlm_cli.model.window import Span, SpanKind, TokenRange, WindowLimits
 from svlm_cli.stream.context import Context
 from tests.stream.engine import rotated
@@ -23,7 +24,7 @@ INV_FREQ = 1.0 / 10_000 ** (torch.arange(0, HEAD_SIZE, 2) / HEAD_SIZE)
 
 
 def new_cache(capacity: int = 64) -> StreamingCache:
-    return StreamingCache(LAYERS, INV_FREQ, capacity)
+    return StreamingCache(LAYERS, Rotation(INV_FREQ), capacity)
 
 
 def feed(cache: StreamingCache, keys: torch.Tensor) -> None:

@@ -8,8 +8,9 @@ import lzma
 import numpy as np
 import pytest
 
+from svlm_cli.model.family.markup import find_markup
 from svlm_cli.model.positions import time_stride
-from svlm_cli.model.prompt import PromptWriter, find_markup
+from svlm_cli.model.prompt import PromptWriter
 from svlm_cli.model.window import WindowLimits, middle_cut
 from svlm_cli.stream.context import Context
 

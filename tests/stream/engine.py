@@ -14,6 +14,7 @@ from svlm_cli.media.source import VideoInfo
 from svlm_cli.model.cache import StreamingCache
 from svlm_cli.model.decode import Speech
 from svlm_cli.model.runtime import VideoLanguageModel
+from svlm_cli.model.vision.frames import DeepFeatures
 from svlm_cli.stream.step import speech
 
 INFO = VideoInfo(64, 64, 2.0, None, has_audio=False, codec="none", num_frames=None)
@@ -32,10 +33,16 @@ class Fed:
 class RecordingModel(VideoLanguageModel):
     fed: list[Fed] = field(default_factory=list)
 
-    def forward(self, embeddings: torch.Tensor, positions: np.ndarray, cache: StreamingCache) -> torch.Tensor:
+    def forward(
+        self,
+        embeddings: torch.Tensor,
+        positions: np.ndarray,
+        cache: StreamingCache,
+        deep: DeepFeatures | None = None,
+    ) -> torch.Tensor:
         start = cache.num_tokens
         # VideoLanguageModel is slotted, which rules out the zero-argument super().
-        logits = VideoLanguageModel.forward(self, embeddings, positions, cache)
+        logits = VideoLanguageModel.forward(self, embeddings, positions, cache, deep)
         self.fed.append(Fed(positions, logits.clone(), start))
         return logits
 

@@ -23,9 +23,9 @@ STEP, COST, MAY_WAIT = 0.25, 0.4, 2.0
 class SlowModel(VideoLanguageModel):
     """Takes longer over a step than the step lasts."""
 
-    def forward(self, embeddings, positions, cache):
+    def forward(self, embeddings, positions, cache, deep=None):
         time.sleep(COST)
-        return VideoLanguageModel.forward(self, embeddings, positions, cache)
+        return VideoLanguageModel.forward(self, embeddings, positions, cache, deep)
 
 
 @pytest.fixture(scope="module")

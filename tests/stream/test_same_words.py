@@ -11,7 +11,8 @@ import transformers
 
 from svlm_cli import Sampling, StreamSession, StreamSettings, load_model, open_source
 from svlm_cli.model.load import BUNDLED
-from svlm_cli.model.runtime import VideoFeatures, VideoLanguageModel
+from svlm_cli.model.runtime import VideoLanguageModel
+from svlm_cli.model.vision.frames import VideoFeatures
 
 STREAM = StreamSettings(vision_window=8, rounds=8, sink=24, text_window=24, sampling=Sampling(greedy=True))
 
@@ -27,7 +28,7 @@ class PlainModel(VideoLanguageModel):
         merge = self.patches.merge_size
         return VideoFeatures(features, (time, height // merge, width // merge))
 
-    def forward(self, embeddings, positions, cache) -> torch.Tensor:
+    def forward(self, embeddings, positions, cache, deep=None) -> torch.Tensor:
         with torch.inference_mode():
             output = self.network(
                 inputs_embeds=embeddings[None],

@@ -7,8 +7,6 @@ from pathlib import Path
 import pytest
 import transformers
 
-NUM_PIECES = 16_000
-
 
 @pytest.fixture(autouse=True)
 def trained_on_one_thread(one_thread: None) -> None:
@@ -16,18 +14,12 @@ def trained_on_one_thread(one_thread: None) -> None:
 
 
 @pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def checkpoint(tmp_path_factory: pytest.TempPathFactory, part_of_vocabulary: Path) -> Path:
     """A tiny random Qwen2.5-VL folder with the first pieces of the real vocabulary and sharp attention."""
-    dashscope = pytest.importorskip(
-        "dashscope", reason="the real Qwen vocabulary is in the dashscope package"
-    )
     from svlm_cli.model.random_checkpoint import build_random_checkpoint
 
-    folder = tmp_path_factory.mktemp("checkpoint")
-    pieces = Path(dashscope.__file__).parent / "resources" / "qwen.tiktoken"
-    part = folder / "part.tiktoken"
-    part.write_bytes(b"".join(pieces.read_bytes().splitlines(keepends=True)[:NUM_PIECES]))
-    tiny = build_random_checkpoint(folder / "tiny", vocabulary=str(part), spread=3.0)
+    folder = tmp_path_factory.mktemp("checkpoint") / "tiny"
+    tiny = build_random_checkpoint(folder, vocabulary=str(part_of_vocabulary), spread=3.0)
     network = transformers.Qwen2_5_VLForConditionalGeneration.from_pretrained(tiny)
     network.resize_token_embeddings(len(transformers.AutoTokenizer.from_pretrained(tiny)))
     network.save_pretrained(tiny)

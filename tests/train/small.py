@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from svlm_cli.data.samples.sample import FeatureStore, Sample, collate
-from svlm_cli.model.prompt import PromptWriter, find_markup
+from svlm_cli.model.family.markup import find_markup
+from svlm_cli.model.prompt import PromptWriter
 from svlm_cli.sections import ArenaMix, NewModel, Recipe, Stage
 from svlm_cli.train.arena.dataset import ArenaDataset
 from svlm_cli.train.arena.seedling import new_seedling

@@ -25,7 +25,8 @@ from svlm_cli.types import Clip
 
 if TYPE_CHECKING:
     from svlm_cli.media.source import VideoInfo
-    from svlm_cli.model.runtime import VideoFeatures, VideoLanguageModel
+    from svlm_cli.model.runtime import VideoLanguageModel
+    from svlm_cli.model.vision.frames import VideoFeatures
     from svlm_cli.stream.probe import ProbedSession
     from svlm_cli.stream.sight import SeenClip
 

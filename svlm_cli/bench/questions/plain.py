@@ -17,7 +17,8 @@ from svlm_cli.model.decode import Sampler, speak, told
 from svlm_cli.model.finite import LogitsCheck, scores_of
 from svlm_cli.model.patches import clip_to_patches
 from svlm_cli.model.prompt import PromptWriter
-from svlm_cli.model.runtime import VideoFeatures, VideoLanguageModel
+from svlm_cli.model.runtime import VideoLanguageModel
+from svlm_cli.model.vision.frames import VideoFeatures, deep_features, frames_of, place_frames
 from svlm_cli.model.window import Span, SpanKind
 from svlm_cli.model.words import PlainWords
 from svlm_cli.settings import StreamSettings
@@ -110,8 +111,9 @@ class PlainPrompt:
     ) -> Iterator[tuple[StreamingCache, torch.Tensor, float]]:
         """Feed the prompt: its cache, the logits after it, shape (v,), and the next position."""
         model = self._model
-        stride = positions.time_stride(fps, model.patches.temporal_patch_size, model.tokens_per_second)
-        parts = self._writer.plain(video.grid, question)
+        depth = model.patches.temporal_patch_size
+        stride = positions.time_stride(fps, depth, model.tokens_per_second)
+        parts = self._writer.plain(video.grid, question, video.grid[0] * depth / fps)
         spans = [part.span for part in parts]
         ids = [token for part in parts for token in part.ids]
         if lead:
@@ -120,7 +122,9 @@ class PlainPrompt:
             ids += words
         rows = positions.rows(spans, stride)
         embeddings = model.embed(ids)
-        first = sum(span.num_tokens for span in spans[: [s.kind for s in spans].index(SpanKind.VIDEO)])
-        embeddings[first : first + video.features.shape[0]] = video.features
+        frames = frames_of(spans, {0: video})
+        place_frames(embeddings, frames)
+        deep = deep_features(len(ids), frames)
         cache = model.new_cache(len(ids) + num_more)
-        yield cache, model.forward(embeddings, rows, cache), positions.span_starts(spans, stride)[-1]
+        logits = model.forward(embeddings, rows, cache, deep)
+        yield cache, logits, positions.span_starts(spans, stride)[-1]

@@ -21,7 +21,8 @@ from torch.nn import functional
 from svlm_cli.model.cache import StreamingCache
 from svlm_cli.model.linear import Int8Linear
 from svlm_cli.model.patches import Patches
-from svlm_cli.model.runtime import VideoFeatures, VideoLanguageModel
+from svlm_cli.model.runtime import VideoLanguageModel
+from svlm_cli.model.vision.frames import DeepFeatures, VideoFeatures
 from svlm_cli.model.words import Words
 from svlm_cli.stream.trace import Stopwatch
 
@@ -55,10 +56,16 @@ class WatchedModel(VideoLanguageModel):
         self.grids.append(patches.grid_thw)
         return VideoLanguageModel.encode_video(self, patches)
 
-    def forward(self, embeddings: torch.Tensor, positions: np.ndarray, cache: StreamingCache) -> torch.Tensor:
+    def forward(
+        self,
+        embeddings: torch.Tensor,
+        positions: np.ndarray,
+        cache: StreamingCache,
+        deep: DeepFeatures | None = None,
+    ) -> torch.Tensor:
         """As ``VideoLanguageModel``."""
         self.fed.append(Fed(len(embeddings), cache.num_tokens))
-        return VideoLanguageModel.forward(self, embeddings, positions, cache)
+        return VideoLanguageModel.forward(self, embeddings, positions, cache, deep)
 
     def words(self, cache: StreamingCache) -> Words:
         """As ``VideoLanguageModel``, whose plain way goes through ``forward``."""
@@ -104,8 +111,10 @@ class Floor:
         self._has_run = False
         language, visual = model.network.model.language_model, model.network.model.visual
         self._layers = [_linears(layer) for layer in language.layers]
+        self._experts = [list(_experts(layer)) for layer in language.layers]
         self._blocks = [_linears(block) for block in visual.blocks]
-        self._merger = _linears(visual.merger)
+        mergers = [visual.merger, *getattr(visual, "deepstack_merger_list", ())]
+        self._mergers = [linear for merger in mergers for linear in _linears(merger)]
 
     @torch.inference_mode()
     def seconds(self, model: WatchedModel, cache: StreamingCache) -> dict[str, float]:
@@ -142,7 +151,7 @@ class Floor:
                 self._product(linear, num_patches)
             bounds = "cu_seqlens" if number in whole else "cu_window_seqlens"
             self._see(self._sequences(grid, bounds), visual.blocks[number].attn)
-        for linear in self._merger:
+        for linear in self._mergers:
             self._product(linear, num_patches // visual.spatial_merge_size**2)
 
     def _sequences(self, grid: tuple[int, int, int], bounds: str) -> list[int]:
@@ -163,6 +172,8 @@ class Floor:
         for number, layer in enumerate(self._layers):
             for linear in layer:
                 self._product(linear, fed.num_new)
+            for experts in self._experts[number]:
+                self._mix(experts, fed.num_new)
             self._attend(fed, *cache.storage(number))
         self._product(self._model.network.lm_head, 1)
 
@@ -195,6 +206,16 @@ class Floor:
         else:
             linear(self._input(num_rows, size))
 
+    def _mix(self, experts: _Experts, num_rows: int) -> None:
+        """A router and its experts, rows spread over them evenly."""
+        functional.linear(self._input(num_rows, experts.router.shape[1]), experts.router)
+        num_asked = num_rows * experts.num_used
+        num_experts = min(len(experts.router), num_asked)
+        for number in range(num_experts):
+            share = num_asked // num_experts + (number < num_asked % num_experts)
+            for weight in experts.weights:
+                functional.linear(self._input(share, weight.shape[2]), weight[number])
+
     def _input(self, num_rows: int, size: int, dtype: torch.dtype | None = None) -> torch.Tensor:
         """Numbers to compute with, shape (num_rows, size): a part of those kept for this size."""
         dtype = dtype or self._model.dtype
@@ -204,6 +225,22 @@ class Floor:
             scale = SCALE_OF_BYTES if dtype is torch.int8 else 1
             found = self._inputs[size, dtype] = (drawn * scale).to(dtype)
         return found[:num_rows]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Experts:
+    """A mixture of experts: router (E, d), their weights (E, out, in), and how many each row asks."""
+
+    router: torch.Tensor
+    weights: tuple[torch.Tensor, ...]
+    num_used: int
+
+
+def _experts(layer: torch.nn.Module) -> Iterator[_Experts]:
+    for mixture in layer.modules():
+        experts, router = getattr(mixture, "experts", None), getattr(mixture, "gate", None)
+        if experts is not None and router is not None:
+            yield _Experts(router.weight, (experts.gate_up_proj, experts.down_proj), router.top_k)
 
 
 def _linears(module: torch.nn.Module) -> list[torch.nn.Module]:

@@ -30,10 +30,12 @@ class Features:
     Args:
         values: float32, shape (tokens, d).
         grid_thw: the patch grid (t, h, w) of the clip.
+        deep: likewise (layers, tokens, d), for the layers behind the first; None in families without.
     """
 
     values: torch.Tensor
     grid_thw: tuple[int, int, int]
+    deep: torch.Tensor | None = None
 
 
 class FeatureStore(Protocol):
@@ -266,9 +268,9 @@ def collate(samples: Sequence[Sample], pad_id: int, *, packing: bool = False) ->
     Returns:
         ``input_ids`` and ``labels`` (B, N), ``position_ids`` (3, B, N) or packed (4, 1, N), and
         ``logits_to_keep``, bool (B, N): the places before labels, the only rows the head has to run on; for
-        samples with video ``pixel_values_videos`` and ``video_grid_thw`` as transformers' Qwen2.5-VL takes
-        them, or ``video_features`` (rows, d). ``bad_samples`` lists what could not be read; ``use_cache`` is
-        False.
+        samples with video ``pixel_values_videos`` and ``video_grid_thw`` as transformers' classes take them,
+        or ``video_features`` (rows, d) and, where there are some, ``deep_features`` (layers, rows, d).
+        ``bad_samples`` lists what could not be read; ``use_cache`` is False.
     """
     batch: dict[str, Any] = {**(_packed(samples) if packing else _padded(samples, pad_id))}
     trained = batch["labels"] != IGNORED
@@ -281,6 +283,9 @@ def collate(samples: Sequence[Sample], pad_id: int, *, packing: bool = False) ->
         batch["video_grid_thw"] = torch.tensor([piece.grid_thw for piece in patches])
     if features:
         batch["video_features"] = torch.cat([piece.values for piece in features])
+        deep = [piece.deep for piece in features if piece.deep is not None]
+        if deep:
+            batch["deep_features"] = torch.cat(deep, dim=1)
     batch["bad_samples"] = [bad for sample in samples for bad in sample.bad]
     # Beside a KV cache, which a model begins by default, transformers does not look for packed samples.
     return batch | {"use_cache": False}

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 
 from svlm_cli.model.cache import StreamingCache
-from svlm_cli.model.runtime import VideoFeatures, VideoLanguageModel
-from svlm_cli.model.window import SpanKind
+from svlm_cli.model.runtime import VideoLanguageModel
+from svlm_cli.model.vision.frames import PlacedFrames, VideoFeatures, deep_features, frames_of, place_frames
 from svlm_cli.model.words import Words
 from svlm_cli.stream.context import Context
 
@@ -29,13 +29,13 @@ class PrefillPlan:
     Args:
         ids: int64, shape (n,).
         positions: float64, shape (3, n).
-        features: of videos, shape (m, d) each, with the number of the first of their m tokens.
+        frames: features that stand in the places of their tokens.
         cache: of the session; has room for the states, which go to its tail.
     """
 
     ids: np.ndarray
     positions: np.ndarray
-    features: tuple[tuple[int, torch.Tensor], ...]
+    frames: tuple[PlacedFrames, ...]
     cache: StreamingCache
 
 
@@ -67,20 +67,15 @@ def unfed(context: Context, cache: StreamingCache, videos: Mapping[int, VideoFea
     """
     num_fed = cache.num_tokens
     cache.reserve(len(context.ids))
-    features, start = [], -num_fed
-    for span in context.spans:
-        if span.kind is SpanKind.VIDEO and start >= 0:
-            features.append((start, videos[span.turn].features))
-        start += span.num_tokens
-    return PrefillPlan(context.ids[num_fed:], context.rows_from(num_fed), tuple(features), cache)
+    frames = frames_of(context.spans, videos, num_fed)
+    return PrefillPlan(context.ids[num_fed:], context.rows_from(num_fed), frames, cache)
 
 
 @torch.inference_mode()
 def embedded(model: VideoLanguageModel, plan: PrefillPlan) -> torch.Tensor:
     """What a prefill feeds, shape (n, d): embeddings of its ids, frames' features in their places."""
     embeddings = model.embed(plan.ids.tolist())
-    for start, rows in plan.features:
-        embeddings[start : start + len(rows)] = rows
+    place_frames(embeddings, plan.frames)
     return embeddings
 
 
@@ -110,7 +105,11 @@ class LoneFeeder:
             The logits after the last, shape (v,); good until the next call.
         """
         if isinstance(plan, PrefillPlan):
-            return self._model.forward(embedded(self._model, plan), plan.positions, plan.cache)
+            deep = deep_features(len(plan.ids), plan.frames)
+            embeddings = embedded(self._model, plan)
+            if deep is None:
+                return self._model.forward(embeddings, plan.positions, plan.cache)
+            return self._model.forward(embeddings, plan.positions, plan.cache, deep)
         self.prepare(plan.cache)
         assert self._words is not None
         return self._words.feed(plan.token, plan.position)

@@ -18,7 +18,8 @@ from svlm_cli.data.samples.chunk_dataset import ChunkDataset
 from svlm_cli.data.samples.sample import IGNORED
 from svlm_cli.data.words.transcript import DenseClip, TimedWord, Transcript, transcript_path, write_transcript
 from svlm_cli.errors import SourceError
-from svlm_cli.model.prompt import PromptWriter, find_markup
+from svlm_cli.model.family.markup import find_markup
+from svlm_cli.model.prompt import PromptWriter
 from svlm_cli.model.window import WindowLimits
 from svlm_cli.train.learner import new_patch_settings, new_tokenizer
 from svlm_cli.train.vision_cache import VisionCache

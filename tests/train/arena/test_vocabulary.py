@@ -7,7 +7,8 @@ import pytest
 
 import svlm_cli
 from svlm_cli.arena.narrate import vocabulary
-from svlm_cli.model.prompt import MARKUP_TOKENS, PromptWriter, find_markup, time_text
+from svlm_cli.model.family.markup import MARKUP_TOKENS, find_markup
+from svlm_cli.model.prompt import PromptWriter, time_text
 from svlm_cli.train.learner import new_tokenizer
 
 

@@ -1,4 +1,4 @@
-"""What the vision tower of Qwen2-VL and Qwen2.5-VL works out of a grid alone: once per grid, not per step.
+"""What the vision towers of the Qwen-VL families work out of a grid alone: once per grid, not per step.
 
 Positions, windows and sequence bounds go into the tower by transformers' own names for precomputed values
 (``transformers.vision_utils``), so that no step builds them again or makes the host wait for the device.
@@ -12,11 +12,12 @@ import torch
 from transformers.utils.generic import is_flash_attention_requested
 from transformers.vision_utils import (
     get_vision_cu_seqlens,
+    get_vision_interpolation_indices_and_weights,
     get_vision_position_ids,
     get_vision_window_index,
 )
 
-from svlm_cli.model.windows import WINDOWS
+from svlm_cli.model.vision.windows import WINDOWS
 
 
 def vision_plan(visual: Any, grid_thw: tuple[int, int, int], device: torch.device) -> dict[str, Any]:
@@ -29,7 +30,8 @@ def vision_plan(visual: Any, grid_thw: tuple[int, int, int], device: torch.devic
     Returns:
         ``grid_thw`` (1, 3) and ``position_ids`` (patches, 2) on the device; ``cu_seqlens`` int32 (t + 1,), on
         the host where the attention cuts sequences apart there; where the tower has windows,
-        ``window_index`` (tokens,) and ``cu_window_seqlens``; with flash-attention the longest sequences.
+        ``window_index`` (tokens,) and ``cu_window_seqlens``; where it interpolates its learned positions,
+        ``interp_indices`` and ``interp_weights`` (patches, 4); with flash-attention the longest sequences.
     """
     grid = torch.tensor([grid_thw])
     is_packed = is_flash_attention_requested(visual.config)
@@ -51,6 +53,15 @@ def vision_plan(visual: Any, grid_thw: tuple[int, int, int], device: torch.devic
         plan |= {"window_index": index.to(device), "cu_window_seqlens": windows.to(bounds_at)}
         if is_packed:
             plan["max_window_seqlen"] = _longest(windows)
+    if hasattr(visual, "num_grid_per_side"):
+        indices, weights = get_vision_interpolation_indices_and_weights(
+            grid,
+            num_grid_per_side=visual.num_grid_per_side,
+            mode=visual.interpolation_mode,
+            align_corners=visual.interpolation_align_corners,
+            spatial_merge_size=merge,
+        )
+        plan |= {"interp_indices": indices.to(device), "interp_weights": weights.to(device)}
     return plan
 
 

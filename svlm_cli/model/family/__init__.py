@@ -1,0 +1,1 @@
+"""What differs between model families, and whether a checkpoint is what its row says."""

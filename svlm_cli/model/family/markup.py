@@ -1,0 +1,92 @@
+"""The special tokens of a checkpoint, found by name, and how its family lays frames and answers out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+END_OF_TEXT, TURN_START, TURN_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
+VISION_START, VISION_END = "<|vision_start|>", "<|vision_end|>"
+IMAGE_PAD, VIDEO_PAD = "<|image_pad|>", "<|video_pad|>"
+MARKUP_TOKENS = (
+    *(END_OF_TEXT, TURN_START, TURN_END, VISION_START, VISION_END),
+    *("<|vision_pad|>", IMAGE_PAD, VIDEO_PAD),
+)
+
+
+class Tokenizer(Protocol):
+    """The part of a Hugging Face tokenizer the prompt needs."""
+
+    unk_token_id: int | None
+
+    def encode(self, text: str, *, add_special_tokens: bool, split_special_tokens: bool = False) -> list[int]:
+        """Ids of ``text``; markup in it is plain text where special tokens are split."""
+
+    def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool) -> str:
+        """Text of ``token_ids``."""
+
+    def convert_tokens_to_ids(self, tokens: str) -> int | None:
+        """Id of one token of the vocabulary."""
+
+
+@dataclass(frozen=True, slots=True)
+class Markup:
+    """Ids of the special tokens, taken from the tokenizer by name.
+
+    Args:
+        end_of_text: None where the vocabulary has no ``<|endoftext|>``.
+        frames_per_stamp: frames of a temporal patch, each of which is a block of its own behind its time as
+            text (``Family.has_stamps``); 0 where a clip is one block.
+    """
+
+    turn_start: int
+    turn_end: int
+    vision_start: int
+    vision_end: int
+    video_pad: int
+    end_of_text: int | None
+    frames_per_stamp: int = 0
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """Tokens that end an answer."""
+        return (self.turn_end,) if self.end_of_text is None else (self.turn_end, self.end_of_text)
+
+
+def find_markup(tokenizer: Tokenizer, frames_per_stamp: int = 0) -> Markup:
+    """Look the markup up by name.
+
+    Args:
+        tokenizer: of the checkpoint.
+        frames_per_stamp: as ``Markup`` has it.
+
+    Raises:
+        KeyError: the vocabulary lacks one of the tokens; names it.
+    """
+
+    def find(token: str) -> int | None:
+        ids = tokenizer.encode(token, add_special_tokens=False)
+        return ids[0] if len(ids) == 1 and tokenizer.convert_tokens_to_ids(token) == ids[0] else None
+
+    def need(token: str) -> int:
+        found = find(token)
+        if found is None:
+            raise KeyError(token)
+        return found
+
+    return Markup(
+        turn_start=need(TURN_START),
+        turn_end=need(TURN_END),
+        vision_start=need(VISION_START),
+        vision_end=need(VISION_END),
+        video_pad=need(VIDEO_PAD),
+        end_of_text=find(END_OF_TEXT),
+        frames_per_stamp=frames_per_stamp,
+    )
+
+
+def config_ids(tokenizer: Tokenizer) -> dict[str, int | None]:
+    """Ids of the markup around pictures as a configuration of transformers names them."""
+    names = {"video": VIDEO_PAD, "image": IMAGE_PAD, "vision_start": VISION_START, "vision_end": VISION_END}
+    return {f"{role}_token_id": tokenizer.convert_tokens_to_ids(token) for role, token in names.items()}

@@ -1,0 +1,105 @@
+"""Shapes of random checkpoints: small models of the real architectures, with the real vocabulary."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import transformers
+
+from svlm_cli.model.family.markup import END_OF_TEXT, TURN_END, config_ids
+from svlm_cli.model.family.table import FAMILIES
+
+VOCABULARY_SIZE = 151_936
+NUM_EXPERTS, NUM_EXPERTS_USED = 8, 2
+MOST_DEEP = 3  # layers of the tower whose features go to layers of the language model
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Shape of a random checkpoint; ``vision_heads`` times 64 or so is ``vision_hidden``."""
+
+    hidden: int
+    layers: int
+    heads: int
+    key_value_heads: int
+    mlp: int
+    vision_hidden: int
+    vision_layers: int
+    vision_heads: int
+    vision_mlp: int
+
+
+SIZES = {
+    "tiny": Size(64, 3, 4, 2, 96, 32, 2, 2, 64),
+    "100m": Size(768, 10, 6, 2, 2560, 384, 8, 6, 1024),
+    "180m": Size(768, 12, 6, 2, 4096, 512, 12, 8, 1376),
+}
+
+
+def random_config(name: str, family: str, tokenizer: Any) -> Any:
+    """The configuration of a random checkpoint.
+
+    Args:
+        name: a key of ``SIZES``.
+        family: a key of ``table.FAMILIES``.
+        tokenizer: for the ids of the markup.
+    """
+    size = SIZES[name]
+    ends = {"bos_token_id": END_OF_TEXT, "eos_token_id": TURN_END}
+    return transformers.AutoConfig.for_model(
+        family,
+        vision_config=_vision(size, family),
+        text_config=_text(size, family)
+        | {role: tokenizer.convert_tokens_to_ids(token) for role, token in ends.items()},
+        tie_word_embeddings=True,
+        **config_ids(tokenizer),
+    )
+
+
+def _vision(size: Size, family: str) -> dict[str, Any]:
+    row = FAMILIES[family]
+    vision: dict[str, Any] = {
+        "depth": size.vision_layers,
+        "num_heads": size.vision_heads,
+        "spatial_merge_size": 2,
+        "patch_size": 16 if row.has_stamps else 14,
+    }
+    wide = {
+        "hidden_size": size.vision_hidden,
+        "intermediate_size": size.vision_mlp,
+        "out_hidden_size": size.hidden,
+    }
+    if row.has_stamps:
+        num_deep = min(MOST_DEEP, size.vision_layers)
+        deep = [size.vision_layers * (number + 1) // (num_deep + 1) for number in range(num_deep)]
+        return vision | wide | {"deepstack_visual_indexes": deep}
+    if row.has_tokens_per_second:
+        return vision | wide | {"tokens_per_second": 2, "fullatt_block_indexes": [size.vision_layers - 1]}
+    return vision | {"embed_dim": size.vision_hidden, "hidden_size": size.hidden, "mlp_ratio": 2}
+
+
+def _text(size: Size, family: str) -> dict[str, Any]:
+    pair = size.hidden // size.heads // 2
+    text: dict[str, Any] = {
+        "vocab_size": VOCABULARY_SIZE,
+        "hidden_size": size.hidden,
+        "intermediate_size": size.mlp,
+        "num_hidden_layers": size.layers,
+        "num_attention_heads": size.heads,
+        "num_key_value_heads": size.key_value_heads,
+        "rope_parameters": {
+            "rope_type": "default",
+            "rope_theta": 1_000_000.0,
+            "mrope_section": [pair - 2 * (3 * pair // 8), 3 * pair // 8, 3 * pair // 8],
+        },
+    }
+    if FAMILIES[family].has_stamps:
+        text["head_dim"] = 2 * pair
+    if family.endswith("_moe"):
+        text |= {
+            "num_experts": NUM_EXPERTS,
+            "num_experts_per_tok": NUM_EXPERTS_USED,
+            "moe_intermediate_size": size.mlp // NUM_EXPERTS_USED,
+        }
+    return text

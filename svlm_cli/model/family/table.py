@@ -1,0 +1,86 @@
+"""What differs between model families: one table, a row each.
+
+A family belongs in it when its keys are rotated before they reach the cache, which is what ``StreamingCache``
+relies on; ``family.guard`` looks at every checkpoint that is opened.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from svlm_cli.model.patches import CLIP_MEAN, CLIP_STD, MAX_TOKENS, MIN_TOKENS, PatchSettings
+from svlm_cli.model.states.rotation import Pairs
+
+HALF = (0.5, 0.5, 0.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """What differs between model families.
+
+    Args:
+        class_name: transformers' class.
+        has_tokens_per_second: whether the time row runs in seconds (else in temporal patches).
+        has_stamps: whether every temporal patch is a block of its own behind its time as text (else the clip
+            is one block).
+        image_mean, image_std: normalisation where a checkpoint does not state its own.
+        pairs: which numbers of a key RoPE turns together.
+    """
+
+    class_name: str
+    has_tokens_per_second: bool = False
+    has_stamps: bool = False
+    image_mean: tuple[float, ...] = CLIP_MEAN
+    image_std: tuple[float, ...] = CLIP_STD
+    pairs: Pairs = Pairs.HALVES
+
+
+def _qwen3(class_name: str) -> Family:
+    return Family(class_name, has_stamps=True, image_mean=HALF, image_std=HALF)
+
+
+FAMILIES = {
+    "qwen2_5_vl": Family("Qwen2_5_VLForConditionalGeneration", has_tokens_per_second=True),
+    "qwen2_vl": Family("Qwen2VLForConditionalGeneration"),
+    "qwen3_vl": _qwen3("Qwen3VLForConditionalGeneration"),
+    "qwen3_vl_moe": _qwen3("Qwen3VLMoeForConditionalGeneration"),
+    "cosmos3_omni": _qwen3("Cosmos3OmniForConditionalGeneration"),
+}
+
+
+def family_of(config: Any) -> Family:
+    """The row of a model's configuration."""
+    return FAMILIES[config.model_type]
+
+
+def tokens_per_second(config: Any) -> float | None:
+    """Of the time row of a model's positions; None where the family counts temporal patches."""
+    return config.vision_config.tokens_per_second if family_of(config).has_tokens_per_second else None
+
+
+def frames_per_stamp(config: Any) -> int:
+    """For ``Markup``: frames of a temporal patch where each is a block behind its time, else 0."""
+    return int(config.vision_config.temporal_patch_size) if family_of(config).has_stamps else 0
+
+
+def patch_settings(config: Any, **known: Any) -> PatchSettings:
+    """How a model's frames are cut: sizes from its vision tower, limits of so many tokens each.
+
+    Args:
+        config: of the model.
+        known: fields of ``PatchSettings`` that are known better.
+
+    Raises:
+        ValueError: they contradict each other.
+    """
+    family, vision = family_of(config), config.vision_config
+    pixels = (vision.patch_size * vision.spatial_merge_size) ** 2
+    own: dict[str, Any] = {
+        "image_mean": family.image_mean,
+        "image_std": family.image_std,
+        "min_pixels": MIN_TOKENS * pixels,
+        "max_pixels": MAX_TOKENS * pixels,
+    }
+    sizes = vision.patch_size, vision.spatial_merge_size, vision.temporal_patch_size
+    return PatchSettings(*sizes, **(own | known))

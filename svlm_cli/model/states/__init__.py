@@ -1,0 +1,1 @@
+"""States of tokens: how keys turn, layers as transformers sees them."""

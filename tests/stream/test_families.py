@@ -1,0 +1,222 @@
+"""Every family that writes a time before each temporal patch, against transformers' own classes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from transformers.models.qwen3_vl.processing_qwen3_vl import Qwen3VLProcessor
+
+from svlm_cli import Policy, Sampling, StreamSession, StreamSettings
+from svlm_cli.model.patches import clip_to_patches
+from svlm_cli.model.prepare import prepare
+from svlm_cli.model.prompt import PromptWriter
+from svlm_cli.model.runtime import VideoLanguageModel
+from svlm_cli.model.window import SpanKind
+from svlm_cli.model.words import WordForward
+from svlm_cli.stream.step.feeding import LoneFeeder
+from tests.families import STAMPED, made_model
+
+from .engine import KeyLedger, clips, follow, recording, rotated
+from .test_session import full_forward, said, scripted, walk
+
+SIZE = (64, 96)
+GREEDY = Sampling(greedy=True, max_new_tokens=5)
+SMALL = StreamSettings(vision_window=3, rounds=2, sink=6, text_window=6, previous_text="a b c d e f g")
+
+
+@pytest.fixture(scope="module", params=STAMPED)
+def family(request: pytest.FixtureRequest, model) -> VideoLanguageModel:
+    return made_model(request.param, model.tokenizer)
+
+
+@pytest.fixture(scope="module")
+def stamped(model) -> VideoLanguageModel:
+    return made_model("qwen3_vl", model.tokenizer)
+
+
+def run(model, options: StreamSettings, num_steps: int, **how):
+    records: list = []
+    session = StreamSession(model, options, records.append)
+    events = [session.step(clip) for clip in clips(num_steps, fps=options.fps, size=SIZE, **how)]
+    return session, records, events
+
+
+@pytest.mark.parametrize("fps", [2.0, 8.0])
+def test_positions_and_logits_are_those_of_the_library(family, fps: float) -> None:
+    """Rows equal ``get_rope_index`` exactly, and every forward of a full stream equals one over all of it."""
+    watched = recording(family)
+    options = StreamSettings(policy=Policy.FULL, fps=fps, previous_text="a b c", sampling=GREEDY)
+    _, records, _ = run(watched, options, 4)
+    ids = torch.tensor([records[-1].context_ids])
+    shown = clips(4, fps=fps, size=SIZE)
+    grids = torch.tensor([clip_to_patches(clip.frames, family.patches).grid_thw for clip in shown])
+    is_video = (ids == family.markup.video_pad).int()
+    rows, _ = family.network.model.get_rope_index(ids, 2 * is_video, video_grid_thw=grids)
+    assert np.array_equal(np.array(records[-1].position_ids), rows[:, 0].numpy())
+    expected = full_forward(family, shown, records[-1])
+    compared = 0
+    for fed in watched.fed:
+        last = fed.start + fed.positions.shape[1] - 1
+        if last < len(expected):
+            torch.testing.assert_close(fed.logits, expected[last], atol=1e-5, rtol=1e-5)
+            compared += 1
+    assert compared > 12
+    assert expected.std() > 0.1, "a wrong key would not show"
+
+
+def test_deep_features_matter(stamped) -> None:
+    """The comparison above has teeth: without what goes to the layers behind the first it fails."""
+    watched = recording(stamped)
+    session = StreamSession(watched, StreamSettings(policy=Policy.FULL, sampling=GREEDY))
+    clip = clips(1, size=SIZE)[0]
+    seen = session.see(clip)
+    assert seen.video.deep is not None
+    assert seen.video.deep.shape[0] == len(stamped.network.config.vision_config.deepstack_visual_indexes)
+    session.step(seen)
+    blind = StreamSession(watched, StreamSettings(policy=Policy.FULL, sampling=GREEDY))
+    blind.step(replace(seen, video=replace(seen.video, deep=None)))
+    firsts = [fed.logits for fed in watched.fed if fed.start == 0]
+    assert (firsts[0] - firsts[1]).abs().max() > 1e-2
+
+
+@given(start=st.integers(0, 20_000), fps=st.sampled_from([2, 4, 6, 8, 10, 12, 24, 30]))
+def test_stamps_are_those_of_the_processor(model, start: int, fps: int) -> None:
+    markup = replace(model.markup, frames_per_stamp=2)
+    writer = PromptWriter(model.tokenizer, markup)
+    parts = writer.turn(0, float(start), start + 1.0, (fps // 2, 1, 1))
+    text = model.tokenizer.decode([token for part in parts for token in part.ids])
+    frames = np.arange(start * fps, (start + 1) * fps)
+    expected = "".join(
+        f"<{time:.1f} seconds><|vision_start|><|video_pad|><|vision_end|>"
+        for time in Qwen3VLProcessor._calculate_timestamps(None, frames, fps, 2)
+    )
+    assert f"Time={start}.0-{start + 1}.0s{expected}<|im_end|>" in text
+    assert [part.span.kind for part in parts].count(SpanKind.VIDEO) == fps // 2
+
+
+@settings(
+    max_examples=15,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(drawn=walk)
+def test_keys_and_positions_after_evictions(stamped, drawn) -> None:
+    """Stored keys equal fresh rotations of the first; ids, rows and first keys are those of ``recompute``."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        session, ledger, records = scripted(stamped, drawn, Policy.STREAMING, monkeypatch)
+        ledger.note()
+        again, _, afresh = scripted(stamped, drawn, Policy.RECOMPUTE, monkeypatch)
+    check_keys(session, ledger)
+    assert [each.context_ids for each in records] == [each.context_ids for each in afresh]
+    assert records[-1].position_ids == afresh[-1].position_ids
+    base, inv_freq = ledger.stands_at()[0], stamped.network.model.language_model.rotary_emb.inv_freq
+    first = torch.stack([rotated(key, -base, inv_freq) for key in session.cache.held(0)[0]])
+    torch.testing.assert_close(first, again.cache.held(0)[0].double(), atol=2e-4, rtol=2e-4)
+    pads = np.array(records[-1].context_ids) == stamped.markup.video_pad
+    rows = np.array(records[-1].position_ids)[:, pads]
+    assert np.array_equal(rows, np.round(rows)), "no fractions: patches are blocks of their own"
+
+
+def check_keys(session: StreamSession, ledger: KeyLedger) -> None:
+    inv_freq = session.model.network.model.language_model.rotary_emb.inv_freq
+    stands_at = ledger.stands_at()
+    for layer in range(len(session.cache.layers)):
+        expected = torch.stack(
+            [
+                rotated(keys[layer], now - then, inv_freq)
+                for keys, now, then in zip(ledger.keys, stands_at, ledger.fed_at, strict=False)
+            ]
+        )
+        held = session.cache.held(layer)[0].double()
+        torch.testing.assert_close(held, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("num_steps", [60, pytest.param(1000, marks=pytest.mark.slow)])
+def test_keys_and_memory_after_many_steps(family, num_steps: int, monkeypatch) -> None:
+    turns = [said("words dots end" if k % 3 else "dots end", family, k % 7) for k in range(num_steps)]
+    follow(monkeypatch, turns)
+    session = StreamSession(family, SMALL)
+    ledger = KeyLedger(session)
+    sizes = []
+    for clip in clips(num_steps, size=SIZE):
+        session.step(clip)
+        sizes.append((session.cache.num_bytes, session.cache.num_tokens))
+    ledger.note()
+    check_keys(session, ledger)
+    assert len({held for held, _ in sizes[10:]}) == 1
+    longer_times = 8  # digits of the seconds, in a few turns
+    assert max(held for _, held in sizes[20:]) <= max(held for _, held in sizes[:20]) + longer_times
+
+
+@torch.inference_mode()
+def test_fixed_shapes_give_the_plain_logits(family) -> None:
+    own = {item.name: getattr(family, item.name) for item in fields(VideoLanguageModel)}
+    forward = WordForward(family.network, compiled=False, graphs=False)
+    fixed = VideoLanguageModel(**(own | {"word_forward": forward}))
+    sessions = [StreamSession(each, replace(SMALL, sampling=GREEDY)) for each in (family, fixed)]
+    for clip in clips(6, size=SIZE):
+        for session in sessions:
+            session.step(clip)
+        for layer in range(len(family.network.model.language_model.layers)):
+            plain, ours = (session.cache.held(layer) for session in sessions)
+            torch.testing.assert_close(ours, plain, atol=1e-5, rtol=1e-5)
+    position = sessions[0].context.next_position
+    words = [each.words(session.cache) for each, session in zip((family, fixed), sessions, strict=True)]
+    logits = [each.feed(77, position) for each in words]
+    torch.testing.assert_close(logits[1], logits[0], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("policy", list(Policy))
+def test_a_restored_session_goes_on_as_if_undisturbed(stamped, policy: Policy) -> None:
+    """Deep features are of the state: under ``recompute`` kept frames are fed again."""
+    options = replace(SMALL, policy=policy, restart_seconds=3, fps=4.0, sampling=GREEDY)
+    session, _, _ = run(stamped, options, 5)
+    saved = session.snapshot()
+    assert any(name.startswith("deep.") for name in saved.tensors) == (policy is Policy.RECOMPUTE)
+    json.dumps(saved.plain)
+    watched = [recording(stamped) for _ in range(2)]
+    other = StreamSession(watched[0], options)
+    other.restore(replace(saved, plain=json.loads(json.dumps(saved.plain))))
+    session._feeder = LoneFeeder(watched[1])
+    for clip in clips(9, fps=4.0, size=SIZE)[5:]:
+        first, second = session.step(clip), other.step(clip)
+        assert first.num_cached_tokens == second.num_cached_tokens
+    for ours, theirs in zip(watched[0].fed, watched[1].fed, strict=True):
+        torch.testing.assert_close(ours.logits, theirs.logits, atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("how", ["int8", "bfloat16", "packed"])
+def test_other_number_formats_stream(model, how: str) -> None:
+    made = made_model(
+        "qwen3_vl_moe", model.tokenizer, dtype=torch.bfloat16 if how == "bfloat16" else torch.float32
+    )
+    exact = made_model("qwen3_vl_moe", model.tokenizer)
+    if how != "bfloat16":
+        prepare(made.network, "made", "int8" if how == "int8" else "none", packed=True)
+    watched = [recording(each) for each in (made, exact)]
+    for each in watched:
+        run(each, replace(SMALL, sampling=replace(GREEDY, max_new_tokens=1)), 8)
+    first = [each.fed[0].logits.float() for each in watched]
+    near = torch.corrcoef(torch.stack(first))[0, 1]
+    assert near > (0.9999 if how == "packed" else 0.99)
+
+
+def test_a_question_stands_behind_the_time_and_static_places_leave_no_empty_block(stamped) -> None:
+    session = StreamSession(stamped, replace(SMALL, drop_static=4.0, fps=8.0, sampling=GREEDY))
+    still = [
+        replace(clip, frames=clips(1, fps=8.0, size=SIZE)[0].frames) for clip in clips(2, fps=8.0, size=SIZE)
+    ]
+    for clip in still:
+        clip.frames[:] = clip.frames[:1]
+    session.step(still[0])
+    answer, _ = session.step_asked(still[1], "who is that?")
+    assert answer.question == "who is that?"
+    text = stamped.tokenizer.decode(session.context.ids).replace("<|video_pad|>", "")
+    assert text.count("<|vision_start|>") == 2, "one patch of the first second, one place of the next"
+    assert "Time=1.0-2.0s who is that?<1.1 seconds><|vision_start|><|vision_end|><|im_end|>" in text
