@@ -76,10 +76,17 @@ class Web:
     ] = 720
     subtitles: Annotated[
         bool,
-        options.option(WEB, "--subtitles", "Also fetch captions, for svlm align --transcript-from captions."),
+        options.option(
+            WEB,
+            "--subtitles",
+            "Also fetch captions, or copy those beside a file, for svlm align --transcript-from captions.",
+        ),
     ] = False
     subtitle_language: Annotated[
-        str, options.option(WEB, "--subtitle-language LANG", "Language of the captions.")
+        str,
+        options.option(
+            WEB, "--subtitle-language LANG", "Language of the captions (en, eng, en-GB: all one)."
+        ),
     ] = "en"
     cookies: Annotated[
         Path | None,
@@ -151,7 +158,11 @@ def fetch(
             results.append(result)
     failed = [result for result in results if result.video is None]
     if talk.json:
-        had = [{"is_new": each.is_new, **asdict(each.video)} for each in results if each.video is not None]
+        had = [
+            {"is_new": each.is_new, **asdict(each.video)} | ({"note": each.note} if each.note else {})
+            for each in results
+            if each.video is not None
+        ]
         problems = [{"source": each.source, "problem": each.problem} for each in failed]
         emit(json_module.dumps({"videos": had, "failed": problems}))
     if failed:

@@ -79,6 +79,8 @@ class FetchView:
         elif not self._is_quiet:
             verb = "fetched" if result.is_new else "have"
             self._console.tell(f"{verb}: {folder / result.video.path} ({result.video.title[:LONGEST_TITLE]})")
+        if result.note:
+            self._console.tell(f"{result.source}: {result.note}")
 
     def list_failures(self, failed: Sequence[Fetched]) -> None:
         """Every failure once more, where many lines may stand between."""

@@ -44,16 +44,19 @@ class Fetched:
         video: its line, None where it failed.
         is_new: False where it was there already.
         problem: why it failed, the reason first.
+        note: of one that is there, what else was asked for and is not; empty where there is nothing to say.
     """
 
     source: str
     video: Video | None
     is_new: bool = False
     problem: str = ""
+    note: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "source", encodable(self.source))
         object.__setattr__(self, "problem", encodable(self.problem))
+        object.__setattr__(self, "note", encodable(self.note))
 
 
 def expand(
@@ -155,7 +158,7 @@ def _result(future: Future[FetchedVideo | list[FetchJob]], job: FetchJob) -> Fet
         return Fetched(job.source, None, problem=f"failed: {type(error).__name__}: {error}")
     if isinstance(result, list):
         return result
-    return Fetched(job.source, result.video, is_new=result.is_new)
+    return Fetched(job.source, result.video, result.is_new, note=result.note)
 
 
 def _open_manifest(folder: Path) -> Manifest:

@@ -14,9 +14,10 @@ from svlm_cli.arena.address import parse_address
 from svlm_cli.arena.export import file_name, require_end, write_truth, write_video
 from svlm_cli.arena.truth import TruthSecond, opening_text, truth, words_of
 from svlm_cli.arena.voice import find_speaker, speak
+from svlm_cli.data.fetch.captions import copy_captions, keep_captions, lacks_captions
 from svlm_cli.data.fetch.keeping import keep_media
 from svlm_cli.data.inside import videos_in
-from svlm_cli.data.manifest import SUBTITLE_FOLDER, VIDEO_FOLDER, Manifest, Video
+from svlm_cli.data.manifest import VIDEO_FOLDER, Manifest, Video
 from svlm_cli.data.words.transcript import TimedWord, Transcript, transcript_path, write_transcript
 from svlm_cli.errors import SourceError
 from svlm_cli.files import claimed, place, sha256_of, sync, whole_file
@@ -25,6 +26,7 @@ from svlm_cli.media.file.reader import open_video
 from svlm_cli.media.survey import survey
 from svlm_cli.media.web.download import (
     Address,
+    Downloaded,
     DownloadOptions,
     RemoteVideo,
     download,
@@ -77,10 +79,17 @@ class FetchJob:
 
 @dataclass(frozen=True, slots=True)
 class FetchedVideo:
-    """A video that the folder has; ``is_new`` where it had not."""
+    """A video that the folder has.
+
+    Args:
+        video: its line.
+        is_new: the folder had it not.
+        note: what was asked for and is not there, in words; else empty.
+    """
 
     video: Video
     is_new: bool
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,16 +173,14 @@ def _fetch_web(job: FetchJob, run: FetchRun) -> FetchedVideo | list[FetchJob]:
     with _claimed(run, found.id):
         known = run.know(found.id)
         if known:
-            _add_captions(found, run)
-            return FetchedVideo(known, is_new=False)
+            return FetchedVideo(known, False, _add_captions(found, run))
 
         def on_progress(done: int, total: int | None) -> None:
             run.tell(FetchProgress(job.source, found.title, done, total))
 
         path = _finished(run.folder, found.id) or _download(found, run, on_progress)
         video = _note(run, path, found.id, found.title, found.url)
-        _add_captions(found, run)
-        return FetchedVideo(video, is_new=True)
+        return FetchedVideo(video, True, _add_captions(found, run))
 
 
 def _download(video: RemoteVideo, run: FetchRun, on_progress: Callable[[int, int | None], None]) -> Path:
@@ -195,27 +202,22 @@ def _download(video: RemoteVideo, run: FetchRun, on_progress: Callable[[int, int
 
 
 def _lacks_captions(video_id: str, run: FetchRun) -> bool:
+    return lacks_captions(run.folder, video_id, run.options.download.subtitle_language)
+
+
+def _add_captions(video: RemoteVideo, run: FetchRun) -> str:
+    """Captions of a video that is there, or what there is in their place."""
     language = run.options.download.subtitle_language
-    return language is not None and not any((run.folder / SUBTITLE_FOLDER).glob(f"{video_id}.{language}*"))
-
-
-def _add_captions(video: RemoteVideo, run: FetchRun) -> None:
-    """Captions of a video that is there; where they cannot be had, the next run tries again."""
-    if not _lacks_captions(video.id, run):
-        return
+    if language is None or not _lacks_captions(video.id, run):
+        return ""
     partial = run.folder / PARTIAL_FOLDER / video.id
-    try:
-        got = download(video, partial, run.options.download, lambda _done, _total: None, captions_only=True)
-    except SourceError as error:
-        raise SourceError(f"captions: {error.message}", error.hint) from error
-    if got.subtitles is not None:
-        _keep_captions(*got.subtitles, video.id, run.folder)
+
+    def get() -> Downloaded:
+        return download(video, partial, run.options.download, lambda _done, _total: None, captions_only=True)
+
+    note = keep_captions(run.folder, video.id, language, get)
     shutil.rmtree(partial, ignore_errors=True)
-
-
-def _keep_captions(captions: Path, language: str, video_id: str, folder: Path) -> None:
-    name = f"{video_id}.{re.sub(r'[^A-Za-z0-9-]', '-', language)}{captions.suffix}"
-    place(captions, folder / SUBTITLE_FOLDER / name)
+    return note
 
 
 def _fetch_arena(job: FetchJob, run: FetchRun) -> FetchedVideo:
@@ -270,12 +272,16 @@ def _fetch_file(job: FetchJob, run: FetchRun) -> FetchedVideo:
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", original.stem).strip("-")[:80] or "video"
     video_id = f"{name}-{sha256_of(original)[:8]}"
     with _claimed(run, video_id):
+        note = ""
+        if _lacks_captions(video_id, run):
+            language = str(run.options.download.subtitle_language)
+            note = copy_captions(original, run.folder, video_id, language)
         known = run.know(video_id)
         if known:
-            return FetchedVideo(known, is_new=False)
+            return FetchedVideo(known, False, note)
         path = keep_media(original, run.folder / VIDEO_FOLDER, video_id, run.options.download)
         url = original.resolve().as_uri()
-        return FetchedVideo(_note(run, path, video_id, original.stem, url), is_new=True)
+        return FetchedVideo(_note(run, path, video_id, original.stem, url), True, note)
 
 
 @contextmanager

@@ -142,7 +142,7 @@ def align_folder(folder: Path, options: AlignOptions) -> Iterator[Aligned]:
         SvlmError: the folder, the recogniser or the language model cannot be used at all.
     """
     videos = Manifest(folder).videos(needs_one=True)
-    sources = transcripts_of(folder, videos, options.transcript_from)
+    sources = transcripts_of(folder, videos, options.transcript_from, options.whisper.language)
     yield from align_each(
         [
             AlignJob(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from glob import escape
 from pathlib import Path
 
 from svlm_cli.data.manifest import SUBTITLE_FOLDER, Video
+from svlm_cli.data.words.caption_names import best_captions, caption_files
 from svlm_cli.data.words.captions import SUFFIXES
 from svlm_cli.data.words.transcript import MOST_BYTES, TimedWord, Utterance, is_own
 from svlm_cli.documents import MalformedError, read_json
@@ -54,8 +54,10 @@ def _is_own(source: Path) -> bool:
         return False
 
 
-def transcripts_of(folder: Path, videos: Sequence[Video], given: str | None) -> dict[str, Path]:
-    """The transcript made elsewhere of each video that has one.
+def transcripts_of(
+    folder: Path, videos: Sequence[Video], given: str | None, language: str = "en"
+) -> dict[str, Path]:
+    """The transcript made elsewhere of each video that has one; of several captions those in ``language``.
 
     Raises:
         UsageError: there is no such file or folder, or one file is given for several videos.
@@ -64,9 +66,10 @@ def transcripts_of(folder: Path, videos: Sequence[Video], given: str | None) -> 
         return {}
     if given == CAPTIONS:
         found = {
-            video.id: sorted((folder / SUBTITLE_FOLDER).glob(f"{escape(video.id)}.*")) for video in videos
+            video.id: best_captions(caption_files(folder / SUBTITLE_FOLDER, video.id), language)
+            for video in videos
         }
-        return {video_id: paths[0] for video_id, paths in found.items() if paths}
+        return {video_id: each.path for video_id, each in found.items() if each is not None}
     path = Path(given)
     if path.is_file():
         if len(videos) != 1:

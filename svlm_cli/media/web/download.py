@@ -9,14 +9,14 @@ import contextlib
 import io
 import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from svlm_cli.digest import digest
 from svlm_cli.errors import SourceError, SvlmError
-from svlm_cli.language import language_code
+from svlm_cli.language import is_language, language_code
 from svlm_cli.media.tracks import AUTO
 from svlm_cli.media.web.checks import JAVASCRIPT_RUNTIMES, browser_cookies
 from svlm_cli.media.web.errors import DISK_FULL, disk_full, failure_of
@@ -31,6 +31,8 @@ _FULL_DISK_BYTES = 1 << 20
 _CANNOT_CONTINUE = "416"
 # Extractors whose names for videos are the last part of an address, which others may share.
 _EMBEDDED = "HTML5MediaEmbed"
+_CAPTION_KINDS = ("subtitles", "automatic_captions")
+_LIVE_CHAT = "live_chat"  # which YouTube lists among them
 _NAMED_BY_ADDRESS = frozenset({"Generic", _EMBEDDED})
 
 
@@ -100,10 +102,12 @@ class Downloaded:
     Args:
         path: of the video; None where only captions were asked for.
         subtitles: path of its captions and their language.
+        other_captions: languages in which there are captions, where there are none in the one asked for.
     """
 
     path: Path | None
     subtitles: tuple[Path, str] | None = None
+    other_captions: tuple[str, ...] = ()
 
 
 Progress = Callable[[int, int | None], None]
@@ -175,7 +179,7 @@ def download(
         "writesubtitles": captions is not None and captions in (video.facts.get("subtitles") or {}),
         "writeautomaticsub": captions is not None,
         "subtitleslangs": [re.escape(captions)] if captions else [],
-        "subtitlesformat": "vtt/srt/best",
+        "subtitlesformat": "vtt/srt/json3/srv3/ttml/dfxp/srv1/best",
     }
     try:
         with _named_failures(), _session(_parameters(options) | wanted) as session:
@@ -188,8 +192,14 @@ def download(
         if _CANNOT_CONTINUE in error.message:  # what is there is longer than what is served
             shutil.rmtree(folder, ignore_errors=True)
         raise
-    found = sorted(folder.glob(f"{MEDIA_NAME}.*.vtt")) or sorted(folder.glob(f"{MEDIA_NAME}.*.srt"))
-    return Downloaded(path, (found[0], str(captions)) if found and captions else None)
+    if not captions:
+        return Downloaded(path, None, _caption_names(video.facts) if captions_only else ())
+    told = (facts or {}).get("requested_subtitles") or {}
+    found = [Path(str(each["filepath"])) for each in told.values() if each and each.get("filepath")]
+    found = [each for each in found if each.is_file()]
+    if not found:
+        raise SourceError(f"the captions {captions} left no file", "run the same command again")
+    return Downloaded(path, (found[0], captions))
 
 
 def is_live(video: RemoteVideo) -> bool:
@@ -319,12 +329,20 @@ def _digest(text: str) -> str:
 
 def _captions(facts: Mapping[str, Any], language: str | None) -> str | None:
     """Name of the caption track in a language: one that people wrote before one that was recognised."""
-    for kind in ("subtitles", "automatic_captions") if language else ():
-        names: Sequence[str] = list(facts.get(kind) or {})
-        for name in sorted(names, key=lambda name: (name != language, "orig" not in name, name)):
-            if name == language or name.startswith(f"{language}-"):
-                return name
+    for kind in _CAPTION_KINDS if language else ():
+        names = [str(name) for name in facts.get(kind) or {} if is_language(str(name), str(language))]
+        for name in sorted(names, key=lambda name: (name != language, "orig" not in name, len(name), name)):
+            return name
     return None
+
+
+def _caption_names(facts: Mapping[str, Any]) -> tuple[str, ...]:
+    """The caption tracks of a video: those that people wrote, else those that were recognised."""
+    for kind in _CAPTION_KINDS:
+        names = sorted(str(name) for name in facts.get(kind) or {} if name != _LIVE_CHAT)
+        if names:
+            return tuple(names)
+    return ()
 
 
 def _only_file(folder: Path, facts: Mapping[str, Any] | None) -> Path:

@@ -1,0 +1,53 @@
+"""Files of captions by their names: whose they are, and in which language."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from svlm_cli.data.words.captions import SUFFIXES
+from svlm_cli.language import is_known, is_language
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionFile:
+    """Captions on the disk.
+
+    Args:
+        path: of them.
+        language: as their name has it (``final.en-GB.vtt``); empty where it has none.
+        is_forced: of what is said in other languages alone.
+    """
+
+    path: Path
+    language: str = ""
+    is_forced: bool = False
+
+
+def caption_files(folder: Path, name: str) -> list[CaptionFile]:
+    """The captions in a folder of what is named so: ``NAME.vtt``, ``NAME.en.srt``, ``NAME.eng.sdh.ttml``."""
+    return list(_of(name, sorted(folder.iterdir()))) if folder.is_dir() else []
+
+
+def _of(name: str, paths: Iterable[Path]) -> Iterator[CaptionFile]:
+    for path in paths:
+        if path.suffix.lower() not in SUFFIXES or not path.name.startswith(f"{name}."):
+            continue
+        parts = path.name[len(name) + 1 : -len(path.suffix)].split(".") if path.stem != name else []
+        known = [part for part in parts if is_known(part)]
+        if known or not parts:
+            yield CaptionFile(path, known[0] if known else "", "forced" in parts)
+
+
+def best_captions(files: Iterable[CaptionFile], language: str) -> CaptionFile | None:
+    """Those in a language, else those of which nobody says; the forms that tell most first."""
+    suitable = [each for each in files if not each.language or is_language(each.language, language)]
+
+    def rank(file: CaptionFile) -> tuple[bool, bool, int, str]:
+        return file.is_forced, not file.language, _ORDER.index(file.path.suffix.lower()), file.path.name
+
+    return min(suitable, key=rank, default=None)
+
+
+_ORDER = (".vtt", ".srt", *(each for each in SUFFIXES if each not in (".vtt", ".srt")))
