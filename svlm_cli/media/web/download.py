@@ -16,8 +16,9 @@ from typing import Any
 
 from svlm_cli.digest import digest
 from svlm_cli.errors import SourceError, SvlmError
-from svlm_cli.language import is_language, language_code
+from svlm_cli.language import language_code
 from svlm_cli.media.tracks import AUTO
+from svlm_cli.media.web.caption_tracks import FORMATS, caption_track, caption_tracks, downloaded_captions
 from svlm_cli.media.web.checks import JAVASCRIPT_RUNTIMES, browser_cookies
 from svlm_cli.media.web.errors import DISK_FULL, disk_full, failure_of
 from svlm_cli.media.web.halves import MEDIA_NAME, Halves
@@ -31,8 +32,6 @@ _FULL_DISK_BYTES = 1 << 20
 _CANNOT_CONTINUE = "416"
 # Extractors whose names for videos are the last part of an address, which others may share.
 _EMBEDDED = "HTML5MediaEmbed"
-_CAPTION_KINDS = ("subtitles", "automatic_captions")
-_LIVE_CHAT = "live_chat"  # which YouTube lists among them
 _NAMED_BY_ADDRESS = frozenset({"Generic", _EMBEDDED})
 
 
@@ -169,7 +168,7 @@ def download(
 
     folder = folder.resolve()
     halves = Halves(folder, video.facts)
-    captions = _captions(video.facts, options.subtitle_language) if captions_only else None
+    captions = caption_track(video.facts, options.subtitle_language) if captions_only else None
     base = str(folder / MEDIA_NAME).replace("%", "%%")
     wanted = {
         "outtmpl": {"default": f"{base}.%(ext)s"},
@@ -179,7 +178,7 @@ def download(
         "writesubtitles": captions is not None and captions in (video.facts.get("subtitles") or {}),
         "writeautomaticsub": captions is not None,
         "subtitleslangs": [re.escape(captions)] if captions else [],
-        "subtitlesformat": "vtt/srt/json3/srv3/ttml/dfxp/srv1/best",
+        "subtitlesformat": FORMATS,
     }
     try:
         with _named_failures(), _session(_parameters(options) | wanted) as session:
@@ -192,14 +191,9 @@ def download(
         if _CANNOT_CONTINUE in error.message:  # what is there is longer than what is served
             shutil.rmtree(folder, ignore_errors=True)
         raise
-    if not captions:
-        return Downloaded(path, None, _caption_names(video.facts) if captions_only else ())
-    told = (facts or {}).get("requested_subtitles") or {}
-    found = [Path(str(each["filepath"])) for each in told.values() if each and each.get("filepath")]
-    found = [each for each in found if each.is_file()]
-    if not found:
-        raise SourceError(f"the captions {captions} left no file", "run the same command again")
-    return Downloaded(path, (found[0], captions))
+    if captions is None:
+        return Downloaded(path, None, caption_tracks(video.facts) if captions_only else ())
+    return Downloaded(path, (downloaded_captions(facts, captions), captions))
 
 
 def is_live(video: RemoteVideo) -> bool:
@@ -325,24 +319,6 @@ def _video_id(facts: Mapping[str, Any], url: str) -> str:
 
 def _digest(text: str) -> str:
     return digest(encodable(text), 8)
-
-
-def _captions(facts: Mapping[str, Any], language: str | None) -> str | None:
-    """Name of the caption track in a language: one that people wrote before one that was recognised."""
-    for kind in _CAPTION_KINDS if language else ():
-        names = [str(name) for name in facts.get(kind) or {} if is_language(str(name), str(language))]
-        for name in sorted(names, key=lambda name: (name != language, "orig" not in name, len(name), name)):
-            return name
-    return None
-
-
-def _caption_names(facts: Mapping[str, Any]) -> tuple[str, ...]:
-    """The caption tracks of a video: those that people wrote, else those that were recognised."""
-    for kind in _CAPTION_KINDS:
-        names = sorted(str(name) for name in facts.get(kind) or {} if name != _LIVE_CHAT)
-        if names:
-            return tuple(names)
-    return ()
 
 
 def _only_file(folder: Path, facts: Mapping[str, Any] | None) -> Path:
