@@ -10,8 +10,8 @@ import pytest
 
 from svlm_cli.data.words.captions import read_utterances
 from svlm_cli.data.words.transcript import TimedWord, words_in
-from tests.data import scripts
-from tests.data.scripts import Line, Said
+from tests.data.words import scripts
+from tests.data.words.scripts import Line, Said
 
 EXACT = 0.07  # a frame of 30 a second, twice rounded
 
