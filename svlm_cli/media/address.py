@@ -17,7 +17,7 @@ CAMERA = re.compile(r"^(?:camera:(?P<number>\d+)|(?P<device>/dev/video\d+))$")
 _MEDIA_SUFFIXES = frozenset(
     {".m3u8", ".mpd", ".mp4", ".m4v", ".mov", ".ts", ".mts", ".mkv", ".webm", ".flv", ".avi", ".mpg", ".ogv"}
 )
-_MANIFEST_SUFFIXES = frozenset({".m3u8", ".mpd"})
+_PLAYLIST_SUFFIXES = frozenset({".m3u8", ".m3u"})
 
 
 class RtspTransport(StrEnum):
@@ -35,7 +35,7 @@ class LiveOptions:
         rtsp_transport: over TCP nothing is lost on the way; UDP is what some cameras know alone.
         stall_seconds: a source that sends no picture for so long counts as lost.
         reconnect_seconds: how long to try to get a lost source back; 0 for not at all.
-        max_height: of the pictures, where a page offers several.
+        max_height: of the pictures, where a page or a playlist offers several.
 
     Raises:
         UsageError: a value outside its limits.
@@ -131,9 +131,11 @@ def may_be_page(source: str) -> bool:
     )
 
 
-def is_manifest(source: str) -> bool:
-    """Whether an address is that of an HLS or DASH manifest."""
-    return PurePosixPath(urlsplit(source).path).suffix.lower() in _MANIFEST_SUFFIXES
+def is_playlist(source: str) -> bool:
+    """Whether an address over HTTP is that of an HLS playlist by its name."""
+    parts = urlsplit(source)
+    is_named = PurePosixPath(parts.path).suffix.lower() in _PLAYLIST_SUFFIXES
+    return is_named and parts.scheme.lower() in ("http", "https")
 
 
 def _camera(source: str, number: str | None, device: str | None) -> Input:

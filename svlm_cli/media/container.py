@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 FALLBACK_FPS = 25
+PLAYLIST_FORMATS = frozenset({"hls", "dash"})
 # 8192 x 8192: a damaged header may claim four thousand million.
 MOST_PIXELS = 1 << 26
 _MOST_FAILURES = 64
@@ -140,6 +141,19 @@ class OpenVideo(OpenFile):
         """With what the stream states."""
         rate = stream.average_rate or stream.guessed_rate
         return cls(container, stream, stream_tick(stream), Fraction(rate) if rate and rate > 0 else None)
+
+    @property
+    def is_playlist(self) -> bool:
+        """Whether it is read by a manifest, HLS or DASH, which lists what was sent last."""
+        return self.container.format.name in PLAYLIST_FORMATS
+
+    def read_pictures_alone(self) -> None:
+        """Leave out all other streams: what is not read cannot hold the pictures up."""
+        from av.stream import Discard
+
+        for stream in self.container.streams:
+            if stream.index != self.stream.index:
+                stream.discard = Discard.all
 
     @property
     def pixel_aspect(self) -> Fraction | None:

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from svlm_cli.errors import SourceError, boundary
-from svlm_cli.media.container import MOST_PIXELS, DamageError, OpenFile, OpenVideo, libav
+from svlm_cli.media.container import MOST_PIXELS, PLAYLIST_FORMATS, DamageError, OpenFile, OpenVideo, libav
 from svlm_cli.media.source import Appearance, VideoInfo
 from svlm_cli.media.tracks import picture_track, sound_tracks
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.video.stream import VideoStream
 
 # libav "plays" text files and ANSI art as pictures of a terminal.
 _TEXT_FORMATS = frozenset({"tty", "bin", "xbin", "adf", "idf"})
@@ -58,6 +59,7 @@ def open_input(
     options: Mapping[str, str] | None = None,
     timeouts_seconds: tuple[float, float] | None = None,
     name: str = "",
+    max_height: int | None = None,
 ) -> OpenVideo:
     """Open what libav knows by a URL, and find its pictures.
 
@@ -67,6 +69,7 @@ def open_input(
         options: of the protocol and the demuxer.
         timeouts_seconds: longest wait for the opening, and for each read after it; None for ever.
         name: for messages, where it is not the URL.
+        max_height: of the pictures, where a manifest offers several; None for those that libav takes.
 
     Raises:
         SourceError: no video, or no decoder for it; one line says which.
@@ -76,6 +79,8 @@ def open_input(
     try:
         with boundary(f"cannot open {name}", SourceError, "it is damaged; get it again"):
             stream = picture_track(name, container)
+            if max_height is not None and container.format.name in PLAYLIST_FORMATS:
+                stream = _best_within(container, stream, max_height)
             # One thread more than cores, as libav does; bounded, as each holds a decoded frame.
             stream.thread_type = "AUTO"
             stream.thread_count = min(_MAX_THREADS, (os.cpu_count() or 1) + 1)
@@ -84,6 +89,15 @@ def open_input(
     except BaseException:
         container.close()
         raise
+
+
+def _best_within(container: InputContainer, usual: VideoStream, max_height: int) -> VideoStream:
+    """Of the variants of a manifest the best that is not too high, else the lowest."""
+    known = [each for each in container.streams.video if each.codec_context is not None and each.height > 0]
+    fitting = [each for each in known if each.height <= max_height]
+    if fitting:
+        return max(fitting, key=lambda each: (each.height, each.bit_rate or 0))
+    return min(known, key=lambda each: each.height, default=usual)
 
 
 def _opened(

@@ -48,7 +48,7 @@ class Live:
         option(
             SOURCE_PANEL,
             "--max-height PIXELS",
-            "Greatest height of the video where a page offers several.",
+            "Greatest height of the video where a page or a playlist offers several.",
             min=1,
         ),
     ] = LIVE.max_height

@@ -19,6 +19,23 @@ BUFFER_SECONDS = 60.0
 BUFFER_BYTES = 256 << 20
 
 
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A source was lost, and has been looked for since.
+
+    Args:
+        at_seconds: wall time.
+        place: where, in words.
+        num_tries: to connect again, so far.
+        delay_seconds: before the next one.
+    """
+
+    at_seconds: float
+    place: str
+    num_tries: int
+    delay_seconds: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Connection:
     """What is needed to decode the packets of one connection, also after it is closed.
@@ -29,6 +46,7 @@ class Connection:
         unit: seconds per unit of its stamps.
         nominal_seconds: length of a picture that states none.
         pixel_aspect: width of a pixel over its height, as claimed; None where it is not.
+        loss: that it has come after; None for the first.
     """
 
     number: int
@@ -36,12 +54,13 @@ class Connection:
     unit: Fraction
     nominal_seconds: float
     pixel_aspect: Fraction | None
+    loss: Loss | None = None
 
     @classmethod
-    def of(cls, video: OpenVideo, number: int) -> Connection:
+    def of(cls, video: OpenVideo, number: int, loss: Loss | None = None) -> Connection:
         """Of an open one."""
         decoder, aspect = video.stream.codec_context, video.pixel_aspect
-        return cls(number, decoder, video.tick, video.nominal_seconds, aspect)
+        return cls(number, decoder, video.tick, video.nominal_seconds, aspect, loss)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,6 +97,9 @@ class PacketBuffer:
     Attributes:
         shift_seconds: from the places of packets to where they are shown; known to whoever takes them.
         is_begun: whether any has been taken.
+        taken_number: of the connection whose packets are being decoded; -1 before any.
+        shown_number: of the newest connection of which a picture was shown; -1 before any.
+        barren_number: of the newest connection whose packets give no pictures; -1 for none.
     """
 
     def __init__(self, *, keeps_all: bool) -> None:
@@ -90,6 +112,7 @@ class PacketBuffer:
         self.is_closed = False
         self.shift_seconds = 0.0
         self.is_begun = False
+        self.taken_number = self.shown_number = self.barren_number = -1
         self._newest_seconds = 0.0
 
     @property
@@ -125,6 +148,7 @@ class PacketBuffer:
                 item = self._packets.popleft()
                 self._num_bytes -= item.num_bytes
                 self.is_begun = True
+                self.taken_number = item.connection.number
                 self._changed.notify_all()
                 return item
             if self._error is not None:

@@ -27,6 +27,8 @@ TELL_EVERY_SECONDS = 10.0
 GAP_SECONDS = 1.0
 HURRY_SECONDS = 1.0
 WAIT_SECONDS = 0.2
+# Packets that a decoder may hold before it gives a picture: its threads, and pictures out of order.
+MOST_HELD = 32
 
 
 class LivePictures:
@@ -38,6 +40,7 @@ class LivePictures:
         guide: asked whether anybody still waits.
         zero_seconds: position of the first picture.
         viewing: how pictures are shown.
+        stall_seconds: a connection whose packets give no picture for so long is given up; infinity for never.
 
     Attributes:
         waited_seconds: spent so far waiting for the source.
@@ -51,6 +54,7 @@ class LivePictures:
         guide: Guide | None,
         zero_seconds: float,
         viewing: Viewing,
+        stall_seconds: float,
     ) -> None:
         self._buffer = buffer
         self._tell = tell
@@ -63,6 +67,9 @@ class LivePictures:
         self._connection: Connection | None = None
         self._is_lost = self._is_back = False
         self._viewing = viewing
+        self._stall_seconds = stall_seconds
+        self._barren_since: float | None = None
+        self._num_barren = 0
         self._converter: RgbConverter | None = None
         self._fields = FieldOrder(viewing, self._image)
         self._num_corrupt = 0
@@ -78,11 +85,13 @@ class LivePictures:
                 yield from self._fields.finish()
                 self._fields.forget()
                 self._connection, self._is_lost = None, True
+                self._barren_since, self._num_barren = None, 0
                 yield None
             else:
                 if self._connection is None:
                     self._connection, self._is_back = item.connection, self._is_lost
                 yield from self._pictures(item.packet)
+                self._watch(item)
         yield from self._pictures(None)
         yield from self._fields.finish()
 
@@ -102,6 +111,16 @@ class LivePictures:
         if self._buffer.skip_to(seconds - self._buffer.shift_seconds) and self._connection is not None:
             self._connection.decoder.flush_buffers()
             self._fields.forget()
+            self._barren_since, self._num_barren = None, 0
+
+    def _watch(self, item: Received) -> None:
+        """Note that nothing has come of the packets of a connection for too long."""
+        self._num_barren += 1
+        if self._barren_since is None:
+            self._barren_since = item.seconds
+        lasted = item.seconds - self._barren_since
+        if lasted > self._stall_seconds and self._num_barren > MOST_HELD:
+            self._buffer.barren_number = item.connection.number
 
     def _received(self) -> Iterator[Received]:
         while self._guide is None or not self._guide.is_stopped:
@@ -131,6 +150,7 @@ class LivePictures:
             if frame.is_corrupt:
                 self._note_corrupt()
                 continue
+            self._barren_since, self._num_barren = None, 0
             placed = self._placed(frame, connection)
             if placed is None:
                 continue
@@ -139,7 +159,18 @@ class LivePictures:
                 self._gap = (self._newest_end, start)
             self._is_back = False
             self._newest, self._newest_end = start, start + length
+            self._note_shown(connection)
             yield from self._fields.add(start, length, frame, self._note_corrupt)
+
+    def _note_shown(self, connection: Connection) -> None:
+        """A connection is alive once a picture of it is shown."""
+        if self._buffer.shown_number == connection.number:
+            return
+        self._buffer.shown_number = connection.number
+        if (loss := connection.loss) is not None:
+            after = f"{time.monotonic() - loss.at_seconds:.1f} s"
+            tries = "1 try" if loss.num_tries == 1 else f"{loss.num_tries} tries"
+            self._tell(f"the source is back after {after}, {tries}")
 
     def _image(self, picture: VideoFrame | Woven, on_failure: Callable[[], None]) -> np.ndarray:
         assert self._converter is not None  # there is a picture

@@ -12,19 +12,21 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from svlm_cli.errors import SourceError, SourceLostError
 from svlm_cli.media.address import LiveOptions
 from svlm_cli.media.container import DamageError, NoAnswerError, OpenVideo, libav
-from svlm_cli.media.live.packets import Connection, PacketBuffer, Received
+from svlm_cli.media.live.packets import Connection, Loss, PacketBuffer, Received
 from svlm_cli.media.live.stamps import Stamps
 
 if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.stream import VideoStream
 
+END_OF_DATA = "end of data"
 FIRST_DELAY_SECONDS = 0.25
 LONGEST_DELAY_SECONDS = 4.0
 TELL_EVERY_SECONDS = 10.0
@@ -68,6 +70,8 @@ class Receiver:
         self._sends_again = sends_again
         self._clock = clock
         self._connection = Connection.of(video, 0)
+        self._num_put = 0
+        self._has_read = False
         self._first_stamp: float | None = None
         self._jump_told_at = -math.inf
         self._stamps = Stamps(self._connection.nominal_seconds, runs_by_clock=not is_finite)
@@ -104,20 +108,23 @@ class Receiver:
 
     def _read(self, video: OpenVideo) -> str:
         """Read packets until there are no more; says why, empty at a plain end."""
-        last_picture = self._clock()
+        opened = last_picture = self._clock()
         has_begun = False
         try:
             for packet in self._packets(video):
                 now = self._clock()
                 if self.buffer.is_closed:
                     return "closed"
+                if self.buffer.barren_number == self._connection.number:
+                    return f"nothing of {self._options.stall_seconds:g} s could be decoded"
                 if packet is None:
                     if now - last_picture > self._options.stall_seconds:
                         return f"no picture for {self._options.stall_seconds:g} s"
                     continue
                 last_picture = now
-                has_begun = has_begun or packet.is_keyframe
-                if has_begun:  # what comes before a keyframe cannot be decoded
+                # What comes before a keyframe cannot be decoded; where there is none, the decoder will tell.
+                has_begun = has_begun or packet.is_keyframe or now - opened > self._options.stall_seconds
+                if has_begun:
                     self._put(packet, now)
                     last_picture = self._clock()
         except NoAnswerError:
@@ -151,6 +158,7 @@ class Receiver:
             pts = dts
         with libav():
             packet.pts, packet.dts = pts, dts
+        self._num_put += 1
         self.buffer.put(Received(packet, self._connection, placed.decode_seconds))
 
     def _shown(self, seconds: float) -> float:
@@ -172,29 +180,28 @@ class Receiver:
         return self._is_finite and not reason
 
     def _again(self, reason: str) -> OpenVideo | None:
-        """Connect again, with growing pauses.
+        """Connect again, with pauses that grow until a picture has been shown.
 
         Raises:
             SourceLostError: it did not come back in time.
+            SourceError: it is a file of which nothing can be read.
         """
-        lost_at = self._clock()
         self.buffer.put(Received(None, self._connection, self._stamps.reached_seconds))
-        place = self._place_shown()
-        stopped = f"the source stopped {place} ({reason or 'end of data'}); connecting again"
+        loss, is_new = self._lost(reason)
+        stopped = f"the source stopped {loss.place} ({reason or END_OF_DATA}); connecting again"
         # A playlist may have been closed: that is no loss, and shows at the first try.
-        may_be_over = self._sends_again and not reason
-        if not may_be_over:
+        may_be_over = is_new and self._sends_again and not reason
+        if is_new and not may_be_over:
             self._tell(stopped)
-        delay = FIRST_DELAY_SECONDS
-        num_tries = 0
-        while (waited := self._clock() - lost_at) < self._options.reconnect_seconds:
-            time.sleep(min(delay * random.uniform(0.5, 1.0), self._options.reconnect_seconds - waited))
-            delay = min(2 * delay, LONGEST_DELAY_SECONDS)
-            num_tries += 1
+        while (waited := self._clock() - loss.at_seconds) < self._options.reconnect_seconds:
+            pause = loss.delay_seconds * random.uniform(0.5, 1.0)
+            time.sleep(min(pause, self._options.reconnect_seconds - waited))
+            delay = min(2 * loss.delay_seconds, LONGEST_DELAY_SECONDS)
+            loss = replace(loss, num_tries=loss.num_tries + 1, delay_seconds=delay)
             if self.buffer.is_closed:
                 return None
             try:
-                video = self._connect(self._options.reconnect_seconds - (self._clock() - lost_at))
+                video = self._connect(self._options.reconnect_seconds - (self._clock() - loss.at_seconds))
             except SourceError as error:
                 reason = error.message
             else:
@@ -203,18 +210,38 @@ class Receiver:
                     return None  # a playlist that has got an end: the broadcast is over
                 if may_be_over:
                     self._tell(stopped)
-                return self._resumed(video, f"{self._clock() - lost_at:.1f} s, {num_tries} tries")
+                return self._resumed(video, loss)
             if may_be_over:
                 self._tell(stopped)
                 may_be_over = False
         raise SourceLostError(
-            f"the source stopped {place} and did not come back within "
+            f"the source stopped {loss.place} and did not come back within "
             f"{self._options.reconnect_seconds:g} s: {reason}",
             "try longer with --reconnect-seconds",
         )
 
-    def _resumed(self, video: OpenVideo, after: str) -> OpenVideo:
-        self._connection = Connection.of(video, self._connection.number + 1)
+    def _lost(self, reason: str) -> tuple[Loss, bool]:
+        """The loss that is to be mended, and whether it is a new one: the source was back in between.
+
+        Raises:
+            SourceError: it is a file of which nothing can be read.
+        """
+        loss = self._connection.loss
+        self._has_read = self._has_read or self._num_put > 0
+        if self._is_finite and loss is not None and not self._has_read:
+            raise SourceError(f"nothing of the source can be read: {reason}", "stream a download of it")
+        if loss is None or self._was_back():
+            return Loss(self._clock(), self._place_shown(), 0, FIRST_DELAY_SECONDS), True
+        return loss, False
+
+    def _was_back(self) -> bool:
+        """Whether the connection that is lost now has shown a picture, or still can, of what waits."""
+        number = self._connection.number
+        return self.buffer.shown_number >= number or (self._num_put > 0 and self.buffer.taken_number < number)
+
+    def _resumed(self, video: OpenVideo, loss: Loss) -> OpenVideo:
+        self._connection = Connection.of(video, self._connection.number + 1, loss)
+        self._num_put = 0
         self._stamps.reconnect(
             self._connection.nominal_seconds, sends_again=self._sends_again or self._is_finite
         )
@@ -222,5 +249,4 @@ class Receiver:
             seconds = self._first_stamp + self._stamps.reached_seconds
             with suppress(DamageError):  # then it is read from its beginning, and what was shown comes late
                 video.seek(round(seconds / self._connection.unit))
-        self._tell(f"the source is back after {after}")
         return video

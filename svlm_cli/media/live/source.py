@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import Self
 
 import numpy as np
 
 from svlm_cli.errors import SourceError
-from svlm_cli.media.address import Input, LiveOptions, is_manifest, may_be_page, plain_input, shown_address
+from svlm_cli.media.address import LiveOptions, shown_address
 from svlm_cli.media.container import OpenVideo
 from svlm_cli.media.file.convert import SQUARE, appearance, believed_aspect, shown_width
+from svlm_cli.media.live.connecting import Connector
 from svlm_cli.media.live.pictures import LivePictures
 from svlm_cli.media.live.receiver import Receiver
-from svlm_cli.media.probe import describe, open_input
+from svlm_cli.media.probe import describe
 from svlm_cli.media.source import Guide, VideoInfo
 from svlm_cli.media.timeline import SHORTEST_STEP_SECONDS, Playhead, Steps
 from svlm_cli.settings import VIEWING, Viewing
 from svlm_cli.text import encodable
 from svlm_cli.types import Clip
 
-OPEN_SECONDS = 20.0
-SHORTEST_PATIENCE_SECONDS = 2.0
 CLOSE_SECONDS = 1.0
 POLL_SECONDS = 0.1
 
@@ -87,22 +86,22 @@ class LiveSource:
 
     def __init__(self, source: str, options: LiveOptions, viewing: Viewing) -> None:
         self.name = encodable(shown_address(source))
-        self._address = source
-        self._options = options
+        shown = "standard input" if self.name == "-" else self.name
+        connector = Connector(source, shown, options)
         self._viewing = viewing
-        self._is_page = False
+        self._stall_seconds = options.stall_seconds
         self._problems: list[str] = []
-        video = _beside(self._connect)
+        video = _beside(connector.connect)
         self.is_live = not video.container.duration
         self.info: VideoInfo = _described(video, viewing)
         self._receiver = Receiver(
             video,
-            self._connect,
+            connector.connect,
             options,
             self._problems.append,
             is_finite=not self.is_live,
             may_reconnect=source != "-",
-            sends_again=is_manifest(video.container.name),
+            sends_again=video.is_playlist,
         )
         self._receiver.start()
 
@@ -136,7 +135,10 @@ class LiveSource:
         """
         steps = Steps(fps, step_seconds, start_seconds, duration_seconds)
         zero = start_seconds if self.is_live else 0.0
-        pictures = LivePictures(self._receiver.buffer, self._problems.append, guide, zero, self._viewing)
+        stall = self._stall_seconds if self.is_live else math.inf
+        pictures = LivePictures(
+            self._receiver.buffer, self._problems.append, guide, zero, self._viewing, stall
+        )
         return self._clips(pictures, steps, guide)
 
     def _clips(self, pictures: LivePictures, steps: Steps, guide: Guide | None) -> Iterator[Clip]:
@@ -167,38 +169,6 @@ class LiveSource:
         """The images on screen at ascending times: uint8, shape (num_times, height, width, 3)."""
         images = [playhead.image(seconds) for seconds in times]
         return np.stack([image for image in images if image is not None])
-
-    def _connect(self, at_most_seconds: float = OPEN_SECONDS) -> OpenVideo:
-        """Open the address, or what the page it names holds.
-
-        Args:
-            at_most_seconds: patience, where it is less than usual.
-
-        Raises:
-            SourceError: neither works.
-        """
-        patience = min(OPEN_SECONDS, max(SHORTEST_PATIENCE_SECONDS, at_most_seconds))
-        plain = plain_input(self._address, self._options)
-        if not self._is_page:
-            try:
-                return self._open(plain, patience)
-            except SourceError:
-                if not may_be_page(self._address):
-                    raise
-        from svlm_cli.media.web.download import media_address
-
-        try:
-            url, headers = media_address(self._address, self._options.max_height)
-        except SourceError as error:
-            raise SourceError(f"cannot open {self.name}: {error.message}", "check the address") from error
-        self._is_page = True
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        return self._open(replace(plain, url=url, options={"headers": lines}), patience)
-
-    def _open(self, wanted: Input, patience_seconds: float) -> OpenVideo:
-        name = "standard input" if self.name == "-" else self.name
-        timeouts = patience_seconds, self._options.stall_seconds
-        return open_input(wanted.url, wanted.format, wanted.options, timeouts, name)
 
     def close(self) -> None:
         """Stop receiving; more than once is fine."""

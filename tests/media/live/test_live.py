@@ -24,7 +24,7 @@ import pytest
 
 from svlm_cli.errors import SourceError, SourceLostError
 from svlm_cli.media.address import LiveOptions, is_live_address
-from svlm_cli.media.live import source as live
+from svlm_cli.media.live import connecting
 from svlm_cli.media.live.source import LiveSource, open_live
 from svlm_cli.settings import Pace, StreamSettings
 from svlm_cli.stream.pacing import PlayClock
@@ -296,8 +296,8 @@ def test_a_server_that_never_answers_can_be_left_at_once(number: signal.Signals)
 
 
 def test_a_server_that_does_not_answer_in_time_is_told(monkeypatch) -> None:
-    monkeypatch.setattr(live, "OPEN_SECONDS", 0.5)
-    monkeypatch.setattr(live, "SHORTEST_PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(connecting, "OPEN_SECONDS", 0.5)
+    monkeypatch.setattr(connecting, "SHORTEST_PATIENCE_SECONDS", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}/x.ts"
         with pytest.raises(SourceError, match="no answer in time"):

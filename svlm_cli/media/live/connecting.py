@@ -1,0 +1,139 @@
+"""From a live address to one open stream of pictures: pages, variants, servers that cannot serve it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import PurePosixPath
+from urllib.parse import urlsplit
+
+from svlm_cli.errors import SourceError
+from svlm_cli.media.address import Input, LiveOptions, is_playlist, may_be_page, plain_input
+from svlm_cli.media.container import OpenVideo
+from svlm_cli.media.live.glimpse import MOST_PLAYLIST_BYTES, glimpse, lacks_parts
+from svlm_cli.media.live.playlist import best_first, variants
+from svlm_cli.media.probe import open_input
+
+OPEN_SECONDS = 20.0
+SHORTEST_PATIENCE_SECONDS = 2.0
+_MP4_SUFFIXES = frozenset({".mp4", ".m4v", ".mov"})
+_HEADERS = "headers"
+
+
+class UnservableError(SourceError):
+    """A file that cannot be played from where it lies."""
+
+
+class Connector:
+    """Opens one address as often as it is asked to.
+
+    Args:
+        address: as the user typed it.
+        name: for messages.
+        options: patience and size.
+    """
+
+    def __init__(self, address: str, name: str, options: LiveOptions) -> None:
+        self._address = address
+        self._name = name
+        self._options = options
+        self._is_page = False
+
+    def connect(self, at_most_seconds: float = OPEN_SECONDS) -> OpenVideo:
+        """Open the address, or what the page it names holds; of its streams only the pictures are read.
+
+        Args:
+            at_most_seconds: patience, where it is less than usual.
+
+        Raises:
+            SourceError: neither works.
+        """
+        patience = min(OPEN_SECONDS, max(SHORTEST_PATIENCE_SECONDS, at_most_seconds))
+        plain = plain_input(self._address, self._options)
+        if not self._is_page:
+            try:
+                return self._open(plain, patience)
+            except UnservableError:
+                raise
+            except SourceError:
+                if not may_be_page(self._address):
+                    raise
+        from svlm_cli.media.web.download import media_address
+
+        try:
+            url, headers = media_address(self._address, self._options.max_height)
+        except SourceError as error:
+            raise SourceError(f"cannot open {self._name}: {error.message}", "check the address") from error
+        self._is_page = True
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        return self._open(replace(plain, url=url, options={_HEADERS: lines}), patience)
+
+    def _open(self, wanted: Input, patience_seconds: float) -> OpenVideo:
+        if is_playlist(wanted.url):
+            return self._first_that_opens(list(self._variants(wanted, patience_seconds)), patience_seconds)
+        is_named_mp4 = PurePosixPath(urlsplit(wanted.url).path).suffix.lower() in _MP4_SUFFIXES
+        if is_named_mp4 and _is_http(wanted.url):
+            self._require_parts(wanted, patience_seconds)
+        video = self._opened(wanted, patience_seconds)
+        try:
+            if not _is_http(wanted.url):
+                return video
+            if "mp4" in video.container.format.name.split(",") and not is_named_mp4:
+                self._require_parts(wanted, patience_seconds)
+            chosen = []
+            if video.is_playlist and len(video.container.streams.video) > 1:  # by a name that does not say so
+                chosen = list(self._variants(wanted, patience_seconds))
+        except BaseException:
+            video.close()
+            raise
+        if chosen in ([], [wanted]):
+            return video
+        video.close()
+        return self._first_that_opens(chosen, patience_seconds)
+
+    def _first_that_opens(self, inputs: list[Input], patience_seconds: float) -> OpenVideo:
+        for wanted in inputs[:-1]:
+            try:
+                return self._opened(wanted, patience_seconds)
+            except SourceError:  # a variant may be gone where the others are not
+                continue
+        return self._opened(inputs[-1], patience_seconds)
+
+    def _opened(self, wanted: Input, patience_seconds: float) -> OpenVideo:
+        timeouts = patience_seconds, self._options.stall_seconds
+        height = self._options.max_height
+        video = open_input(wanted.url, wanted.format, wanted.options, timeouts, self._name, max_height=height)
+        video.read_pictures_alone()
+        return video
+
+    def _variants(self, wanted: Input, patience_seconds: float) -> Iterator[Input]:
+        """Each variant of a master playlist, the best first; the input itself where it has none."""
+        seen = glimpse(wanted.url, _headers(wanted), patience_seconds, MOST_PLAYLIST_BYTES)
+        found = [] if seen is None else variants(seen.body.decode("utf-8", "replace"), seen.url)
+        for each in best_first(found, self._options.max_height):
+            cookies = {"cookies": seen.cookies} if seen is not None and seen.cookies else {}
+            yield replace(wanted, url=each.url, options={**wanted.options, **cookies})
+        if not found:
+            yield wanted
+
+    def _require_parts(self, wanted: Input, patience_seconds: float) -> None:
+        """Refuse an MP4 that this server cannot serve: libav would read all of it, again and again.
+
+        Raises:
+            UnservableError: it is one.
+        """
+        if lacks_parts(wanted.url, _headers(wanted), patience_seconds):
+            raise UnservableError(
+                f"{self._name} cannot be played from there: this MP4 has its index at its end, and the "
+                "server sends no parts of files (HTTP ranges)",
+                "stream a download of it, or rewrite it: ffmpeg -i IN -c copy -movflags +faststart OUT",
+            )
+
+
+def _is_http(url: str) -> bool:
+    return urlsplit(url).scheme.lower() in ("http", "https")
+
+
+def _headers(wanted: Input) -> Mapping[str, str]:
+    lines = wanted.options.get(_HEADERS, "").split("\r\n")
+    return {name: value.strip() for name, found, value in (line.partition(":") for line in lines) if found}

@@ -1,0 +1,78 @@
+"""Master playlists of HLS (RFC 8216): which variants there are, and which is the best to show."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import urljoin
+
+_VARIANT = "#EXT-X-STREAM-INF:"
+_ATTRIBUTE = re.compile(r'([A-Z0-9-]+)=("[^"]*"|[^",]*)')
+_RESOLUTION = re.compile(r"(\d{1,5})x(\d{1,5})")
+_SOUND_CODECS = ("mp4a", "ac-3", "ec-3", "ac-4", "opus", "flac", "fLaC")
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One rendition of a broadcast.
+
+    Args:
+        url: of its playlist.
+        height: of its pictures, 0 where the master does not say.
+        bits_per_second: at its peak, 0 where it does not say.
+        is_sound: whether it is said to hold sound alone.
+    """
+
+    url: str
+    height: int
+    bits_per_second: int
+    is_sound: bool
+
+
+def variants(text: str, base_url: str) -> list[Variant]:
+    """The variants of a master playlist, as listed; none where it is a playlist of segments, or no playlist.
+
+    Args:
+        text: of the playlist.
+        base_url: where it came from.
+    """
+    if not text.lstrip("\ufeff").startswith("#EXTM3U"):
+        return []
+    return list(_variants(text.splitlines(), base_url))
+
+
+def best_first(found: list[Variant], max_height: int) -> list[Variant]:
+    """Variants in the order in which to try them: the best of those that are not too high, then the lowest.
+
+    Of equal height the one of more bits comes first, and equal ones (spares on other servers) as listed.
+    Where no variant says its height, bits decide.
+    """
+    shown = [each for each in found if not each.is_sound] or found
+    if any(each.height for each in shown):
+        shown = [each for each in shown if each.height]
+    fitting = [each for each in shown if each.height <= max_height]
+    too_high = [each for each in shown if each.height > max_height]
+    return [
+        *sorted(fitting, key=lambda each: (-each.height, -each.bits_per_second)),
+        *sorted(too_high, key=lambda each: (each.height, -each.bits_per_second)),
+    ]
+
+
+def _variants(lines: list[str], base_url: str) -> Iterator[Variant]:
+    attributes: dict[str, str] | None = None
+    for line in map(str.strip, lines):
+        if line.startswith(_VARIANT):
+            pairs = _ATTRIBUTE.findall(line.removeprefix(_VARIANT))
+            attributes = {name: value.strip('"') for name, value in pairs}
+        elif line and not line.startswith("#") and attributes is not None:
+            size = _RESOLUTION.fullmatch(attributes.get("RESOLUTION", "").strip())
+            bits = attributes.get("BANDWIDTH", "").strip()
+            codecs = [each.strip() for each in attributes.get("CODECS", "").split(",") if each.strip()]
+            yield Variant(
+                urljoin(base_url, line),
+                int(size[2]) if size else 0,
+                int(bits) if bits.isdecimal() and len(bits) < 16 else 0,
+                is_sound=bool(codecs) and all(each.startswith(_SOUND_CODECS) for each in codecs),
+            )
+            attributes = None
