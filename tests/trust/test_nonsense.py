@@ -125,7 +125,7 @@ def test_streams_end_with_an_error_or_say_what_the_whole_model_says(models, case
         assert is_told or came_of_it == expected, (number, kind, settings.policy, name, place, wrong)
         outcomes["told" if is_told else "same words"] += 1
     assert outcomes["told"] > len(chosen) / 2, outcomes
-    tally("A model with a number that is not finite says so, or says what it would have said", len(chosen))
+    tally("a model with a number that is not finite says so, or says what it would have said", len(chosen))
 
 
 def test_damaged_files_are_refused_and_name_the_tensor(tmp_path: Path, cases, tally) -> None:
@@ -147,4 +147,4 @@ def test_damaged_files_are_refused_and_name_the_tensor(tmp_path: Path, cases, ta
         with pytest.raises(ModelError, match="are damaged: 1 of") as caught:
             load_model(str(folder), device="cpu", **how)
         assert caught.value.message.endswith(name.removeprefix("model.")), name
-    tally("A checkpoint with a number that is not finite is refused", len(chosen))
+    tally("a checkpoint with a number that is not finite is refused", len(chosen))
