@@ -12,6 +12,7 @@ from svlm_cli.model.random_checkpoint import random_model
 from svlm_cli.model.runtime import VideoLanguageModel
 
 STAMPED = ("qwen3_vl", "qwen3_vl_moe", "cosmos3_omni")
+RECURRENT = ("qwen3_5", "qwen3_5_moe")
 
 
 def made_model(

@@ -1,6 +1,6 @@
 """The KV cache: preallocated, evicted in place, moved keys rotated from their stored originals.
 
-Shape legend: L = layers, H = key/value heads, C = capacity in tokens, n = tokens held,
+Shape legend: L = layers with keys and values, H = key/value heads, C = capacity in tokens, n = tokens held,
 m = tokens touched, D = head size.
 
 Two orders live side by side. *Layout order* is the order of the prompt; callers speak of tokens by
@@ -18,87 +18,50 @@ rotated one, so any number of moves costs one rounding.
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from transformers.cache_utils import Cache, CacheLayerMixin
+from transformers.cache_utils import Cache
 
 from svlm_cli.model.device import to_device
+from svlm_cli.model.states.kv_layer import StreamingCacheLayer
+from svlm_cli.model.states.recurrent import RecurrentLayer, RecurrentStates
 from svlm_cli.model.states.rotation import Rotation
 from svlm_cli.model.window import TokenRange
 
 GROWTH = 1.5
 SHIFT_TOLERANCE = 1e-6
 MAX_ROTATED_ELEMENTS = 1 << 24
+RECURRENT = ("conv", "matrix")
 
 
-class StreamingCacheLayer(CacheLayerMixin):  # type: ignore[misc]
-    """One layer's view of a ``StreamingCache``: transformers' cache-layer contract."""
+@dataclass(frozen=True, slots=True, eq=False)
+class CacheMark:
+    """Where a cache stood: tokens held, and the states of layers that cannot take tokens out again."""
 
-    is_sliding = False
-
-    def __init__(self, owner: StreamingCache, index: int) -> None:
-        super().__init__()
-        self._owner = weakref.proxy(owner)  # a cycle would keep gigabytes until the garbage is collected
-        self._index = index
-        self._length = 0
-
-    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
-        """Allocate storage; shapes (1, H, m, D) and (1, H, m, D)."""
-        self._owner.allocate(key_states, value_states)
-        self.is_initialized = True
-
-    def update(
-        self, key_states: torch.Tensor, value_states: torch.Tensor, *_args: object, **_kwargs: object
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Write new states at the tail and return all held ones, as views.
-
-        Args:
-            key_states, value_states: shape (1, H, m, D), keys rotated.
-
-        Returns:
-            Keys and values, shape (1, H, n + m, D).
-        """
-        if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)
-        start, end = self._length, self._length + key_states.shape[2]
-        self._owner.reserve(end)
-        self.keys, self.values = self._owner.storage(self._index)
-        self.keys[:, :, start:end] = key_states
-        self.values[:, :, start:end] = value_states
-        self._length = end
-        return self.keys[:, :, :end], self.values[:, :, :end]
-
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        """Length of keys a query of ``query_length`` will see, and their offset."""
-        return self._length + query_length, 0
-
-    def get_seq_length(self) -> int:
-        """Tokens held."""
-        return self._length
-
-    def get_max_length(self) -> int:
-        """-1: no fixed maximum."""
-        return -1
-
-    def resize(self, num_tokens: int) -> None:
-        """Hold the first ``num_tokens`` slots from now on."""
-        self._length = num_tokens
+    num_tokens: int
+    recurrent: tuple[RecurrentStates | None, ...] = ()
 
 
 class StreamingCache(Cache):  # type: ignore[misc]
     """KV states of the kept tokens of one stream (batch of one).
 
     Args:
-        num_layers: L.
+        num_layers: of the model.
         rotation: how the family turns its keys.
         capacity: tokens to allocate at first; grows by half when it does not suffice.
+        recurrent: numbers of the layers that have a state of fixed size in place of keys and values.
     """
 
-    def __init__(self, num_layers: int, rotation: Rotation, capacity: int) -> None:
-        super().__init__(layers=[StreamingCacheLayer(self, index) for index in range(num_layers)])
+    def __init__(
+        self, num_layers: int, rotation: Rotation, capacity: int, recurrent: Collection[int] = ()
+    ) -> None:
+        self._recurrent = [RecurrentLayer() for _ in recurrent]
+        self._kv = [StreamingCacheLayer(self, index) for index in range(num_layers - len(recurrent))]
+        rest = iter(self._recurrent), iter(self._kv)
+        super().__init__(layers=[next(rest[number not in recurrent]) for number in range(num_layers)])
         self._rotation = rotation
         self._capacity = capacity
         self._keys: torch.Tensor | None = None
@@ -111,7 +74,12 @@ class StreamingCache(Cache):  # type: ignore[misc]
     @property
     def num_tokens(self) -> int:
         """n: tokens with KV states."""
-        return int(self.layers[0].get_seq_length())
+        return self._kv[0].get_seq_length()
+
+    @property
+    def num_kv_layers(self) -> int:
+        """L."""
+        return len(self._kv)
 
     @property
     def capacity(self) -> int:
@@ -122,23 +90,46 @@ class StreamingCache(Cache):  # type: ignore[misc]
     def num_bytes(self) -> int:
         """Storage allocated, bytes."""
         held = [self._keys, self._values, self._originals]
+        held += [each for states in self.recurrent_states for each in (states.conv, states.matrix)]
         return sum(tensor.numel() * tensor.element_size() for tensor in held if tensor is not None)
 
-    def allocate(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
-        """Make storage for all layers at once, of the dtype and device of the first states."""
+    def recurrent_memory(self) -> list[RecurrentStates]:
+        """Where layers with a state of fixed size keep it, also where they have seen nothing; never moved."""
+        return [layer.memory for layer in self._recurrent]
+
+    @property
+    def recurrent_states(self) -> list[RecurrentStates]:
+        """Of the layers with a state of fixed size, in order; none before the first token."""
+        return [states for layer in self._recurrent if (states := layer.states) is not None]
+
+    def allocate(
+        self,
+        key_states: torch.Tensor,
+        value_states: torch.Tensor,
+        recurrent: RecurrentStates | None = None,
+    ) -> None:
+        """Make storage for all layers at once, of the dtype and device of the first states.
+
+        Args:
+            key_states, value_states: shape (1, H, any, D).
+            recurrent: what a layer with a state of fixed size starts from, where those are to be there too.
+        """
+        if recurrent is not None:
+            for layer in self._recurrent:
+                layer.make_memory(recurrent)
         if self._keys is None:
             self._keys = self._empty(key_states, self._capacity)
             self._values = self._empty(value_states, self._capacity)
 
     def storage(self, layer: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Keys and values of one layer, shape (1, H, C, D); views."""
+        """Keys and values of the ``layer``-th layer that has some, shape (1, H, C, D); views."""
         assert self._keys is not None
         assert self._values is not None
         return self._keys[layer : layer + 1], self._values[layer : layer + 1]
 
     def advance(self, num_tokens: int) -> None:
         """Take note of tokens whose states were written to the tail of the storage directly."""
-        for layer in self.layers:
+        for layer in self._kv:
             layer.is_initialized = True
             layer.resize(layer.get_seq_length() + num_tokens)
 
@@ -163,22 +154,28 @@ class StreamingCache(Cache):  # type: ignore[misc]
 
     def clear(self) -> None:
         """Forget every token; storage stays."""
-        for layer in self.layers:
-            layer.resize(0)
-        self._slots, self._shifts = self._slots[:0], self._shifts[:0]
+        self.back_to(CacheMark(0, (None,) * len(self._recurrent)))
 
-    def cut(self, num_tokens: int) -> None:
-        """Forget what was fed behind the first ``num_tokens`` since they were last moved."""
-        for layer in self.layers:
-            layer.resize(num_tokens)
-        self._slots, self._shifts = self._slots[:num_tokens], self._shifts[:num_tokens]
+    def mark(self) -> CacheMark:
+        """Where it stands, for ``back_to``; states of fixed size are copied."""
+        copies = (None if layer.states is None else layer.states.copied() for layer in self._recurrent)
+        return CacheMark(self.num_tokens, tuple(copies))
+
+    def back_to(self, mark: CacheMark) -> None:
+        """Forget what was fed since; nothing may have been evicted or moved."""
+        for layer in self._kv:
+            layer.resize(mark.num_tokens)
+        for layer, states in zip(self._recurrent, mark.recurrent, strict=True):
+            layer.become(states)
+        self._slots, self._shifts = self._slots[: mark.num_tokens], self._shifts[: mark.num_tokens]
 
     def snapshot(self) -> dict[str, torch.Tensor]:
         """Copies, on the CPU, of all that ``restore`` needs; the order of slots is kept, so it is exact.
 
         Returns:
             ``keys`` and ``values`` (L, H, n, D), ``originals`` (L, H, m, D) of the slots that have one, and
-            ``slots`` int64, ``shifts`` float64, ``has_original`` bool, each (n,).
+            ``slots`` int64, ``shifts`` float64, ``has_original`` bool, each (n,). Where layers have states of
+            fixed size, those of all of them: ``conv`` (layers, c, w) and ``matrix`` (layers, h, k, v).
         """
         self._follow()
         if self._keys is None or self._values is None:
@@ -189,6 +186,9 @@ class StreamingCache(Cache):  # type: ignore[misc]
         if self._originals is not None:
             saved = saved.index_select(2, self._index(np.flatnonzero(marks)))
         tensors = {"keys": self._keys[:, :, :held], "values": self._values[:, :, :held], "originals": saved}
+        if recurrent := self.recurrent_states:
+            tensors["conv"] = torch.cat([states.conv for states in recurrent])
+            tensors["matrix"] = torch.cat([states.matrix for states in recurrent])
         numbers = {"slots": self._slots, "shifts": self._shifts, "has_original": marks}
         return {
             **{name: tensor.to("cpu", copy=True).contiguous() for name, tensor in tensors.items()},
@@ -212,9 +212,12 @@ class StreamingCache(Cache):  # type: ignore[misc]
             self._originals = torch.empty_like(self._keys)
             self._originals.index_copy_(2, self._index(marked), originals)
             self._mark(marked, True)
-        for layer in self.layers:
+        for layer in self._kv:
             layer.is_initialized = True
             layer.resize(held)
+        for number, layer in enumerate(self._recurrent):
+            conv, matrix = (saved[name][number : number + 1].to(device, copy=True) for name in RECURRENT)
+            layer.become(RecurrentStates(conv, matrix))
 
     def evict(self, kept: Sequence[TokenRange]) -> None:
         """Keep only the given ranges of the layout, in their new order, and refill freed slots.
@@ -233,7 +236,7 @@ class StreamingCache(Cache):  # type: ignore[misc]
             taken[self._slots[self._slots < num_after]] = True
             self._copy_slots(self._slots[strays], np.flatnonzero(~taken))
             self._slots[strays] = np.flatnonzero(~taken)
-        for layer in self.layers:
+        for layer in self._kv:
             layer.resize(num_after)
 
     def shift(self, shifts: np.ndarray) -> int:
@@ -295,7 +298,7 @@ class StreamingCache(Cache):  # type: ignore[misc]
         index = self._index(slots)
         num_heads, head_size = self._keys.shape[1], self._keys.shape[3]
         per_pass = max(1, MAX_ROTATED_ELEMENTS // (num_heads * head_size * len(slots)))
-        for first in range(0, len(self.layers), per_pass):
+        for first in range(0, len(self._kv), per_pass):
             layers = slice(first, first + per_pass)
             rotated = self._rotation.turned(self._originals[layers].index_select(2, index), cos, sin)
             self._keys[layers].index_copy_(2, index, rotated)
@@ -306,7 +309,7 @@ class StreamingCache(Cache):  # type: ignore[misc]
 
     def _empty(self, like: torch.Tensor, capacity: int) -> torch.Tensor:
         _, num_heads, _, head_size = like.shape
-        return like.new_zeros((len(self.layers), num_heads, capacity, head_size))
+        return like.new_zeros((len(self._kv), num_heads, capacity, head_size))
 
     def _grown(self, tensor: torch.Tensor) -> torch.Tensor:
         grown = tensor.new_zeros((*tensor.shape[:2], self._capacity, tensor.shape[3]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,11 @@ from svlm_cli.errors import ModelError, UsageError, boundary
 from svlm_cli.model.adapter import base_of, check_adapter, merge_adapter, stored_pixels
 from svlm_cli.model.device import named_device, named_dtype
 from svlm_cli.model.family.guard import check_turning
-from svlm_cli.model.family.markup import Markup, find_markup
+from svlm_cli.model.family.markup import find_markup
 from svlm_cli.model.family.table import (
     FAMILIES,
     Family,
-    frames_per_stamp,
+    markup_of,
     patch_settings,
     tokens_per_second,
 )
@@ -92,7 +92,7 @@ def load_model(
     adapter_folder = None if adapter is None else check_adapter(_folder(adapter))
     with boundary(f"the model {wanted} cannot be opened", ModelError):
         config = _checked_config(folder, wanted)
-        tokenizer, markup = _tokenizer(folder, wanted)
+        tokenizer = _tokenizer(folder, wanted)
         network = _network(folder, wanted, FAMILIES[config["model_type"]], machine, adapter_folder)
         set_stream_attention(network, attention)
         prepare(network, wanted, quantize, packed=packed and not compiled)
@@ -103,7 +103,7 @@ def load_model(
             is_bundled=folder == BUNDLED,
             network=network.eval(),
             tokenizer=tokenizer,
-            markup=replace(markup, frames_per_stamp=frames_per_stamp(network.config)),
+            markup=markup_of(tokenizer, network.config),
             patches=_patch_settings(folder, config, network.config, adapter_folder),
             tokens_per_second=tokens_per_second(network.config),
             word_forward=word_forward(network, compiled=compiled, graphs=graphs),
@@ -241,7 +241,7 @@ def _pickled(name: str, file: str) -> ModelError:
     )
 
 
-def _tokenizer(folder: Path, name: str) -> tuple[Any, Markup]:
+def _tokenizer(folder: Path, name: str) -> Any:
     if not any((folder / file).is_file() for file in TOKENIZER_FILES):
         raise ModelError(f"the model folder {name} has no tokenizer ({' or '.join(TOKENIZER_FILES)})")
     with boundary(f"the tokenizer of the model {name} cannot be opened", ModelError):
@@ -249,12 +249,13 @@ def _tokenizer(folder: Path, name: str) -> tuple[Any, Markup]:
             folder, trust_remote_code=False, local_files_only=True
         )
     try:
-        return tokenizer, find_markup(tokenizer)
+        find_markup(tokenizer)
     except KeyError as error:
         raise ModelError(
             f"the tokenizer of the model {name} does not know {error.args[0]}",
             "svlm needs Qwen's chat markup",
         ) from error
+    return tokenizer
 
 
 def _network(folder: Path, name: str, family: Family, machine: _Machine, adapter: Path | None) -> Any:

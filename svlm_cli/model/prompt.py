@@ -17,6 +17,7 @@ from svlm_cli.text import encodable
 SYSTEM_TEXT = "You are a helpful assistant."
 PREVIOUS_ROLE = "previous text"
 SILENCE = " ..."
+NO_THOUGHTS = "<think>\n\n</think>\n\n"  # as Qwen3.5's chat template writes them with thinking off
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,8 @@ class PromptWriter:
         self._newline = self.encode("\n")
         self._turn_tail = self.encode(f"{TURN_END}\n")
         self._turn_head = self.encode(f"{TURN_START}user\n")
-        self._answer_head = self.encode(f"{TURN_START}assistant\n")
+        thoughts = NO_THOUGHTS if markup.ends_thoughts else ""
+        self._answer_head = self.encode(f"{TURN_START}assistant\n{thoughts}")
 
     def encode(self, text: str) -> tuple[int, ...]:
         """Ids of one part of the prompt, tokenised alone."""

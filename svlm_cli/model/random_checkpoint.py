@@ -20,12 +20,12 @@ import torch
 import transformers
 
 from svlm_cli.errors import ModelError
-from svlm_cli.model.family.markup import END_OF_TEXT, MARKUP_TOKENS, TURN_END, find_markup
+from svlm_cli.model.family.markup import END_OF_TEXT, MARKUP_TOKENS, TURN_END
 from svlm_cli.model.family.random_config import SIZES, random_config
 from svlm_cli.model.family.table import (
     FAMILIES,
     family_of,
-    frames_per_stamp,
+    markup_of,
     patch_settings,
     tokens_per_second,
 )
@@ -105,7 +105,7 @@ def random_model(
         is_bundled=False,
         network=network,
         tokenizer=tokenizer,
-        markup=find_markup(tokenizer, frames_per_stamp(config)),
+        markup=markup_of(tokenizer, config),
         patches=patch_settings(config),
         tokens_per_second=tokens_per_second(config),
         word_forward=word_forward(network, compiled=False, graphs=graphs),

@@ -17,7 +17,7 @@ from svlm_cli.model.attention import GROUPED
 from svlm_cli.model.cache import StreamingCache
 from svlm_cli.model.device import to_device
 from svlm_cli.model.family.markup import Markup
-from svlm_cli.model.family.table import family_of
+from svlm_cli.model.family.table import family_of, recurrent_layers
 from svlm_cli.model.patches import Patches, PatchSettings
 from svlm_cli.model.states.rotation import Rotation
 from svlm_cli.model.vision.frames import DeepFeatures, VideoFeatures
@@ -87,8 +87,9 @@ class VideoLanguageModel:
     def new_cache(self, capacity: int) -> StreamingCache:
         """An empty cache with room for ``capacity`` tokens."""
         language = self.network.model.language_model
-        rotation = Rotation(language.rotary_emb.inv_freq, family_of(self.network.config).pairs)
-        return StreamingCache(len(language.layers), rotation, capacity)
+        config = self.network.config
+        rotation = Rotation(language.rotary_emb.inv_freq, family_of(config).pairs)
+        return StreamingCache(len(language.layers), rotation, capacity, recurrent_layers(config))
 
     def words(self, cache: StreamingCache) -> Words:
         """How the words of the stream with this cache are fed."""

@@ -21,11 +21,13 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 from svlm_cli.errors import ModelError, UsageError
 from svlm_cli.model.attention import GROUPED
 from svlm_cli.model.cache import StreamingCache
+from svlm_cli.model.family.table import recurrent_layers
+from svlm_cli.model.states.recurrent import RecurrentLayer, RecurrentStates, no_recurrent_states
 
 RUNS_BEFORE_CAPTURE = 3
 MOST_CAPACITIES = 256  # that one process may compile for; torch's own limit is 8
 AUTO, ON, OFF = "auto", "on", "off"
-Storage = tuple[tuple[torch.Tensor, torch.Tensor], ...]
+Pairs = tuple[tuple[torch.Tensor, torch.Tensor], ...]
 
 
 class Words(Protocol):
@@ -95,6 +97,7 @@ class WordForward:
                 "leave them out, or use --attention sdpa and a model without sliding windows",
             )
         self.network = network
+        self.recurrent = recurrent_layers(network.config)
         self.compiled = compiled
         self.graphs = graphs
         self.device = torch.device(network.device)
@@ -105,7 +108,8 @@ class WordForward:
         token: torch.Tensor,
         position: torch.Tensor,
         slot: torch.Tensor,
-        storage: Storage,
+        storage: Pairs,
+        recurrent: Pairs = (),
     ) -> torch.Tensor:
         """Write the token's states into ``slot`` and attend to all slots up to it.
 
@@ -113,7 +117,8 @@ class WordForward:
             token: int64, shape (1,).
             position: float32, shape (3, 1, 1).
             slot: int64, shape (1,).
-            storage: keys and values of each layer, shape (1, H, C, D); finite everywhere.
+            storage: keys and values of each layer that has some, shape (1, H, C, D); finite everywhere.
+            recurrent: of the other layers, ``RecurrentStates``; written over.
 
         Returns:
             Logits, shape (v,).
@@ -122,9 +127,9 @@ class WordForward:
             ModelError: it cannot be compiled here.
         """
         if not self.compiled:
-            return self._logits(token, position, slot, storage)
+            return self._logits(token, position, slot, storage, recurrent)
         try:
-            return self._run(token, position, slot, storage)
+            return self._run(token, position, slot, storage, recurrent)
         except torch._dynamo.exc.FailOnRecompileLimitHit as error:
             raise ModelError(
                 f"the language model was compiled for {MOST_CAPACITIES} sizes of the cache in this process",
@@ -148,7 +153,8 @@ class WordForward:
         token: torch.Tensor,
         position: torch.Tensor,
         slot: torch.Tensor,
-        storage: Storage,
+        storage: Pairs,
+        recurrent: Pairs,
     ) -> torch.Tensor:
         language = self.network.model.language_model
         seen = torch.arange(storage[0][0].shape[2], device=slot.device) <= slot
@@ -156,7 +162,7 @@ class WordForward:
             inputs_embeds=language.embed_tokens(token)[None],
             position_ids=position,
             attention_mask=seen[None, None, None],
-            past_key_values=_FixedCache(storage, slot),
+            past_key_values=_FixedCache(storage, slot, recurrent, self.recurrent),
             use_cache=True,
         )
         return self.network.lm_head(output.last_hidden_state[:, -1])[0]  # type: ignore[no-any-return]
@@ -173,7 +179,8 @@ class FixedWords:
     def __init__(self, forward: WordForward, cache: StreamingCache) -> None:
         self._forward = forward
         self._cache = cache
-        self._storage: Storage = ()
+        self._storage: Pairs = ()
+        self._recurrent: Pairs = ()
         self._capacity = 0
         self._replay: Callable[[], torch.Tensor] | None = None
         self._token = torch.zeros(1, dtype=torch.long, device=forward.device)
@@ -185,14 +192,17 @@ class FixedWords:
         self._cache.reserve(self._cache.num_tokens + 1)
         if self._capacity == self._cache.capacity:
             return
-        self._capacity = self._cache.capacity
-        self._cache.allocate(*_no_states(self._forward.network))
-        self._storage = tuple(self._cache.storage(layer) for layer in range(len(self._cache.layers)))
+        self._capacity, before = self._cache.capacity, self._cache.mark()
+        network = self._forward.network
+        self._cache.allocate(*_no_states(network), no_recurrent_states(network))
+        self._storage = tuple(self._cache.storage(layer) for layer in range(self._cache.num_kv_layers))
+        self._recurrent = tuple((held.conv, held.matrix) for held in self._cache.recurrent_memory())
         self._slot.fill_(self._cache.num_tokens)  # a free one: what is written there is nobody's
         with self._forward.may_compile():
             self._run()
         if self._forward.graphs:
             self._replay = _captured(self._run, self._forward.device)
+        self._cache.back_to(before)  # states of fixed size have no free slot
 
     def feed(self, token: int, position: float) -> torch.Tensor:
         """See ``Words``."""
@@ -205,7 +215,7 @@ class FixedWords:
         return logits
 
     def _run(self) -> torch.Tensor:
-        return self._forward(self._token, self._position, self._slot, self._storage)
+        return self._forward(self._token, self._position, self._slot, self._storage, self._recurrent)
 
 
 class _FixedLayer(CacheLayerMixin):  # type: ignore[misc]
@@ -243,8 +253,11 @@ class _FixedLayer(CacheLayerMixin):  # type: ignore[misc]
 
 
 class _FixedCache(Cache):  # type: ignore[misc]
-    def __init__(self, storage: Storage, slot: torch.Tensor) -> None:
-        super().__init__(layers=[_FixedLayer(keys, values, slot) for keys, values in storage])
+    def __init__(self, storage: Pairs, slot: torch.Tensor, recurrent: Pairs, places: tuple[int, ...]) -> None:
+        layers: list[Any] = [_FixedLayer(keys, values, slot) for keys, values in storage]
+        for place, (conv, matrix) in zip(places, recurrent, strict=True):
+            layers.insert(place, RecurrentLayer(RecurrentStates(conv, matrix)))
+        super().__init__(layers=layers)
 
 
 def word_forward(network: Any, *, compiled: bool, graphs: str) -> WordForward | None:

@@ -94,7 +94,7 @@ class ProbedSession(StreamSession):
         self._videos[turn] = seen.video
         cache, feed = self._ready_cache(seen), self._feeder.feed
         told(self._make_room(Stopwatch(self._model.device, self._clock)), feed)
-        mark, num_fed = self._context.mark(), cache.num_tokens
+        layout, states = self._context.mark(), cache.mark()
         try:
             self._context.append(self._turns.parts(turn, seen, self._context, question))
             if lead:
@@ -102,8 +102,8 @@ class ProbedSession(StreamSession):
                 self._context.append(self._writer.answer_parts(turn, Answer(words, (), lead)))
             yield cache, feed(unfed(self._context, cache, self._videos))
         finally:
-            cache.cut(num_fed)
-            self._context.back_to(mark)
+            cache.back_to(states)
+            self._context.back_to(layout)
             self._videos = videos
 
     def _speak(self, logits: torch.Tensor, at_seconds: float, *, is_asked: bool) -> WordPlans:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator
 import torch
 
 from svlm_cli.errors import UsageError
-from svlm_cli.model.cache import StreamingCache
+from svlm_cli.model.cache import RECURRENT, StreamingCache
 from svlm_cli.model.decode import told
 from svlm_cli.model.positions import time_stride
 from svlm_cli.model.prompt import Answer, PromptWriter
@@ -33,7 +33,7 @@ from svlm_cli.stream.trace import Stopwatch, TraceRecord
 from svlm_cli.types import AnswerEvent, Clip, StepEvent
 
 Finished = tuple[AnswerEvent | None, StepEvent]
-CACHE_TENSORS = ("keys", "values", "originals", "slots", "shifts", "has_original")
+CACHE_TENSORS = ("keys", "values", "originals", "slots", "shifts", "has_original", *RECURRENT)
 
 
 class StreamSession:
@@ -241,7 +241,7 @@ class StreamSession:
         begun, self._begun = self._begun, None
         begun.asking.close()
         self._context.back_to(begun.before.layout)
-        self.cache.cut(begun.before.num_fed)
+        self.cache.back_to(begun.before.states)
         self._videos.pop(self._turn, None)
         self._speaker.sampler.state = begun.before.random
 
@@ -270,7 +270,7 @@ class StreamSession:
         self._require_none_begun()
         cache = self._ready_cache(clip)
         self._videos[self._turn] = clip.video
-        before = Before(self._context.mark(), cache.num_tokens, self._speaker.sampler.state)
+        before = Before(self._context.mark(), cache.mark(), self._speaker.sampler.state)
         self._begun = begun = BegunStep(clip, question, Stopwatch(self._model.device, self._clock), before)
         begun.asking = self._ask(begun)
         return begun
@@ -291,7 +291,7 @@ class StreamSession:
         """Ask for all that a step feeds, one after another; is sent logits, returns what was drawn."""
         watch, clip, question = begun.watch, begun.clip, begun.question or ""
         yield from self._make_room(watch)
-        begun.before = Before(self._context.mark(), self.cache.num_tokens, begun.before.random)
+        begun.before = Before(self._context.mark(), self.cache.mark(), begun.before.random)
         self._context.append(self._turns.parts(self._turn, clip, self._context, question))
         watch.lap("cache")
         logits = yield unfed(self._context, self.cache, self._videos)

@@ -182,6 +182,9 @@ def _check_tensors(session: Mapping[str, Any], tensors: Mapping[str, torch.Tenso
     originals = (*keys[:2], num_original, *keys[3:])
     for name, shape in (("cache.values", keys), ("cache.originals", originals)):
         _require(shapes.get(name) == shape, f"{name} is {shapes.get(name)}, not {shape}")
+    conv, matrix = shapes.get("cache.conv", ()), shapes.get("cache.matrix", ())
+    are_states = (len(conv), len(matrix)) in ((0, 0), (3, 4)) and conv[:1] == matrix[:1]
+    _require(are_states, f"cache.conv is {conv} beside cache.matrix of {matrix}")
     is_order = torch.equal(tensors["cache.slots"].sort().values, torch.arange(keys[2]))
     _require(is_order, "cache.slots is no order of the tokens")
 

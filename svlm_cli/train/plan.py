@@ -14,7 +14,12 @@ import transformers
 from svlm_cli.data.chunks.chunk import Chunk, ChunkFile
 from svlm_cli.errors import SourceError, SvlmError
 from svlm_cli.media.file.reader import open_video
-from svlm_cli.model.family.table import family_of, frames_per_stamp, patch_settings
+from svlm_cli.model.family.table import (
+    family_of,
+    frames_per_stamp,
+    patch_settings,
+    recurrent_layers,
+)
 from svlm_cli.model.patches import PatchSettings, fit_size
 from svlm_cli.sections import Checkpoint, ChunkSource, NewModel, Recipe, Stage
 from svlm_cli.settings import Viewing
@@ -98,6 +103,7 @@ class _Shape:
     vocabulary: int
     patches: PatchSettings
     stamp_tokens: int = 0
+    can_pack: bool = True
 
 
 def plan(recipe: Recipe, output: Path, num_processes: int | None = None) -> TrainingPlan:
@@ -182,7 +188,9 @@ def _shape(recipe: Recipe) -> _Shape:
         trained = everything - (_count(vision) if frozen else 0)
     layers = config.num_hidden_layers
     stamped = STAMP_TOKENS if frames_per_stamp(network.config) else 0
-    return _Shape(everything, trained, config.hidden_size, layers, config.vocab_size, patches, stamped)
+    sizes = config.hidden_size, layers, config.vocab_size
+    can_pack = not recurrent_layers(network.config)
+    return _Shape(everything, trained, *sizes, patches, stamped, can_pack)
 
 
 def _hollow(recipe: Recipe) -> tuple[Any, PatchSettings]:
@@ -205,6 +213,11 @@ def _stage_plan(
 ) -> StagePlan:
     lengths: list[int] = []
     num_chunks = 0
+    if stage.packing and not shape.can_pack:
+        problems.append(
+            f"stage {stage.name}: packing lays samples end to end, and layers of linear attention carry "
+            "each one's state into the next: leave packing out"
+        )
     for source in stage.chunks:
         try:
             chunks = ChunkFile(source.path, source.name)

@@ -66,7 +66,7 @@ def test_logits_of_the_plain_way_before_and_after_an_eviction_and_growth(any_mod
         cache.shift(shifts)
     check(19, 30)  # past the capacity: the storage grows on the way
     assert caches[0].num_tokens == caches[1].num_tokens == 49
-    for layer in range(len(caches[0].layers)):
+    for layer in range(caches[0].num_kv_layers):
         for plain, ours in zip(caches[0].held(layer), caches[1].held(layer), strict=True):
             torch.testing.assert_close(ours, plain, atol=1e-4, rtol=1e-4)
 
@@ -76,7 +76,7 @@ def test_what_lies_behind_the_held_tokens_does_not_count(model) -> None:
     outs = []
     for noise in (0.0, 1e4):
         cache = filled(model, 12, capacity=40)
-        for layer in range(len(cache.layers)):
+        for layer in range(cache.num_kv_layers):
             for states in cache.storage(layer):
                 states[:, :, 12:] = noise
         outs.append(fixed(model).words(cache).feed(5, 12.0).clone())

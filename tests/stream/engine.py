@@ -109,7 +109,7 @@ class KeyLedger:
         """Take down tokens fed since the last call; they have not been moved yet."""
         cache = self.session.cache
         start, end = len(self.keys), cache.num_tokens
-        by_layer = [cache.held(layer)[0] for layer in range(len(cache.layers))]
+        by_layer = [cache.held(layer)[0] for layer in range(cache.num_kv_layers)]
         self.keys += [[keys[i].clone() for keys in by_layer] for i in range(start, end)]
         self.fed_at += self.stands_at()[start:end]
 
@@ -122,8 +122,8 @@ class KeyLedger:
 
 
 def rotated(key: torch.Tensor, shift: float, inv_freq: torch.Tensor) -> torch.Tensor:
-    """RoPE as complex multiplication in float64: shape (H, D)."""
-    half = key.shape[-1] // 2
-    as_complex = torch.complex(key[..., :half].double(), key[..., half:].double())
+    """RoPE as complex multiplication in float64: shape (H, D); numbers past its frequencies stay."""
+    half = len(inv_freq)
+    as_complex = torch.complex(key[..., :half].double(), key[..., half : 2 * half].double())
     turned = as_complex * torch.polar(torch.ones(half, dtype=torch.float64), shift * inv_freq.double())
-    return torch.cat([turned.real, turned.imag], dim=-1)
+    return torch.cat([turned.real, turned.imag, key[..., 2 * half :].double()], dim=-1)

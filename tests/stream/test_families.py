@@ -1,7 +1,8 @@
-"""Every family that writes a time before each temporal patch, against transformers' own classes."""
+"""Every family but the first two, against transformers' own classes."""
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import fields, replace
 
@@ -13,14 +14,16 @@ from hypothesis import strategies as st
 from transformers.models.qwen3_vl.processing_qwen3_vl import Qwen3VLProcessor
 
 from svlm_cli import Policy, Sampling, StreamSession, StreamSettings
+from svlm_cli.model.family.markup import find_markup
 from svlm_cli.model.patches import clip_to_patches
 from svlm_cli.model.prepare import prepare
 from svlm_cli.model.prompt import PromptWriter
 from svlm_cli.model.runtime import VideoLanguageModel
 from svlm_cli.model.window import SpanKind
 from svlm_cli.model.words import WordForward
+from svlm_cli.stream.probe import ProbedSession
 from svlm_cli.stream.step.feeding import LoneFeeder
-from tests.families import STAMPED, made_model
+from tests.families import RECURRENT, STAMPED, made_model
 
 from .engine import KeyLedger, clips, follow, recording, rotated
 from .test_session import full_forward, said, scripted, walk
@@ -30,7 +33,7 @@ GREEDY = Sampling(greedy=True, max_new_tokens=5)
 SMALL = StreamSettings(vision_window=3, rounds=2, sink=6, text_window=6, previous_text="a b c d e f g")
 
 
-@pytest.fixture(scope="module", params=STAMPED)
+@pytest.fixture(scope="module", params=STAMPED + RECURRENT)
 def family(request: pytest.FixtureRequest, model) -> VideoLanguageModel:
     return made_model(request.param, model.tokenizer)
 
@@ -126,7 +129,7 @@ def test_keys_and_positions_after_evictions(stamped, drawn) -> None:
 def check_keys(session: StreamSession, ledger: KeyLedger) -> None:
     inv_freq = session.model.network.model.language_model.rotary_emb.inv_freq
     stands_at = ledger.stands_at()
-    for layer in range(len(session.cache.layers)):
+    for layer in range(session.cache.num_kv_layers):
         expected = torch.stack(
             [
                 rotated(keys[layer], now - then, inv_freq)
@@ -163,9 +166,11 @@ def test_fixed_shapes_give_the_plain_logits(family) -> None:
     for clip in clips(6, size=SIZE):
         for session in sessions:
             session.step(clip)
-        for layer in range(len(family.network.model.language_model.layers)):
+        for layer in range(sessions[0].cache.num_kv_layers):
             plain, ours = (session.cache.held(layer) for session in sessions)
             torch.testing.assert_close(ours, plain, atol=1e-5, rtol=1e-5)
+        for plain, ours in zip(*(session.cache.recurrent_states for session in sessions), strict=True):
+            torch.testing.assert_close(ours.matrix, plain.matrix, atol=1e-5, rtol=1e-5)
     position = sessions[0].context.next_position
     words = [each.words(session.cache) for each, session in zip((family, fixed), sessions, strict=True)]
     logits = [each.feed(77, position) for each in words]
@@ -173,12 +178,16 @@ def test_fixed_shapes_give_the_plain_logits(family) -> None:
 
 
 @pytest.mark.parametrize("policy", list(Policy))
-def test_a_restored_session_goes_on_as_if_undisturbed(stamped, policy: Policy) -> None:
-    """Deep features are of the state: under ``recompute`` kept frames are fed again."""
+@pytest.mark.parametrize("name", ["qwen3_vl", "qwen3_5"])
+def test_a_restored_session_goes_on_as_if_undisturbed(model, name: str, policy: Policy) -> None:
+    """Deep features are of the state: under ``recompute`` kept frames are fed again. So are fixed states."""
+    stamped = made_model(name, model.tokenizer)
     options = replace(SMALL, policy=policy, restart_seconds=3, fps=4.0, sampling=GREEDY)
     session, _, _ = run(stamped, options, 5)
     saved = session.snapshot()
-    assert any(name.startswith("deep.") for name in saved.tensors) == (policy is Policy.RECOMPUTE)
+    has_deep = name == "qwen3_vl" and policy is Policy.RECOMPUTE
+    assert any(name.startswith("deep.") for name in saved.tensors) == has_deep
+    assert ("cache.matrix" in saved.tensors) == (name == "qwen3_5")
     json.dumps(saved.plain)
     watched = [recording(stamped) for _ in range(2)]
     other = StreamSession(watched[0], options)
@@ -192,11 +201,10 @@ def test_a_restored_session_goes_on_as_if_undisturbed(stamped, policy: Policy) -
 
 
 @pytest.mark.parametrize("how", ["int8", "bfloat16", "packed"])
-def test_other_number_formats_stream(model, how: str) -> None:
-    made = made_model(
-        "qwen3_vl_moe", model.tokenizer, dtype=torch.bfloat16 if how == "bfloat16" else torch.float32
-    )
-    exact = made_model("qwen3_vl_moe", model.tokenizer)
+@pytest.mark.parametrize("name", ["qwen3_vl_moe", "qwen3_5_moe"])
+def test_other_number_formats_stream(model, name: str, how: str) -> None:
+    made = made_model(name, model.tokenizer, dtype=torch.bfloat16 if how == "bfloat16" else torch.float32)
+    exact = made_model(name, model.tokenizer)
     if how != "bfloat16":
         prepare(made.network, "made", "int8" if how == "int8" else "none", packed=True)
     watched = [recording(each) for each in (made, exact)]
@@ -220,3 +228,74 @@ def test_a_question_stands_behind_the_time_and_static_places_leave_no_empty_bloc
     text = stamped.tokenizer.decode(session.context.ids).replace("<|video_pad|>", "")
     assert text.count("<|vision_start|>") == 2, "one patch of the first second, one place of the next"
     assert "Time=1.0-2.0s who is that?<1.1 seconds><|vision_start|><|vision_end|><|im_end|>" in text
+
+
+@pytest.fixture(scope="module")
+def recurrent(model) -> VideoLanguageModel:
+    return made_model("qwen3_5", model.tokenizer)
+
+
+def told(watched, options: StreamSettings, *, before_step) -> list[torch.Tensor]:
+    """Logits of a stream of eight steps, ``before_step`` called ahead of each."""
+    session = ProbedSession(watched, options)
+    logits = []
+    for clip in clips(8, size=SIZE):
+        before_step(session, clip)
+        watched.fed.clear()
+        session.step(clip)
+        logits += [fed.logits for fed in watched.fed]
+    return logits
+
+
+@pytest.mark.parametrize("policy", [Policy.STREAMING, Policy.FULL, Policy.WINDOW])
+def test_a_state_that_forgets_nothing_is_put_back(recurrent, policy: Policy) -> None:
+    """A question aside and a step that fails leave no trace in layers that cannot take a token out."""
+    options = replace(SMALL, policy=policy, restart_seconds=3, sampling=GREEDY)
+
+    def ask(session, clip) -> None:
+        session.reply(clip, "what happens now?", 4)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(session._writer, "read_answer", lambda *_args, **_how: 1 // 0)
+            with pytest.raises(ZeroDivisionError):
+                session.step_asked(clip, "and now?")
+
+    quiet = told(recording(recurrent), options, before_step=lambda *_: None)
+    asked = told(recording(recurrent), options, before_step=ask)
+    for one, other in zip(quiet, asked, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+
+
+def test_what_is_evicted_echoes_in_streaming_and_not_in_recompute(model) -> None:
+    """Two streams that differ in their first second alone, after it has left the cache."""
+    recurrent = made_model("qwen3_5", model.tokenizer)
+    for layer in recurrent.network.model.language_model.layers:
+        if hasattr(layer, "linear_attn"):
+            layer.linear_attn.A_log.data.fill_(-6.0)  # random ones forget within a few tokens
+    shown = clips(4, size=SIZE)
+    other = [replace(shown[0], frames=255 - shown[0].frames), *shown[1:]]
+    states = {}
+    for policy in (Policy.STREAMING, Policy.RECOMPUTE):
+        said = StreamSettings(policy=policy, vision_window=1, rounds=1, sink=0, text_window=0)
+        held = []
+        for each in (shown, other):
+            session = StreamSession(recurrent, said)
+            with pytest.MonkeyPatch.context() as patch:
+                follow(patch, [[recurrent.markup.turn_end]] * 4)
+                for clip in each:
+                    session.step(clip)
+            held.append(torch.cat([each.matrix for each in session.cache.recurrent_states]))
+        states[policy] = (held[0] - held[1]).abs().max()
+    assert states[Policy.RECOMPUTE] == 0
+    assert states[Policy.STREAMING] > 0
+
+
+def test_thoughts_are_closed_before_each_answer(model) -> None:
+    """As Qwen3.5's chat template writes it with thinking off, in streaming and in training alike."""
+    tokenizer = copy.deepcopy(model.tokenizer)
+    tokenizer.add_tokens(["<think>", "</think>"])
+    writer = PromptWriter(tokenizer, find_markup(tokenizer, 2, thinks=True))
+    parts = writer.turn(0, 0.0, 1.0, (1, 1, 1))
+    text = tokenizer.decode([token for part in parts for token in part.ids])
+    assert text.endswith("<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n")
+    plain = PromptWriter(model.tokenizer, find_markup(model.tokenizer, 2, thinks=True))
+    assert plain.turn(0, 0.0, 1.0, (1, 1, 1))[-1].ids == plain.encode("<|im_start|>assistant\n")

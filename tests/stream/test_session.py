@@ -134,7 +134,7 @@ def test_keys_after_evictions(model, drawn):
     inv_freq = model.network.model.language_model.rotary_emb.inv_freq
     stands_at = ledger.stands_at()
     assert len(ledger.keys) == cache.num_tokens
-    for layer in range(len(cache.layers)):
+    for layer in range(cache.num_kv_layers):
         held = cache.held(layer)[0]
         expected = torch.stack(
             [

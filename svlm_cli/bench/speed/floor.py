@@ -19,6 +19,7 @@ import torch
 from torch.nn import functional
 
 from svlm_cli.model.cache import StreamingCache
+from svlm_cli.model.family.table import recurrent_layers
 from svlm_cli.model.linear import Int8Linear
 from svlm_cli.model.patches import Patches
 from svlm_cli.model.runtime import VideoLanguageModel
@@ -111,6 +112,7 @@ class Floor:
         self._has_run = False
         language, visual = model.network.model.language_model, model.network.model.visual
         self._layers = [_linears(layer) for layer in language.layers]
+        self._recurrent = recurrent_layers(model.network.config)
         self._experts = [list(_experts(layer)) for layer in language.layers]
         self._blocks = [_linears(block) for block in visual.blocks]
         mergers = [visual.merger, *getattr(visual, "deepstack_merger_list", ())]
@@ -169,12 +171,14 @@ class Floor:
             functional.scaled_dot_product_attention(states, states, states)
 
     def _forward(self, fed: Fed, cache: StreamingCache) -> None:
+        kept = iter(range(cache.num_kv_layers))
         for number, layer in enumerate(self._layers):
             for linear in layer:
                 self._product(linear, fed.num_new)
             for experts in self._experts[number]:
                 self._mix(experts, fed.num_new)
-            self._attend(fed, *cache.storage(number))
+            if number not in self._recurrent:
+                self._attend(fed, *cache.storage(next(kept)))
         self._product(self._model.network.lm_head, 1)
 
     def _attend(self, fed: Fed, keys: torch.Tensor, values: torch.Tensor) -> None:

@@ -48,7 +48,7 @@ def check_turning(model: VideoLanguageModel) -> VideoLanguageModel:
     except RuntimeError as error:  # shapes that cannot be
         raise _refused(model, str(error).splitlines()[0]) from error
     is_exact = model.dtype is torch.float32 and model.quantize == "none"
-    for layer in range(len(here.layers)):
+    for layer in range(here.num_kv_layers):
         errors = _errors(here, there, layer)
         if errors[0] > MOST_FIRST.get(model.dtype, MOST_FIRST_ROUNDED) or (
             is_exact and max(errors) > MOST_LATER

@@ -38,6 +38,7 @@ class Markup:
         end_of_text: None where the vocabulary has no ``<|endoftext|>``.
         frames_per_stamp: frames of a temporal patch, each of which is a block of its own behind its time as
             text (``Family.has_stamps``); 0 where a clip is one block.
+        ends_thoughts: whether empty thoughts stand before every answer, so that the model has none.
     """
 
     turn_start: int
@@ -47,6 +48,7 @@ class Markup:
     video_pad: int
     end_of_text: int | None
     frames_per_stamp: int = 0
+    ends_thoughts: bool = False
 
     @property
     def ends(self) -> tuple[int, ...]:
@@ -54,12 +56,13 @@ class Markup:
         return (self.turn_end,) if self.end_of_text is None else (self.turn_end, self.end_of_text)
 
 
-def find_markup(tokenizer: Tokenizer, frames_per_stamp: int = 0) -> Markup:
+def find_markup(tokenizer: Tokenizer, frames_per_stamp: int = 0, *, thinks: bool = False) -> Markup:
     """Look the markup up by name.
 
     Args:
         tokenizer: of the checkpoint.
         frames_per_stamp: as ``Markup`` has it.
+        thinks: whether the model would; where the vocabulary has no word for that, it does not.
 
     Raises:
         KeyError: the vocabulary lacks one of the tokens; names it.
@@ -83,6 +86,7 @@ def find_markup(tokenizer: Tokenizer, frames_per_stamp: int = 0) -> Markup:
         video_pad=need(VIDEO_PAD),
         end_of_text=find(END_OF_TEXT),
         frames_per_stamp=frames_per_stamp,
+        ends_thoughts=thinks and find("<think>") is not None,
     )
 
 

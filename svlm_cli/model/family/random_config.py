@@ -12,6 +12,7 @@ from svlm_cli.model.family.table import FAMILIES
 
 VOCABULARY_SIZE = 151_936
 NUM_EXPERTS, NUM_EXPERTS_USED = 8, 2
+LEAST_PARTIAL_HEAD = 32
 MOST_DEEP = 3  # layers of the tower whose features go to layers of the language model
 
 
@@ -70,6 +71,8 @@ def _vision(size: Size, family: str) -> dict[str, Any]:
         "intermediate_size": size.vision_mlp,
         "out_hidden_size": size.hidden,
     }
+    if family.startswith("qwen3_5"):
+        return vision | wide
     if row.has_stamps:
         num_deep = min(MOST_DEEP, size.vision_layers)
         deep = [size.vision_layers * (number + 1) // (num_deep + 1) for number in range(num_deep)]
@@ -80,7 +83,8 @@ def _vision(size: Size, family: str) -> dict[str, Any]:
 
 
 def _text(size: Size, family: str) -> dict[str, Any]:
-    pair = size.hidden // size.heads // 2
+    head_size = size.hidden // size.heads
+    pair = head_size // 2
     text: dict[str, Any] = {
         "vocab_size": VOCABULARY_SIZE,
         "hidden_size": size.hidden,
@@ -95,11 +99,36 @@ def _text(size: Size, family: str) -> dict[str, Any]:
         },
     }
     if FAMILIES[family].has_stamps:
-        text["head_dim"] = 2 * pair
+        text["head_dim"] = head_size
+    if family.startswith("qwen3_5"):
+        text |= _linear_attention(size)
     if family.endswith("_moe"):
         text |= {
             "num_experts": NUM_EXPERTS,
             "num_experts_per_tok": NUM_EXPERTS_USED,
             "moe_intermediate_size": size.mlp // NUM_EXPERTS_USED,
+            "shared_expert_intermediate_size": size.mlp // NUM_EXPERTS_USED,
         }
     return text
+
+
+def _linear_attention(size: Size) -> dict[str, Any]:
+    """Layers of Qwen3.5: most with a state of fixed size, the others turn a quarter of a head."""
+    head_size = max(LEAST_PARTIAL_HEAD, size.hidden // size.heads)
+    every, turned = min(4, size.layers - 1), head_size // 8
+    side = turned // 3
+    kinds = ["linear_attention", "full_attention"]
+    return {
+        "head_dim": head_size,
+        "layer_types": [kinds[(number + 1) % every == 0] for number in range(size.layers)],
+        "linear_num_key_heads": size.key_value_heads,
+        "linear_num_value_heads": size.heads,
+        "linear_key_head_dim": head_size,
+        "linear_value_head_dim": head_size,
+        "rope_parameters": {
+            "rope_type": "default",
+            "rope_theta": 10_000_000.0,
+            "partial_rotary_factor": 0.25,
+            "mrope_section": [turned - 2 * side, side, side],
+        },
+    }

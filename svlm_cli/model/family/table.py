@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from svlm_cli.model.family.markup import Markup, Tokenizer, find_markup
 from svlm_cli.model.patches import CLIP_MEAN, CLIP_STD, MAX_TOKENS, MIN_TOKENS, PatchSettings
 from svlm_cli.model.states.rotation import Pairs
 
@@ -24,6 +25,7 @@ class Family:
         has_tokens_per_second: whether the time row runs in seconds (else in temporal patches).
         has_stamps: whether every temporal patch is a block of its own behind its time as text (else the clip
             is one block).
+        thinks: whether its answers begin with thoughts where the prompt does not close them.
         image_mean, image_std: normalisation where a checkpoint does not state its own.
         pairs: which numbers of a key RoPE turns together.
     """
@@ -31,13 +33,14 @@ class Family:
     class_name: str
     has_tokens_per_second: bool = False
     has_stamps: bool = False
+    thinks: bool = False
     image_mean: tuple[float, ...] = CLIP_MEAN
     image_std: tuple[float, ...] = CLIP_STD
     pairs: Pairs = Pairs.HALVES
 
 
-def _qwen3(class_name: str) -> Family:
-    return Family(class_name, has_stamps=True, image_mean=HALF, image_std=HALF)
+def _qwen3(class_name: str, *, thinks: bool = False) -> Family:
+    return Family(class_name, has_stamps=True, thinks=thinks, image_mean=HALF, image_std=HALF)
 
 
 FAMILIES = {
@@ -46,6 +49,8 @@ FAMILIES = {
     "qwen3_vl": _qwen3("Qwen3VLForConditionalGeneration"),
     "qwen3_vl_moe": _qwen3("Qwen3VLMoeForConditionalGeneration"),
     "cosmos3_omni": _qwen3("Cosmos3OmniForConditionalGeneration"),
+    "qwen3_5": _qwen3("Qwen3_5ForConditionalGeneration", thinks=True),
+    "qwen3_5_moe": _qwen3("Qwen3_5MoeForConditionalGeneration", thinks=True),
 }
 
 
@@ -62,6 +67,21 @@ def tokens_per_second(config: Any) -> float | None:
 def frames_per_stamp(config: Any) -> int:
     """For ``Markup``: frames of a temporal patch where each is a block behind its time, else 0."""
     return int(config.vision_config.temporal_patch_size) if family_of(config).has_stamps else 0
+
+
+def markup_of(tokenizer: Tokenizer, config: Any) -> Markup:
+    """The markup of a model.
+
+    Raises:
+        KeyError: as ``find_markup``.
+    """
+    return find_markup(tokenizer, frames_per_stamp(config), thinks=family_of(config).thinks)
+
+
+def recurrent_layers(config: Any) -> tuple[int, ...]:
+    """Numbers of the layers that have a state of fixed size in place of keys and values."""
+    kinds = getattr(config.text_config, "layer_types", None) or ()
+    return tuple(number for number, kind in enumerate(kinds) if kind == "linear_attention")
 
 
 def patch_settings(config: Any, **known: Any) -> PatchSettings:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from svlm_cli.model.cache import CacheMark
 from svlm_cli.model.prompt import Answer
 from svlm_cli.stream.context import Mark
 from svlm_cli.stream.sight import SeenClip
@@ -23,12 +24,12 @@ class Before:
 
     Args:
         layout: of its context.
-        num_fed: tokens with states.
+        states: of its cache.
         random: state of its sampler.
     """
 
     layout: Mark
-    num_fed: int
+    states: CacheMark
     random: torch.Tensor
 
 
