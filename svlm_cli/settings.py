@@ -99,6 +99,14 @@ class Deinterlace(StrEnum):
     OFF = "off"
 
 
+class PromptFormat(StrEnum):
+    """How turns are written: svlm's way or LiveCC's; ``auto`` by the name of the checkpoint."""
+
+    AUTO = "auto"
+    SVLM = "svlm"
+    LIVECC = "livecc"
+
+
 class Reader(StrEnum):
     """Which library reads a video file; ``auto`` is PyAV (docs/media.md)."""
 
@@ -171,6 +179,7 @@ class Sampling:
         max_new_tokens: most tokens spoken in one step.
         max_answer_tokens: most tokens of the answer to a question.
         greedy: take the best token after the repetition penalty.
+        silence_threshold: a second is silent exactly where silence is at least as likely; None to draw.
         seed: of the random generator; the same seed gives the same words.
     """
 
@@ -182,9 +191,12 @@ class Sampling:
     greedy: bool = False
     seed: int = 0
     max_answer_tokens: int = 128
+    silence_threshold: float | None = None
 
     def __post_init__(self) -> None:
         _require(self.max_new_tokens >= 1, f"--max-new-tokens must be 1 or more, not {self.max_new_tokens}")
+        share = self.silence_threshold
+        _require(share is None or 0 < share < 1, f"--silence-threshold must be between 0 and 1, not {share}")
         _require(
             self.max_answer_tokens >= 1,
             f"--max-answer-tokens must be 1 or more, not {self.max_answer_tokens}",
@@ -222,6 +234,7 @@ class StreamSettings:
         drop_static: leave out vision tokens whose pixels differ by no more than this many grey levels (0 to
             255, mean) from when their place was last shown; None leaves nothing out.
         min_pixels, max_pixels: per frame, None for the model family's own limits.
+        prompt_format: of what is built on Qwen2-VL; see ``PromptFormat``.
         pictures, deinterlace, reader: see ``Viewing``.
 
     Raises:
@@ -240,6 +253,7 @@ class StreamSettings:
     query: str = "Commentate on this match"
     title: str = ""
     previous_text: str = ""
+    prompt_format: PromptFormat = PromptFormat.AUTO
     sampling: Sampling = field(default_factory=Sampling)
     start: float = 0.0
     duration: float | None = None
@@ -257,6 +271,7 @@ class StreamSettings:
         for name in ("pictures", "deinterlace", "reader"):
             object.__setattr__(self, name, getattr(self.viewing, name))
         object.__setattr__(self, "policy", Policy(self.policy))
+        object.__setattr__(self, "prompt_format", PromptFormat(self.prompt_format))
         object.__setattr__(self, "pace", Pace(self.pace))
         object.__setattr__(self, "on_lag", OnLag(self.on_lag))
         object.__setattr__(self, "positions", Positions(self.positions))

@@ -210,6 +210,11 @@ class PromptWriter:
         head, _, *vision, end, answer = self.turn(0, 0.0, seconds, grid, query=question)
         return [system, head, *vision, end, answer]
 
+    @property
+    def silence(self) -> int:
+        """The token that a silent second begins with."""
+        return self._silence[0]
+
     def turn_break(self, turn: int) -> Part:
         """The line break between turn ``turn`` and the next; it leaves with the answer of ``turn``."""
         return _part(SpanKind.ANSWER_TAIL, turn, self._newline)

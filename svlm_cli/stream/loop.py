@@ -25,6 +25,7 @@ from svlm_cli.stream.session import StreamSession
 from svlm_cli.stream.sight import SeenClip
 from svlm_cli.stream.state import SavedState
 from svlm_cli.stream.statistics import Statistics
+from svlm_cli.stream.step.livecc import first_joined
 from svlm_cli.stream.trace import TraceRecord
 from svlm_cli.types import StartEvent, StreamEvent, WarningEvent
 
@@ -66,6 +67,7 @@ def stream_video(
     if not settings.previous_text:
         settings = replace(settings, previous_text=source.opening_text(settings.start))
     session = StreamSession(model, settings, trace)
+    settings = session.settings
     start_seconds = settings.start
     if controls.resume is not None:
         controls.resume.restore(session, is_plain=source.info.appearance.is_plain)
@@ -109,6 +111,8 @@ class _StreamRun:
         self._pipeline: Pipeline | None = None
         if left is None or left > 0:
             clips = source.clips(settings.fps, settings.step_seconds, start_seconds, left, self._clock)
+            if controls.resume is None:
+                clips = first_joined(clips, settings)
             ahead = (1 if self._drops else 2) if controls.overlap else 0
             self._pipeline = Pipeline(clips, session.sight, self._clock, ahead, controls.watch)
 

@@ -27,6 +27,7 @@ from svlm_cli.stream.sight import SeenClip, Sight
 from svlm_cli.stream.snapshot import Snapshot
 from svlm_cli.stream.step.begun import Asking, Before, BegunStep
 from svlm_cli.stream.step.feeding import FeedPlan, LoneFeeder, PrefillPlan, unfed
+from svlm_cli.stream.step.livecc import fitted
 from svlm_cli.stream.step.speech import Speaker, WordPlans
 from svlm_cli.stream.step.turns import TurnWriter
 from svlm_cli.stream.trace import Stopwatch, TraceRecord
@@ -57,6 +58,7 @@ class StreamSession:
         trace: Callable[[TraceRecord], None] | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
+        settings = fitted(settings, model)
         if not settings.policy.keeping.is_bounded and model.word_forward and model.word_forward.compiled:
             raise UsageError(
                 "--compile needs a bounded cache: what was compiled would not fit once it has grown",

@@ -55,6 +55,7 @@ def stream(
         words,
         max_answer_tokens=asking.max_answer_tokens,
         title=opening.title,
+        prompt_format=opening.prompt_format,
         previous_text=read_text_option(opening.previous_text),
         start=part.start,
         duration=part.duration,

@@ -15,6 +15,7 @@ from svlm_cli.settings import (
     PictureStyle,
     Policy,
     Positions,
+    PromptFormat,
     Reader,
     Sampling,
     StreamSettings,
@@ -170,6 +171,14 @@ class OpeningChoice:
             show_default="none",
         ),
     ] = DEFAULT.previous_text
+    prompt_format: Annotated[
+        PromptFormat,
+        option(
+            SIGHT_PANEL,
+            f"--prompt-format {choices(PromptFormat)}",
+            "How turns are written. livecc is what LiveCC was trained on; auto takes it for that model.",
+        ),
+    ] = DEFAULT.prompt_format
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +274,16 @@ class SamplingChoice:
             callback=finite,
         ),
     ] = WORDS.repetition_penalty
+    silence_threshold: Annotated[
+        float | None,
+        option(
+            WORDS_PANEL,
+            "--silence-threshold P",
+            "Be silent exactly where silence has at least this probability, between 0 and 1.",
+            callback=finite,
+            show_default="drawn like any word",
+        ),
+    ] = WORDS.silence_threshold
     greedy: Annotated[
         bool,
         option(

@@ -13,6 +13,7 @@ from svlm_cli.settings import Sampling
 from svlm_cli.stream.context import Context
 from svlm_cli.stream.step.feeding import WordPlan
 
+CERTAIN = 100.0  # above any other logit, also once the repetition penalty has divided it
 WordPlans = Generator[WordPlan, torch.Tensor, list[int]]
 
 
@@ -71,12 +72,23 @@ class Speaker:
         sampler, sampling = self.sampler, self._sampling
         is_end = self._writer.markup.ends.__contains__
         if not is_asked:
-            return (yield from speak(logits, sampler, sampling.max_new_tokens, is_end))
+            return (yield from speak(self._decided(logits), sampler, sampling.max_new_tokens, is_end))
         replied = yield from speak(logits, sampler, sampling.max_answer_tokens, self.ends_reply)
         if is_end(replied[-1]) or not self._writer.ends_line(replied[-1]):
             return replied
-        logits = yield replied[-1]
+        logits = self._decided((yield replied[-1]))
         return [*replied, *(yield from speak(logits, sampler, sampling.max_new_tokens, is_end))]
+
+    def _decided(self, logits: torch.Tensor) -> torch.Tensor:
+        """Logits of a second's first token: silence is certain or ruled out where a threshold says so."""
+        if self._sampling.silence_threshold is None:
+            return logits
+        silence = self._writer.silence
+        share = torch.softmax(logits.float(), dim=-1)[silence]
+        decided = logits.clone()
+        is_silent = bool(share >= self._sampling.silence_threshold)
+        decided[silence] = decided.abs().max() * 2 + CERTAIN if is_silent else decided.min()
+        return decided
 
 
 def word_plans(speech: Speech, position: float, cache: StreamingCache) -> WordPlans:

@@ -1,0 +1,86 @@
+"""LiveCC as it was trained (showlab/livecc): what a baseline must be shown to be a fair one.
+
+No "previous text": title and earlier words stand in the query of the first turn, which shows three seconds;
+nothing is ever evicted; frames are smaller and answers shorter than StreamingVLM's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import replace
+
+import numpy as np
+
+from svlm_cli.errors import UsageError
+from svlm_cli.model.runtime import VideoLanguageModel
+from svlm_cli.settings import Policy, PromptFormat, Sampling, StreamSettings, whole
+from svlm_cli.types import Clip
+
+NAME = re.compile(r"(^|/)LiveCC-7B-(Base|Instruct)/?$")
+FIRST_SECONDS = 3.0
+MAX_PIXELS = 384 * 28 * 28
+MAX_NEW_TOKENS = 16
+
+
+def fitted(settings: StreamSettings, model: VideoLanguageModel) -> StreamSettings:
+    """Settings whose prompt format is no longer open, with LiveCC's own where nothing else was asked for.
+
+    Raises:
+        UsageError: a policy that evicts from a prompt without "previous text".
+    """
+    if settings.prompt_format is PromptFormat.AUTO:
+        chosen = PromptFormat.LIVECC if NAME.search(model.name) else PromptFormat.SVLM
+        settings = replace(settings, prompt_format=chosen)
+    if settings.prompt_format is PromptFormat.SVLM:
+        return settings
+    if settings.policy is Policy.RECOMPUTE:
+        raise UsageError(
+            "--policy recompute evicts, which LiveCC's prompt was not made for",
+            "use --policy full or window, or --prompt-format svlm",
+        )
+    sampling = settings.sampling
+    if sampling.max_new_tokens == Sampling().max_new_tokens:
+        sampling = replace(sampling, max_new_tokens=MAX_NEW_TOKENS)
+    return replace(
+        settings,
+        policy=Policy.FULL if settings.policy is Policy.STREAMING else settings.policy,
+        max_pixels=settings.max_pixels or max(MAX_PIXELS, settings.min_pixels or 0),
+        sampling=sampling,
+    )
+
+
+def first_joined(clips: Iterator[Clip], settings: StreamSettings) -> Iterator[Clip]:
+    """The clips of a stream from its beginning, the first ones as one where the format wants that."""
+    num = whole(FIRST_SECONDS / settings.step_seconds)
+    if settings.prompt_format is not PromptFormat.LIVECC or num is None or num < 2:
+        return clips
+    return _joined(clips, num)
+
+
+def _joined(clips: Iterator[Clip], num: int) -> Generator[Clip, None, None]:
+    with closing(clips):  # type: ignore[type-var]
+        first: list[Clip] = []
+        for clip in clips:
+            if first and clip.frames.shape != first[0].frames.shape:
+                yield _one(first)
+                yield clip
+                break
+            first.append(clip)
+            if len(first) == num:
+                yield _one(first)
+                break
+        else:
+            if first:
+                yield _one(first)
+        yield from clips
+
+
+def _one(clips: list[Clip]) -> Clip:
+    return replace(
+        clips[0],
+        end_seconds=clips[-1].end_seconds,
+        frames=np.concatenate([clip.frames for clip in clips]),
+        read_seconds=sum(clip.read_seconds for clip in clips),
+    )
