@@ -27,6 +27,8 @@ __all__ = ["SAMPLE_RATE", "Sound", "listen", "read_sound"]
 
 # Stamps of sound are rounded to milliseconds in some containers: a smaller step is no gap.
 _GAP_SAMPLES = SAMPLE_RATE // 10
+# Mixed at a time.
+_BLOCK_SAMPLES = SAMPLE_RATE // 4
 # Damaged stamps claim years of silence.
 _LONGEST_SAMPLES = LONGEST_SECONDS * SAMPLE_RATE
 
@@ -146,17 +148,31 @@ class _TrackReader:
             stream = file.container.streams[self._track.index]
             clock = OneClock(file, picture, stream)
             base = stream_tick(stream)
-            start = 0
+            start = at = 0
+            held: list[np.ndarray] = []
             for frame in chain(_frames(clock, stream), [None]):
                 if frame is not None and frame.pts is not None:
                     seconds = float(frame.pts * base)
                     self._origin = seconds if self._origin is None else self._origin
                     start = round((seconds - self._origin) * SAMPLE_RATE)
-                for samples in self.mixer.mix(frame):
-                    yield start, samples
-                    start += len(samples)
+                for channels in self.mixer.channels(frame):
+                    if held and not _goes_on(held, start - at, channels):
+                        yield at, self.mixer.mono(np.concatenate(held, axis=1))
+                        held = []
+                    at = at if held else start
+                    held.append(channels)
+                    start += channels.shape[1]
+            if held:
+                yield at, self.mixer.mono(np.concatenate(held, axis=1))
             origin = self._origin or 0.0
             self.joins = [Join(each.seconds - origin, each.by_seconds) for each in clock.joins.joins]
+
+
+def _goes_on(held: list[np.ndarray], distance: int, channels: np.ndarray) -> bool:
+    """Whether a piece of sound, so many samples after the start of others, is mixed with them."""
+    length = sum(piece.shape[1] for piece in held)
+    is_alike = len(channels) == len(held[0]) and channels.dtype == held[0].dtype
+    return is_alike and length < _BLOCK_SAMPLES and abs(distance - length) <= _GAP_SAMPLES
 
 
 def _picture_track(path: str, file: OpenFile) -> Any:

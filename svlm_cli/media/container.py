@@ -77,19 +77,17 @@ class OpenFile:
         num_faults = 0
         while True:
             try:
-                with libav():
-                    packet = next(demuxed, None)
+                with libav():  # around all of them, as it costs more than a packet does
+                    for packet in demuxed:
+                        if packet.size:
+                            yield packet
+                return
             except DamageError as error:
                 # Of PyAV's own books, which streams that appear later upset, and not of the data.
                 num_faults += 1
                 if not _is_fault_of_binding(error) or num_faults == _MOST_FAILURES:
                     raise
                 demuxed = self._demux(streams)
-                continue
-            if packet is None:
-                return
-            if packet.size:
-                yield packet
 
     def packets_past_damage(
         self, *streams: Any, on_failure: Callable[[str], None] = lambda _reason: None

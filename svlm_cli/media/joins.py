@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 ItemT = TypeVar("ItemT")
 
@@ -118,6 +118,7 @@ class Joins:
         self._stretch = _Passage()
         self._stretches = [self._stretch]
         self._tracks: dict[int, _TrackState] = {}
+        self._held: list[Timed[Any]] = []
 
     def end(self, track: int) -> float | None:
         """Where a track ends so far, on the common clock; None where nothing of it was met."""
@@ -125,25 +126,63 @@ class Joins:
         return max(found, default=None)
 
     def shifted(self, items: Iterable[Timed[ItemT]]) -> Iterator[tuple[Timed[ItemT], float | None]]:
-        """Every item, in its order, with the seconds to add to its times; None where its times are damage.
+        """Every item, in its order, with the seconds to add to its times; None where its times are damage."""
+        for each in items:
+            yield from self.put(each)
+        yield from self.put(None)
+
+    def put(self, item: Timed[ItemT] | None) -> Iterator[tuple[Timed[ItemT], float | None]]:
+        """What can be said after one more item, as ``shifted`` has it; None is the end.
 
         What follows a leap is held back for two seconds of it at most, until it shows what has leapt.
         """
-        source, queue, held = iter(items), deque[Timed[ItemT]](), list[Timed[ItemT]]()
-        while True:
-            each = queue.popleft() if queue else next(source, None)
-            if each is None and not held:
-                return
+        queue = deque[Timed[ItemT] | None]([item])
+        while queue:
+            each = queue.popleft()
             if each is not None:
-                if not held and not self._leaps(each):
+                if not self._held and not self._leaps(each):
                     yield each, self._taken(each)
                     continue
-                held.append(each)
+                self._held.append(each)
+            if not self._held:
+                return
+            held = self._held
             verdict = self._verdict(held, is_last=each is None)
             if verdict is not None:
+                self._held = []
                 yield from self._released(held[: verdict.number], verdict.kind)
-                queue.extendleft(reversed(held[verdict.number :]))
-                held = []
+                queue.extendleft(reversed(held[verdict.number :] + ([None] if each is None else [])))
+
+    @property
+    def shift(self) -> float | None:
+        """What is to be added to all that goes on from here; None while that differs or is not known."""
+        if self._held or any(each.stretch is not self._stretch for each in self._tracks.values()):
+            return None
+        return self._stretch.shift
+
+    def stamp(self, track: int) -> float | None:
+        """The last one of a track; None where none is known."""
+        known = self._tracks.get(track)
+        return None if known is None else known.stamp
+
+    def advance(self, track: int, before: float, stamp: float, end: float) -> None:
+        """A track has gone on, packet by packet, to a stamp.
+
+        Args:
+            track: known, where ``shift`` is too.
+            before: stamp of the last packet but one, within a second of the last.
+            stamp: of the last.
+            end: the furthest that any was presented to.
+        """
+        state = self._tracks[track]
+        state.stamp, state.step = stamp, stamp - before
+        if state.step > 0:
+            state.usual = state.step
+        stretch = state.stretch
+        if end - stamp > JUMP_SECONDS:
+            end = stamp + state.usual
+        stretch.ends[track] = max(end, stretch.ends.get(track, end))
+        stretch.newest = max(stretch.newest, end if self._is_silent else stamp)
 
     def _leaps(self, each: Timed[ItemT]) -> bool:
         """Whether an item does not go on from what was before it. A track left behind may move up here."""

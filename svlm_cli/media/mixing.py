@@ -38,8 +38,8 @@ class Mixer:
         self._powers = np.zeros(3)  # of left, right and their mix, over the last moments
         self._cancels = False
 
-    def mix(self, frame: AudioFrame | None) -> list[np.ndarray]:
-        """What can be had after one more frame, shape (n,); None gets what is still held."""
+    def channels(self, frame: AudioFrame | None) -> list[np.ndarray]:
+        """What can be had after one more frame, shape (1 or 2, n); None gets what is still held."""
         try:
             with libav():
                 kind = None if frame is None else (frame.format.name, frame.layout.name, frame.sample_rate)
@@ -54,13 +54,8 @@ class Mixer:
             self._resampler = self._kind = None
             return []
 
-    def _resampled(self, frame: AudioFrame | None) -> list[np.ndarray]:
-        pieces = [] if self._resampler is None else self._resampler.resample(frame)
-        # One that has nothing to do gives back what it was given, also nothing.
-        return [self._mono(piece.to_ndarray()) for piece in pieces if piece is not None]
-
-    def _mono(self, channels: np.ndarray) -> np.ndarray:
-        """Shape (1 or 2, n), int16 or float32 of -1 to 1."""
+    def mono(self, channels: np.ndarray) -> np.ndarray:
+        """One channel of what ``channels`` gave, a quarter of a second or so; shape (n,), int16."""
         if channels.dtype != np.int16:
             channels = (np.clip(channels, -1.0, 1.0) * 32767).astype(np.int16)
         if len(channels) == 1 or not channels.size:
@@ -79,6 +74,11 @@ class Mixer:
             self.cancelled_seconds += len(mix) / SAMPLE_RATE
         louder: np.ndarray = channels[0 if left >= right else 1]
         return louder
+
+    def _resampled(self, frame: AudioFrame | None) -> list[np.ndarray]:
+        pieces = [] if self._resampler is None else self._resampler.resample(frame)
+        # One that has nothing to do gives back what it was given, also nothing.
+        return [piece.to_ndarray() for piece in pieces if piece is not None]
 
 
 def _resampler(num_channels: int) -> AudioResampler:

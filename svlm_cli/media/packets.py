@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from svlm_cli.media.container import OpenFile, libav, stream_tick
@@ -25,6 +26,17 @@ def clock_streams(file: OpenFile, picture: VideoStream | None) -> list[Any]:
     }
     shown: list[Any] = [] if picture is None else [picture]
     return shown + [stream for stream in streams.audio if stream.index in told]
+
+
+@dataclass(slots=True)
+class _Run:
+    """Packets of a track that go on one from the other, in its ticks."""
+
+    last: int
+    second: int
+    shift: float
+    before: int | None = None
+    end: int = -(1 << 62)
 
 
 class OneClock:
@@ -62,24 +74,54 @@ class OneClock:
         Args:
             on_failure: told what ends the reading, if that is no plain end.
         """
-        for timed, shift in self.joins.shifted(self._timed(on_failure)):
-            packet = timed.item
-            if shift != 0.0:
-                self._move(packet, shift)
-            yield packet
-
-    def _timed(self, on_failure: Callable[[str], None]) -> Iterator[Timed[Packet[Any]]]:
-        ticks = {index: float(tick) for index, tick in self._ticks.items()}
+        runs: dict[int, _Run] = {}
         for packet in self._file.packets_past_damage(*self._streams, on_failure=on_failure):
-            index, stamp, start = packet.stream_index, packet.dts, packet.pts
-            tick = ticks[index]
-            yield Timed(
-                packet,
-                index,
-                None if stamp is None else stamp * tick,
-                None if start is None else start * tick,
-                (packet.duration or 0) * tick,
-            )
+            run, dts = runs.get(packet.stream_index), packet.dts
+            # Nearly all go on from the one before, and cost next to nothing.
+            if run is not None and dts is not None and 0 <= dts - run.last <= run.second:
+                run.before, run.last = run.last, dts
+                pts = packet.pts
+                run.end = max(run.end, (dts if pts is None else pts) + (packet.duration or 0))
+                if run.shift:
+                    self._move(packet, run.shift)
+                yield packet
+                continue
+            self._catch_up(runs)
+            yield from self._placed(self.joins.put(self._timed(packet)))
+            runs = self._runs()
+        self._catch_up(runs)
+        yield from self._placed(self.joins.put(None))
+
+    def _placed(self, found: Iterator[tuple[Timed[Packet[Any]], float | None]]) -> Iterator[Packet[Any]]:
+        for timed, shift in found:
+            if shift != 0.0:
+                self._move(timed.item, shift)
+            yield timed.item
+
+    def _timed(self, packet: Packet[Any]) -> Timed[Packet[Any]]:
+        index, dts, pts = packet.stream_index, packet.dts, packet.pts
+        tick = float(self._ticks[index])
+        stamp = None if dts is None else dts * tick
+        start = None if pts is None else pts * tick
+        return Timed(packet, index, stamp, start, (packet.duration or 0) * tick)
+
+    def _runs(self) -> dict[int, _Run]:
+        """Of each track that is known, where its clock goes on; of none while that is in doubt."""
+        shift = self.joins.shift
+        if shift is None:
+            return {}
+        return {
+            index: _Run(round(stamp / tick), round(1 / tick), shift)
+            for index, tick in self._ticks.items()
+            if (stamp := self.joins.stamp(index)) is not None
+        }
+
+    def _catch_up(self, runs: dict[int, _Run]) -> None:
+        """Tell the clock what has gone by without it."""
+        for index, run in runs.items():
+            if run.before is not None:
+                tick = float(self._ticks[index])
+                self.joins.advance(index, run.before * tick, run.last * tick, run.end * tick)
 
     def _move(self, packet: Packet[Any], shift: float | None) -> None:
         """Add to a packet's stamps, or take them away where they are damage."""
