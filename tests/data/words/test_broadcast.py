@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from svlm_cli.data.fetch.folder import fetch_all
@@ -127,8 +128,14 @@ def test_every_word_at_its_second(aligned: dict[str, Aligned], name: str) -> Non
 
 
 @pytest.mark.parametrize("name", ["left", "right"])
-def test_an_inverted_channel_is_left_out_and_told(aligned: dict[str, Aligned], name: str) -> None:
-    assert [word for word, _ in words_of(aligned[name])] == SPOKEN
+def test_an_inverted_channel_is_left_out_and_told(
+    aligned: dict[str, Aligned], broadcasts: Path, name: str
+) -> None:
+    """The sound is that of one channel; tiny.en hears two words of it now so, now otherwise."""
+    alone = listen(str(broadcasts / aligned["plain"].video.path)).samples
+    heard = listen(str(broadcasts / aligned[name].video.path)).samples
+    assert np.abs(heard[: len(alone)].astype(int) - alone[: len(heard)]).max() < 4
+    assert len(set(SPOKEN) & {word for word, _ in words_of(aligned[name])}) >= 4
     assert aligned[name].transcript.sound["cancelled_seconds"] > 1
     assert any("its channels cancel each other" in note for note in aligned[name].notes)
 
