@@ -142,7 +142,7 @@ def random_program(dice: Random) -> list[Part]:
                 hole, bursts = (1.0, 1.8), (0.5, seconds - 0.5)
         parts.append(Part(40 * number, clock, shown, heard, bursts, hole))
         clock = dice.choice(
-            (0.0, clock, clock + seconds, clock + seconds + 20, clock + 3600, clock + seconds + 7200)
+            (1.0, clock, clock + seconds, clock + seconds + 20, clock + 3600, clock + seconds + 7200)
         )
     return parts
 
