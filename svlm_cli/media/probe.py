@@ -69,7 +69,7 @@ def open_input(
         options: of the protocol and the demuxer.
         timeouts_seconds: longest wait for the opening, and for each read after it; None for ever.
         name: for messages, where it is not the URL.
-        max_height: of the pictures, where a manifest offers several; None for those that libav takes.
+        max_height: of the pictures, where a manifest offers several; None for any.
 
     Raises:
         SourceError: no video, or no decoder for it; one line says which.
@@ -79,7 +79,7 @@ def open_input(
     try:
         with boundary(f"cannot open {name}", SourceError, "it is damaged; get it again"):
             stream = picture_track(name, container)
-            if max_height is not None and container.format.name in PLAYLIST_FORMATS:
+            if container.format.name in PLAYLIST_FORMATS:
                 stream = _best_within(container, stream, max_height)
             # One thread more than cores, as libav does; bounded, as each holds a decoded frame.
             stream.thread_type = "AUTO"
@@ -91,10 +91,10 @@ def open_input(
         raise
 
 
-def _best_within(container: InputContainer, usual: VideoStream, max_height: int) -> VideoStream:
+def _best_within(container: InputContainer, usual: VideoStream, max_height: int | None) -> VideoStream:
     """Of the variants of a manifest the best that is not too high, else the lowest."""
     known = [each for each in container.streams.video if each.codec_context is not None and each.height > 0]
-    fitting = [each for each in known if each.height <= max_height]
+    fitting = [each for each in known if max_height is None or each.height <= max_height]
     if fitting:
         return max(fitting, key=lambda each: (each.height, each.bit_rate or 0))
     return min(known, key=lambda each: each.height, default=usual)

@@ -17,6 +17,7 @@ import pytest
 
 from svlm_cli.errors import SourceError, SourceLostError
 from svlm_cli.media.address import LiveOptions
+from svlm_cli.media.file.reader import open_video
 from svlm_cli.media.live.glimpse import glimpse
 from svlm_cli.media.live.playlist import best_first, variants
 from svlm_cli.media.live.source import open_live
@@ -146,6 +147,16 @@ def test_what_is_no_master_has_no_variants() -> None:
         "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=9\na.m3u8\n#EXT-X-STREAM-INF:BANDWIDTH=8\nb.m3u8", "http://h/"
     )
     assert [each.url for each in best_first(two, 720)] == ["http://h/a.m3u8", "http://h/b.m3u8"]
+
+
+def test_of_a_master_playlist_on_the_disk_the_best_is_read(tmp_path: Path) -> None:
+    lines = ["#EXTM3U"]
+    for name, size in (("low", "96x54"), ("high", "160x90"), ("mid", "128x72")):
+        segments(tmp_path, name, size)
+        lines += [f"#EXT-X-STREAM-INF:BANDWIDTH=1000,RESOLUTION={size}", f"{name}.m3u8"]
+    (tmp_path / "master.m3u8").write_text("\n".join(lines) + "\n")
+    with open_video(tmp_path / "master.m3u8") as reader:
+        assert reader.frames_at([1.2]).shape == (1, 90, 160, 3)
 
 
 def test_a_variant_that_is_gone_gives_way_to_the_next(tmp_path: Path) -> None:
