@@ -21,7 +21,7 @@ _HEADERS = "headers"
 
 
 class UnservableError(SourceError):
-    """A file that cannot be played from where it lies."""
+    """What cannot be played from where it lies, or by this libav."""
 
 
 class Connector:
@@ -69,6 +69,11 @@ class Connector:
         return self._open(replace(plain, url=url, options={_HEADERS: lines}), patience)
 
     def _open(self, wanted: Input, patience_seconds: float) -> OpenVideo:
+        if PurePosixPath(urlsplit(wanted.url).path).suffix.lower() == ".mpd" and not _reads_dash():
+            pipe = "ffmpeg -i ADDRESS -map 0:v -c copy -f mpegts - | svlm stream -"
+            raise UnservableError(
+                f"{self._name}: PyAV's libav reads no DASH", f"take its HLS, or try: {pipe}"
+            )
         if is_playlist(wanted.url):
             return self._first_that_opens(list(self._variants(wanted, patience_seconds)), patience_seconds)
         is_named_mp4 = PurePosixPath(urlsplit(wanted.url).path).suffix.lower() in _MP4_SUFFIXES
@@ -128,6 +133,15 @@ class Connector:
                 "server sends no parts of files (HTTP ranges)",
                 "stream a download of it, or rewrite it: ffmpeg -i IN -c copy -movflags +faststart OUT",
             )
+
+
+def _reads_dash() -> bool:
+    import av
+
+    try:
+        return av.ContainerFormat("dash", "r").is_input
+    except ValueError:
+        return False
 
 
 def _is_http(url: str) -> bool:

@@ -260,6 +260,11 @@ def test_a_server_that_cannot_serve_a_file_so_is_told_at_once(tmp_path: Path, na
     assert time.monotonic() - began < 5
 
 
+def test_dash_is_told_apart_from_damage() -> None:
+    with pytest.raises(SourceError, match=r"reads no DASH.*mpegts"):
+        open_live("http://127.0.0.1:1/live/manifest.mpd?token=1")
+
+
 def test_a_file_with_its_index_first_is_played_without_parts(tmp_path: Path) -> None:
     noise = "nullsrc=size=320x180:rate=25:d=2,geq=random(1)*255:128:128"
     first = ("-movflags", "+faststart", tmp_path / "first.mp4")
