@@ -139,7 +139,7 @@ def _reads_dash() -> bool:
     import av
 
     try:
-        return av.ContainerFormat("dash", "r").is_input
+        return bool(av.ContainerFormat("dash", "r").is_input)
     except ValueError:
         return False
 
