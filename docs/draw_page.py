@@ -22,6 +22,7 @@ SOURCE = "arena:soccer?seed=7&minutes=inf"
 COMMAND = f"stream '{SOURCE}' --fps 8 --serve 127.0.0.1:8000 --quiet"
 PICTURE = Path(__file__).parent / "images" / "page.png"
 SECONDS = 50
+DASH = "–"  # what the page shows for a time before the first step
 SIZE = {"width": 1280, "height": 800}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -35,7 +36,7 @@ def main() -> int:
             browser = driver.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
             tab = browser.new_page(viewport=SIZE)
             _open(tab)
-            while not clock(SECONDS) <= tab.locator("#now").inner_text() < ":":  # a dash before the first step
+            while not clock(SECONDS) <= tab.locator("#now").inner_text() < DASH:
                 tab.wait_for_timeout(100)
             picture = tab.screenshot()
             said = tab.locator("#transcript li").all_inner_texts()
