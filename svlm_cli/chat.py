@@ -66,7 +66,7 @@ class Chat:
 
     Args:
         model: its name there.
-        base_url: of the address; None for that of ``OPENAI_BASE_URL``, else OpenAI's own.
+        base_url: the URL of the address; None for that of ``OPENAI_BASE_URL``, else OpenAI's own.
         key_hint: what to do where a key is needed and there is none.
 
     Raises:

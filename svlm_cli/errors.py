@@ -61,7 +61,7 @@ def boundary(message: str, kind: type[SvlmError], hint: str = "") -> Iterator[No
 
     Args:
         message: what was being done, and with what; the library's own words follow.
-        kind: of error to raise.
+        kind: the kind of error to raise.
         hint: as ``SvlmError`` has it.
 
     Raises:

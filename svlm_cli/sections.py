@@ -43,8 +43,8 @@ class NewModel(Section):
     """A Qwen2.5-VL to train from nothing.
 
     Args:
-        hidden, layers, heads, key_value_heads, mlp: of the language model.
-        vision_hidden, vision_layers, vision_mlp: of the vision tower.
+        hidden, layers, heads, key_value_heads, mlp: the shape of the language model.
+        vision_hidden, vision_layers, vision_mlp: the shape of the vision tower.
         merge: patches per side of a token: the tower reads patches of 14 pixels, the language model tokens of
             ``14 * merge``.
         vision: folder of a model of this shape whose vision tower is taken over.
@@ -92,7 +92,7 @@ class Checkpoint(Section):
         lora: train an adapter and leave the weights as they are; None trains the weights.
         weights: what they are held in. An optimizer over bfloat16 weights loses small updates: take float32
             for what is trained, bfloat16 under LoRA.
-        min_pixels, max_pixels: of a frame, None for those of the base.
+        min_pixels, max_pixels: fewest and most pixels of a frame, None for those of the base.
     """
 
     base: str
@@ -161,7 +161,7 @@ class ChunkSource(Section):
 
     Args:
         path: its folder; relative to where the command is started.
-        name: of the pair of files in it, without ``_with_seeks.jsonl``.
+        name: the name of the pair of files in it, without ``_with_seeks.jsonl``.
         weight: how often its samples are drawn, beside the other sources' weights and those of ``mix``.
         fps: frames per second.
         sink, text_window: tokens kept of the head and of the tail of the commentary before a chunk.
@@ -208,7 +208,7 @@ class Stage(Section):
         cache_vision: compute what a frozen tower makes of each second once and keep it on disk.
         packing: lay the samples of a micro-batch end to end in one row, instead of padding them.
         save_steps, eval_steps: steps between checkpoints and between evaluations; the stage's end has both.
-        mix: of samples made by the arena.
+        mix: which samples the arena makes, and in what shares.
         chunks: data sets of real chunks.
     """
 
@@ -266,11 +266,11 @@ class Recipe(Section):
     """A whole run.
 
     Args:
-        seed: of weights and samples.
+        seed: the seed of weights and samples.
         model: what is trained: a checkpoint (``base``), or a new model.
-        pixels: of every frame of a new model.
+        pixels: how many pixels every frame of a new model has.
         bfloat16: compute in bfloat16, by autocast.
-        save_dtype: of the weights in the last stage's ``final``.
+        save_dtype: the number format of the weights in the last stage's ``final``.
         parallel: what several processes do: each all of it (``ddp``), or weights, gradients and moments
             shared out among them (``fsdp2``, or DeepSpeed's ``zero3``).
         gradient_checkpointing: compute activations again on the way back: less memory, more time.
@@ -284,7 +284,7 @@ class Recipe(Section):
         pictures: of real chunks, as a viewer sees them (``display``) or as they are stored (``raw``); what a
             model is trained on it should be streamed with.
         deinterlace: ``auto`` where a picture says that it has two fields, ``on``, or ``off``.
-        reader: of videos; ``decord`` is refused where it would show something else.
+        reader: what reads videos; ``decord`` is refused where it would show something else.
     """
 
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0

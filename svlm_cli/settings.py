@@ -136,7 +136,7 @@ class Viewing:
         pictures: ``display``: whole pictures made of fields, pixels made square, colours without tags taken
             by size, high dynamic range brought to standard; ``raw``: none of these.
         deinterlace: which pictures are deinterlaced.
-        reader: of files.
+        reader: what reads files.
 
     Raises:
         UsageError: raw pictures are to be deinterlaced.
@@ -180,7 +180,7 @@ class Sampling:
         max_answer_tokens: most tokens of the answer to a question.
         greedy: take the best token after the repetition penalty.
         silence_threshold: a second is silent exactly where silence is at least as likely; None to draw.
-        seed: of the random generator; the same seed gives the same words.
+        seed: the seed of the random generator; the same seed gives the same words.
     """
 
     max_new_tokens: int = 20
@@ -234,7 +234,7 @@ class StreamSettings:
         drop_static: leave out vision tokens whose pixels differ by no more than this many grey levels (0 to
             255, mean) from when their place was last shown; None leaves nothing out.
         min_pixels, max_pixels: per frame, None for the model family's own limits.
-        prompt_format: of what is built on Qwen2-VL; see ``PromptFormat``.
+        prompt_format: the prompt format of what is built on Qwen2-VL; see ``PromptFormat``.
         pictures, deinterlace, reader: see ``Viewing``.
 
     Raises:

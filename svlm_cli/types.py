@@ -61,11 +61,11 @@ class StartEvent:
     """First event of a stream: what runs, with every setting.
 
     Args:
-        version: of svlm.
+        version: the version of svlm.
         source: as the user named it.
         model: as the user named it.
         device: where the model computes, e.g. ``cpu`` or ``cuda:0``.
-        dtype: of weights and cache, e.g. ``float32``.
+        dtype: the number format of weights and cache, e.g. ``float32``.
         settings: every other setting by its option name.
     """
 

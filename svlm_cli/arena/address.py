@@ -29,7 +29,7 @@ class ArenaAddress:
         minutes: length of the video; ``math.inf`` never ends.
         fps: frame rate of the video; a frame stays on screen until the next one. At the default of 24
             the frames that 2, 4, 6, 8 or 12 FPS ask for fall exactly on frames of the video.
-        width, height: of a frame in pixels. The default is three times 168x112, so that a model of
+        width, height: a frame in pixels. The default is three times 168x112, so that a model of
             6x4 blocks of 28 pixels gets it by a clean division.
 
     Raises:

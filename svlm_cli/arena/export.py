@@ -35,7 +35,7 @@ def write_video(
 
     Args:
         address: which match.
-        path: of the new file.
+        path: the path of the new file.
         sound: int16, shape (n,), at ``voice.SAMPLE_RATE``, as AAC; None for a video without sound.
         on_second: called with the bytes written after each second of frames; what it raises ends the work.
 
@@ -89,7 +89,7 @@ def write_truth(address: ArenaAddress, path: Path, records: Iterable[TruthSecond
 
     Args:
         address: which match.
-        path: of the new file.
+        path: the path of the new file.
         records: its truth, where the caller watches over it; None to work it out here.
 
     Raises:

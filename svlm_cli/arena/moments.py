@@ -102,7 +102,7 @@ class Moment:
 
     Args:
         time_ms: strictly after the moment before.
-        places: of the eight players.
+        places: the places of the eight players.
         ball: where the ball is; at the feet of its holder, if it has one.
         holder: the player in possession from this moment to the next, or None.
         travel: what the ball does until the next moment while nobody holds it.

@@ -45,7 +45,7 @@ class SpokenEvent:
     """What one line tells.
 
     Args:
-        kind: of the event.
+        kind: the kind of the event.
         team: name, if said.
         kit: the team's colour, if said.
         score: goals of the first and second named team, if said.

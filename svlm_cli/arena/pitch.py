@@ -22,7 +22,7 @@ def draw_pitch(width: int, height: int, scale: float) -> np.ndarray:
     """The pitch without players.
 
     Args:
-        width, height: of the picture, pixels; the pitch lies in its middle.
+        width, height: the width and height of the picture, pixels; the pitch lies in its middle.
         scale: pixels per metre.
 
     Returns:

@@ -46,7 +46,7 @@ class Renderer:
 
     Args:
         setup: for the kits.
-        width, height: of a frame, pixels.
+        width, height: the width and height of a frame, pixels.
     """
 
     def __init__(self, setup: MatchSetup, width: int, height: int) -> None:

@@ -44,7 +44,7 @@ class MatchSetup:
 
     Args:
         sport, seed: which match.
-        names: of the two teams, two of ``TEAMS``.
+        names: the names of the two teams, two of ``TEAMS``.
         kits: colours of the two teams, two of ``KITS``.
         referee: one of ``REFEREES``.
         opening_score: goals of the two teams when the video begins, below ``WINNING_SCORE``.

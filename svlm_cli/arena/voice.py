@@ -50,8 +50,8 @@ def speak(records: Iterable[TruthSecond], duration_seconds: float, program: str)
     """Say every line from its event on, or once the line before it has been said.
 
     Args:
-        records: of the match.
-        duration_seconds: of the track; what does not fit in is not said.
+        records: the records of the match.
+        duration_seconds: the duration of the track; what does not fit in is not said.
         program: from ``find_speaker``.
 
     Raises:

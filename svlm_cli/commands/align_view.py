@@ -14,7 +14,7 @@ class AlignView:
     """Lines on standard error, and a spinner on a terminal; a context manager that keeps the time.
 
     Args:
-        console: of standard error.
+        console: the console on standard error.
         is_quiet: show failures only.
     """
 

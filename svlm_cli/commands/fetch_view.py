@@ -32,7 +32,7 @@ class FetchView:
     """Bars on a terminal, plain lines elsewhere; a context manager.
 
     Args:
-        console: of standard error.
+        console: the console on standard error.
         is_quiet: show failures only.
     """
 

@@ -21,7 +21,7 @@ class Without:
     """Options of a group that a command does not have: ``Annotated[Group, Without("step_seconds")]``.
 
     Args:
-        names: of the group's fields; each keeps its default.
+        names: the names of the group's fields; each keeps its default.
     """
 
     names: frozenset[str]

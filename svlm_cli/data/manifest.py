@@ -34,7 +34,7 @@ class Video:
         sport: as the user named it, may be empty.
         url: where it came from.
         path: relative to the folder.
-        duration_seconds, width, height, fps, has_audio: of the file.
+        duration_seconds, width, height, fps, has_audio: facts of the file.
         sha256: of the file, hexadecimal.
         fetched_at: ISO 8601, UTC.
     """

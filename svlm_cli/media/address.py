@@ -35,7 +35,7 @@ class LiveOptions:
         rtsp_transport: over TCP nothing is lost on the way; UDP is what some cameras know alone.
         stall_seconds: a source that sends no picture for so long counts as lost.
         reconnect_seconds: how long to try to get a lost source back; 0 for not at all.
-        max_height: of the pictures, where a page or a playlist offers several.
+        max_height: the greatest height of the pictures, where a page or a playlist offers several.
 
     Raises:
         UsageError: a value outside its limits.
@@ -63,7 +63,7 @@ class Input:
     Args:
         url: or a device's name.
         format: the demuxer to use, None to find out.
-        options: of the protocol and the demuxer.
+        options: the options of the protocol and the demuxer.
     """
 
     url: str

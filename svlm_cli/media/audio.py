@@ -69,7 +69,7 @@ def listen(path: str, choice: SoundChoice | None = None) -> Sound:
     nothing at all makes room for the next.
 
     Args:
-        path: of a local file.
+        path: the path of a local file.
         choice: which track.
 
     Raises:
@@ -108,8 +108,8 @@ class _TrackReader:
     """One sound track from beginning to end.
 
     Args:
-        path: of the file.
-        track: of it.
+        path: the path of the file.
+        track: its track.
         origin: second 0 on the clock of the file's first stretch; None for the track's first sample.
 
     Attributes:

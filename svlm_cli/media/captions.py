@@ -21,7 +21,7 @@ class CaptionClock:
 
     Args:
         late_seconds: how long after the file's beginning its first picture is shown.
-        length_seconds: of the file from its beginning; None where nobody measured it.
+        length_seconds: the length in seconds of the file from its beginning; None where nobody measured it.
         leaps: of the file's clock, ahead; seconds count from the beginning of the file, leaps left out.
     """
 

@@ -125,7 +125,7 @@ class OpenVideo(OpenFile):
 
     Args:
         container: open.
-        stream: of its pictures.
+        stream: libav's stream of its pictures.
         tick: seconds per unit of the stream's stamps.
         rate: frames per second that the container states or libav guesses.
     """

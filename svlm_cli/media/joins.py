@@ -30,7 +30,7 @@ class Timed(NamedTuple, Generic[ItemT]):
 
     Args:
         item: a packet, say.
-        track: of the file.
+        track: the track of the file.
         stamp: when it is decoded; None where the file does not say.
         start: when it is presented; None likewise.
         length: for how long; 0 likewise.
@@ -99,7 +99,7 @@ class Joins:
     than ``SEAM_SECONDS``, the sound decides, so that none is lost.
 
     Args:
-        tracks: of the file that are read.
+        tracks: the tracks of the file that are read.
         picture: which of them shows; None where none does.
         still_seconds: how long nothing may come where pictures are all there is.
 
@@ -171,7 +171,7 @@ class Joins:
         Args:
             track: known, where ``shift`` is too.
             before: stamp of the last packet but one, within a second of the last.
-            stamp: of the last.
+            stamp: the stamp of the last.
             end: the furthest that any was presented to.
         """
         state = self._tracks[track]

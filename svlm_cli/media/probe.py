@@ -66,10 +66,10 @@ def open_input(
     Args:
         url: with its protocol.
         container_format: the demuxer to use, None to find out.
-        options: of the protocol and the demuxer.
+        options: the options of the protocol and the demuxer.
         timeouts_seconds: longest wait for the opening, and for each read after it; None for ever.
         name: for messages, where it is not the URL.
-        max_height: of the pictures, where a manifest offers several; None for any.
+        max_height: the greatest height, where a manifest offers several; None for any.
 
     Raises:
         SourceError: no video, or no decoder for it; one line says which.
@@ -133,10 +133,10 @@ def describe(
 
     Args:
         video: an open one.
-        width: of its first picture as displayed.
+        width: the width of its first picture as displayed.
         height: likewise.
         origin_seconds: the container's own time of the first picture.
-        appearance: of its first picture.
+        appearance: the appearance of its first picture.
 
     Raises:
         SourceError: that cannot be made out.

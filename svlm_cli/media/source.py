@@ -64,12 +64,12 @@ class VideoInfo:
     """What is known about a video before it is read to its end.
 
     Args:
-        width: of a picture as displayed (upright, with square pixels), in pixels.
+        width: the width of a picture as displayed (upright, with square pixels), in pixels.
         height: likewise.
         fps: average frames per second that the container states; 0.0 if it does not.
         duration_seconds: length of the picture track that the container states, or None.
         has_audio: whether there is a sound track.
-        codec: of the pictures, e.g. ``h264``.
+        codec: the codec of the pictures, e.g. ``h264``.
         num_frames: that the container states, or None; some containers state it wrongly.
         appearance: how its pictures become what is shown.
     """
@@ -100,9 +100,9 @@ class Guide(Protocol):
         """Told that the clip that ends there had to be waited for: as far as it is late, the source is.
 
         Args:
-            end_seconds: of the clip.
+            end_seconds: the end of the clip.
             waited_seconds: wall time.
-            ahead_seconds: of what follows the clip, as much has come already.
+            ahead_seconds: how many seconds of what follows the clip have come already.
         """
         ...
 

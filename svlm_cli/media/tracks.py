@@ -30,7 +30,7 @@ class SoundChoice:
 
     Args:
         track: ``auto``, the number of a sound track in the file, from 1, or a language.
-        language: of the commentary, which decides where no flag does.
+        language: the language of the commentary, which decides where no flag does.
 
     Raises:
         UsageError: ``track`` is neither.
@@ -63,7 +63,7 @@ class SoundTrack:
         index: among all its streams, from 0.
         language: as the file has it, empty where it does not say.
         title: likewise.
-        codec: of libav, empty where it has no decoder.
+        codec: libav's name of it, empty where it has no decoder.
         channels: that the file states, 0 where it does not.
         is_default: whether the file flags it so.
         is_aside: whether it is a description for the blind, a comment, without voices, or a part of another.
@@ -115,7 +115,7 @@ def sound_tracks(container: Any, picture: VideoStream | None) -> tuple[SoundTrac
     """Every sound track of an open container, in its order.
 
     Args:
-        container: of PyAV.
+        container: PyAV's container.
         picture: whose program counts; None for a file of sound alone.
     """
     return tuple(

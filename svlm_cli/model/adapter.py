@@ -77,8 +77,8 @@ def merge_adapter(network: Any, folder: Path, dtype: torch.dtype) -> Any:
 
     Args:
         network: in float32, so that weights are rounded once, behind the sum.
-        folder: of an adapter that ``check_adapter`` has passed.
-        dtype: of the weights afterwards.
+        folder: the folder of an adapter that ``check_adapter`` has passed.
+        dtype: the number format of the weights afterwards.
 
     Raises:
         ModelError: it does not fit the network or is damaged.

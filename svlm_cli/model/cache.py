@@ -49,7 +49,7 @@ class StreamingCache(Cache):  # type: ignore[misc]
     """KV states of the kept tokens of one stream (batch of one).
 
     Args:
-        num_layers: of the model.
+        num_layers: the number of layers of the model.
         rotation: how the family turns its keys.
         capacity: tokens to allocate at first; grows by half when it does not suffice.
         recurrent: numbers of the layers that have a state of fixed size in place of keys and values.

@@ -54,7 +54,7 @@ class Sampler:
 
         Args:
             context_ids: the penalty needs its distinct ids only, in any order.
-            at_seconds: of the stream, for errors; None where there is no such time.
+            at_seconds: the time in the stream, for errors; None where there is no such time.
         """
         self._check = LogitsCheck(at_seconds)
         seen = np.unique(np.asarray(context_ids, dtype=np.int64))
@@ -136,7 +136,7 @@ def speak(
     """Generate one answer.
 
     Args:
-        logits: of the last prompt token, shape (v,).
+        logits: the logits of the last prompt token, shape (v,).
         sampler: already begun for this turn.
         max_new_tokens: most tokens to draw.
         is_end: whether a token ends the answer.

@@ -17,7 +17,7 @@ def to_device(host: torch.Tensor, device: torch.device) -> torch.Tensor:
 
     Args:
         host: on the CPU; returned as it is where that is the device.
-        device: of the model.
+        device: the device of the model.
     """
     if device.type != "cuda":
         return host.to(device)

@@ -24,7 +24,7 @@ class LogitsCheck:
     """Whether all logits of a turn are finite: noted without a wait for the device, read once.
 
     Args:
-        at_seconds: of the stream, for the message; None where there is no such time.
+        at_seconds: the time in the stream, for the message; None where there is none.
     """
 
     def __init__(self, at_seconds: float | None = None) -> None:
@@ -91,7 +91,7 @@ def check_weights(network: torch.nn.Module, name: str) -> None:
 
     Args:
         network: on its device, before its linear layers are changed.
-        name: of the model, as the user gave it.
+        name: the name of the model, as the user gave it.
 
     Raises:
         ModelError: some are not; names the first tensor.

@@ -89,7 +89,7 @@ def fit_size(
     limits, rounding inwards.
 
     Args:
-        height: of the frame as read, in pixels.
+        height: the height of the frame as read, in pixels.
         width: likewise.
         factor: both results are multiples of it.
         min_pixels: fewest pixels of the result.

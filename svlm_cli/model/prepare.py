@@ -32,7 +32,7 @@ def prepare(network: Any, name: str, quantize: str, *, packed: bool) -> None:
 
     Args:
         network: Hugging Face model.
-        name: of the model, as the user gave it.
+        name: the name of the model, as the user gave it.
         quantize: ``none`` or ``int8``.
         packed: lay weights out for the kernels of this CPU, where it has some.
 

@@ -37,7 +37,7 @@ class Answer:
         tail: the closing " ..." (if there), end tokens; never moved.
         text: what the user sees.
         reply: what was said first, to a question; empty where none was asked.
-        num_reply_tokens: of the reply, its line break included.
+        num_reply_tokens: the number of tokens of the reply, its line break included.
     """
 
     words: tuple[int, ...]
@@ -66,7 +66,7 @@ class PromptWriter:
     """Writes the parts of a prompt and reads answers back.
 
     Args:
-        tokenizer: of the checkpoint.
+        tokenizer: the tokenizer of the checkpoint.
         markup: its special tokens.
     """
 
@@ -135,7 +135,7 @@ class PromptWriter:
 
         Args:
             turn: its number, from 0.
-            start_seconds, end_seconds: of the step.
+            start_seconds, end_seconds: the start and end of the step.
             grid: merged grid (time, height, width) of its frames.
             query: stands after the frames (first turn only).
             question: stands after the time.
@@ -249,7 +249,7 @@ class PromptWriter:
         """Cut generated ids (a closing ``<|im_end|>`` included) into words and tail.
 
         Args:
-            generated_ids: of one turn.
+            generated_ids: the generated ids of one turn.
             is_asked: the turn held a question: all up to the first line break replies to it.
         """
         num_words = len(generated_ids)

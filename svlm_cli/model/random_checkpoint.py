@@ -60,7 +60,7 @@ def build_random_checkpoint(
         size: a key of ``SIZES``; parameters besides the vocabulary.
         family: a key of ``table.FAMILIES``.
         vocabulary: Hugging Face id or folder, or a ``.tiktoken`` file; None for ``dashscope``'s.
-        seed: of the weights.
+        seed: the seed of the weights.
         spread: scale of the weights against transformers' own initialisation: larger ones give
             sharper attention, so that a wrong key shows in the logits.
 
@@ -89,11 +89,11 @@ def random_model(
     """A model with random weights, made where it computes: nothing is written or copied from the host.
 
     Args:
-        config: of one of the families, e.g. from ``random_config``.
+        config: the configuration of one of the families, e.g. from ``random_config``.
         tokenizer: with Qwen's vocabulary.
         name: for reports.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
-        dtype: of weights and cache.
+        dtype: the number format of weights and cache.
         graphs: as in ``load_model``.
     """
     make = getattr(transformers, family_of(config).class_name)._from_config

@@ -39,7 +39,7 @@ class VideoLanguageModel:
         tokenizer: its tokenizer.
         markup: ids of the chat markup.
         patches: how frames become patches.
-        tokens_per_second: of the time row of M-RoPE, None where the family counts patches.
+        tokens_per_second: the rate of the time row of M-RoPE, None where the family counts patches.
         adapter: whose update is in the weights, as the user gave it; None for none.
         quantize: ``none``, or the format of its linear layers.
         word_forward: the compiled or captured way to feed a word; None for the plain one.

@@ -109,7 +109,7 @@ def pictures_trained_on(folder: Path) -> str | None:
     """How the recipe that a checkpoint was trained by showed real videos; None where that is not known.
 
     Args:
-        folder: of weights or of an adapter.
+        folder: a folder of weights or of an adapter.
     """
     if not (folder / SEAL_FILE).is_file():
         return None
@@ -140,7 +140,7 @@ def check_weights(folder: Path, *, hashed: bool) -> None:
     """Compare the weights of a model with the seal beside them, where there is one.
 
     Args:
-        folder: of a model.
+        folder: a model's folder.
         hashed: read them whole; else their sizes are looked at alone.
 
     Raises:

@@ -41,7 +41,7 @@ class Words(Protocol):
 
         Args:
             token: its id.
-            position: of all three M-RoPE rows.
+            position: the position in all three M-RoPE rows.
 
         Returns:
             The logits after it, shape (v,); good until the next call.
@@ -63,7 +63,7 @@ class PlainWords:
 
     Args:
         model: to run.
-        cache: of the stream.
+        cache: the cache of the stream.
     """
 
     def __init__(self, model: Feeding, cache: StreamingCache) -> None:
@@ -118,7 +118,7 @@ class WordForward:
             position: float32, shape (3, 1, 1).
             slot: int64, shape (1,).
             storage: keys and values of each layer that has some, shape (1, H, C, D); finite everywhere.
-            recurrent: of the other layers, ``RecurrentStates``; written over.
+            recurrent: the states of the other layers, ``RecurrentStates``; written over.
 
         Returns:
             Logits, shape (v,).
@@ -173,7 +173,7 @@ class FixedWords:
 
     Args:
         forward: the model's.
-        cache: of the stream.
+        cache: the cache of the stream.
     """
 
     def __init__(self, forward: WordForward, cache: StreamingCache) -> None:

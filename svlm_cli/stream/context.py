@@ -190,7 +190,7 @@ def tokens_to_reserve(settings: StreamSettings, num_video: int) -> int:
     """Tokens that a cache makes room for at first; growing is always possible, but not for nothing.
 
     Args:
-        settings: of the stream.
+        settings: the settings of the stream.
         num_video: tokens of one clip.
     """
     sampling = settings.sampling

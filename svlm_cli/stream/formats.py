@@ -67,7 +67,7 @@ class Pieces(Protocol):
 
     Attributes:
         header: opens the file.
-        end: of every piece and of the header; inside of none.
+        end: the end of every piece and of the header; inside of none.
         last: how far a piece tells: seconds, a time, or a step.
     """
 

@@ -41,7 +41,7 @@ class Pipeline:
     """Clips of a source, seen; to be iterated over with ``take`` and closed.
 
     Args:
-        clips: of the source; iterated and closed in the reader's thread.
+        clips: the clips of the source; iterated and closed in the reader's thread.
         sight: prepares them.
         guide: the one that the source was given: the time that the first clip took to come is the source's.
         ahead: clips to be prepared beyond the one that is spoken about; 0 prepares each when it is taken.

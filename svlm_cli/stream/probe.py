@@ -54,7 +54,7 @@ class ProbedSession(StreamSession):
         As in ``StreamSession.step_asked`` the first line break ends the answer.
 
         Args:
-            clip: of the turn to come; ``watch`` or ``step`` may be given it afterwards.
+            clip: the clip of the turn to come; ``watch`` or ``step`` may be given it afterwards.
             question: may have line breaks.
             max_new_tokens: most tokens of the answer.
         """

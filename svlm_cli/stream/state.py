@@ -39,8 +39,8 @@ class SavedState:
     """A state as read from its file.
 
     Args:
-        path: of the file.
-        snapshot: of the session.
+        path: the path of the file.
+        snapshot: the snapshot of the session.
         made_with: version, model and settings.
         source: as its user named it.
         reached_seconds: where the next step starts.
@@ -115,8 +115,8 @@ class StateKeeper:
     """Saves the state of one stream, every so often and at its end.
 
     Args:
-        path: of the file, claimed (``files.claim``) where others may want it.
-        every_seconds: of wall time between saves; writing runs beside the stream.
+        path: the path of the file, claimed (``files.claim``) where others may want it.
+        every_seconds: the seconds of wall time between saves; writing runs beside the stream.
         outputs: tells path and length of every output.
         sync_outputs: forces them to the disk; called from the thread that writes the state.
 

@@ -18,7 +18,7 @@ class Stillness:
 
     Args:
         settings: for the threshold, and for how long tokens are kept.
-        side: of a token in pixels (s).
+        side: the side of a token in pixels (s).
         depth: frames per temporal patch (d).
     """
 

@@ -55,7 +55,7 @@ class Earlier:
 
     Args:
         lengths: bytes of each output, by real path, when the state was saved from which the stream goes on.
-        reached_seconds: of the stream by then.
+        reached_seconds: the time that the stream had reached by then.
         cut: drop what was written after that, as it will come again.
     """
 
@@ -78,7 +78,7 @@ class Writers:
     Args:
         paths: one file per output, its format by its suffix.
         trace_path: where ``trace`` records go, None for nowhere.
-        source: of the stream as the user named it; it is never written over.
+        source: the source of the stream as the user named it; it is never written over.
         overwrite: replace a file that is there, instead of keeping it beside.
 
     Raises:

@@ -22,7 +22,7 @@ class BadSampleBook:
     """The bad samples of a stage, a JSON line for each.
 
     Args:
-        path: of the file; lines that are there count. A last one that a kill has torn is cut off.
+        path: the path of the file; lines that are there count. A last one that a kill has torn is cut off.
         limit: how many there may be.
         world: processes that report together, each at the same times.
         is_writer: whether this process writes.

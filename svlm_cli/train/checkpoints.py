@@ -61,7 +61,7 @@ class CheckpointSeal(transformers.TrainerCallback):  # type: ignore[misc]
     """Puts the recipe, what weights need beside them and a seal on each checkpoint; removes the oldest.
 
     Args:
-        recipe: of the run.
+        recipe: the recipe of the run.
         made_from: what ``origin`` says.
         beside: files to lie beside the weights, by name.
     """

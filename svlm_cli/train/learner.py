@@ -43,8 +43,8 @@ class Learner:
         network: a Hugging Face model, or PEFT's around one.
         tokenizer: its tokenizer.
         patches: how frames become patches.
-        markup: of its prompts.
-        tokens_per_second: of its time positions; None where the family counts temporal patches.
+        markup: the markup of its prompts.
+        tokens_per_second: the rate of its time positions; None where the family counts temporal patches.
         beside: files, by name, that have to lie beside its weights.
     """
 

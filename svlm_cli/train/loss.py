@@ -19,7 +19,7 @@ def token_loss(
     """Mean cross entropy over the trained tokens of a whole step, however they fall into micro-batches.
 
     Args:
-        outputs: of the model; logits of shape (number of trained tokens, v), the rows that ``collate`` asks
+        outputs: the model's; logits of shape (number of trained tokens, v), the rows that ``collate`` asks
             for with ``logits_to_keep``.
         labels: (B, N), of the same places as the inputs.
         num_items_in_batch: trained tokens of the step; None for those of ``labels``.

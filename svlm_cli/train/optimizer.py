@@ -21,8 +21,8 @@ class MuonWithAdamW(torch.optim.Optimizer):
     Args:
         muon: groups of parameters of two dimensions.
         adamw: groups of all others.
-        learning_rate: of groups that name none.
-        weight_decay: of both.
+        learning_rate: the learning rate of groups that name none.
+        weight_decay: the weight decay of both.
     """
 
     def __init__(

@@ -47,10 +47,10 @@ class StagePlan:
     """What a stage will do.
 
     Args:
-        name: of the stage.
+        name: the name of the stage.
         steps: optimizer steps.
         samples_per_step: on all processes.
-        num_chunks: of all its sources.
+        num_chunks: the number of chunks of all its sources.
         tokens_per_sample, max_tokens_per_sample: mean and largest of the chunks looked at, about; None for
             samples of the arena.
         tokens_per_step: on all processes, about.
@@ -70,10 +70,10 @@ class TrainingPlan:
     """What a recipe will do.
 
     Args:
-        num_weights, num_trained: of the model, and those that change; 0 where it cannot be found.
-        num_processes: of this run.
+        num_weights, num_trained: all of the model, and those that change; 0 where it cannot be found.
+        num_processes: the number of processes of this run.
         memory_bytes: by part, for one process, about; ``activations`` grow with the longest sample.
-        checkpoint_bytes: of one checkpoint.
+        checkpoint_bytes: the size in bytes of one checkpoint.
         disk_bytes, free_bytes: what checkpoints will take at most, and what the disk has.
         stages: in order.
         problems: what keeps the recipe from running, one line each.

@@ -80,7 +80,7 @@ def training_data(
     Args:
         recipe, stage: the run and its part.
         learner: whose samples they are.
-        features: of the frozen tower; None to train on frames.
+        features: the features of the frozen tower; None to train on frames.
         steps: optimizer steps of the stage.
         windows: folder of the arena's drawn windows.
         world: number of processes.

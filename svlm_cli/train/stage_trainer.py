@@ -136,7 +136,7 @@ def rate_share(stage: Stage, num_steps: int, step: int) -> float:
 
     Args:
         stage: names warm-up, schedule and what is left at the end.
-        num_steps: of the stage.
+        num_steps: the number of steps of the stage.
         step: from 0.
     """
     warmup = stage.warmup_steps or math.ceil(stage.warmup_share * num_steps)

@@ -34,10 +34,10 @@ class StageResult:
     """What a stage came to.
 
     Args:
-        name: of the stage.
+        name: the name of the stage.
         model: its folder, which ``svlm stream --model`` opens (``--adapter`` for LoRA).
         steps: optimizer steps.
-        loss: of the last logged steps.
+        loss: the loss of the last logged steps.
         eval_loss: on held-out chunks, None where there are none.
         num_bad_samples: that could not be read; they are named in ``bad_samples.jsonl``.
     """
@@ -55,7 +55,7 @@ class Standing:
     """Where a stage stands.
 
     Args:
-        result: of a stage that is done.
+        result: the result of a stage that is done.
         checkpoint: to go on from; None to begin.
         told: lines for people: what was passed over, and why.
     """
@@ -69,7 +69,7 @@ def find_standing(folder: Path, made_from: Mapping[str, Any], *, follows_a_run: 
     """Where a stage stands by what lies in its folder; what is damaged there gets another name.
 
     Args:
-        folder: of the stage.
+        folder: the folder of the stage.
         made_from: ``origin`` of what is to be run.
         follows_a_run: the stage before has been run just now.
 
@@ -125,7 +125,7 @@ def clear(folder: Path, checkpoint: Path | None) -> None:
     An earlier result is kept as ``final.before`` until there is a new one.
 
     Args:
-        folder: of the stage.
+        folder: the folder of the stage.
         checkpoint: that is gone on from: later ones go; None: all go.
     """
     make_folder(folder)

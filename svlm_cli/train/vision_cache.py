@@ -30,7 +30,7 @@ class VisionCache:
 
     Args:
         folder: parent of the cache's own folder.
-        network: of one of the families, whose vision tower will not change.
+        network: a network of one of the families, whose vision tower will not change.
         patches: how frames are cut.
     """
 
@@ -94,7 +94,7 @@ def fill(cache: VisionCache, datasets: Sequence[ChunkDataset], *, workers: int, 
 
     Args:
         cache: to fill.
-        datasets: of chunks.
+        datasets: data sets of chunks.
         workers: processes that decode and resize meanwhile.
         rank, world: this process does every ``world``-th run of seconds.
 

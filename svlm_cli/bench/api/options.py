@@ -17,12 +17,12 @@ class ApiOptions:
 
     Args:
         model: its name at the address.
-        base_url: of the address; None for OpenAI's own.
+        base_url: the URL of the address; None for OpenAI's own.
         workers: questions at once.
         fps: frames per second of a piece.
         height: pixels that frames are made smaller to.
         query: what to do.
-        expected_tokens: of a reply, for the estimate.
+        expected_tokens: how long a reply is expected to be, for the estimate.
         price: dollars per million tokens in and out; None for the list price, if it is known.
         viewing: how videos are read and shown.
     """

@@ -33,12 +33,12 @@ class Work(Generic[JobT, AnswerT]):
     Args:
         title: who answers, for the first event.
         unit: what an answer is, as a plural.
-        path: of the file.
-        key_of: of a record.
+        path: the path of the file.
+        key_of: the key of a record.
         jobs: by key, in the order the file shall have.
         ask: one question, in a thread; may raise ``NoReplyError`` or ``SourceError``.
-        record: of an answer.
-        place: of a job, for people.
+        record: the record of an answer.
+        place: the place of a job, for people.
     """
 
     title: str
@@ -62,7 +62,7 @@ class Work(Generic[JobT, AnswerT]):
 
         Args:
             model: its name at the address.
-            base_url: of the address; None for OpenAI's own.
+            base_url: the URL of the address; None for OpenAI's own.
             num_workers: questions at once.
 
         Raises:

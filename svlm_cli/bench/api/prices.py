@@ -37,11 +37,11 @@ class CallPlan:
     """What is about to be asked.
 
     Args:
-        model: of the address.
+        model: the model's name at the address.
         address: as it may be shown.
         num_calls: questions that are not answered yet.
         num_stored: that are.
-        prompt_tokens: of all calls, estimated.
+        prompt_tokens: the prompt tokens of all calls, estimated.
         completion_tokens: likewise.
         dollars: None where the price is not known.
     """

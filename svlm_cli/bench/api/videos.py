@@ -29,11 +29,11 @@ class CallForm(Generic[JobT]):
 
     Args:
         unit: what a reply is, as a plural.
-        key: of its line of results.
+        key: the key of its line of results.
         prompt: the text.
-        times: of the pictures, in seconds of the video.
+        times: the times of the pictures, in seconds of the video.
         record: the line of a reply.
-        place: of the job, for people.
+        place: the place of the job, for people.
     """
 
     unit: str
@@ -50,7 +50,7 @@ class VideoCalls(Generic[JobT]):
     Args:
         jobs: those whose video is not there are left out.
         options: who is asked.
-        path: of the results.
+        path: the path of the results.
         asking: how.
 
     Raises:

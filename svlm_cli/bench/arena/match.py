@@ -28,8 +28,8 @@ class MatchJob:
     Args:
         run: how.
         seed: which match.
-        num_seconds: of it.
-        key: of its result, from ``result_key``.
+        num_seconds: its length in seconds.
+        key: the key of its result, from ``result_key``.
     """
 
     run: ArenaRun
@@ -45,7 +45,7 @@ class MatchResult:
     Args:
         job: what was streamed.
         said: the words of every second.
-        wall_seconds: of all of it, drawing included.
+        wall_seconds: the wall time of all of it, drawing included.
         realtime_factor: stream seconds per wall second.
         p50_step_seconds, p95_step_seconds, p99_step_seconds: of the steps' wall time.
     """

@@ -31,7 +31,7 @@ class BenchStart:
 
     Args:
         model: what is measured.
-        num_seconds: of stream that are left.
+        num_seconds: the seconds of stream that are left.
         num_done: matches that were there already, of ``num_matches``, over all runs.
     """
 

@@ -18,7 +18,7 @@ class ArenaRun:
     """One row of the table.
 
     Args:
-        name: of the row.
+        name: the name of the row.
         settings: greedy, one second a step; its previous text gives way to the match's opening text.
         frames: what the model is shown.
         sink_is_opening: the sink holds exactly the tokens of the opening text; ``settings.sink`` is

@@ -38,9 +38,9 @@ class ScoredMatch:
 
     Args:
         result: what was said.
-        total: of the whole match.
-        minutes: of each minute, the last one maybe shorter.
-        first_quarter, last_quarter: of the stream.
+        total: the figures of the whole match.
+        minutes: the figures of each minute; the last one may be shorter.
+        first_quarter, last_quarter: the figures of these quarters of the stream.
     """
 
     result: MatchResult
@@ -65,11 +65,11 @@ class RunSummary:
 
     Args:
         run: what was run, on which ``model``, over which matches of ``num_seconds`` each.
-        scores: of all matches, one per metric.
-        decay: of the metrics in ``OVER_TIME``.
+        scores: the scores of all matches, one per metric.
+        decay: the decay of the metrics in ``OVER_TIME``.
         minutes: for every minute of the stream the same metrics, counts of all matches added.
         realtime_factor: stream seconds per wall second, over all matches.
-        slowest_realtime_factor: of one match.
+        slowest_realtime_factor: the slowest real-time factor of one match.
         p50_step_seconds, p95_step_seconds: the middle and the worst match's.
     """
 

@@ -31,7 +31,7 @@ class Target:
     """A bar and what was reached; ``is_reached`` goes by the estimate, not by its interval.
 
     Args:
-        label: of the score.
+        label: the label of the score.
         at_least: the bar.
         reached: the score.
         is_judged: whether it was measured over enough matches that are long enough.

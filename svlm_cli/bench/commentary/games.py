@@ -76,8 +76,8 @@ class Game:
 
     Args:
         video: as the file names it.
-        title: of the game.
-        sport: of it, ``unknown`` where nothing tells.
+        title: the title of the game.
+        sport: its sport, ``unknown`` where nothing tells.
         lines: start, end and text, in order of time.
     """
 
@@ -107,7 +107,7 @@ class ScoredWindow:
 
     Args:
         game: it is of.
-        start_seconds, end_seconds: of the stretch.
+        start_seconds, end_seconds: the start and end of the stretch.
         reference: what the commentators said in it.
         part: 1 to 5: in which fifth of the game its middle lies.
     """
@@ -129,10 +129,10 @@ class GamePredictions:
     """What one run said.
 
     Args:
-        name: of the run.
+        name: the name of the run.
         items: start, end and text by video.
         chunks: start and end of the stretches that were commentated, by video.
-        facts: of the run, for tables.
+        facts: the facts of the run, for tables.
     """
 
     name: str

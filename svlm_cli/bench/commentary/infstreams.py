@@ -178,7 +178,7 @@ def rules(template: str | None = None, seed: int = 0) -> Rules:
     """The judge's rules: a letter, no ties.
 
     Args:
-        template: of the user's own; None for ours.
+        template: a prompt of the user's own; None for svlm's.
         seed: sent with every question.
     """
     wording = "own wording" if template is None else f"wording {digest(template, 8)}"

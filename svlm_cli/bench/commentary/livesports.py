@@ -58,9 +58,9 @@ class SportsEvent:
 
     Args:
         video: as the row names it; may be empty.
-        video_id, event_id: of the row.
+        video_id, event_id: the video id and event id of the row.
         begin, end: seconds.
-        title: of the event.
+        title: the title of the event.
         previous_text: what was said before.
         reference: what a person said in it; empty where the row does not hold it.
     """
@@ -125,9 +125,9 @@ class EventPredictions:
     """What one model said of the events.
 
     Args:
-        name: of the run.
+        name: the name of the run.
         texts: by id.
-        facts: of the run, for tables.
+        facts: the facts of the run, for tables.
     """
 
     name: str
@@ -203,7 +203,7 @@ def rows_of_votes(stored: Stored, baseline: str | None, source: str) -> list[Row
     Args:
         stored: the votes.
         baseline: whose row is left out; None for ``GPT-4o`` where it is one of the two, else nobody's.
-        source: of the votes, for the protocol.
+        source: the source of the votes, for the protocol.
 
     Raises:
         UsageError: no vote is about the baseline, so that its name may be wrong.

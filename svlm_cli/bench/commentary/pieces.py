@@ -29,8 +29,8 @@ class Piece:
 
     Args:
         video: file to read.
-        start_seconds, end_seconds: of the stretch.
-        title: of the video.
+        start_seconds, end_seconds: the start and end of the stretch.
+        title: the title of the video.
         previous_text: what was said before; empty for nothing.
         labels: first fields of its line.
     """
@@ -62,8 +62,8 @@ class PieceRun:
     """One way to commentate pieces.
 
     Args:
-        name: of the row.
-        settings: of the stream; its title, previous text, start and duration give way to the piece's.
+        name: the name of the row.
+        settings: the stream's; title, previous text, start and duration give way to those of the piece.
         protocol: as tables show it: pieces, previous text.
         pieces: what to commentate.
         paper: what the paper prints for it.
@@ -105,7 +105,7 @@ class Line:
 
     Args:
         piece: it is of.
-        key: of everything that decides it.
+        key: made of everything that decides it.
         head: its first fields.
     """
 

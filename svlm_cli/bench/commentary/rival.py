@@ -23,7 +23,7 @@ def rival(
     Args:
         pieces: what to commentate.
         options: who does, and what it is shown.
-        name: of the row.
+        name: the name of the row.
         protocol: as tables show it.
         out: folder of ``results.jsonl``.
         shape: makes the fields of a line from what was said.

@@ -130,7 +130,7 @@ class Partial:
 
     Args:
         out: folder of the benchmark.
-        key: of the line.
+        key: the key of the line.
     """
 
     def __init__(self, out: Path, key: str) -> None:

@@ -32,7 +32,7 @@ def altered(source: Source, frames: Frames, seed: int) -> Source:
     """The source with its pictures as ``frames`` says; times and everything else stay.
 
     Args:
-        seed: of the shuffling.
+        seed: the seed of the shuffling.
     """
     if frames is Frames.SHOWN:
         return source

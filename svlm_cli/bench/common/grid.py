@@ -29,7 +29,7 @@ class Entry:
     """One run of a grid as it stands in the file, checked.
 
     Args:
-        name: of the run.
+        name: the name of the run.
         settings: the base with what the entry changes.
         own: the benchmark's own keys that the entry names.
         sink_is_opening: ``sink: opening`` was given.

@@ -48,7 +48,7 @@ class Bootstrap:
 
     Args:
         num_matches: 1 or more.
-        seed: of the draws.
+        seed: the seed of the draws.
     """
 
     def __init__(self, num_matches: int, seed: int = 0) -> None:

@@ -49,9 +49,9 @@ class ModelFacts:
 
     Args:
         name: as the user gave it, with its adapter; ``bundled`` for the one that ships with svlm.
-        fingerprint: of its weights and configuration.
+        fingerprint: the fingerprint of its weights and configuration.
         device: ``cpu`` or ``cuda``; a number behind it changes nothing.
-        dtype: of weights and cache; and that of linear layers, where it is another.
+        dtype: the number format of weights and cache; and that of linear layers, where it is another.
     """
 
     name: str

@@ -34,10 +34,10 @@ def bars(
     Panels stand in lines of ``PANELS_PER_LINE`` at most.
 
     Args:
-        figures: of each run: its name, which may have several lines, and its scores by name.
+        figures: for each run its name, which may have several lines, and its scores by name.
         columns: which to show, and their titles.
         line: drawn through every panel: what chance gives.
-        papers: of each run the paper's figure for the first score, or None.
+        papers: for each run the paper's figure for the first score, or None.
         title: over all of it.
     """
     names = ["\n".join(_wrapped(part) for part in name.split("\n")) for name, _ in figures]

@@ -58,8 +58,8 @@ class RecordFile:
     of another benchmark too.
 
     Args:
-        path: of the file; folders are made.
-        key_of: of a record; a ``KeyError``, ``TypeError`` or ``ValueError`` says that it is none.
+        path: the path of the file; folders are made.
+        key_of: the key of a record; a ``KeyError``, ``TypeError`` or ``ValueError`` says that it is none.
         is_claimed: False only to look in, beside whoever writes: nothing may be added then.
 
     Attributes:
@@ -208,7 +208,7 @@ def put_once(found: dict[KeyT, ValueT], key: KeyT, value: ValueT, name: str, whe
     """Keep what a file says under its key: the same once more counts once.
 
     Args:
-        name: of the thing, for people.
+        name: the name of the thing, for people.
         where: it stands.
 
     Raises:

@@ -68,7 +68,7 @@ class StoredRun(Generic[ValueT]):
     """The lines of one run.
 
     Args:
-        name: of it, with a number where another model or setting ran under the same one.
+        name: its name, with a number where another model or setting ran under the same one.
         rule: that its answers were taken by; empty where there is one alone.
         facts: as its first line tells them.
         lines: each once, by its name.

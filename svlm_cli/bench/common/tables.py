@@ -71,7 +71,7 @@ class Report:
 
     Args:
         benchmark: its name.
-        title: of the page.
+        title: the title of the page.
         rows: the figures.
         columns: scores of the main table, name to title; others stand in tables of their own.
         sections: further tables: a title, and columns as above.

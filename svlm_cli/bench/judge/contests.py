@@ -21,10 +21,10 @@ class Contest:
     """Two texts about the same stretch of a video.
 
     Args:
-        id: of the stretch.
+        id: the id of the stretch.
         a, b: what the two said.
         reference: what a person said.
-        title: of the video.
+        title: the title of the video.
         video: draws of the interval take all stretches of a video together.
         labels: what tables are made by, e.g. ``{"sport": "soccer"}``.
     """
@@ -48,7 +48,8 @@ class Rules:
         read: from a reply, which may be empty, to ``first``, ``second``, ``tie``, or None where it cannot be
             read.
         request: further fields of the request.
-        expected_tokens: of a reply, for the estimate; a model that thinks first needs more than it says.
+        expected_tokens: how long a reply is expected to be, for the estimate; a model that thinks first needs
+            more than it says.
     """
 
     name: str

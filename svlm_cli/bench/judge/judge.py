@@ -35,7 +35,7 @@ class JudgeOptions:
 
     Args:
         model: its name at the address.
-        base_url: of the address; None for OpenAI's own.
+        base_url: the URL of the address; None for OpenAI's own.
         workers: questions at once.
         price: dollars per million tokens in and out; None for the list price, if it is known.
     """
@@ -51,7 +51,7 @@ class Vote:
     """What a judge said once.
 
     Args:
-        id: of the contest.
+        id: the id of the contest.
         order: ``ab`` or ``ba``.
         winner: a name, or ``tie``.
     """
@@ -66,9 +66,9 @@ class JudgeOutcome:
     """What was voted on some contests, and what it took.
 
     Args:
-        votes: of the contests with both orders.
+        votes: the votes of the contests with both orders.
         left_out: contests that lack a vote, by id.
-        prompt_tokens, completion_tokens: of every reply that came, those that could not be read too.
+        prompt_tokens, completion_tokens: sums over every reply, unreadable ones included.
         dollars: for them; None where the price is not known.
     """
 
@@ -101,8 +101,8 @@ class Judging:
 
     Args:
         contests: with ids of their own.
-        names: of the two, different.
-        rules: of the judge.
+        names: the names of the two, different.
+        rules: the rules of the judge.
         options: who it is.
         folder: for ``votes.jsonl``.
 

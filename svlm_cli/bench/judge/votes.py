@@ -22,8 +22,8 @@ class Judged:
     """A row's part that the judge decides.
 
     Args:
-        facts, scores, more: of the ``Row``.
-        notes: of the report.
+        facts, scores, more: the fields of the ``Row`` by these names.
+        notes: the notes of the report.
     """
 
     facts: Mapping[str, str]
@@ -111,7 +111,7 @@ class Stored:
 
     Args:
         votes: the newest of every contest and order.
-        names: of those who were compared, as the lines tell; of LiveCC's form those who won a vote.
+        names: the names of those who were compared, as the lines tell; of LiveCC's form those who won a vote.
         problems: a sentence about lines that were there twice.
     """
 

@@ -38,8 +38,8 @@ class AskRun:
     """One way to ask all questions.
 
     Args:
-        name: of the row.
-        protocol: of the benchmark, e.g. ``OVO-Bench official, own wording``.
+        name: the name of the row.
+        protocol: the protocol of the benchmark, e.g. ``OVO-Bench official, own wording``.
         way: how videos are shown.
         max_new_tokens: most tokens of a free reply.
     """
@@ -152,7 +152,7 @@ def without_recent(protocols: Sequence[str]) -> list[str]:
     """A note where answers of ours lack the row they must be compared with.
 
     Args:
-        protocols: of the rows of one report that ``generate`` made.
+        protocols: the protocols of the rows of one report that ``generate`` made.
     """
     if not protocols or any(", recent " in protocol for protocol in protocols):
         return []

@@ -49,7 +49,7 @@ class Way:
 
     Args:
         showing: which of the three.
-        settings: of the stream; of the others its pixel limits and ``fps`` count.
+        settings: the settings of the stream; of the others its pixel limits and ``fps`` count.
         num_frames: at most, of *whole* (with at most ``settings.fps`` of them a second) and of *recent*
             (one a second).
         speaks: streamed only: every second gets its words, as in ``svlm stream``; else it passes in silence.
@@ -104,7 +104,7 @@ class Question:
     """What is asked of a video, and when.
 
     Args:
-        key: of the answer.
+        key: the key of the answer.
         shown_from: seconds; nothing before may be seen.
         at_seconds: nothing after may be seen; infinity for the end of the video.
         prompt: what is asked.

@@ -43,12 +43,12 @@ class Item:
     """One question.
 
     Args:
-        id: of it.
+        id: its id.
         video: as the file names it.
         prompt: what is asked.
         truth: the right letter.
         duration_group: 15, 60, 600 or 3600.
-        category: of the question.
+        category: the category of the question.
     """
 
     id: str

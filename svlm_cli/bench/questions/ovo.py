@@ -75,8 +75,8 @@ class Query:
     """One thing asked at one time.
 
     Args:
-        id: of the item.
-        number: of the query within its item; 0 for the tasks that ask once.
+        id: the id of the item.
+        number: the number of the query within its item; 0 for the tasks that ask once.
         task: e.g. ``EPM``.
         video: as the annotations name it.
         shown_from, at_seconds: what of the video may be seen.
@@ -148,7 +148,7 @@ def queries(
         items: from ``load_items``.
         protocol: under ``logit`` the videos of CRR are shown from ``ask_time`` on, as LiveCC and StreamingVLM
             have it; everything else is shown from the beginning.
-        wording: of the prompts.
+        wording: the wording of the prompts.
     """
     return [query for item in items for query in _queries_of(item, protocol, wording)]
 

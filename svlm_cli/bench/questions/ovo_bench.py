@@ -71,9 +71,9 @@ class Results:
     """Answers of one run.
 
     Args:
-        name: of the run.
+        name: the name of the run.
         answers: each query once.
-        facts: of the run.
+        facts: the facts of the run.
         rule: protocol they were taken by.
         is_ours: whether ``generate`` made them.
     """

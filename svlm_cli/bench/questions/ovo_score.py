@@ -37,8 +37,8 @@ class Answered:
     """A query with its answer.
 
     Args:
-        name: of the query, for people.
-        task: of it.
+        name: the name of the query, for people.
+        task: its task.
         truth: the right answer.
         response: what came back; anything but text is wrong, and counted.
     """

@@ -40,13 +40,13 @@ class SpeedRun:
 
     Args:
         name: as the plan calls it.
-        policy, fps, step_seconds: of it.
+        policy, fps, step_seconds: its policy, frame rate and seconds per step.
         warm_up_steps: steps before the window is full.
         seconds: by stage, one number per step.
         num_words: tokens drawn in each step.
         num_cached: tokens with states after each step.
         engine, floor: seconds by stage of the last steps and of bare kernels of the same shapes.
-        wall_seconds: of the whole run.
+        wall_seconds: the wall time of the whole run.
         cache_bytes, resident_bytes: at its end.
         peak_device_bytes: until the first floor, 0 on the CPU.
     """

@@ -45,9 +45,9 @@ class SpeedPlan:
     Args:
         source: as the user named it.
         runs: with different names.
-        num_seconds: of the source that each run shows.
+        num_seconds: the seconds of the source that each run shows.
         floor_steps: steps at the end of a run that are followed by the floor; 0 for none.
-        clock: of all figures but the highest FPS, which is always of wall time.
+        clock: the clock of all figures but the highest FPS, which is always of wall time.
 
     Raises:
         UsageError: fewer seconds than a step, or than the floor needs.

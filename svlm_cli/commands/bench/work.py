@@ -142,8 +142,8 @@ def refuse_unused(context: typer.Context, names: Iterable[str], beside: str) -> 
     """Refuse options that would do nothing beside what else was chosen.
 
     Args:
-        context: of the command.
-        names: of its parameters.
+        context: the context of the command.
+        names: the names of its parameters.
         beside: what was chosen, for the error.
 
     Raises:
@@ -181,8 +181,8 @@ def ask_videos(
 
     Args:
         asked: the questions.
-        protocol: of the benchmark, as tables show it.
-        settings: of the stream.
+        protocol: the protocol of the benchmark, as tables show it.
+        settings: the settings of the stream.
         run: its name, its folder, and what to do with it.
 
     Raises:
@@ -223,7 +223,7 @@ class Answers:
     """A run of answers.
 
     Args:
-        name: of its row; empty for a fitting one.
+        name: the name of its row; empty for a fitting one.
         out: folder of ``results.jsonl``.
         hint: the command that scores them.
         needs_logits: answers are taken from logits, which no address gives.

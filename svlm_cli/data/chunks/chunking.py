@@ -78,10 +78,10 @@ def chunk_folder(
         rule: how videos are cut.
         min_words_per_second: chunks with fewer words are left out.
         valid_share: share of the videos, rounded, whose chunks are all in the ``valid`` split.
-        seed: of the choice of those videos; it depends on nothing but the ids.
+        seed: the seed of the choice of those videos; it depends on nothing but the ids.
         annealing: take dense clips.
         check_videos: leave out videos whose file is not there.
-        language: of transcripts made elsewhere, two letters; others are left out.
+        language: the language of transcripts made elsewhere, two letters; others are left out.
         viewing: where it names a reader, every video is opened with it.
         on_progress: told how many videos are done, and of how many.
 

@@ -54,7 +54,7 @@ class LineFile:
 
     Args:
         folder: that holds the pair; where the offsets are missing, the lines are looked through once.
-        name: of the pair.
+        name: the name of the pair.
 
     Raises:
         SourceError: a file is missing or the two do not belong together.

@@ -22,7 +22,7 @@ class SplitReport:
         name: ``train`` or ``valid``.
         num_videos: with at least one chunk.
         num_chunks: written.
-        hours: of all chunks, overlaps counted every time.
+        hours: the hours of all chunks, overlaps counted every time.
         words_per_second: over those hours.
         silent_share: share of their seconds in which nothing is said.
         dropped_chunks, dropped_videos, dropped_words: how many were left out, by reason.

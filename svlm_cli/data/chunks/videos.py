@@ -26,9 +26,9 @@ class CommentatedVideo:
     """A video with a transcript, or one that should have one.
 
     Args:
-        id: of it.
+        id: its id.
         title: told before anything is said; may be empty.
-        path: of its file, which need not be there.
+        path: the path of its file, which need not be there.
         transcript: path of its transcript, which need not be there either.
         duration_seconds: None where only its transcript knows.
     """
@@ -102,7 +102,7 @@ def load_transcript(path: Path, language: str, media: Path) -> tuple[Transcript,
     """A transcript of ``svlm align`` as it is, or one made elsewhere, cleaned by the rules of ``svlm align``.
 
     Args:
-        path: of it.
+        path: its path.
         language: that a transcript made elsewhere should be in, two letters.
         media: its video; where that is there, a transcript made elsewhere is placed on its pictures' clock.
 

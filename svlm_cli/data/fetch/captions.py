@@ -28,7 +28,7 @@ def keep_captions(folder: Path, video_id: str, language: str, get: Callable[[], 
     """Captions from a site, moved to their place.
 
     Args:
-        folder: of the videos.
+        folder: the folder of the videos.
         video_id: whose they are.
         language: that was asked for.
         get: downloads them.

@@ -44,7 +44,7 @@ class Fetched:
         video: its line, None where it failed.
         is_new: False where it was there already.
         problem: why it failed, the reason first.
-        note: of one that is there, what else was asked for and is not; empty where there is nothing to say.
+        note: what else was asked for and is not there; empty where there is nothing to say.
     """
 
     source: str

@@ -30,7 +30,7 @@ def keep_media(
 
     Args:
         media: whole.
-        folder: of the videos.
+        folder: the folder of the videos.
         video_id: names it.
         wanted: says which sound.
         take: puts a file as it is in a place; the default copies.

@@ -109,7 +109,7 @@ class FetchRun:
 
     Args:
         folder: to fetch into.
-        manifest: of the folder.
+        manifest: the manifest of the folder.
         options: how.
         tell: called with the progress of each video, from the working threads.
         should_stop: asked now and then; True ends the work.

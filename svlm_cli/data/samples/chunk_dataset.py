@@ -39,7 +39,7 @@ class VideoClips:
     """Clips of one second of a video, cut for a model.
 
     Args:
-        path: of the video.
+        path: the path of the video.
         fps: frames per second.
         patches: how frames become patches.
         viewing: how pictures are read and shown.
@@ -86,14 +86,14 @@ class ChunkDataset(Dataset[Sample]):
     so (``Sample.bad``). Where none of ``num_tries`` can, the sample has no tokens to train on.
 
     Args:
-        writer: of prompts, for the model's tokenizer.
+        writer: what writes prompts, for the model's tokenizer.
         patches: how frames become patches.
-        tokens_per_second: of the model's time positions; None where the family counts temporal patches.
-        folder: of the data set; videos are named relative to it.
-        name: of the pair of files, e.g. ``train_s12w24``.
+        tokens_per_second: rate of the model's time positions; None where the family counts temporal patches.
+        folder: the folder of the data set; videos are named relative to it.
+        name: the name of the pair of files, e.g. ``train_s12w24``.
         fps: frames per second.
         limits: sink and window of the previous text.
-        seed: of the order; None for the order of the file.
+        seed: the seed of the order; None for the order of the file.
         num_samples: length, as many epochs as it takes; None for one epoch.
         features: keeps what the vision tower makes of each second; None to train on frames.
         num_tries: chunks to try for one sample.

@@ -118,7 +118,7 @@ class Sample:
         input_ids: int64, shape (n,).
         labels: int64, shape (n,): the assistant's tokens, ``IGNORED`` elsewhere.
         position_ids: float32, shape (3, n).
-        frames: of its video blocks, in order; of one kind in all samples of a batch.
+        frames: the frames of its video blocks, in order; of one kind in all samples of a batch.
         bad: samples that should have stood here and cannot be read.
     """
 
@@ -133,7 +133,7 @@ class SampleWriter:
     """Writes samples for one model.
 
     Args:
-        writer: of its prompts.
+        writer: what writes its prompts.
         merge_size: patches per side of a token.
         stride: positions between two temporal patches (``positions.time_stride``).
     """
@@ -162,7 +162,7 @@ class SampleWriter:
             query: stands in the first turn.
             bare: leave out the user's and the assistant's headers and the times: video blocks and
                 answers only. For the dense first stages of a model trained from nothing.
-            trained: of the previous text's tokens that are written, which are trained on besides the
+            trained: which tokens of the previous text that is written are trained on besides the
                 answers; empty for none.
         """
         parts = self._writer.opening(previous_text, kept)

@@ -88,7 +88,7 @@ class Aligned:
 
     Args:
         video: which.
-        outcome: of this run.
+        outcome: what came of it in this run.
         transcript: as it lies on the disk now; None where there is none.
         reason: why it was refused, skipped or failed.
         notes: what is worth telling of its sound.

@@ -130,7 +130,7 @@ def align_files(
     Args:
         paths: from ``recordings``.
         options: how.
-        formats: of ``FORMATS``.
+        formats: some of ``FORMATS``.
         answers: folder for those of a language model.
 
     Yields:
@@ -152,9 +152,9 @@ def written(result: Aligned, base: Path, formats: Sequence[str]) -> Aligned:
     """Write a transcript in other forms than JSON, those that are missing or, if it is new, all.
 
     Args:
-        result: of a file or video; returned as it is, or as failed.
+        result: the result of a file or video; returned as it is, or as failed.
         base: their path without suffix.
-        formats: of ``FORMATS``.
+        formats: some of ``FORMATS``.
     """
     transcript = result.transcript
     if transcript is None or transcript.refused:

@@ -15,9 +15,9 @@ class CaptionFile:
     """Captions on the disk.
 
     Args:
-        path: of them.
+        path: their path.
         language: as their name has it (``final.en-GB.vtt``); empty where it has none.
-        is_forced: of what is said in other languages alone.
+        is_forced: whether they hold only what is said in other languages.
     """
 
     path: Path

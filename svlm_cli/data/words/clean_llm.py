@@ -49,7 +49,7 @@ class LlmOptions:
 
     Args:
         model: its name there.
-        base_url: of an OpenAI-compatible address; None for OpenAI's own.
+        base_url: the URL of an OpenAI-compatible address; None for OpenAI's own.
         workers: questions at once.
     """
 
@@ -122,7 +122,7 @@ def clean(
 
     Args:
         sentences: from ``split_sentences``.
-        title: of the video.
+        title: the title of the video.
         model: whom to ask.
 
     Returns:

@@ -117,7 +117,7 @@ def read_cues(text: str, suffix: str) -> list[Cue]:
     """The cues of VTT or SRT.
 
     Args:
-        text: of the file.
+        text: the text of the file.
         suffix: ``.vtt`` or ``.srt``.
 
     Raises:

@@ -26,9 +26,9 @@ class VideoReport:
     """One video.
 
     Args:
-        id: of it.
-        outcome: of the last run: aligned, had, refused, skipped, failed.
-        reason: of the last three.
+        id: its id.
+        outcome: what came of it in the last run: aligned, had, refused, skipped, failed.
+        reason: why, for the last three outcomes.
         num_words: that stay.
         words_per_second: over the whole video.
         dropped_words: left out, by reason.
@@ -51,11 +51,11 @@ class AlignReport:
     Args:
         videos: one by one.
         outcomes: how many of each.
-        hours: of the videos that have a transcript.
+        hours: the hours of the videos that have a transcript.
         num_words, words_per_second: in them.
         dropped_words: by reason.
         left_out: videos without a transcript, by reason.
-        bad_lines: of ``videos.jsonl``, each with what is wrong with it.
+        bad_lines: the lines of ``videos.jsonl``, each with what is wrong with it.
         sentences: kept, edited and deleted by a language model; ``malformed`` of those kept were answered
             in a way that could not be read.
         sentence_percent: shares of the first three.
@@ -102,8 +102,8 @@ def report(folder: Path | None, results: Sequence[Aligned], wall_seconds: float)
     """Write ``DIR/align.json`` from what became of every video.
 
     Args:
-        folder: of the videos; None for files that lie anywhere, of which nothing is written.
-        results: of a whole run.
+        folder: the folder of the videos; None for files that lie anywhere, of which nothing is written.
+        results: the results of a whole run.
         wall_seconds: that it took.
     """
     from svlm_cli.data.words.annealing import LEAST_LIVE_SHARE

@@ -102,7 +102,7 @@ class _Change:
 
     Args:
         num_old_rows: that were shown before, counted from above.
-        num_old_words: of the last of them, where it has grown; else None.
+        num_old_words: the number of words of the last of them, where it has grown; else None.
         is_rolling: the captions roll here.
     """
 
@@ -118,7 +118,7 @@ class _Overlap:
     Args:
         num_rows: that are the last ones of the cue before; 0 for none.
         num_grown: the same, where the last of them may have grown.
-        num_words: of the last row of the cue before.
+        num_words: the number of words of the last row of the cue before.
         is_same: the two show the same.
         is_new: there is something new in it, or had to be in the one before.
         is_flash: one of the two is too short to be read, as between two captions of YouTube.

@@ -42,7 +42,7 @@ class YoutubeEvent:
     """A caption of YouTube (srv3, json3), in milliseconds as it stands there.
 
     Args:
-        start, duration: of it.
+        start, duration: its start and duration.
         pieces: texts with their times from its start on; None where nobody tells.
     """
 
@@ -120,7 +120,7 @@ class _TtmlClock:
         tick_rate: ticks a second.
         is_smpte: hours, minutes and seconds are those of a time code, counted in frames.
         drops: the time code leaves out two frames of each minute but each tenth.
-        begin_seconds: of the program, in time code.
+        begin_seconds: the beginning of the program, in time code.
     """
 
     frame_rate: float

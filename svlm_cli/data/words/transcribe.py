@@ -48,10 +48,10 @@ class WhisperOptions:
     Args:
         model: name (``large-v3-turbo``), Hugging Face id or folder of a faster-whisper model.
         device: ``auto``, ``cpu`` or ``cuda``.
-        compute_type: of CTranslate2; ``auto`` is int8 on the CPU and float16 on a GPU.
+        compute_type: the number format of CTranslate2; ``auto`` is int8 on the CPU and float16 on a GPU.
         language: two letters.
         workers: videos at once; each has a share of the cores.
-        threads: of all workers together; None for all cores.
+        threads: the threads of all workers together; None for all cores.
     """
 
     model: str = "large-v3-turbo"
@@ -230,7 +230,7 @@ def group_stretches(speech: Sequence[Stretch], num_samples: int) -> list[Stretch
 
     Args:
         speech: in order.
-        num_samples: of the whole sound.
+        num_samples: the number of samples of the whole sound.
     """
     margin = round(_MARGIN_SECONDS * SAMPLE_RATE)
     groups: list[Stretch] = []
@@ -251,7 +251,7 @@ def keep_within(words: Utterance, speech: Sequence[Stretch]) -> tuple[Utterance,
     """Move words that reach out of speech back into it, and part with those that lie outside.
 
     Args:
-        words: of one segment.
+        words: the words of one segment.
         speech: where somebody speaks, in order, not empty.
 
     Returns:

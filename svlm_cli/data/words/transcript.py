@@ -31,7 +31,7 @@ class TimedWord:
     Args:
         text: without blanks around it.
         start_seconds, end_seconds: when.
-        probability: of a recogniser, 0 to 1; None where nobody said.
+        probability: the recogniser's, from 0 to 1; None where there was none.
     """
 
     text: str
@@ -103,7 +103,7 @@ class Transcript:
         clips: stretches that may serve the annealing stage.
         refused: why a whole transcript was refused, in which case there are no words; else empty.
         figures: counts and shares by name.
-        sound: of the file, where it was listened to: the track, why it was chosen, what else there was.
+        sound: what was listened to, where anything was: the track, why it was chosen, what else there was.
     """
 
     words: tuple[TimedWord, ...]

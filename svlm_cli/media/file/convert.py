@@ -89,10 +89,10 @@ class RgbConverter:
         pixel_aspect: width of a pixel over its height, as the container claims; None where it does not.
 
     Attributes:
-        width: of the images, as displayed; 0 until ``fits``.
+        width: the width of the images, as displayed; 0 until ``fits``.
         height: likewise.
-        orientation: of the first frame; each frame is turned by its own.
-        appearance: of the first frame.
+        orientation: the orientation of the first frame; each frame is turned by its own.
+        appearance: the appearance of the first frame.
     """
 
     def __init__(self, viewing: Viewing, pixel_aspect: Fraction | None) -> None:

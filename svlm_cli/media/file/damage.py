@@ -22,7 +22,7 @@ class Damage:
         ends_in_frame: whether the file stops in the middle of a picture's data.
         stopped_by: the error that ended reading, if one did.
         jumps: where the file's clock went on later, and by how many seconds.
-        late_seconds: of the pictures' track, before the first picture that decodes.
+        late_seconds: the delay in seconds of the pictures' track, before the first picture that decodes.
     """
 
     num_corrupt: int = 0

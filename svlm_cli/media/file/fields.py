@@ -104,7 +104,7 @@ class FieldOrder:
         """Take the next frame in presentation order.
 
         Args:
-            start, length: of its picture, in seconds.
+            start, length: the start and length of its picture, in seconds.
             frame: decoded.
             on_failure: told if its image cannot be made.
 

@@ -41,7 +41,7 @@ def copy_tracks(source: Path, target: Path, choice: SoundChoice | None = None) -
     Args:
         source: any video.
         target: its suffix names the container.
-        choice: of the sound; None for none.
+        choice: the choice of the sound; None for none.
 
     Raises:
         SourceError: the container cannot hold it, or the file cannot be read.

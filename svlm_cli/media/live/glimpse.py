@@ -31,7 +31,7 @@ class Glimpse:
         url: that answered, behind all redirections, with the name and password of the one asked.
         body: its first bytes.
         has_parts: whether it serves parts of the file.
-        length: of the whole answer in bytes, None where the server does not say.
+        length: the length of the whole answer in bytes, None where the server does not say.
         cookies: that it has set, as libav takes them.
     """
 

@@ -42,7 +42,7 @@ class Connection:
 
     Args:
         number: from 0.
-        decoder: of its pictures.
+        decoder: the decoder of its pictures.
         unit: seconds per unit of its stamps.
         nominal_seconds: length of a picture that states none.
         pixel_aspect: width of a pixel over its height, as claimed; None where it is not.
@@ -97,9 +97,9 @@ class PacketBuffer:
     Attributes:
         shift_seconds: from the places of packets to where they are shown; known to whoever takes them.
         is_begun: whether any has been taken.
-        taken_number: of the connection whose packets are being decoded; -1 before any.
-        shown_number: of the newest connection of which a picture was shown; -1 before any.
-        barren_number: of the newest connection whose packets give no pictures; -1 for none.
+        taken_number: the number of the connection whose packets are being decoded; -1 before any.
+        shown_number: the number of the newest connection of which a picture was shown; -1 before any.
+        barren_number: the number of the newest connection whose packets give no pictures; -1 for none.
     """
 
     def __init__(self, *, keeps_all: bool) -> None:

@@ -35,7 +35,7 @@ class LivePictures:
     """Decodes what a receiver has placed; for one thread.
 
     Args:
-        buffer: of the receiver.
+        buffer: the buffer of the receiver.
         tell: takes one sentence about what went wrong.
         guide: asked whether anybody still waits.
         zero_seconds: position of the first picture.

@@ -18,8 +18,8 @@ class Variant:
     """One rendition of a broadcast.
 
     Args:
-        url: of its playlist.
-        height: of its pictures, 0 where the master does not say.
+        url: the URL of its playlist.
+        height: the height of its pictures, 0 where the master does not say.
         bits_per_second: at its peak, 0 where it does not say.
         is_sound: whether it is said to hold sound alone.
     """
@@ -34,7 +34,7 @@ def variants(text: str, base_url: str) -> list[Variant]:
     """The variants of a master playlist, as listed; none where it is a playlist of segments, or no playlist.
 
     Args:
-        text: of the playlist.
+        text: the text of the playlist.
         base_url: where it came from.
     """
     if not text.lstrip("\ufeff").startswith("#EXTM3U"):

@@ -55,7 +55,7 @@ def check_cookies(text: str, name: str) -> None:
 
     Args:
         text: what it holds.
-        name: of the file, for the error.
+        name: the name of the file, for the error.
 
     Raises:
         UsageError: it is not in Netscape's format, or holds no cookie.

@@ -40,11 +40,11 @@ class DownloadOptions:
     """What to take and how.
 
     Args:
-        max_height: of the pictures, in lines; a taller one is taken where nothing else is there.
+        max_height: the greatest height in lines; a taller video is taken where nothing else is there.
         with_audio: False for pictures only.
         audio_track: which sound, where there are several: ``auto``, a number or a language.
-        subtitle_language: of the captions to take along, e.g. ``en``; None for none.
-        bytes_per_second: of one download; None for no limit.
+        subtitle_language: the language of the captions to take along, e.g. ``en``; None for none.
+        bytes_per_second: the bytes per second of one download; None for no limit.
         cookies: text of a Netscape cookie file.
         browser: whose cookies to use: yt-dlp's BROWSER[+KEYRING][:PROFILE][::CONTAINER].
         limit: take at most this many videos of a playlist, channel or search.
@@ -82,10 +82,10 @@ class RemoteVideo:
     """One video that can be downloaded.
 
     Args:
-        id: of letters, digits, ``-`` and ``_``: its site, and the site's own name for it.
+        id: letters, digits, ``-`` and ``_``: its site, and the site's own name for it.
         title: as the site has it.
-        url: of its page.
-        facts: of yt-dlp.
+        url: the URL of its page.
+        facts: what yt-dlp knows of it.
     """
 
     id: str
@@ -99,7 +99,7 @@ class Downloaded:
     """What lies on the disk.
 
     Args:
-        path: of the video; None where only captions were asked for.
+        path: the path of the video; None where only captions were asked for.
         subtitles: path of its captions and their language.
         other_captions: languages in which there are captions, where there are none in the one asked for.
     """

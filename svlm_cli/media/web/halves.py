@@ -34,7 +34,7 @@ class Halves:
 
     Args:
         folder: made where it is not there.
-        facts: of the video, as yt-dlp has them.
+        facts: the facts of the video, as yt-dlp has them.
     """
 
     def __init__(self, folder: Path, facts: Mapping[str, Any]) -> None:

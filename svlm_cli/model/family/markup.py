@@ -60,7 +60,7 @@ def find_markup(tokenizer: Tokenizer, frames_per_stamp: int = 0, *, thinks: bool
     """Look the markup up by name.
 
     Args:
-        tokenizer: of the checkpoint.
+        tokenizer: the tokenizer of the checkpoint.
         frames_per_stamp: as ``Markup`` has it.
         thinks: whether the model would; where the vocabulary has no word for that, it does not.
 

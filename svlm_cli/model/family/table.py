@@ -88,7 +88,7 @@ def patch_settings(config: Any, **known: Any) -> PatchSettings:
     """How a model's frames are cut: sizes from its vision tower, limits of so many tokens each.
 
     Args:
-        config: of the model.
+        config: the model's configuration.
         known: fields of ``PatchSettings`` that are known better.
 
     Raises:

@@ -78,7 +78,7 @@ class TokenGuard:
     Args:
         app: behind it.
         token: to be brought.
-        port: of the page.
+        port: the port of the page.
     """
 
     def __init__(self, app: ASGIApp, token: str, port: int) -> None:

@@ -73,7 +73,7 @@ class PageServer:
     """Serves the page while it is open as a context manager.
 
     Args:
-        hub: of the stream.
+        hub: the hub of the stream.
         questions: where what is asked on the page goes.
         address: from ``parse_address``.
         token: to be asked for off loopback; one is made where it is empty.
@@ -245,8 +245,8 @@ class _Download(FileResponse):
     """A file that grows while it is sent: as long as it was at the beginning.
 
     Args:
-        path: of it.
-        media_type: of it.
+        path: its path.
+        media_type: its media type.
         room: one of so many at once.
     """
 

@@ -23,8 +23,8 @@ class Before:
     """Where a session stood.
 
     Args:
-        layout: of its context.
-        states: of its cache.
+        layout: the layout of its context.
+        states: the states of its cache.
         random: state of its sampler.
     """
 

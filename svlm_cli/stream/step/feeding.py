@@ -30,7 +30,7 @@ class PrefillPlan:
         ids: int64, shape (n,).
         positions: float64, shape (3, n).
         frames: features that stand in the places of their tokens.
-        cache: of the session; has room for the states, which go to its tail.
+        cache: the cache of the session; has room for the states, which go to its tail.
     """
 
     ids: np.ndarray
@@ -45,7 +45,7 @@ class WordPlan:
 
     Args:
         token: its id.
-        position: of all three M-RoPE rows.
+        position: the position in all three M-RoPE rows.
         cache: as in ``PrefillPlan``.
     """
 

@@ -22,7 +22,7 @@ class Speaker:
 
     Args:
         sampling: how words are drawn, and how many at most.
-        writer: of the model.
+        writer: the model's writer of prompts.
         device: where logits live.
     """
 
@@ -43,10 +43,10 @@ class Speaker:
         """Speak one turn.
 
         Args:
-            logits: of the last token of the layout, shape (v,).
+            logits: the logits of the last token of the layout, shape (v,).
             context: all of it is fed.
             cache: room is made for the most that may be said.
-            at_seconds: of the stream, for errors.
+            at_seconds: the time in the stream, for errors.
             is_asked: the turn holds a question, whose answer comes first.
 
         Yields:

@@ -14,7 +14,7 @@ class TurnWriter:
 
     Args:
         settings: for the opening text and the query.
-        writer: of the model.
+        writer: the model's writer of prompts.
         limits: what of the opening text is kept.
     """
 

@@ -42,10 +42,10 @@ class ArenaDataset(Dataset[Sample]):
     """Samples by number.
 
     Args:
-        writer: of prompts, for the model's tokenizer.
+        writer: what writes prompts, for the model's tokenizer.
         patches: how frames become patches.
         mix: kinds of samples.
-        seed: of everything drawn.
+        seed: the seed of everything that is drawn.
         num_samples: length.
         group: samples of a micro-batch.
         windows: folder of drawn windows.

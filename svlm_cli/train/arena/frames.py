@@ -42,7 +42,7 @@ class FrameSight:
 
     Args:
         holder: the side that has the ball, or None.
-        column, row: of the field the ball lies in, of 6 x 4 over the whole picture.
+        column, row: the column and row of the field the ball lies in, of 6 x 4 over the whole picture.
     """
 
     holder: int | None
@@ -55,7 +55,7 @@ class DrawnSecond:
     """One second of a match.
 
     Args:
-        kits: of the two sides.
+        kits: the kits of the two sides.
         beat: what happens.
         sight: what is to be seen at its end.
         frames: uint8, shape (fps, height, width, 3).
@@ -72,7 +72,7 @@ class DrawnWindow:
     """A window of a match.
 
     Args:
-        kits: of the two sides.
+        kits: the kits of the two sides.
         history: the seconds of the match before the window.
         beats: the seconds of the window.
     """

@@ -27,7 +27,7 @@ def plant_induction(network: Any, generator: torch.Generator) -> None:
 
     Args:
         network: a Qwen2.5-VL with at least two layers, heads of 64 and embeddings of unit norm.
-        generator: of the random projections that words are read through.
+        generator: the generator of the random projections that words are read through.
     """
     language = network.model.language_model
     first, second = language.layers[0].self_attn, language.layers[1].self_attn

@@ -48,7 +48,7 @@ class Cast:
     """Who plays in one telling.
 
     Args:
-        names: of the two sides.
+        names: the names of the two sides.
         kits: their colours, which are the play's own: they are seen.
         referee: his name.
     """

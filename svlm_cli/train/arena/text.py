@@ -60,8 +60,8 @@ class TextSamples:
     """Samples by kind, see ``sections.ArenaMix``.
 
     Args:
-        writer: of prompts.
-        sampler: of samples at 2 frames a second.
+        writer: what writes prompts.
+        sampler: what draws samples at 2 frames a second.
         num_plays: how many different matches they are told from.
     """
 
