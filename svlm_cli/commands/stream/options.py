@@ -87,7 +87,7 @@ class SightChoice:
             "--min-pixels N",
             "Frames with fewer pixels than this are enlarged.",
             min=1,
-            show_default="as trained: 78400 (100 x 28 x 28)",
+            show_default="as trained: 100 tokens, 78400 (Qwen3: 102400)",
         ),
     ] = DEFAULT.min_pixels
     max_pixels: Annotated[
@@ -97,7 +97,7 @@ class SightChoice:
             "--max-pixels N",
             "Frames with more pixels than this are reduced.",
             min=1,
-            show_default="as trained: 602112 (768 x 28 x 28)",
+            show_default="as trained: 768 tokens, 602112 (Qwen3: 786432)",
         ),
     ] = DEFAULT.max_pixels
     pictures: Annotated[
