@@ -38,6 +38,7 @@ from svlm_cli.data.words.transcript import (
 )
 from svlm_cli.documents import MalformedError, parse_json
 from svlm_cli.errors import SourceError
+from svlm_cli.media.timeline import SHORTEST_STEP_SECONDS
 from svlm_cli.values import path_text, text
 
 QUERY = "Commentate on this match"
@@ -254,25 +255,37 @@ def _from_json(sample: Any) -> Chunk:
     part_of(answered, "text_stream")
     previous = told.get("previous")
     start = math.floor(seconds_in(video, "video_start") + TIME_TOLERANCE_SECONDS)
-    end = math.floor(seconds_in(video, "video_end") + TIME_TOLERANCE_SECONDS)
-    if not 0 <= start < end <= start + LONGEST_CLIP_SECONDS:
-        raise MalformedError(f"video_start and video_end, {start} and {end}, are no span of a video")
     words = [
         TimedWord(word.strip(), begins, ends)
         for part in answered
         for begins, ends, (word,) in timed_rows(part, "text_stream", 1)
+        if word.strip()
     ]
     questions = [
         TimedQuestion(begins, ends, *texts)
         for part in answered
         for begins, ends, texts in timed_rows(part, "qa_stream", 2)
     ]
+    said = chain((word.second for word in words), (each.second for each in questions))
+    end = _end(seconds_in(video, "video_end"), said)
+    if not 0 <= start < end <= start + LONGEST_CLIP_SECONDS:
+        raise MalformedError(f"video_start and video_end, {start} and {end}, are no span of a video")
     return Chunk(
         video=path_text(video.get("video"), "video"),
         start_seconds=start,
         end_seconds=end,
         previous_text="" if previous is None else text(previous, "previous", _LONGEST_PREVIOUS),
-        words=tuple(word for word in words if word.text and start <= word.second < end),
+        words=tuple(word for word in words if start <= word.second < end),
         query=text(told.get("text"), "text"),
         questions=tuple(each for each in questions if start <= each.second < end),
     )
+
+
+def _end(end_seconds: float, said: Iterable[int]) -> int:
+    """The whole second that a sample ends with.
+
+    LiveCC's samples end with their last word, inside a second: this second is a turn like the others, as
+    streaming shows it whole. One in which nothing is said is none: what is said in its rest is not known.
+    """
+    end = math.floor(end_seconds + TIME_TOLERANCE_SECONDS)
+    return end + 1 if end_seconds - end > SHORTEST_STEP_SECONDS and end in said else end

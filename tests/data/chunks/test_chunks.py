@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from hypothesis import strategies as st
 from svlm_cli.arena.address import parse_address
 from svlm_cli.arena.truth import opening_text, truth, words_of
 from svlm_cli.data.chunks.chunk import Chunk, ChunkFile, ChunkRule, TimedQuestion, cut_chunks, write_layout
+from svlm_cli.data.samples.chunk_dataset import VideoClips
 from svlm_cli.data.words.transcript import TimedWord
 from svlm_cli.errors import SourceError
+from svlm_cli.model.patches import PatchSettings
 from svlm_cli.model.window import WindowLimits, middle_cut
 
 ADDRESS = parse_address("arena:soccer?seed=4&minutes=2")
@@ -181,6 +184,38 @@ def test_times_need_not_be_whole(tmp_path: Path) -> None:
     assert read(tmp_path, published(video_start=12.0, video_end=35.9999999)) == PLAIN
     chunk = read(tmp_path, published(video_start=12.4, video_end=36.4))
     assert (chunk.start_seconds, chunk.end_seconds) == (12, 36)
+
+
+@given(
+    ends=st.lists(st.integers(1, 40_000), min_size=1, max_size=40, unique=True),
+    start=st.integers(0, 50),
+)
+def test_a_sample_that_ends_with_its_last_word_keeps_it(ends: list[int], start: int) -> None:
+    """LiveCC's samples do, thousandths into a second; what is said is what the seconds of the chunk say."""
+    words = [[start + end / 1000 - 0.001, start + end / 1000, f"w{end}"] for end in sorted(ends)]
+    last = words[-1][1]
+    sample = published(video_start=start, video_end=last, text_stream=words)
+    into = max(ends) % 1000
+    if 1 <= into <= 50:  # no frame of that second is sure to be there
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        chunk = read(Path(folder), sample)
+    assert chunk.end_seconds == start + -(-max(ends) // 1000)
+    assert " ".join(chunk.lines).split() == [word for _, _, word in words]
+
+
+def test_a_broken_second_in_which_nothing_is_said_is_none(tmp_path: Path) -> None:
+    silent = published(video_end=36.7, text_stream=[[20.0, 20.5, "goal"]])
+    assert read(tmp_path, silent).end_seconds == 36
+    asked = silent[1]["content"][0] | {"qa_stream": [[35.0, 36.6, "who", "me"]]}
+    assert read(tmp_path, [silent[0], {"role": "assistant", "content": [asked]}]).end_seconds == 37
+
+
+def test_the_last_second_of_a_video_that_ends_inside_it_has_its_frames(
+    make_video: Callable[..., Path], tmp_path: Path
+) -> None:
+    video = make_video(tmp_path / "v.mp4", seconds=3.5)
+    assert len(VideoClips(video, 2.0, PatchSettings()).cut(1, 4)) == 3
 
 
 def test_parts_come_in_any_order_and_may_be_several(tmp_path: Path) -> None:
