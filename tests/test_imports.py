@@ -58,7 +58,7 @@ INNER = {
         "chunks": {"words"},
         "samples": {"words", "chunks"},
     },
-    "model": {"states": set(), "vision": set(), "family": {"states"}},
+    "model": {"checkpoint": set(), "states": set(), "vision": set(), "family": {"states"}},
     "stream": {"step": set(), "page": set()},
     "commands": {"stream": set(), "bench": {"stream"}},
 }

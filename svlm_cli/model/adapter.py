@@ -5,18 +5,23 @@ So streaming runs at the base model's speed, and the engine sees a plain network
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from svlm_cli.documents import read_json
-from svlm_cli.errors import ModelError
+from svlm_cli.errors import ModelError, boundary
+from svlm_cli.model.checkpoint.adapter_keys import fit_adapter
+from svlm_cli.model.checkpoint.network import note_tie
 from svlm_cli.model.seal import check_weights
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 PIXELS_FILE = "svlm.json"
+_ADAPTERS_OWN = ("lora_", "modules_to_save", "trainable_tokens_")
 
 
 def check_adapter(folder: Path) -> Path:
@@ -51,7 +56,7 @@ def check_adapter(folder: Path) -> Path:
 def base_of(folder: Path) -> str | None:
     """The base model that an adapter's folder names; None where the folder holds no adapter."""
     try:
-        return str(read_json(folder / CONFIG_FILE)["base_model_name_or_path"])
+        return str(read_json(folder / CONFIG_FILE)["base_model_name_or_path"] or "") or None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -72,46 +77,76 @@ def stored_pixels(folder: Path) -> dict[str, int]:
         raise ModelError(f"{path} cannot be read: {error}") from error
 
 
-def merge_adapter(network: Any, folder: Path, dtype: torch.dtype) -> Any:
+def merge_adapter(network: Any, folder: Path, name: str, dtype: torch.dtype) -> Any:
     """The network with an adapter's update added to its weights, by PEFT.
 
     Args:
         network: in float32, so that weights are rounded once, behind the sum.
         folder: the folder of an adapter that ``check_adapter`` has passed.
+        name: the name of the model, as the user gave it.
         dtype: the number format of the weights afterwards.
 
     Raises:
         ModelError: it does not fit the network or is damaged.
     """
     import peft
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
 
-    try:
-        stored = load_file(folder / WEIGHTS_FILE)
-        config = peft.PeftConfig.from_pretrained(str(folder))
-        adapted = peft.get_peft_model(network, config)
-        report = peft.set_peft_model_state_dict(adapted, stored)
-    except (OSError, SafetensorError) as error:
-        raise ModelError(f"the weights of the adapter {folder} cannot be opened: {error}") from error
-    except (ValueError, RuntimeError, KeyError, TypeError) as error:
-        reason = str(error).strip().splitlines()[-1].strip()
-        raise ModelError(
-            f"the adapter {folder} does not fit the model: {reason}", _base_hint(folder)
-        ) from error
-    absent = [key for key in report.missing_keys if "lora_" in key]
-    if absent or report.unexpected_keys:
-        odd = [*report.unexpected_keys, *absent]
-        raise ModelError(
-            f"the adapter {folder} does not fit the model: {len(odd)} weights, the first is {odd[0]}",
-            _base_hint(folder),
-        )
-    merged = adapted.merge_and_unload()
+    stored = _stored(folder)
+    misfit = f"the adapter {folder} does not fit the model"
+    with (
+        boundary(misfit, ModelError, _base_hint(folder, name)),
+        warnings.catch_warnings(),  # PEFT's, on ties that are cut below and on names
+    ):
+        warnings.simplefilter("ignore")
+        try:
+            fitted = fit_adapter(network, peft.PeftConfig.from_pretrained(str(folder)), stored)
+        except ModelError as error:
+            raise ModelError(f"{misfit}: {error.message}", _base_hint(folder, name)) from error
+        adapted = peft.get_peft_model(network, fitted.config)
+        report = peft.set_peft_model_state_dict(adapted, fitted.weights)
+        if odd := [*report.unexpected_keys, *_absent(adapted, report.missing_keys)]:
+            raise ModelError(f"{misfit}: {len(odd)} weights, the first is {odd[0]}", _base_hint(folder, name))
+        _untie(adapted.get_base_model())
+        merged = adapted.merge_and_unload()
+    note_tie(merged)
     for weight in merged.parameters():  # not buffers: the angles of RoPE stay in float32
         weight.data = weight.data.to(dtype)
     return merged
 
 
-def _base_hint(folder: Path) -> str:
+def _stored(folder: Path) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    with boundary(f"the weights of the adapter {folder} cannot be opened", ModelError):
+        return dict(load_file(folder / WEIGHTS_FILE))
+
+
+def _absent(adapted: Any, missing: Collection[str]) -> list[str]:
+    """Tensors of the adapter itself that were not stored, under no other name of them either."""
+    named = dict(adapted.named_parameters(remove_duplicate=False))
+    there = {id(weight) for name, weight in named.items() if name not in set(missing)}
+    own = [name for name in missing if any(mark in name for mark in _ADAPTERS_OWN)]
+    return [name for name in own if id(named.get(name)) not in there]
+
+
+def _untie(network: Any) -> None:
+    """Give a head its own weights where it shares them with embeddings and one of the two is adapted.
+
+    An update of one is none of the other, and added to weights that both use it would count for both.
+    """
+    from peft.tuners.tuners_utils import BaseTunerLayer
+    from peft.utils.other import AuxiliaryTrainingWrapper
+
+    head, embedding = network.get_output_embeddings(), network.get_input_embeddings()
+    if not any(isinstance(each, BaseTunerLayer | AuxiliaryTrainingWrapper) for each in (head, embedding)):
+        return
+    shared = {id(weight) for weight in embedding.parameters()}
+    for part in head.modules():
+        weight = dict(part.named_parameters(recurse=False)).get("weight")
+        if weight is not None and id(weight) in shared:
+            part.weight = torch.nn.Parameter(weight.detach().clone(), requires_grad=False)
+
+
+def _base_hint(folder: Path, name: str) -> str:
     base = base_of(folder)
-    return f"it was trained on {base}: name that with --model" if base else ""
+    return f"it was trained on {base}: name that with --model" if base and base != name else ""

@@ -14,26 +14,19 @@ import transformers
 from svlm_cli.documents import read_json
 from svlm_cli.errors import ModelError, UsageError, boundary
 from svlm_cli.model.adapter import base_of, check_adapter, merge_adapter, stored_pixels
+from svlm_cli.model.checkpoint.network import open_network
+from svlm_cli.model.checkpoint.stored import check_stored
 from svlm_cli.model.device import named_device, named_dtype
 from svlm_cli.model.family.guard import check_turning
 from svlm_cli.model.family.markup import find_markup
-from svlm_cli.model.family.table import (
-    FAMILIES,
-    Family,
-    markup_of,
-    patch_settings,
-    tokens_per_second,
-)
-from svlm_cli.model.library import silent_library
+from svlm_cli.model.family.table import FAMILIES, markup_of, patch_settings, tokens_per_second
 from svlm_cli.model.patches import PatchSettings
 from svlm_cli.model.prepare import check_quantize, prepare, set_stream_attention
 from svlm_cli.model.runtime import VideoLanguageModel
-from svlm_cli.model.seal import check_weights
 from svlm_cli.model.words import word_forward
 
 BUNDLED = Path(__file__).resolve().parent.parent / "assets" / "arena"
 BUNDLED_NAME = "bundled"
-PICKLED_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.jinja", "*.model"]
 STATIC_ROPE_TYPES = ("default", "linear", "yarn", "llama3")
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json")
@@ -88,12 +81,12 @@ def load_model(
     if threads is not None:
         torch.set_num_threads(threads)
     wanted = name or os.environ.get("SVLM_MODEL") or str(BUNDLED)
-    folder = _folder(wanted)
-    adapter_folder = None if adapter is None else check_adapter(_folder(adapter))
+    folder = checkpoint_folder(wanted)
+    adapter_folder = None if adapter is None else check_adapter(checkpoint_folder(adapter))
     with boundary(f"the model {wanted} cannot be opened", ModelError):
         config = _checked_config(folder, wanted)
         tokenizer = _tokenizer(folder, wanted)
-        network = _network(folder, wanted, FAMILIES[config["model_type"]], machine, adapter_folder)
+        network = _network(folder, wanted, config, machine, adapter_folder)
         set_stream_attention(network, attention)
         prepare(network, wanted, quantize, packed=packed and not compiled)
         opened = VideoLanguageModel(
@@ -134,8 +127,12 @@ def _attention(attention: str, device: torch.device, dtype: torch.dtype) -> str:
     return attention
 
 
-def _folder(name: str) -> Path:
-    """The local folder of a checkpoint; hub ids are downloaded (or found in the hub's cache)."""
+def checkpoint_folder(name: str) -> Path:
+    """The local folder of a checkpoint or adapter; hub ids are downloaded (or found in the hub's cache).
+
+    Raises:
+        ModelError: there is none.
+    """
     path = Path(name).expanduser()
     if path.is_dir():
         return path.resolve()
@@ -211,36 +208,6 @@ def _checked_config(folder: Path, name: str) -> dict[str, Any]:
     return config
 
 
-def _check_weights(folder: Path, name: str) -> None:
-    """Weights must be there, whole, and safetensors."""
-    check_weights(folder, hashed=False)
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        _check_shards(folder, name, _read_json(index, name).get("weight_map"))
-    elif not (folder / "model.safetensors").is_file():
-        pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLED_SUFFIXES)
-        if pickles:
-            raise _pickled(name, pickles[0])
-        raise ModelError(f"the model folder {name} has no weights (model.safetensors)")
-
-
-def _check_shards(folder: Path, name: str, weight_map: object) -> None:
-    if not isinstance(weight_map, dict) or not weight_map:
-        raise ModelError(f"the index of the model {name} names no weight files", "download it again")
-    shards = {str(shard) for shard in weight_map.values()}
-    if pickles := sorted(shard for shard in shards if not shard.endswith(".safetensors")):
-        raise _pickled(name, pickles[0])
-    if missing := sorted(shard for shard in shards if not (folder / shard).is_file()):
-        raise ModelError(f"the model {name} lacks weight files: {', '.join(missing)}", "download it again")
-
-
-def _pickled(name: str, file: str) -> ModelError:
-    return ModelError(
-        f"the model {name} has pickled weights only ({file}), which can run code when opened",
-        "convert them to safetensors",
-    )
-
-
 def _tokenizer(folder: Path, name: str) -> Any:
     if not any((folder / file).is_file() for file in TOKENIZER_FILES):
         raise ModelError(f"the model folder {name} has no tokenizer ({' or '.join(TOKENIZER_FILES)})")
@@ -258,35 +225,18 @@ def _tokenizer(folder: Path, name: str) -> Any:
     return tokenizer
 
 
-def _network(folder: Path, name: str, family: Family, machine: _Machine, adapter: Path | None) -> Any:
+def _network(
+    folder: Path, name: str, config: Mapping[str, Any], machine: _Machine, adapter: Path | None
+) -> Any:
     """The network on its device, an adapter merged into its weights."""
-    _check_weights(folder, name)
+    method = check_stored(folder, name, config)
     opened_as = machine.dtype if adapter is None else torch.float32
-    network = _stored_network(folder, name, family, opened_as, machine.attention)
+    class_name = FAMILIES[config["model_type"]].class_name
+    network = open_network(folder, name, class_name, opened_as, machine.attention, method)
     if adapter is not None:
-        network = merge_adapter(network, adapter, machine.dtype)
+        network = merge_adapter(network, adapter, name, machine.dtype)
     network = network.to(machine.device)
     _check_rope(network, name)
-    return network
-
-
-def _stored_network(folder: Path, name: str, family: Family, dtype: torch.dtype, attention: str) -> Any:
-    with (
-        boundary(f"the weights of the model {name} cannot be opened", ModelError, "download it again"),
-        silent_library(),
-    ):
-        network, report = getattr(transformers, family.class_name).from_pretrained(
-            folder,
-            dtype=dtype,
-            attn_implementation=attention,
-            use_safetensors=True,
-            trust_remote_code=False,
-            local_files_only=True,
-            output_loading_info=True,
-        )
-    absent = sorted(report["missing_keys"])
-    if absent:
-        raise ModelError(f"the model {name} lacks {len(absent)} weights, the first is {absent[0]}")
     return network
 
 

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from svlm_cli.errors import ModelError, UsageError, boundary
-from svlm_cli.files import claim, make_folder, sync, sync_tree
+from svlm_cli.model.checkpoint.folder import new_model_folder
 from svlm_cli.model.seal import SEAL_FILE, check_weights
 from svlm_cli.modules import ModuleParser, run_module
 
@@ -37,18 +37,10 @@ def average(models: Sequence[Path], out: Path) -> None:
     """
     if len(models) < 2:
         raise UsageError("an average needs two models or more")
-    make_folder(out.parent)
-    with claim(out, f"the model {out}"):
-        if out.exists():
-            raise UsageError(f"{out} is there already", "name a new folder")
+    with new_model_folder(out) as unfinished:
         mean = _mean(models)
-        unfinished = out.with_name(f".{out.name}.part")
-        shutil.rmtree(unfinished, ignore_errors=True)
         shutil.copytree(models[0], unfinished, ignore=shutil.ignore_patterns(*OF_ONE_RUN))
         save_file(mean, unfinished / WEIGHTS, metadata={"format": "pt"})
-        sync_tree(unfinished)
-        unfinished.rename(out)
-        sync(out.parent)
 
 
 def _mean(models: Sequence[Path]) -> dict[str, torch.Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,12 +16,14 @@ from svlm_cli.data.chunks.chunk import QUERY
 from svlm_cli.errors import ModelError, boundary
 from svlm_cli.model.adapter import PIXELS_FILE
 from svlm_cli.model.attention import keep_flash_first
+from svlm_cli.model.checkpoint.network import open_network
+from svlm_cli.model.checkpoint.stored import check_stored
 from svlm_cli.model.family.markup import Markup, find_markup
+from svlm_cli.model.family.table import FAMILIES
 from svlm_cli.model.load import load_model
 from svlm_cli.model.patches import PatchSettings
 from svlm_cli.model.prompt import PromptWriter
-from svlm_cli.model.seal import check_weights
-from svlm_cli.sections import Checkpoint, Lora, NewModel, Recipe, Stage
+from svlm_cli.sections import LANGUAGE_LINEARS, Checkpoint, Lora, NewModel, Recipe, Stage
 from svlm_cli.train.arena.seedling import (
     ASPECT_RATIO,
     IMAGE_MEAN,
@@ -135,9 +138,11 @@ def _new(recipe: Recipe, model: NewModel, before: Path | None) -> Learner:
 
 
 def _load_new(folder: Path) -> Any:
-    check_weights(folder, hashed=False)
     with boundary(f"the model {folder} cannot be opened", ModelError):
-        return transformers.Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+        config = transformers.AutoConfig.from_pretrained(folder)
+        method = check_stored(folder, str(folder), config.to_dict())
+        class_name = FAMILIES["qwen2_5_vl"].class_name
+        return open_network(folder, str(folder), class_name, torch.float32, "sdpa", method)
 
 
 def _checkpoint(model: Checkpoint, before: Path | None, seed: int) -> Learner:
@@ -188,7 +193,8 @@ def _adapted(network: Any, lora: Lora, before: Path | None, seed: int) -> Any:
     if before is not None:
         with boundary(f"the adapter {before} cannot be opened", ModelError):
             return peft.PeftModel.from_pretrained(network, str(before), is_trainable=True)
-    names = "|".join(lora.targets)
+    lora_linears(network, lora)
+    names = "|".join(re.escape(name) for name in lora.targets)
     config = peft.LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,
@@ -197,10 +203,36 @@ def _adapted(network: Any, lora: Lora, before: Path | None, seed: int) -> Any:
         task_type="CAUSAL_LM",
     )
     torch.manual_seed(seed)
-    try:
-        return peft.get_peft_model(network, config)
-    except ValueError as error:
-        raise ModelError(f"LoRA finds none of {', '.join(lora.targets)} in the language model") from error
+    return peft.get_peft_model(network, config)
+
+
+def lora_linears(network: Any, lora: Lora) -> list[torch.nn.Linear]:
+    """The layers that an adapter is learnt beside.
+
+    Args:
+        network: a Hugging Face model.
+        lora: the section that names them by the ends of their names.
+
+    Raises:
+        ModelError: a target that was chosen names no linear layer of the language model, or none is left.
+    """
+    ends = tuple(f".{target}" for target in lora.targets)
+    linears = {
+        name: module
+        for name, module in network.model.language_model.named_modules()
+        if isinstance(module, torch.nn.Linear)
+    }
+    found = {name: linear for name, linear in linears.items() if f".{name}".endswith(ends)}
+    absent = [
+        target for target in lora.targets if not any(f".{name}".endswith(f".{target}") for name in linears)
+    ]
+    if absent and (lora.targets != LANGUAGE_LINEARS or not found):
+        known = sorted({name.rpartition(".")[2] for name in linears})
+        raise ModelError(
+            f"lora.targets: {', '.join(absent)}: no linear layer of the language model is called so",
+            f"there are {', '.join(known)}; heads and embeddings are not trained by LoRA",
+        )
+    return list(found.values())
 
 
 def _set_attention(network: Any, recipe: Recipe) -> None:

@@ -25,7 +25,7 @@ from svlm_cli.sections import Checkpoint, ChunkSource, NewModel, Recipe, Stage
 from svlm_cli.settings import Viewing
 from svlm_cli.train.arena.seedling import new_seedling
 from svlm_cli.train.arguments import world_size
-from svlm_cli.train.learner import new_patch_settings, new_tokenizer, with_pixels
+from svlm_cli.train.learner import lora_linears, new_patch_settings, new_tokenizer, with_pixels
 from svlm_cli.train.published import model_config
 from svlm_cli.train.stage_data import num_steps
 
@@ -171,16 +171,12 @@ def plan_lines(found: TrainingPlan) -> Iterator[str]:
 
 def _shape(recipe: Recipe) -> _Shape:
     network, patches = _hollow(recipe)
-    language, vision = network.model.language_model, network.model.visual
+    vision = network.model.visual
     config = network.config.text_config
     everything = _count(network)
     lora = recipe.model.lora if isinstance(recipe.model, Checkpoint) else None
     if lora is not None:
-        linears = [
-            module
-            for name, module in language.named_modules()
-            if isinstance(module, torch.nn.Linear) and name.rpartition(".")[2] in lora.targets
-        ]
+        linears = lora_linears(network, lora)
         trained = sum(lora.rank * (linear.in_features + linear.out_features) for linear in linears)
         everything += trained
     else:

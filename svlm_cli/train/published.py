@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import transformers
 
 from svlm_cli.errors import ModelError
+from svlm_cli.model.checkpoint.stored import MODELOPT_FILE, check_quantisation, check_stored, quantisation
 from svlm_cli.model.family.table import FAMILIES
 
 _VISION = {
@@ -73,4 +75,21 @@ def model_config(base: str) -> Any:
         raise ModelError(
             f"the model {base} is of type {config.model_type!r}", f"svlm trains {', '.join(sorted(FAMILIES))}"
         )
+    if Path(base).is_dir():
+        check_stored(Path(base), base, config.to_dict())
+    else:
+        check_quantisation(quantisation(config.to_dict(), _modelopt(base)), base)
     return config
+
+
+def _modelopt(base: str) -> dict[str, Any] | None:
+    """An empty dictionary where a model of the hub has ModelOpt's own file."""
+    from transformers.utils import cached_file
+
+    found = cached_file(
+        base,
+        MODELOPT_FILE,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+    )
+    return None if found is None else {}

@@ -138,7 +138,7 @@ def damage(folder: Path, what: str) -> None:
         ("damaged", "cannot be opened"),
         ("other shapes", "does not fit the model"),
         ("other layers", "does not fit the model"),
-        ("weights missing", "does not fit the model: 2 weights"),
+        ("weights missing", "does not fit the model: 1 of its modules"),
     ],
 )
 def test_each_thing_that_is_wrong_has_its_message(

@@ -62,8 +62,11 @@ def _torn_weights(folder: Path) -> None:
 
 
 def _lost_shard(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "model-00001.safetensors")
     (folder / "model.safetensors.index.json").write_text(
-        json.dumps({"metadata": {}, "weight_map": {"a": "model.safetensors", "b": "model-00002.safetensors"}})
+        json.dumps(
+            {"metadata": {}, "weight_map": {"a": "model-00001.safetensors", "b": "model-00002.safetensors"}}
+        )
     )
 
 
@@ -80,13 +83,14 @@ def _text_config(folder: Path, **changes: object) -> dict:
 
 
 def _pickled_shard(folder: Path) -> None:
-    (folder / "pytorch_model.bin").write_bytes(b"x")
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     (folder / "model.safetensors.index.json").write_text(
         json.dumps({"metadata": {}, "weight_map": {"a": "pytorch_model.bin"}})
     )
 
 
 def _odd_index(folder: Path) -> None:
+    _no_weights(folder)
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": [1]}))
 
 
@@ -165,7 +169,7 @@ def _flipped_header(folder: Path) -> None:
         (_torn_weights, "weights of the model .* cannot be opened"),
         (_lost_shard, "lacks weight files: model-00002.safetensors"),
         (_fewer_weights, "lacks .* weights, the first is model.language_model.layers.3"),
-        (_other_sizes, "weights of the model .* cannot be opened"),
+        (_other_sizes, "weights of the model .* have not the shape"),
         (_pickled_shard, "pickled weights only"),
         (_odd_index, "names no weight files"),
         (_bare_config, "does not describe its text and vision parts"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 
 from svlm_cli import load_model
 from svlm_cli.cli import app
-from svlm_cli.errors import SourceError
+from svlm_cli.errors import ModelError, SourceError
 from svlm_cli.recipe import load_recipe
 from svlm_cli.sections import Checkpoint, NewModel, Recipe
 from svlm_cli.train.learner import open_learner
@@ -150,3 +151,48 @@ def test_dry_run_prints_the_plan(tmp_path: Path, checkpoint: Path, make_video: C
     told = CliRunner().invoke(app, [*options, "--json"])
     assert json.loads(told.stdout)["stages"][0]["samples_per_step"] == 2
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("targets", "odd"),
+    [
+        ('["q_proj", "lm_head"]', "lm_head"),
+        ('["v_proj", "embed_tokens"]', "embed_tokens"),
+        ('["q_proj", "qkv"]', "qkv"),
+        ('["q.proj"]', "q.proj"),
+    ],
+)
+def test_a_target_that_would_be_dropped_is_named(
+    targets: str, odd: str, tmp_path: Path, checkpoint: Path, make_video: Callable[..., Path]
+) -> None:
+    folder = overlapping(tmp_path / "data", make_video, num_chunks=1)
+    recipe = clip_recipe(
+        tmp_path, checkpoint, folder, [f"model.lora={{rank: 3, alpha: 6, targets: {targets}}}"]
+    )
+    (problem,) = plan(recipe, tmp_path / "run").problems
+    assert f"lora.targets: {odd}: no linear layer" in problem
+    with pytest.raises(ModelError, match=f"lora.targets: {odd}"):
+        open_learner(recipe, recipe.stages[0], None)
+
+
+def test_the_ends_of_names_are_targets(
+    tmp_path: Path, checkpoint: Path, make_video: Callable[..., Path]
+) -> None:
+    folder = overlapping(tmp_path / "data", make_video, num_chunks=1)
+    lora = "model.lora={rank: 3, alpha: 6, targets: [self_attn.q_proj, down_proj]}"
+    recipe = clip_recipe(tmp_path, checkpoint, folder, [lora])
+    learner = open_learner(recipe, recipe.stages[0], None)
+    trained = [weight for weight in learner.network.parameters() if weight.requires_grad]
+    assert len(trained) == 3 * 2 * 2
+    assert plan(recipe, tmp_path).num_trained == sum(weight.numel() for weight in trained)
+
+
+def test_a_quantised_base_is_a_problem(
+    tmp_path: Path, checkpoint: Path, make_video: Callable[..., Path]
+) -> None:
+    base = shutil.copytree(checkpoint, tmp_path / "base")
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps(config | {"quantization_config": {"quant_method": "awq"}}))
+    folder = overlapping(tmp_path / "data", make_video, num_chunks=1)
+    (problem,) = plan(clip_recipe(tmp_path, base, folder), tmp_path / "run").problems
+    assert "is quantised (awq)" in problem
