@@ -8,7 +8,9 @@ from svlm_cli.errors import UsageError
 from svlm_cli.recipe import dump_recipe, load_recipe
 
 RECIPES = sorted(
-    path for path in (Path(__file__).parents[1] / "recipes").glob("*.yaml") if "grid" not in path.name
+    path
+    for path in (Path(__file__).parents[1] / "recipes").glob("*.yaml")
+    if not path.name.startswith("bench_")
 )
 GOOD = "stages:\n- {name: a, steps: 2, micro_batch: 1, mix: {symbols: 1}}\n"
 

@@ -24,7 +24,9 @@ from svlm_cli.train.trainer import train
 from tests.train.clips import chunk_at, clip_recipe, overlapping, write_chunks
 
 RECIPES = sorted(
-    path for path in (Path(__file__).parents[2] / "recipes").glob("*.yaml") if "grid" not in path.name
+    path
+    for path in (Path(__file__).parents[2] / "recipes").glob("*.yaml")
+    if not path.name.startswith("bench_")
 )
 
 
