@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from svlm_cli.media.file.reader import open_video
+from svlm_cli.settings import Viewing
 from tests.media.numbered import needs_ffmpeg, on_screen, probed_times
 
 SECONDS = 3
@@ -18,22 +19,24 @@ SECONDS = 3
 @pytest.mark.parametrize(
     "name", ["armwrestling.mp4", "speech_mpeg4_mp3.avi", "pancake_vp_opus.mkv", "lowfps_6.mp4"]
 )
-@pytest.mark.parametrize("fps", [2, 8])
-def test_frames_are_those_that_ffmpeg_shows(shared_data: Path, name: str, fps: int) -> None:
+@pytest.mark.parametrize(("fps", "pictures"), [(2, "raw"), (2, "display"), (8, "raw")])
+def test_frames_are_those_that_ffmpeg_shows(shared_data: Path, name: str, fps: int, pictures: str) -> None:
+    """As they are stored, and with square pixels (one of them has others)."""
     path = shared_data / "video" / name
     times = probed_times(path)
-    with open_video(path) as reader:
+    with open_video(path, viewing=Viewing(pictures)) as reader:
         info = reader.info
         clips = list(reader.clips(fps, 1.0))
         assert reader.problems == []
     decode = ["ffmpeg", "-v", "error", "-i", path, "-vsync", "passthrough"]
-    output = ["-t", str(SECONDS), "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+    shape = ["-vf", f"scale={info.width}:{info.height}"]
+    output = ["-t", str(SECONDS), *shape, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
     done = subprocess.run([*decode, *output], capture_output=True, check=True)
-    pictures = np.frombuffer(done.stdout, dtype=np.uint8).reshape(-1, info.height, info.width, 3)
+    shown = np.frombuffer(done.stdout, dtype=np.uint8).reshape(-1, info.height, info.width, 3)
     assert len(clips) == int(np.ceil(times[-1] + times[-1] - times[-2] - 0.05))
     for clip in clips[: SECONDS - 1]:
         for k, frame in enumerate(clip.frames):
-            expected = pictures[on_screen(times, clip.start_seconds + k / fps)]
+            expected = shown[on_screen(times, clip.start_seconds + k / fps)]
             assert np.abs(frame.astype(int) - expected).mean() < 1
 
 
