@@ -105,8 +105,8 @@ class SightChoice:
         option(
             SIGHT_PANEL,
             f"--pictures {choices(PictureStyle)}",
-            "As a viewer sees them (square pixels, no combs, HD colours, standard dynamic range), or as "
-            "they are stored.",
+            "display: frames as a viewer sees them (square pixels, no combs, HD colours, standard dynamic "
+            "range); raw: as they are stored.",
         ),
     ] = DEFAULT.pictures
     deinterlace: Annotated[
@@ -114,7 +114,7 @@ class SightChoice:
         option(
             SIGHT_PANEL,
             f"--deinterlace {choices(Deinterlace)}",
-            "Make whole pictures of two fields: where a picture says that it has two, always, or never.",
+            "Make whole frames of two fields. auto: where a frame says it has two; on: always; off: never.",
         ),
     ] = DEFAULT.deinterlace
     reader: Annotated[
