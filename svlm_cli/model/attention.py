@@ -14,6 +14,8 @@ stream (a padding mask, packed rows, training) goes to transformers' SDPA.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -23,7 +25,46 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, causal_mask_function, sdpa_mask
 
+from svlm_cli.model.states.tail import Tail
+
 GROUPED = "svlm_grouped"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shares:
+    """Whose the rows of a forward are: several streams lie end to end in it, each sees its own cache alone.
+
+    Args:
+        lengths: rows of each stream.
+        tails: of each stream's cache, as long as its rows.
+    """
+
+    lengths: Sequence[int]
+    tails: Sequence[Tail]
+
+    def attend(
+        self,
+        layer: int,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        scaling: float | None,
+    ) -> torch.Tensor:
+        """Write new states to their owners and attend to each one's own: (1, m, h, D).
+
+        Args:
+            layer: its number.
+            query: (1, h, m, D), m the sum of the lengths.
+            key, value: (1, H, m, D).
+        """
+        tails, lengths = self.tails, list(self.lengths)
+        free = [tail.free_keys[layer] for tail in tails] + [tail.free_values[layer] for tail in tails]
+        torch._foreach_copy_(free, [*key.split(lengths, dim=2), *value.split(lengths, dim=2)])
+        seen = [
+            _causal(own, tail.keys[layer], tail.values[layer], scaling).transpose(1, 2)
+            for own, tail in zip(query.split(lengths, dim=2), tails, strict=True)
+        ]
+        return torch.cat(seen, dim=1)
 
 
 def grouped_attention(
@@ -34,6 +75,7 @@ def grouped_attention(
     attention_mask: torch.Tensor | None,
     dropout: float = 0.0,
     scaling: float | None = None,
+    shares: Shares | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
     """transformers' attention function: the new tokens are the last m of the keys, causal among themselves.
@@ -43,10 +85,13 @@ def grouped_attention(
         query: (1, h, m, D).
         key, value: (1, H, n + m, D).
         attention_mask: None, or bool (1, 1, 1, n + m) with one new token: True where it may look.
+        shares: where the rows are of several streams; ``key`` and ``value`` are then of the new ones alone.
 
     Returns:
         (1, m, h, D), and None for the weights.
     """
+    if shares is not None:
+        return shares.attend(module.layer_idx, query, key, value, scaling), None  # type: ignore[arg-type]
     plain = getattr(module, "is_causal", True) and not query.requires_grad
     is_masked_word = query.shape[2] == 1 and attention_mask is not None and attention_mask.dtype is torch.bool
     if plain and is_masked_word and query.shape[0] == 1 and not dropout:
@@ -55,13 +100,18 @@ def grouped_attention(
         return sdpa_attention_forward(  # type: ignore[no-any-return]
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
+    return _causal(query, key, value, scaling).transpose(1, 2).contiguous(), None
+
+
+def _causal(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None
+) -> torch.Tensor:
+    """Attention of (1, h, m, D), the last m of the keys, causal among themselves: (1, h, m, D)."""
     if query.shape[2] == 1:
-        out = _over_cached(query, key, value, scaling)
-    elif query.device.type == "cpu":
-        out = _joined(query, key, value, scaling)
-    else:
-        out = _lower_right(query, key, value, scaling)
-    return out.transpose(1, 2).contiguous(), None
+        return _over_cached(query, key, value, scaling)
+    if query.device.type == "cpu":
+        return _joined(query, key, value, scaling)
+    return _lower_right(query, key, value, scaling)
 
 
 def _over_cached(

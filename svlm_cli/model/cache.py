@@ -29,6 +29,7 @@ from svlm_cli.model.device import to_device
 from svlm_cli.model.states.kv_layer import StreamingCacheLayer
 from svlm_cli.model.states.recurrent import RecurrentLayer, RecurrentStates
 from svlm_cli.model.states.rotation import Rotation
+from svlm_cli.model.states.tail import Tail
 from svlm_cli.model.window import TokenRange
 
 GROWTH = 1.5
@@ -126,6 +127,17 @@ class StreamingCache(Cache):  # type: ignore[misc]
         assert self._keys is not None
         assert self._values is not None
         return self._keys[layer : layer + 1], self._values[layer : layer + 1]
+
+    def tail(self, num_tokens: int) -> Tail:
+        """Room for tokens; whoever has written their states calls ``advance``. Storage is allocated."""
+        start = self.num_tokens
+        end = start + num_tokens
+        self.reserve(end)
+        assert self._keys is not None
+        assert self._values is not None
+        held = [each[:, :, :end].unsqueeze(1) for each in (self._keys, self._values)]
+        free = [each[..., start:, :].unbind() for each in held]
+        return Tail(*free, *(each.unbind() for each in held))
 
     def advance(self, num_tokens: int) -> None:
         """Take note of tokens whose states were written to the tail of the storage directly."""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from svlm_cli.model.attention import GROUPED
+from svlm_cli.model.attention import GROUPED, Shares
 from svlm_cli.model.cache import StreamingCache
 from svlm_cli.model.device import to_device
 from svlm_cli.model.family.markup import Markup
@@ -22,7 +22,7 @@ from svlm_cli.model.patches import Patches, PatchSettings
 from svlm_cli.model.states.rotation import Rotation
 from svlm_cli.model.vision.frames import DeepFeatures, VideoFeatures
 from svlm_cli.model.vision.plan import vision_plan
-from svlm_cli.model.words import FixedWords, PlainWords, WordForward, Words
+from svlm_cli.model.words import FixedWords, PlainWords, WordForward, Words, no_states
 
 SAMPLES_PER_TENSOR = 256
 NO_MASK = {"full_attention": None}
@@ -136,19 +136,67 @@ class VideoLanguageModel:
         Returns:
             Shape (v,): the head runs on one row only.
         """
-        language, more = self.network.model.language_model, {}
+        output = self._language(embeddings, positions, deep, past_key_values=cache, use_cache=True)
+        return self.network.lm_head(output.last_hidden_state[:, -1])[0]  # type: ignore[no-any-return]
+
+    def _language(
+        self, embeddings: torch.Tensor, positions: np.ndarray, deep: DeepFeatures | None, **how: Any
+    ) -> Any:
+        """What the language model gives for embeddings (n, d) at positions (3, n)."""
+        language = self.network.model.language_model
         if deep is not None:
             is_visual = to_device(deep.is_visual, embeddings.device)[None]
-            more = {"visual_pos_masks": is_visual, "deepstack_visual_embeds": list(deep.layers)}
-        output = language(
+            how |= {"visual_pos_masks": is_visual, "deepstack_visual_embeds": list(deep.layers)}
+        return language(
             inputs_embeds=embeddings[None],
             attention_mask=NO_MASK if _needs_no_mask(language) else None,
             position_ids=to_device(torch.from_numpy(positions).float(), embeddings.device)[:, None],
-            past_key_values=cache,
-            use_cache=True,
-            **more,
+            **how,
         )
-        return self.network.lm_head(output.last_hidden_state[:, -1])[0]  # type: ignore[no-any-return]
+
+    @property
+    def can_share(self) -> bool:
+        """Whether ``forward_shared`` can run: every layer attends, by svlm's own kernel, over full windows."""
+        language = self.network.model.language_model
+        is_ours = language.config._attn_implementation == GROUPED
+        is_full = not getattr(language, "has_sliding_layers", False)
+        return is_ours and is_full and not recurrent_layers(self.network.config)
+
+    @torch.inference_mode()
+    def forward_shared(
+        self,
+        embeddings: torch.Tensor,
+        positions: np.ndarray,
+        caches: Sequence[StreamingCache],
+        lengths: Sequence[int],
+        deep: DeepFeatures | None = None,
+    ) -> torch.Tensor:
+        """Feed tokens of several streams at once; each one's see its own cache alone.
+
+        Where it fails, every cache holds what it held.
+
+        Args:
+            embeddings: shape (n, d), stream after stream.
+            positions: float64, shape (3, n).
+            caches: of the streams, all different.
+            lengths: tokens of each; they add up to n.
+            deep: as in ``forward``.
+
+        Returns:
+            The logits after the last token of each, shape (len(caches), v).
+        """
+        for cache in caches:
+            cache.allocate(*no_states(self.network))
+        tails = [cache.tail(length) for cache, length in zip(caches, lengths, strict=True)]
+        output = self._language(embeddings, positions, deep, use_cache=False, shares=Shares(lengths, tails))
+        rows = output.last_hidden_state[0]
+        if len(rows) > len(lengths):
+            last = torch.tensor(lengths).cumsum(0) - 1
+            rows = rows.index_select(0, to_device(last, rows.device))
+        logits = self.network.lm_head(rows)
+        for cache, length in zip(caches, lengths, strict=True):
+            cache.advance(length)
+        return logits  # type: ignore[no-any-return]
 
 
 def _needs_no_mask(language: Any) -> bool:

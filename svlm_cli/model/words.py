@@ -194,7 +194,7 @@ class FixedWords:
             return
         self._capacity, before = self._cache.capacity, self._cache.mark()
         network = self._forward.network
-        self._cache.allocate(*_no_states(network), no_recurrent_states(network))
+        self._cache.allocate(*no_states(network), no_recurrent_states(network))
         self._storage = tuple(self._cache.storage(layer) for layer in range(self._cache.num_kv_layers))
         self._recurrent = tuple((held.conv, held.matrix) for held in self._cache.recurrent_memory())
         self._slot.fill_(self._cache.num_tokens)  # a free one: what is written there is nobody's
@@ -313,7 +313,7 @@ def _captured(run: Callable[[], torch.Tensor], device: torch.device) -> Callable
     return replay
 
 
-def _no_states(network: Any) -> tuple[torch.Tensor, torch.Tensor]:
+def no_states(network: Any) -> tuple[torch.Tensor, torch.Tensor]:
     """Keys and values of no token, shape (1, H, 0, D)."""
     text = network.config.text_config
     size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads

@@ -1,0 +1,108 @@
+"""Feeding several sessions at once: what they ask for lies end to end in one forward.
+
+Linear layers, norms and the head see one matrix, so that a weight is read once for all; attention runs for
+each session over its own cache. A lone run's numbers differ by rounding alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import accumulate
+
+import numpy as np
+import torch
+
+from svlm_cli.model.runtime import VideoLanguageModel
+from svlm_cli.model.vision.frames import deep_features, place_frames
+from svlm_cli.stream.step.feeding import FeedPlan, PrefillPlan
+
+MOST_ROWS = (
+    4096  # of one forward, unless a single plan has more: bounds what it holds beside weights and caches
+)
+
+Fed = torch.Tensor | Exception
+
+
+class SharedFeeder:
+    """Feeds the plans of several sessions, as many as fit in each forward.
+
+    Where the attention of the model is not svlm's own, each is fed in a forward of its own.
+
+    Args:
+        model: to run.
+        most_rows: tokens of one forward, where more than one plan is in it.
+    """
+
+    def __init__(self, model: VideoLanguageModel, most_rows: int = MOST_ROWS) -> None:
+        self._model = model
+        self._most_rows = most_rows
+
+    @torch.inference_mode()
+    def feed(self, plans: Sequence[FeedPlan]) -> list[Fed]:
+        """Feed every plan's tokens into its cache.
+
+        Args:
+            plans: of different sessions.
+
+        Returns:
+            For each plan the logits after its last token, shape (v,), good until the next call; or what it
+            ran into, when its cache holds what it held.
+        """
+        return [fed for packed in self._packs(plans) for fed in self._fed(packed)]
+
+    def _packs(self, plans: Sequence[FeedPlan]) -> Iterator[list[FeedPlan]]:
+        """Plans in their order, as many at once as one forward takes."""
+        pack: list[FeedPlan] = []
+        num_rows = 0
+        for plan in plans:
+            if pack and (num_rows + _length(plan) > self._most_rows or not self._model.can_share):
+                yield pack
+                pack, num_rows = [], 0
+            pack.append(plan)
+            num_rows += _length(plan)
+        if pack:
+            yield pack
+
+    def _fed(self, pack: list[FeedPlan]) -> list[Fed]:
+        """One forward; where it fails, one for each, so that only those fail that would fail alone."""
+        try:
+            return list(self._forward(pack))
+        except Exception as error:
+            if len(pack) == 1:
+                return [error]
+            return [fed for plan in pack for fed in self._fed([plan])]
+
+    def _forward(self, pack: list[FeedPlan]) -> Sequence[torch.Tensor]:
+        lengths = [_length(plan) for plan in pack]
+        frames = [
+            replace(block, start=block.start + start)
+            for plan, start in zip(pack, accumulate(lengths, initial=0), strict=False)
+            if isinstance(plan, PrefillPlan)
+            for block in plan.frames
+        ]
+        embeddings = self._model.embed(np.concatenate([_ids(plan) for plan in pack]).tolist())
+        place_frames(embeddings, frames)
+        positions = np.concatenate([_positions(plan) for plan in pack], axis=1)
+        deep = deep_features(len(embeddings), frames)
+        caches = [plan.cache for plan in pack]
+        if len(pack) > 1:
+            return self._model.forward_shared(embeddings, positions, caches, lengths, deep).unbind()
+        before = caches[0].mark()
+        try:
+            return [self._model.forward(embeddings, positions, caches[0], deep)]
+        except Exception:
+            caches[0].back_to(before)
+            raise
+
+
+def _ids(plan: FeedPlan) -> np.ndarray:
+    return plan.ids if isinstance(plan, PrefillPlan) else np.array([plan.token])
+
+
+def _positions(plan: FeedPlan) -> np.ndarray:
+    return plan.positions if isinstance(plan, PrefillPlan) else np.full((3, 1), plan.position)
+
+
+def _length(plan: FeedPlan) -> int:
+    return len(plan.ids) if isinstance(plan, PrefillPlan) else 1
