@@ -156,7 +156,7 @@ class VideoLanguageModel:
 
     @property
     def can_share(self) -> bool:
-        """Whether ``forward_shared`` can run: every layer attends, by svlm's own kernel, over full windows."""
+        """Whether ``forward_shared`` can run: every layer attends by svlm's own kernel, over full windows."""
         language = self.network.model.language_model
         is_ours = language.config._attn_implementation == GROUPED
         is_full = not getattr(language, "has_sliding_layers", False)
