@@ -59,10 +59,10 @@ class Shares:
         """
         tails, lengths = self.tails, list(self.lengths)
         free = [tail.free_keys[layer] for tail in tails] + [tail.free_values[layer] for tail in tails]
-        torch._foreach_copy_(free, [*key.split(lengths, dim=2), *value.split(lengths, dim=2)])
+        torch._foreach_copy_(free, [*torch.split(key, lengths, 2), *torch.split(value, lengths, 2)])
         seen = [
             _causal(own, tail.keys[layer], tail.values[layer], scaling).transpose(1, 2)
-            for own, tail in zip(query.split(lengths, dim=2), tails, strict=True)
+            for own, tail in zip(torch.split(query, lengths, 2), tails, strict=True)
         ]
         return torch.cat(seen, dim=1)
 

@@ -6,6 +6,7 @@ Shape legend: n = tokens, d = hidden size, v = vocabulary.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +22,7 @@ from svlm_cli.model.family.table import family_of, recurrent_layers
 from svlm_cli.model.patches import Patches, PatchSettings
 from svlm_cli.model.states.rotation import Rotation
 from svlm_cli.model.vision.frames import DeepFeatures, VideoFeatures
-from svlm_cli.model.vision.plan import vision_plan
+from svlm_cli.model.vision.plan import joined_plans, vision_plan
 from svlm_cli.model.words import FixedWords, PlainWords, WordForward, Words, no_states
 
 SAMPLES_PER_TENSOR = 256
@@ -97,19 +98,37 @@ class VideoLanguageModel:
             return PlainWords(self, cache)
         return FixedWords(self.word_forward, cache)
 
-    @torch.inference_mode()
     def encode_video(self, patches: Patches) -> VideoFeatures:
         """Run the vision tower once over all frames of a clip."""
-        visual = self.network.model.visual
-        plan = self.vision_plans.get(patches.grid_thw)
-        if plan is None:
-            plan = self.vision_plans[patches.grid_thw] = vision_plan(visual, patches.grid_thw, self.device)
-        seen = visual(patches.pixel_values.to(self.device, self.dtype), **plan)
+        return self.encode_videos([patches])[0]
+
+    @torch.inference_mode()
+    def encode_videos(self, clips: Sequence[Patches]) -> list[VideoFeatures]:
+        """Run the vision tower once over all frames of several clips, each of which sees itself alone."""
+        visual, merge = self.network.model.visual, self.patches.merge_size
+        plans = []
+        for clip in clips:
+            plan = self.vision_plans.get(clip.grid_thw)
+            if plan is None:
+                plan = self.vision_plans[clip.grid_thw] = vision_plan(visual, clip.grid_thw, self.device)
+            plans.append(plan)
+        pixels = [clip.pixel_values.to(self.device, self.dtype) for clip in clips]
+        if len(clips) == 1:
+            seen = visual(pixels[0], **plans[0])
+        else:
+            seen = visual(torch.cat(pixels), **joined_plans(plans))
         deep = getattr(seen, "deepstack_features", None)
-        time, height, width = patches.grid_thw
-        merge = self.patches.merge_size
-        grid = time, height // merge, width // merge
-        return VideoFeatures(seen.pooler_output, grid, deep=torch.stack(deep) if deep else None)
+        grids = [
+            (time, height // merge, width // merge)
+            for time, height, width in (clip.grid_thw for clip in clips)
+        ]
+        lengths = [math.prod(grid) for grid in grids]
+        features = torch.split(seen.pooler_output, lengths)
+        deeper = torch.split(torch.stack(deep), lengths, 1) if deep else [None] * len(clips)
+        return [
+            VideoFeatures(rows, grid, deep=below)
+            for rows, grid, below in zip(features, grids, deeper, strict=True)
+        ]
 
     @torch.inference_mode()
     def embed(self, ids: Sequence[int]) -> torch.Tensor:

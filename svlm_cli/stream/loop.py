@@ -4,33 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import asdict, replace
-from itertools import zip_longest
-from pathlib import Path
 
-import torch
-
-from svlm_cli import __version__
-from svlm_cli.errors import SourceLostError, UsageError
-from svlm_cli.media.source import Source, VideoInfo
-from svlm_cli.model.prompt import unknown_words_text
+from svlm_cli.media.source import Source
 from svlm_cli.model.runtime import VideoLanguageModel
-from svlm_cli.model.seal import pictures_trained_on
-from svlm_cli.settings import OnLag, Pace, StreamSettings
+from svlm_cli.settings import StreamSettings
+from svlm_cli.stream.channels.run import OpenedStream
 from svlm_cli.stream.controls import Controls
-from svlm_cli.stream.pacing import PlayClock
-from svlm_cli.stream.pipeline import POLL_SECONDS, Pipeline, SourceEnded
-from svlm_cli.stream.repetition import Repetition
-from svlm_cli.stream.session import StreamSession
-from svlm_cli.stream.sight import SeenClip
-from svlm_cli.stream.state import SavedState
-from svlm_cli.stream.statistics import Statistics
-from svlm_cli.stream.step.livecc import first_joined
 from svlm_cli.stream.trace import TraceRecord
-from svlm_cli.types import StartEvent, StreamEvent, WarningEvent
-
-SKIP_TOLERANCE_SECONDS = 1e-3
-MAX_REASON_LETTERS = 200
+from svlm_cli.types import StreamEvent
 
 
 def stream_video(
@@ -60,218 +41,15 @@ def stream_video(
         StateError: the state to resume was made with something else.
         ModelError: the model gave numbers that are not finite; the last state saved stays.
     """
-    settings = settings or StreamSettings()
-    controls = controls or Controls()
-    if settings.drop_static is not None and (controls.keeper or controls.resume):
-        raise UsageError("--drop-static does not go with a saved state", "leave one of them out")
-    if not settings.previous_text:
-        settings = replace(settings, previous_text=source.opening_text(settings.start))
-    session = StreamSession(model, settings, trace)
-    settings = session.settings
-    start_seconds = settings.start
-    if controls.resume is not None:
-        controls.resume.restore(session, is_plain=source.info.appearance.is_plain)
-        start_seconds = controls.resume.position_seconds(source.is_live, settings.step_seconds)
-    yield _start_event(model, source, settings, start_seconds)
-    yield from _resumed(controls.resume, start_seconds, settings)
-    yield from _unlike_training(model, source.info, settings)
-    run = _StreamRun(session, source, start_seconds, controls)
+    opened = OpenedStream.of(model, source, settings or StreamSettings(), trace, controls or Controls())
+    yield from opened.first_events()
+    run = opened.begin()
     # The reader may hold threads and file handles: it is closed whenever this generator is.
     with closing(run):
-        yield from run.lacking(f"{settings.opening_text} {settings.query}")
+        yield from run.lacking(opened.text)
         yield from run.events()
         yield from run.warnings()
     yield from run.last_words()
     yield run.statistics.end_event(model.device)
     if run.lost is not None:
         raise run.lost
-
-
-class _StreamRun:
-    """One pass over a source."""
-
-    def __init__(
-        self, session: StreamSession, source: Source, start_seconds: float, controls: Controls
-    ) -> None:
-        self._session = session
-        self._source = source
-        self._settings = settings = session.settings
-        self._controls = controls
-        self._clock = PlayClock(settings, start_seconds)
-        self._reached = start_seconds if controls.resume is None else controls.resume.reached_seconds
-        self._told: list[str] = []
-        self._repetition = Repetition()
-        self._lacking: set[str] = set()
-        self._drops = settings.pace is Pace.REALTIME and settings.on_lag is OnLag.DROP
-        self._left_out = False
-        self._is_between_steps = True
-        self.lost: SourceLostError | None = None
-        self.statistics = Statistics(settings.step_seconds)
-        left = None if settings.duration is None else settings.start + settings.duration - start_seconds
-        self._pipeline: Pipeline | None = None
-        if left is None or left > 0:
-            clips = source.clips(settings.fps, settings.step_seconds, start_seconds, left, self._clock)
-            if controls.resume is None:
-                clips = first_joined(clips, settings)
-            ahead = (1 if self._drops else 2) if controls.overlap else 0
-            self._pipeline = Pipeline(clips, session.sight, self._clock, ahead, controls.watch)
-
-    def events(self) -> Generator[StreamEvent, None, None]:
-        while self._pipeline is not None and not self._controls.stop.is_set():
-            try:
-                clip = self._pipeline.take()
-            except SourceEnded:
-                return
-            except SourceLostError as lost:
-                self.lost = lost
-                yield from self.warnings()
-                yield self._warning(lost.message)
-                return
-            # A sentence may grow (a count) until the source ends: told when new, and in its last form.
-            if len(self._source.problems) > len(self._told):
-                yield from self.warnings()
-            if clip is not None and not self._is_stale(clip) and self._is_due(clip):
-                yield from self._step(clip)
-
-    def lacking(self, text: str) -> Generator[WarningEvent, None, None]:
-        """A warning where words are outside the vocabulary, each told once."""
-        unknown = [word for word in self._session.unknown_words(text) if word not in self._lacking]
-        self._lacking.update(unknown)
-        if unknown:
-            yield self._warning(unknown_words_text(unknown))
-
-    def warnings(self) -> Generator[WarningEvent, None, None]:
-        """The problems not told yet in this form; one that has come again, in the same words, as well."""
-        told, self._told = self._told, list(self._source.problems)
-        new = (each for each, before in zip_longest(self._told, told[: len(self._told)]) if each != before)
-        yield from (self._warning(message) for message in new)
-
-    def last_words(self) -> Generator[WarningEvent, None, None]:
-        """What is to be said when all is over."""
-        if self._controls.keeper is not None and self._is_between_steps:
-            keeper, questions = self._controls.keeper, self._controls.questions
-            failure = keeper.save(self._session, self._source.name, self._reached, questions)
-            yield from self._failed(failure)
-        if num_left := len(self._controls.questions):
-            yield self._warning(f"the stream ended before {num_left} of the questions could be asked")
-
-    def close(self) -> None:
-        self._clock.stop()
-        if self._pipeline is not None:
-            self._pipeline.close()
-
-    def _is_stale(self, clip: SeenClip) -> bool:
-        """Whether a clip that was prepared in time is to be left out by now; never two in a row.
-
-        Under ``drop_static`` none is: what it showed is not shown again.
-        """
-        may_drop = self._drops and self._settings.drop_static is None
-        is_late = may_drop and self._clock.next_start(clip.start_seconds) > clip.start_seconds
-        self._left_out = is_late and not self._left_out
-        return self._left_out
-
-    def _is_due(self, clip: SeenClip) -> bool:
-        """Wait until a viewer has seen all of a clip; False if the stream was stopped meanwhile."""
-        while (early := -self._clock.behind(clip.end_seconds)) > 0:
-            if self._controls.stop.wait(min(early, POLL_SECONDS)):
-                return False
-        return not self._controls.stop.is_set()
-
-    def _step(self, clip: SeenClip) -> Generator[StreamEvent, None, None]:
-        session = self._session
-        question = self._controls.questions.take(clip.end_seconds)
-        self._is_between_steps = False
-        asked = None
-        if question:
-            try:
-                lacking = list(self.lacking(question))
-                asked = session.step_asked(clip, question)
-            except Exception as error:
-                lacking = [self._not_asked(question, error)]
-            yield from lacking
-        answer, step = asked or (None, session.step(clip))
-        self._is_between_steps = True
-        skipped = clip.start_seconds - self._reached
-        self._reached = clip.end_seconds
-        step = replace(
-            step,
-            lag_seconds=max(0.0, self._clock.behind(clip.end_seconds)),
-            skipped_seconds=skipped if skipped > SKIP_TOLERANCE_SECONDS else 0.0,
-        )
-        self.statistics.add(step)
-        if answer is not None:
-            yield replace(answer, lag_seconds=step.lag_seconds)
-        yield step
-        if stuck := self._repetition.add(step):
-            yield self._warning(stuck)
-        if (keeper := self._controls.keeper) is not None:
-            failure = keeper.save_if_due(session, self._source.name, self._reached, self._controls.questions)
-            yield from self._failed(failure)
-
-    def _not_asked(self, question: str, error: Exception) -> WarningEvent:
-        """No question may end the stream: its second is spoken about without it."""
-        reason = " ".join(str(error).split())[:MAX_REASON_LETTERS] or type(error).__name__
-        return self._warning(f'the question "{question}" could not be asked: {reason}')
-
-    def _failed(self, failure: str) -> Generator[WarningEvent, None, None]:
-        if failure:
-            yield self._warning(failure)
-
-    def _warning(self, message: str) -> WarningEvent:
-        return WarningEvent(message, self._reached)
-
-
-def _resumed(
-    resume: SavedState | None, start_seconds: float, settings: StreamSettings
-) -> Generator[WarningEvent, None, None]:
-    """What is to be said of a stream that goes on."""
-    if resume is None:
-        return
-    if start_seconds > resume.reached_seconds:
-        gone = start_seconds - resume.reached_seconds
-        told = f"going on {gone:.0f} s after the state was saved; a live source has not waited"
-        yield WarningEvent(told, start_seconds)
-    if settings.duration is not None and settings.start + settings.duration <= start_seconds:
-        told = f"nothing is left of --duration: the stream is at {start_seconds:g} s already"
-        yield WarningEvent(told, start_seconds)
-
-
-def _unlike_training(
-    model: VideoLanguageModel, info: VideoInfo, settings: StreamSettings
-) -> Generator[WarningEvent, None, None]:
-    """A warning where the model was trained on pictures that were shown in another way than these."""
-    for name in filter(None, (model.adapter, model.name)):
-        trained = pictures_trained_on(Path(name))
-        if trained not in (None, settings.pictures.value) and not info.appearance.is_plain:
-            told = f"{name} was trained on pictures shown as {trained}: --pictures {trained} shows them so"
-            yield WarningEvent(told, settings.start)
-            return
-
-
-def _start_event(
-    model: VideoLanguageModel, source: Source, settings: StreamSettings, start_seconds: float
-) -> StartEvent:
-    chosen = asdict(settings)
-    sampling = chosen.pop("sampling")
-    return StartEvent(
-        version=__version__,
-        source=source.name,
-        model=model.name,
-        device=str(model.device),
-        dtype=str(model.dtype).removeprefix("torch."),
-        settings=chosen
-        | sampling
-        | {
-            "attention": model.attention,
-            "quantize": model.quantize,
-            "compiled": model.word_forward is not None and model.word_forward.compiled,
-            "graphs": model.word_forward is not None and model.word_forward.graphs,
-            "threads": torch.get_num_threads(),
-            "adapter": model.adapter,
-            **source.info.appearance.entries,
-            "shown": ", ".join(source.info.appearance.changes),
-            "width": source.info.width,
-            "height": source.info.height,
-            "resumed_at": None if start_seconds == settings.start else start_seconds,
-        },
-    )

@@ -46,6 +46,7 @@ class Pipeline:
         guide: the one that the source was given: the time that the first clip took to come is the source's.
         ahead: clips to be prepared beyond the one that is spoken about; 0 prepares each when it is taken.
         watch: shown every clip as it was read, in the reader's thread.
+        sees: run the vision tower too; else clips are to be had with ``take_sized``.
     """
 
     def __init__(
@@ -55,6 +56,8 @@ class Pipeline:
         guide: Guide,
         ahead: int,
         watch: Callable[[Clip], None] | None = None,
+        *,
+        sees: bool = True,
     ) -> None:
         self._clips = clips
         self._guide = guide
@@ -64,14 +67,10 @@ class Pipeline:
         self._room = threading.Semaphore(ahead)
         self._sized: queue.SimpleQueue[SizedClip | _End] = queue.SimpleQueue()
         self._seen: queue.SimpleQueue[SeenClip | _End] = queue.SimpleQueue()
-        self._threads = (
-            [
-                threading.Thread(target=self._read, name="svlm-read", daemon=True),
-                threading.Thread(target=self._look, name="svlm-vision", daemon=True),
-            ]
-            if ahead
-            else []
-        )
+        stages = {"svlm-read": self._read} | ({"svlm-vision": self._look} if sees else {})
+        self._threads = [
+            threading.Thread(target=work, name=name, daemon=True) for name, work in stages.items() if ahead
+        ]
         for thread in self._threads:
             thread.start()
 
@@ -87,12 +86,19 @@ class Pipeline:
             if clip is None:
                 raise SourceEnded
             return self._sight.look(self._size(clip))
+        return self._taken(self._seen, timeout_seconds)
+
+    def take_sized(self) -> SizedClip | None:
+        """The next clip as it goes into the tower, or None where there is none yet; as ``take``."""
+        return self._taken(self._sized, 0.0)
+
+    def _taken(self, ready: queue.SimpleQueue[ItemT | _End], timeout_seconds: float) -> ItemT | None:
         try:
-            item = self._seen.get(timeout=timeout_seconds)
+            item = ready.get(timeout=timeout_seconds)
         except queue.Empty:
             return None
         if isinstance(item, _End):
-            self._seen.put(item)
+            ready.put(item)
             raise item.error or SourceEnded
         self._room.release()
         return item

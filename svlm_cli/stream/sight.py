@@ -7,7 +7,7 @@ spoken about (``stream/pipeline.py``).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
@@ -20,6 +20,8 @@ from svlm_cli.model.vision.frames import VideoFeatures
 from svlm_cli.settings import StreamSettings
 from svlm_cli.stream.stillness import Stillness
 from svlm_cli.types import Clip
+
+MOST_PIXELS = 1 << 20  # values of one call for several clips: beyond, on a CPU, nothing is gained
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,22 +104,66 @@ class Sight:
         """Run the vision tower over the frames, once for all of them."""
         began = self._clock()
         with self._on_own_queue():
-            pixels = to_device(clip.pixels, self._model.device)  # as bytes: cut and normalised there
-            video = self._model.encode_video(Patches(*to_patches(pixels, self._patches)))
-            if self._stillness is not None:
-                places = self._stillness.places(clip.pixels)
-                video = video.only(places)
+            video = self._seen(clip, self._model.encode_video(self._cut(clip)))
         if self._queue is not None:
             self._queue.synchronize()
-        return SeenClip(
-            clip.index,
-            clip.start_seconds,
-            clip.end_seconds,
-            clip.num_frames,
-            video,
-            clip.read_seconds,
-            self._clock() - began,
-        )
+        return _told(clip, video, self._clock() - began)
+
+    def _cut(self, clip: SizedClip) -> Patches:
+        pixels = to_device(clip.pixels, self._model.device)  # as bytes: cut and normalised there
+        return Patches(*to_patches(pixels, self._patches))
+
+    def _seen(self, clip: SizedClip, video: VideoFeatures) -> VideoFeatures:
+        return video if self._stillness is None else video.only(self._stillness.places(clip.pixels))
+
+
+def look_together(clips: Sequence[tuple[Sight, SizedClip]]) -> list[SeenClip | Exception]:
+    """Run the vision tower over the clips of several streams, as many at once as pays.
+
+    Args:
+        clips: with the sight of each, all of one model; ``vision_seconds`` are shared evenly.
+
+    Returns:
+        For each clip how it is seen, or what it ran into.
+    """
+    done: list[SeenClip | Exception] = []
+    for pack in _packs(clips):
+        try:
+            done += _looked(pack)
+        except Exception as error:
+            done += [error] if len(pack) == 1 else [each for one in pack for each in look_together([one])]
+    return done
+
+
+def _packs(clips: Sequence[tuple[Sight, SizedClip]]) -> Iterator[list[tuple[Sight, SizedClip]]]:
+    pack: list[tuple[Sight, SizedClip]] = []
+    num_pixels = 0
+    for sight, clip in clips:
+        pixels = clip.pixels.numel()
+        if pack and num_pixels + pixels > MOST_PIXELS:
+            yield pack
+            pack, num_pixels = [], 0
+        pack.append((sight, clip))
+        num_pixels += pixels
+    if pack:
+        yield pack
+
+
+def _looked(pack: list[tuple[Sight, SizedClip]]) -> list[SeenClip]:
+    first = pack[0][0]
+    if len(pack) == 1:
+        return [first.look(pack[0][1])]
+    began = first._clock()
+    with torch.inference_mode():
+        videos = first._model.encode_videos([sight._cut(clip) for sight, clip in pack])
+        seen = [sight._seen(clip, video) for (sight, clip), video in zip(pack, videos, strict=True)]
+    seconds = (first._clock() - began) / len(pack)
+    return [_told(clip, video, seconds) for (_, clip), video in zip(pack, seen, strict=True)]
+
+
+def _told(clip: SizedClip, video: VideoFeatures, vision_seconds: float) -> SeenClip:
+    times = clip.index, clip.start_seconds, clip.end_seconds
+    return SeenClip(*times, clip.num_frames, video, clip.read_seconds, vision_seconds)
 
 
 def _own_queue(device: torch.device) -> torch.cuda.Stream | None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from svlm_cli import Clip, Policy, Sampling, StreamSession, StreamSettings, UsageError
-from svlm_cli.stream.loop import _StreamRun
+from svlm_cli.stream.channels.run import StreamRun
 from svlm_cli.stream.stillness import Stillness
 
 from .engine import recording
@@ -101,7 +101,7 @@ def test_what_was_shown_once_is_spoken_about_however_late(threshold, left_out):
         _settings=settings,
         _clock=SimpleNamespace(next_start=lambda start: start + 5),
     )
-    assert _StreamRun._is_stale(run, SimpleNamespace(start_seconds=3.0)) is left_out
+    assert StreamRun._is_stale(run, SimpleNamespace(start_seconds=3.0)) is left_out
 
 
 def test_less_than_nothing_is_refused():

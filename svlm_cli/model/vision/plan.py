@@ -6,6 +6,8 @@ Positions, windows and sequence bounds go into the tower by transformers' own na
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -18,6 +20,8 @@ from transformers.vision_utils import (
 )
 
 from svlm_cli.model.vision.windows import WINDOWS
+
+BOUNDS = ("cu_seqlens", "cu_window_seqlens")
 
 
 def vision_plan(visual: Any, grid_thw: tuple[int, int, int], device: torch.device) -> dict[str, Any]:
@@ -63,6 +67,25 @@ def vision_plan(visual: Any, grid_thw: tuple[int, int, int], device: torch.devic
         )
         plan |= {"interp_indices": indices.to(device), "interp_weights": weights.to(device)}
     return plan
+
+
+def joined_plans(plans: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The plan of several clips that go through the tower in one call, end to end; each sees itself alone."""
+    joined: dict[str, Any] = {}
+    for name in plans[0]:
+        parts = [plan[name] for plan in plans]
+        if name.startswith("max_"):
+            joined[name] = max(parts)
+        elif name in BOUNDS:
+            ends = list(accumulate(int(part[-1]) for part in parts))
+            moved = (part[1:] + end for part, end in zip(parts[1:], ends, strict=False))
+            joined[name] = torch.cat([parts[0], *moved])
+        elif name == "window_index":
+            starts = accumulate((len(part) for part in parts), initial=0)
+            joined[name] = torch.cat([part + start for part, start in zip(parts, starts, strict=False)])
+        else:
+            joined[name] = torch.cat(parts)
+    return joined
 
 
 def _longest(bounds: torch.Tensor) -> int:

@@ -1,0 +1,1 @@
+"""One stream as it runs, and several through one model."""
