@@ -251,7 +251,7 @@ def test_too_many_channels_are_told_and_drop_alike(bundled, monkeypatch) -> None
                 break
         stream.close()
     counts = [len(each) for each in steps.values()]
-    assert max(counts) - min(counts) <= 1, "nobody starves"
+    assert min(counts) >= max(counts) / 2, "nobody starves"
     assert sum(each.skipped_seconds for each in steps["0"]) > 0
     (judged,) = [message for message in warned if "channels need" in message]
     assert "4 channels need" in judged
