@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # Overfits a tiny checkpoint on four chunks of a clip of ten seconds or more, until greedy streaming repeats
 # invented words: the whole path of supervised fine-tuning in two minutes on two cores.
-# Usage: recipes/smoke.sh CLIP [FOLDER]     (needs the dev extra, whose packages hold Qwen's vocabulary)
+# Usage: recipes/smoke.sh CLIP [FOLDER [VOCABULARY]]
+# The vocabulary is that of the dev extra's packages, Qwen's, or a .tiktoken file or a folder with a tokenizer.
 set -euo pipefail
 recipe=$(cd "$(dirname "$0")" && pwd)/smoke.yaml
 clip=${1:?a video of ten seconds or more}
 folder=${2:-smoke}
+vocabulary=${3:-}
 
 mkdir -p "$folder"
 cat >"$folder/words.vtt" <<'WORDS'
@@ -39,7 +41,7 @@ he has won it
 and they shake hands
 WORDS
 
-python -m svlm_cli.model.random_checkpoint "$folder/random" --size tiny
+python -m svlm_cli.model.random_checkpoint "$folder/random" --size tiny ${vocabulary:+--vocabulary "$vocabulary"}
 svlm fetch "$clip" --out "$folder/clips"
 svlm align "$folder/clips" --transcript-from "$folder/words.vtt"
 svlm chunk "$folder/clips" --out "$folder/dataset" --window 4 --overlap 2 --min-words-per-second 0 --split 0

@@ -11,6 +11,7 @@ from svlm_cli.model.family.markup import END_OF_TEXT, TURN_END, config_ids
 from svlm_cli.model.family.table import FAMILIES
 
 VOCABULARY_SIZE = 151_936
+PART_OF_VOCABULARY = 131_072  # tokens at most
 NUM_EXPERTS, NUM_EXPERTS_USED = 8, 2
 LEAST_PARTIAL_HEAD = 32
 MOST_DEEP = 3  # layers of the tower whose features go to layers of the language model
@@ -52,10 +53,16 @@ def random_config(name: str, family: str, tokenizer: Any) -> Any:
         family,
         vision_config=_vision(size, family),
         text_config=_text(size, family)
+        | {"vocab_size": num_rows(tokenizer)}
         | {role: tokenizer.convert_tokens_to_ids(token) for role, token in ends.items()},
         tie_word_embeddings=True,
         **config_ids(tokenizer),
     )
+
+
+def num_rows(tokenizer: Any) -> int:
+    """Rows of the embeddings: as published for Qwen's whole vocabulary, one a token for a part of it."""
+    return VOCABULARY_SIZE if len(tokenizer) > PART_OF_VOCABULARY else len(tokenizer)
 
 
 def _vision(size: Size, family: str) -> dict[str, Any]:
@@ -86,7 +93,6 @@ def _text(size: Size, family: str) -> dict[str, Any]:
     head_size = size.hidden // size.heads
     pair = head_size // 2
     text: dict[str, Any] = {
-        "vocab_size": VOCABULARY_SIZE,
         "hidden_size": size.hidden,
         "intermediate_size": size.mlp,
         "num_hidden_layers": size.layers,
