@@ -11,6 +11,7 @@ import av
 import numpy as np
 import pytest
 
+pytest_plugins = ["tests.warm"]
 NUM_PIECES = 16_000
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -91,12 +92,12 @@ def part_of_vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny random Qwen2.5-VL folder with the real vocabulary and sharp attention."""
-    pytest.importorskip("dashscope", reason="the real Qwen vocabulary is in the dashscope package")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory, part_of_vocabulary: Path) -> Path:
+    """A tiny random Qwen2.5-VL folder with the first pieces of the real vocabulary and sharp attention."""
     from svlm_cli.model.random_checkpoint import build_random_checkpoint
 
-    return build_random_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny", spread=3.0)
+    folder = tmp_path_factory.mktemp("checkpoint") / "tiny"
+    return build_random_checkpoint(folder, vocabulary=str(part_of_vocabulary), spread=3.0)
 
 
 @pytest.fixture(scope="session")

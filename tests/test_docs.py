@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -21,22 +20,22 @@ def blocks(document: str, language: str) -> list[str]:
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
-def test_python_examples_run(number, checkpoint, tmp_path, make_video):
+def test_python_examples_run(number, warm_programs, checkpoint, tmp_path, make_video):
     make_video(tmp_path / "match.mp4", seconds=3)
     code = blocks("docs/python.md", "python")[number].replace(REAL_MODEL, str(checkpoint))
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+        [warm_programs / "python", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.strip().splitlines()) >= (1 if number == 1 else 3)
 
 
-def test_the_quickstart_runs(tmp_path):
+def test_the_quickstart_runs(warm_programs, tmp_path):
     """Everything behind the install of README's first line, as it stands there, for a minute of the match."""
     line = blocks("README.md", "sh")[0].strip()
     install, commands = line.split(" && ", 1)
     assert install == "pip install -c constraints.txt ."
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    path = f"{warm_programs}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         f"{commands} --duration 60",
         shell=True,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,8 +12,8 @@ import pytest
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 
 
-def walked(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+def walked(programs: Path, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    path = f"{programs}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         ["bash", str(RECIPES / script), *arguments],
         env=os.environ | {"PATH": path},
@@ -26,8 +25,8 @@ def walked(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return done
 
 
-def test_from_matches_to_a_score(tmp_path: Path) -> None:
-    done = walked("arena_walk.sh", str(tmp_path))
+def test_from_matches_to_a_score(warm_programs: Path, tmp_path: Path) -> None:
+    done = walked(warm_programs, "arena_walk.sh", str(tmp_path))
     report = json.loads((tmp_path / "dataset" / "report.json").read_text())
     assert report["splits"][0]["num_chunks"] == 27
     assert (tmp_path / "words.vtt").read_text().startswith("WEBVTT")
@@ -35,10 +34,14 @@ def test_from_matches_to_a_score(tmp_path: Path) -> None:
     assert "30 steps" in done.stderr
 
 
-def test_a_checkpoint_repeats_what_it_learnt_by_heart(tmp_path: Path, shared_data: Path) -> None:
+@pytest.mark.parametrize("vocabulary", ["part", pytest.param("whole", marks=pytest.mark.slow)])
+def test_a_checkpoint_repeats_what_it_learnt_by_heart(
+    vocabulary: str, warm_programs: Path, tmp_path: Path, shared_data: Path, part_of_vocabulary: Path
+) -> None:
     """Four chunks of a real clip, streamed greedily from the start of each."""
-    pytest.importorskip("dashscope", reason="the real Qwen vocabulary is in the dashscope package")
-    done = walked("smoke.sh", str(shared_data / "video" / "armwrestling.mp4"), str(tmp_path))
+    clip = shared_data / "video" / "armwrestling.mp4"
+    part = [str(part_of_vocabulary)] if vocabulary == "part" else []
+    done = walked(warm_programs, "smoke.sh", str(clip), str(tmp_path), *part)
     dataset = (tmp_path / "dataset" / "train_s2w4_with_seeks.jsonl").read_text().splitlines()
     assert len(dataset) == 4
     expected = []

@@ -252,18 +252,17 @@ def test_every_option_has_help_and_a_default() -> None:
             assert parameter.required or stated, (path, parameter.opts)
 
 
-@pytest.mark.parametrize(
-    "path", sorted(leaves(typer.main.get_command(app).commands["bench"])), ids=lambda path: " ".join(path)
-)
-def test_help_of_every_benchmark_imports_nothing_heavy(path: tuple[str, ...]) -> None:
+def test_help_of_every_benchmark_imports_nothing_heavy() -> None:
+    paths = sorted(leaves(typer.main.get_command(app).commands["bench"]))
+    assert len(paths) > 10
     script = (
-        f"import sys; from svlm_cli.cli import run; assert run(['bench', *{path!r}, '--help']) == 0; "
-        "print('LOADED', {'torch', 'transformers', 'numpy', 'matplotlib', 'yaml', 'PIL'} & set(sys.modules))"
+        "import sys; from svlm_cli.cli import run\n"
+        "heavy = {'torch', 'transformers', 'numpy', 'matplotlib', 'yaml', 'PIL'}\n"
+        f"for path in {paths!r}:\n"
+        "    assert run(['bench', *path, '--help']) == 0\n"
+        "    assert not heavy & set(sys.modules), path\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, env=environment(), check=True
-    )
-    assert "LOADED set()" in done.stdout
+    subprocess.run([sys.executable, "-c", script], capture_output=True, env=environment(), check=True)
 
 
 def test_the_page_names_every_column() -> None:

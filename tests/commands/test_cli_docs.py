@@ -10,7 +10,7 @@ import typer
 
 from svlm_cli.cli import app
 from svlm_cli.commands.stream.command import EXAMPLES
-from tests.commands.running import ROOT, command, environment
+from tests.commands.running import ROOT, environment
 
 GENERATOR = ROOT / "docs" / "generate_cli.py"
 
@@ -27,13 +27,12 @@ def test_the_reference_is_current() -> None:
 
 
 @pytest.mark.parametrize("line", [line for line in EXAMPLES.splitlines() if line.startswith("svlm ")])
-def test_examples_run(line: str, tmp_path: Path) -> None:
+def test_examples_run(svlm_here, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "notes.txt").write_text("Welcome back.")
     arguments = shlex.split(line)[1:]
     arguments[1] = "fake:steps=1"
-    done = subprocess.run(
-        command(*arguments), capture_output=True, text=True, env=environment(), cwd=tmp_path, check=False
-    )
+    done = svlm_here(*arguments)
     assert done.returncode == 0, done.stderr
 
 

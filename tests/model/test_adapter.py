@@ -76,7 +76,7 @@ def test_logits_are_pefts_own(checkpoint: Path, adapter: Path) -> None:
     network = transformers.Qwen2_5_VLForConditionalGeneration.from_pretrained(checkpoint, dtype=torch.float32)
     unmerged = peft.PeftModel.from_pretrained(network, str(adapter)).eval()
     ours = load_model(str(checkpoint), adapter=str(adapter), device="cpu")
-    ids = torch.randint(0, 150_000, (1, 40), generator=torch.Generator().manual_seed(0))
+    ids = torch.randint(0, 16_000, (1, 40), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         expected, found = unmerged(input_ids=ids).logits, ours.network(input_ids=ids).logits
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)

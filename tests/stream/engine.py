@@ -91,15 +91,16 @@ class KeyLedger:
 
     def __init__(self, session: StreamSession) -> None:
         self.session = session
-        self.keys: list[list[torch.Tensor]] = []
+        self.keys: torch.Tensor | None = None  # (layers, n, H, D)
         self.fed_at: list[float] = []
         evict = session.context.evict
 
         def watched(*args, **kwargs):
             self.note()
             move = evict(*args, **kwargs)
-            order = [i for piece in move.kept for i in range(piece.start, piece.end) if i < len(self.keys)]
-            self.keys = [self.keys[i] for i in order]
+            pieces = ((piece.start, min(piece.end, len(self.fed_at))) for piece in move.kept)
+            order = [i for start, end in pieces for i in range(start, end)]
+            self.keys = self.keys[:, order]
             self.fed_at = [self.fed_at[i] for i in order]
             return move
 
@@ -107,11 +108,19 @@ class KeyLedger:
 
     def note(self) -> None:
         """Take down tokens fed since the last call; they have not been moved yet."""
-        cache = self.session.cache
-        start, end = len(self.keys), cache.num_tokens
-        by_layer = [cache.held(layer)[0] for layer in range(cache.num_kv_layers)]
-        self.keys += [[keys[i].clone() for keys in by_layer] for i in range(start, end)]
+        start, end = len(self.fed_at), self.session.cache.num_tokens
+        fed = self._held()[:, start:]
+        self.keys = fed if self.keys is None else torch.cat([self.keys, fed], dim=1)
         self.fed_at += self.stands_at()[start:end]
+
+    def check(self) -> None:
+        """Stored keys equal a fresh rotation of their originals, in every layer."""
+        assert len(self.fed_at) == self.session.cache.num_tokens
+        moved = [now - then for now, then in zip(self.stands_at(), self.fed_at, strict=False)]
+        inv_freq = self.session.model.network.model.language_model.rotary_emb.inv_freq
+        torch.testing.assert_close(
+            self._held().double(), rotated(self.keys, moved, inv_freq), atol=1e-5, rtol=1e-5
+        )
 
     def stands_at(self) -> list[float]:
         """Where each token of the layout stands, the common base included (time row)."""
@@ -120,10 +129,20 @@ class KeyLedger:
         base = context.next_position - (rows.max() + 1.0)
         return (rows[0] + base).tolist()
 
+    def _held(self) -> torch.Tensor:
+        cache = self.session.cache
+        return torch.stack([cache.held(layer)[0] for layer in range(cache.num_kv_layers)])
 
-def rotated(key: torch.Tensor, shift: float, inv_freq: torch.Tensor) -> torch.Tensor:
-    """RoPE as complex multiplication in float64: shape (H, D); numbers past its frequencies stay."""
+
+def rotated(keys: torch.Tensor, shifts: float | Sequence[float], inv_freq: torch.Tensor) -> torch.Tensor:
+    """RoPE as complex multiplication in float64; numbers past its frequencies stay.
+
+    Args:
+        keys: shape (..., H, D).
+        shifts: of each (...), or one for all.
+    """
     half = len(inv_freq)
-    as_complex = torch.complex(key[..., :half].double(), key[..., half : 2 * half].double())
-    turned = as_complex * torch.polar(torch.ones(half, dtype=torch.float64), shift * inv_freq.double())
-    return torch.cat([turned.real, turned.imag, key[..., 2 * half :].double()], dim=-1)
+    as_complex = torch.complex(keys[..., :half].double(), keys[..., half : 2 * half].double())
+    angles = torch.tensor(shifts, dtype=torch.float64)[..., None, None] * inv_freq.double()
+    turned = as_complex * torch.polar(torch.ones_like(angles), angles)
+    return torch.cat([turned.real, turned.imag, keys[..., 2 * half :].double()], dim=-1)

@@ -118,13 +118,27 @@ def scripted(model, drawn, policy: Policy, monkeypatch) -> tuple[StreamSession, 
     return session, ledger, records
 
 
-@settings(
-    max_examples=40,
+QUICK = settings(
+    max_examples=25,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
+
+
+@QUICK
 @given(drawn=walk)
-def test_keys_after_evictions(model, drawn):
+def test_keys_and_positions_after_evictions(model, drawn):
+    check_walk(model, drawn)
+
+
+@pytest.mark.slow
+@settings(QUICK, max_examples=500)
+@given(drawn=walk)
+def test_keys_and_positions_after_evictions_of_many_more_walks(model, drawn):
+    check_walk(model, drawn)
+
+
+def check_walk(model, drawn) -> None:
     """Stored keys equal a fresh rotation of their originals; layer 0 agrees with ``recompute``."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         session, ledger, records = scripted(model, drawn, Policy.STREAMING, monkeypatch)
@@ -132,57 +146,38 @@ def test_keys_after_evictions(model, drawn):
         again, _, afresh = scripted(model, drawn, Policy.RECOMPUTE, monkeypatch)
     cache = session.cache
     inv_freq = model.network.model.language_model.rotary_emb.inv_freq
-    stands_at = ledger.stands_at()
-    assert len(ledger.keys) == cache.num_tokens
-    for layer in range(cache.num_kv_layers):
-        held = cache.held(layer)[0]
-        expected = torch.stack(
-            [
-                rotated(keys[layer], now - then, inv_freq)
-                for keys, now, then in zip(ledger.keys, stands_at, ledger.fed_at, strict=False)
-            ]
-        )
-        torch.testing.assert_close(held.double(), expected, atol=1e-5, rtol=1e-5)
+    ledger.check()
     assert [r.context_ids for r in records] == [r.context_ids for r in afresh]
     np.testing.assert_allclose(records[-1].position_ids, afresh[-1].position_ids)
-    base = stands_at[0]
-    first = torch.stack([rotated(key, -base, inv_freq) for key in cache.held(0)[0]])
+    first = rotated(cache.held(0)[0], -ledger.stands_at()[0], inv_freq)
     torch.testing.assert_close(first, again.cache.held(0)[0].double(), atol=2e-4, rtol=2e-4)
     torch.testing.assert_close(cache.held(0)[1], again.cache.held(0)[1], atol=1e-4, rtol=1e-4)
-
-
-@settings(
-    max_examples=40,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-@given(drawn=walk)
-def test_positions_equal_a_renumbering_of_the_kept_tokens(model, drawn):
-    """Walk the kept ids one by one, counting as the specification says."""
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        _, _, records = scripted(model, drawn, Policy.STREAMING, monkeypatch)
-    pad = model.markup.video_pad
-    stride = 2 / drawn["fps"] * 2
     grid = clip_to_patches(clips(1, fps=drawn["fps"])[0].frames, model.patches).grid_thw
-    frames, height, width = grid[0], grid[1] // 2, grid[2] // 2
     for record in records:
-        expected: list[tuple[float, float, float]] = []
-        ids, index, start = record.context_ids, 0, 0.0
-        while index < len(ids):
-            if ids[index] == pad:
-                block = [
-                    (start + t * stride, start + h, start + w)
-                    for t in range(frames)
-                    for h in range(height)
-                    for w in range(width)
-                ]
-                expected += block
-                index += len(block)
-                start = max(max(position) for position in block) + 1
-            else:
-                expected.append((start, start, start))
-                index, start = index + 1, start + 1
-        np.testing.assert_allclose(np.array(expected).T, record.position_ids, atol=1e-6)
+        expected = renumbered(record.context_ids, model.markup.video_pad, grid, stride=4 / drawn["fps"])
+        np.testing.assert_allclose(expected, record.position_ids, atol=1e-6)
+
+
+def renumbered(ids: list[int], pad: int, grid: tuple[int, int, int], stride: float) -> np.ndarray:
+    """Walk the kept ids one by one, counting as the specification says: positions (3, n)."""
+    frames, height, width = grid[0], grid[1] // 2, grid[2] // 2
+    expected: list[tuple[float, float, float]] = []
+    index, start = 0, 0.0
+    while index < len(ids):
+        if ids[index] == pad:
+            block = [
+                (start + t * stride, start + h, start + w)
+                for t in range(frames)
+                for h in range(height)
+                for w in range(width)
+            ]
+            expected += block
+            index += len(block)
+            start = max(max(position) for position in block) + 1
+        else:
+            expected.append((start, start, start))
+            index, start = index + 1, start + 1
+    return np.array(expected).T
 
 
 def test_the_last_token_has_no_states_yet(model):

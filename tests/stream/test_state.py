@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from contextlib import closing
 from dataclasses import replace
@@ -33,6 +30,7 @@ from svlm_cli.stream import state as state_module
 from svlm_cli.stream.controls import Controls
 from svlm_cli.stream.session import StreamSession
 from svlm_cli.stream.state import StateKeeper, load_state
+from tests.trust.forked import Svlm
 
 MATCH = "arena:soccer,seed=5,minutes=2"
 SMALL = StreamSettings(sink=8, text_window=16, vision_window=4, rounds=3, sampling=Sampling(greedy=True))
@@ -110,12 +108,12 @@ def test_how_pictures_are_shown_is_part_of_a_state(bundled, tmp_path: Path) -> N
     other = replace(SMALL, pictures=PictureStyle.RAW, deinterlace=Deinterlace.OFF)
     with pytest.raises(StateError, match=r"deinterlace \(auto -> off\), pictures \(display -> raw\)"):
         steps(bundled, other, Controls(resume=load_state(path)))
-    steps(bundled, replace(SMALL, reader=Reader.PYAV), Controls(resume=load_state(path)))
+    steps(bundled, replace(SMALL, reader=Reader.PYAV, duration=6.0), Controls(resume=load_state(path)))
     # States of builds that showed pictures as they are stored do not say so.
     state = load_state(path)
     kept = {key: value for key, value in state.made_with.items() if key not in ("pictures", "deinterlace")}
     old = replace(state, made_with=kept)
-    steps(bundled, SMALL, Controls(resume=old))
+    steps(bundled, replace(SMALL, duration=6.0), Controls(resume=old))
     session = StreamSession(bundled, replace(SMALL, previous_text=""))
     with pytest.raises(StateError, match=r"pictures \(raw -> display\)"):
         old.restore(session, is_plain=False)
@@ -213,8 +211,11 @@ def test_memory_of_a_state_is_that_of_the_cache(bundled, tmp_path: Path) -> None
     assert sizes[1] < 1.3 * sizes[0]
 
 
-def svlm(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "svlm_cli", "stream", MATCH, "--greedy", "--sink", "8", *arguments]
+def svlm(folder: Path, *arguments: str) -> Svlm:
+    """A stream of the match into every output of a folder."""
+    outputs = [f"--out={folder / name}" for name in ("x.vtt", "x.srt", "x.jsonl")]
+    small = ["--greedy", "--sink=8", "--threads=1", "--quiet"]
+    return Svlm(["stream", MATCH, *small, *outputs, *arguments], folder / "log")
 
 
 def told(path: Path) -> list[tuple]:
@@ -228,25 +229,21 @@ def test_killed_at_any_moment_and_resumed_it_tells_the_same_story(tmp_path: Path
     cut = tmp_path / "cut"
     for folder in (whole, cut):
         folder.mkdir()
-    outputs = [
-        [f"--out={folder / name}" for name in ("x.vtt", "x.srt", "x.jsonl")] for folder in (whole, cut)
-    ]
-    subprocess.run(svlm(*outputs[0], "--quiet"), stdout=subprocess.DEVNULL, check=True, timeout=120)
-    keep = ("--save-state", str(cut / "s.svlm"), "--save-every", "0.3", "--quiet")
-    with subprocess.Popen(svlm(*outputs[1], *keep), stdout=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 60
-        while not (cut / "s.svlm").exists() or (cut / "x.jsonl").read_text().count('"step"') < 20:
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        os.kill(process.pid, signal.SIGKILL)
+    assert svlm(whole).wait() == 0
+    process = svlm(cut, "--save-state", str(cut / "s.svlm"), "--save-every", "0.3")
+    deadline = time.monotonic() + 60
+    while not (cut / "s.svlm").exists() or (cut / "x.jsonl").read_text().count('"step"') < 20:
+        assert process.process.is_alive()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
     before = (cut / "x.jsonl").read_text()
     assert before.endswith("\n")
     num_before = before.count('"type": "step"')
     assert 20 <= num_before < 120
     webvtt.read(str(cut / "x.vtt"))
-    resumed = svlm(*outputs[1], "--resume", str(cut / "s.svlm"), "--quiet")
-    subprocess.run(resumed, stdout=subprocess.DEVNULL, check=True, timeout=120)
+    assert svlm(cut, "--resume", str(cut / "s.svlm")).wait() == 0
     assert (cut / "x.vtt").read_text() == (whole / "x.vtt").read_text()
     assert (cut / "x.srt").read_text() == (whole / "x.srt").read_text()
     assert told(cut / "x.jsonl") == told(whole / "x.jsonl")

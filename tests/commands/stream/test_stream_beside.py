@@ -115,14 +115,16 @@ def test_off_loopback_the_token_is_said_or_chosen() -> None:
         (["--max-answer-tokens", "0"], 2, "--max-answer-tokens"),
     ],
 )
-def test_what_cannot_be_is_told_in_one_line(arguments: list[str], code: int, expected: str) -> None:
-    done = svlm("stream", "fake:", *arguments)
+def test_what_cannot_be_is_told_in_one_line(
+    svlm_here, arguments: list[str], code: int, expected: str
+) -> None:
+    done = svlm_here("stream", "fake:", *arguments)
     assert done.returncode == code, done.stderr
     assert expected in error_line(done)
 
 
-def test_standard_input_is_video_or_questions() -> None:
-    done = svlm("stream", "-", "--ask")
+def test_standard_input_is_video_or_questions(svlm_here) -> None:
+    done = svlm_here("stream", "-", "--ask")
     assert done.returncode == 2
     assert "standard input" in error_line(done)
 
@@ -180,12 +182,12 @@ def test_questions_of_a_file_come_in_their_second(tmp_path: Path) -> None:
     assert kinds == ["start", "answer", "step", "step", "answer", "step", "answer", "step", "step", "end"]
 
 
-def test_live_sources_keep_the_pace_of_the_clock_and_files_do_not() -> None:
+def test_live_sources_keep_the_pace_of_the_clock_and_files_do_not(svlm_here) -> None:
     for source, arguments, pace in (
         ("fake:", [], "max"),
         ("fake:live=1", [], "realtime"),
         ("fake:live=1", ["--pace", "max"], "max"),
         ("fake:", ["--pace", "realtime"], "realtime"),
     ):
-        done = svlm("stream", source, *arguments, "--json", "--quiet")
+        done = svlm_here("stream", source, *arguments, "--json", "--quiet")
         assert json.loads(done.stdout.splitlines()[0])["pace"] == pace

@@ -18,31 +18,31 @@ from tests.commands.running import command, environment, error_line, svlm
 from tests.strict_srt import parse_srt
 
 
-def test_an_existing_output_survives_a_failing_start(tmp_path: Path) -> None:
+def test_an_existing_output_survives_a_failing_start(svlm_here, tmp_path: Path) -> None:
     path = tmp_path / "x.vtt"
     path.write_text("precious")
     for arguments in (["fake:", "--model", "missing"], ["fake:fail=0"], ["nofile"], ["fake:", "--fps", "3"]):
-        assert svlm("stream", *arguments, "--out", str(path)).returncode in {1, 2}
+        assert svlm_here("stream", *arguments, "--out", str(path)).returncode in {1, 2}
         assert path.read_text() == "precious"
         assert os.listdir(tmp_path) == ["x.vtt"]
 
 
-def test_an_output_that_is_there_is_kept_beside_unless_told_otherwise(tmp_path: Path) -> None:
+def test_an_output_that_is_there_is_kept_beside_unless_told_otherwise(svlm_here, tmp_path: Path) -> None:
     path, trace = tmp_path / "x.vtt", tmp_path / "trace"
     for file in (path, trace):
         file.write_text("precious")
     arguments = ["stream", "fake:", "--out", str(path), "--trace", str(trace)]
-    told = [line for line in svlm(*arguments).stderr.splitlines() if line.startswith("warning")]
+    told = [line for line in svlm_here(*arguments).stderr.splitlines() if line.startswith("warning")]
     kept = "was there already: it is kept as"
     assert told == [
         f"warning: {path} {kept} x.vtt.1 (--overwrite replaces it)",
         f"warning: {trace} {kept} trace.1 (--overwrite replaces it)",
     ]
     assert (tmp_path / "x.vtt.1").read_text() == (tmp_path / "trace.1").read_text() == "precious"
-    events = [json.loads(line) for line in svlm(*arguments, "--json").stdout.splitlines()]
+    events = [json.loads(line) for line in svlm_here(*arguments, "--json").stdout.splitlines()]
     messages = [event["message"] for event in events if event["type"] == "warning"]
     assert [message.rpartition("kept as ")[2].split()[0] for message in messages] == ["x.vtt.2", "trace.2"]
-    assert "warning" not in svlm(*arguments, "--overwrite").stderr
+    assert "warning" not in svlm_here(*arguments, "--overwrite").stderr
     assert sorted(os.listdir(tmp_path)) == ["trace", "trace.1", "trace.2", "x.vtt", "x.vtt.1", "x.vtt.2"]
     assert len(webvtt.read(str(path))) == 3
 
@@ -63,20 +63,20 @@ def test_what_somebody_else_writes_is_refused_before_a_model_is_opened(tmp_path:
     assert sorted(os.listdir(tmp_path)) == ["link.vtt", "x.vtt"]
 
 
-def test_what_is_no_ordinary_file_holds_no_state(tmp_path: Path) -> None:
+def test_what_is_no_ordinary_file_holds_no_state(svlm_here, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "full").symlink_to("/dev/full")
     for name in ("pipe", "full"):
-        done = svlm("stream", "fake:", "--save-state", str(tmp_path / name))
+        done = svlm_here("stream", "fake:", "--save-state", str(tmp_path / name))
         assert done.returncode == 1
         assert "no ordinary file" in error_line(done)
     assert sorted(os.listdir(tmp_path)) == ["full", "pipe"]
 
 
-def test_an_empty_state_is_no_ctrl_c_and_leftovers_beside_it_are_cleared(tmp_path: Path) -> None:
+def test_an_empty_state_is_no_ctrl_c_and_leftovers_beside_it_are_cleared(svlm_here, tmp_path: Path) -> None:
     (tmp_path / "s.svlm").write_text("")
     (tmp_path / ".s.0123abcd.svlm").write_text("half a state")
-    done = svlm("stream", "fake:", "--resume", str(tmp_path / "s.svlm"))
+    done = svlm_here("stream", "fake:", "--resume", str(tmp_path / "s.svlm"))
     assert done.returncode == 1
     assert "not a state" in error_line(done)
     assert os.listdir(tmp_path) == ["s.svlm"]
@@ -199,7 +199,7 @@ def test_a_closed_standard_output_is_no_output(tmp_path: Path) -> None:
     assert len(webvtt.read(str(tmp_path / "x.vtt"))) == 2
 
 
-def test_what_a_stream_reads_is_not_written_over(tmp_path: Path) -> None:
+def test_what_a_stream_reads_is_not_written_over(svlm_here, tmp_path: Path) -> None:
     path = tmp_path / "read.jsonl"
     path.write_text("1.0 Who scored?\n")
     for read, written in (
@@ -209,7 +209,7 @@ def test_what_a_stream_reads_is_not_written_over(tmp_path: Path) -> None:
         ("--resume", "--out"),
         ("--resume", "--trace"),
     ):
-        done = svlm("stream", "fake:", read, str(path), written, str(path), "--overwrite")
+        done = svlm_here("stream", "fake:", read, str(path), written, str(path), "--overwrite")
         assert done.returncode == 2
         assert "is the same file as the" in error_line(done)
         assert path.read_text() == "1.0 Who scored?\n"
@@ -220,13 +220,13 @@ def test_what_a_stream_reads_is_not_written_over(tmp_path: Path) -> None:
     "content",
     [b"precious notes of somebody", b"\x40" + bytes(7) + b'{"__metadata__":{"format":"pt"},"weight":{}}'],
 )
-def test_a_state_takes_the_place_of_states_alone(tmp_path: Path, content: bytes) -> None:
+def test_a_state_takes_the_place_of_states_alone(svlm_here, tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "notes"
     path.write_bytes(content)
-    done = svlm("stream", "fake:", "--save-state", str(path))
+    done = svlm_here("stream", "fake:", "--save-state", str(path))
     assert done.returncode == 1
     assert "is no state" in error_line(done)
     assert path.read_bytes() == content
     path.write_text("")
     for _ in range(2):
-        assert svlm("stream", "fake:", "--save-state", str(path)).returncode == 0
+        assert svlm_here("stream", "fake:", "--save-state", str(path)).returncode == 0
