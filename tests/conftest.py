@@ -13,7 +13,22 @@ import pytest
 
 pytest_plugins = ["tests.warm"]
 NUM_PIECES = 16_000
+MOST_PROCESSES = 4
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes: before torch is imported
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """How many ``-n auto`` stands for: none beside this process for less than a folder's default tests."""
+    chosen, default = config.option, config.getini("addopts")
+    is_part = bool(chosen.keyword) or chosen.markexpr not in default or chosen.tally is not None
+    named = [Path(argument.partition("::")[0]) for argument in config.args]
+    if is_part or not all(path.is_dir() for path in named):
+        return 0
+    return min(MOST_PROCESSES, len(os.sched_getaffinity(0)))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
