@@ -13,6 +13,7 @@ import time
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 
 import torch
 
@@ -40,7 +41,7 @@ class FakeModel:
     dtype: torch.dtype = torch.float32
     patches: object = None
     tokenizer: FakeTokenizer = field(default_factory=FakeTokenizer)
-    markup: object = None
+    markup: object = field(default_factory=lambda: SimpleNamespace(ends_thoughts=False))
     tokens_per_second: float = 2.0
     adapter: str | None = None
     quantize: str = "none"
