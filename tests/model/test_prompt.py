@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from svlm_cli.model.prompt import PromptWriter
@@ -94,5 +96,5 @@ def test_words_outside_a_small_vocabulary_are_named():
             known = {"Commentate": 1, " on": 2, " Lions": 3, "<|im_end|>": 4, "\n": 5, " ...": 6}
             return [known.get(text, 9)]
 
-    writer = PromptWriter(Small(), None)
+    writer = PromptWriter(Small(), SimpleNamespace(ends_thoughts=False))
     assert writer.unknown_words("Commentate on Lions Zebras on Zebras; Zebras") == ["Zebras"]
