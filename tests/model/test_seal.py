@@ -75,6 +75,7 @@ def test_a_seal_of_the_first_builds_lists_no_files(sealed: Path) -> None:
 
 def test_streaming_refuses_weights_of_another_size(sealed: Path) -> None:
     (sealed / "model.safetensors").write_bytes(WEIGHTS[:-7])
-    (sealed / "tokenizer.json").write_text("{}")
+    for path in BUNDLED.glob("tokenizer*"):
+        shutil.copy(path, sealed)
     with pytest.raises(ModelError, match="it has 6993 bytes, 7000 were sealed"):
         load_model(str(sealed), device="cpu")
