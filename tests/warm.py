@@ -88,8 +88,8 @@ def _work(arguments: list[str], folder: Path, environment: dict[str, str], descr
     os.environ.update(environment)
     for number, descriptor in enumerate(descriptors):
         os.dup2(descriptor, number)
-    for name, number in (("stdout", 1), ("stderr", 2)):
-        setattr(sys, name, io.TextIOWrapper(io.FileIO(number, "w", closefd=False), "utf-8"))
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        setattr(sys, name, io.TextIOWrapper(io.FileIO(number, mode, closefd=False), "utf-8"))
     multiprocessing.set_start_method(None, force=True)  # the platform's, not that of this process
     how, what, *more = arguments
     sys.modules.pop(what, None)
