@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from svlm_cli.bench.common.work import Failures, present, record_key, work_key
 from svlm_cli.bench.questions.asking import ModelAsker, Question, Way, question_times
 from svlm_cli.errors import SourceError
 from svlm_cli.types import WarningEvent
+
+LATE_SECONDS = 0.5  # behind the end of a video that a question may be asked without a word
 
 if TYPE_CHECKING:
     from svlm_cli.model.runtime import VideoLanguageModel
@@ -90,8 +93,12 @@ def answer_by_model(
             (run.name, each.question.key): _key(identities[run.name], each) for run in runs for each in asked
         }
         num_done = sum(key in results for key in keys.values())
+        pending = [
+            each for each in asked if any(keys[run.name, each.question.key] not in results for run in runs)
+        ]
         yield WorkStart(f"{facts.name} on {facts.device} ({facts.dtype})", "answers", num_done, len(keys))
         yield from _lacking(model, asked)
+        yield from behind_the_end(pending)
         failures = Failures()
         for run in runs:
             asker = ModelAsker(model, run.way, run.max_new_tokens)
@@ -146,6 +153,31 @@ def answer_by_address(
         place=lambda each: each.question.key,
     )
     return VideoCalls(asked, options, out / RESULTS_NAME, asking)
+
+
+def behind_the_end(asked: Sequence[Asked]) -> Generator[WorkEvent, None, None]:
+    """Say which questions are asked at a time that their video does not have; they are asked at its end."""
+    from svlm_cli.media.file.reader import open_video
+
+    timed: dict[Path, list[Question]] = defaultdict(list)
+    for each in asked:
+        if each.question.at_seconds != math.inf and each.video.is_file():
+            timed[each.video].append(each.question)
+    for video, questions in timed.items():
+        try:
+            with open_video(video) as reader:
+                end = reader.info.duration_seconds
+        except SourceError:  # told where its questions are asked
+            continue
+        if end is None:
+            continue
+        late = [each for each in questions if each.at_seconds > end + LATE_SECONDS]
+        if late:
+            last = max(each.at_seconds for each in late)
+            yield WarningEvent(
+                f"{video.name} ends at {end:.1f} s: {len(late)} of its questions, of up to {last:g} s, are "
+                f"asked at its end: {capped([each.key for each in late])}"
+            )
 
 
 def without_recent(protocols: Sequence[str]) -> list[str]:

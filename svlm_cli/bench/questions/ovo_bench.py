@@ -11,21 +11,22 @@ from svlm_cli.bench.common.intervals import Bootstrap, Estimate, Ratio
 from svlm_cli.bench.common.records import Record
 from svlm_cli.bench.common.results import RESULTS_NAME, LineForm, RunFacts, read_runs
 from svlm_cli.bench.common.tables import Report, Row
-from svlm_cli.bench.common.work import find_video
 from svlm_cli.bench.questions.answering import Asked, without_recent
 from svlm_cli.bench.questions.asking import CANDIDATES, Question
 from svlm_cli.bench.questions.ovo import GROUPS, NUM_QUERIES, OvoProtocol, Query
 from svlm_cli.bench.questions.ovo_score import (
-    MISSING,
     Answered,
     OvoScore,
     exact,
     load_official,
     official,
     problems,
+    response_of,
     score,
+    shared_ids,
     strict,
 )
+from svlm_cli.bench.questions.ovo_videos import ovo_videos
 from svlm_cli.documents import MalformedError
 from svlm_cli.values import mapping
 
@@ -50,7 +51,7 @@ def asked(queries: Sequence[Query], videos: Path, protocol: OvoProtocol) -> list
     candidates = CANDIDATES if protocol is OvoProtocol.LOGIT else ()
     return [
         Asked(
-            find_video(videos, query.video),
+            video,
             Question(query.key, query.shown_from, query.at_seconds, query.prompt, candidates),
             {
                 "id": query.id,
@@ -62,7 +63,7 @@ def asked(queries: Sequence[Query], videos: Path, protocol: OvoProtocol) -> list
                 "rule": protocol.value,
             },
         )
-        for query in queries
+        for query, video in zip(queries, ovo_videos(queries, videos), strict=True)
     ]
 
 
@@ -86,7 +87,8 @@ class Results:
 
 
 def load_results(paths: Sequence[Path]) -> list[Results]:
-    """Read answers: of folders that ``generate`` has filled, a run for each; all else in the official form.
+    """Read answers: every run that ``generate`` wrote to a folder; of other folders one each, in the official
+    form; all loose files of that form are one.
 
     Raises:
         SourceError: a file cannot be read or is of another form.
@@ -98,12 +100,17 @@ def load_results(paths: Sequence[Path]) -> list[Results]:
         for run in read_runs(path, _ANSWERS)
     ]
     others = [path for path in paths if path not in ours]
-    if others:
-        name = others[0].name if others[0].is_dir() else others[0].stem
-        columns = {"model": name, "frames": "–", "resolution": "–"}
-        facts = RunFacts(columns, "OVO-Bench official, stored results")
-        found.append(Results(name, load_official(others), facts, OvoProtocol.OFFICIAL, is_ours=False))
-    return found
+    folders = [[path] for path in others if path.is_dir()]
+    loose = [path for path in others if not path.is_dir()]
+    return found + [_stored(each) for each in [*folders, *([loose] if loose else [])]]
+
+
+def _stored(paths: Sequence[Path]) -> Results:
+    """The results of one model in the official form."""
+    name = paths[0].resolve().name if paths[0].is_dir() else paths[0].stem
+    columns = {"model": name, "frames": "–", "resolution": "–"}
+    facts = RunFacts(columns, "OVO-Bench official, stored results")
+    return Results(name, load_official(paths), facts, OvoProtocol.OFFICIAL, is_ours=False)
 
 
 def row(results: Results) -> Row:
@@ -119,7 +126,9 @@ def row(results: Results) -> Row:
 def report(all_results: Sequence[Results]) -> Report:
     """The whole report."""
     notes = [
-        f"**{results.name}**: {problem}." for results in all_results for problem in problems(results.answers)
+        f"**{results.name}**: {problem}."
+        for results in all_results
+        for problem in (*problems(results.answers), *shared_ids(results.answers))
     ]
     notes += [note for results in all_results for note in _missing(results)]
     own = [results.facts.protocol for results in all_results if results.is_ours]
@@ -154,7 +163,7 @@ def _answer(record: Record) -> tuple[str, Answered]:
     if "protocol" not in mapping(record["facts"], "facts"):
         raise MalformedError("its facts name no protocol")
     OvoProtocol(record["rule"])
-    return name, Answered(name, record["task"], str(record["truth"]), record.get("response", MISSING))
+    return name, Answered(name, record["task"], str(record["truth"]), response_of(record))
 
 
 _ANSWERS = LineForm(

@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from svlm_cli.bench.common.events import capped, numbered
 from svlm_cli.bench.common.intervals import Ratio
 from svlm_cli.bench.common.records import put_once, read_json
 from svlm_cli.bench.questions.ovo import GROUP_OF, GROUPS, forward_truth
@@ -41,12 +42,14 @@ class Answered:
         task: its task.
         truth: the right answer.
         response: what came back; anything but text is wrong, and counted.
+        shares_id: whether its id stands for another question too.
     """
 
     name: str
     task: str
     truth: str
     response: object
+    shares_id: bool = False
 
     @property
     def problem(self) -> str:
@@ -134,16 +137,23 @@ def score(answers: Iterable[Answered], rule: Callable[[str, str, str], bool]) ->
     return OvoScore({task: Ratio(right[task], asked[task]) for task in GROUP_OF if asked[task]})
 
 
-def problems(answers: Sequence[Answered], most_named: int = 5) -> list[str]:
+def problems(answers: Sequence[Answered]) -> list[str]:
     """A sentence for every kind of response that is no text: how many, and which."""
     names: dict[str, list[str]] = defaultdict(list)
     for each in answers:
         if each.problem:
             names[each.problem].append(each.name)
     return [
-        f"{len(found)} of {len(answers)} responses are {problem} and count as wrong: "
-        f"{', '.join(found[:most_named])}{', ...' if len(found) > most_named else ''}"
+        f"{len(found)} of {len(answers)} responses are {problem} and count as wrong: {capped(found)}"
         for problem, found in names.items()
+    ]
+
+
+def shared_ids(answers: Sequence[Answered]) -> list[str]:
+    """A sentence where one id stands for several questions, each of which counts."""
+    names = [each.name for each in answers if each.shares_id]
+    return [f"{len(names)} answers share an id with another question, and all count: {capped(names)}"][
+        : len(names)
     ]
 
 
@@ -151,52 +161,72 @@ def load_official(paths: Sequence[Path]) -> list[Answered]:
     """Read results in the official form, from files or from all the ``.json`` files of folders.
 
     ``{"backward": [{id, video, task, question, response, ground_truth}], "realtime": [...], "forward": [item
-    with test_info[i].response]}``. A query that is answered twice in the same way counts once.
+    with test_info[i].response]}``. A response may be a list of one. An answer that stands in several files
+    counts once. Published files use an id for two questions at times: both count, as their authors' script
+    counts them, and have ``shares_id``.
 
     Raises:
-        SourceError: a file cannot be read or is of another form; there is none; a query has two answers.
+        SourceError: a file cannot be read or is of another form; there is none; two files answer a query
+            in different ways.
     """
     files = [file for path in paths for file in (sorted(path.glob("*.json")) if path.is_dir() else [path])]
-    found: dict[str, Answered] = {}
+    found: dict[tuple[str, int], Answered] = {}
     for file in files:
-        content = _read(file)
-        for group in GROUPS:
-            items = content.get(group) or []
-            if not isinstance(items, list):
-                raise SourceError(f"{file}: {group} is no list", _HINT)
-            for item in items:
-                for each in _answers_of(item, file):
-                    put_once(found, each.name, each, each.name, str(file))
+        own: dict[str, list[Answered]] = defaultdict(list)
+        for item in _items_of(file):
+            for asked, answer in _answers_of(item, file):
+                if answer not in own[asked]:
+                    own[asked].append(answer)
+        for asked, answers in own.items():
+            for number, answer in enumerate(answers):
+                put_once(found, (asked, number), answer, answer.name, str(file))
     if not found:
         raise SourceError(f"no results of OVO-Bench in {', '.join(map(str, paths))}", _HINT)
-    return list(found.values())
+    every = list(found.values())
+    counts = Counter(each.name for each in every)
+    names = numbered([each.name for each in every])
+    return [
+        replace(each, name=name, shares_id=counts[each.name] > 1)
+        for name, each in zip(names, every, strict=True)
+    ]
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _items_of(file: Path) -> Iterator[object]:
     content = read_json(file, _HINT)
     if not isinstance(content, dict) or not set(content) & set(GROUPS):
         raise SourceError(f"{file} holds none of {', '.join(GROUPS)}", _HINT)
-    return content
+    for group in GROUPS:
+        items = content.get(group) or []
+        if not isinstance(items, list):
+            raise SourceError(f"{file}: {group} is no list", _HINT)
+        yield from items
 
 
-def _answers_of(item: object, file: Path) -> list[Answered]:
-    """The answers of one entry, one or several."""
+def _answers_of(item: object, file: Path) -> list[tuple[str, Answered]]:
+    """The answers of one entry, one or several, each with what tells its question from others of its id."""
     try:
         assert isinstance(item, dict)
         task = item["task"]
         assert task in GROUP_OF
+        about = [Path(str(item.get("video"))).name, item.get("question"), item.get("activity")]
+        name = f"{task} {item['id']}"
         if "test_info" not in item:
-            name = f"{task} {item['id']}"
-            return [Answered(name, task, str(item["ground_truth"]), item.get("response", MISSING))]
-        return [
-            Answered(
-                f"{task} {item['id']}, query {number}",
-                task,
-                forward_truth(task, test),
-                test.get("response", MISSING),
-            )
-            for number, test in enumerate(item["test_info"])
-        ]
-    except (AssertionError, KeyError, TypeError, ValueError, IndexError) as error:
-        told = json.dumps(item, ensure_ascii=False)[:80]
-        raise SourceError(f"{file}: this is no result of OVO-Bench: {told}", _HINT) from error
+            answer = Answered(name, task, str(item["ground_truth"]), response_of(item))
+            return [(_told([name, *about]), answer)]
+        found = []
+        for number, test in enumerate(item["test_info"]):
+            answer = Answered(f"{name}, query {number}", task, forward_truth(task, test), response_of(test))
+            found.append((_told([answer.name, *about, test.get("step"), test.get("realtime")]), answer))
+        return found
+    except (AssertionError, AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
+        raise SourceError(f"{file}: this is no result of OVO-Bench: {_told(item)[:80]}", _HINT) from error
+
+
+def response_of(entry: Mapping[str, Any]) -> object:
+    """The response of an entry; where it is a list of one, as some models write it, that one."""
+    response = entry.get("response", MISSING)
+    return response[0] if isinstance(response, list) and len(response) == 1 else response
+
+
+def _told(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)

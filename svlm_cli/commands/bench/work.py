@@ -198,7 +198,7 @@ def ask_videos(
         show_written(run.out, json=talk.json, hint=run.hint)
         return
     from svlm_cli.bench.api.options import ApiOptions
-    from svlm_cli.bench.questions.answering import answer_by_address
+    from svlm_cli.bench.questions.answering import answer_by_address, behind_the_end
 
     options = ApiOptions(
         address.api,
@@ -213,6 +213,7 @@ def ask_videos(
     if address.dry_run:
         show_plan([work.plan() for work in works], json=talk.json)
         return
+    show_work(behind_the_end(asked), talk)
     for work in works:
         show_work(work.run(), talk, at_once=True)
     show_written(run.out, json=talk.json, hint=run.hint)

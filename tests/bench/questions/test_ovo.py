@@ -58,7 +58,7 @@ def test_responses_that_are_no_text_are_counted_and_named(tmp_path: Path, capsys
         "backward": [
             {"id": 1, "response": "A", **right},
             {"id": 2, "response": None, **right},
-            {"id": 3, "response": ["A"], **right},
+            {"id": 3, "response": ["A", "B"], **right},
             {"id": 4, **right},
         ],
         "realtime": [],

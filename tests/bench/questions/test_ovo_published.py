@@ -1,0 +1,145 @@
+"""Results and videos of OVO-Bench in the shapes they are published in."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from svlm_cli.bench.questions.ovo import GROUP_OF, GROUPS, OvoProtocol, load_items, queries
+from svlm_cli.bench.questions.ovo_bench import asked
+from svlm_cli.cli import run
+
+TASKS = tuple(GROUP_OF)
+
+
+def made_results(draw: random.Random, *, lists: bool, twice: bool) -> tuple[dict[str, Any], dict[str, float]]:
+    """A result file as a model's, and the scores of its authors' rules, counted while it is made."""
+    content: dict[str, list[Any]] = {group: [] for group in GROUPS}
+    right: dict[str, list[bool]] = defaultdict(list)
+    for number in range(240):
+        task = TASKS[number % len(TASKS)]
+        base = {
+            "id": number - 12 if twice and number >= 228 else number,
+            "task": task,
+            "video": f"a/{number}.mp4",
+        }
+
+        def given(truth: str, other: str, task: str = task) -> object:
+            is_right = draw.random() < 0.6
+            right[task].append(is_right)
+            text = draw.choice(("", "**", "(")) * (task not in ("REC",)) + (truth if is_right else other)
+            return [text] if lists else text
+
+        if GROUP_OF[task] != "forward":
+            truth = draw.choice("ABCD")
+            other = draw.choice([letter for letter in "ABCD" if letter != truth])
+            entry = {"question": f"What {number}?", "response": given(truth, other), "ground_truth": truth}
+        elif task == "REC":
+            tests = [{"realtime": n, "count": n, "response": given(str(n), str(n + 9))} for n in range(3)]
+            entry = {"activity": f"jump {number}", "test_info": tests}
+        else:
+            tests = [
+                {
+                    "realtime": n,
+                    "step": "s",
+                    "type": n % 2,
+                    "response": given(*("Yes", "No")[:: 1 if n % 2 else -1]),
+                }
+                for n in range(3)
+            ]
+            entry = {"test_info": tests, "question": f"Who {number}?"}
+        content[GROUP_OF[task]].append(base | entry)
+    means = {
+        group: 100 * sum(sum(right[task]) / len(right[task]) for task in tasks) / len(tasks)
+        for group, tasks in GROUPS.items()
+    }
+    return content, means | {"total": sum(means.values()) / 3}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_folders_score_as_their_authors_count(tmp_path: Path, capsys, seed: int) -> None:
+    """Lists of one response, and ids used for two questions: by file, or in one; several models at once."""
+    draw, expected = random.Random(seed), []
+    for model, lists, twice in (("QWen2VL_7B", True, False), ("Gemini", False, True)):
+        content, means = made_results(draw, lists=lists, twice=twice)
+        expected.append(means)
+        (tmp_path / model).mkdir()
+        for group, items in content.items():
+            whole = {name: items if name == group else [] for name in GROUPS}
+            (tmp_path / model / f"{model}_{group}_offline_1.json").write_text(json.dumps(whole))
+    folders = [str(tmp_path / name) for name in ("QWen2VL_7B", "Gemini")]
+    assert run(["bench", "ovo", "score", *folders, "--json", "--out", str(tmp_path / "out")]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [row["run"] for row in told["runs"]] == ["QWen2VL_7B", "Gemini"]
+    for row, means in zip(told["runs"], expected, strict=True):
+        found = {name: row["scores"][name]["percent"] for name in means}
+        assert found == pytest.approx(means, abs=0.006)
+    (note,) = [note for note in told["notes"] if "share an id" in note]
+    assert note.startswith("**Gemini**: 36 answers share an id with another question, and all count: EPM 216")
+
+
+def test_one_question_answered_in_two_ways_by_two_files_is_refused(tmp_path: Path, capsys) -> None:
+    entry = {"id": 1, "task": "EPM", "video": "v.mp4", "question": "q", "ground_truth": "A"}
+    for number, letter in enumerate("AB"):
+        (tmp_path / f"{number}.json").write_text(json.dumps({"backward": [entry | {"response": letter}]}))
+    assert run(["bench", "ovo", "score", str(tmp_path), "--out", str(tmp_path / "out")]) == 1
+    assert "EPM 1 is there already and says something else" in capsys.readouterr().err
+
+
+def test_chunks_belong_to_items(shared_data: Path, tmp_path: Path) -> None:
+    """The whole data set in its three layouts: no query gets a file of another item."""
+    items = load_items(shared_data / "ovo" / "ovo_bench_new.json")
+    found = queries(items)
+    chunks, sources, flat = (tmp_path / name for name in ("chunks", "sources", "flat"))
+    for folder in (chunks, sources, flat):
+        folder.mkdir()
+    for query in found:
+        number = f"_{query.number}" if GROUP_OF[query.task] == "forward" else ""
+        (chunks / f"{query.id}{number}.mp4").touch()
+        (flat / Path(query.video).name).touch()
+        (sources / query.video).parent.mkdir(parents=True, exist_ok=True)
+        (sources / query.video).touch()
+    for folder in (chunks, sources, flat):
+        videos = [each.video for each in asked(found, folder, OvoProtocol.OFFICIAL)]
+        for query, video in zip(found, videos, strict=True):
+            numbered = query.video.startswith("AutoEvalMetaData/")
+            if folder is sources:
+                assert video == sources / query.video
+            elif folder is chunks:
+                is_forward = GROUP_OF[query.task] == "forward"
+                assert video.name == (f"{query.id}_{query.number}.mp4" if is_forward else f"{query.id}.mp4")
+            else:
+                assert video.is_file() != numbered
+    (chunks / "106.mp4").unlink()
+    missing = [each.video.is_file() for each in asked(found, chunks, OvoProtocol.OFFICIAL)]
+    assert missing.count(False) == 1
+    assert missing[[query.id for query in found].index(106)] is False
+
+
+def test_a_question_behind_the_end_is_told(checkpoint: Path, tmp_path: Path, make_video, capsys) -> None:
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    make_video(folder / "7.mp4", seconds=2)
+    item = {
+        "task": "OCR",
+        "video": "AutoEvalMetaData/9.mp4",
+        "question": "What?",
+        "gt": 0,
+        "options": ["a", "b"],
+    }
+    items = [item | {"id": 7, "realtime": 9.5}, item | {"id": 9, "realtime": 1}]
+    (tmp_path / "ovo.json").write_text(json.dumps(items))
+    arguments = ["bench", "ovo", "generate", str(tmp_path / "ovo.json"), "--videos", str(folder)]
+    arguments += ["--model", str(checkpoint), "--device", "cpu", "--recent-frames", "0"]
+    arguments += ["--max-answer-tokens", "1", "--max-pixels", "20000", "--out", str(tmp_path / "out")]
+    assert run(arguments) == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert "7.mp4 ends at 2.0 s: 1 of its questions, of up to 9.5 s, are asked at its end: OCR-7-0" in told
+    assert "1 videos are not there; 1 of 2 questions are out: 9.mp4" in told
+    (line,) = (tmp_path / "out" / "results.jsonl").read_text().splitlines()
+    assert json.loads(line)["id"] == 7
