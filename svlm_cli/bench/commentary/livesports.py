@@ -19,7 +19,7 @@ from svlm_cli.bench.common.tables import Report, Row
 from svlm_cli.bench.common.work import find_video
 from svlm_cli.bench.judge.contests import Contest, Rules
 from svlm_cli.bench.judge.judge import Judging
-from svlm_cli.bench.judge.reading import read_sentence
+from svlm_cli.bench.judge.reading import TIE, read_sentence
 from svlm_cli.bench.judge.votes import Stored, judged, win_rate
 from svlm_cli.digest import digest
 from svlm_cli.errors import SourceError, UsageError
@@ -217,7 +217,12 @@ def rows_of_votes(stored: Stored, baseline: str | None, source: str) -> list[Row
     for name in [each for each in names if each != baseline] or names:
         rivals = " and ".join(other for other in names if other != name) or "nobody"
         rate = win_rate(votes, name, lambda vote: vote.id.rpartition("_")[0])
-        facts = {"rival": rivals, "judge": f"stored votes of {source}", "votes": str(len(votes))}
+        facts = {
+            "rival": rivals,
+            "judge": f"stored votes of {source}",
+            "votes": str(len(votes)),
+            "ties": str(sum(vote.winner == TIE for vote in votes)),
+        }
         rows.append(Row(name, PROTOCOL, facts, {"win_rate": rate}))
     return rows
 

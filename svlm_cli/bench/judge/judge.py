@@ -17,7 +17,7 @@ from svlm_cli.bench.api.prices import CallPlan, Price, price_of, text_tokens
 from svlm_cli.bench.common.events import WorkEvent
 from svlm_cli.bench.common.records import Record, RecordFile, append_record, read_whole_lines
 from svlm_cli.bench.judge.contests import Contest, Rules
-from svlm_cli.bench.judge.reading import TIE
+from svlm_cli.bench.judge.reading import TIE, read_letter
 from svlm_cli.chat import Chat, NoReplyError, Reply, public_address
 from svlm_cli.digest import digest
 from svlm_cli.errors import UsageError
@@ -70,6 +70,9 @@ class JudgeOutcome:
         left_out: contests that lack a vote, by id.
         prompt_tokens, completion_tokens: sums over every reply, unreadable ones included.
         dollars: for them; None where the price is not known.
+        num_unread: replies that no winner could be read from, each asked for again.
+        num_ties: votes for nobody.
+        num_letters: of those, replies that are sure of a letter, in a form that the rules do not read.
     """
 
     votes: Sequence[Vote]
@@ -77,6 +80,9 @@ class JudgeOutcome:
     prompt_tokens: int
     completion_tokens: int
     dollars: float | None
+    num_unread: int
+    num_ties: int
+    num_letters: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,14 +202,19 @@ class Judging:
         whole = [vote for vote in said if numbers[vote.id] == len(ORDERS)]
         left_out = [each.id for each in self.contests if numbers[each.id] < len(ORDERS)]
         asked = {ballot.question for ballot in self._ballots}
-        paid = [*records, *(each for each in self._unread() if each.get("question") in asked)]
+        unread = [each for each in self._unread() if each.get("question") in asked]
+        ties = [record for record in records if record["winner"] == TIE]
+        num_letters = sum(read_letter(str(record.get("reply"))) is not None for record in ties)
+        paid = [*records, *unread]
         tokens_in, tokens_out = (
             sum(value for each in paid if isinstance(value := each.get(name), int))
             for name in ("prompt_tokens", "completion_tokens")
         )
         price = self._price
         dollars = None if price is None else price.of(tokens_in, tokens_out)
-        return JudgeOutcome(whole, left_out, tokens_in, tokens_out, dollars)
+        return JudgeOutcome(
+            whole, left_out, tokens_in, tokens_out, dollars, len(unread), len(ties), num_letters
+        )
 
     def _unread(self) -> list[dict[str, Any]]:
         path = self.path.with_name(UNREAD_NAME)

@@ -86,6 +86,8 @@ def judged(judging: Judging, rival: RunFacts) -> Judged:
         "rival's setup": ", ".join(f"{name} {value}" for name, value in rival.to_json().items()) or "a file",
         "judge": f"{judging.options.model}, {judging.rules.name}",
         "votes": f"{len(outcome.votes)} of {judging.num_votes}",
+        "ties": str(outcome.num_ties),
+        "unread replies": str(outcome.num_unread),
         "votes for the first place": "–" if share is None else f"{share:.1f} %",
         "judge's tokens": f"{outcome.prompt_tokens:,} in, {outcome.completion_tokens:,} out, {price}",
     }
@@ -101,6 +103,16 @@ def judged(judging: Judging, rival: RunFacts) -> Judged:
             f"**{judging.names[0]}**: {len(outcome.left_out)} of {len(judging.contests)} contests are left "
             "out, because they lack a vote in one order or both; the same command asks again: "
             f"{capped(list(outcome.left_out))}."
+        )
+    if outcome.num_unread:
+        notes.append(
+            f"**{judging.names[0]}**: {outcome.num_unread} replies of the judge named no winner and were "
+            "asked for again; they are in unread.jsonl."
+        )
+    if outcome.num_letters:
+        notes.append(
+            f"**{judging.names[0]}**: {outcome.num_letters} of {outcome.num_ties} ties are replies that name "
+            "a winner, but not in the words that this protocol reads; a tie counts against both."
         )
     return Judged(facts, win_rates(outcome.votes, judging.names[0], judging.contests), more, notes)
 

@@ -17,17 +17,10 @@ from typing import Any
 from svlm_cli.bench.common.events import capped, numbered
 from svlm_cli.bench.common.intervals import Ratio
 from svlm_cli.bench.common.records import put_once, read_json
+from svlm_cli.bench.questions.letters import anywhere, sure_letter
 from svlm_cli.bench.questions.ovo import GROUP_OF, GROUPS, forward_truth
 from svlm_cli.errors import SourceError
 
-_LETTER = re.compile(
-    r"(?i:(?:the )?(?:correct |best )?(?:answer|option)(?: is)?\s*:?\s*)?[(\[\"'*]*([A-E])\b"
-    r"(?=\W*$|[\"'*]*\s*[.):,;\]\n-]| is (?:right|correct|the answer))(.*)",
-    re.S,
-)
-# Another letter that stands as an answer would: before a mark, at the end, or joined by "or".
-_OTHER = re.compile(r"\b([A-E])\b(?=\s*(?:[.):,;]|$|or\b|and\b|is\s+(?:right|correct)\b))")
-_EITHER = re.compile(r"\b(?:or|and)\b\W*(?:\w+\W+)?([A-E])\b")
 _YES_NO = re.compile(r"\W*(yes|no)\b", re.I)
 _ANY_YES_NO = re.compile(r"\b(yes|no)\b(?=\W*$|\s*[.,;:!)])", re.I)
 _HINT = "give result files of OVO-Bench, or a folder that svlm bench ovo generate has filled"
@@ -99,15 +92,14 @@ def official(task: str, response: str, truth: str) -> bool:
         return "".join(re.findall(r"\d+", response)) == truth
     if task in GROUPS["forward"] and response in ("Y", "N"):
         return response == truth[0]
-    return truth in response
+    return anywhere(response, truth)
 
 
 def strict(task: str, response: str, truth: str) -> bool:
     """Right only if the reply gives one answer and nothing speaks against it.
 
-    A letter must come first (after "The answer is", at most) and stand alone: "A dog" is an article. No other
-    letter may stand as an answer after it ("A or B"); REC must hold one number; Yes or No must come first,
-    and the other one may not stand as an answer after it ("Yes or No").
+    A letter by ``letters.sure_letter``; REC must hold one number; Yes or No must come first, and the other
+    one may not stand as an answer after it ("Yes or No").
     """
     text = response.strip()
     if task == "REC":
@@ -116,10 +108,7 @@ def strict(task: str, response: str, truth: str) -> bool:
         found = _YES_NO.match(text)
         said = {each.lower() for each in _ANY_YES_NO.findall(text)}
         return found is not None and found[1].lower() == truth.lower() and said <= {truth.lower()}
-    letter = _LETTER.match(text)
-    if letter is None or letter[1] != truth:
-        return False
-    return not {*_OTHER.findall(letter[2]), *_EITHER.findall(letter[2])} - {truth}
+    return sure_letter(response) == truth
 
 
 def exact(task: str, response: str, truth: str) -> bool:  # noqa: ARG001 - one of the rules

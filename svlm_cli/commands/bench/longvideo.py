@@ -12,6 +12,7 @@ from svlm_cli.commands.bench.judge_options import EndpointChoice, Shown
 from svlm_cli.commands.bench.work import Answers, ask_videos, finish
 from svlm_cli.commands.groups import Without, grouped
 from svlm_cli.commands.options import ModelChoice, Talk
+from svlm_cli.commands.output import TalkConsole
 from svlm_cli.commands.stream.options import (
     DEFAULT,
     MemoryChoice,
@@ -62,9 +63,13 @@ def generate(
 ) -> None:
     """Ask each question at the end of its video, which is streamed at 1 FPS or shown as a set of frames."""
     settings = stream_settings(sight, memory, SamplingChoice(seed=seed))
-    from svlm_cli.bench.questions.longvideo import PROTOCOL, asked, load_items
+    from svlm_cli.bench.questions.longvideo import PROTOCOL, asked, load_items, without_subtitles
 
-    found = asked(load_items(questions)[:limit], videos or questions.parent)
+    items = load_items(questions)[:limit]
+    told = without_subtitles(sum(item.has_subtitles for item in items), len(items))
+    if told and not talk.quiet:
+        TalkConsole().tell(f"warning: {told}", "yellow")
+    found = asked(items, videos or questions.parent)
     run = Answers(name, out, f"svlm bench longvideo score {out}")
     ask_videos(context, found, PROTOCOL, shown, settings, model, address, run, talk)
 

@@ -7,19 +7,46 @@ from pathlib import Path
 
 import pytest
 
-from svlm_cli.bench.questions.longvideo import INSTRUCTION, first_letter, load_items
+from svlm_cli.bench.questions.longvideo import INSTRUCTION, load_items
 from svlm_cli.cli import run
 from svlm_cli.errors import SourceError
 from tests.bench import made_data
 from tests.data.fake_llm import Llm, serve_llm
 
 
-@pytest.mark.parametrize(
-    ("reply", "letter"),
-    [("B", "B"), ("(C) red", "C"), ("the answer: D", "D"), ("none", None), ("", None), ("f", None)],
-)
-def test_the_first_letter_counts(reply: str, letter: str | None) -> None:
-    assert first_letter(reply) == letter
+def test_as_many_options_as_there_are(tmp_path: Path, capsys) -> None:
+    """Seven options; an empty one in the middle keeps its letter; replies strictly and as published."""
+    row = {"video_path": "v.mp4", "question": "What?", "duration_group": 15, "subtitle_path": "v.json"}
+    seven = {"id": "a", "candidates": [f"option {n}" for n in range(7)], "correct_choice": 6}
+    sparse = {f"option{n}": text for n, text in enumerate(("x", "N/A", "z", "N/A", "N/A"))}
+    (tmp_path / "l.json").write_text(
+        json.dumps([row | seven, row | sparse | {"id": "b", "correct_choice": 2, "subtitle_path": None}])
+    )
+    first, second = load_items(tmp_path / "l.json")
+    assert (first.truth, first.num_options, first.has_subtitles) == ("G", 7, True)
+    assert "\nG. option 6\n" in first.prompt
+    assert (second.truth, second.num_options, second.has_subtitles) == ("C", 3, False)
+    facts = {"protocol": "LongVideoBench val, no subtitles, streamed in silence"}
+    line = {"duration_group": "15", "run": "r", "facts": facts}
+    made_data.lines(
+        tmp_path / "results.jsonl",
+        [
+            line
+            | {"id": "a", "truth": "G", "num_options": 7, "has_subtitles": True, "response": "Answer: G"},
+            line | {"id": "b", "truth": "C", "num_options": 3, "has_subtitles": False, "response": "(C) z"},
+            line | {"id": "c", "truth": "B", "response": "Based on the video, he runs"},
+            line | {"id": "d", "truth": "D", "response": ["**D**"]},
+        ],
+    )
+    assert run(["bench", "longvideo", "score", str(tmp_path), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    (found,) = document["runs"]
+    assert found["scores"]["accuracy"]["percent"] == 75
+    assert found["scores"]["accuracy_first_letter"]["percent"] == 75
+    assert found["scores"]["duration_15"]["num"] == 4
+    assert "**r**: 0 replies name no letter and 0 are no text; both count as wrong." in document["notes"][0]
+    assert "Strictly, 1 name none that is sure." in document["notes"][0]
+    assert "1 of 4 questions come with subtitles, which are not shown" in document["notes"][1]
 
 
 def test_prompts(tmp_path: Path) -> None:
@@ -61,17 +88,18 @@ def test_accuracy_by_group_behind_an_address(tmp_path: Path, make_video, capsys)
     (row,) = document["runs"]
     scores = {name: figure["percent"] for name, figure in row["scores"].items()}
     assert scores == {
-        "accuracy": 50.0,
-        "duration_15": 100.0,
-        "duration_60": None,
-        "duration_600": 0.0,
-        "duration_3600": None,
+        **{f"accuracy{rule}": 50.0 for rule in ("", "_first_letter")},
+        **{f"duration_15{rule}": 100.0 for rule in ("", "_first_letter")},
+        **{f"duration_60{rule}": None for rule in ("", "_first_letter")},
+        **{f"duration_600{rule}": 0.0 for rule in ("", "_first_letter")},
+        **{f"duration_3600{rule}": None for rule in ("", "_first_letter")},
         "category_S2E": 100.0,
         "category_T2O": 0.0,
     }
-    assert row["protocol"] == "LongVideoBench val, first letter, no subtitles, whole video at once"
+    assert row["protocol"] == "LongVideoBench val, no subtitles, whole video at once"
     assert document["notes"][:1] == [
-        "**fake**: 1 replies name no letter and 0 are no text; both count as wrong."
+        "**fake**: 1 replies name no letter and 0 are no text; both count as wrong. "
+        "Strictly, 1 name none that is sure."
     ]
     assert "| S2E | T2O |" in (out / "report.md").read_text()
 
