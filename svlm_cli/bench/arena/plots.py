@@ -22,6 +22,7 @@ def quality_plot(summaries: Sequence[RunSummary]) -> bytes:
     Each line is thinner than the one it is drawn over, so that equal ones show.
     """
     figure = Figure(figsize=(9, 2.4 * len(OVER_TIME_PANELS) + 0.35 * len(summaries)), layout="constrained")
+    figure.suptitle("Arena: scores by minute of the stream", fontsize=11)
     panels = figure.subplots(len(OVER_TIME_PANELS), 1, sharex=True, squeeze=False)[:, 0]
     for axes, name in zip(panels, OVER_TIME_PANELS, strict=True):
         for number, summary in enumerate(summaries):
@@ -39,7 +40,7 @@ def quality_plot(summaries: Sequence[RunSummary]) -> bytes:
 def scores_plot(summaries: Sequence[RunSummary]) -> bytes:
     """Every run's scores as bars with their intervals, as PNG."""
     figures = [(summary.run.name, summary.scores) for summary in summaries]
-    return bars(figures, {name: LABELS[name] for name in BAR_PANELS})
+    return bars(figures, {name: LABELS[name] for name in BAR_PANELS}, title="Arena: scores of all matches")
 
 
 def _line(axes: Axes, summary: RunSummary, number: int, name: str, linewidth: float) -> None:

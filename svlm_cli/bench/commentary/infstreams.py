@@ -17,6 +17,7 @@ from svlm_cli.bench.commentary.games import (
 from svlm_cli.bench.commentary.pieces import Piece, PieceRun, Said
 from svlm_cli.bench.common.events import capped
 from svlm_cli.bench.common.grid import Entry
+from svlm_cli.bench.common.published import COMMENTARY
 from svlm_cli.bench.common.tables import Report, Row
 from svlm_cli.bench.common.work import find_video
 from svlm_cli.bench.judge.contests import Contest, Rules
@@ -244,4 +245,5 @@ def report(rows: Sequence[Row], notes: Sequence[str]) -> Report:
         {"Win rate by sport": sports, "Win rate by fifth of the game": fifths},
         notes,
         EVEN,
+        published=COMMENTARY,
     )

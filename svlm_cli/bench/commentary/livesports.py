@@ -6,19 +6,21 @@ Lines; predictions are ``{"video_id", "event_id", "begin", "end", "pred"}`` (git
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from svlm_cli.bench.commentary.pieces import Piece, Said
 from svlm_cli.bench.common.events import capped
+from svlm_cli.bench.common.published import LIVESPORTS
 from svlm_cli.bench.common.records import Record, put_once, read_lines
 from svlm_cli.bench.common.results import LineForm, RunFacts, read_runs
 from svlm_cli.bench.common.tables import Report, Row
 from svlm_cli.bench.common.work import find_video
 from svlm_cli.bench.judge.contests import Contest, Rules
-from svlm_cli.bench.judge.judge import Judging
+from svlm_cli.bench.judge.judge import Judging, Vote
 from svlm_cli.bench.judge.reading import TIE, read_sentence
 from svlm_cli.bench.judge.votes import Stored, judged, win_rate
 from svlm_cli.digest import digest
@@ -32,6 +34,7 @@ EVEN = 50.0
 PROTOCOL = "LiveSports-3K CC, LiveCC's tie rule"
 QUERY = "You are an expert commentator. Comment on this video live, with insight, as it happens."
 _HINT = "give rows of LiveSports_3K_CC as JSON Lines; docs/bench.md says how to get them"
+_SPLIT = re.compile(r"(?:^|[-_.])(val|validation|test)(?:[-_.]|$)")
 _BEGINNING = (
     "You know video commentary well. Below are two commentaries on one video, A and B, and what a person "
     "said of it. Which of the two is closer to the person's? First of all it should say the same: sense, "
@@ -63,6 +66,7 @@ class SportsEvent:
         title: the title of the event.
         previous_text: what was said before.
         reference: what a person said in it; empty where the row does not hold it.
+        split: ``val`` or ``test``; empty where neither the row nor the name of its file tells.
     """
 
     video: str
@@ -73,6 +77,12 @@ class SportsEvent:
     title: str
     previous_text: str
     reference: str
+    split: str = field(default="", compare=False)
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """What win rates are made by."""
+        return {"split": self.split} if self.split else {}
 
     @property
     def id(self) -> str:
@@ -80,19 +90,26 @@ class SportsEvent:
         return f"{self.video_id}_{self.event_id}"
 
 
-def load_events(path: Path) -> list[SportsEvent]:
-    """Read events.
+def load_events(*paths: Path) -> list[SportsEvent]:
+    """Read events: 202 of the validation split and 1,500 of the test split are files of their own.
 
     Raises:
-        SourceError: the file cannot be read or a row is of another form; says which.
+        SourceError: a file cannot be read or a row is of another form; says which.
     """
     events: dict[str, SportsEvent] = {}
-    for number, record in enumerate(read_lines(path, "events"), start=1):
-        event = _event(record, f"line {number} of {path}")
-        put_once(events, event.id, event, event.id, f"line {number} of {path}")
+    for path in paths:
+        found = _SPLIT.search(path.stem.lower())
+        split = _split_of(found[1]) if found else ""
+        for number, record in enumerate(read_lines(path, "events"), start=1):
+            event = _event(record, split, f"line {number} of {path}")
+            put_once(events, event.id, event, event.id, f"line {number} of {path}")
     if not events:
-        raise SourceError(f"{path} holds no events", _HINT)
+        raise SourceError(f"{', '.join(map(str, paths))} holds no events", _HINT)
     return list(events.values())
+
+
+def _split_of(name: str) -> str:
+    return "val" if name.lower().startswith("val") else name.lower()
 
 
 def pieces(events: Sequence[SportsEvent], videos: Path) -> tuple[Piece, ...]:
@@ -166,19 +183,30 @@ def contests(
     Raises:
         SourceError: there is none.
     """
-    found, missing = [], []
+    found, missing, silent = [], [], []
     for event in events:
-        if not event.reference or event.id not in ours.texts or event.id not in baseline.texts:
+        if not event.reference:
+            silent.append(event.id)
+            continue
+        if event.id not in ours.texts or event.id not in baseline.texts:
             missing.append(event.id)
             continue
         texts = ours.texts[event.id], baseline.texts[event.id]
-        found.append(Contest(event.id, *texts, event.reference, event.title, event.video_id, {}))
+        found.append(Contest(event.id, *texts, event.reference, event.title, event.video_id, event.labels))
     if not found:
         raise SourceError(
             f"no event has event_asr_text and predictions of {ours.name} and {baseline.name}",
             "are these predictions of the same events?",
         )
-    return found, f"{len(missing)} of {len(events)} events are left out: {capped(missing)}" if missing else ""
+    told = []
+    if silent:
+        told.append(
+            f"{len(silent)} of {len(events)} events have no event_asr_text, as those of the published test "
+            f"split, and cannot be judged: {capped(silent)}"
+        )
+    if missing:
+        told.append(f"{len(missing)} of {len(events)} events are left out: {capped(missing)}")
+    return found, ". ".join(told)
 
 
 def rules(template: str | None = None) -> Rules:
@@ -197,7 +225,9 @@ def row(ours: EventPredictions, rival: EventPredictions, judging: Judging) -> tu
     return row, found.notes
 
 
-def rows_of_votes(stored: Stored, baseline: str | None, source: str) -> list[Row]:
+def rows_of_votes(
+    stored: Stored, baseline: str | None, source: str, events: Sequence[SportsEvent] = ()
+) -> list[Row]:
     """The rows of stored votes alone: of everyone but the baseline.
 
     Args:
@@ -209,6 +239,7 @@ def rows_of_votes(stored: Stored, baseline: str | None, source: str) -> list[Row
         UsageError: no vote is about the baseline, so that its name may be wrong.
     """
     votes, names = stored.votes, stored.names
+    splits = {event.id: event.split for event in events}
     if baseline is not None and baseline not in names:
         raise UsageError(f"no vote is about {baseline!r}", f"the votes name {', '.join(names)}")
     if baseline is None and BASELINE in names and len(names) > 1:
@@ -216,25 +247,42 @@ def rows_of_votes(stored: Stored, baseline: str | None, source: str) -> list[Row
     rows = []
     for name in [each for each in names if each != baseline] or names:
         rivals = " and ".join(other for other in names if other != name) or "nobody"
-        rate = win_rate(votes, name, lambda vote: vote.id.rpartition("_")[0])
+        rate = win_rate(votes, name, _video_of)
         facts = {
             "rival": rivals,
             "judge": f"stored votes of {source}",
             "votes": str(len(votes)),
             "ties": str(sum(vote.winner == TIE for vote in votes)),
         }
-        rows.append(Row(name, PROTOCOL, facts, {"win_rate": rate}))
+        scores = {"win_rate": rate}
+        for split in sorted({*splits.values()} - {""}):
+            own = [vote for vote in votes if splits.get(vote.id) == split]
+            scores[f"win_rate_split_{split}"] = win_rate(own, name, _video_of)
+        rows.append(Row(name, PROTOCOL, facts, scores))
     return rows
+
+
+def _video_of(vote: Vote) -> str:
+    return vote.id.rpartition("_")[0]
 
 
 def report(rows: Sequence[Row], notes: Sequence[str]) -> Report:
     """The whole report."""
+    names = dict.fromkeys(name for each in rows for name in each.scores)
+    splits = {name: name.removeprefix("win_rate_split_") for name in names if "_split_" in name}
     return Report(
-        "livesports", "LiveSports-3K CC: commentary, judged in pairs", rows, COLUMNS, {}, notes, EVEN
+        "livesports",
+        "LiveSports-3K CC: commentary, judged in pairs",
+        rows,
+        COLUMNS,
+        {"Win rate by split": splits},
+        notes,
+        EVEN,
+        published=LIVESPORTS,
     )
 
 
-def _event(record: Mapping[str, Any], where: str) -> SportsEvent:
+def _event(record: Mapping[str, Any], split: str, where: str) -> SportsEvent:
     try:
         event = SportsEvent(
             path_text(str(record.get("video") or ""), "video"),
@@ -245,6 +293,7 @@ def _event(record: Mapping[str, Any], where: str) -> SportsEvent:
             str(record.get("event_title") or ""),
             str(record.get("preasr_text") or ""),
             str(record.get("event_asr_text") or ""),
+            _split_of(str(record.get("split") or split)),
         )
         if not 0 <= event.begin < event.end or not isinstance(event.event_id, int | str):
             raise ValueError("begin, end or event_id")

@@ -19,7 +19,7 @@ from svlm_cli.bench.common.tables import (
     estimate_of,
     figure_text,
     figures_there,
-    plot_name,
+    plot_names,
     table,
 )
 from svlm_cli.errors import OutputError, SourceError
@@ -27,6 +27,8 @@ from svlm_cli.text import as_json
 from svlm_cli.values import short
 
 _HINT = "give folders that svlm bench has filled; score makes the summary"
+_LONGEST_TITLE = 100
+_FIRST_NOT_DRAWN = 0x2E80  # the font of the plots has no ideographs
 _FACTS = (
     "model",
     "frames",
@@ -42,6 +44,7 @@ _FACTS = (
     "votes",
     "queries",
     "questions",
+    "source",
     "seed",
     "device",
     "dtype",
@@ -68,21 +71,18 @@ class FoundRun:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The runs of one benchmark, with the columns of their tables and the notes of their reports."""
+    """The runs of one benchmark, with their columns and notes, and what others published on it."""
 
     benchmark: str
     columns: Mapping[str, str]
     runs: Sequence[FoundRun]
     notes: Sequence[str] = ()
-
-    @property
-    def plot_name(self) -> str:
-        """Of its picture."""
-        return plot_name(self.benchmark)
+    published: Sequence[FoundRun] = ()
 
     def table(self) -> str:
         """A row per run, the protocol always among the first."""
-        facts = [name for name in _FACTS if any(_is_plain(run.row.get(name)) for run in self.runs)]
+        every = [*self.runs, *self.published]
+        facts = [name for name in _FACTS if any(_is_plain(run.row.get(name)) for run in every)]
         columns: list[tuple[str, Callable[[FoundRun], str]]] = [
             ("folder", lambda run: run.folder),
             ("run", lambda run: str(run.row["run"])),
@@ -90,9 +90,9 @@ class Comparison:
             *((name, _fact(name)) for name in facts),
             *((title, _figure(name)) for name, title in self.columns.items()),
         ]
-        if any("paper" in run.row for run in self.runs):
+        if any("paper" in run.row for run in every):
             columns.append(("paper", _fact("paper")))
-        return table(columns, self.runs)
+        return table(columns, every)
 
     def plot(self) -> bytes | None:
         """Percentages as bars; None where the benchmark has none."""
@@ -107,7 +107,8 @@ class Comparison:
             for name, title in self.columns.items()
             if any(each and each.percent is not None for each in (scores[name] for _, scores in figures))
         }
-        return bars(figures, shown) if shown else None
+        letters = (each if ord(each) < _FIRST_NOT_DRAWN else "?" for each in self.benchmark[:_LONGEST_TITLE])
+        return bars(figures, shown, title=f"{''.join(letters)}: runs compared") if shown else None
 
 
 def compare(folders: Sequence[Path]) -> list[Comparison]:
@@ -119,6 +120,7 @@ def compare(folders: Sequence[Path]) -> list[Comparison]:
     columns: dict[str, dict[str, str]] = defaultdict(dict)
     runs: dict[str, list[FoundRun]] = defaultdict(list)
     notes: dict[str, list[str]] = defaultdict(list)
+    published: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for folder in {folder.resolve(): folder for folder in folders}.values():
         document = _summary(folder)
         benchmark = str(document["benchmark"])
@@ -129,10 +131,19 @@ def compare(folders: Sequence[Path]) -> list[Comparison]:
         )
         columns[benchmark] |= {str(name): str(title) for name, title in named.items()}
         runs[benchmark] += found
+        for row in _rows(document.get("published")):
+            if row not in published[benchmark]:
+                published[benchmark].append(row)
         told = document.get("notes")
         notes[benchmark] += [f"{folder}: {note}" for note in told] if isinstance(told, list) else []
     return [
-        Comparison(benchmark, columns[benchmark], found, notes[benchmark])
+        Comparison(
+            benchmark,
+            columns[benchmark],
+            found,
+            notes[benchmark],
+            [FoundRun("published", row) for row in published[benchmark]],
+        )
         for benchmark, found in runs.items()
     ]
 
@@ -154,6 +165,7 @@ def document(comparisons: Sequence[Comparison]) -> str:
                 "columns": dict(each.columns),
                 "notes": list(each.notes),
                 "runs": [{"folder": run.folder, **run.row} for run in each.runs],
+                "published": [run.row for run in each.published],
             }
             for each in comparisons
         ],
@@ -180,11 +192,12 @@ def _write(comparisons: Sequence[Comparison], out: Path) -> None:
         "# Runs compared",
         f"Compare rows of the same protocol only. {NOTHING}: nothing to score, or not measured.",
     ]
-    for each in comparisons:
+    names = plot_names([each.benchmark for each in comparisons])
+    for each, name in zip(comparisons, names, strict=True):
         parts += [f"## {cell(each.benchmark)}", each.table(), *each.notes]
         if (picture := each.plot()) is not None:
-            write_whole(out / each.plot_name, picture)
-            parts.append(f"![{each.benchmark}]({each.plot_name})")
+            write_whole(out / name, picture)
+            parts.append(f"![{cell(each.benchmark)}]({name})")
     write_whole(out / REPORT_NAME, ("\n\n".join(parts) + "\n").encode())
     write_whole(out / SUMMARY_NAME, f"{document(comparisons)}\n".encode())
 
@@ -201,6 +214,12 @@ def _summary(folder: Path) -> dict[str, Any]:
         if not isinstance(row["scores"], dict):
             raise SourceError(f"{path} holds a row whose scores are no object", _HINT)
     return dict(content)
+
+
+def _rows(rows: object) -> list[Mapping[str, Any]]:
+    """Rows that others published; what is of another form is passed over."""
+    found = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    return [row for row in found if isinstance(row.get("scores"), dict) and {"run", "protocol"} <= set(row)]
 
 
 def _estimate(figure: object) -> Estimate | None:

@@ -55,6 +55,23 @@ def numbered(names: Sequence[str]) -> list[str]:
     return found
 
 
+def told_apart(names: Sequence[str], marks: Sequence[str]) -> list[str]:
+    """The names, no two alike: those that differ by their mark have it behind them, the rest a number.
+
+    Args:
+        marks: of each name what tells it from others of it, e.g. its protocol; empty for nothing.
+    """
+    known: dict[str, set[str]] = {}
+    for name, mark in zip(names, marks, strict=True):
+        known.setdefault(name, set()).add(mark)
+    return numbered(
+        [
+            f"{name} ({mark})" if mark and len(known[name]) > 1 else name
+            for name, mark in zip(names, marks, strict=True)
+        ]
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class WorkProgress:
     """Seconds of a match streamed since the last one."""

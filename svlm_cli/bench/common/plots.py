@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from svlm_cli.bench.common.intervals import Estimate
 
@@ -17,6 +18,7 @@ from svlm_cli.bench.common.intervals import Estimate
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
 DASHES = ("solid", "dashed", "dotted")
 PERCENT_RANGE = (-3, 103)
+PERCENT_TICKS = range(0, 101, 25)
 DOTS_PER_INCH = 120
 PANELS_PER_LINE = 6
 LABEL_LETTERS = 48
@@ -31,7 +33,7 @@ def bars(
 ) -> bytes:
     """Percentages as bars with their intervals, a row per run and a panel per score, as PNG.
 
-    Panels stand in lines of ``PANELS_PER_LINE`` at most.
+    Panels stand in lines of ``PANELS_PER_LINE`` at most, each as long as the others where that can be.
 
     Args:
         figures: for each run its name, which may have several lines, and its scores by name.
@@ -41,8 +43,8 @@ def bars(
         title: over all of it.
     """
     names = ["\n".join(_wrapped(part) for part in name.split("\n")) for name, _ in figures]
-    num_wide = min(len(columns), PANELS_PER_LINE)
-    num_lines = math.ceil(len(columns) / num_wide)
+    num_lines = math.ceil(len(columns) / PANELS_PER_LINE)
+    num_wide = math.ceil(len(columns) / num_lines)
     height = 1.3 + sum(0.25 + 0.17 * (1 + name.count("\n")) for name in names)
     size = 2.1 * num_wide + 3.4, height * num_lines + (0.4 if title else 0)
     figure = Figure(figsize=size, layout="constrained")
@@ -57,6 +59,8 @@ def bars(
         if line is not None:
             axes.axvline(line, color="#333333", linestyle="dashed", linewidth=1, label=f"chance: {line:g} %")
         axes.set_xlim(0, 103)
+        axes.set_xticks(PERCENT_TICKS)
+        axes.tick_params(axis="x", labelsize=8, labelbottom=True)
         axes.set_title(_wrapped(f"{heading}, %", 22), fontsize=10)
         axes.grid(axis="x", alpha=0.3)
     for axes in panels[len(columns) :]:
@@ -101,6 +105,20 @@ def _bar(axes: Axes, estimate: Estimate | None, number: int) -> None:
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
         zorder=4,
     )
+
+
+def readable_log(axes: Axes) -> None:
+    """A logarithmic axis of values above 0 whose ticks are 1, 2 and 5 times powers of ten, two at least."""
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    steps = [step * 10.0**power for power in range(-12, 13) for step in (1, 2, 5)]
+    axes.set_ylim(
+        max((step for step in steps if step <= low), default=low),
+        min((step for step in steps if step >= high), default=high),
+    )
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=20))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _wrapped(name: str, most_letters: int = LABEL_LETTERS) -> str:

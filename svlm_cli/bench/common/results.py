@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from svlm_cli.bench.common.events import numbered
+from svlm_cli.bench.common.events import told_apart
 from svlm_cli.bench.common.records import Record, put_once, read_lines
 from svlm_cli.documents import MalformedError
 from svlm_cli.errors import SourceError
@@ -106,5 +106,5 @@ def read_runs(path: Path, form: LineForm[ValueT], nameless: str = "") -> list[St
         put_once(run.lines, place, value, f"{place} of {name}", where)
     if not found:
         raise SourceError(f"{file} holds no {form.many}", f"{form.maker} makes them")
-    names = numbered([run.name for run in found.values()])
+    names = told_apart([run.name for run in found.values()], [run.rule for run in found.values()])
     return [replace(run, name=name) for name, run in zip(names, found.values(), strict=True)]

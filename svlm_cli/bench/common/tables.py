@@ -9,8 +9,9 @@ it. docs/bench.md tells it to those who add a benchmark.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -78,6 +79,7 @@ class Report:
         notes: paragraphs under the main table: warnings first.
         line: percentage that chance gives, drawn in the plots.
         more: further keys of ``summary.json``.
+        published: rows of others, read off papers: beside ours on the page and in its first picture.
     """
 
     benchmark: str
@@ -88,6 +90,7 @@ class Report:
     notes: Sequence[str] = ()
     line: float | None = None
     more: Mapping[str, object] = field(default_factory=dict)
+    published: Sequence[Row] = ()
 
     def document(self) -> dict[str, object]:
         """``summary.json``."""
@@ -98,6 +101,7 @@ class Report:
             **self.more,
             "notes": list(self.notes),
             "runs": [row.to_json() for row in self.rows],
+            **({"published": [row.to_json() for row in self.published]} if self.published else {}),
         }
 
     def to_json(self) -> str:
@@ -106,19 +110,19 @@ class Report:
 
     def main_table(self) -> str:
         """A row per run: everything needed to repeat it, then the scores, then the paper's figure."""
-        return self._table(self.columns, has_paper=any(row.paper for row in self.rows))
+        return self._table(self.columns, self.rows)
 
     def markdown(self) -> str:
         """The whole page."""
         parts = [
             f"# {self.title}",
             f"Percentages, 95 % intervals in brackets; {NOTHING}: nothing to score. docs/bench.md says how.",
-            f"## Result\n\n{self.main_table()}",
+            f"## Result\n\n{self._table(self.columns, [*self.rows, *self.published])}",
             *self.notes,
             f"![scores]({SCORES_PLOT})",
             *(
-                f"## {title}\n\n{self._table(columns)}\n\n![{title}]({plot_name(title)})"
-                for title, columns in self._parts()
+                f"## {title}\n\n{self._table(columns, self.rows, is_main=False)}\n\n![{title}]({picture})"
+                for title, columns, picture in self._parts()
             ),
         ]
         return "\n\n".join(parts) + "\n"
@@ -133,50 +137,53 @@ class Report:
         with claim_folder(folder):
             if "work" in self.more:
                 _require_same(folder, self.benchmark, self.more["work"])
-            write_whole(folder / SCORES_PLOT, self._bars(self.columns, has_paper=True))
-            for title, columns in self._parts():
-                write_whole(folder / plot_name(title), self._bars(columns))
+            write_whole(folder / SCORES_PLOT, self._bars(self.columns, is_main=True))
+            for title, columns, picture in self._parts():
+                write_whole(folder / picture, self._bars(columns, title))
             write_whole(folder / REPORT_NAME, self.markdown().encode())
             write_whole(folder / SUMMARY_NAME, f"{self.to_json()}\n".encode())
 
-    def _parts(self) -> list[tuple[str, Mapping[str, str]]]:
-        """The sections that have something to show."""
-        return [(title, columns) for title, columns in self.sections.items() if columns]
+    def _parts(self) -> list[tuple[str, Mapping[str, str], str]]:
+        """The sections that have something to show: their title, columns and picture."""
+        shown = [(title, columns) for title, columns in self.sections.items() if columns]
+        pictures = plot_names([title for title, _ in shown], {SCORES_PLOT})
+        return [(*each, picture) for each, picture in zip(shown, pictures, strict=True)]
 
-    def _bars(self, columns: Mapping[str, str], *, has_paper: bool = False) -> bytes:
+    def _bars(self, columns: Mapping[str, str], section: str = "", *, is_main: bool = False) -> bytes:
         from svlm_cli.bench.common.plots import bars
 
+        drawn = [row for row in self.published if any(name in row.scores for name in columns)]
+        rows = [*self.rows, *(drawn if is_main else ())]
         figures = [
-            (f"{row.run}\n{row.protocol}", {name: row.scores.get(name) for name in columns})
-            for row in self.rows
+            (f"{row.run}\n{row.protocol}", {name: row.scores.get(name) for name in columns}) for row in rows
         ]
         return bars(
             figures,
             columns,
             self.line,
-            [_leading(row.paper) for row in self.rows] if has_paper else (),
-            self._plot_title(),
+            [_leading(row.paper) for row in rows] if is_main else (),
+            self._plot_title(section),
         )
 
-    def _plot_title(self) -> str:
-        """The benchmark, and of judged rows the rivals and judges."""
-        parts = [self.title]
+    def _plot_title(self, section: str) -> str:
+        """The benchmark, the section, and of judged rows the rivals and judges."""
+        parts = [self.title, *([section] if section else [])]
         for fact, told in (("rival", "against"), ("judge", "judge:")):
             names = list(dict.fromkeys(row.facts[fact] for row in self.rows if fact in row.facts))
             parts += [f"{told} {' / '.join(names)}"] if names else []
         return "; ".join(parts)
 
-    def _table(self, columns: Mapping[str, str], *, has_paper: bool = False) -> str:
-        facts = list(dict.fromkeys(name for row in self.rows for name in row.facts))
+    def _table(self, columns: Mapping[str, str], rows: Sequence[Row], *, is_main: bool = True) -> str:
+        facts = list(dict.fromkeys(name for row in rows for name in row.facts))
         cells: list[tuple[str, Callable[[Row], str]]] = [
             ("run", lambda row: row.run),
             ("protocol", lambda row: row.protocol),
             *((name, _fact(name)) for name in facts),
             *((title, _score(name)) for name, title in columns.items()),
         ]
-        if has_paper:
+        if is_main and any(row.paper for row in rows):
             cells.append(("paper", lambda row: row.paper or NOTHING))
-        return table(cells, self.rows)
+        return table(cells, rows)
 
 
 def claim(folder: Path, benchmark: str, work: Sequence[object]) -> str:
@@ -267,9 +274,19 @@ def cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def plot_name(title: str) -> str:
-    """Of the picture of a section or a benchmark: ``By task, strict`` is ``by_task_strict.png``."""
-    return f"{re.sub(r'[^a-z0-9]+', '_', title.lower())[:_LONGEST_NAME]}.png"
+def plot_names(titles: Sequence[str], taken: Collection[str] = ()) -> list[str]:
+    """Of the pictures of sections or benchmarks: ``By task, strict`` is ``by_task_strict.png``.
+
+    Args:
+        titles: in their order; one that would have the picture of another gets a number.
+        taken: names of other pictures of the folder.
+    """
+    names: list[str] = []
+    for title in titles:
+        stem = re.sub(r"[^a-z0-9]+", "_", title.lower())[:_LONGEST_NAME]
+        tried = (f"{stem}{more}.png" for more in chain([""], (f"_{number}" for number in count(2))))
+        names.append(next(name for name in tried if name not in {*names, *taken}))
+    return names
 
 
 def _leading(paper: str | None) -> float | None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from svlm_cli.bench.common.intervals import Bootstrap, Estimate, Ratio
+from svlm_cli.bench.common.published import LONGVIDEO
 from svlm_cli.bench.common.records import Record, put_once, read_json
 from svlm_cli.bench.common.results import LineForm, StoredRun, read_runs
 from svlm_cli.bench.common.tables import Report, Row
@@ -199,7 +200,13 @@ def report(found: Sequence[Row], notes: Sequence[str]) -> Report:
     names = dict.fromkeys(name for row in found for name in row.scores)
     categories = {name: name.removeprefix("category_") for name in names if name.startswith("category_")}
     return Report(
-        "longvideo", "LongVideoBench", found, COLUMNS, {"By category of question": categories}, notes
+        "longvideo",
+        "LongVideoBench",
+        found,
+        COLUMNS,
+        {"By category of question": categories},
+        notes,
+        published=LONGVIDEO,
     )
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from svlm_cli.bench.common.events import told_apart
 from svlm_cli.bench.common.intervals import Bootstrap, Estimate, Ratio
+from svlm_cli.bench.common.published import OVO, OVO_ALWAYS
 from svlm_cli.bench.common.records import Record
 from svlm_cli.bench.common.results import RESULTS_NAME, LineForm, RunFacts, read_runs
 from svlm_cli.bench.common.tables import Report, Row
@@ -102,7 +104,9 @@ def load_results(paths: Sequence[Path]) -> list[Results]:
     others = [path for path in paths if path not in ours]
     folders = [[path] for path in others if path.is_dir()]
     loose = [path for path in others if not path.is_dir()]
-    return found + [_stored(each) for each in [*folders, *([loose] if loose else [])]]
+    found += [_stored(each) for each in [*folders, *([loose] if loose else [])]]
+    names = told_apart([each.name for each in found], [each.rule.value for each in found])
+    return [replace(each, name=name) for name, each in zip(names, found, strict=True)]
 
 
 def _stored(paths: Sequence[Path]) -> Results:
@@ -133,6 +137,7 @@ def report(all_results: Sequence[Results]) -> Report:
     notes += [note for results in all_results for note in _missing(results)]
     own = [results.facts.protocol for results in all_results if results.is_ours]
     notes += without_recent(own)
+    rules = {results.rule for results in all_results}
     return Report(
         "ovo",
         "OVO-Bench",
@@ -140,6 +145,10 @@ def report(all_results: Sequence[Results]) -> Report:
         COLUMNS,
         {"By task": TASKS, "By task, strict": {f"{task}_strict": task for task in TASKS}},
         notes,
+        published=[
+            *(each for rule in OvoProtocol if rule in rules for each in OVO[rule.value]),
+            *OVO_ALWAYS,
+        ],
     )
 
 

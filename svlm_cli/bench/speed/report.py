@@ -285,9 +285,10 @@ def latency_plot(runs: Sequence[SpeedRun]) -> bytes:
     """Latency per token and per step against stream time, a line per policy (the paper's figure 7): PNG."""
     from matplotlib.figure import Figure
 
-    from svlm_cli.bench.common.plots import COLOURS, as_png
+    from svlm_cli.bench.common.plots import COLOURS, as_png, readable_log
 
     figure = Figure(figsize=(9, 6.5), layout="constrained")
+    figure.suptitle("Latency over the stream", fontsize=11)
     panels = figure.subplots(2, 1, sharex=True)
     for number, run in enumerate(runs):
         words = np.array(run.num_words, dtype=float)
@@ -303,8 +304,8 @@ def latency_plot(runs: Sequence[SpeedRun]) -> bytes:
     panels[1].axhline(runs[0].step_seconds, color="#888888", linestyle="dotted", linewidth=1)
     panels[1].set_xlabel("seconds of stream")
     for axes in panels:
-        axes.set_yscale("log")
-        axes.grid(alpha=0.3, which="both")
+        readable_log(axes)
+        axes.grid(alpha=0.3)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
     return as_png(figure)

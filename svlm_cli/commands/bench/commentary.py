@@ -28,6 +28,7 @@ from svlm_cli.commands.bench.work import (
 )
 from svlm_cli.commands.groups import Without, grouped
 from svlm_cli.commands.options import ModelChoice, Talk, choices, finite, option
+from svlm_cli.commands.output import TalkConsole, some_of
 from svlm_cli.commands.stream.options import (
     LARGEST_SEED,
     MemoryChoice,
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from svlm_cli.settings import StreamSettings
 
 PREDICTIONS = Path("bench-commentary")
-SCORES = Path("bench-commentary-score")
+SCORES = "bench-commentary-score"
 
 GENERATE_EXAMPLES = """Examples:
 
@@ -105,12 +106,14 @@ PreviousOption = Annotated[
     ),
 ]
 Start = Annotated[
-    float,
+    float | None,
     option(
         judging.DATA_PANEL,
         "--start SECONDS",
-        "Second of the game at which the infinite stream begins.",
+        "First second of a game that is commentated and scored: an infinite stream begins there, windows are "
+        "cut from there on, and windows of --clips that begin before are left out.",
         callback=finite,
+        show_default="1000; every window of --clips, where each has a fresh stream",
     ),
 ]
 ChunkSeconds = Annotated[
@@ -149,7 +152,7 @@ class Choice:
     videos: judging.Videos = None
     setting: SettingOption = Setting.INFINITE
     previous: PreviousOption = Previous.REFERENCE
-    start: Start = PAPER_START_SECONDS
+    start: Start = None
     chunk_seconds: ChunkSeconds = None
     limit: judging.Limit = None
     grid: Annotated[
@@ -179,8 +182,12 @@ def generate(
     from svlm_cli.bench.commentary.speak import commentate
     from svlm_cli.bench.common.grid import load_entries
 
-    task = bench.Task(choice.setting, choice.previous, choice.start, choice.chunk_seconds)
-    games, windows = _data(metadata, choice.clips, choice.start, choice.limit)
+    begin = PAPER_START_SECONDS if choice.start is None else choice.start
+    task = bench.Task(choice.setting, choice.previous, begin, choice.chunk_seconds)
+    is_one_stream = not (address.api or choice.grid) and choice.setting is Setting.INFINITE
+    games, windows = _data(
+        metadata, choice.clips, begin if is_one_stream else choice.start, choice.limit, talk
+    )
     folder = choice.videos or metadata.parent
     refuse_together(grid=choice.grid, api=address.api, name=choice.name)
     _refuse_idle(context, choice, address)
@@ -219,8 +226,6 @@ def _refuse_idle(context: typer.Context, choice: Choice, address: judging.Endpoi
     is_chunked = bool(address.api) or choice.setting is Setting.CHUNKED
     if not is_chunked:
         refuse_unused(context, ("chunk_seconds",), f"with --setting {choice.setting.value}")
-    elif choice.clips is not None:
-        refuse_unused(context, ("start",), "for fresh streams that --clips places")
 
 
 def _rival(
@@ -246,31 +251,29 @@ def _rival(
 @app.command(epilog=SCORE_EXAMPLES)
 @grouped
 def score(
-    context: typer.Context,
     ours: Ours,
     rival: RivalArgument,
     metadata: MetadataOption,
     *,
     clips: Clips = None,
-    start: Start = PAPER_START_SECONDS,
+    start: Start = None,
     limit: judging.Limit = None,
     judge: judging.JudgeChoice,
     seed: JudgeSeed = 0,
-    out: judging.Report = SCORES,
+    out: judging.Report = None,
     talk: Talk,
 ) -> None:
     """Let a judge compare two sets of predictions, window by window, in both orders; votes are stored."""
-    if clips is not None:
-        refuse_unused(context, ("start",), "with --clips")
     from svlm_cli.bench.commentary import infstreams as bench
     from svlm_cli.bench.commentary.games import load_predictions, one_of
     from svlm_cli.bench.common.tables import claim
     from svlm_cli.bench.judge.judge import Judging
 
-    _, windows = _data(metadata, clips, start, limit)
+    _, windows = _data(metadata, clips, start, limit, talk)
     against = one_of(load_predictions(rival), rival)
     rules = bench.rules(judge.template(), seed)
     inputs = [path and path.resolve() for path in (ours, rival, metadata, clips)]
+    out = judging.own_folder(out, SCORES, [*inputs, start, judge.judge, rules.name], talk)
     work = claim(out, "commentary", [*inputs, judge.judge, rules.name])
     notes, judgings = [], []
     runs = load_predictions(ours)
@@ -286,14 +289,30 @@ def score(
 
 
 def _data(
-    metadata: Path, clips: Path | None, start: float, limit: int | None
+    metadata: Path, clips: Path | None, start: float | None, limit: int | None, talk: Talk
 ) -> tuple[list[Game], list[ScoredWindow]]:
+    """The games and the windows of them that are scored; games that have none are named."""
     from svlm_cli.bench.commentary.games import cut_windows, load_games, load_windows
 
-    games = load_games(metadata)
-    games = games if limit is None else games[:limit]
+    every = load_games(metadata)
+    games = every if limit is None else every[:limit]
     if clips is None:
-        return games, cut_windows(games, start)
-    known = {game.name for game in games}
-    every = load_windows(clips, load_games(metadata))
-    return games, [window for window in every if window.game.name in known]
+        begin = PAPER_START_SECONDS if start is None else start
+        windows = cut_windows(games, begin)
+    else:
+        begin = 0.0 if start is None else start
+        known = {game.name for game in games}
+        windows = [
+            window
+            for window in load_windows(clips, every)
+            if window.game.name in known and window.start_seconds >= begin
+        ]
+    scored = {window.game.name for window in windows}
+    without = [game.name for game in games if game.name not in scored]
+    if without and not talk.quiet:
+        TalkConsole().tell(
+            f"warning: {len(without)} of {len(games)} games have no window from --start {begin:g} s on and "
+            f"are left out: {some_of(without)}",
+            "yellow",
+        )
+    return games, windows

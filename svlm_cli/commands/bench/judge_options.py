@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from svlm_cli.commands.options import MODEL_PANEL, OUTPUT_PANEL, choices, finite, option, unicode_text
+from svlm_cli.commands.options import MODEL_PANEL, OUTPUT_PANEL, Talk, choices, finite, option, unicode_text
+from svlm_cli.commands.output import TalkConsole
 
 if TYPE_CHECKING:
     from svlm_cli.bench.api.options import ApiOptions
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from svlm_cli.settings import Viewing
 
 DATA_PANEL = "Data"
+MOST_NAMES, LONGEST_NAME = 3, 60  # of inputs in the name of a folder
 API_PANEL = "OpenAI-compatible address"
 
 
@@ -104,8 +107,13 @@ Results = Annotated[
     option(OUTPUT_PANEL, "--out DIR", "Folder for results.jsonl. What is stored there is not run again."),
 ]
 Report = Annotated[
-    Path,
-    option(OUTPUT_PANEL, "--out DIR", "Folder for votes.jsonl, summary.json, report.md and the plot."),
+    Path | None,
+    option(
+        OUTPUT_PANEL,
+        "--out DIR",
+        "Folder for votes.jsonl, summary.json, report.md and the plot.",
+        show_default="a folder named after the inputs and the judge",
+    ),
 ]
 ScoreFolder = Annotated[
     Path | None,
@@ -113,7 +121,7 @@ ScoreFolder = Annotated[
         OUTPUT_PANEL,
         "--out DIR",
         "Folder for summary.json, report.md and the plot.",
-        show_default="the folder of the answers, if generate filled it",
+        show_default="the folder of the answers, if generate filled it, else one named after them",
     ),
 ]
 
@@ -252,11 +260,34 @@ class Shown:
     ] = 64
 
 
-def score_folder(out: Path | None, results: Sequence[Path], other: str) -> Path:
-    """Where scores go: ``out``, else the only folder of answers of our own, else ``other``."""
+def score_folder(out: Path | None, results: Sequence[Path], other: str, talk: Talk) -> Path:
+    """Where scores go: ``out``, else the only folder of answers of our own, else one of the inputs' name."""
     if out is not None:
         return out
     from svlm_cli.bench.common.results import RESULTS_NAME
 
-    is_ours = len(results) == 1 and (results[0] / RESULTS_NAME).is_file()
-    return results[0] if is_ours else Path(other)
+    if len(results) == 1 and (results[0] / RESULTS_NAME).is_file():
+        return results[0]
+    return own_folder(None, other, results, talk)
+
+
+def own_folder(out: Path | None, beginning: str, inputs: Sequence[object], talk: Talk) -> Path:
+    """``out``, else a folder that belongs to these inputs alone, of which is told.
+
+    Args:
+        out: as it was asked for; None for a fitting one.
+        beginning: of its name.
+        inputs: paths and other plain values that decide the figures.
+        talk: whether to say where they go.
+    """
+    if out is not None:
+        return out
+    from svlm_cli.digest import digest
+
+    whole = [str(each.resolve()) if isinstance(each, Path) else str(each) for each in inputs]
+    names = [each.resolve().stem for each in inputs if isinstance(each, Path)]
+    told = re.sub(r"[^\w.-]+", "_", "-".join(names[:MOST_NAMES]))[:LONGEST_NAME]
+    folder = Path(f"{beginning}-{told}-{digest(whole, 6)}")
+    if not talk.quiet:
+        TalkConsole().tell(f"figures and plots go to {folder}", "dim")
+    return folder

@@ -34,7 +34,7 @@ from svlm_cli.errors import UsageError
 ADDRESS = judging.EndpointChoice(api_fps=1.0)
 JUDGE = judging.JudgeChoice("gpt-4o-2024-08-06")
 PREDICTIONS = Path("bench-livesports")
-SCORES = Path("bench-livesports-score")
+SCORES = "bench-livesports-score"
 
 GENERATE_EXAMPLES = """Examples:
 
@@ -52,11 +52,11 @@ app = typer.Typer(help="LiveSports-3K CC: commentary on events, judged in pairs.
 
 Events = Annotated[Path, typer.Argument(metavar="EVENTS", help="Rows of LiveSports_3K_CC as JSON Lines.")]
 EventsOption = Annotated[
-    Path | None,
+    list[Path] | None,
     option(
         judging.DATA_PANEL,
         "--events FILE",
-        "Rows of LiveSports_3K_CC as JSON Lines, with event_asr_text.",
+        "Rows of LiveSports_3K_CC as JSON Lines, with event_asr_text; repeat it for several splits.",
         show_default="required, unless --votes is given",
     ),
 ]
@@ -147,7 +147,7 @@ def score(
     baseline: Baseline = None,
     limit: judging.Limit = None,
     judge: judging.JudgeChoice = JUDGE,
-    out: judging.Report = SCORES,
+    out: judging.Report = None,
     talk: Talk,
 ) -> None:
     """Let a judge compare two sets of predictions, event by event, in both orders; or score stored votes."""
@@ -159,18 +159,21 @@ def score(
     if votes is not None:
         if ours is not None or judge.dry_run:
             raise UsageError("--votes asks nobody: it goes with neither predictions nor --dry-run")
+        out = judging.own_folder(out, SCORES, [votes], talk)
         work = claim(out, "livesports", [votes.resolve()])
         found = load_votes(votes)
-        rows = livesports.rows_of_votes(found, baseline, votes.name)
+        known = livesports.load_events(*events) if events else []
+        rows = livesports.rows_of_votes(found, baseline, votes.name, known)
         problems = [f"{problem}." for problem in found.problems]
         finish(livesports.report(rows, problems), out, work, json=talk.json)
         return
-    if ours is None or rival is None or events is None or baseline is not None:
+    if ours is None or rival is None or not events or baseline is not None:
         raise UsageError("give OURS, RIVAL and --events, or --votes (maybe with --baseline)")
     a, b = livesports.load_predictions(ours), livesports.load_predictions(rival)
-    contests, missing = livesports.contests(livesports.load_events(events)[:limit], a, b)
+    contests, missing = livesports.contests(livesports.load_events(*events)[:limit], a, b)
     rules = livesports.rules(judge.template())
-    inputs = [path.resolve() for path in (ours, rival, events)]
+    inputs = [path.resolve() for path in (ours, rival, *events)]
+    out = judging.own_folder(out, SCORES, [*inputs, judge.judge, rules.name], talk)
     work = claim(out, "livesports", [*inputs, judge.judge, rules.name])
     judgement = Judging(contests, (a.name, b.name), rules, judge.options(), out)
     if judge_all([judgement], judge, talk):

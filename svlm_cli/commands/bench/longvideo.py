@@ -87,6 +87,6 @@ def score(
     from svlm_cli.bench.questions.longvideo import report, rows
 
     found, notes = rows(results)
-    folder = judging.score_folder(out, [results], "bench-longvideo-score")
+    folder = judging.score_folder(out, [results], "bench-longvideo-score", talk)
     work = claim(folder, "longvideo", [results.resolve()])
     finish(report(found, notes), folder, work, json=talk.json)

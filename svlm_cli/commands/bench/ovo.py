@@ -122,6 +122,6 @@ def score(
     from svlm_cli.bench.common.tables import claim
     from svlm_cli.bench.questions.ovo_bench import load_results, report
 
-    folder = judging.score_folder(out, results, "bench-ovo-score")
+    folder = judging.score_folder(out, results, "bench-ovo-score", talk)
     work = claim(folder, "ovo", [path.resolve() for path in results])
     finish(report(load_results(results)), folder, work, json=talk.json)

@@ -118,6 +118,37 @@ def test_judging_by_livecc_rules(tmp_path: Path, capsys) -> None:
     assert (row["run"], row["scores"]["win_rate"]["percent"]) == ("ours", 50.0)
 
 
+def test_splits_are_told_apart(tmp_path: Path, capsys) -> None:
+    """Validation has ASR; test events have none, and are named apart from events nobody spoke of."""
+    rows = [json.loads(line) for line in made_data.events(tmp_path).read_text().splitlines()]
+    ours, theirs = (predictions(tmp_path / f"pred_{name}.jsonl", name) for name in ("ours", "theirs"))
+    val = made_data.lines(tmp_path / "LiveSports-3K-CC-val.jsonl", rows[:1])
+    test = made_data.lines(
+        tmp_path / "LiveSports-3K-CC-test.jsonl", [rows[1], rows[2] | {"event_asr_text": ""}]
+    )
+    events = ["--events", str(val), "--events", str(test)]
+    votes = [
+        {"video_event_id": f"{row['video_id']}_{row['event_id']}", "ab_winner": "ours", "ba_winner": winner}
+        for row, winner in zip(rows, ("ours", "theirs", "theirs"), strict=True)
+    ]
+    arguments = ["bench", "livesports", "score", "--votes", str(made_data.lines(tmp_path / "v.jsonl", votes))]
+    arguments += ["--baseline", "theirs", "--json"]
+    assert run([*arguments, *events, "--out", str(tmp_path / "stored")]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["runs"]
+    rates = {name: (figure["percent"], figure["num"]) for name, figure in row["scores"].items()}
+    assert rates == {"win_rate": (66.67, 6), "win_rate_split_val": (100, 2), "win_rate_split_test": (50, 4)}
+    assert (row["votes"], row["ties"]) == ("6", "0")
+    judged = ["bench", "livesports", "score", str(ours), str(theirs), *events, "--judge", "fake"]
+    with serve_llm(Llm(respond=lambda _: (200, "[[A]]"))) as llm:
+        assert run([*judged, "--out", str(tmp_path / "judged"), "--base-url", llm.address]) == 0
+        assert len(llm.asked) == 4
+    page = (tmp_path / "judged" / "report.md").read_text()
+    assert "1 of 3 events have no event_asr_text" in page
+    assert "4 of 4 ties are replies that name a winner, but not in the words" in page
+    assert "## Win rate by split" in page
+    assert "| LiveCC-7B-Instruct | published: LiveSports-3K CC |" in page
+
+
 def test_generate_from_end_to_end(checkpoint: Path, tmp_path: Path, make_video) -> None:
     folder = made_data.videos(tmp_path, make_video)
     arguments = ["bench", "livesports", "generate", str(made_data.events(tmp_path)), "--videos", str(folder)]

@@ -143,3 +143,29 @@ def test_a_benchmark_of_any_name_stays_in_the_folder(tmp_path: Path, name: str) 
     out = tmp_path / "deep" / "out"
     assert run(["bench", "report", str(tmp_path / "in"), "--out", str(out)]) == 0
     assert [path.parent for path in tmp_path.rglob("*.png")] == [out]
+
+
+def test_pictures_of_one_name_do_not_overwrite_each_other(tmp_path: Path) -> None:
+    names = ["My bench", "my-bench", "my_bench", "\u6d4b\u8bd5", "\u8a66\u9a13"]
+    folders = [summary(tmp_path / str(n), "r", 10.0 * n, name) for n, name in enumerate(names, 1)]
+    out = tmp_path / "out"
+    assert run(["bench", "report", *map(str, folders), "--out", str(out)]) == 0
+    page = (out / "report.md").read_text()
+    pictures = [line.split("](")[1][:-1] for line in page.splitlines() if line.startswith("![")]
+    assert len(set(pictures)) == len(names)
+    assert {path.name for path in out.glob("*.png")} == set(pictures)
+    assert len({(out / name).read_bytes() for name in pictures}) == len(names)
+
+
+def test_what_others_published_stands_beside_the_runs_once(tmp_path: Path, capsys) -> None:
+    theirs = Row("LiveCC", "published: p", {"source": "table 1"}, {"total": Estimate(59.8, None, None, 0)})
+    own = Row("ours", "p", {}, {"total": Estimate(50.0, None, None, 9)})
+    for name in "ab":
+        Report("ovo", "T", [own], {"total": "total"}, published=[theirs]).write(tmp_path / name)
+        assert "| LiveCC | published: p | table 1 | 59.80 |" in (tmp_path / name / "report.md").read_text()
+    folders = [str(tmp_path / "a"), str(tmp_path / "b")]
+    assert run(["bench", "report", *folders, "--out", str(tmp_path / "out")]) == 0
+    told = capsys.readouterr().out
+    assert told.count("LiveCC") == 1
+    (found,) = json.loads((tmp_path / "out" / "summary.json").read_text())["benchmarks"]
+    assert (len(found["runs"]), len(found["published"])) == (2, 1)

@@ -13,6 +13,7 @@ import pytest
 from svlm_cli.bench.questions.ovo import GROUP_OF, GROUPS, OvoProtocol, load_items, queries
 from svlm_cli.bench.questions.ovo_bench import asked
 from svlm_cli.cli import run
+from tests.bench import made_data
 
 TASKS = tuple(GROUP_OF)
 
@@ -143,3 +144,48 @@ def test_a_question_behind_the_end_is_told(checkpoint: Path, tmp_path: Path, mak
     assert "1 videos are not there; 1 of 2 questions are out: 9.mp4" in told
     (line,) = (tmp_path / "out" / "results.jsonl").read_text().splitlines()
     assert json.loads(line)["id"] == 7
+
+
+def test_default_folders_never_collide(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two sets of results, of one name too, scored one after the other and again, without --out."""
+    monkeypatch.chdir(tmp_path)
+    entry = {"id": 1, "task": "EPM", "video": "v", "question": "q", "ground_truth": "A"}
+    folders = [Path(name) for name in ("a/results", "b/results", "other")]
+    for folder, letter in zip(folders, "ABC", strict=True):
+        folder.mkdir(parents=True)
+        (folder / "r.json").write_text(json.dumps({"backward": [entry | {"response": letter}]}))
+    for folder in (*folders, *folders):
+        assert run(["bench", "ovo", "score", str(folder)]) == 0
+    found = sorted(path.name for path in tmp_path.glob("bench-ovo-score-*"))
+    assert len(found) == 3
+    assert [name.rpartition("-")[0] for name in found] == [
+        *["bench-ovo-score-other"] * 1,
+        *["bench-ovo-score-results"] * 2,
+    ]
+    assert capsys.readouterr().err.count("figures and plots go to bench-ovo-score-") == 6
+
+
+def test_rows_of_two_protocols_are_told_apart(tmp_path: Path, capsys) -> None:
+    """In one folder and in two; the figures that others published stand on the page, each with its source."""
+    answer = {"id": 1, "query": 0, "task": "EPM", "truth": "A", "response": "A", "run": "streamed"}
+    lines = [
+        answer
+        | {"rule": rule, "fingerprint": rule, "facts": {"protocol": f"OVO-Bench {rule}, recent 4 frames"}}
+        for rule in ("official", "logit")
+    ]
+    for name, own in (("both", lines), ("one", lines[:1])):
+        (tmp_path / name).mkdir()
+        made_data.lines(tmp_path / name / "results.jsonl", own)
+    out = tmp_path / "out"
+    arguments = ["bench", "ovo", "score", str(tmp_path / "both"), str(tmp_path / "one"), "--out", str(out)]
+    assert run([*arguments, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    names = [row["run"] for row in document["runs"]]
+    assert names == ["streamed (official)", "streamed (logit)", "streamed"]
+    page = (out / "report.md").read_text()
+    for row in document["published"]:
+        assert f"| {row['run']} | {row['protocol']} |" in page
+        assert row["source"]
+    assert {"LiveCC-7B-Instruct", "SimpleStream, last 4 frames"} <= {
+        row["run"] for row in document["published"]
+    }
