@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from svlm_cli.bench.questions.letters import sure_letter
+from svlm_cli.bench.common.letters import sure_letter
 
 TIE = "tie"
 _SIDES = {"A": "first", "B": "second"}

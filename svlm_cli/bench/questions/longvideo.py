@@ -16,6 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from svlm_cli.bench.common.intervals import Bootstrap, Estimate, Ratio
+from svlm_cli.bench.common.letters import (
+    ALPHABET,
+    FEWEST_LETTERS,
+    first_letter,
+    letters_of,
+    sure_letter,
+)
 from svlm_cli.bench.common.published import LONGVIDEO
 from svlm_cli.bench.common.records import Record, put_once, read_json
 from svlm_cli.bench.common.results import LineForm, StoredRun, read_runs
@@ -23,13 +30,6 @@ from svlm_cli.bench.common.tables import Report, Row
 from svlm_cli.bench.common.work import find_video
 from svlm_cli.bench.questions.answering import Asked, without_recent
 from svlm_cli.bench.questions.asking import Question
-from svlm_cli.bench.questions.letters import (
-    ALPHABET,
-    FEWEST_LETTERS,
-    first_letter,
-    letters_of,
-    sure_letter,
-)
 from svlm_cli.bench.questions.ovo_score import response_of
 from svlm_cli.documents import MalformedError
 from svlm_cli.errors import SourceError

@@ -16,8 +16,8 @@ from typing import Any
 
 from svlm_cli.bench.common.events import capped, numbered
 from svlm_cli.bench.common.intervals import Ratio
+from svlm_cli.bench.common.letters import anywhere, sure_letter
 from svlm_cli.bench.common.records import put_once, read_json
-from svlm_cli.bench.questions.letters import anywhere, sure_letter
 from svlm_cli.bench.questions.ovo import GROUP_OF, GROUPS, forward_truth
 from svlm_cli.errors import SourceError
 

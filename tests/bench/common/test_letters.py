@@ -6,8 +6,8 @@ import random
 
 import pytest
 
+from svlm_cli.bench.common.letters import ALPHABET, first_letter, letters_of, sure_letter
 from svlm_cli.bench.judge.reading import read_letter
-from svlm_cli.bench.questions.letters import ALPHABET, first_letter, letters_of, sure_letter
 
 OPTIONS = ("a red cup", "the man in blue", "nobody at all", "two dogs", "it cannot be known", "on the left")
 BARE = ("{}", "({})", "[{}]", "[[{}]]", "{}.", "{})", "**{}**", "**{}.**", "`{}`", '"{}"', "'{}'", " {}\n")
