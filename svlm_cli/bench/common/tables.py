@@ -80,6 +80,7 @@ class Report:
         line: percentage that chance gives, drawn in the plots.
         more: further keys of ``summary.json``.
         published: rows of others, read off papers: beside ours on the page and in its first picture.
+        drawn: columns of the first picture, where these are not all of ``columns``.
     """
 
     benchmark: str
@@ -91,6 +92,7 @@ class Report:
     line: float | None = None
     more: Mapping[str, object] = field(default_factory=dict)
     published: Sequence[Row] = ()
+    drawn: Mapping[str, str] = field(default_factory=dict)
 
     def document(self) -> dict[str, object]:
         """``summary.json``."""
@@ -137,7 +139,7 @@ class Report:
         with claim_folder(folder):
             if "work" in self.more:
                 _require_same(folder, self.benchmark, self.more["work"])
-            write_whole(folder / SCORES_PLOT, self._bars(self.columns, is_main=True))
+            write_whole(folder / SCORES_PLOT, self._bars(self.drawn or self.columns, is_main=True))
             for title, columns, picture in self._parts():
                 write_whole(folder / picture, self._bars(columns, title))
             write_whole(folder / REPORT_NAME, self.markdown().encode())
@@ -152,8 +154,8 @@ class Report:
     def _bars(self, columns: Mapping[str, str], section: str = "", *, is_main: bool = False) -> bytes:
         from svlm_cli.bench.common.plots import bars
 
-        drawn = [row for row in self.published if any(name in row.scores for name in columns)]
-        rows = [*self.rows, *(drawn if is_main else ())]
+        others = [row for row in self.published if any(name in row.scores for name in columns)]
+        rows = [*self.rows, *(others if is_main else ())]
         figures = [
             (f"{row.run}\n{row.protocol}", {name: row.scores.get(name) for name in columns}) for row in rows
         ]

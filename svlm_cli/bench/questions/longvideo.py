@@ -207,7 +207,12 @@ def report(found: Sequence[Row], notes: Sequence[str]) -> Report:
         {"By category of question": categories},
         notes,
         published=LONGVIDEO,
+        drawn={name: title for name, title in COLUMNS.items() if not _is_duration_of_first(name)},
     )
+
+
+def _is_duration_of_first(name: str) -> bool:
+    return name.startswith("duration_") and name.endswith(FIRST)
 
 
 def _row(run: StoredRun[LongAnswer]) -> Row:

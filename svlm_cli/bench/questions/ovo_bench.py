@@ -143,12 +143,17 @@ def report(all_results: Sequence[Results]) -> Report:
         "OVO-Bench",
         [row(results) for results in all_results],
         COLUMNS,
-        {"By task": TASKS, "By task, strict": {f"{task}_strict": task for task in TASKS}},
+        {
+            "By task": TASKS,
+            "By group, strict": {f"{name}_strict": title for name, title in TITLES.items()},
+            "By task, strict": {f"{task}_strict": task for task in TASKS},
+        },
         notes,
         published=[
             *(each for rule in OvoProtocol if rule in rules for each in OVO[rule.value]),
             *OVO_ALWAYS,
         ],
+        drawn=TITLES,
     )
 
 

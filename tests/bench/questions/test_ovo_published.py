@@ -183,6 +183,12 @@ def test_rows_of_two_protocols_are_told_apart(tmp_path: Path, capsys) -> None:
     names = [row["run"] for row in document["runs"]]
     assert names == ["streamed (official)", "streamed (logit)", "streamed"]
     page = (out / "report.md").read_text()
+    assert {path.stem for path in out.glob("*.png")} == {
+        "scores",
+        "by_task",
+        "by_group_strict",
+        "by_task_strict",
+    }
     for row in document["published"]:
         assert f"| {row['run']} | {row['protocol']} |" in page
         assert row["source"]
