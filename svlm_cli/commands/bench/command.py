@@ -36,6 +36,7 @@ from svlm_cli.text import as_json
 
 if TYPE_CHECKING:
     from svlm_cli.bench.arena.summary import RunSummary
+    from svlm_cli.model.runtime import VideoLanguageModel
 
 OUT = Path("bench-arena")
 
@@ -54,6 +55,8 @@ SPEED_EXAMPLES = """Examples:
 svlm bench fps 'arena:soccer,seed=1,minutes=2' --seconds 60
 
 svlm bench fps match.mp4 --policy streaming --fps 8 --find-max-fps
+
+svlm bench fps 'arena:soccer,seed=1,minutes=2' --streams 1 2 4 8 16 32
 
 svlm bench fps match.mp4 --grid recipes/bench_fps_grid.yaml --seconds 300
 
@@ -109,6 +112,7 @@ def arena(
 @grouped
 def fps(
     source: Source,
+    more_streams: own.MoreStreams = None,
     *,
     timing: own.Timing,
     model: ModelChoice,
@@ -122,6 +126,7 @@ def fps(
 ) -> None:
     """Time every stage of a stream under each policy, over time and against a floor of bare kernels."""
     settings = stream_settings(sight, memory, SamplingChoice(max_new_tokens, greedy=True))
+    counts = _streams(timing, more_streams)
     from svlm_cli.bench.speed.fps import SpeedEnd, bench_fps
     from svlm_cli.bench.speed.report import main_table
     from svlm_cli.commands.bench.speed_view import SpeedView
@@ -142,6 +147,9 @@ def fps(
         "graphs": opened.word_forward is not None and opened.word_forward.graphs,
         "threads": model.threads or "default",
     }
+    if counts:
+        _fps_of_streams(opened, plan, counts, how, out, talk)
+        return
     summary: Mapping[str, object] = {}
     with (
         SpeedView(quiet=talk.quiet) as view,
@@ -152,6 +160,42 @@ def fps(
             if isinstance(event, SpeedEnd):
                 summary = event.summary
     emit(as_json(summary, 2) if talk.json else main_table(summary))
+
+
+def _streams(timing: own.Timing, more: list[int] | None) -> list[int]:
+    """What ``--streams`` and the numbers behind it say; none where it is not there.
+
+    Raises:
+        UsageError: numbers without it, or what does not go with it.
+    """
+    if timing.streams is None:
+        if more:
+            raise UsageError(f"Got unexpected extra argument ({more[0]})", "one source is measured")
+        return []
+    if timing.grid or timing.find_max_fps or len(timing.policy or []) > 1:
+        raise UsageError("--streams goes with one policy, and not with --grid or --find-max-fps")
+    return sorted({timing.streams, *(more or [])})
+
+
+def _fps_of_streams(
+    model: VideoLanguageModel,
+    plan: SpeedPlan,
+    counts: list[int],
+    how: dict[str, object],
+    out: Path,
+    talk: Talk,
+) -> None:
+    from svlm_cli.bench.speed.streams import StreamsEnd, bench_streams, main_table
+    from svlm_cli.commands.bench.speed_view import StreamsView
+
+    with (
+        StreamsView(quiet=talk.quiet) as view,
+        closing(bench_streams(model, plan, counts, how, out)) as events,
+    ):
+        for event in events:
+            view.show(event)
+            if isinstance(event, StreamsEnd):
+                emit(as_json(event.summary, 2) if talk.json else main_table(event.summary))
 
 
 def _speed_runs(

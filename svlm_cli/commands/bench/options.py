@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import typer
+
 from svlm_cli.bench.speed.plan import SpeedClock
 from svlm_cli.commands.options import MODEL_PANEL, OUTPUT_PANEL, choices, finite, option
 from svlm_cli.settings import Policy
 
 MATCHES_PANEL = "Matches"
 SPEED_PANEL = "Measuring"
+MOST_STREAMS = 1024
 
 
 def grid_option(panel: str, example: str, show_default: str = "one run of the options given") -> Any:
@@ -20,6 +23,10 @@ def grid_option(panel: str, example: str, show_default: str = "one run of the op
     return option(panel, "--grid FILE", meaning, show_default=show_default)
 
 
+MoreStreams = Annotated[
+    list[int] | None,
+    typer.Argument(metavar="[N...]", help="", hidden=True, min=1, max=MOST_STREAMS, show_default=False),
+]
 Workers = Annotated[
     int,
     option(
@@ -103,6 +110,18 @@ class Timing:
             "Search for the highest FPS that keeps real time, with the first policy.",
         ),
     ] = False
+    streams: Annotated[
+        int | None,
+        option(
+            SPEED_PANEL,
+            "--streams N...",
+            "Measure so many streams at once through one model against the same streams alone, e.g. "
+            "--streams 1 2 4 8; nothing else is measured then.",
+            min=1,
+            max=MOST_STREAMS,
+            show_default="none",
+        ),
+    ] = None
     floor_steps: Annotated[
         int,
         option(

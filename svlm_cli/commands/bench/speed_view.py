@@ -5,6 +5,7 @@ from __future__ import annotations
 from svlm_cli.bench.common.events import WorkProgress
 from svlm_cli.bench.speed.fps import SpeedEvent, SpeedStart
 from svlm_cli.bench.speed.measure import SpeedRun, Trial
+from svlm_cli.bench.speed.streams import StreamsEvent, StreamsRun, StreamsStart
 from svlm_cli.commands.bench.view import WorkView
 from svlm_cli.types import WarningEvent
 
@@ -32,3 +33,24 @@ class SpeedView(WorkView):
             case Trial():
                 verdict = "in time" if event.is_real_time else "too slow"
                 self._say(f"{event.fps:g} FPS: step p95 {event.p95_step_seconds:.3f} s, {verdict}")
+
+
+class StreamsView(WorkView):
+    """Shows the measuring of several streams at once: a progress bar of steps, a line per run."""
+
+    unit = "runs"
+
+    def show(self, event: StreamsEvent) -> None:
+        """Show one event."""
+        match event:
+            case StreamsStart():
+                model = event.model
+                title = f"{model.name} on {model.device} ({model.dtype})"
+                self._begin(title, event.num_done, event.num_runs, event.num_steps)
+            case WarningEvent():
+                self.warn(event.message)
+            case WorkProgress():
+                self._bar.advance(self._task, event.num_seconds)
+            case StreamsRun():
+                told = f"{event.streams} streams: step p95 {event.step_p95_seconds:.3f} s"
+                self._one_more(f"{told}, {event.ratio_to_one:.3f} of the CPU time of one alone")

@@ -1,0 +1,404 @@
+"""Several streams through one model against the same streams alone, side by side in one run.
+
+Every stream is shown the clips of one source from a second of its own. What is counted is resizing, vision
+and language; reading is each stream's own, however many there are, and is told apart. Greedy, so that a
+stream says the same words in either way but for ties.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from svlm_cli import __version__
+from svlm_cli.bench.common.events import WorkProgress
+from svlm_cli.bench.common.model import ModelFacts, model_facts
+from svlm_cli.bench.common.records import Record, RecordFile, write_whole
+from svlm_cli.bench.common.results import RESULTS_NAME
+from svlm_cli.bench.common.tables import NOTHING, REPORT_NAME, SUMMARY_NAME, require_benchmark, table
+from svlm_cli.bench.speed.measure import resident_bytes, warm_up_steps
+from svlm_cli.bench.speed.plan import SpeedPlan
+from svlm_cli.errors import OutputError, SourceError, UsageError
+from svlm_cli.settings import StreamSettings
+from svlm_cli.stream.sources import open_source
+from svlm_cli.text import as_json
+from svlm_cli.types import Clip, WarningEvent
+
+if TYPE_CHECKING:
+    from svlm_cli.model.runtime import VideoLanguageModel
+    from svlm_cli.stream.session import StreamSession
+
+MOST_ALONE = 8  # streams that are run alone for comparison
+MOST_CLIPS = 120  # of the source, held in memory
+MIB = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class StreamsStart:
+    """First event: what is measured, and how many steps are left."""
+
+    model: ModelFacts
+    num_steps: int
+    num_done: int
+    num_runs: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamsRun:
+    """So many streams at once, behind the warm-up.
+
+    Args:
+        streams: how many.
+        steps: that were measured, of each.
+        step_seconds: of the stream, in one step.
+        cpu_seconds_per_stream_second: of this process, shared evenly.
+        alone_cpu_seconds_per_stream_second: of streams alone, in the same minutes; and how many there were.
+        alone_streams: how many those were.
+        words_per_step, alone_words_per_step: tokens drawn in a step of a stream.
+        step_p50_seconds, step_p95_seconds, step_p99_seconds: wall time from the moment that all are due
+            until all have spoken.
+        bytes_per_channel: memory of the process beyond that before, over all streams, those alone too.
+        cache_bytes_per_channel: of its KV cache.
+        read_cpu_seconds_per_stream_second: of reading the source.
+    """
+
+    streams: int
+    steps: int
+    step_seconds: float
+    cpu_seconds_per_stream_second: float
+    alone_cpu_seconds_per_stream_second: float
+    alone_streams: int
+    words_per_step: float
+    alone_words_per_step: float
+    step_p50_seconds: float
+    step_p95_seconds: float
+    step_p99_seconds: float
+    bytes_per_channel: int
+    cache_bytes_per_channel: int
+    read_cpu_seconds_per_stream_second: float
+
+    @property
+    def ratio_to_one(self) -> float:
+        """CPU time of a stream among these to that of one alone."""
+        return self.cpu_seconds_per_stream_second / self.alone_cpu_seconds_per_stream_second
+
+    @property
+    def realtime_channels(self) -> int:
+        """How many of them 95 % of the steps would leave in real time."""
+        return int(self.streams * min(1.0, self.step_seconds / self.step_p95_seconds))
+
+
+@dataclass(frozen=True, slots=True)
+class StreamsEnd:
+    """Last event: everything is on disk; ``summary`` is the document."""
+
+    summary: Mapping[str, Any]
+
+
+StreamsEvent = StreamsStart | WarningEvent | WorkProgress | StreamsRun | StreamsEnd
+
+
+def bench_streams(
+    model: VideoLanguageModel,
+    plan: SpeedPlan,
+    counts: Sequence[int],
+    options: dict[str, object],
+    out: Path,
+) -> Generator[StreamsEvent, None, None]:
+    """Measure what is not there yet and write the report.
+
+    Args:
+        model: loaded.
+        plan: its first run's settings are those of every stream.
+        counts: of streams at once.
+        options: how the model was opened, for the report and to tell results apart.
+        out: folder for ``results.jsonl``, ``summary.json`` and ``report.md``; what is there with the same
+            fingerprint is not repeated.
+
+    Raises:
+        UsageError: there is no second left to measure behind the warm-up.
+        SourceError: the source cannot be read.
+        OutputError: the folder cannot be used, or somebody else writes to it.
+    """
+    settings = plan.runs[0].settings
+    num_steps, full = plan.num_steps(settings), warm_up_steps(settings)
+    if num_steps <= full:
+        least = (full + 1) * settings.step_seconds
+        raise UsageError(f"--seconds must be at least {least:g}: the window is full then", "try twice that")
+    facts = model_facts(model)
+    with RecordFile(out / RESULTS_NAME, _key) as results:
+        require_benchmark(out, "streams")
+        if results.others:
+            raise OutputError(f"{results.path} holds lines of another benchmark", "choose another --out")
+        yield from (WarningEvent(problem) for problem in results.problems)
+        keys = {count: plan.key(settings, facts, options | {"streams": count}) for count in sorted(counts)}
+        missing = [count for count, key in keys.items() if key not in results]
+        yield StreamsStart(facts, num_steps * len(missing), len(keys) - len(missing), len(keys))
+        for event in _measured(model, plan, settings, missing):
+            if isinstance(event, StreamsRun):
+                results.add({"key": keys[event.streams], **asdict(event)})
+            yield event
+        results.sort(list(keys.values()))
+        done = {str(record["key"]): record for record in results}
+        runs = [_run(done[key]) for key in keys.values()]
+        summary = _document(plan, settings, facts, options, runs)
+        write_whole(out / REPORT_NAME, _report(summary).encode())
+        write_whole(out / SUMMARY_NAME, f"{as_json(summary, 2)}\n".encode())
+    yield StreamsEnd(summary)
+
+
+def _measured(
+    model: VideoLanguageModel, plan: SpeedPlan, settings: StreamSettings, counts: Sequence[int]
+) -> Generator[StreamsEvent, None, None]:
+    """Every number of streams at once beside as many of them alone, from their first step on."""
+    if not counts:
+        return
+    num_steps, full = plan.num_steps(settings), warm_up_steps(settings)
+    shown = _Shown.read(plan.source, settings, num_steps)
+    _Many(model, settings, shown, 1).step()  # wakes the kernels
+    before = resident_bytes()
+    for count in counts:
+        gc.collect()
+        alone = _Alone(model, settings, shown, min(MOST_ALONE, count))
+        many = _Many(model, settings, shown, count)
+        for number in range(num_steps):
+            if number == full:
+                alone.forget()
+                many.forget()
+            alone.step()
+            many.step()
+            yield WorkProgress(1)
+        yield many.run(alone, resident_bytes() - before)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Shown:
+    """Clips of a source in memory, and how its commentary opens."""
+
+    clips: Sequence[Clip]
+    text: str
+    read_seconds: float
+
+    @classmethod
+    def read(cls, source: str, settings: StreamSettings, num_steps: int) -> _Shown:
+        began = time.process_time()
+        with open_source(source, viewing=settings.viewing) as opened:
+            text = settings.opening_text or opened.opening_text(settings.start)
+            clips = opened.clips(settings.fps, settings.step_seconds, settings.start, None)
+            with closing(clips):  # type: ignore[type-var]
+                held = list(islice(clips, min(num_steps + MOST_ALONE, MOST_CLIPS)))
+        if not held:
+            raise SourceError(f"{source} shows not even one step of {settings.step_seconds:g} s")
+        return cls(held, text, (time.process_time() - began) / len(held))
+
+    def clip(self, stream: int, index: int, step_seconds: float) -> Clip:
+        """What a stream is shown in its ``index``-th step."""
+        start = index * step_seconds
+        clip = self.clips[(index + stream) % len(self.clips)]
+        return replace(clip, index=index, start_seconds=start, end_seconds=start + step_seconds)
+
+
+class _Timed:
+    """Streams with their CPU and wall time."""
+
+    def __init__(
+        self, model: VideoLanguageModel, settings: StreamSettings, shown: _Shown, count: int
+    ) -> None:
+        from svlm_cli.stream.session import StreamSession
+
+        own = replace(settings, previous_text=shown.text)
+        self._sessions: list[StreamSession] = [StreamSession(model, own) for _ in range(count)]
+        self._shown = shown
+        self._step_seconds = settings.step_seconds
+        self._index = 0
+        self.forget()
+
+    def forget(self) -> None:
+        """Measure from here."""
+        self.cpu_seconds, self.num_words = 0.0, 0
+        self.wall_seconds: list[float] = []
+
+    @property
+    def cpu_seconds_per_stream_second(self) -> float:
+        """Shared evenly."""
+        seconds = len(self.wall_seconds) * self._step_seconds
+        return self.cpu_seconds / seconds / len(self._sessions)
+
+    @property
+    def words_per_step(self) -> float:
+        """Of a stream."""
+        return self.num_words / len(self.wall_seconds) / len(self._sessions)
+
+    def step(self) -> None:
+        """One step of all."""
+        clips = [
+            self._shown.clip(stream, self._index, self._step_seconds) for stream in range(len(self._sessions))
+        ]
+        began, wall = time.process_time(), time.perf_counter()
+        self.num_words += self._steps(clips)
+        self.wall_seconds.append(time.perf_counter() - wall)
+        self.cpu_seconds += time.process_time() - began
+        self._index += 1
+
+    def _steps(self, clips: Sequence[Clip]) -> int:
+        raise NotImplementedError
+
+
+class _Alone(_Timed):
+    """One after another."""
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def _steps(self, clips: Sequence[Clip]) -> int:
+        steps = [session.step(clip) for session, clip in zip(self._sessions, clips, strict=True)]
+        return sum(step.num_new_tokens for step in steps)
+
+
+class _Many(_Timed):
+    """Together."""
+
+    def __init__(
+        self, model: VideoLanguageModel, settings: StreamSettings, shown: _Shown, count: int
+    ) -> None:
+        from svlm_cli.stream.step.shared import SharedFeeder
+
+        super().__init__(model, settings, shown, count)
+        self._feeder = SharedFeeder(model)
+
+    def _steps(self, clips: Sequence[Clip]) -> int:
+        from svlm_cli.stream.sight import SeenClip, look_together
+        from svlm_cli.stream.step.together import DueStep, step_together
+
+        sized = [
+            (session.sight, session.sight.resize(clip))
+            for session, clip in zip(self._sessions, clips, strict=True)
+        ]
+        due = []
+        for session, seen in zip(self._sessions, look_together(sized), strict=True):
+            if not isinstance(seen, SeenClip):
+                raise seen
+            due.append(DueStep(session, seen))
+        num_words = 0
+        for done in step_together(due, self._feeder):
+            if done.finished is None:
+                raise done.error or RuntimeError("a step did not finish")
+            num_words += done.finished[1].num_new_tokens
+        return num_words
+
+    def run(self, alone: _Alone, num_bytes: int) -> StreamsRun:
+        """What was measured."""
+        import numpy as np
+
+        count = len(self._sessions)
+        p50, p95, p99 = np.percentile(self.wall_seconds, [50, 95, 99])
+        caches = [session.cache.num_bytes for session in self._sessions]
+        return StreamsRun(
+            streams=count,
+            steps=len(self.wall_seconds),
+            step_seconds=self._step_seconds,
+            cpu_seconds_per_stream_second=self.cpu_seconds_per_stream_second,
+            alone_cpu_seconds_per_stream_second=alone.cpu_seconds_per_stream_second,
+            alone_streams=len(alone),
+            words_per_step=self.words_per_step,
+            alone_words_per_step=alone.words_per_step,
+            step_p50_seconds=float(p50),
+            step_p95_seconds=float(p95),
+            step_p99_seconds=float(p99),
+            bytes_per_channel=max(0, num_bytes) // (count + len(alone)),
+            cache_bytes_per_channel=sum(caches) // count,
+            read_cpu_seconds_per_stream_second=self._shown.read_seconds / self._step_seconds,
+        )
+
+
+def _key(record: Record) -> str:
+    _run(record)
+    return str(record["key"])
+
+
+def _run(record: Record) -> StreamsRun:
+    return StreamsRun(**{name: record[name] for name in StreamsRun.__dataclass_fields__})
+
+
+def _document(
+    plan: SpeedPlan,
+    settings: StreamSettings,
+    facts: ModelFacts,
+    options: dict[str, object],
+    runs: Sequence[StreamsRun],
+) -> dict[str, Any]:
+    """``summary.json``."""
+    rows = [
+        asdict(run) | {"ratio_to_one": run.ratio_to_one, "realtime_channels": run.realtime_channels}
+        for run in runs
+    ]
+    return {
+        "benchmark": "streams",
+        "version": __version__,
+        "source": plan.source,
+        "model": facts.name,
+        "device": facts.device,
+        "dtype": facts.dtype,
+        **options,
+        "policy": settings.policy.value,
+        "fps": settings.fps,
+        "seconds": plan.num_seconds,
+        "columns": {"ratio_to_one": "CPU time to alone", "realtime_channels": "in real time"},
+        "runs": [
+            {"run": f"{row['streams']} streams", "protocol": "side by side with streams alone"}
+            | {
+                key: float(f"{value:.6g}") if isinstance(value, float) else value
+                for key, value in row.items()
+            }
+            | {
+                "scores": {
+                    "ratio_to_one": {"value": row["ratio_to_one"], "unit": "x"},
+                    "realtime_channels": {"value": row["realtime_channels"], "unit": "channels"},
+                }
+            }
+            for row in rows
+        ],
+    }
+
+
+def _rounded(value: Any) -> Any:
+    """Six significant digits."""
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+_COLUMNS: Sequence[tuple[str, Callable[[Mapping[str, Any]], str]]] = (
+    ("streams", lambda run: str(run["streams"])),
+    ("in real time", lambda run: str(run["realtime_channels"])),
+    ("CPU s per streamed s", lambda run: f"{run['cpu_seconds_per_stream_second']:.4f}"),
+    ("alone", lambda run: f"{run['alone_cpu_seconds_per_stream_second']:.4f}"),
+    ("ratio", lambda run: f"{run['ratio_to_one']:.3f}"),
+    ("words per step", lambda run: f"{run['words_per_step']:.2f}"),
+    ("alone", lambda run: f"{run['alone_words_per_step']:.2f}"),
+    ("step p50, s", lambda run: f"{run['step_p50_seconds']:.4f}"),
+    ("p95", lambda run: f"{run['step_p95_seconds']:.4f}"),
+    ("p99", lambda run: f"{run['step_p99_seconds']:.4f}"),
+    ("MiB per stream", lambda run: f"{run['bytes_per_channel'] / MIB:.1f}"),
+    ("cache, MiB", lambda run: f"{run['cache_bytes_per_channel'] / MIB:.1f}"),
+    ("reading, CPU s", lambda run: f"{run['read_cpu_seconds_per_stream_second']:.4f}"),
+)
+
+
+def main_table(summary: Mapping[str, Any]) -> str:
+    """One line per number of streams, as Markdown."""
+    return table(_COLUMNS, list(summary["runs"])) if summary["runs"] else NOTHING
+
+
+def _report(summary: Mapping[str, Any]) -> str:
+    told = ", ".join(f"{key} {summary[key]}" for key in ("model", "device", "dtype", "quantize", "threads"))
+    return (
+        f"# Several streams, one model\n\n{summary['source']} at {summary['fps']:g} FPS: {told}, svlm "
+        f"{summary['version']}. Resizing, vision and language of every stream, behind the warm-up, beside "
+        "the same streams alone in the same minutes; reading is apart. Step: wall time from when all are "
+        f"due until all have spoken.\n\n{main_table(summary)}\n"
+    )
