@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from svlm_cli.commands.groups import grouped
-from svlm_cli.commands.options import ModelChoice, Talk, WordChoice, read_text_option
+from svlm_cli.commands.options import Graphs, ModelChoice, Talk, WordChoice
 from svlm_cli.commands.stream.beside import Asking, Kept, Live
 from svlm_cli.commands.stream.options import (
     MemoryChoice,
@@ -13,10 +15,13 @@ from svlm_cli.commands.stream.options import (
     PartChoice,
     SamplingChoice,
     SightChoice,
-    Source,
-    stream_settings,
+    Sources,
 )
+from svlm_cli.errors import UsageError
 from svlm_cli.media.address import LiveOptions
+
+if TYPE_CHECKING:
+    from svlm_cli.commands.stream.channel_file import ChannelOptions
 
 EXAMPLES = """Examples:
 
@@ -30,12 +35,16 @@ svlm stream match.mp4 --title "Cup final" --previous-text @notes.txt --json --qu
 
 svlm stream rtsp://camera.local/stream --ask --save-state stream.svlm --out words.vtt
 
-svlm stream 'arena:soccer?minutes=inf' --serve 127.0.0.1:8000"""
+svlm stream 'arena:soccer?minutes=inf' --serve 127.0.0.1:8000
+
+svlm stream court-1.mp4 court-2.mp4 --out 'air/{name}.vtt'
+
+svlm stream @channels.yaml --json"""
 
 
 @grouped
 def stream(
-    source: Source,
+    sources: Sources,
     model: ModelChoice,
     feeding: WordChoice,
     sight: SightChoice,
@@ -49,25 +58,19 @@ def stream(
     talk: Talk,
 ) -> int:
     """Watch SOURCE and print what the model says, second by second, for as long as it lasts."""
-    settings = stream_settings(
-        sight,
-        memory,
-        words,
-        max_answer_tokens=asking.max_answer_tokens,
-        title=opening.title,
-        prompt_format=opening.prompt_format,
-        previous_text=read_text_option(opening.previous_text),
-        start=part.start,
-        duration=part.duration,
-        on_lag=part.on_lag,
-    )
+    from svlm_cli.commands.stream.channel_file import ChannelOptions
+
+    options = ChannelOptions(sight, opening, memory, words, part, live, asking, kept)
+    if len(sources) > 1 or sources[0].startswith("@"):
+        return _stream_channels(sources, model, feeding, options, talk)
+    settings = options.settings
     from svlm_cli.commands.stream.run import run_stream
     from svlm_cli.commands.stream.view import StreamView
 
     view = StreamView(json=talk.json, quiet=talk.quiet, verbose=talk.verbose)
     held = LiveOptions(**asdict(live))
     return run_stream(
-        source,
+        sources[0],
         settings,
         held,
         part.pace,
@@ -76,3 +79,26 @@ def stream(
         view,
         lambda: model.load(packed=True, **asdict(feeding)),
     )
+
+
+def _stream_channels(
+    sources: list[str], model: ModelChoice, feeding: WordChoice, options: ChannelOptions, talk: Talk
+) -> int:
+    """Several sources, or a file of channels, through one model."""
+    from svlm_cli.commands.stream.channel_file import load_channels, named_channels
+    from svlm_cli.commands.stream.channels_view import ChannelsView
+    from svlm_cli.commands.stream.several import run_channels
+
+    if feeding.compiled or feeding.graphs is Graphs.ON or options.asking.serve or talk.verbose:
+        raise UsageError(
+            "--compile, --graphs on, --serve and --verbose are for one source",
+            "leave them out, or start one svlm stream for each source",
+        )
+    if any(source.startswith("@") for source in sources):
+        if len(sources) > 1:
+            raise UsageError("a file of channels stands alone", "write the other sources into it")
+        specs, model = load_channels(Path(sources[0][1:]), options, model)
+    else:
+        specs = named_channels(sources, options)
+    view = ChannelsView([spec.name for spec in specs], json=talk.json, quiet=talk.quiet)
+    return run_channels(specs, view, lambda: model.load(packed=True, graphs="off"), ask=options.asking.ask)

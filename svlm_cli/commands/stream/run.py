@@ -6,10 +6,10 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Generator
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from svlm_cli.commands.stream.beside import Asking, Kept
 from svlm_cli.commands.stream.stopping import Stopper
@@ -40,6 +40,16 @@ STOPPING = "stopping after this step; Ctrl-C again stops at once"
 TOKEN_VARIABLE = "SVLM_PAGE_TOKEN"  # noqa: S105 - the name, not a token
 
 
+class Talking(Protocol):
+    """A view of one stream or of several."""
+
+    def say(self, message: str, style: str = "") -> None:
+        """One line of talk."""
+
+    def busy(self, what: str) -> AbstractContextManager[object]:
+        """A sign that ``what`` is done meanwhile."""
+
+
 def run_stream(
     source: str,
     settings: StreamSettings,
@@ -65,33 +75,33 @@ def run_stream(
         SvlmError: whatever stands in its way; outputs lost on the way are named at the end, the others are
             complete.
     """
-    _check(source, asking, kept)
+    check(source, asking, kept)
     asked = read_questions(asking.ask_file) if asking.ask_file else []
     writers = Writers(kept.outputs, kept.trace, source, overwrite=kept.overwrite)
     questions = Questions()
     with ExitStack() as stack:
-        _claim(kept, stack)
+        claim_all(kept, stack)
         from svlm_cli.stream.sources import open_source
 
         stack.enter_context(writers)
         stack.enter_context(view)
         opened = stack.enter_context(open_source(source, live, settings.viewing))
-        resume = _resumed(kept, writers, opened, view)
-        for at_seconds, text in _to_ask(asked, resume):
+        resume = resumed(kept, writers, opened, view)
+        for at_seconds, text in to_ask(asked, resume):
             questions.ask(text, at_seconds)
         hub = _served(asking, kept, questions, stack, view)
-        model = _loaded(load, view)
+        model = loaded(load, view)
         stopper = stack.enter_context(Stopper(lambda: view.say(STOPPING)))
         if asking.ask:
             _listen(questions, stack, view, stopper)
-        keeper = _keeper(kept, writers, stack)
+        keeper = keeper_of(kept, writers, stack)
         watch = None if hub is None else hub.watch
         controls = Controls(
             stop=stopper.event, questions=questions, watch=watch, keeper=keeper, resume=resume
         )
         from svlm_cli.stream.loop import stream_video
 
-        settings = replace(settings, pace=pace or _fitting_pace(opened))
+        settings = replace(settings, pace=pace or fitting_pace(opened))
         trace = writers.trace if kept.trace else None
         _pass_on(stream_video(model, opened, settings, trace, controls), writers, hub, view)
         code = _finish(writers, view, stopper, hub)
@@ -100,7 +110,8 @@ def run_stream(
     return code
 
 
-def _loaded(load: Callable[[], VideoLanguageModel], view: StreamView) -> VideoLanguageModel:
+def loaded(load: Callable[[], VideoLanguageModel], view: Talking) -> VideoLanguageModel:
+    """The model, and what is to be said of it."""
     with view.busy("loading the model"):
         model = load()
     if model.is_bundled:
@@ -132,7 +143,7 @@ def _require_whole(writers: Writers, keeper: StateKeeper | None) -> None:
         raise OutputError(f"the end of the stream is not in the state {keeper.path}")
 
 
-def _check(source: str, asking: Asking, kept: Kept) -> None:
+def check(source: str, asking: Asking, kept: Kept) -> None:
     """What can be seen to be wrong before anything is opened."""
     if asking.ask and source == "-":
         raise UsageError("standard input cannot be video and questions at once", "use --ask-file or --serve")
@@ -173,7 +184,7 @@ def _may_be_replaced(path: Path) -> bool:
     return not opening or begins_a_state(opening)
 
 
-def _claim(kept: Kept, stack: ExitStack) -> None:
+def claim_all(kept: Kept, stack: ExitStack) -> None:
     """Keep others out of all that is written and of what is gone on from; clear what a kill has left of it.
 
     Raises:
@@ -199,7 +210,7 @@ def _folder(path: Path) -> Path:
     return Path(os.path.realpath(path)).parent
 
 
-def _to_ask(asked: list[tuple[float, str]], resume: SavedState | None) -> list[tuple[float, str]]:
+def to_ask(asked: list[tuple[float, str]], resume: SavedState | None) -> list[tuple[float, str]]:
     """The questions of the file; where a stream goes on, those that waited and what is left of the file."""
     if resume is None:
         return asked
@@ -207,11 +218,13 @@ def _to_ask(asked: list[tuple[float, str]], resume: SavedState | None) -> list[t
     return [*resume.questions, *left]
 
 
-def _fitting_pace(source: Source) -> Pace:
+def fitting_pace(source: Source) -> Pace:
+    """What suits a source: what is live is shown by the clock."""
     return Pace.REALTIME if source.is_live else Pace.MAX
 
 
-def _resumed(kept: Kept, writers: Writers, source: Source, view: StreamView) -> SavedState | None:
+def resumed(kept: Kept, writers: Writers, source: Source, view: Talking) -> SavedState | None:
+    """The state to go on from; the outputs go on with it."""
     if kept.resume is None:
         return None
     from svlm_cli.stream.state import load_state
@@ -224,7 +237,8 @@ def _resumed(kept: Kept, writers: Writers, source: Source, view: StreamView) -> 
     return state
 
 
-def _keeper(kept: Kept, writers: Writers, stack: ExitStack) -> StateKeeper | None:
+def keeper_of(kept: Kept, writers: Writers, stack: ExitStack) -> StateKeeper | None:
+    """Who saves the state, where it is to be saved."""
     if kept.save_state is None:
         return None
     from svlm_cli.stream.state import StateKeeper

@@ -37,6 +37,14 @@ def _steps(count: int) -> str:
     return f"{count} step" if count == 1 else f"{count} steps"
 
 
+def data_stream(out: TextIO | None, *, json: bool) -> TextIO:
+    """Standard output unless a test says otherwise; JSON is UTF-8."""
+    out = out or sys.stdout
+    if json and isinstance(out, io.TextIOWrapper):
+        out.reconfigure(encoding="utf-8", errors="backslashreplace")
+    return out
+
+
 class RecentSteps:
     """Latency of the last steps, for the status line."""
 
@@ -94,13 +102,11 @@ class StreamView:
         out: TextIO | None = None,
         err: TextIO | None = None,
     ) -> None:
-        self._out = out or sys.stdout
+        self._out = data_stream(out, json=json)
         self._console = TalkConsole(err)
         self._json = json
         self._quiet = quiet
         self._verbose = verbose
-        if json and isinstance(self._out, io.TextIOWrapper):
-            self._out.reconfigure(encoding="utf-8", errors="backslashreplace")
         both = self._out.isatty() and self._console.is_terminal
         self._has_status = self._console.is_terminal and not quiet and not (json and both)
         self._owns_terminal = both and self._has_status

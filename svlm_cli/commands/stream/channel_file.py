@@ -1,0 +1,258 @@
+"""Several channels: from sources on the command line, or from a YAML file of channels."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from difflib import get_close_matches
+from enum import Enum
+from pathlib import Path
+from typing import Any, get_type_hints
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from svlm_cli.commands.options import ModelChoice, read_text_option
+from svlm_cli.commands.stream.beside import Asking, Kept, Live
+from svlm_cli.commands.stream.options import (
+    MemoryChoice,
+    OpeningChoice,
+    PartChoice,
+    SamplingChoice,
+    SightChoice,
+    stream_settings,
+)
+from svlm_cli.documents import MalformedError, read_text
+from svlm_cli.errors import UsageError
+from svlm_cli.media.address import LiveOptions
+from svlm_cli.settings import Pace, StreamSettings
+from svlm_cli.yaml_text import MOST_BYTES, parse_yaml
+
+NAME = "{name}"
+MOST_CHANNELS = 256
+_MOST_PROBLEMS = 20
+_ODD = re.compile(r"[^A-Za-z0-9._-]+")
+_CHANNEL_GROUPS = (SightChoice, OpeningChoice, MemoryChoice, SamplingChoice, PartChoice, Live, Asking, Kept)
+_OF_ALL = ("ask", "serve")  # of the terminal and the page, not of a channel
+_PLACED = ("out", "save_state", "resume", "trace", "ask_file")
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelOptions:
+    """What is a channel's own, as options give it.
+
+    Args:
+        sight, opening, memory, words, part, live, asking, kept: groups of options.
+    """
+
+    sight: SightChoice = field(default_factory=SightChoice)
+    opening: OpeningChoice = field(default_factory=OpeningChoice)
+    memory: MemoryChoice = field(default_factory=MemoryChoice)
+    words: SamplingChoice = field(default_factory=SamplingChoice)
+    part: PartChoice = field(default_factory=PartChoice)
+    live: Live = field(default_factory=Live)
+    asking: Asking = field(default_factory=Asking)
+    kept: Kept = field(default_factory=Kept)
+
+    @property
+    def settings(self) -> StreamSettings:
+        """Of its stream, but for the pace.
+
+        Raises:
+            SvlmError: a value outside its limits, a text that cannot be read.
+        """
+        opening, part = asdict(self.opening), self.part
+        opening["previous_text"] = read_text_option(self.opening.previous_text)
+        return stream_settings(
+            self.sight,
+            self.memory,
+            self.words,
+            max_answer_tokens=self.asking.max_answer_tokens,
+            start=part.start,
+            duration=part.duration,
+            on_lag=part.on_lag,
+            **opening,
+        )
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Every option by its name."""
+        groups = [getattr(self, each.name) for each in fields(self)]
+        return {own.name: getattr(group, own.name) for group in groups for own in fields(group)}
+
+    def changed(self, values: Mapping[str, Any]) -> ChannelOptions:
+        """The same with other values of some options."""
+        made = {}
+        for each in fields(self):
+            group = getattr(self, each.name)
+            own = {item.name: values[item.name] for item in fields(group) if item.name in values}
+            made[each.name] = replace(group, **own)
+        return ChannelOptions(**made)
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelSpec:
+    """One channel to be opened.
+
+    Args:
+        name: told with its events; stands for ``{name}`` in its paths.
+        source: as its user named it.
+        settings: but for the pace.
+        live: how a live source is held.
+        pace: None for what suits the source.
+        asking, kept: what goes on beside it, and what it writes.
+    """
+
+    name: str
+    source: str
+    settings: StreamSettings
+    live: LiveOptions
+    pace: Pace | None
+    asking: Asking
+    kept: Kept
+
+
+def named_channels(sources: Sequence[str], options: ChannelOptions) -> list[ChannelSpec]:
+    """A channel for each source of the command line, all with the same options."""
+    names = _unique([_base_name(source) for source in sources])
+    return [_spec(name, source, options) for name, source in zip(names, sources, strict=True)]
+
+
+def load_channels(
+    path: Path, options: ChannelOptions, model: ModelChoice
+) -> tuple[list[ChannelSpec], ModelChoice]:
+    """Read a file of channels.
+
+    Args:
+        path: YAML: ``channels``, a list of ``source``, maybe ``name``, and options of ``svlm stream`` with
+            dashes as underscores; ``defaults`` that all share, and in it what is of the process (``model``,
+            ``device``, ...).
+        options, model: what the command line says, for what the file does not.
+
+    Raises:
+        UsageError: it cannot be read, or holds something else; tells all problems at once.
+    """
+    try:
+        content = parse_yaml(read_text(path, MOST_BYTES))
+    except OSError as error:
+        raise UsageError(f"the channels {path} cannot be read: {error.strerror}") from error
+    except MalformedError as error:
+        raise UsageError(f"the channels {path} cannot be read: {error}") from error
+    listed = content.get("channels") if isinstance(content, dict) else None
+    if not isinstance(listed, list) or not listed or len(listed) > MOST_CHANNELS:
+        raise UsageError(
+            f"the channels {path} have no list of 1 to {MOST_CHANNELS} `channels`",
+            "write e.g. channels: [{name: a, source: a.mp4}, {name: b, source: b.mp4}]",
+        )
+    problems = [f"{key}: unknown key" for key in content if key not in ("defaults", "channels")]
+    of_process = {each.name for each in fields(ModelChoice)}
+    shared = content.get("defaults") or {}
+    if not isinstance(shared, dict):
+        shared, problems = {}, [*problems, "defaults: not a mapping"]
+    model_keys = {key: value for key, value in shared.items() if key in of_process}
+    process = _checked("defaults", _ProcessKeys, model_keys, problems)
+    shared = {key: value for key, value in shared.items() if key not in of_process}
+    base = _checked("defaults", _ChannelKeys, shared, problems, of_process)
+    own = [each if isinstance(each, dict) else {"source": each} for each in listed]
+    found = [
+        _checked(f"channels.{number}", _OneChannel, each, problems, of_process)
+        for number, each in enumerate(own)
+    ]
+    names = [str(each.get("name") or _base_name(str(each.get("source", "")))) for each in own]
+    if doubled := sorted({name for name in names if names.count(name) > 1}):
+        problems.append(f"channels: {', '.join(doubled)} is there twice: give each a name")
+    if problems:
+        more = [f"{len(problems) - _MOST_PROBLEMS} more"] if len(problems) > _MOST_PROBLEMS else []
+        raise UsageError(f"the channels {path} are wrong: {'; '.join(problems[:_MOST_PROBLEMS] + more)}")
+    specs = [
+        _spec(name, values["source"], options.changed(base).changed(values))
+        for name, values in zip(names, found, strict=True)
+    ]
+    return specs, replace(model, **process)
+
+
+def _spec(name: str, source: str, options: ChannelOptions) -> ChannelSpec:
+    placed = {key: _placed(value, name) for key, value in options.values.items() if key in _PLACED}
+    own = options.changed(placed)
+    settings, held = own.settings, LiveOptions(**asdict(own.live))
+    return ChannelSpec(name, source, settings, held, own.part.pace, own.asking, own.kept)
+
+
+def _placed(value: Any, name: str) -> Any:
+    if isinstance(value, list):
+        return [_placed(each, name) for each in value]
+    return Path(str(value).replace(NAME, name)) if isinstance(value, Path) else value
+
+
+def _base_name(source: str) -> str:
+    """What a source is called: the last part of its path without suffix, fit for a file name."""
+    path = urlsplit(source).path if "://" in source else source
+    stem = Path(path).name.rsplit(".", 1)[0] if Path(path).suffix else Path(path).name or source
+    return _ODD.sub("-", stem).strip("-.") or "channel"
+
+
+def _unique(names: Sequence[str]) -> list[str]:
+    made: list[str] = []
+    for name in names:
+        number, unique = 1, name
+        while unique in made:
+            number += 1
+            unique = f"{name}-{number}"
+        made.append(unique)
+    return made
+
+
+def _keys(title: str, kinds: Sequence[type[Any]], **more: Any) -> type[BaseModel]:
+    """A section whose keys are the options of some groups."""
+    hints: dict[str, Any] = {}
+    for kind in kinds:
+        known = get_type_hints(kind)
+        hints |= {each.name: known[each.name] for each in fields(kind) if each.name not in _OF_ALL}
+    made: dict[str, Any] = {key: (hint, None) for key, hint in hints.items()} | more
+    config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    return create_model(title, __config__=config, **made)
+
+
+def _checked(
+    place: str,
+    section: type[BaseModel],
+    content: Mapping[Any, Any],
+    problems: list[str],
+    of_process: Collection[str] = (),
+) -> dict[str, Any]:
+    """The values that a section sets; what is wrong with it is added to the problems."""
+    plain = {str(key): _text_of_switch(value, section, str(key)) for key, value in content.items()}
+    try:
+        made = section.model_validate(plain)
+    except ValidationError as error:
+        for detail in error.errors(include_url=False, include_context=False):
+            key = ".".join(str(step) for step in detail["loc"])
+            problems.append(f"{place}.{key}: {_told(detail, section, of_process)}")
+        return {}
+    return {key: getattr(made, key) for key in made.model_fields_set}
+
+
+def _told(detail: Any, section: type[BaseModel], of_process: Collection[str]) -> str:
+    key = str(detail["loc"][0])
+    if detail["type"] != "extra_forbidden":
+        message = str(detail["msg"])
+        return f"{message[:1].lower()}{message[1:]}"
+    if key in of_process:
+        return "is of the process: it stands in defaults, or on the command line"
+    close = get_close_matches(key, section.model_fields, n=1, cutoff=0.4)
+    return "unknown key" + (f", did you mean {close[0]}?" if close else "")
+
+
+def _text_of_switch(value: Any, section: type[BaseModel], key: str) -> Any:
+    """YAML takes ``on`` and ``off`` for truth values, and one path for no list."""
+    known = section.model_fields.get(key)
+    kind = None if known is None else known.annotation
+    if isinstance(value, bool) and isinstance(kind, type) and issubclass(kind, Enum):
+        return "on" if value else "off"
+    return [value] if key == "out" and isinstance(value, str) else value
+
+
+_ProcessKeys = _keys("ProcessKeys", (ModelChoice,))
+_ChannelKeys = _keys("ChannelKeys", _CHANNEL_GROUPS)
+_OneChannel = _keys("OneChannel", _CHANNEL_GROUPS, source=(str, ...), name=(str, ""))

@@ -1,0 +1,175 @@
+"""What ``svlm stream`` shows of several channels: words or JSON with their names, a status line for each."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TextIO
+
+from rich.console import Group
+from rich.live import Live
+from rich.text import Text
+
+from svlm_cli.commands.output import TalkConsole, emit
+from svlm_cli.commands.stream.view import RecentSteps, clock, data_stream
+from svlm_cli.cue_text import clean_text
+from svlm_cli.settings import Pace
+from svlm_cli.stream.formats import event_to_json
+from svlm_cli.text import as_json
+from svlm_cli.types import AnswerEvent, EndEvent, StartEvent, StepEvent, StreamEvent, WarningEvent
+
+NAME_CELLS = 20
+MOST_LINES = 40
+
+
+@dataclass(slots=True, eq=False)
+class _Line:
+    """What the status line of a channel tells."""
+
+    recent: RecentSteps
+    is_realtime: bool = False
+    skipped_seconds: float = 0.0
+    words: str = ""
+    last: StepEvent | None = None
+    end: EndEvent | None = None
+
+    def text(self, name: str) -> Text:
+        line = Text(f"{name[:NAME_CELLS]:{NAME_CELLS}} ", style="bold", no_wrap=True, overflow="ellipsis")
+        if self.last is None:
+            return line.append("waiting", "dim")
+        figures = f"{clock(self.last.end_seconds)} {self.recent.percentile(50):.2f} s "
+        if self.is_realtime:
+            figures += f"lag {self.last.lag_seconds:.1f} "
+        if self.skipped_seconds:
+            figures += f"skip {self.skipped_seconds:.0f} "
+        line.append("ended " if self.end is not None else "", "dim")
+        return line.append(figures, "reverse").append(f" {self.words}", "")
+
+
+class ChannelsView:
+    """Shows the events of several channels; a context manager that leaves the terminal as it found it.
+
+    Args:
+        names: of the channels, in their order.
+        json: JSON Lines on standard output, each with its ``channel``, instead of words.
+        quiet: nothing on standard error but errors.
+        out, err: standard output and standard error unless a test says otherwise.
+    """
+
+    def __init__(
+        self,
+        names: list[str],
+        *,
+        json: bool = False,
+        quiet: bool = False,
+        out: TextIO | None = None,
+        err: TextIO | None = None,
+    ) -> None:
+        self._out = data_stream(out, json=json)
+        self._console = TalkConsole(err)
+        self._json, self._quiet = json, quiet
+        both = self._out.isatty() and self._console.is_terminal
+        self._has_status = self._console.is_terminal and not quiet and not (json and both)
+        self._owns_terminal = both and self._has_status
+        self._live: Live | None = None
+        self._lines = {name: _Line(RecentSteps()) for name in names}
+        self._typed: str | None = None
+
+    @property
+    def has_status(self) -> bool:
+        """Whether status lines are shown."""
+        return self._has_status
+
+    def say(self, message: str, style: str = "") -> None:
+        """One line of talk, unless quiet."""
+        if not self._quiet:
+            self._console.tell(message, style)
+
+    def busy(self, what: str) -> AbstractContextManager[object]:
+        """A spinner on a terminal while ``what`` is done."""
+        return self._console.status(Text(what)) if self._has_status else nullcontext()
+
+    def show(self, name: str, event: StreamEvent) -> None:
+        """Show one event of a channel.
+
+        Raises:
+            ReaderGone: nobody reads standard output any more.
+            OutputError: standard output cannot be written.
+        """
+        if self._json:
+            emit(as_json({"channel": name, **event_to_json(event)}), self._out)
+        line = self._lines[name]
+        match event:
+            case StartEvent():
+                line.is_realtime = event.settings.get("pace") == Pace.REALTIME
+                self.say(f"{name}: {event.source}, {event.model} on {event.device} ({event.dtype})", "dim")
+            case StepEvent():
+                line.last, line.skipped_seconds = event, line.skipped_seconds + event.skipped_seconds
+                line.recent.add(event)
+                line.words = clean_text(event.text) or line.words
+                self._tell(name, event.start_seconds, clean_text(event.text))
+            case AnswerEvent():
+                text = f"{clean_text(event.question)} -> {clean_text(event.text) or '(no answer)'}"
+                self._tell(name, event.start_seconds, text)
+            case WarningEvent():
+                place = "" if event.at_seconds is None else f" at {clock(event.at_seconds)}"
+                self.say(f"warning, {name}{place}: {event.message}", "yellow")
+            case EndEvent():
+                line.end = event
+        self._update()
+
+    def show_typed(self, text: str) -> None:
+        """Show what is being typed as a question; from any thread."""
+        self._typed = text
+        self._update()
+
+    def finish(self, *, stopped: bool = False) -> None:
+        """Take the status lines away and print a summary of each channel."""
+        self._stop_live()
+        if stopped:
+            self.say("stopped")
+        for name, line in self._lines.items():
+            if (end := line.end) is not None:
+                self.say(
+                    f"{name}: {end.steps} steps, {clock(end.stream_seconds)} in {end.wall_seconds:.1f} s, "
+                    f"step p50 {end.p50_step_seconds:.3f} s, p95 {end.p95_step_seconds:.3f} s, "
+                    f"{line.skipped_seconds:.0f} s skipped"
+                )
+
+    def _tell(self, name: str, seconds: float, words: str) -> None:
+        if not words or self._json:
+            return
+        if self._owns_terminal:
+            self._console.print(Text.assemble((clock(seconds), "cyan"), " ", (name, "bold"), "  ", words))
+        else:
+            emit(f"[{clock(seconds)}] {name}: {words}", self._out)
+
+    def _update(self) -> None:
+        if not self._has_status:
+            return
+        if self._live is None:
+            self._live = Live(
+                console=self._console,
+                auto_refresh=False,
+                transient=True,
+                redirect_stdout=self._owns_terminal,
+            )
+            self._live.start()
+        shown = [line.text(name) for name, line in list(self._lines.items())[:MOST_LINES]]
+        if left := len(self._lines) - len(shown):
+            shown.append(Text(f"and {left} more", style="dim"))
+        if self._typed is not None:
+            typed = self._typed[-max(1, self._console.width - len("ask: _") - 1) :]
+            shown.append(Text.assemble(("ask: ", "bold"), typed, ("_", "blink")))
+        self._live.update(Group(*shown), refresh=True)
+
+    def _stop_live(self) -> None:
+        live, self._live = self._live, None
+        if live is not None:
+            live.stop()
+
+    def __enter__(self) -> ChannelsView:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop_live()
