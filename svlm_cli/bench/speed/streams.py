@@ -160,7 +160,7 @@ def _measured(
     if not counts:
         return
     num_steps, full = plan.num_steps(settings), warm_up_steps(settings)
-    shown = _Shown.read(plan.source, settings, num_steps)
+    shown = _HeldClips.read(plan.source, settings, num_steps)
     _Many(model, settings, shown, 1).step()  # wakes the kernels
     before = resident_bytes()
     for count in counts:
@@ -178,7 +178,7 @@ def _measured(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Shown:
+class _HeldClips:
     """Clips of a source in memory, and how its commentary opens."""
 
     clips: Sequence[Clip]
@@ -186,7 +186,7 @@ class _Shown:
     read_seconds: float
 
     @classmethod
-    def read(cls, source: str, settings: StreamSettings, num_steps: int) -> _Shown:
+    def read(cls, source: str, settings: StreamSettings, num_steps: int) -> _HeldClips:
         began = time.process_time()
         with open_source(source, viewing=settings.viewing) as opened:
             text = settings.opening_text or opened.opening_text(settings.start)
@@ -204,11 +204,11 @@ class _Shown:
         return replace(clip, index=index, start_seconds=start, end_seconds=start + step_seconds)
 
 
-class _Timed:
+class _TimedStreams:
     """Streams with their CPU and wall time."""
 
     def __init__(
-        self, model: VideoLanguageModel, settings: StreamSettings, shown: _Shown, count: int
+        self, model: VideoLanguageModel, settings: StreamSettings, shown: _HeldClips, count: int
     ) -> None:
         from svlm_cli.stream.session import StreamSession
 
@@ -250,7 +250,7 @@ class _Timed:
         raise NotImplementedError
 
 
-class _Alone(_Timed):
+class _Alone(_TimedStreams):
     """One after another."""
 
     def __len__(self) -> int:
@@ -261,11 +261,11 @@ class _Alone(_Timed):
         return sum(step.num_new_tokens for step in steps)
 
 
-class _Many(_Timed):
+class _Many(_TimedStreams):
     """Together."""
 
     def __init__(
-        self, model: VideoLanguageModel, settings: StreamSettings, shown: _Shown, count: int
+        self, model: VideoLanguageModel, settings: StreamSettings, shown: _HeldClips, count: int
     ) -> None:
         from svlm_cli.stream.step.shared import SharedFeeder
 

@@ -23,7 +23,7 @@ MOST_LINES = 40
 
 
 @dataclass(slots=True, eq=False)
-class _Line:
+class _ChannelStatus:
     """What the status line of a channel tells."""
 
     recent: RecentSteps
@@ -72,7 +72,7 @@ class ChannelsView:
         self._has_status = self._console.is_terminal and not quiet and not (json and both)
         self._owns_terminal = both and self._has_status
         self._live: Live | None = None
-        self._lines = {name: _Line(RecentSteps()) for name in names}
+        self._lines = {name: _ChannelStatus(RecentSteps()) for name in names}
         self._typed: str | None = None
 
     @property
