@@ -9,21 +9,21 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from svlm_cli import __version__
 from svlm_cli.bench.common.events import WorkProgress
 from svlm_cli.bench.common.model import ModelFacts, model_facts
 from svlm_cli.bench.common.records import Record, RecordFile, write_whole
 from svlm_cli.bench.common.results import RESULTS_NAME
-from svlm_cli.bench.common.tables import NOTHING, REPORT_NAME, SUMMARY_NAME, require_benchmark, table
+from svlm_cli.bench.common.tables import REPORT_NAME, SUMMARY_NAME, require_benchmark
 from svlm_cli.bench.speed.measure import resident_bytes, warm_up_steps
 from svlm_cli.bench.speed.plan import SpeedPlan
+from svlm_cli.bench.speed.streams_report import StreamsRun, document, report
 from svlm_cli.errors import OutputError, SourceError, UsageError
 from svlm_cli.settings import StreamSettings
 from svlm_cli.stream.sources import open_source
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 MOST_ALONE = 8  # streams that are run alone for comparison
 MOST_CLIPS = 120  # of the source, held in memory
-MIB = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,51 +46,6 @@ class StreamsStart:
     num_steps: int
     num_done: int
     num_runs: int
-
-
-@dataclass(frozen=True, slots=True)
-class StreamsRun:
-    """So many streams at once, behind the warm-up.
-
-    Args:
-        streams: how many.
-        steps: that were measured, of each.
-        step_seconds: of the stream, in one step.
-        cpu_seconds_per_stream_second: of this process, shared evenly.
-        alone_cpu_seconds_per_stream_second: of streams alone, in the same minutes; and how many there were.
-        alone_streams: how many those were.
-        words_per_step, alone_words_per_step: tokens drawn in a step of a stream.
-        step_p50_seconds, step_p95_seconds, step_p99_seconds: wall time from the moment that all are due
-            until all have spoken.
-        bytes_per_channel: memory of the process beyond that before, over all streams, those alone too.
-        cache_bytes_per_channel: of its KV cache.
-        read_cpu_seconds_per_stream_second: of reading the source.
-    """
-
-    streams: int
-    steps: int
-    step_seconds: float
-    cpu_seconds_per_stream_second: float
-    alone_cpu_seconds_per_stream_second: float
-    alone_streams: int
-    words_per_step: float
-    alone_words_per_step: float
-    step_p50_seconds: float
-    step_p95_seconds: float
-    step_p99_seconds: float
-    bytes_per_channel: int
-    cache_bytes_per_channel: int
-    read_cpu_seconds_per_stream_second: float
-
-    @property
-    def ratio_to_one(self) -> float:
-        """CPU time of a stream among these to that of one alone."""
-        return self.cpu_seconds_per_stream_second / self.alone_cpu_seconds_per_stream_second
-
-    @property
-    def realtime_channels(self) -> int:
-        """How many of them 95 % of the steps would leave in real time."""
-        return int(self.streams * min(1.0, self.step_seconds / self.step_p95_seconds))
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +101,8 @@ def bench_streams(
         results.sort(list(keys.values()))
         done = {str(record["key"]): record for record in results}
         runs = [_run(done[key]) for key in keys.values()]
-        summary = _document(plan, settings, facts, options, runs)
-        write_whole(out / REPORT_NAME, _report(summary).encode())
+        summary = document(plan, settings, facts, options, runs)
+        write_whole(out / REPORT_NAME, report(summary).encode())
         write_whole(out / SUMMARY_NAME, f"{as_json(summary, 2)}\n".encode())
     yield StreamsEnd(summary)
 
@@ -324,81 +278,3 @@ def _key(record: Record) -> str:
 
 def _run(record: Record) -> StreamsRun:
     return StreamsRun(**{name: record[name] for name in StreamsRun.__dataclass_fields__})
-
-
-def _document(
-    plan: SpeedPlan,
-    settings: StreamSettings,
-    facts: ModelFacts,
-    options: dict[str, object],
-    runs: Sequence[StreamsRun],
-) -> dict[str, Any]:
-    """``summary.json``."""
-    rows = [
-        asdict(run) | {"ratio_to_one": run.ratio_to_one, "realtime_channels": run.realtime_channels}
-        for run in runs
-    ]
-    return {
-        "benchmark": "streams",
-        "version": __version__,
-        "source": plan.source,
-        "model": facts.name,
-        "device": facts.device,
-        "dtype": facts.dtype,
-        **options,
-        "policy": settings.policy.value,
-        "fps": settings.fps,
-        "seconds": plan.num_seconds,
-        "columns": {"ratio_to_one": "CPU time to alone", "realtime_channels": "in real time"},
-        "runs": [
-            {"run": f"{row['streams']} streams", "protocol": "side by side with streams alone"}
-            | {
-                key: float(f"{value:.6g}") if isinstance(value, float) else value
-                for key, value in row.items()
-            }
-            | {
-                "scores": {
-                    "ratio_to_one": {"value": row["ratio_to_one"], "unit": "x"},
-                    "realtime_channels": {"value": row["realtime_channels"], "unit": "channels"},
-                }
-            }
-            for row in rows
-        ],
-    }
-
-
-def _rounded(value: Any) -> Any:
-    """Six significant digits."""
-    return float(f"{value:.6g}") if isinstance(value, float) else value
-
-
-_COLUMNS: Sequence[tuple[str, Callable[[Mapping[str, Any]], str]]] = (
-    ("streams", lambda run: str(run["streams"])),
-    ("in real time", lambda run: str(run["realtime_channels"])),
-    ("CPU s per streamed s", lambda run: f"{run['cpu_seconds_per_stream_second']:.4f}"),
-    ("alone", lambda run: f"{run['alone_cpu_seconds_per_stream_second']:.4f}"),
-    ("ratio", lambda run: f"{run['ratio_to_one']:.3f}"),
-    ("words per step", lambda run: f"{run['words_per_step']:.2f}"),
-    ("alone", lambda run: f"{run['alone_words_per_step']:.2f}"),
-    ("step p50, s", lambda run: f"{run['step_p50_seconds']:.4f}"),
-    ("p95", lambda run: f"{run['step_p95_seconds']:.4f}"),
-    ("p99", lambda run: f"{run['step_p99_seconds']:.4f}"),
-    ("MiB per stream", lambda run: f"{run['bytes_per_channel'] / MIB:.1f}"),
-    ("cache, MiB", lambda run: f"{run['cache_bytes_per_channel'] / MIB:.1f}"),
-    ("reading, CPU s", lambda run: f"{run['read_cpu_seconds_per_stream_second']:.4f}"),
-)
-
-
-def main_table(summary: Mapping[str, Any]) -> str:
-    """One line per number of streams, as Markdown."""
-    return table(_COLUMNS, list(summary["runs"])) if summary["runs"] else NOTHING
-
-
-def _report(summary: Mapping[str, Any]) -> str:
-    told = ", ".join(f"{key} {summary[key]}" for key in ("model", "device", "dtype", "quantize", "threads"))
-    return (
-        f"# Several streams, one model\n\n{summary['source']} at {summary['fps']:g} FPS: {told}, svlm "
-        f"{summary['version']}. Resizing, vision and language of every stream, behind the warm-up, beside "
-        "the same streams alone in the same minutes; reading is apart. Step: wall time from when all are "
-        f"due until all have spoken.\n\n{main_table(summary)}\n"
-    )

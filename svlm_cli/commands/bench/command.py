@@ -185,7 +185,8 @@ def _fps_of_streams(
     out: Path,
     talk: Talk,
 ) -> None:
-    from svlm_cli.bench.speed.streams import StreamsEnd, bench_streams, main_table
+    from svlm_cli.bench.speed.streams import StreamsEnd, bench_streams
+    from svlm_cli.bench.speed.streams_report import main_table
     from svlm_cli.commands.bench.speed_view import StreamsView
 
     with (

@@ -5,7 +5,8 @@ from __future__ import annotations
 from svlm_cli.bench.common.events import WorkProgress
 from svlm_cli.bench.speed.fps import SpeedEvent, SpeedStart
 from svlm_cli.bench.speed.measure import SpeedRun, Trial
-from svlm_cli.bench.speed.streams import StreamsEvent, StreamsRun, StreamsStart
+from svlm_cli.bench.speed.streams import StreamsEvent, StreamsStart
+from svlm_cli.bench.speed.streams_report import StreamsRun
 from svlm_cli.commands.bench.view import WorkView
 from svlm_cli.types import WarningEvent
 

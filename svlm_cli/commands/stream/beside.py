@@ -1,4 +1,4 @@
-"""The options of what goes on beside a stream: a live source held, questions and page, files and states."""
+"""Sources, and the options of what goes on beside a stream: held sources, questions, page, files, states."""
 
 from __future__ import annotations
 
@@ -6,11 +6,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import typer
+
 from svlm_cli.commands.options import OUTPUT_PANEL, choices, finite, option
 from svlm_cli.commands.stream.options import ASKING_PANEL, SOURCE_PANEL, STATE_PANEL, WORDS
 from svlm_cli.media.address import LiveOptions, RtspTransport
 
 LIVE = LiveOptions()
+Sources = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SOURCE...",
+        help="A video file; an address (HTTP, HLS, RTSP, RTMP, UDP) or a page that yt-dlp knows; "
+        "camera:0 or /dev/video0; - for standard input; a synthetic match: arena:soccer,seed=7,minutes=10. "
+        "Several are channels of one model; @FILE names a YAML file of channels.",
+        show_default=False,
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 
 from svlm_cli.commands.groups import grouped
 from svlm_cli.commands.options import Graphs, ModelChoice, Talk, WordChoice
-from svlm_cli.commands.stream.beside import Asking, Kept, Live
+from svlm_cli.commands.stream.beside import Asking, Kept, Live, Sources
 from svlm_cli.commands.stream.options import (
     MemoryChoice,
     OpeningChoice,
     PartChoice,
     SamplingChoice,
     SightChoice,
-    Sources,
 )
 from svlm_cli.errors import UsageError
 from svlm_cli.media.address import LiveOptions

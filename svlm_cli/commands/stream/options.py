@@ -62,17 +62,6 @@ Source = Annotated[
     ),
 ]
 
-Sources = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="SOURCE...",
-        help="A video file; an address (HTTP, HLS, RTSP, RTMP, UDP) or a page that yt-dlp knows; "
-        "camera:0 or /dev/video0; - for standard input; a synthetic match: arena:soccer,seed=7,minutes=10. "
-        "Several are channels of one model; @FILE names a YAML file of channels.",
-        show_default=False,
-    ),
-]
-
 
 @dataclass(frozen=True, slots=True)
 class SightChoice:
