@@ -11,7 +11,7 @@ SMALL = ("--seconds", "6", "--vision-window", "2", "--rounds", "2", "--max-new-t
 
 def bench(tmp_path, *options: str) -> int:
     source = "arena:soccer,seed=2,minutes=1"
-    return run(["bench", "fps", source, *options, *SMALL, "--out", str(tmp_path / "out"), "--json"])
+    return run(["bench", "fps", source, *SMALL, *options, "--out", str(tmp_path / "out"), "--json"])
 
 
 def test_streams_are_measured_and_kept(tmp_path, capsys) -> None:
@@ -41,6 +41,6 @@ def test_what_does_not_go_together(tmp_path, capsys) -> None:
         (["--streams", "0"], "--streams"),
         (["--streams", "1", "--seconds", "3", "--vision-window", "3"], "--seconds must be at least"),
     ):
-        assert bench(tmp_path, *options) == (2)
+        assert bench(tmp_path, *options) == 2
         assert told in capsys.readouterr().err
     assert not (tmp_path / "out" / "summary.json").exists()
