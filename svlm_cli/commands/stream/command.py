@@ -34,11 +34,7 @@ svlm stream match.mp4 --title "Cup final" --previous-text @notes.txt --json --qu
 
 svlm stream rtsp://camera.local/stream --ask --save-state stream.svlm --out words.vtt
 
-svlm stream 'arena:soccer?minutes=inf' --serve 127.0.0.1:8000
-
-svlm stream court-1.mp4 court-2.mp4 --out 'air/{name}.vtt'
-
-svlm stream @channels.yaml --json"""
+svlm stream 'arena:soccer?minutes=inf' --serve 127.0.0.1:8000"""
 
 
 @grouped
