@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
-from svlm_cli.errors import SourceError
+from svlm_cli.errors import SourceError, boundary
 from svlm_cli.media.address import Input, LiveOptions, is_playlist, may_be_page, plain_input
 from svlm_cli.media.container import OpenVideo
 from svlm_cli.media.live.glimpse import MOST_PLAYLIST_BYTES, glimpse, lacks_parts
@@ -49,6 +49,10 @@ class Connector:
             SourceError: neither works.
         """
         patience = min(OPEN_SECONDS, max(SHORTEST_PATIENCE_SECONDS, at_most_seconds))
+        with boundary(f"cannot open {self._name}", SourceError, "check the address"):
+            return self._connected(patience)
+
+    def _connected(self, patience: float) -> OpenVideo:
         plain = plain_input(self._address, self._options)
         if not self._is_page:
             try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 _VARIANT = "#EXT-X-STREAM-INF:"
 _ATTRIBUTE = re.compile(r'([A-Z0-9-]+)=("[^"]*"|[^",]*)')
@@ -33,6 +33,8 @@ class Variant:
 def variants(text: str, base_url: str) -> list[Variant]:
     """The variants of a master playlist, as listed; none where it is a playlist of segments, or no playlist.
 
+    Those that are no HTTP addresses are left out: a server must not make this machine open its own files.
+
     Args:
         text: the text of the playlist.
         base_url: where it came from.
@@ -59,6 +61,16 @@ def best_first(found: list[Variant], max_height: int) -> list[Variant]:
     ]
 
 
+def _http_url(base_url: str, line: str) -> str | None:
+    try:
+        url = urljoin(base_url, line)
+        parts = urlsplit(url)
+        is_http = parts.scheme.lower() in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        return None
+    return url if is_http else None
+
+
 def _variants(lines: list[str], base_url: str) -> Iterator[Variant]:
     attributes: dict[str, str] | None = None
     for line in map(str.strip, lines):
@@ -66,11 +78,15 @@ def _variants(lines: list[str], base_url: str) -> Iterator[Variant]:
             pairs = _ATTRIBUTE.findall(line.removeprefix(_VARIANT))
             attributes = {name: value.strip('"') for name, value in pairs}
         elif line and not line.startswith("#") and attributes is not None:
+            url = _http_url(base_url, line)
+            if url is None:
+                attributes = None
+                continue
             size = _RESOLUTION.fullmatch(attributes.get("RESOLUTION", "").strip())
             bits = attributes.get("BANDWIDTH", "").strip()
             codecs = [each.strip() for each in attributes.get("CODECS", "").split(",") if each.strip()]
             yield Variant(
-                urljoin(base_url, line),
+                url,
                 int(size[2]) if size else 0,
                 int(bits) if bits.isdecimal() and len(bits) < 16 else 0,
                 is_sound=bool(codecs) and all(each.startswith(_SOUND_CODECS) for each in codecs),

@@ -172,6 +172,40 @@ def test_a_variant_that_is_gone_gives_way_to_the_next(tmp_path: Path) -> None:
         server.stop()
 
 
+def test_a_master_opens_no_file_of_this_machine_and_a_bad_address_costs_itself_alone(tmp_path: Path) -> None:
+    """A server may list what it likes: only what is fetched from a server is a variant."""
+    secret, served = tmp_path / "secret", tmp_path / "served"
+    for folder in (secret, served):
+        folder.mkdir()
+        segments(folder, "low", "96x54")
+    local = (secret / "low.m3u8").as_posix()
+    listed = [f"file://{local}", f"FILE:{local}", "http://[::1", "https://", "udp://127.0.0.1:9"]
+    dice = random.Random(5)
+    dice.shuffle(listed)
+    lines = ["#EXTM3U"]
+    for place in listed:
+        lines += ["#EXT-X-STREAM-INF:BANDWIDTH=9000,RESOLUTION=1280x720", place]
+    (served / "bad.m3u8").write_text("\n".join(lines) + "\n")
+    lines += ["#EXT-X-STREAM-INF:BANDWIDTH=1000,RESOLUTION=96x54", "low.m3u8"]
+    (served / "good.m3u8").write_text("\n".join(lines) + "\n")
+    server = servers.file_server(served)
+    base = f"http://127.0.0.1:{server.port}"
+    try:
+        assert [each.url for each in variants("\n".join(lines), f"{base}/x.m3u8")] == [f"{base}/low.m3u8"]
+        with open_live(f"{base}/good.m3u8") as source:
+            assert source.info.height == 54
+        with pytest.raises(SourceError):
+            open_live(f"{base}/bad.m3u8")
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("address", ["http://[::1", "https://[", "rtsp://[::1/x"])
+def test_an_address_that_is_none_is_an_error(address: str) -> None:
+    with pytest.raises(SourceError):
+        open_live(address)
+
+
 class Barren(http.server.BaseHTTPRequestHandler):
     """MPEG-TS at five times its pace, to each who asks another one; the last one to all who come later."""
 
