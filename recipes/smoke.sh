@@ -41,7 +41,9 @@ he has won it
 and they shake hands
 WORDS
 
-python -m svlm_cli.model.random_checkpoint "$folder/random" --size tiny ${vocabulary:+--vocabulary "$vocabulary"}
+if [ ! -e "$folder/random" ]; then
+    python -m svlm_cli.model.random_checkpoint "$folder/random" --size tiny ${vocabulary:+--vocabulary "$vocabulary"}
+fi
 svlm fetch "$clip" --out "$folder/clips"
 svlm align "$folder/clips" --transcript-from "$folder/words.vtt"
 svlm chunk "$folder/clips" --out "$folder/dataset" --window 4 --overlap 2 --min-words-per-second 0 --split 0

@@ -19,7 +19,8 @@ from typing import Any
 import torch
 import transformers
 
-from svlm_cli.errors import ModelError
+from svlm_cli.errors import ModelError, UsageError, boundary
+from svlm_cli.model.checkpoint.folder import new_model_folder
 from svlm_cli.model.family.markup import END_OF_TEXT, MARKUP_TOKENS, TURN_END
 from svlm_cli.model.family.random_config import SIZES, random_config
 from svlm_cli.model.family.table import (
@@ -41,6 +42,7 @@ PATTERN = (
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 _OF_PLACES = tuple(f"<|{name}_{end}|>" for name in ("object_ref", "box", "quad") for end in ("start", "end"))
+SEEDS = 2**63
 SPECIAL_TOKENS = (*MARKUP_TOKENS[:3], *_OF_PLACES, *MARKUP_TOKENS[3:])
 
 
@@ -126,7 +128,10 @@ def open_vocabulary(vocabulary: str | None) -> Any:
     path = Path(vocabulary) if vocabulary is not None else _dashscope_vocabulary()
     if not path.is_file():
         raise ModelError(f"there is no vocabulary file {path}")
-    return _from_tiktoken(path)
+    if not path.stat().st_size:
+        raise ModelError(f"the vocabulary {path} is empty")
+    with boundary(f"{path} is no vocabulary in tiktoken's form", ModelError):
+        return _from_tiktoken(path)
 
 
 def _dashscope_vocabulary() -> Path:
@@ -153,7 +158,7 @@ def _from_tiktoken(path: Path) -> Any:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = ModuleParser(prog="python -m svlm_cli.model.random_checkpoint", description=__doc__)
-    parser.add_argument("folder", type=Path, help="folder to write")
+    parser.add_argument("folder", type=Path, help="folder to write; it must not exist")
     parser.add_argument(
         "--size", choices=sorted(SIZES), default="tiny", help="parameters besides the vocabulary"
     )
@@ -163,13 +168,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
 
     def work() -> str:
-        build_random_checkpoint(
-            chosen.folder,
-            size=chosen.size,
-            family=chosen.family,
-            vocabulary=chosen.vocabulary,
-            seed=chosen.seed,
-        )
+        if not 0 <= chosen.seed < SEEDS:
+            raise UsageError("--seed must be at least 0 and below 2^63")
+        with (
+            new_model_folder(chosen.folder) as unfinished,
+            silent_library(),
+            boundary(f"a checkpoint cannot be made in {chosen.folder}", ModelError),
+        ):
+            build_random_checkpoint(
+                unfinished,
+                size=chosen.size,
+                family=chosen.family,
+                vocabulary=chosen.vocabulary,
+                seed=chosen.seed,
+            )
         return json.dumps({"model": str(chosen.folder), "size": chosen.size, "family": chosen.family})
 
     return run_module(work)

@@ -132,6 +132,26 @@ def test_the_builder_says_what_is_missing(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def test_the_builder_writes_over_nothing(tmp_path, capsys):
+    real = tmp_path / "real"
+    real.mkdir()
+    for name in ("config.json", "model.safetensors", "model-00001-of-00002.safetensors"):
+        (real / name).write_text(name)
+    assert build([str(real)]) == 2
+    assert "is there already" in capsys.readouterr().err
+    assert all(path.read_text() == path.name for path in real.iterdir())
+    assert len(list(real.iterdir())) == 3
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00\xff noise \n" * 20, b"aGk= x\n"])
+def test_a_vocabulary_that_is_none_is_refused(tmp_path, capsys, content):
+    (tmp_path / "v.tiktoken").write_bytes(content)
+    assert build([str(tmp_path / "out"), "--vocabulary", str(tmp_path / "v.tiktoken")]) == 1
+    assert build([str(tmp_path / "out"), "--seed", "9" * 30]) == 2
+    assert capsys.readouterr().err.count("error: ") == 2
+    assert [path.name for path in tmp_path.iterdir() if "lock" not in path.name] == ["v.tiktoken"]
+
+
 def test_the_published_layout_opens(checkpoint, tmp_path):
     """Hub checkpoints of Qwen2.5-VL: flat text config, ``rope_scaling``, weights named visual.*, model.*."""
     from safetensors.torch import load_file, save_file
