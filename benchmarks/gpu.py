@@ -13,7 +13,7 @@ and none goes on behind 470 s:
     c   80 s  full, window and recompute at 8 FPS until a token costs 0.1 s, or 200 s of stream
     d   60 s  3B with windows of 4 and 16 s; flash-attention; kernels, and the share of a step without any
     e  100 s  svlm train: LoRA and full on 180m, 200 losses beside the CPU's (which is at it from the start,
-              on cores that the others leave); FSDP2 on one rank; LoRA on 3B
+              but while b and d are timed); LoRA on 3B; FSDP2 on one rank
     f    5 s  several streams in one forward: not in this build
 
 A rehearsal on a CPU computes on one thread, and gives its parts four times as long: others may be there.
@@ -180,13 +180,15 @@ def run_parts(chosen: argparse.Namespace, results: dict[str, Any], folder: Path,
     facts = Guarded(partial(gpu_facts, run), folder / "machine.json", FACTS_SECONDS * chosen.patience).wait()
     results["machine"] |= facts.values | ({"problem": facts.reason} if facts.reason else {})
     write(chosen.out, results)
-    if "e" in chosen.parts:
-        Guarded(partial(trainings.reference, run), folder / trainings.REFERENCE, whole)
+    results["machine"]["files"] = "on the disk" if room() is None else "in memory"
+    reference = trainings.Reference(run, whole) if "e" in chosen.parts else None
     for letter in chosen.parts:
         title, limit = TITLES[letter]
         print(f"[{time.monotonic() - began:5.0f} s] {letter}: {title}", file=sys.stderr, flush=True)
         left = whole - (time.monotonic() - began)
         seconds = max(1.0, min(limit * chosen.patience, left))
+        if reference is not None:
+            reference.stand_by(letter)
         outcome = Guarded(partial(parts[letter], run), folder / f"{letter}.json", seconds).wait()
         results["parts"][letter] = {
             "title": title,
@@ -198,6 +200,8 @@ def run_parts(chosen: argparse.Namespace, results: dict[str, Any], folder: Path,
         }
         results["wall_seconds"] = round(time.monotonic() - began, 1)
         write(chosen.out, results)
+    if reference is not None:
+        reference.end()
 
 
 def main() -> int:
@@ -215,7 +219,7 @@ def main() -> int:
     begin(chosen.out)
     results: dict[str, Any] = {"benchmark": "gpu", "size": chosen.size, "seconds": chosen.seconds}
     results |= {"machine": machine(chosen.device), "parts": {}}
-    with tempfile.TemporaryDirectory(dir=room()) as name:
+    with tempfile.TemporaryDirectory(dir=room(), ignore_cleanup_errors=True) as name:
         try:
             run_parts(chosen, results, Path(name), began)
         except ModuleNotFoundError as error:

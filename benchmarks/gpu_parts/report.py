@@ -58,10 +58,11 @@ def _machine(results: Mapping[str, Any]) -> str:
     versions = [f"{name} {number}" for name, number in facts["versions"].items() if number]
     memory = f" ({facts['gpu_memory_bytes'] / GIB:.0f} GiB)" if "gpu_memory_bytes" in facts else ""
     named = f"{facts.get('gpu', facts['device'])}{memory}, {facts['cores']} cores"
+    files = f", files {facts['files']}" if "files" in facts else ""
     size = (
         "" if results["size"] == "real" else f"; **a rehearsal of size {results['size']}: not svlm's speed**"
     )
-    return f"{named}, Python {facts['python']}, {', '.join(versions)}{size}."
+    return f"{named}, Python {facts['python']}, {', '.join(versions)}{files}{size}."
 
 
 def _because(reason: str) -> str:

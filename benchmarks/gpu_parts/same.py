@@ -25,7 +25,7 @@ from svlm_cli.stream.sources import open_source
 from svlm_cli.stream.state import StateKeeper, load_state
 
 from .record import Record
-from .scale import Noise, Run, fixed
+from .scale import Noise, Run, fixed, round_alike
 
 TOLERANCE = 1e-3
 STEPS, SAVED_AFTER = 8, 4
@@ -74,8 +74,7 @@ class Told:
 
 def part(run: Run, record: Record) -> None:
     """Every check, each with what was found."""
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
+    round_alike()
     folder = run.folder / "small"
     build_random_checkpoint(folder, vocabulary=str(run.folder / "tokenizer"), spread=3.0)
     reference = load_model(str(folder), device="cpu", dtype="float32")

@@ -126,6 +126,12 @@ class Run:
         return Noise(self.scale.width, self.scale.height)
 
 
+def round_alike() -> None:
+    """From here on float32 is float32 on a GPU too, and no TF32."""
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+
+
 def fixed(model: VideoLanguageModel) -> VideoLanguageModel:
     """The same model, words in fixed shapes: replayed as a graph on CUDA, run as they are on a CPU."""
     forward = WordForward(model.network, compiled=False, graphs=model.device.type == "cuda")

@@ -1,8 +1,9 @@
 """Part e: ``svlm train`` on the device, its losses beside those of the CPU.
 
-The CPU needs minutes for what the device does in seconds: it begins with the run and goes on beside the other
-parts, at low priority on what cores they leave, and tells every loss. As many steps as it has done by the end
-of part e are compared, and how many that were is said. Its samples are short and its pictures small.
+The CPU needs minutes for what the device does in seconds: it begins with the run, at low priority on what
+cores are left, waits while the parts that are timed run (``QUIET``), and tells every loss. As many steps as
+it has done by the end of part e are compared, and how many that were is said. Its samples are short and its
+pictures small.
 
 Where the device is the CPU itself the reference takes samples one by one and computes activations a second
 time (gradient checkpointing): another way to the same losses. FSDP2 is left away there by accelerate.
@@ -15,6 +16,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +33,7 @@ from svlm_cli.recipe import load_recipe
 from svlm_cli.train.trainer import train
 
 from .record import Record
-from .scale import Run
+from .scale import Run, round_alike
 from .watchdog import DONE, Guarded, Outcome
 
 TOLERANCE = 1e-2
@@ -41,58 +43,94 @@ WORKERS = 4
 SAMPLES = 2  # of a step
 SHARDED_STEPS = 12
 LEAST_STEPS = 10  # of the reference, for losses to be compared
-SPARED_CORES = 5  # for the device's process and its readers of samples
+SPARED_CORES = 4  # for the device's process and its readers of samples
+QUIET = "bd"  # parts beside which the CPU does nothing else
 MARGIN = 3.0
 LONG, SHORT, SHORT_TOKENS = "train_s12w24", "train_s2w2", 16  # samples' layouts; tokens of a picture
-REFERENCE, PREPARED = "e-reference.json", "clip_seconds"
+PREPARED = "clip_seconds"
+
+
+class Reference:
+    """Both trainings on the CPU, beside the parts.
+
+    Args:
+        run: what to train.
+        limit_seconds: after which they are of no use.
+    """
+
+    def __init__(self, run: Run, limit_seconds: float) -> None:
+        self._pieces = [
+            Guarded(partial(_on_reference, run, kind), _record_of(run, kind), limit_seconds) for kind in KINDS
+        ]
+
+    def stand_by(self, letter: str) -> None:
+        """Go on or wait, as the part that begins wants it."""
+        for piece in self._pieces:
+            piece.send(signal.SIGSTOP if letter in QUIET else signal.SIGCONT)
+
+    def end(self) -> None:
+        """Stop, however far it has come."""
+        for piece in self._pieces:
+            piece.end()
 
 
 def part(run: Run, record: Record) -> None:
     """Each run in a process of its own, as svlm looks for a GPU once."""
-    until = record.ends_at - MARGIN
-    _wait(run, until, lambda values: PREPARED in values)
-    found = _apart(run, record, "device", partial(_on_device, run), 0.7)
+    until, steps = record.ends_at - MARGIN, run.scale.compared_steps
+    _wait(run, "LoRA", until, lambda values: PREPARED in values)
+    found = _apart(run, record, "device", partial(_on_device, run), 0.6)
     for name, values in found.values.items():
         record.note(name, values)
+    outcome = _apart(run, record, "middle", partial(_middle, run), 0.6)
+    record.note(f"{run.scale.middle}, LoRA", outcome.values.get("middle") or {"why": outcome.reason})
     sharded = _apart(run, record, "fsdp2", partial(_sharded, run))
     num_sharded = sharded.values.get("sharded_modules")
     record.note("modules sharded by FSDP2", num_sharded)
     if run.is_cuda:
         record.check("FSDP2 shards the model", bool(num_sharded), f"{num_sharded} modules")
-    outcome = _apart(run, record, "middle", partial(_middle, run))
-    record.note(f"{run.scale.middle}, LoRA", outcome.values.get("middle") or {"why": outcome.reason})
-    steps = run.scale.compared_steps
-    expected = _wait(run, until, lambda values: all(len(values.get(kind, ())) == steps for kind in KINDS))
-    problem = (run.folder / REFERENCE).with_suffix(".problem")
-    record.check("reference", not problem.is_file(), problem.read_text() if problem.is_file() else "goes on")
+    expected = {}
     for kind in KINDS:
-        _compare(record, kind, found.values.get(f"{kind}, float32"), expected.get(kind))
+        told = _wait(run, kind, until, lambda values, kind=kind: len(values.get(kind, ())) == steps)
+        expected[kind] = told.get(kind)
+        problem = _record_of(run, kind).with_suffix(".problem")
+        if problem.is_file():
+            record.check(f"the reference, {kind}", False, problem.read_text())
+        _compare(record, kind, found.values.get(f"{kind}, float32"), expected[kind])
     name = "full, FSDP2 on one rank" if num_sharded else "full, one rank, without FSDP2"
-    _compare(record, name, sharded.values.get("fsdp2"), expected.get("full"))
+    _compare(record, name, sharded.values.get("fsdp2"), expected["full"])
 
 
-def reference(run: Run, record: Record) -> None:
-    """What the CPU says of every step, one after the other, LoRA first; makes the files of part e before."""
+def _on_reference(run: Run, kind: str, record: Record) -> None:
+    """What the CPU says of every step; that of LoRA makes the files of part e before."""
     _hide_devices()
     os.nice(10)
     if run.is_cuda:
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) - SPARED_CORES))
-    _prepare(run, record)
+        cores = len(os.sched_getaffinity(0)) - SPARED_CORES
+        torch.set_num_threads(max(1, cores // len(KINDS)))
+    if kind == "LoRA":
+        _prepare(run, record)
+    else:
+        _wait(run, "LoRA", record.ends_at, lambda values: PREPARED in values)
     other = {} if run.is_cuda else {"micro_batch": 1, "accumulate": SAMPLES, "gradient_checkpointing": True}
-    for kind, model in KINDS.items():
-        losses: list[float] = []
+    losses: list[float] = []
 
-        def told(line: str, kind: str = kind, losses: list[float] = losses) -> None:
-            if loss := re.search(r", loss ([^ ,]+)", line):
-                losses.append(float(loss[1]))
-                record.note(kind, losses)
+    def told(line: str) -> None:
+        if loss := re.search(r", loss ([^ ,]+)", line):
+            losses.append(float(loss[1]))
+            record.note(kind, losses)
 
-        _trained(run, model, run.scale.compared_steps, is_short=True, tell=told, workers=0, **other)
+    _trained(run, KINDS[kind], run.scale.compared_steps, is_short=True, tell=told, workers=0, **other)
 
 
-def _wait(run: Run, until: float, is_there: Callable[[Mapping[str, Any]], bool]) -> Mapping[str, Any]:
-    """What the reference has told once something is there, or it has failed, or it is too late."""
-    path = run.folder / REFERENCE
+def _record_of(run: Run, kind: str) -> Path:
+    return run.folder / f"e-reference-{kind}.json"
+
+
+def _wait(
+    run: Run, kind: str, until: float, is_there: Callable[[Mapping[str, Any]], bool]
+) -> Mapping[str, Any]:
+    """What a reference has told once something is there, or it has failed, or it is too late."""
+    path = _record_of(run, kind)
     while True:
         values: Mapping[str, Any] = json.loads(path.read_text())["values"] if path.is_file() else {}
         has_failed = path.with_suffix(".problem").is_file()
@@ -118,14 +156,20 @@ def _compare(
     if not found or not found["losses"] or not expected:
         record.check(f"losses, {name}", False, "one of the two has none")
         return
-    num = min(len(found["losses"]), len(expected))
+    steps, num = found["steps"], min(len(found["losses"]), len(expected))
+    if num < min(LEAST_STEPS, steps):
+        record.note(f"losses, {name}", f"not compared: only {num} of {steps} steps were done on both")
+        return
     losses, wanted = (torch.tensor(each[:num], dtype=torch.float64) for each in (found["losses"], expected))
-    furthest = float((losses - wanted).abs().max())  # NaN where one is
-    told = f"{num} of {found['steps']} steps, differ by {furthest:.1e} at most; the first is {wanted[0]:.3f}"
-    if num < found["steps"]:
+    apart = (losses - wanted).abs()
+    furthest, early = float(apart.max()), float(apart[:LEAST_STEPS].max())  # NaN where one is
+    told = (
+        f"{num} of {steps} steps, differ by {furthest:.1e} at most, by {early:.1e} in the first "
+        f"{min(LEAST_STEPS, num)}; the first is {wanted[0]:.3f}"
+    )
+    if num < steps:
         told += "; the CPU came no further" if num == len(expected) else "; the device came no further"
-    is_enough = num >= min(LEAST_STEPS, found["steps"])
-    record.check(f"losses, {name}", is_enough and furthest < TOLERANCE, told)
+    record.check(f"losses, {name}", furthest < TOLERANCE, told)
 
 
 def _prepare(run: Run, record: Record) -> None:
@@ -143,6 +187,7 @@ def _prepare(run: Run, record: Record) -> None:
 def _on_device(run: Run, record: Record) -> None:
     if not run.is_cuda:
         _hide_devices()
+    round_alike()
     for kind, model in KINDS.items():
         record.note(f"{kind}, float32", _trained(run, model, run.scale.compared_steps, is_short=True))
     for kind, model in KINDS.items():
@@ -152,6 +197,7 @@ def _on_device(run: Run, record: Record) -> None:
 def _sharded(run: Run, record: Record) -> None:
     if not run.is_cuda:
         _hide_devices()
+    round_alike()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])

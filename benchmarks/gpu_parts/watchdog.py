@@ -50,6 +50,18 @@ class Guarded:
         self._process = multiprocessing.get_context("fork").Process(target=_run, args=(work, record))
         self._process.start()
 
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to it and its group, as SIGSTOP to have it wait; nothing where it is over."""
+        if self._process.is_alive() and self._process.pid is not None:
+            with suppress(ProcessLookupError):  # over by now, or with no group of its own yet
+                os.killpg(self._process.pid, number)
+
+    def end(self) -> None:
+        """Kill it, where it is not over."""
+        if self._process.is_alive():
+            _kill(self._process.pid)
+        self._process.join()
+
     def wait(self) -> Outcome:
         """Until it is over, or over its time."""
         try:
