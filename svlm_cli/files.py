@@ -104,14 +104,19 @@ def _end_of_lines(descriptor: int, size: int) -> int:
     return 0
 
 
-def remove_partials(path: Path) -> None:
-    """Remove what a ``whole_file`` of this path left when its process was killed; claim the path first."""
-    target = Path(os.path.realpath(path))
-    name = re.compile(rf"\.{re.escape(target.stem)}\.[0-9a-f]{{8}}{re.escape(target.suffix)}")
-    with suppress(OSError):
-        for left in target.parent.iterdir():
-            if name.fullmatch(left.name):
-                left.unlink()
+def remove_partials(*paths: Path) -> None:
+    """Remove what a ``whole_file`` of these paths left when its process was killed; claim them first."""
+    names: dict[Path, list[str]] = {}
+    for path in paths:
+        target = Path(os.path.realpath(path))
+        name = rf"\.{re.escape(target.stem)}\.[0-9a-f]{{8}}{re.escape(target.suffix)}"
+        names.setdefault(target.parent, []).append(name)
+    for folder, patterns in names.items():
+        partial = re.compile("|".join(patterns))
+        with suppress(OSError):
+            for left in os.listdir(folder):
+                if partial.fullmatch(left):
+                    (folder / left).unlink()
 
 
 def make_folder(folder: Path) -> None:

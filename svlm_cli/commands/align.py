@@ -226,20 +226,16 @@ def _results(
     """What becomes of each video or file, and the folder of the videos, if there is one."""
     from svlm_cli.data.manifest import Manifest
     from svlm_cli.data.words.align import STORE, align_folder
-    from svlm_cli.data.words.beside import FORMATS, align_files, parse_formats, recordings, written
-    from svlm_cli.data.words.transcript import transcript_path
+    from svlm_cli.data.words.beside import align_files, recordings
+    from svlm_cli.data.words.outputs import FORMATS, JSON, parse_formats
 
-    forms = parse_formats(formats) if formats is not None else FORMATS
+    forms = parse_formats(formats) if formats is not None else None
     folders = [path for path in paths if Manifest(path).exists]
     if folders and len(paths) > 1:
         raise UsageError(f"{folders[0]} is a folder that svlm fetch filled", "name it alone")
     if folders:
-        results = align_folder(folders[0], wanted)
-        if formats is not None:
-            place = transcript_path(folders[0], "").parent
-            results = (written(each, place / each.video.id, forms) for each in results)
-        return folders[0], results
+        return folders[0], align_folder(folders[0], wanted, forms or (JSON,))
     files, left_out = recordings(paths)
     for folder, names in left_out if not is_quiet else []:
         console.tell(f"left out of {folder}, as neither video nor sound: {some_of(names)}")
-    return None, align_files(files, wanted, forms, files[0].parent / STORE / "llm")
+    return None, align_files(files, wanted, forms or FORMATS, files[0].parent / STORE / "llm")

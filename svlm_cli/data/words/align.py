@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import math
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -25,6 +26,7 @@ from svlm_cli.data.words.captions import read_utterances
 from svlm_cli.data.words.clean_llm import LanguageModel, LlmOptions, clean, judge_clips, split_sentences
 from svlm_cli.data.words.elsewhere import on_pictures, transcripts_of
 from svlm_cli.data.words.heard import Heard, read_heard, sound_notes, sound_record, write_heard
+from svlm_cli.data.words.outputs import JSON, Outputs
 from svlm_cli.data.words.transcribe import Recogniser, WhisperOptions
 from svlm_cli.data.words.transcript import (
     Transcript,
@@ -32,10 +34,9 @@ from svlm_cli.data.words.transcript import (
     read_transcript,
     transcript_path,
     words_in,
-    write_transcript,
 )
 from svlm_cli.errors import ModelError, SourceError, SvlmError, UsageError, boundary
-from svlm_cli.files import claimed, put_aside, sha256_of
+from svlm_cli.files import claimed, remove_partials, sha256_of
 from svlm_cli.media.audio import listen
 from svlm_cli.media.tracks import AUTO, SoundChoice
 from svlm_cli.settings import Clean
@@ -91,7 +92,7 @@ class Aligned:
         outcome: what came of it in this run.
         transcript: as it lies on the disk now; None where there is none.
         reason: why it was refused, skipped or failed.
-        notes: what is worth telling of its sound.
+        notes: what is worth telling of its sound, and of files that were in the way.
     """
 
     video: Video
@@ -111,15 +112,14 @@ class AlignJob:
     Args:
         video: which.
         media: its file.
-        transcript: to be written; None for nowhere.
+        outputs: where its transcript goes.
         source: a transcript made elsewhere; None where there is none.
-        store: for what is heard; None for a file that lies among others, where only its transcript is kept
-            and what is in the way of that is put aside.
+        store: for what is heard; None for a file that lies among others, where only its transcript is kept.
     """
 
     video: Video
     media: Path
-    transcript: Path | None
+    outputs: Outputs
     source: Path | None
     store: Path | None
 
@@ -128,12 +128,13 @@ class _Skip(Exception):  # noqa: N818 - not an error: there is nothing to be had
     """A video that has no words to begin with."""
 
 
-def align_folder(folder: Path, options: AlignOptions) -> Iterator[Aligned]:
+def align_folder(folder: Path, options: AlignOptions, formats: Sequence[str] = (JSON,)) -> Iterator[Aligned]:
     """Make the transcripts that are missing, or that were made with other settings.
 
     Args:
         folder: with ``videos.jsonl``.
         options: how.
+        formats: to write, some of ``FORMATS``; JSON in any case.
 
     Yields:
         One result per video, in the order in which they are done.
@@ -142,13 +143,14 @@ def align_folder(folder: Path, options: AlignOptions) -> Iterator[Aligned]:
         SvlmError: the folder, the recogniser or the language model cannot be used at all.
     """
     videos = Manifest(folder).videos(needs_one=True)
+    forms = tuple(dict.fromkeys([JSON, *formats]))
     sources = transcripts_of(folder, videos, options.transcript_from, options.whisper.language)
     yield from align_each(
         [
             AlignJob(
                 video,
                 folder / video.path,
-                transcript_path(folder, video.id),
+                Outputs(transcript_path(folder, "").with_name(video.id), forms, keeps_json=False),
                 sources.get(video.id),
                 folder / STORE / f"{video.id}.json",
             )
@@ -206,35 +208,37 @@ class _Aligner:
         with self._claimed(job) as is_mine:
             if not is_mine:
                 raise SvlmError(f"stopped: another run is at work on {video.id}")
-            had, origin = _read_transcript(job.transcript), self._origin(job)
+            remove_partials(*job.outputs.paths)
+            had, origin = _read_transcript(job.outputs.json), self._origin(job)
             if had is not None and _is_to_stay(had, origin):
-                return Aligned(video, AlignOutcome.HAD, had, had.refused)
+                told = tuple(job.outputs.derive(had))
+                return Aligned(video, AlignOutcome.HAD, had, had.refused, told)
+            job.outputs.check()
             try:
                 utterances, figures, refused, sound = self._utterances(job)
             except _Skip as skip:
                 return Aligned(video, AlignOutcome.SKIPPED, reason=str(skip))
             made = self._transcript(video, utterances, refused)
             made = replace(made, origin=origin, figures={**figures, **made.figures}, sound=sound)
-            if job.transcript is not None:
-                if job.store is None and had is None and job.transcript.is_file():
-                    put_aside(job.transcript)
-                write_transcript(job.transcript, made)
-        notes = tuple(sound_notes(sound, len(words_in(utterances))))
+            told = tuple(job.outputs.write(made))
+        notes = (*sound_notes(sound, len(words_in(utterances))), *told)
         outcome = AlignOutcome.REFUSED if made.refused else AlignOutcome.ALIGNED
         return Aligned(video, outcome, made, made.refused, notes)
 
     def _claimed(self, job: AlignJob) -> AbstractContextManager[bool]:
-        if job.store is None:
+        if job.store is not None:
+            return claimed(job.store.with_suffix(""), self._should_stop)
+        if not job.media.is_file():
+            raise SourceError(f"no such file: {job.media}", "check the path")
+        if not os.access(job.outputs.base.parent, os.W_OK):  # there nobody writes anything
             return nullcontext(True)
-        return claimed(job.store.with_suffix(""), self._should_stop)
+        return claimed(job.outputs.base, self._should_stop)
 
     def _origin(self, job: AlignJob) -> Mapping[str, Any]:
         """Every setting that the words of a transcript depend on."""
         whisper, llm, source = self._options.whisper, self._options.llm, job.source
         how: dict[str, Any] = {"language": whisper.language, "clean": self._options.clean.value}
         if job.store is None:  # a folder of videos names them by their content
-            if not job.media.is_file():
-                raise SourceError(f"no such file: {job.media}", "check the path")
             state = job.media.stat()
             how["file"] = [state.st_size, state.st_mtime_ns]
         if llm is not None:

@@ -32,7 +32,7 @@ class VideoReport:
         num_words: that stay.
         words_per_second: over the whole video.
         dropped_words: left out, by reason.
-        notes: on its sound: the track, what else there was, what was odd.
+        notes: on its sound: the track, what else there was, what was odd; and what files were put aside.
     """
 
     id: str

@@ -15,7 +15,8 @@ import webvtt
 from svlm_cli.cli import run
 from svlm_cli.data.words import align as aligning
 from svlm_cli.data.words.align import AlignOptions, AlignOutcome
-from svlm_cli.data.words.beside import FORMATS, align_files, cues_of, parse_formats, recordings
+from svlm_cli.data.words.beside import align_files, recordings
+from svlm_cli.data.words.outputs import FORMATS, cues_of, parse_formats
 from svlm_cli.data.words.transcribe import Recognition, WhisperOptions
 from svlm_cli.data.words.transcript import TimedWord, read_transcript
 from svlm_cli.errors import UsageError
@@ -88,11 +89,12 @@ def test_again_it_does_what_is_missing(talk: Path, tmp_path: Path, hears: None) 
     (tmp_path / "talk.srt").write_text("mended by hand\n")
     (tmp_path / "talk.vtt").unlink()
     assert transcribe([path]) == {"talk.mp4": AlignOutcome.HAD}
-    assert (tmp_path / "talk.srt").read_text() == "mended by hand\n"
+    assert (tmp_path / "talk.srt.1").read_text() == "mended by hand\n"
+    assert SAID in (tmp_path / "talk.srt").read_text()
     assert (tmp_path / "talk.vtt").is_file()
     shutil.copy(talk / "s.wav", path)  # another recording under the same name
     assert transcribe([path]) == {"talk.mp4": AlignOutcome.ALIGNED}
-    assert (tmp_path / "talk.srt.1").read_text() == "mended by hand\n"
+    assert (tmp_path / "talk.json.1").is_file()
 
 
 def test_what_is_in_the_way_is_put_aside(talk: Path, tmp_path: Path, hears: None) -> None:
