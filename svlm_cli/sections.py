@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from svlm_cli.settings import Deinterlace, PictureStyle, Reader, Viewing
+from svlm_cli.settings import MOST_PIXELS, Deinterlace, PictureStyle, Reader, Viewing
 
 MOST = 10**9  # of any number: what is larger is a slip
 PositiveInt = Annotated[int, Field(gt=0, le=MOST)]
@@ -98,8 +98,8 @@ class Checkpoint(Section):
     base: str
     lora: Lora | None = None
     weights: Literal["float32", "bfloat16"] = "float32"
-    min_pixels: PositiveInt | None = None
-    max_pixels: PositiveInt | None = None
+    min_pixels: Annotated[int, Field(ge=1, le=MOST_PIXELS)] | None = None
+    max_pixels: Annotated[int, Field(ge=1, le=MOST_PIXELS)] | None = None
 
 
 def _kind_of_model(value: Any) -> str:

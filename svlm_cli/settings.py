@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from svlm_cli.errors import UsageError
 
+MOST_PIXELS = 1 << 26  # of a resized frame, as of one that is decoded
 WHOLE_TOLERANCE = 1e-6
 MIN_STEP_SECONDS = 0.1
 
@@ -314,7 +315,10 @@ class StreamSettings:
             self.drop_static is None or 0 <= self.drop_static < math.inf,
             f"--drop-static must be 0 or more grey levels, not {self.drop_static}",
         )
-        _require(self.min_pixels is None or self.min_pixels >= 1, "--min-pixels must be 1 or more")
+        _require(
+            self.min_pixels is None or 1 <= self.min_pixels <= MOST_PIXELS,
+            f"--min-pixels must be from 1 to {MOST_PIXELS}",
+        )
         _require(
             self.max_pixels is None or self.max_pixels >= (self.min_pixels or 1),
             f"--max-pixels {self.max_pixels} must not be below --min-pixels {self.min_pixels or 1}",

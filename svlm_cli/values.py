@@ -55,6 +55,15 @@ def whole(value: Any, name: str, least: int, most: int) -> int:
     return int(found)
 
 
+def digits(text: str, most: int) -> int | None:
+    """The whole number that text of digits 0 to 9 writes; None where it is none, or above ``most``."""
+    plain = text.lstrip("0")
+    if not text.isascii() or not text.isdecimal() or len(plain) > len(str(most)):
+        return None
+    found = int(plain or "0")
+    return found if found <= most else None
+
+
 def share(value: Any) -> float | None:
     """A number from 0 to 1; None where it is none."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from svlm_cli import values
 from svlm_cli.errors import SourceError, UsageError
 from svlm_cli.language import is_language, language_code
 from svlm_cli.text import encodable
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 AUTO = "auto"
 # ISO 639 knows codes of two letters and three, more than any table here.
 _CODE = re.compile(r"[a-z]{2,3}")
-_NO_NUMBER = 10_000  # a track beyond is a language
+_LAST_NUMBER = 9_999  # a track beyond is a language
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +44,14 @@ class SoundChoice:
         if self.track == AUTO or self.number is not None or _CODE.fullmatch(language_code(self.track)):
             return
         raise UsageError(
-            f"{self.track!r} is no sound track",
+            f"{values.short(self.track)} is no sound track",
             "give its number in the file, from 1, or a language, e.g. eng",
         )
 
     @property
     def number(self) -> int | None:
         """The number asked for, if one was."""
-        is_number = self.track.isascii() and self.track.isdigit() and 0 < int(self.track) < _NO_NUMBER
-        return int(self.track) if is_number else None
+        return values.digits(self.track, _LAST_NUMBER) or None
 
 
 @dataclass(frozen=True, slots=True)

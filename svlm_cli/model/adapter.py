@@ -16,6 +16,7 @@ from svlm_cli.documents import read_json
 from svlm_cli.errors import ModelError, boundary
 from svlm_cli.model.checkpoint.adapter_keys import fit_adapter
 from svlm_cli.model.checkpoint.network import note_tie
+from svlm_cli.model.patches import pixel_limits
 from svlm_cli.model.seal import check_weights
 
 CONFIG_FILE = "adapter_config.json"
@@ -72,7 +73,7 @@ def stored_pixels(folder: Path) -> dict[str, int]:
         return {}
     try:
         stored = read_json(path)
-        return {key: int(stored[key]) for key in ("min_pixels", "max_pixels") if key in stored}
+        return pixel_limits(stored)
     except (OSError, ValueError, TypeError) as error:
         raise ModelError(f"{path} cannot be read: {error}") from error
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 import transformers
 
+from svlm_cli import values
 from svlm_cli.documents import read_json
 from svlm_cli.errors import ModelError, UsageError, boundary
 from svlm_cli.model.adapter import base_of, check_adapter, merge_adapter, stored_pixels
@@ -18,9 +19,9 @@ from svlm_cli.model.checkpoint.network import open_network
 from svlm_cli.model.checkpoint.stored import check_stored
 from svlm_cli.model.device import named_device, named_dtype
 from svlm_cli.model.family.guard import check_turning
-from svlm_cli.model.family.markup import find_markup
+from svlm_cli.model.family.markup import config_ids, find_markup
 from svlm_cli.model.family.table import FAMILIES, markup_of, patch_settings, tokens_per_second
-from svlm_cli.model.patches import PatchSettings
+from svlm_cli.model.patches import PatchSettings, pixel_limits
 from svlm_cli.model.prepare import check_quantize, prepare, set_stream_attention
 from svlm_cli.model.runtime import VideoLanguageModel
 from svlm_cli.model.words import word_forward
@@ -85,7 +86,7 @@ def load_model(
     adapter_folder = None if adapter is None else check_adapter(checkpoint_folder(adapter))
     with boundary(f"the model {wanted} cannot be opened", ModelError):
         config = _checked_config(folder, wanted)
-        tokenizer = _tokenizer(folder, wanted)
+        tokenizer = _tokenizer(folder, wanted, config)
         network = _network(folder, wanted, config, machine, adapter_folder)
         set_stream_attention(network, attention)
         prepare(network, wanted, quantize, packed=packed and not compiled)
@@ -208,7 +209,7 @@ def _checked_config(folder: Path, name: str) -> dict[str, Any]:
     return config
 
 
-def _tokenizer(folder: Path, name: str) -> Any:
+def _tokenizer(folder: Path, name: str, config: Mapping[str, Any]) -> Any:
     if not any((folder / file).is_file() for file in TOKENIZER_FILES):
         raise ModelError(f"the model folder {name} has no tokenizer ({' or '.join(TOKENIZER_FILES)})")
     with boundary(f"the tokenizer of the model {name} cannot be opened", ModelError):
@@ -222,7 +223,19 @@ def _tokenizer(folder: Path, name: str) -> Any:
             f"the tokenizer of the model {name} does not know {error.args[0]}",
             "svlm needs Qwen's chat markup",
         ) from error
+    _check_ids(config, tokenizer, name)
     return tokenizer
+
+
+def _check_ids(config: Mapping[str, Any], tokenizer: Any, name: str) -> None:
+    """Where config.json numbers the markup around pictures, the tokenizer means the same by it."""
+    for key, known in config_ids(tokenizer).items():
+        stated = config.get(key)
+        if stated is not None and stated != known:
+            raise ModelError(
+                f"config.json of the model {name} has {key} {values.short(stated)}, its tokenizer {known}",
+                "take both from the same checkpoint",
+            )
 
 
 def _network(
@@ -260,7 +273,7 @@ def _patch_settings(
         stored = _read_json(preprocessor, str(folder))
         known = {key: tuple(stored[key]) for key in ("image_mean", "image_std") if key in stored}
     trained = config.get("svlm", {})
-    known |= {key: int(trained[key]) for key in ("min_pixels", "max_pixels") if key in trained}
+    known |= pixel_limits(trained)
     known |= {"aspect_ratio": tuple(trained["aspect_ratio"])} if "aspect_ratio" in trained else {}
     known |= {} if adapter is None else stored_pixels(adapter)
     try:

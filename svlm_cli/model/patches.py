@@ -7,13 +7,17 @@ Shapes: T frames, H x W pixels as read, h x w pixels as resized; a patch is p x 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
+from svlm_cli import values
 from svlm_cli.errors import SourceError
 from svlm_cli.model.device import to_device
+from svlm_cli.settings import MOST_PIXELS
 
 MAX_ASPECT_RATIO = 200
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -51,10 +55,16 @@ class PatchSettings:
             raise ValueError("patch_size, merge_size and temporal_patch_size must be 1 or more")
         if len(self.image_mean) != _NUM_CHANNELS or len(self.image_std) != _NUM_CHANNELS:
             raise ValueError("image_mean and image_std must have one value per channel")
+        if not all(map(math.isfinite, (*self.image_mean, *self.image_std))) or 0 in self.image_std:
+            raise ValueError("image_mean and image_std must be numbers, and image_std not 0")
         if not 1 <= self.min_pixels <= self.max_pixels:
             raise ValueError(f"pixel limits must be ordered, not {self.min_pixels} to {self.max_pixels}")
-        if self.aspect_ratio is not None and (len(self.aspect_ratio) != 2 or min(self.aspect_ratio) < 1):
+        if self.aspect_ratio is None:
+            return
+        if len(self.aspect_ratio) != 2 or min(self.aspect_ratio) < 1:
             raise ValueError(f"aspect_ratio must be two whole numbers above 0, not {self.aspect_ratio}")
+        if max(self.aspect_ratio) > MAX_ASPECT_RATIO * min(self.aspect_ratio):
+            raise ValueError(f"aspect_ratio must not be above {MAX_ASPECT_RATIO}:1, not {self.aspect_ratio}")
 
     @property
     def factor(self) -> int:
@@ -74,6 +84,16 @@ class Patches:
 
     pixel_values: torch.Tensor
     grid_thw: tuple[int, int, int]
+
+
+def pixel_limits(stored: Mapping[str, Any]) -> dict[str, int]:
+    """``min_pixels`` and ``max_pixels`` as a checkpoint or an adapter records them, as far as it does.
+
+    Raises:
+        MalformedError: one is no whole number from 1 to ``MOST_PIXELS``.
+    """
+    names = ("min_pixels", "max_pixels")
+    return {name: values.whole(stored[name], name, 1, MOST_PIXELS) for name in names if name in stored}
 
 
 def fit_size(

@@ -13,10 +13,12 @@ import transformers
 from accelerate.utils import broadcast_object_list
 from transformers.integrations import get_reporting_integration_callbacks
 
+from svlm_cli import values
 from svlm_cli.errors import SvlmError, UsageError
 from svlm_cli.sections import NewModel, Recipe, Stage
 
 MOST_WORKERS = 8
+_MOST_PROCESSES = 1_000_000
 _T = TypeVar("_T")
 
 
@@ -74,18 +76,31 @@ def num_workers(recipe: Recipe, stage: Stage) -> int:
         return 0
     if recipe.workers is not None:
         return recipe.workers
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    local = _by_torchrun("LOCAL_WORLD_SIZE", 1)
     return min(MOST_WORKERS, max(1, (os.cpu_count() or 1) // local))
 
 
 def world_size() -> int:
     """Processes of this run, by torchrun's word."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    return _by_torchrun("WORLD_SIZE", 1)
 
 
 def rank() -> int:
     """Of this process among all of the run."""
-    return int(os.environ.get("RANK", "0"))
+    return _by_torchrun("RANK", 0)
+
+
+def _by_torchrun(name: str, default: int) -> int:
+    """A number that torchrun sets.
+
+    Raises:
+        UsageError: it is none.
+    """
+    text = os.environ.get(name, str(default))
+    found = values.digits(text, _MOST_PROCESSES)
+    if found is None or (default and not found):
+        raise UsageError(f"${name} is no number of torchrun's: {values.short(text)}", f"unset {name}")
+    return found
 
 
 def _checkpointing(recipe: Recipe) -> dict[str, Any]:

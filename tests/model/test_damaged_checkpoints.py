@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
+import random
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from svlm_cli import ModelError, load_model
+from svlm_cli.model.family.table import tokens_per_second
+from svlm_cli.model.patches import PatchSettings, pixel_limits
 
 
 @pytest.fixture
@@ -186,3 +191,39 @@ def test_damage_is_named(broken, damage, says, capfd):
         load_model(str(broken), device="cpu")
     assert "\n" not in str(raised.value)
     assert capfd.readouterr().err == "", "the error is all there is to read"
+
+
+def test_absurd_numbers_are_refused(broken):
+    dice = random.Random("absurd")
+    path = broken / "config.json"
+    whole = json.loads(path.read_text())
+    for key, value, told in [
+        ("vision_config", whole["vision_config"] | {"tokens_per_second": -dice.randint(0, 5)}, "_per_second"),
+        ("video_token_id", dice.randrange(150_000), "video_token_id"),
+        ("svlm", {"min_pixels": 10 ** dice.randint(9, 30), "max_pixels": 10**30}, "min_pixels"),
+    ]:
+        path.write_text(json.dumps(whole | {key: value}))
+        with pytest.raises(ModelError, match=told) as raised:
+            load_model(str(broken), device="cpu")
+        assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_rates_and_pixels_are_bounded(seed):
+    dice = random.Random(f"bounds {seed}")
+    for rate in (dice.uniform(0.1, 50), dice.randint(1, 30)):
+        vision = SimpleNamespace(tokens_per_second=rate)
+        assert tokens_per_second(SimpleNamespace(model_type="qwen2_5_vl", vision_config=vision)) == rate
+        for absurd in (0, -rate, rate * 1e6, math.nan, None, str(rate)):
+            vision.tokens_per_second = absurd
+            with pytest.raises(ValueError, match="tokens_per_second"):
+                tokens_per_second(SimpleNamespace(model_type="qwen2_5_vl", vision_config=vision))
+    name, fine = dice.choice(["min_pixels", "max_pixels"]), dice.randint(1, 1 << 26)
+    assert pixel_limits({name: fine}) == {name: fine}
+    for absurd in ((1 << 26) + fine, 10 ** dice.randint(9, 40), 0, -fine, fine + 0.5, str(fine), None):
+        with pytest.raises(ValueError, match=name):
+            pixel_limits({name: absurd})
+    with pytest.raises(ValueError, match="aspect_ratio"):
+        PatchSettings(aspect_ratio=(10 ** dice.randint(4, 18), 1))
+    with pytest.raises(ValueError, match="image_std"):
+        PatchSettings(image_std=(0.5, dice.choice([0.0, math.nan, math.inf]), 0.5))

@@ -16,6 +16,7 @@ from svlm_cli.errors import SourceError, boundary
 _JSON = (".json", ".json3")
 _TEXT = (".vtt", ".srt")
 _XML = (".ttml", ".dfxp", ".itt", ".srv1", ".srv2", ".srv3", ".xml")
+_FORMS = {".vtt": "VTT", ".srt": "SRT"}
 SUFFIXES = (*_JSON, *_TEXT, *_XML)
 """Of the files that are read, the first ones rather than the last."""
 _HINT = (
@@ -36,11 +37,20 @@ def read_utterances(path: Path) -> list[Utterance]:
     if suffix not in SUFFIXES:
         raise SourceError(f"{path} is no transcript by its name", _HINT)
     with boundary(f"the transcript {path} cannot be read", SourceError, _HINT):
-        if suffix in _JSON:
-            return _bounded(read_document(read_json(path, MOST_BYTES)))
-        if suffix in _XML:
-            return _bounded(spoken(read_xml(read_bytes(path, MOST_BYTES))))
-        return _bounded(spoken(read_cues(read_text(path, MOST_BYTES), suffix)))
+        try:
+            return _bounded(_read(path, suffix))
+        except (MalformedError, OSError, MemoryError):
+            raise
+        except Exception as error:  # words of a library, or of Python, about its own code
+            raise MalformedError(f"it is not laid out as {_FORMS.get(suffix, 'a transcript')}") from error
+
+
+def _read(path: Path, suffix: str) -> Iterable[Utterance]:
+    if suffix in _JSON:
+        return read_document(read_json(path, MOST_BYTES))
+    if suffix in _XML:
+        return spoken(read_xml(read_bytes(path, MOST_BYTES)))
+    return spoken(read_cues(read_text(path, MOST_BYTES), suffix))
 
 
 def _bounded(utterances: Iterable[Utterance]) -> list[Utterance]:

@@ -195,6 +195,6 @@ def _pieces(line: str) -> list[TimedText]:
     texts[0] = _SPEAKER.sub("", texts[0])
     stamps = zip(parts[1::4], parts[2::4], parts[3::4], strict=True)
     starts = [
-        int(hours or 0) * 3600 + int(minutes) * 60 + float(seconds) for hours, minutes, seconds in stamps
+        float(hours or 0) * 3600 + float(minutes) * 60 + float(seconds) for hours, minutes, seconds in stamps
     ]
     return [TimedText(text, start) for text, start in zip(texts, [None, *starts], strict=True)]

@@ -11,7 +11,7 @@ from svlm_cli import values
 from svlm_cli.data.words.filters import word_key
 from svlm_cli.data.words.spoken import spoken, spread
 from svlm_cli.data.words.timed_xml import YoutubeEvent, youtube_cues
-from svlm_cli.data.words.transcript import TimedWord, Utterance
+from svlm_cli.data.words.transcript import MOST_BYTES, MOST_WORDS, TimedWord, Utterance
 from svlm_cli.documents import MalformedError
 
 # Words without segments are parted where nobody speaks for so long, and after a sentence.
@@ -31,11 +31,12 @@ def read_document(document: Any) -> Iterable[Utterance]:
     if isinstance(events, list):
         return spoken(youtube_cues(_json3(events)))
     if isinstance(segments, dict):
-        return [_echo(segments[number], f"segment {number}") for number in sorted(segments, key=int)]
+        return [_echo(each, f"segment {number}") for number, each in sorted(_numbered(segments).items())]
+    segments = None if segments is None else values.sequence(segments, "segments")
     words = words if isinstance(words, list) else aligned
     has_words = any(isinstance(each, dict) and each.get("words") for each in segments or ())
     if isinstance(words, list) and words and not has_words:
-        return _words_alone(words, segments or (), _said(document.get("text"), "text"))
+        return _words_alone(words, segments or (), _said(document.get("text"), "text", MOST_BYTES))
     if isinstance(segments, list):
         return [_whisper(each, f"segment {number}") for number, each in enumerate(segments)]
     if isinstance(words, list):
@@ -51,11 +52,7 @@ def _as_whisper(document: Any) -> Any:
         return {}
     if isinstance(document.get("chunks"), list):
         chunks = values.mappings(document["chunks"], "chunks")
-        pairs = [values.sequence(each.get("timestamp"), f"chunk {n}")[:2] for n, each in enumerate(chunks)]
-        words = [
-            {"word": each.get("text"), "start": start, "end": start if end is None else end}
-            for each, (start, end) in zip(chunks, pairs, strict=True)
-        ]
+        words = [_chunk(each, f"chunk {number}") for number, each in enumerate(chunks)]
         if all(len(str(each["word"]).split()) < 2 for each in words):
             return {"words": words, "text": document.get("text")}
         return {"segments": [{**each, "text": each["word"]} for each in words]}
@@ -75,6 +72,24 @@ def _as_whisper(document: Any) -> Any:
     return document
 
 
+def _numbered(segments: Mapping[str, Any]) -> dict[int, Any]:
+    """Segments by their numbers."""
+    numbers = {key: values.digits(key, MOST_WORDS) for key in segments}
+    odd = next((key for key, number in numbers.items() if number is None), None)
+    if odd is not None:
+        raise MalformedError(f"segments are not laid out by number: {values.short(odd)}")
+    return {number: segments[key] for key, number in numbers.items() if number is not None}
+
+
+def _chunk(chunk: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """``{"text", "timestamp": [start, end]}`` (transformers), the last of them perhaps without its end."""
+    span = values.sequence(chunk.get("timestamp"), f"{where}: timestamp")
+    if len(span) != 2:
+        raise MalformedError(f"{where}: its timestamp is not laid out as [start, end]: {values.short(span)}")
+    start, end = _span(span[0], span[0] if span[1] is None else span[1], where)
+    return {"word": chunk.get("text"), "start": start, "end": end}
+
+
 def _with_end(segment: Any) -> Any:
     if isinstance(segment, dict) and "end" not in segment and "duration" in segment:
         start = values.seconds(segment.get("start"), "start")
@@ -87,7 +102,9 @@ def _json3(events: Sequence[Any]) -> Iterator[YoutubeEvent]:
         get = values.mapping(event, f"event {number}").get
         parts = values.mappings(get("segs") or [], f"event {number}: segs")
         pieces = [(_said(part.get("utf8"), f"event {number}"), part.get("tOffsetMs")) for part in parts]
-        yield YoutubeEvent(get("tStartMs") or 0, get("dDurationMs"), [each for each in pieces if each[0]])
+        if any("tOffsetMs" in part and part["tOffsetMs"] is None for part in parts):
+            raise MalformedError(f"event {number}: its tOffsetMs is no time in milliseconds")
+        yield YoutubeEvent(get("tStartMs", 0), get("dDurationMs"), [each for each in pieces if each[0]])
 
 
 def _echo(segment: Any, where: str) -> Utterance:
@@ -136,8 +153,12 @@ def _words_alone(words: Any, segments: Sequence[Any], text: str) -> list[Utteran
     """
     told = values.mappings(words, "words")
     ends = [each.get("end", each.get("end_seconds")) for each in told]
+    starts = [each.get("start", each.get("start_seconds")) for each in told]
+    if not any(start is not None and end is not None for start, end in zip(starts, ends, strict=True)):
+        raise MalformedError("words: none of them has a time")
+    begin = min((start for start in starts if isinstance(start, (int, float))), default=0.0)
     last = max((end for end in ends if isinstance(end, (int, float))), default=0.0)
-    timed = _with_times(told, 0.0, last, "words")
+    timed = _with_times(told, begin, last, "words")
     if not segments:
         return _parted(_marked(timed, text) or timed)
     found: list[Utterance] = []
@@ -176,10 +197,10 @@ def _parted(words: Utterance) -> list[Utterance]:
     return [tuple(each) for each in found]
 
 
-def _said(value: Any, where: str) -> str:
+def _said(value: Any, where: str, longest: int = values.LONGEST_TEXT) -> str:
     """Text; a recogniser may leave it out, or write a number as one."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return "" if value is None else values.text(str(value) if is_number else value, where)
+    return "" if value is None else values.text(str(value) if is_number else value, where, longest)
 
 
 def _thousandth(value: Any) -> Any:

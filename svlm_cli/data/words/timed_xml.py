@@ -17,16 +17,17 @@ _CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d+)(?:[.,](\d+)|[:;](\d+)(?:\.(\d+))?)?
 _OFFSET = re.compile(r"(\d+(?:\.\d+)?)(h|m|s|ms|f|t)?")
 _DEFAULT_FRAME_RATE = 30.0
 _NTSC = 30.0
+_PIECE_BYTES = 1 << 16
 
 
 def read_xml(content: bytes) -> list[Cue]:
     """The cues of TTML, srv1, srv2 or srv3, told apart by what they hold.
 
     Raises:
-        MalformedError: it is none of them, or says a time that is none.
-        ParseError: it is no XML.
+        MalformedError: it is no XML, nested deeper than ``MOST_DEPTH``, none of them, or says a time that
+            is none.
     """
-    root = ElementTree.fromstring(content)  # noqa: S314 - expat bounds what entities may grow to
+    root = _tree(content)
     kind = _name(root)
     if kind == "tt":
         return _ttml(root)
@@ -35,6 +36,42 @@ def read_xml(content: bytes) -> list[Cue]:
     if kind in ("transcript", "timedtext"):
         return _srv1(root)
     raise MalformedError(f"it is XML, but neither TTML nor captions of YouTube: <{values.short(kind)}>")
+
+
+class _ShallowBuilder(ElementTree.TreeBuilder):
+    """Builds a tree of no more than ``MOST_DEPTH`` levels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._depth = 0
+
+    def start(self, tag: str, attrs: dict[str, str], /) -> ElementTree.Element:
+        """Open an element.
+
+        Raises:
+            MalformedError: it is nested too deeply.
+        """
+        self._depth += 1
+        if self._depth > MOST_DEPTH:
+            raise MalformedError("it is nested too deeply")
+        return super().start(tag, attrs)
+
+    def end(self, tag: str, /) -> ElementTree.Element:
+        """Close it."""
+        self._depth -= 1
+        return super().end(tag)
+
+
+def _tree(content: bytes) -> ElementTree.Element:
+    """The root of a document, which is given up where it goes too deep rather than at its end."""
+    parser = ElementTree.XMLParser(target=_ShallowBuilder())  # noqa: S314 - expat bounds what entities grow to
+    try:
+        for first in range(0, len(content), _PIECE_BYTES):
+            parser.feed(content[first : first + _PIECE_BYTES])
+        root: ElementTree.Element = parser.close()
+    except ElementTree.ParseError as error:
+        raise MalformedError(f"it is not XML: {error}") from error
+    return root
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +132,9 @@ def _srv1(root: ElementTree.Element) -> list[Cue]:
         if not text.strip():
             continue
         if each.get("t") is not None:
-            start, duration = (_milliseconds(each.get(name) or 0, where) for name in ("t", "d"))
+            start, duration = _milliseconds(each.get("t"), where), _milliseconds(each.get("d") or 0, where)
         else:
-            start, duration = (_plain_seconds(each.get(name) or "0", where) for name in ("start", "dur"))
+            start, duration = (_plain_seconds(each.get(name, "0"), where) for name in ("start", "dur"))
         rows = [[TimedText(line)] for line in text.split("\n")]
         cues.append(cue_of(start, start + duration, rows, where))
     return cues
@@ -134,11 +171,14 @@ class _TtmlClock:
     def of(cls, root: ElementTree.Element) -> _TtmlClock:
         """The clock that the parameters of a document tell."""
         told = _attributes(root)
-        nominal = float(told.get("frameRate", _DEFAULT_FRAME_RATE))
         over, under = [*re.split(r"[ :/]+", told.get("frameRateMultiplier", "1 1").strip()), "1"][:2]
-        rate = nominal * float(over) / float(under)
-        default = rate * float(told.get("subFrameRate", 1)) if "frameRate" in told else 1.0
-        ticks = float(told.get("tickRate", default))
+        try:
+            nominal = float(told.get("frameRate", _DEFAULT_FRAME_RATE))
+            rate = nominal * float(over) / float(under)
+            default = rate * float(told.get("subFrameRate", 1)) if "frameRate" in told else 1.0
+            ticks = float(told.get("tickRate", default))
+        except (ValueError, ZeroDivisionError) as error:
+            raise MalformedError("the rates of its frames and ticks are not laid out as numbers") from error
         if not (0 < rate < 1e6 and 0 < ticks < 1e12):
             raise MalformedError(f"it counts {rate:g} frames and {ticks:g} ticks a second")
         is_smpte = told.get("timeBase") == "smpte"
@@ -166,7 +206,7 @@ class _TtmlClock:
 
     def _clock_time(self, *parts: str | None) -> float:
         hours, minutes, seconds, fraction, frames, part = parts
-        whole = int(hours or 0) * 3600 + int(minutes or 0) * 60 + int(seconds or 0)
+        whole = float(hours or 0) * 3600 + float(minutes or 0) * 60 + float(seconds or 0)
         count = float(f"{frames or 0}.{part or 0}")
         if not self.is_smpte:
             return whole + float(f"0.{fraction or 0}") + count / self.frame_rate
@@ -217,14 +257,10 @@ def _children(
             origin = inner.start if inner.end is None else inner.end
 
 
-def _walk(
-    element: ElementTree.Element, span: _TtmlTimes, clock: _TtmlClock, cues: list[Cue], depth: int = 0
-) -> None:
-    if depth > MOST_DEPTH:
-        raise MalformedError("it is nested too deeply")
+def _walk(element: ElementTree.Element, span: _TtmlTimes, clock: _TtmlClock, cues: list[Cue]) -> None:
     for child, inner in _children(element, span, clock):
         if _name(child) == "div":
-            _walk(child, inner, clock, cues, depth + 1)
+            _walk(child, inner, clock, cues)
         elif _name(child) == "p":
             cue = _paragraph(child, inner, clock, f"paragraph {len(cues)}")
             cues += [cue] if cue.rows else []
@@ -247,18 +283,16 @@ def _paragraph(element: ElementTree.Element, span: _TtmlTimes, clock: _TtmlClock
 
 
 def _texts(
-    element: ElementTree.Element, span: _TtmlTimes, clock: _TtmlClock, said: _TtmlTimes | None, depth: int = 0
+    element: ElementTree.Element, span: _TtmlTimes, clock: _TtmlClock, said: _TtmlTimes | None
 ) -> Iterator[tuple[str | None, _TtmlTimes | None]]:
     """The text of a paragraph, None for a line break, with the times of the innermost span that has any."""
-    if depth > MOST_DEPTH:
-        raise MalformedError("it is nested too deeply")
     if element.text:
         yield element.text, said
     for child, inner in _children(element, span, clock):
         if _name(child) == "br":
             yield None, None
         elif _name(child) == "span":
-            yield from _texts(child, inner, clock, inner if _is_timed(child) else said, depth + 1)
+            yield from _texts(child, inner, clock, inner if _is_timed(child) else said)
         if child.tail:
             yield child.tail, said
 

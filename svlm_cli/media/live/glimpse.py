@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from svlm_cli import __version__
+from svlm_cli import __version__, values
 
 MOST_PLAYLIST_BYTES = 1 << 20
 _HEAD_BYTES = 4096
+_LONGEST_BYTES = 1 << 62
 # libav holds what it has read last, and goes back in that.
 _HELD_BYTES = 1 << 18
 _LATE_BOX, _INDEX_BOXES = b"mdat", frozenset({b"moov", b"moof"})
@@ -64,7 +65,7 @@ def glimpse(
             body = answer.read(num_bytes)
             has_parts = answer.status == 206 or answer.headers.get("Accept-Ranges", "").lower() == "bytes"
             stated = answer.headers.get("Content-Length", "").strip()
-            length = int(stated) if stated.isdecimal() else None
+            length = values.digits(stated, _LONGEST_BYTES)
             cookies = "\n".join(answer.headers.get_all("Set-Cookie") or [])
             return Glimpse(_with_password(answer.url, url), body, has_parts, length, cookies)
     return None

@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 
+from svlm_cli import values
+
 _VARIANT = "#EXT-X-STREAM-INF:"
 _ATTRIBUTE = re.compile(r'([A-Z0-9-]+)=("[^"]*"|[^",]*)')
 _RESOLUTION = re.compile(r"(\d{1,5})x(\d{1,5})")
+_MOST_BITS = 10**15 - 1
 _SOUND_CODECS = ("mp4a", "ac-3", "ec-3", "ac-4", "opus", "flac", "fLaC")
 
 
@@ -88,7 +91,7 @@ def _variants(lines: list[str], base_url: str) -> Iterator[Variant]:
             yield Variant(
                 url,
                 int(size[2]) if size else 0,
-                int(bits) if bits.isdecimal() and len(bits) < 16 else 0,
+                values.digits(bits, _MOST_BITS) or 0,
                 is_sound=bool(codecs) and all(each.startswith(_SOUND_CODECS) for each in codecs),
             )
             attributes = None

@@ -9,11 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from svlm_cli import values
 from svlm_cli.model.family.markup import Markup, Tokenizer, find_markup
 from svlm_cli.model.patches import CLIP_MEAN, CLIP_STD, MAX_TOKENS, MIN_TOKENS, PatchSettings
 from svlm_cli.model.states.rotation import Pairs
 
 HALF = (0.5, 0.5, 0.5)
+_TOKENS_PER_SECOND = 0.01, 1000.0  # published: 2 and 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +62,16 @@ def family_of(config: Any) -> Family:
 
 
 def tokens_per_second(config: Any) -> float | None:
-    """Of the time row of a model's positions; None where the family counts temporal patches."""
-    return config.vision_config.tokens_per_second if family_of(config).has_tokens_per_second else None
+    """Of the time row of a model's positions; None where the family counts temporal patches.
+
+    Raises:
+        MalformedError: the configuration's is no rate.
+    """
+    if not family_of(config).has_tokens_per_second:
+        return None
+    rate = config.vision_config.tokens_per_second
+    values.number(rate, "vision_config.tokens_per_second", *_TOKENS_PER_SECOND)
+    return rate  # type: ignore[no-any-return] # as it stands: an int seals otherwise than a float
 
 
 def frames_per_stamp(config: Any) -> int:

@@ -31,6 +31,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Message, Receive, Scope, Send
 
+from svlm_cli import values
 from svlm_cli.errors import OutputError, UsageError
 from svlm_cli.stream.page.guard import SafeHeaders, TokenGuard, check_token, is_own_origin
 from svlm_cli.stream.page.hub import Hub, TooManyViewers
@@ -55,6 +56,7 @@ ASK_EVERY_SECONDS = 1.0
 BODY_SECONDS = 4.0  # before the connection goes
 MAX_ASKERS = 1024
 START_SECONDS = 10.0
+_LAST_PORT = 65535
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -64,9 +66,11 @@ def parse_address(text: str) -> tuple[str, int]:
         UsageError: it is none of these.
     """
     host, _, port = text.rpartition(":")
-    if not port.isdecimal() or int(port) > 65535:
-        raise UsageError(f"--serve {text}: not HOST:PORT", "try --serve 127.0.0.1:8000")
-    return host.removeprefix("[").removesuffix("]") or "127.0.0.1", int(port)
+    number = values.digits(port, _LAST_PORT)
+    if number is None:
+        told = text if len(text) <= 80 else f"{text[:77]}..."
+        raise UsageError(f"--serve {told}: not HOST:PORT", "try --serve 127.0.0.1:8000")
+    return host.removeprefix("[").removesuffix("]") or "127.0.0.1", number
 
 
 class PageServer:

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+import random
+import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -256,3 +259,72 @@ def test_forms_of_other_tools(tmp_path: Path, document: object) -> None:
     words = words_in(read_utterances(written(tmp_path, "a.json", document)))
     assert text_of(words) == "he scores"
     assert [word.start_seconds for word in words] == [1.0, 1.5]
+
+
+def test_the_words_of_two_hours_are_read(tmp_path: Path) -> None:
+    dice = random.Random("two hours")
+    texts = ["".join(dice.choices("abcdefgh", k=dice.randint(2, 12))) for _ in range(18_000)]
+    said = [{"word": each, "start": 0.4 * n, "end": 0.4 * n + 0.3} for n, each in enumerate(texts)]
+    text = f"{' '.join(texts)}."
+    assert len(text) > 100_000
+    words = words_in(read_utterances(written(tmp_path, "a.json", {"text": text, "words": said})))
+    assert text_of(words) == text
+    assert words[-1].start_seconds == pytest.approx(0.4 * (len(texts) - 1))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_words_at_no_time_are_not_put_at_the_beginning(tmp_path: Path, seed: int) -> None:
+    dice = random.Random(f"no time {seed}")
+    good = [dice.randint(1, 9000) for _ in range(dice.randint(0, 4))]
+    bad = dice.choice([float("nan"), float("inf"), None])
+    place = dice.randint(0, len(good))
+
+    def mixed(make: Callable[[float | None], object]) -> list[object]:
+        return [make(each) for each in [*good[:place], bad, *good[place:]]]
+
+    def offset(each: float | None) -> object:
+        return {"tStartMs": 1000, "segs": [{"utf8": "a", "tOffsetMs": each}]}
+
+    for name, document in [
+        ("a.json3", {"events": mixed(lambda each: {"tStartMs": each, "segs": [{"utf8": "a"}]})}),
+        ("a.json3", {"events": mixed(offset)}),
+        ("a.json", {"chunks": mixed(lambda each: {"timestamp": [each, None], "text": "a"})}),
+        ("a.json", {"chunks": mixed(lambda each: {"timestamp": [each, 9000], "text": "a b"})}),
+        ("a.json", {"words": [{"word": "a", "start": bad, "end": bad}]}),
+        ("a.srv2", f'<timedtext><text t="{bad}" d="5">a</text></timedtext>'),
+        ("a.srv1", '<transcript><text start="" dur="5">a</text></transcript>'),
+    ]:
+        with pytest.raises(SourceError, match=r"no (span of )?time|has a time"):
+            read_utterances(written(tmp_path, name, document))
+    late = [{"word": "a", "start": bad, "end": bad}, {"word": "b", "start": 600.0, "end": 601.0}]
+    words = words_in(read_utterances(written(tmp_path, "a.json", {"words": late})))
+    assert [word.start_seconds for word in words] == [600.0, 600.0]
+
+
+def test_reasons_are_not_those_of_python(tmp_path: Path) -> None:
+    nines = "9" * random.Random("nines").randint(4400, 6000)
+    for name, content in [
+        ("a.json", {"chunks": [{"timestamp": [1.0], "text": "a"}]}),
+        ("a.json", {"chunks": [{"timestamp": [1.0, 2.0, 3.0], "text": "a"}]}),
+        ("a.json", {"segments": 7, "words": [{"word": "a", "start": 1, "end": 2}]}),
+        ("a.json", {"segments": {nines: [1.0, 2.0, "a"], "x": [2.0, 3.0, "b"]}}),
+        ("a.vtt", f"WEBVTT\n\n{nines}:00:01.000 --> {nines}:00:02.000\na\n"),
+        ("a.srt", f"1\n{nines}:00:01,000 --> {nines}:00:02,000\na\n"),
+        ("a.ttml", TT.format("", f'<div><p begin="{nines}:00:01" end="{nines}:00:02">a</p></div>')),
+        ("a.ttml", TT.format('ttp:frameRate="fast"', '<div><p begin="1f">a</p></div>')),
+        ("a.ttml", TT.format('ttp:frameRateMultiplier="1 0"', '<div><p begin="1f">a</p></div>')),
+    ]:
+        with pytest.raises(SourceError) as raised:
+            read_utterances(written(tmp_path, name, content))
+        pythons = r"zip\(|object is not|unpack|Exceeds the limit|could not convert|division|invalid literal"
+        assert not re.search(pythons, raised.value.message), raised.value.message
+        assert len(raised.value.message) < 400
+
+
+def test_deep_xml_is_refused_where_it_goes_deep(tmp_path: Path) -> None:
+    num = 2_000_000
+    path = written(tmp_path, "a.ttml", TT.format("", "<div>" * num + "</div>" * num))
+    begun = time.process_time()
+    with pytest.raises(SourceError, match="nested too deeply"):
+        read_utterances(path)
+    assert time.process_time() - begun < 2
