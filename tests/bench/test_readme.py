@@ -44,4 +44,6 @@ def test_every_command_runs(tmp_path: Path, make_video, monkeypatch: pytest.Monk
     rows = {each["benchmark"]: each["runs"] for each in compared}
     assert all(row["protocol"] for found in rows.values() for row in found)
     assert rows["commentary"][0]["scores"]["win_rate"]["percent"] == 50.0, "this judge likes the first place"
-    assert [row["run"] for row in rows["ovo"]] == ["streamed", "recent 4 frames"] * 2
+    assert [row["run"] for row in rows["ovo"]] == [
+        f"{name} ({rule})" for rule in ("official", "logit") for name in ("streamed", "recent 4 frames")
+    ]
