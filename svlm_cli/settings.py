@@ -192,7 +192,7 @@ class Sampling:
     greedy: bool = False
     seed: int = 0
     max_answer_tokens: int = 128
-    silence_threshold: float | None = None
+    silence_threshold: float | None = field(default=None, repr=False)  # in no stored key
 
     def __post_init__(self) -> None:
         _require(self.max_new_tokens >= 1, f"--max-new-tokens must be 1 or more, not {self.max_new_tokens}")
@@ -254,7 +254,7 @@ class StreamSettings:
     query: str = "Commentate on this match"
     title: str = ""
     previous_text: str = ""
-    prompt_format: PromptFormat = PromptFormat.AUTO
+    prompt_format: PromptFormat = field(default=PromptFormat.AUTO, repr=False)
     sampling: Sampling = field(default_factory=Sampling)
     start: float = 0.0
     duration: float | None = None
@@ -263,7 +263,7 @@ class StreamSettings:
     min_pixels: int | None = None
     max_pixels: int | None = None
     drop_static: float | None = None
-    # Not in ``repr``, which names stored results of speed: ``viewing.changes`` stands beside it there.
+    # Not in ``repr``, which names stored results of speed: ``changes`` of bench stands beside it there.
     pictures: PictureStyle = field(default=PictureStyle.DISPLAY, repr=False)
     deinterlace: Deinterlace = field(default=Deinterlace.AUTO, repr=False)
     reader: Reader = field(default=Reader.AUTO, repr=False)

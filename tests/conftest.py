@@ -21,6 +21,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes: before torc
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """How many ``-n auto`` stands for: none beside this process for less than a folder's default tests."""
     chosen, default = config.option, config.getini("addopts")

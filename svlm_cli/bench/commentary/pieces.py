@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from svlm_cli.bench.common.model import ModelFacts
 from svlm_cli.bench.common.results import RunFacts
-from svlm_cli.bench.common.settings import decoding_text, memory_identity, memory_text, pixels_text
+from svlm_cli.bench.common.settings import (
+    decoding_text,
+    memory_identity,
+    memory_text,
+    pixels_text,
+    sampling_identity,
+)
 from svlm_cli.bench.common.work import work_key
 from svlm_cli.errors import SourceError
 from svlm_cli.settings import StreamSettings
@@ -84,7 +90,7 @@ class PieceRun:
             "query": own.query,
             "min_pixels": own.min_pixels,
             "max_pixels": own.max_pixels,
-            **asdict(own.sampling),
+            **sampling_identity(own.sampling),
         }
 
     def facts(self, model: ModelFacts) -> RunFacts:

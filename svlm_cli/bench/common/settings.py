@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from svlm_cli.settings import StreamSettings
+from dataclasses import asdict
+
+from svlm_cli.settings import PromptFormat, Sampling, StreamSettings
 
 
 def memory_identity(settings: StreamSettings) -> dict[str, object]:
@@ -16,8 +18,23 @@ def memory_identity(settings: StreamSettings) -> dict[str, object]:
         "text_window": settings.text_window,
         "vision_window": settings.vision_window,
         "rounds": settings.rounds,
-        **settings.viewing.changes,
+        **changes(settings),
     }
+
+
+def changes(settings: StreamSettings) -> dict[str, str]:
+    """What of the settings is not as it was before it could be chosen: for keys of stored results."""
+    told = dict(settings.viewing.changes)
+    if settings.prompt_format is PromptFormat.LIVECC:
+        told["prompt_format"] = settings.prompt_format.value
+    if settings.sampling.silence_threshold is not None:
+        told["silence_threshold"] = f"{settings.sampling.silence_threshold}"
+    return told
+
+
+def sampling_identity(sampling: Sampling) -> dict[str, object]:
+    """How words are drawn, as plain values; ``changes`` has what came later."""
+    return {name: value for name, value in asdict(sampling).items() if name != "silence_threshold"}
 
 
 def pixels_text(settings: StreamSettings) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from svlm_cli.bench.common.settings import memory_identity
+from svlm_cli.bench.common.settings import memory_identity, sampling_identity
 from svlm_cli.errors import SourceError
 from svlm_cli.model.prompt import PromptWriter
 from svlm_cli.settings import StreamSettings
@@ -89,13 +89,12 @@ class Way:
             known["fps"] = own.fps
         if self.showing is not Showing.STREAMED:
             return known | {"num_frames": self.num_frames}
-        spoken = own.sampling
         return known | {
             "speaks": self.speaks,
             **memory_identity(own),
             "step_seconds": own.step_seconds,
             "query": own.query,
-            "sampling": [getattr(spoken, name) for name in spoken.__slots__] if self.speaks else None,
+            "sampling": [*sampling_identity(own.sampling).values()] if self.speaks else None,
         }
 
 

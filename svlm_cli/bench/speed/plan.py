@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from svlm_cli import __version__
+from svlm_cli.bench.common.settings import changes
 from svlm_cli.digest import digest
 from svlm_cli.errors import UsageError
 from svlm_cli.settings import Reader, StreamSettings, whole
@@ -86,7 +87,7 @@ class SpeedPlan:
             "floor_steps": self.floor_steps,
             "clock": self.clock.value,
             "settings": repr(settings),
-            **settings.viewing.changes,
+            **changes(settings),
             **({} if settings.reader is Reader.AUTO else {"reader": settings.reader.value}),
             **options,
         }

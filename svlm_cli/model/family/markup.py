@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Protocol
 
 END_OF_TEXT, TURN_START, TURN_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
@@ -49,6 +49,11 @@ class Markup:
     end_of_text: int | None
     frames_per_stamp: int = 0
     ends_thoughts: bool = False
+
+    def __repr__(self) -> str:
+        """Without what is usual: fingerprints of models, and so keys of stored results, hold this."""
+        told = [each for each in fields(self) if getattr(self, each.name) != each.default]
+        return f"Markup({', '.join(f'{each.name}={getattr(self, each.name)!r}' for each in told)})"
 
     @property
     def ends(self) -> tuple[int, ...]:

@@ -18,6 +18,9 @@ IDS = torch.randint(0, NUM_WORDS - 10, (1, 24), generator=torch.Generator().manu
 class _Words:
     """As much of a tokenizer as a configuration asks for."""
 
+    def __len__(self) -> int:
+        return NUM_WORDS
+
     def convert_tokens_to_ids(self, word: str) -> int:
         return NUM_WORDS - 10 + MARKUP.index(word.strip("<|>"))
 
