@@ -32,7 +32,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -179,29 +179,30 @@ def run_parts(chosen: argparse.Namespace, results: dict[str, Any], folder: Path,
     parts = works()
     facts = Guarded(partial(gpu_facts, run), folder / "machine.json", FACTS_SECONDS * chosen.patience).wait()
     results["machine"] |= facts.values | ({"problem": facts.reason} if facts.reason else {})
-    write(chosen.out, results)
     results["machine"]["files"] = "on the disk" if room() is None else "in memory"
-    reference = trainings.Reference(run, whole) if "e" in chosen.parts else None
-    for letter in chosen.parts:
-        title, limit = TITLES[letter]
-        print(f"[{time.monotonic() - began:5.0f} s] {letter}: {title}", file=sys.stderr, flush=True)
-        left = whole - (time.monotonic() - began)
-        seconds = max(1.0, min(limit * chosen.patience, left))
+    write(chosen.out, results)
+    with ExitStack() as stack:
+        reference = trainings.Reference(run, whole) if "e" in chosen.parts else None
         if reference is not None:
-            reference.stand_by(letter)
-        outcome = Guarded(partial(parts[letter], run), folder / f"{letter}.json", seconds).wait()
-        results["parts"][letter] = {
-            "title": title,
-            "status": outcome.status,
-            "reason": outcome.reason,
-            "wall_seconds": round(outcome.wall_seconds, 1),
-            "values": outcome.values,
-            "checks": outcome.checks,
-        }
-        results["wall_seconds"] = round(time.monotonic() - began, 1)
-        write(chosen.out, results)
-    if reference is not None:
-        reference.end()
+            stack.callback(reference.end)
+        for letter in chosen.parts:
+            title, limit = TITLES[letter]
+            print(f"[{time.monotonic() - began:5.0f} s] {letter}: {title}", file=sys.stderr, flush=True)
+            left = whole - (time.monotonic() - began)
+            seconds = max(1.0, min(limit * chosen.patience, left))
+            if reference is not None:
+                reference.stand_by(letter)
+            outcome = Guarded(partial(parts[letter], run), folder / f"{letter}.json", seconds).wait()
+            results["parts"][letter] = {
+                "title": title,
+                "status": outcome.status,
+                "reason": outcome.reason,
+                "wall_seconds": round(outcome.wall_seconds, 1),
+                "values": outcome.values,
+                "checks": outcome.checks,
+            }
+            results["wall_seconds"] = round(time.monotonic() - began, 1)
+            write(chosen.out, results)
 
 
 def main() -> int:

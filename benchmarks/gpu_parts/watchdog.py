@@ -53,8 +53,7 @@ class Guarded:
     def send(self, number: signal.Signals) -> None:
         """Send a signal to it and its group, as SIGSTOP to have it wait; nothing where it is over."""
         if self._process.is_alive() and self._process.pid is not None:
-            with suppress(ProcessLookupError):  # over by now, or with no group of its own yet
-                os.killpg(self._process.pid, number)
+            _send(self._process.pid, number)
 
     def end(self) -> None:
         """Kill it, where it is not over."""
@@ -113,10 +112,16 @@ def _kill(pid: int | None) -> None:
         return
     for child in _children(pid):
         _kill(child)
-    try:
-        os.killpg(pid, signal.SIGKILL)
-    except ProcessLookupError:
+    _send(pid, signal.SIGKILL)
+
+
+def _send(pid: int, number: signal.Signals) -> None:
+    """To a process and its group; to itself alone where it has no group of its own yet."""
+    with suppress(ProcessLookupError):
+        os.killpg(pid, number)
         return
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
 
 
 def _children(pid: int) -> list[int]:

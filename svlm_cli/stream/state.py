@@ -21,7 +21,7 @@ import torch
 from svlm_cli import __version__
 from svlm_cli.errors import StateError, boundary
 from svlm_cli.files import remove_partials
-from svlm_cli.settings import Deinterlace, PictureStyle, StreamSettings
+from svlm_cli.settings import Deinterlace, PictureStyle, PromptFormat, StreamSettings
 from svlm_cli.stream.questions import Questions
 from svlm_cli.stream.session import StreamSession
 from svlm_cli.stream.snapshot import Snapshot
@@ -31,7 +31,8 @@ from svlm_cli.stream.state_file import read_state, write_state
 # Readers show the same pixels, or refuse.
 FREE_SETTINGS = frozenset({"start", "duration", "pace", "on_lag", "title", "previous_text", "reader"})
 # What states that do not say were made with.
-EARLIER = {"pictures": PictureStyle.RAW.value, "deinterlace": Deinterlace.AUTO.value}
+EARLIER_PICTURES = {"pictures": PictureStyle.RAW.value, "deinterlace": Deinterlace.AUTO.value}
+EARLIER = {"prompt_format": PromptFormat.SVLM.value}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,8 @@ class SavedState:
                 does not fit the model.
         """
         now = _made_with(session)
-        then = {**({key: now[key] for key in EARLIER} if is_plain else EARLIER), **self.made_with}
+        pictures = {key: now[key] for key in EARLIER_PICTURES} if is_plain else EARLIER_PICTURES
+        then = {**EARLIER, **pictures, **self.made_with}
         differ = [
             f"{key} ({then.get(key)} -> {now.get(key)})"
             for key in sorted(now.keys() | then.keys())

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from svlm_cli.digest import digest
+from svlm_cli.settings import PromptFormat, StreamSettings
+from svlm_cli.stream.step.livecc import fitted
+
 if TYPE_CHECKING:
     from svlm_cli.model.runtime import VideoLanguageModel
 
@@ -64,8 +68,15 @@ def model_facts(model: VideoLanguageModel) -> ModelFacts:
     """Read them off a loaded model."""
     return ModelFacts(
         name=f"{model.name} with {model.adapter}" if model.adapter else model.name,
-        fingerprint=model.fingerprint(),
+        fingerprint=_fingerprint(model),
         device=model.device.type,
         dtype=str(model.dtype).removeprefix("torch.")
         + ("" if model.quantize == "none" else f", {model.quantize}"),
     )
+
+
+def _fingerprint(model: VideoLanguageModel) -> str:
+    """Of the model and of what its name decides: the prompt format that it is given by itself."""
+    chosen = fitted(StreamSettings(), model).prompt_format
+    known = model.fingerprint()
+    return known if chosen is PromptFormat.SVLM else digest([known, chosen.value])

@@ -25,7 +25,14 @@ def grid_option(panel: str, example: str, show_default: str = "one run of the op
 
 MoreStreams = Annotated[
     list[int] | None,
-    typer.Argument(metavar="[N...]", help="", hidden=True, min=1, max=MOST_STREAMS, show_default=False),
+    typer.Argument(
+        metavar="[N...]",
+        help="Further numbers of --streams.",
+        hidden=True,
+        min=1,
+        max=MOST_STREAMS,
+        show_default="none",
+    ),
 ]
 Workers = Annotated[
     int,
