@@ -10,13 +10,16 @@ import re
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from svlm_cli.errors import UsageError
-from svlm_cli.model.runtime import VideoLanguageModel
 from svlm_cli.settings import Policy, PromptFormat, Sampling, StreamSettings, whole
 from svlm_cli.types import Clip
+
+if TYPE_CHECKING:
+    from svlm_cli.model.runtime import VideoLanguageModel
 
 NAME = re.compile(r"(^|/)LiveCC-7B-(Base|Instruct)/?$")
 FIRST_SECONDS = 3.0
