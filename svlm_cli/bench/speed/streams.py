@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
@@ -158,7 +159,7 @@ class _HeldClips:
         return replace(clip, index=index, start_seconds=start, end_seconds=start + step_seconds)
 
 
-class _TimedStreams:
+class _TimedStreams(ABC):
     """Streams with their CPU and wall time."""
 
     def __init__(
@@ -200,8 +201,9 @@ class _TimedStreams:
         self.cpu_seconds += time.process_time() - began
         self._index += 1
 
+    @abstractmethod
     def _steps(self, clips: Sequence[Clip]) -> int:
-        raise NotImplementedError
+        """Take one step of each; how many words that gave."""
 
 
 class _Alone(_TimedStreams):
