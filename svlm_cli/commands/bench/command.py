@@ -187,10 +187,10 @@ def _fps_of_streams(
 ) -> None:
     from svlm_cli.bench.speed.streams import StreamsEnd, bench_streams
     from svlm_cli.bench.speed.streams_report import main_table
-    from svlm_cli.commands.bench.speed_view import StreamsView
+    from svlm_cli.commands.bench.speed_view import SpeedView
 
     with (
-        StreamsView(quiet=talk.quiet) as view,
+        SpeedView(quiet=talk.quiet) as view,
         closing(bench_streams(model, plan, counts, how, out)) as events,
     ):
         for event in events:
