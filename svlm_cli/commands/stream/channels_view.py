@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TextIO
 
-from rich.console import Group
-from rich.live import Live
 from rich.text import Text
 
-from svlm_cli.commands.output import TalkConsole, emit
-from svlm_cli.commands.stream.view import RecentSteps, clock, data_stream
+from svlm_cli.commands.output import emit
+from svlm_cli.commands.stream.talk_view import RecentSteps, TalkView, clock
 from svlm_cli.cue_text import clean_text
 from svlm_cli.settings import Pace
 from svlm_cli.stream.formats import event_to_json
@@ -46,7 +43,7 @@ class _ChannelStatus:
         return line.append(figures, "reverse").append(f" {self.words}", "")
 
 
-class ChannelsView:
+class ChannelsView(TalkView):
     """Shows the events of several channels; a context manager that leaves the terminal as it found it.
 
     Args:
@@ -65,29 +62,8 @@ class ChannelsView:
         out: TextIO | None = None,
         err: TextIO | None = None,
     ) -> None:
-        self._out = data_stream(out, json=json)
-        self._console = TalkConsole(err)
-        self._json, self._quiet = json, quiet
-        both = self._out.isatty() and self._console.is_terminal
-        self._has_status = self._console.is_terminal and not quiet and not (json and both)
-        self._owns_terminal = both and self._has_status
-        self._live: Live | None = None
+        super().__init__(json=json, quiet=quiet, out=out, err=err)
         self._lines = {name: _ChannelStatus(RecentSteps()) for name in names}
-        self._typed: str | None = None
-
-    @property
-    def has_status(self) -> bool:
-        """Whether status lines are shown."""
-        return self._has_status
-
-    def say(self, message: str, style: str = "") -> None:
-        """One line of talk, unless quiet."""
-        if not self._quiet:
-            self._console.tell(message, style)
-
-    def busy(self, what: str) -> AbstractContextManager[object]:
-        """A spinner on a terminal while ``what`` is done."""
-        return self._console.status(Text(what)) if self._has_status else nullcontext()
 
     def show(self, name: str, event: StreamEvent) -> None:
         """Show one event of a channel.
@@ -116,11 +92,7 @@ class ChannelsView:
                 self.say(f"warning, {name}{place}: {event.message}", "yellow")
             case EndEvent():
                 line.end = event
-        self._update()
-
-    def show_typed(self, text: str) -> None:
-        """Show what is being typed as a question; from any thread."""
-        self._typed = text
+        self._start_live()
         self._update()
 
     def finish(self, *, stopped: bool = False) -> None:
@@ -144,29 +116,11 @@ class ChannelsView:
         else:
             emit(f"[{clock(seconds)}] {name}: {words}", self._out)
 
-    def _update(self) -> None:
-        if not self._has_status:
-            return
-        if self._live is None:
-            self._live = Live(
-                console=self._console,
-                auto_refresh=False,
-                transient=True,
-                redirect_stdout=self._owns_terminal,
-            )
-            self._live.start()
+    def _status(self) -> list[Text]:
         shown = [line.text(name) for name, line in list(self._lines.items())[:MOST_LINES]]
         if left := len(self._lines) - len(shown):
             shown.append(Text(f"and {left} more", style="dim"))
-        if self._typed is not None:
-            typed = self._typed[-max(1, self._console.width - len("ask: _") - 1) :]
-            shown.append(Text.assemble(("ask: ", "bold"), typed, ("_", "blink")))
-        self._live.update(Group(*shown), refresh=True)
-
-    def _stop_live(self) -> None:
-        live, self._live = self._live, None
-        if live is not None:
-            live.stop()
+        return shown
 
     def __enter__(self) -> ChannelsView:
         return self

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import io
-import math
-import sys
-from collections import deque
-from contextlib import AbstractContextManager, nullcontext
 from typing import TextIO
 
-from rich.console import Group
 from rich.filesize import decimal
-from rich.live import Live
 from rich.text import Text
 
-from svlm_cli.commands.output import TalkConsole, emit
-from svlm_cli.cue_text import clean_text, timestamp
+from svlm_cli.commands.output import emit
+from svlm_cli.commands.stream.talk_view import RecentSteps, TalkView, clock
+from svlm_cli.cue_text import clean_text
 from svlm_cli.settings import Pace
 from svlm_cli.stream.formats import json_line
 from svlm_cli.types import AnswerEvent, EndEvent, StartEvent, StepEvent, StreamEvent, WarningEvent
 
-RECENT_STEPS = 600
 MAX_DOTS = 60
 BAR_CELLS = 24
 NARROW_BAR_CELLS = 12
@@ -28,44 +21,8 @@ WIDE_COLUMNS = 140
 BAR_PARTS = (("sink", "▓", "magenta"), ("text", "▒", "blue"), ("frames", "░", "yellow"))
 
 
-def clock(seconds: float) -> str:
-    """``HH:MM:SS``, with milliseconds only where there are some."""
-    return timestamp(seconds).removesuffix(".000")
-
-
 def _steps(count: int) -> str:
     return f"{count} step" if count == 1 else f"{count} steps"
-
-
-def data_stream(out: TextIO | None, *, json: bool) -> TextIO:
-    """Standard output unless a test says otherwise; JSON is UTF-8."""
-    out = out or sys.stdout
-    if json and isinstance(out, io.TextIOWrapper):
-        out.reconfigure(encoding="utf-8", errors="backslashreplace")
-    return out
-
-
-class RecentSteps:
-    """Latency of the last steps, for the status line."""
-
-    def __init__(self) -> None:
-        self._wall_seconds: deque[float] = deque(maxlen=RECENT_STEPS)
-        self._stream_seconds: deque[float] = deque(maxlen=RECENT_STEPS)
-
-    def add(self, step: StepEvent) -> None:
-        """Count one step in."""
-        self._wall_seconds.append(step.timings.total)
-        self._stream_seconds.append(step.end_seconds - step.start_seconds)
-
-    def percentile(self, percent: int) -> float:
-        """Wall seconds that ``percent`` of the last steps stay within (nearest rank)."""
-        ordered = sorted(self._wall_seconds)
-        return ordered[max(0, math.ceil(percent / 100 * len(ordered)) - 1)]
-
-    @property
-    def realtime_factor(self) -> float:
-        """Stream seconds per second of work."""
-        return sum(self._stream_seconds) / max(sum(self._wall_seconds), 1e-9)
 
 
 def cache_bar(step: StepEvent, num_cells: int = BAR_CELLS, *, has_labels: bool = True) -> Text:
@@ -83,7 +40,7 @@ def cache_bar(step: StepEvent, num_cells: int = BAR_CELLS, *, has_labels: bool =
     return bar
 
 
-class StreamView:
+class StreamView(TalkView):
     """Shows the events of one stream; a context manager that leaves the terminal as it found it.
 
     Args:
@@ -102,21 +59,13 @@ class StreamView:
         out: TextIO | None = None,
         err: TextIO | None = None,
     ) -> None:
-        self._out = data_stream(out, json=json)
-        self._console = TalkConsole(err)
-        self._json = json
-        self._quiet = quiet
+        super().__init__(json=json, quiet=quiet, out=out, err=err)
         self._verbose = verbose
-        both = self._out.isatty() and self._console.is_terminal
-        self._has_status = self._console.is_terminal and not quiet and not (json and both)
-        self._owns_terminal = both and self._has_status
-        self._live: Live | None = None
         self._recent = RecentSteps()
         self._num_silent = 0
         self._num_steps = 0
         self._skipped_seconds = 0.0
         self._is_realtime = False
-        self._typed: str | None = None
         self._last: StepEvent | None = None
         self._end: EndEvent | None = None
 
@@ -124,20 +73,6 @@ class StreamView:
     def is_quiet(self) -> bool:
         """Whether nothing but errors is said."""
         return self._quiet
-
-    @property
-    def has_status(self) -> bool:
-        """Whether a status line is shown."""
-        return self._has_status
-
-    def say(self, message: str, style: str = "") -> None:
-        """One line of talk, unless quiet."""
-        if not self._quiet:
-            self._console.tell(message, style)
-
-    def busy(self, what: str) -> AbstractContextManager[object]:
-        """A spinner on a terminal while ``what`` is done."""
-        return self._console.status(Text(what)) if self._has_status else nullcontext()
 
     def show(self, event: StreamEvent) -> None:
         """Show one event.
@@ -168,14 +103,7 @@ class StreamView:
         if shown := start.settings.get("shown"):
             self.say(f"pictures: {shown}", "dim")
         self._is_realtime = start.settings.get("pace") == Pace.REALTIME
-        if self._has_status:
-            self._live = Live(
-                console=self._console,
-                auto_refresh=False,
-                transient=True,
-                redirect_stdout=self._owns_terminal,
-            )
-            self._live.start()
+        self._start_live()
 
     def _show_step(self, step: StepEvent) -> None:
         self._last = step
@@ -193,8 +121,7 @@ class StreamView:
                 for name in ("read", "vision", "prefill", "decode", "cache")
             )
             self.say(f"step {step.index}: {timings.total:.3f} s ({parts})", "dim")
-        if self._live is not None:
-            self._live.update(self._status(), refresh=True)
+        self._update()
 
     def _show_words(self, time: str, words: str) -> None:
         if self._owns_terminal:
@@ -212,23 +139,13 @@ class StreamView:
         elif not self._json:
             emit(f"[{time}] {question} -> {text}", self._out)
 
-    def show_typed(self, text: str) -> None:
-        """Show what is being typed as a question, printable letters only; from any thread."""
-        self._typed = text
-        if self._live is not None:
-            self._live.update(self._status(), refresh=True)
-
-    def _status(self) -> Group:
+    def _status(self) -> list[Text]:
         lines = []
         if self._num_silent:
             lines.append(Text("·" * min(self._num_silent, MAX_DOTS), style="dim"))
         if self._last is not None:
             lines.append(self._status_line(self._last))
-        if self._typed is not None:
-            # A long question shows its end: that is where its writer is.
-            typed = self._typed[-max(1, self._console.width - len("ask: _") - 1) :]
-            lines.append(Text.assemble(("ask: ", "bold"), typed, ("_", "blink")))
-        return Group(*lines)
+        return lines
 
     def _status_line(self, step: StepEvent) -> Text:
         if self._console.width < WIDE_COLUMNS:
@@ -275,11 +192,6 @@ class StreamView:
         if failed_outputs:
             summary += f"; outputs that failed: {', '.join(failed_outputs)}"
         self.say(summary)
-
-    def _stop_live(self) -> None:
-        live, self._live = self._live, None
-        if live is not None:
-            live.stop()
 
     def __enter__(self) -> StreamView:
         return self
