@@ -1,4 +1,4 @@
-"""Files that survive kills and power cuts, and claims on what one process alone may write.
+"""Files that survive kills and power cuts.
 
 A file that ``whole_file`` wrote is on the disk, name and content, when the call returns: the content is
 forced out before the name changes, and the folder after it (as in LWN 457667, "Ensuring data reaches disk").
@@ -7,33 +7,17 @@ forced out before the name changes, and the folder after it (as in LWN 457667, "
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
-import json
-import logging
-import math
 import os
 import re
 import secrets
-import socket
 import stat
-import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Self
 
-from svlm_cli.errors import OutputError
-from svlm_cli.text import encodable, visible
-
-_POLL_SECONDS = 0.2
-_LEAVING_SECONDS = 10.0
-_TELL_SECONDS = 5.0
 _BLOCK_BYTES = 65536
-_LOCKS_ARE_UNKNOWN = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
-_held: set[int] = set()
 _appending = threading.Lock()
 
 
@@ -164,161 +148,6 @@ def put_aside(path: Path) -> Path:
     path.rename(aside)
     sync(path.parent)
     return aside
-
-
-class Claim:
-    """One process's exclusive right to write something; it ends with the process, however that ends.
-
-    A lock on ``.NAME.lock`` beside it, or on ``.lock`` inside; it says who holds it, and goes when it is let
-    go. Processes forked later do not share it. Where the file system has no locks this is logged, and nothing
-    is held back.
-
-    Args:
-        path: what is claimed, there or not, in a folder that is there.
-        inside: it is a folder that is there, and all in it is claimed.
-
-    Raises:
-        BlockingIOError: somebody else, or this process already, has it; its text says who.
-        OSError: the lock cannot be written.
-    """
-
-    def __init__(self, path: Path, *, inside: bool = False) -> None:
-        target = Path(os.path.realpath(path))
-        self._path = target / ".lock" if inside else target.with_name(f".{target.name}.lock")
-        self._descriptor = self._lock()
-        _held.add(self._descriptor)
-        who = {"pid": os.getpid(), "host": socket.gethostname(), "command": _command(), "since": time.time()}
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, json.dumps(who).encode(), 0)
-
-    def _lock(self) -> int:
-        until = time.monotonic() + _LEAVING_SECONDS
-        while True:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if _is_at(descriptor, self._path):
-                    return descriptor
-                os.close(descriptor)  # who had it has removed it just now
-            except OSError as error:
-                who, is_alive = _holder(descriptor)
-                if error.errno in _LOCKS_ARE_UNKNOWN:
-                    logging.getLogger(__name__).warning(
-                        "%s: this file system has no locks; see to it that nobody else writes there",
-                        self._path.parent,
-                    )
-                    return descriptor
-                os.close(descriptor)
-                if not isinstance(error, BlockingIOError):
-                    raise
-                if is_alive or time.monotonic() > until:
-                    raise BlockingIOError(errno.EWOULDBLOCK, who) from None
-                time.sleep(_POLL_SECONDS)  # a process that was killed is still on its way out
-
-    def release(self) -> None:
-        """Let it go; twice is fine."""
-        if self._descriptor >= 0:
-            _held.discard(self._descriptor)
-            with suppress(OSError):
-                if _is_at(self._descriptor, self._path):
-                    self._path.unlink()
-            os.close(self._descriptor)
-            self._descriptor = -1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
-
-
-def claim(path: Path, what: str, *, inside: bool = False) -> Claim:
-    """Claim something, or refuse at once.
-
-    Args:
-        path, inside: as ``Claim`` has them.
-        what: it is, for people, e.g. "the output words.vtt".
-
-    Raises:
-        OutputError: somebody has it (says who), or it cannot be claimed.
-    """
-    try:
-        return Claim(path, inside=inside)
-    except BlockingIOError as error:
-        raise OutputError(
-            f"{what} is being written by {error.strerror}", "wait for it, or name another"
-        ) from error
-    except OSError as error:
-        raise OutputError(f"cannot write beside {what}: {error.strerror}", "choose another folder") from error
-
-
-@contextmanager
-def claimed(path: Path, should_stop: Callable[[], bool] = lambda: False) -> Iterator[bool]:
-    """Claim something as soon as whoever has it, in this process or another, lets it go; a long wait is told.
-
-    Args:
-        path: as ``Claim`` has it; folders above it are made.
-        should_stop: asked while another one has it.
-
-    Yields:
-        Whether it is claimed; False once told to stop.
-    """
-    make_folder(path.parent)
-    held, tell_at = None, time.monotonic() + _TELL_SECONDS
-    while held is None:
-        try:
-            held = Claim(path)
-        except BlockingIOError as error:
-            if should_stop():
-                yield False
-                return
-            if time.monotonic() > tell_at:
-                told = visible(f"{path.name}: waiting for {error.strerror}")
-                logging.getLogger(__name__).warning("%s", told)
-                tell_at = math.inf
-            time.sleep(_POLL_SECONDS)
-    with held:
-        yield True
-
-
-def _command() -> str:
-    return encodable(" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]))[:200]
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False
-
-
-def _holder(descriptor: int) -> tuple[str, bool]:
-    """Who a lock says has it, and whether that process may be alive."""
-    try:
-        who = json.loads(os.pread(descriptor, 4096, 0))
-        pid, host, command, since = (who[key] for key in ("pid", "host", "command", "since"))
-        told = f"process {pid} ({command!r}, since {time.strftime('%H:%M:%S', time.localtime(since))})"
-        if host != socket.gethostname():
-            return f"{told} on {host}", True
-        os.kill(pid, 0)
-        return told, True
-    except ProcessLookupError:
-        return f"process {pid}, which has ended", False
-    except PermissionError:
-        return told, True
-    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
-        return "another process", True
-
-
-def _close_inherited() -> None:
-    """In a forked child: a lock must end with the process that took it."""
-    for descriptor in _held:
-        with suppress(OSError):
-            os.close(descriptor)
-    _held.clear()
-
-
-os.register_at_fork(after_in_child=_close_inherited)
 
 
 def sha256_of(path: Path) -> str:

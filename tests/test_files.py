@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from svlm_cli.claims import Claim, claim, claimed
 from svlm_cli.errors import OutputError, SourceError, boundary
-from svlm_cli.files import Claim, append_line, claim, claimed, put_aside, remove_partials, whole_file
+from svlm_cli.files import append_line, put_aside, remove_partials, whole_file
 from svlm_cli.text import all_encodable, encodable, visible
 
 HOLD = """
 import sys, pathlib, time
-from svlm_cli.files import claim
+from svlm_cli.claims import claim
 held = claim(pathlib.Path(sys.argv[1]), "it")
 print("held", flush=True)
 time.sleep(60)
@@ -58,7 +59,7 @@ def test_a_claim_holds_within_a_process_and_by_any_name(tmp_path: Path) -> None:
 def test_a_long_wait_for_a_claim_is_told_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("svlm_cli.files._TELL_SECONDS", 0.0)
+    monkeypatch.setattr("svlm_cli.claims._TELL_SECONDS", 0.0)
     asked = iter([False, False, False, True])
     with claimed(tmp_path / "out"), claimed(tmp_path / "out", lambda: next(asked)) as is_mine:
         assert not is_mine

@@ -21,6 +21,8 @@ GROUND = {
     "recipe",
     "sections",
     "files",
+    "claims",
+    "leases",
     "text",
     "documents",
     "values",

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from svlm_cli.claims import claim
 from svlm_cli.commands.groups import grouped
 from svlm_cli.commands.options import Talk
 from svlm_cli.commands.output import emit
 from svlm_cli.errors import SourceError, SvlmError, UsageError
-from svlm_cli.files import claim
 
 if TYPE_CHECKING:
     from svlm_cli.sections import Recipe

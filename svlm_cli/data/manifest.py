@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from svlm_cli import values
+from svlm_cli.claims import claimed
 from svlm_cli.documents import MalformedError, lines_of, parse_json
 from svlm_cli.errors import SourceError
-from svlm_cli.files import append_line, claimed
+from svlm_cli.files import append_line
 from svlm_cli.text import encodable, visible
 
 VIDEOS_FILE = "videos.jsonl"
@@ -141,8 +142,11 @@ class Manifest:
             parse_video(line)
         except MalformedError as error:
             raise SourceError(f"{video.id} cannot be noted in {self._path}: {error}") from error
-        with self._lock, claimed(self._path):
-            append_line(self._path, self._unended() + line + b"\n")
+        with self._lock, claimed(self._path) as held:
+            rest = self._unended()
+            assert held is not None  # nothing tells it to stop
+            held.require()
+            append_line(self._path, rest + line + b"\n")
 
     def _unended(self) -> bytes:
         """A whole last line that lacks its end, with it: what appending would take for torn, and cut off."""

@@ -13,9 +13,10 @@ from typing import Any
 import torch
 import transformers
 
+from svlm_cli.claims import claim
 from svlm_cli.data.samples.sample import Sample, collate
 from svlm_cli.errors import OutputError, UsageError
-from svlm_cli.files import claim, make_folder, whole_file
+from svlm_cli.files import make_folder, whole_file
 from svlm_cli.model.family.markup import END_OF_TEXT
 from svlm_cli.model.library import silent_library
 from svlm_cli.model.seal import check_weights, write_seal

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from svlm_cli.files import claim
+from svlm_cli.claims import claim
 from svlm_cli.model.seal import write_seal
 from svlm_cli.train.average import main
 

@@ -16,8 +16,8 @@ import torch
 import torch.distributed
 import transformers
 
+from svlm_cli.claims import claim
 from svlm_cli.errors import OutputError
-from svlm_cli.files import claim
 from svlm_cli.recipe import load_recipe
 from svlm_cli.train.arguments import _checkpointing, training_arguments
 from svlm_cli.train.trainer import train

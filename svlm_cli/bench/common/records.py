@@ -2,7 +2,7 @@
 
 A line is written in one call and forced to disk before the next piece of work starts. After a kill or a
 power cut the file holds whole lines and at most the beginning of one more, which is named and left out when
-the file is opened again. A lock on the folder keeps a second benchmark out of it.
+the file is opened again. A claim on the folder keeps a second benchmark out of it.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from svlm_cli import documents
+from svlm_cli.claims import Claim, claim
 from svlm_cli.documents import MalformedError, lines_of, parse_json, read_bytes
 from svlm_cli.errors import OutputError, SourceError
-from svlm_cli.files import Claim, append_line, claim, make_folder, whole_file
+from svlm_cli.files import append_line, make_folder, whole_file
 from svlm_cli.values import mapping
 
 MOST_LINES_BYTES = 1 << 30
@@ -111,6 +112,8 @@ class RecordFile:
         key = self._key_of(record)
         if key in self._records:
             raise ValueError(f"{self.path} holds {key} already")
+        if self._claim is not None:
+            self._claim.require()
         if not self._is_clean:
             self._rewrite(self._records.values())
         try:

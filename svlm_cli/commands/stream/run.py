@@ -11,11 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from svlm_cli.claims import claim
 from svlm_cli.commands.stream.beside import Asking, Kept
 from svlm_cli.commands.stream.stopping import Stopper
 from svlm_cli.commands.stream.view import StreamView
 from svlm_cli.errors import OutputError, UsageError
-from svlm_cli.files import claim, remove_partials
+from svlm_cli.files import remove_partials
 from svlm_cli.media.address import LiveOptions
 from svlm_cli.settings import Pace, StreamSettings
 from svlm_cli.stream.append import is_file_or_none

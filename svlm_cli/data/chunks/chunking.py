@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from svlm_cli.claims import claim
 from svlm_cli.data.chunks.chunk import Chunk, ChunkRule, clip_chunks, cut_chunks, write_layout
 from svlm_cli.data.chunks.line_file import pair_paths
 from svlm_cli.data.chunks.report import ChunkReport, SplitReport, Tally
@@ -21,7 +22,7 @@ from svlm_cli.data.words.annealing import LEAST_LIVE_SHARE
 from svlm_cli.data.words.filters import refusal_parts
 from svlm_cli.data.words.transcript import DenseClip, Transcript, dropped_words
 from svlm_cli.errors import OutputError, SourceError
-from svlm_cli.files import claim, make_folder, place, sync
+from svlm_cli.files import make_folder, place, sync
 from svlm_cli.settings import VIEWING, Reader, Viewing
 from svlm_cli.text import encodable
 

@@ -14,13 +14,14 @@ from svlm_cli.arena.address import parse_address
 from svlm_cli.arena.export import file_name, require_end, write_truth, write_video
 from svlm_cli.arena.truth import TruthSecond, opening_text, truth, words_of
 from svlm_cli.arena.voice import find_speaker, speak
+from svlm_cli.claims import Claim, claimed
 from svlm_cli.data.fetch.captions import copy_captions, keep_captions, lacks_captions
 from svlm_cli.data.fetch.keeping import keep_media
 from svlm_cli.data.inside import videos_in
 from svlm_cli.data.manifest import VIDEO_FOLDER, Manifest, Video
 from svlm_cli.data.words.transcript import TimedWord, Transcript, transcript_path, write_transcript
 from svlm_cli.errors import SourceError
-from svlm_cli.files import claimed, place, sha256_of, sync, whole_file
+from svlm_cli.files import place, sha256_of, sync, whole_file
 from svlm_cli.media.file.pyav_reader import PyavPictures
 from svlm_cli.media.file.reader import open_video
 from svlm_cli.media.survey import survey
@@ -170,7 +171,7 @@ def _fetch_web(job: FetchJob, run: FetchRun) -> FetchedVideo | list[FetchJob]:
         return [FetchJob(each.url, job.given, each, job.depth + 1) for each in found]
     if is_live(found):
         raise SourceError("live: it has no end yet", "svlm stream watches live sources")
-    with _claimed(run, found.id):
+    with _claimed(run, found.id) as held:
         known = run.know(found.id)
         if known:
             return FetchedVideo(known, False, _add_captions(found, run))
@@ -179,6 +180,7 @@ def _fetch_web(job: FetchJob, run: FetchRun) -> FetchedVideo | list[FetchJob]:
             run.tell(FetchProgress(job.source, found.title, done, total))
 
         path = _finished(run.folder, found.id) or _download(found, run, on_progress)
+        held.require()
         video = _note(run, path, found.id, found.title, found.url)
         return FetchedVideo(video, True, _add_captions(found, run))
 
@@ -236,7 +238,7 @@ def _fetch_arena(job: FetchJob, run: FetchRun) -> FetchedVideo:
             on_second()
             yield record
 
-    with _claimed(run, video_id):
+    with _claimed(run, video_id) as held:
         known = run.know(video_id)
         if known:
             return FetchedVideo(known, is_new=False)
@@ -251,6 +253,7 @@ def _fetch_arena(job: FetchJob, run: FetchRun) -> FetchedVideo:
         path = run.folder / VIDEO_FOLDER / f"{video_id}.mp4"
         with whole_file(path) as partial:
             write_video(address, partial, sound, on_second)
+            held.require()
         video = _note(run, path, video_id, opening_text(address), str(address), address.sport)
         return FetchedVideo(video, is_new=True)
 
@@ -271,7 +274,7 @@ def _fetch_file(job: FetchJob, run: FetchRun) -> FetchedVideo:
         raise SourceError("not whole: the file ends before its pictures do", "get it again")
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", original.stem).strip("-")[:80] or "video"
     video_id = f"{name}-{sha256_of(original)[:8]}"
-    with _claimed(run, video_id):
+    with _claimed(run, video_id) as held:
         note = ""
         if _lacks_captions(video_id, run):
             language = str(run.options.download.subtitle_language)
@@ -280,19 +283,20 @@ def _fetch_file(job: FetchJob, run: FetchRun) -> FetchedVideo:
         if known:
             return FetchedVideo(known, False, note)
         path = keep_media(original, run.folder / VIDEO_FOLDER, video_id, run.options.download)
+        held.require()
         url = original.resolve().as_uri()
         return FetchedVideo(_note(run, path, video_id, original.stem, url), True, note)
 
 
 @contextmanager
-def _claimed(run: FetchRun, video_id: str) -> Iterator[None]:
+def _claimed(run: FetchRun, video_id: str) -> Iterator[Claim]:
     """Have a video to oneself among all runs that share the folder."""
-    with claimed(run.folder / PARTIAL_FOLDER / video_id, run.should_stop) as is_mine:
-        if not is_mine:
+    with claimed(run.folder / PARTIAL_FOLDER / video_id, run.should_stop) as held:
+        if held is None:
             raise SourceError(f"stopped: {video_id} is being fetched by another run")
         for stale in (run.folder / VIDEO_FOLDER).glob(f".{video_id}.*"):
             stale.unlink()  # a killed run was copying
-        yield
+        yield held
 
 
 def _finished(folder: Path, video_id: str) -> Path | None:

@@ -13,12 +13,13 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from svlm_cli.claims import claimed
 from svlm_cli.data.manifest import Manifest, Video
 from svlm_cli.data.words import filters
 from svlm_cli.data.words.annealing import dense_clips
@@ -36,7 +37,7 @@ from svlm_cli.data.words.transcript import (
     words_in,
 )
 from svlm_cli.errors import ModelError, SourceError, SvlmError, UsageError, boundary
-from svlm_cli.files import claimed, remove_partials, sha256_of
+from svlm_cli.files import remove_partials, sha256_of
 from svlm_cli.media.audio import listen
 from svlm_cli.media.tracks import AUTO, SoundChoice
 from svlm_cli.settings import Clean
@@ -205,9 +206,7 @@ class _Aligner:
     def align(self, job: AlignJob) -> Aligned:
         """One video from what there is to a transcript on the disk."""
         video = job.video
-        with self._claimed(job) as is_mine:
-            if not is_mine:
-                raise SvlmError(f"stopped: another run is at work on {video.id}")
+        with self._claimed(job) as require:
             remove_partials(*job.outputs.paths)
             had, origin = _read_transcript(job.outputs.json), self._origin(job)
             if had is not None and _is_to_stay(had, origin):
@@ -215,24 +214,30 @@ class _Aligner:
                 return Aligned(video, AlignOutcome.HAD, had, had.refused, told)
             job.outputs.check()
             try:
-                utterances, figures, refused, sound = self._utterances(job)
+                utterances, figures, refused, sound = self._utterances(job, require)
             except _Skip as skip:
                 return Aligned(video, AlignOutcome.SKIPPED, reason=str(skip))
             made = self._transcript(video, utterances, refused)
             made = replace(made, origin=origin, figures={**figures, **made.figures}, sound=sound)
+            require()
             told = tuple(job.outputs.write(made))
         notes = (*sound_notes(sound, len(words_in(utterances))), *told)
         outcome = AlignOutcome.REFUSED if made.refused else AlignOutcome.ALIGNED
         return Aligned(video, outcome, made, made.refused, notes)
 
-    def _claimed(self, job: AlignJob) -> AbstractContextManager[bool]:
-        if job.store is not None:
-            return claimed(job.store.with_suffix(""), self._should_stop)
-        if not job.media.is_file():
+    @contextmanager
+    def _claimed(self, job: AlignJob) -> Iterator[Callable[[], None]]:
+        """Have what belongs to a video to oneself; yields ``Claim.require``."""
+        path = job.outputs.base if job.store is None else job.store.with_suffix("")
+        if job.store is None and not job.media.is_file():
             raise SourceError(f"no such file: {job.media}", "check the path")
-        if not os.access(job.outputs.base.parent, os.W_OK):  # there nobody writes anything
-            return nullcontext(True)
-        return claimed(job.outputs.base, self._should_stop)
+        if job.store is None and not os.access(path.parent, os.W_OK):
+            yield lambda: None  # nobody writes anything there
+            return
+        with claimed(path, self._should_stop) as held:
+            if held is None:
+                raise SvlmError(f"stopped: another run is at work on {job.video.id}")
+            yield held.require
 
     def _origin(self, job: AlignJob) -> Mapping[str, Any]:
         """Every setting that the words of a transcript depend on."""
@@ -251,7 +256,7 @@ class _Aligner:
             return how | {"from": "", "sha256": hashlib.sha256().hexdigest()}
         return how | {"from": encodable(source.name), "sha256": sha256_of(source)}
 
-    def _utterances(self, job: AlignJob) -> _Said:
+    def _utterances(self, job: AlignJob, require: Callable[[], None]) -> _Said:
         """What was said, figures on it, why it is refused before anything is filtered, and in what sound."""
         source = job.source
         if self._options.transcript_from is not None:
@@ -263,7 +268,7 @@ class _Aligner:
                 raise _Skip(f"{UNREADABLE}: {error.message}") from error
         if not job.video.has_audio and self._options.audio_track == AUTO:
             raise _Skip("it has no sound")
-        heard = self._heard(job)
+        heard = self._heard(job, require)
         recognition = heard.recognition
         figures = {"speech_seconds": round(recognition.speech_seconds, 1)}
         figures["words_outside_speech"] = sum(each.num_words for each in recognition.dropped)
@@ -273,7 +278,7 @@ class _Aligner:
             return [], figures, f"it is not in {asked} but in {language}: {probability:.0%} sure", heard.sound
         return recognition.utterances, figures, "", heard.sound
 
-    def _heard(self, job: AlignJob) -> Heard:
+    def _heard(self, job: AlignJob, require: Callable[[], None]) -> Heard:
         """What Whisper hears in a video, or heard in an earlier run."""
         whisper, video = self._options.whisper, job.video
         settings = [whisper.model, whisper.language, video.sha256, self._options.audio_track]
@@ -285,6 +290,7 @@ class _Aligner:
         with boundary("the sound cannot be recognised", SourceError):
             heard = Heard(recogniser.recognise(sound.samples, self._should_stop), sound_record(sound))
         if job.store is not None:
+            require()
             write_heard(job.store, settings, heard)
         return heard
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from svlm_cli.claims import claim
 from svlm_cli.errors import UsageError
-from svlm_cli.files import claim, make_folder, sync, sync_tree
+from svlm_cli.files import make_folder, sync, sync_tree
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import webvtt
 
-from svlm_cli.files import claim
+from svlm_cli.claims import claim
 from tests.commands.running import command, environment, error_line, svlm
 from tests.strict_srt import parse_srt
 

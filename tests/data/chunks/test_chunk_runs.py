@@ -15,13 +15,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from svlm_cli.claims import claim
 from svlm_cli.data.chunks import chunking
 from svlm_cli.data.chunks.chunk import ChunkFile, ChunkRule
 from svlm_cli.data.chunks.chunking import chunk_folder
 from svlm_cli.data.chunks.report import ChunkReport
 from svlm_cli.data.words.transcript import TimedWord, Transcript, write_transcript
 from svlm_cli.errors import OutputError
-from svlm_cli.files import claim
 
 WORDS = Transcript(tuple(TimedWord(f"w{k}", k / 3, (k + 1) / 3) for k in range(3 * 120)))
 NAMES = ("train_s12w24", "valid_s12w24")

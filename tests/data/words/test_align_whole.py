@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from svlm_cli.claims import Claim
 from svlm_cli.cli import run
 from svlm_cli.data.inside import recordings_in
 from svlm_cli.data.manifest import Manifest, Video
@@ -21,7 +22,6 @@ from svlm_cli.data.words.align import Aligned, AlignOptions, AlignOutcome, align
 from svlm_cli.data.words.beside import align_files
 from svlm_cli.data.words.outputs import FORMATS
 from svlm_cli.data.words.transcribe import WhisperOptions
-from svlm_cli.files import Claim
 
 KILLED = 9
 RENAMES = 8  # of a run over the files of another: each of four is put aside, and each is placed

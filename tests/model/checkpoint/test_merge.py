@@ -14,7 +14,7 @@ import transformers
 from safetensors.torch import load_file
 
 from svlm_cli import load_model
-from svlm_cli.files import claim
+from svlm_cli.claims import claim
 from svlm_cli.model.merge import main
 from svlm_cli.model.random_checkpoint import build_random_checkpoint
 from svlm_cli.model.seal import check_files, read_seal
