@@ -4,10 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from svlm_cli.utc import now_text
 
 if TYPE_CHECKING:
     import numpy as np
+
+
+class ClockKind(StrEnum):
+    """What a source's UTC goes by: its playlist, its sender's reports, this machine's clock, its file."""
+
+    PROGRAM_DATE_TIME = "program_date_time"
+    RTCP = "rtcp"
+    WALL = "wall"
+    FILE = "file"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceTime:
+    """What a source's own clocks say where a clip starts.
+
+    Args:
+        pts_seconds: presentation time by its own stamps, None where it has none.
+        utc_seconds: UTC, in seconds since 1970, None where it is not known.
+        kind: what UTC goes by.
+    """
+
+    pts_seconds: float | None = None
+    utc_seconds: float | None = None
+    kind: ClockKind | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,6 +48,7 @@ class Clip:
         frames: uint8 RGB, shape (num_frames, height, width, 3); frame ``k`` is the one on screen
             at ``start_seconds + k / fps``.
         read_seconds: wall time spent reading and decoding this clip.
+        source_time: what the source's own clocks say where it starts.
     """
 
     index: int
@@ -28,6 +56,7 @@ class Clip:
     end_seconds: float
     frames: np.ndarray
     read_seconds: float = 0.0
+    source_time: SourceTime | None = None
 
     def __post_init__(self) -> None:
         if self.frames.ndim != 4 or self.frames.shape[3] != 3 or self.frames.dtype.name != "uint8":
@@ -67,6 +96,8 @@ class StartEvent:
         device: where the model computes, e.g. ``cpu`` or ``cuda:0``.
         dtype: the number format of weights and cache, e.g. ``float32``.
         settings: every other setting by its option name.
+        at_seconds: where the stream begins.
+        utc: as in every event, the moment at which it was made.
     """
 
     version: str
@@ -75,6 +106,8 @@ class StartEvent:
     device: str
     dtype: str
     settings: Mapping[str, object] = field(default_factory=dict)
+    at_seconds: float = 0.0
+    utc: str = field(default_factory=now_text, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +119,10 @@ class StepEvent:
     ``num_vision_tokens`` of those are video, ``num_sink_tokens`` the attention sink. ``lag_seconds`` is how
     long after its end the step was spoken, at realtime pace; ``skipped_seconds`` of the stream before it were
     not shown to the model.
+
+    ``start_utc`` and ``end_utc`` are when the second was shown, by ``clock``; empty where there is none, as
+    of an arena match at full speed. ``pts_seconds`` is where it starts by the source's own stamps. ``utc``
+    is, as in every event, the moment at which the event was made.
     """
 
     index: int
@@ -100,6 +137,11 @@ class StepEvent:
     lag_seconds: float = 0.0
     skipped_seconds: float = 0.0
     timings: StepTimings = field(default_factory=StepTimings)
+    pts_seconds: float | None = None
+    clock: ClockKind | None = None
+    start_utc: str = ""
+    end_utc: str = ""
+    utc: str = field(default_factory=now_text, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +158,7 @@ class AnswerEvent:
     text: str
     num_new_tokens: int
     lag_seconds: float = 0.0
+    utc: str = field(default_factory=now_text, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +170,7 @@ class WarningEvent:
 
     message: str
     at_seconds: float | None = None
+    utc: str = field(default_factory=now_text, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +178,8 @@ class EndEvent:
     """Last event of a stream.
 
     ``p50_step_seconds`` and its kin are percentiles of the steps' total wall time;
-    ``realtime_factor`` is stream seconds per wall second; ``peak_device_bytes`` is 0 on the CPU.
+    ``realtime_factor`` is stream seconds per wall second; ``peak_device_bytes`` is 0 on the CPU;
+    ``at_seconds`` is where the stream ended.
     """
 
     steps: int
@@ -146,6 +191,13 @@ class EndEvent:
     p99_step_seconds: float
     peak_rss_bytes: int
     peak_device_bytes: int
+    at_seconds: float = 0.0
+    utc: str = field(default_factory=now_text, compare=False)
 
 
 StreamEvent = StartEvent | StepEvent | AnswerEvent | WarningEvent | EndEvent
+
+
+def reached_by(event: StreamEvent) -> float | None:
+    """Where the stream stands once an event is told, None where the event names no place."""
+    return event.end_seconds if isinstance(event, StepEvent | AnswerEvent) else event.at_seconds

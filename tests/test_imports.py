@@ -31,6 +31,7 @@ GROUND = {
     "language",
     "cue_text",
     "modules",
+    "utc",
 }
 BELOW = {
     "chat": GROUND,

@@ -12,6 +12,7 @@ from svlm_cli.errors import SourceError, boundary
 from svlm_cli.media.container import MOST_PIXELS, PLAYLIST_FORMATS, DamageError, OpenFile, OpenVideo, libav
 from svlm_cli.media.source import Appearance, VideoInfo
 from svlm_cli.media.tracks import picture_track, sound_tracks
+from svlm_cli.utc import is_moment, utc_seconds
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -127,7 +128,7 @@ def _opened(
 
 
 def describe(
-    video: OpenVideo, width: int, height: int, origin_seconds: float, appearance: Appearance
+    video: OpenVideo, width: int, height: int, origin_seconds: float | None, appearance: Appearance
 ) -> VideoInfo:
     """What the container says about an open video.
 
@@ -135,7 +136,7 @@ def describe(
         video: an open one.
         width: the width of its first picture as displayed.
         height: likewise.
-        origin_seconds: the container's own time of the first picture.
+        origin_seconds: the container's own time of the first picture, None where none was decoded.
         appearance: the appearance of its first picture.
 
     Raises:
@@ -146,14 +147,22 @@ def describe(
             width=width,
             height=height,
             fps=float(video.rate or 0),
-            duration_seconds=stated_duration(video, origin_seconds),
+            duration_seconds=stated_duration(video, origin_seconds or 0.0),
             has_audio=any(
                 track.is_of_picture and track.codec for track in sound_tracks(video.container, video.stream)
             ),
             codec=video.stream.codec_context.codec.canonical_name,
             num_frames=video.stream.frames or None,
             appearance=appearance,
+            first_pts_seconds=origin_seconds,
+            created_utc_seconds=_created(video),
         )
+
+
+def _created(video: OpenVideo) -> float | None:
+    """When a file says that it was made, in seconds since 1970; of many that is the time of an export."""
+    seconds = utc_seconds(video.container.metadata.get("creation_time", ""))
+    return seconds if seconds is not None and is_moment(seconds) and seconds > 0 else None
 
 
 def stated_duration(video: OpenVideo, origin_seconds: float) -> float | None:

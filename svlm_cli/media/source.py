@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self, runtime_checkable
 
-from svlm_cli.types import Clip
+from svlm_cli.types import Clip, ClockKind, SourceTime
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,8 @@ class VideoInfo:
         codec: the codec of the pictures, e.g. ``h264``.
         num_frames: that the container states, or None; some containers state it wrongly.
         appearance: how its pictures become what is shown.
+        first_pts_seconds: second 0 by the container's own stamps, None where that is not known beforehand.
+        created_utc_seconds: second 0 in UTC, by the creation time that the file states, or None.
     """
 
     width: int
@@ -82,6 +84,17 @@ class VideoInfo:
     codec: str
     num_frames: int | None
     appearance: Appearance = Appearance()
+    first_pts_seconds: float | None = None
+    created_utc_seconds: float | None = None
+
+    def time_at(self, seconds: float) -> SourceTime:
+        """What the clocks of a file say at a position of it, where its stamps go on without a joint."""
+        pts, created = self.first_pts_seconds, self.created_utc_seconds
+        return SourceTime(
+            None if pts is None else pts + seconds,
+            None if created is None else created + seconds,
+            None if created is None else ClockKind.FILE,
+        )
 
 
 class Guide(Protocol):

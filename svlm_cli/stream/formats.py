@@ -14,6 +14,8 @@ from svlm_cli.text import as_json
 from svlm_cli.types import AnswerEvent, EndEvent, StartEvent, StepEvent, StreamEvent, WarningEvent
 
 JSON_DECIMALS = 6
+STARTED = ("version", "source", "model", "device", "dtype", "at_seconds", "utc")
+CLOCKS = frozenset({"pts_seconds", "clock", "start_utc", "end_utc"})  # told where the source has them
 
 
 def _timing_line(step: StepEvent, decimal_mark: str) -> str:
@@ -43,11 +45,13 @@ def event_to_json(event: StreamEvent) -> dict[str, object]:
     """The JSON form of an event, the same for ``--json``, ``.jsonl`` files and whoever comes next."""
     match event:
         case StartEvent():
-            named = {key: getattr(event, key) for key in ("version", "source", "model", "device", "dtype")}
+            named = {key: getattr(event, key) for key in STARTED}
             values: Mapping[str, object] = named | dict(event.settings)
             kind = "start"
         case StepEvent():
-            values, kind = asdict(event), "step"
+            known = asdict(event)
+            values = {key: known[key] for key in known if key not in CLOCKS or known[key] not in (None, "")}
+            kind = "step"
         case AnswerEvent():
             values, kind = asdict(event), "answer"
         case WarningEvent():

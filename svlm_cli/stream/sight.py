@@ -19,7 +19,7 @@ from svlm_cli.model.runtime import VideoLanguageModel
 from svlm_cli.model.vision.frames import VideoFeatures
 from svlm_cli.settings import StreamSettings
 from svlm_cli.stream.stillness import Stillness
-from svlm_cli.types import Clip
+from svlm_cli.types import Clip, SourceTime
 
 MOST_PIXELS = 1 << 20  # values of one call for several clips: beyond, on a CPU, nothing is gained
 
@@ -32,6 +32,7 @@ class SizedClip:
         index, start_seconds, end_seconds, num_frames: as in ``Clip``.
         pixels: uint8, shape (num_frames, 3, height, width).
         read_seconds: reading and resizing.
+        source_time: as in ``Clip``.
     """
 
     index: int
@@ -40,6 +41,7 @@ class SizedClip:
     num_frames: int
     pixels: torch.Tensor
     read_seconds: float
+    source_time: SourceTime | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,6 +53,7 @@ class SeenClip:
         video: its features.
         read_seconds: reading and resizing.
         vision_seconds: normalising, cutting into patches and the vision tower.
+        source_time: as in ``Clip``.
     """
 
     index: int
@@ -60,6 +63,7 @@ class SeenClip:
     video: VideoFeatures
     read_seconds: float
     vision_seconds: float
+    source_time: SourceTime | None = None
 
 
 class Sight:
@@ -95,7 +99,8 @@ class Sight:
         began = self._clock()
         pixels = fit_frames(clip.frames, self._patches)
         seconds = clip.read_seconds + self._clock() - began
-        return SizedClip(clip.index, clip.start_seconds, clip.end_seconds, clip.num_frames, pixels, seconds)
+        times = clip.index, clip.start_seconds, clip.end_seconds
+        return SizedClip(*times, clip.num_frames, pixels, seconds, clip.source_time)
 
     def _on_own_queue(self) -> AbstractContextManager[object]:
         return nullcontext() if self._queue is None else torch.cuda.stream(self._queue)
@@ -163,7 +168,7 @@ def _looked(pack: list[tuple[Sight, SizedClip]]) -> list[SeenClip]:
 
 def _told(clip: SizedClip, video: VideoFeatures, vision_seconds: float) -> SeenClip:
     times = clip.index, clip.start_seconds, clip.end_seconds
-    return SeenClip(*times, clip.num_frames, video, clip.read_seconds, vision_seconds)
+    return SeenClip(*times, clip.num_frames, video, clip.read_seconds, vision_seconds, clip.source_time)
 
 
 def _own_queue(device: torch.device) -> torch.cuda.Stream | None:

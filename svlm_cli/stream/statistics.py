@@ -14,16 +14,23 @@ from svlm_cli.types import EndEvent, StepEvent
 
 
 class Statistics:
-    """Counts steps from when it is made; eight bytes for each."""
+    """Counts steps from when it is made; eight bytes for each.
 
-    def __init__(self, step_seconds: float) -> None:
+    Args:
+        step_seconds: of the stream.
+        reached_seconds: where it stands before its first step.
+    """
+
+    def __init__(self, step_seconds: float, reached_seconds: float = 0.0) -> None:
         self._step_seconds = step_seconds
         self._begun = time.perf_counter()
         self._totals = array("d")
+        self._reached = reached_seconds
 
     def add(self, step: StepEvent) -> None:
         """Count a step."""
         self._totals.append(step.timings.total)
+        self._reached = step.end_seconds
 
     def end_event(self, device: torch.device) -> EndEvent:
         """What there is to say of the run."""
@@ -40,6 +47,7 @@ class Statistics:
             p99_step_seconds=float(p99),
             peak_rss_bytes=_peak_rss_bytes(),
             peak_device_bytes=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0,
+            at_seconds=self._reached,
         )
 
 

@@ -19,7 +19,7 @@ from svlm_cli.cue_text import timestamp
 from svlm_cli.errors import OutputError, UsageError
 from svlm_cli.stream.append import AppendFile
 from svlm_cli.stream.formats import FORMATS, OutputFormat, Pieces, TraceFormat
-from svlm_cli.types import EndEvent, StepEvent, StreamEvent, WarningEvent
+from svlm_cli.types import EndEvent, StepEvent, StreamEvent, WarningEvent, reached_by
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -104,6 +104,7 @@ class Writers:
         self._unreported: list[WarningEvent] = []
         self._failed: list[str] = []
         self._earlier: Earlier | None = None
+        self._at_seconds = 0.0
 
     def resume(self, earlier: Earlier) -> None:
         """Go on with the files of an earlier run where they are still there; none of them is put aside."""
@@ -133,6 +134,8 @@ class Writers:
         Raises:
             OutputError: a file cannot be created; what was there stays.
         """
+        if (reached := reached_by(event)) is not None:
+            self._at_seconds = reached
         if self._held is not None:
             self._held.append(event)
             if not isinstance(event, StepEvent | EndEvent):
@@ -206,7 +209,7 @@ class Writers:
         )
 
     def _tell(self, message: str) -> None:
-        self._unreported.append(WarningEvent(message))
+        self._unreported.append(WarningEvent(message, self._at_seconds))
 
     def _append(self, event: StreamEvent) -> list[WarningEvent]:
         warnings = []
@@ -224,7 +227,8 @@ class Writers:
     def _give_up(self, file: AppendFile, error: OSError) -> WarningEvent:
         file.close()
         self._failed.append(f"{file.path} ({error.strerror})")
-        return WarningEvent(f"{file.path} ends here: {error.strerror}; the stream goes on without it")
+        told = f"{file.path} ends here: {error.strerror}; the stream goes on without it"
+        return WarningEvent(told, self._at_seconds)
 
     def trace(self, record: DataclassInstance) -> None:
         """Append one line to the trace file, if there is one; its failure is reported by the next ``write``.

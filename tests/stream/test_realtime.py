@@ -14,6 +14,8 @@ from svlm_cli.model.runtime import VideoLanguageModel
 from svlm_cli.settings import OnLag, Pace
 from svlm_cli.stream import pacing
 from svlm_cli.stream.controls import Controls
+from svlm_cli.types import ClockKind
+from svlm_cli.utc import utc_seconds
 
 MATCH = "arena:soccer,seed=3,minutes=inf"
 STEP, COST, MAY_WAIT = 0.25, 0.4, 2.0
@@ -80,3 +82,7 @@ def test_lag_is_bounded_and_times_are_right(slow, monkeypatch, on_lag: OnLag) ->
     began = spoken[0][1] - spoken[0][0].end_seconds - spoken[0][0].lag_seconds
     for step, when in spoken:
         assert when - began - step.end_seconds == pytest.approx(step.lag_seconds, abs=0.8)
+        # Its UTC is when the second was over, by this machine's clock, as far back as the lag says.
+        assert step.clock is ClockKind.WALL
+        assert utc_seconds(step.utc) - utc_seconds(step.end_utc) == pytest.approx(step.lag_seconds, abs=0.8)
+        assert utc_seconds(step.end_utc) - utc_seconds(step.start_utc) == pytest.approx(STEP, abs=0.002)

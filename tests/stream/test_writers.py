@@ -5,7 +5,7 @@ import json
 import os
 import re
 import resource
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -24,7 +24,7 @@ from svlm_cli.stream.formats import (
     json_line,
 )
 from svlm_cli.stream.writers import Writers
-from svlm_cli.types import EndEvent, StartEvent, StepEvent, StepTimings, WarningEvent
+from svlm_cli.types import ClockKind, EndEvent, StartEvent, StepEvent, StepTimings, WarningEvent
 from tests.strict_srt import parse_srt, seconds
 
 START = StartEvent("1.2", "match.mp4", "tiny", "cpu", "float32", {"fps": 2.0, "policy": "streaming"})
@@ -130,6 +130,8 @@ def test_json_of_every_event() -> None:
         "model": "tiny",
         "device": "cpu",
         "dtype": "float32",
+        "at_seconds": 0.0,
+        "utc": START.utc,
         "fps": 2.0,
         "policy": "streaming",
     }
@@ -148,7 +150,12 @@ def test_json_of_every_event() -> None:
         "lag_seconds",
         "skipped_seconds",
         "timings",
+        "utc",
     ]
+    clocked = replace(timed, pts_seconds=1.4, clock=ClockKind.RTCP, start_utc="S", end_utc="E")
+    assert list(event_to_json(clocked))[-5:] == ["pts_seconds", "clock", "start_utc", "end_utc", "utc"]
+    assert clocked.utc == timed.utc
+    assert replace(timed, utc="another moment") == timed
     assert event_to_json(timed)["timings"] == {
         "read": 0.333333,
         "vision": 0.0,
@@ -157,7 +164,12 @@ def test_json_of_every_event() -> None:
         "cache": 0.0,
         "total": 0.123457,
     }
-    assert event_to_json(WarningEvent("x", 1.5)) == {"type": "warning", "message": "x", "at_seconds": 1.5}
+    assert event_to_json(WarningEvent("x", 1.5, "T")) == {
+        "type": "warning",
+        "message": "x",
+        "at_seconds": 1.5,
+        "utc": "T",
+    }
     assert event_to_json(END)["type"] == "end"
     assert event_to_json(END)["peak_rss_bytes"] == 1000
 
@@ -304,4 +316,5 @@ def test_a_failing_trace_is_reported_with_the_next_step(tmp_path: Path) -> None:
 
 
 def test_jsonl_format_is_the_json_line() -> None:
-    assert JsonlFormat().render(step(0)) == json_line(step(0)) + "\n"
+    event = step(0)
+    assert JsonlFormat().render(event) == json_line(event) + "\n"

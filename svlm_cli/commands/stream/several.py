@@ -126,7 +126,7 @@ def _opened(spec: ChannelSpec, asked: list[tuple[float, str]], stack: ExitStack,
         source = stack.enter_context(open_source(spec.source, spec.live, settings.viewing))
     except SourceError as error:
         made.failures.append(error.message)
-        view.show(spec.name, WarningEvent(str(error)))
+        view.show(spec.name, WarningEvent(str(error), settings.start))
         return made
     resume = one.resumed(kept, writers, source, view)
     for at_seconds, text in one.to_ask(asked, resume):

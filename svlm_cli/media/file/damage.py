@@ -23,6 +23,8 @@ class Damage:
         stopped_by: the error that ended reading, if one did.
         jumps: where the file's clock went on later, and by how many seconds.
         late_seconds: the delay in seconds of the pictures' track, before the first picture that decodes.
+        is_joined: whether the file's clock was set or started again somewhere, so that its stamps are not one
+            clock's.
     """
 
     num_corrupt: int = 0
@@ -32,6 +34,7 @@ class Damage:
     stopped_by: str = ""
     jumps: dict[float, float] = field(default_factory=dict)
     late_seconds: float = 0.0
+    is_joined: bool = False
 
     def add_corrupt(self, seconds: float) -> None:
         """Count a picture that had to be skipped."""
@@ -42,9 +45,11 @@ class Damage:
     def add_jump(self, seconds: float, by_seconds: float) -> None:
         """Note where the file's clock jumped ahead; one met in two passes counts once."""
         self.jumps[seconds] = by_seconds
+        self.is_joined = True
 
     def add_joins(self, joins: Sequence[Join], origin_seconds: float) -> None:
         """Note where the file's clock leapt ahead; where it started again, nothing is missing."""
+        self.is_joined = self.is_joined or bool(joins)
         for join in joins:
             if join.by_seconds > 0:
                 self.add_jump(join.seconds - origin_seconds, join.by_seconds)

@@ -42,6 +42,8 @@ class DecordPictures:
         SourceError: decord is missing, cannot open the file, or would give it wrong times.
     """
 
+    has_one_clock = True
+
     def __init__(self, path: str, viewing: Viewing = VIEWING) -> None:
         self.num_corrupt = 0
         self.problems: list[str] = []

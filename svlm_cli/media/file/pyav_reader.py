@@ -94,6 +94,11 @@ class PyavPictures:
         return self._damage.num_corrupt
 
     @property
+    def has_one_clock(self) -> bool:
+        """Whether all stamps read so far are one clock's."""
+        return not self._damage.is_joined
+
+    @property
     def problems(self) -> list[str]:
         """Damage met so far, one sentence each."""
         return self._damage.problems(self.info.duration_seconds if self._states_length else None)

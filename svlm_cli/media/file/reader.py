@@ -39,6 +39,11 @@ class Pictures(Protocol):
         ...
 
     @property
+    def has_one_clock(self) -> bool:
+        """Whether all stamps read so far are one clock's."""
+        ...
+
+    @property
     def problems(self) -> list[str]:
         """Damage met so far, one sentence each."""
         ...
@@ -189,7 +194,9 @@ class VideoReader:
             if not playhead.lasts_beyond(start + SHORTEST_STEP_SECONDS):
                 return
             frames = self._frames(playhead, steps.times(start))
-            yield Clip(index, start, start + steps.step_seconds, frames, time.perf_counter() - began)
+            told = self.info.time_at(start) if self._backend.has_one_clock else None
+            seconds = time.perf_counter() - began
+            yield Clip(index, start, start + steps.step_seconds, frames, seconds, told)
 
     def _frames(self, playhead: Playhead, times: Sequence[float]) -> np.ndarray:
         """The images on screen at ascending times, as one array."""

@@ -31,6 +31,9 @@ class Connector:
         address: as the user typed it.
         name: for messages.
         options: patience and size.
+
+    Attributes:
+        playing: what libav has opened last.
     """
 
     def __init__(self, address: str, name: str, options: LiveOptions) -> None:
@@ -38,6 +41,12 @@ class Connector:
         self._name = name
         self._options = options
         self._is_page = False
+        self.playing = Input("")
+
+    @property
+    def playlist(self) -> tuple[str, Mapping[str, str]]:
+        """Address and headers of what is played, where it is read over HTTP; else an empty address."""
+        return (self.playing.url, _headers(self.playing)) if _is_http(self.playing.url) else ("", {})
 
     def connect(self, at_most_seconds: float = OPEN_SECONDS) -> OpenVideo:
         """Open the address, or what the page it names holds; of its streams only the pictures are read.
@@ -113,6 +122,7 @@ class Connector:
         height = self._options.max_height
         video = open_input(wanted.url, wanted.format, wanted.options, timeouts, self._name, max_height=height)
         video.read_pictures_alone()
+        self.playing = wanted
         return video
 
     def _variants(self, wanted: Input, patience_seconds: float) -> Iterator[Input]:

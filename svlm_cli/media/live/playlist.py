@@ -64,7 +64,8 @@ def best_first(found: list[Variant], max_height: int) -> list[Variant]:
     ]
 
 
-def _http_url(base_url: str, line: str) -> str | None:
+def http_url(base_url: str, line: str) -> str | None:
+    """The address that a line of a playlist names, or None where it is none over HTTP."""
     try:
         url = urljoin(base_url, line)
         parts = urlsplit(url)
@@ -81,7 +82,7 @@ def _variants(lines: list[str], base_url: str) -> Iterator[Variant]:
             pairs = _ATTRIBUTE.findall(line.removeprefix(_VARIANT))
             attributes = {name: value.strip('"') for name, value in pairs}
         elif line and not line.startswith("#") and attributes is not None:
-            url = _http_url(base_url, line)
+            url = http_url(base_url, line)
             if url is None:
                 attributes = None
                 continue

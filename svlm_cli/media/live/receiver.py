@@ -20,6 +20,7 @@ from svlm_cli.errors import SourceError, SourceLostError
 from svlm_cli.media.address import LiveOptions
 from svlm_cli.media.container import DamageError, NoAnswerError, OpenVideo, libav
 from svlm_cli.media.live.packets import Connection, Loss, PacketBuffer, Received
+from svlm_cli.media.live.source_clock import SourceClock, sender_utc
 from svlm_cli.media.live.stamps import Stamps
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Receiver:
         may_reconnect: False for standard input.
         sends_again: see ``Stamps.reconnect``.
         tell: takes one sentence about what went wrong.
+        source_clock: told which stamps lie where.
         clock: seconds of wall time.
     """
 
@@ -58,6 +60,7 @@ class Receiver:
         is_finite: bool,
         may_reconnect: bool,
         sends_again: bool,
+        source_clock: SourceClock | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.buffer = PacketBuffer(keeps_all=is_finite or not may_reconnect)
@@ -69,6 +72,7 @@ class Receiver:
         self._may_reconnect = may_reconnect and options.reconnect_seconds > 0
         self._sends_again = sends_again
         self._clock = clock
+        self._source_clock = source_clock or SourceClock()
         self._connection = Connection.of(video, 0)
         self._num_put = 0
         self._has_read = False
@@ -152,7 +156,9 @@ class Receiver:
             )
         pts = packet.pts
         if pts is not None:
-            pts = round(Fraction(pts * unit + Fraction(placed.offset_seconds)) / unit)
+            place = pts * unit + Fraction(placed.offset_seconds)
+            self._source_clock.note(float(place), placed.offset_seconds, sender_utc(packet))
+            pts = round(place / unit)
         dts = round(Fraction(placed.decode_seconds) / unit)
         if placed.is_first if pts is None else abs(pts - dts) * unit > MOST_REORDERED_SECONDS:
             pts = dts

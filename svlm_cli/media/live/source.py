@@ -16,8 +16,10 @@ from svlm_cli.media.address import LiveOptions, shown_address
 from svlm_cli.media.container import OpenVideo
 from svlm_cli.media.file.convert import SQUARE, appearance, believed_aspect, shown_width
 from svlm_cli.media.live.connecting import Connector
+from svlm_cli.media.live.dates import Dating
 from svlm_cli.media.live.pictures import LivePictures
 from svlm_cli.media.live.receiver import Receiver
+from svlm_cli.media.live.source_clock import SourceClock
 from svlm_cli.media.probe import describe
 from svlm_cli.media.source import Guide, VideoInfo
 from svlm_cli.media.timeline import SHORTEST_STEP_SECONDS, Playhead, Steps
@@ -69,7 +71,7 @@ def _described(video: OpenVideo, viewing: Viewing) -> VideoInfo:
     aspect = SQUARE if viewing.is_raw else believed_aspect(video.pixel_aspect)
     decoder = video.stream.codec_context
     width = shown_width(decoder.width, aspect)
-    return describe(video, width, decoder.height, 0.0, appearance(decoder, video.pixel_aspect, viewing))
+    return describe(video, width, decoder.height, None, appearance(decoder, video.pixel_aspect, viewing))
 
 
 class LiveSource:
@@ -94,6 +96,9 @@ class LiveSource:
         video = _beside(connector.connect)
         self.is_live = not video.container.duration
         self.info: VideoInfo = _described(video, viewing)
+        self._clock = SourceClock()
+        has_dates = video.container.format.name == "hls"
+        self._dating = Dating(self._clock, lambda: connector.playlist) if has_dates else None
         self._receiver = Receiver(
             video,
             connector.connect,
@@ -102,6 +107,7 @@ class LiveSource:
             is_finite=not self.is_live,
             may_reconnect=source != "-",
             sends_again=video.is_playlist,
+            source_clock=self._clock,
         )
         self._receiver.start()
 
@@ -158,7 +164,10 @@ class LiveSource:
                 if guide.is_stopped:
                     return
                 guide.hold(end, waited, self._receiver.buffer.newest_seconds - end)
-            yield Clip(index, start, end, images, time.perf_counter() - began - waited)
+            if index == 0 and self._dating is not None:
+                self._dating.wait_for_first()
+            told = self._clock.at(start - self._receiver.buffer.shift_seconds)
+            yield Clip(index, start, end, images, time.perf_counter() - began - waited, told)
             index += 1
         if pictures.error is not None:
             raise pictures.error
@@ -172,6 +181,8 @@ class LiveSource:
 
     def close(self) -> None:
         """Stop receiving; more than once is fine."""
+        if self._dating is not None:
+            self._dating.close()
         self._receiver.close(CLOSE_SECONDS)
 
     def __enter__(self) -> Self:

@@ -102,7 +102,7 @@ def stream_channels(
                 began = time.perf_counter()
                 yield from _round(due, feeder)
                 if told := load.add(due, time.perf_counter() - began):
-                    yield ChannelEvent(due[0].name, WarningEvent(told))
+                    yield ChannelEvent(due[0].name, due[0].warning(told))
             else:
                 stop.wait(POLL_SECONDS)
         for run in runs:
@@ -215,7 +215,11 @@ class _Running:
         """The channel ends by what it ran into; its last saved state stays where a step was under way."""
         self._error, self.is_over = error, True
         message = error.message if isinstance(error, SvlmError) else f"{type(error).__name__}: {error}"
-        yield ChannelEvent(self.name, WarningEvent(message))
+        yield ChannelEvent(self.name, self.warning(message))
+
+    def warning(self, message: str) -> WarningEvent:
+        """What is to be told of it, where it stands."""
+        return self._run.warning(message)
 
     def end(self) -> Iterator[ChannelEvent]:
         """Its last events, once."""

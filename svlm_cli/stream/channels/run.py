@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -26,7 +28,8 @@ from svlm_cli.stream.state import SavedState
 from svlm_cli.stream.statistics import Statistics
 from svlm_cli.stream.step.livecc import first_joined
 from svlm_cli.stream.trace import TraceRecord
-from svlm_cli.types import StartEvent, StreamEvent, WarningEvent
+from svlm_cli.types import ClockKind, SourceTime, StartEvent, StreamEvent, WarningEvent
+from svlm_cli.utc import utc_text
 
 SKIP_TOLERANCE_SECONDS = 1e-3
 MAX_REASON_LETTERS = 200
@@ -119,7 +122,7 @@ class StreamRun:
         self._left_out = False
         self._is_between_steps = True
         self.lost: SourceLostError | None = None
-        self.statistics = Statistics(settings.step_seconds)
+        self.statistics = Statistics(settings.step_seconds, self._reached)
         left = None if settings.duration is None else settings.start + settings.duration - start_seconds
         self._pipeline: Pipeline | None = None
         if left is None or left > 0:
@@ -139,7 +142,7 @@ class StreamRun:
             except SourceLostError as lost:
                 self.lost = lost
                 yield from self.warnings()
-                yield self._warning(lost.message)
+                yield self.warning(lost.message)
                 return
             yield from self._new_warnings()
             if clip is not None and not self._is_stale(clip) and self._is_due(clip):
@@ -176,13 +179,13 @@ class StreamRun:
         unknown = [word for word in self._session.unknown_words(text) if word not in self._lacking]
         self._lacking.update(unknown)
         if unknown:
-            yield self._warning(unknown_words_text(unknown))
+            yield self.warning(unknown_words_text(unknown))
 
     def warnings(self) -> Generator[WarningEvent, None, None]:
         """The problems not told yet in this form; one that has come again, in the same words, as well."""
         told, self._told = self._told, list(self._source.problems)
         new = (each for each, before in zip_longest(self._told, told[: len(self._told)]) if each != before)
-        yield from (self._warning(message) for message in new)
+        yield from (self.warning(message) for message in new)
 
     def last_words(self) -> Generator[WarningEvent, None, None]:
         """What is to be said when all is over."""
@@ -191,7 +194,7 @@ class StreamRun:
             failure = keeper.save(self._session, self._source.name, self._reached, questions)
             yield from self._failed(failure)
         if num_left := len(self._controls.questions):
-            yield self._warning(f"the stream ended before {num_left} of the questions could be asked")
+            yield self.warning(f"the stream ended before {num_left} of the questions could be asked")
 
     def close(self) -> None:
         """Let the source go; any number of times."""
@@ -243,29 +246,43 @@ class StreamRun:
             step,
             lag_seconds=max(0.0, self._clock.behind(clip.end_seconds)),
             skipped_seconds=skipped if skipped > SKIP_TOLERANCE_SECONDS else 0.0,
+            **self._source_times(clip),
         )
         self.statistics.add(step)
         if answer is not None:
             yield replace(answer, lag_seconds=step.lag_seconds)
         yield step
         if stuck := self._repetition.add(step):
-            yield self._warning(stuck)
+            yield self.warning(stuck)
         if (keeper := self._controls.keeper) is not None:
             failure = keeper.save_if_due(
                 self._session, self._source.name, self._reached, self._controls.questions
             )
             yield from self._failed(failure)
 
+    def _source_times(self, clip: SeenClip | SizedClip) -> dict[str, Any]:
+        """When a clip was shown: by the source's own clock, else, at realtime pace, by this machine's."""
+        found = clip.source_time or SourceTime()
+        start, kind = found.utc_seconds, found.kind
+        if start is None and self._settings.pace is Pace.REALTIME:
+            start, kind = time.time() - self._clock.behind(clip.start_seconds), ClockKind.WALL
+        times: dict[str, Any] = {"pts_seconds": found.pts_seconds}
+        if start is not None:
+            end = start + clip.end_seconds - clip.start_seconds
+            times |= {"clock": kind, "start_utc": utc_text(start), "end_utc": utc_text(end)}
+        return times
+
     def not_asked(self, question: str, error: Exception) -> WarningEvent:
         """No question may end the stream: its second is spoken about without it."""
         reason = " ".join(str(error).split())[:MAX_REASON_LETTERS] or type(error).__name__
-        return self._warning(f'the question "{question}" could not be asked: {reason}')
+        return self.warning(f'the question "{question}" could not be asked: {reason}')
 
     def _failed(self, failure: str) -> Generator[WarningEvent, None, None]:
         if failure:
-            yield self._warning(failure)
+            yield self.warning(failure)
 
-    def _warning(self, message: str) -> WarningEvent:
+    def warning(self, message: str) -> WarningEvent:
+        """What is to be told, where the stream stands."""
         return WarningEvent(message, self._reached)
 
 
@@ -322,4 +339,5 @@ def _start_event(
             "height": source.info.height,
             "resumed_at": None if start_seconds == settings.start else start_seconds,
         },
+        at_seconds=start_seconds,
     )

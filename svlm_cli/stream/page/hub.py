@@ -21,7 +21,7 @@ from svlm_cli.errors import OutputError
 from svlm_cli.media.address import public_name
 from svlm_cli.stream.formats import json_line
 from svlm_cli.stream.writers import Writers
-from svlm_cli.types import Clip, EndEvent, StartEvent, StreamEvent, WarningEvent
+from svlm_cli.types import Clip, EndEvent, StartEvent, StreamEvent, WarningEvent, reached_by
 
 if TYPE_CHECKING:
     import numpy as np
@@ -146,7 +146,8 @@ class Hub:
             return self._writers.write(event)
         except OutputError as error:
             self._writers = None
-            return [WarningEvent(f"nothing can be downloaded from the page: {error.message}")]
+            told = f"nothing can be downloaded from the page: {error.message}"
+            return [WarningEvent(told, reached_by(event))]
 
     def watch(self, clip: Clip) -> None:
         """Keep a small picture of a clip, or its last frame while nobody looks on; in the reader's thread."""
