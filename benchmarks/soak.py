@@ -28,7 +28,7 @@ import psutil
 from live_soak import faults, live_soak
 
 from svlm_cli import Sampling, StepEvent, StreamSettings, load_model, open_source, stream_video
-from svlm_cli.stream.writers import Writers
+from svlm_cli.stream.outputs.writers import Writers
 
 WARM_UP_STEPS = 600
 HOUR_STEPS = 3600

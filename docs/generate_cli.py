@@ -101,8 +101,8 @@ def _event_rows() -> str:
         rows.append(f"| `{kind}` | `{' '.join(names)}` |")
     text = "\n".join(rows) + "\n"
     timings = " ".join(each.name for each in fields(StepTimings))
-    text = text.replace(" settings`", "` and every setting by its option name")
-    return text.replace(" timings`", f" timings`, the last in seconds: `{timings}`")
+    text = text.replace(" settings at_seconds utc`", " at_seconds utc` and every setting by its option name")
+    return text.replace(" timings ", f" timings (in seconds: {timings}) ")
 
 
 def _commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:

@@ -62,7 +62,7 @@ INNER = {
         "samples": {"words", "chunks"},
     },
     "model": {"checkpoint": set(), "states": set(), "vision": set(), "family": {"states"}},
-    "stream": {"step": set(), "page": set()},
+    "stream": {"step": set(), "page": {"outputs"}, "outputs": set()},
     "commands": {"stream": set(), "bench": {"stream"}},
 }
 MOST_FILES = 20
@@ -202,7 +202,8 @@ def test_an_upward_import_is_seen() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["svlm_cli", "svlm_cli.cli", "svlm_cli.settings", "svlm_cli.types", "svlm_cli.stream.writers"]
+    "module",
+    ["svlm_cli", "svlm_cli.cli", "svlm_cli.settings", "svlm_cli.types", "svlm_cli.stream.outputs.writers"],
 )
 def test_light_modules_do_not_import_torch(module: str) -> None:
     script = f"import sys, {module}; print({{'torch', 'transformers', 'av', 'decord'}} & set(sys.modules))"

@@ -16,7 +16,7 @@ from urllib.parse import unquote
 import pytest
 
 from svlm_cli.cue_text import clean_text
-from svlm_cli.stream.writers import Writers
+from svlm_cli.stream.outputs.writers import Writers
 from svlm_cli.types import StepEvent
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

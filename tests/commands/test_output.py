@@ -23,7 +23,7 @@ from svlm_cli.data.fetch.one import FetchProgress
 from svlm_cli.data.manifest import Video
 from svlm_cli.data.words.align import Aligned, AlignOutcome
 from svlm_cli.errors import SourceError
-from svlm_cli.stream.formats import json_line
+from svlm_cli.stream.outputs.formats import json_line
 from svlm_cli.text import as_json
 from svlm_cli.types import AnswerEvent, EndEvent, StartEvent, StepEvent, WarningEvent
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from svlm_cli import Sampling, StreamSettings, UsageError, stream_video
 from svlm_cli.stream.controls import Controls
-from svlm_cli.stream.formats import json_line
+from svlm_cli.stream.outputs.formats import json_line
 from svlm_cli.stream.questions import MAX_QUESTION_LETTERS, MAX_WAITING, Questions, read_questions
 from svlm_cli.types import AnswerEvent, StepEvent, WarningEvent
 

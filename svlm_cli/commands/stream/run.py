@@ -19,10 +19,10 @@ from svlm_cli.errors import OutputError, UsageError
 from svlm_cli.files import remove_partials
 from svlm_cli.media.address import LiveOptions
 from svlm_cli.settings import Pace, StreamSettings
-from svlm_cli.stream.append import is_file_or_none
 from svlm_cli.stream.controls import Controls
+from svlm_cli.stream.outputs.append import is_file_or_none
+from svlm_cli.stream.outputs.writers import Earlier, Writers, require_distinct
 from svlm_cli.stream.questions import Questions, read_questions
-from svlm_cli.stream.writers import Earlier, Writers, require_distinct
 
 if TYPE_CHECKING:
     from svlm_cli.media.source import Source

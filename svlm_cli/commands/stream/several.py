@@ -15,8 +15,8 @@ from svlm_cli.commands.stream.channels_view import ChannelsView
 from svlm_cli.commands.stream.stopping import Stopper
 from svlm_cli.errors import OutputError, SourceError, SvlmError, UsageError
 from svlm_cli.stream.controls import Controls
+from svlm_cli.stream.outputs.writers import Writers
 from svlm_cli.stream.questions import Questions, read_questions
-from svlm_cli.stream.writers import Writers
 from svlm_cli.types import EndEvent, WarningEvent
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from svlm_cli.commands.output import emit
 from svlm_cli.commands.stream.talk_view import RecentSteps, TalkView, clock
 from svlm_cli.cue_text import clean_text
 from svlm_cli.settings import Pace
-from svlm_cli.stream.formats import json_line
+from svlm_cli.stream.outputs.formats import json_line
 from svlm_cli.types import AnswerEvent, EndEvent, StartEvent, StepEvent, StreamEvent, WarningEvent
 
 MAX_DOTS = 60

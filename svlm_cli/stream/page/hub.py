@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 
 from svlm_cli.errors import OutputError
 from svlm_cli.media.address import public_name
-from svlm_cli.stream.formats import json_line
-from svlm_cli.stream.writers import Writers
+from svlm_cli.stream.outputs.formats import json_line
+from svlm_cli.stream.outputs.writers import Writers
 from svlm_cli.types import Clip, EndEvent, StartEvent, StreamEvent, WarningEvent, reached_by
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from svlm_cli.cue_text import timestamp
 from svlm_cli.errors import OutputError, UsageError
-from svlm_cli.stream.append import AppendFile
-from svlm_cli.stream.formats import FORMATS, OutputFormat, Pieces, TraceFormat
+from svlm_cli.stream.outputs.append import AppendFile
+from svlm_cli.stream.outputs.formats import FORMATS, OutputFormat, Pieces, TraceFormat
 from svlm_cli.types import EndEvent, StepEvent, StreamEvent, WarningEvent, reached_by
 
 if TYPE_CHECKING:

@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 
 from svlm_cli.cue_text import clean_text, escape_srt, escape_vtt, timestamp
 from svlm_cli.errors import OutputError, UsageError
-from svlm_cli.stream.append import AppendFile
-from svlm_cli.stream.formats import (
+from svlm_cli.stream.outputs.append import AppendFile
+from svlm_cli.stream.outputs.formats import (
     JsonlFormat,
     SrtFormat,
     VttFormat,
     event_to_json,
     json_line,
 )
-from svlm_cli.stream.writers import Writers
+from svlm_cli.stream.outputs.writers import Writers
 from svlm_cli.types import ClockKind, EndEvent, StartEvent, StepEvent, StepTimings, WarningEvent
 from tests.strict_srt import parse_srt, seconds
 
