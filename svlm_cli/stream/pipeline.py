@@ -103,12 +103,16 @@ class Pipeline:
         self._room.release()
         return item
 
+    def leave(self) -> None:
+        """Tell both threads to end."""
+        self._is_closed.set()
+        self._room.release()
+
     def close(self) -> None:
         """End both threads; one that hangs in a source is left to end by itself."""
-        self._is_closed.set()
+        self.leave()
         if not self._threads:
             self._clips.close()  # type: ignore[attr-defined]
-        self._room.release()
         for thread in self._threads:
             thread.join(JOIN_SECONDS)
 

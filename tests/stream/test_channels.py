@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from contextlib import ExitStack
 from dataclasses import replace
@@ -25,8 +26,9 @@ from svlm_cli import (
     open_source,
     stream_video,
 )
-from svlm_cli.errors import SourceLostError
-from svlm_cli.stream.channels.rounds import Channel, stream_channels
+from svlm_cli.errors import SourceLostError, UsageError
+from svlm_cli.stream.channels.channel import Channel
+from svlm_cli.stream.channels.rounds import Rounds, stream_channels
 from svlm_cli.types import Clip
 
 from .engine import INFO
@@ -68,7 +70,7 @@ class Pictures:
     def clips(self, fps, step_seconds, start, duration, guide=None):
         for index in range(self._seconds):
             time.sleep(self._slow)
-            frames = np.full((round(fps), 56, 84, 3), 40 * index, dtype=np.uint8)
+            frames = np.full((round(fps), 56, 84, 3), 40 * index % 256, dtype=np.uint8)
             yield Clip(index, float(index), float(index + 1), frames)
         if self._error is not None:
             raise self._error
@@ -264,3 +266,69 @@ def test_all_start_events_come_first(bundled) -> None:
     assert [each.channel for each in first] == ["a", "b"]
     assert all(isinstance(each.event, StartEvent) for each in first)
     stream.close()
+
+
+def test_channels_come_and_go_while_others_run(bundled, tmp_path, one_thread) -> None:
+    """Who is removed ends whole, who is added says what it says alone, and who stays never notices."""
+    settings = replace(SHOWN, duration=None)
+    alone = plain(stream_video(bundled, Pictures(seconds=12), settings))
+    keeper = StateKeeper(tmp_path / "state")
+    gone: list[str] = []
+
+    def channel(name: str, seconds: int = 12, **more) -> Channel:
+        return Channel(name, Pictures(seconds=seconds), settings, release=lambda: gone.append(name), **more)
+
+    rounds = Rounds(bundled)
+    rounds.add(channel("stays"))
+    rounds.add(channel("leaves", controls=Controls(keeper=keeper)))
+    with pytest.raises(UsageError, match="runs already"):
+        rounds.add(channel("stays"))
+    with pytest.raises(UsageError, match="no channel nobody"):
+        rounds.remove("nobody")
+    told: dict[str, list] = {"stays": [], "leaves": [], "comes": []}
+    for each in rounds.events():
+        told[each.channel].append(each.event)
+        num_steps = len(of(told["stays"], StepEvent))
+        if isinstance(each.event, StepEvent) and each.channel == "stays":
+            if num_steps == 3:
+                thread = threading.Thread(target=rounds.remove, args=("leaves",))
+                thread.start()
+                thread.join()
+            if num_steps == 5:
+                rounds.add(channel("comes", 3))
+    assert plain(told["stays"]) == alone
+    num_left = len(of(told["leaves"], StepEvent))
+    assert 2 <= num_left <= 4
+    assert isinstance(told["leaves"][-1], EndEvent)
+    assert plain(told["leaves"]) == alone[: len(plain(told["leaves"]))]
+    assert load_state(tmp_path / "state").reached_seconds == num_left
+    assert of(told["comes"], StepEvent) == of(alone, StepEvent)[:3]
+    assert sorted(gone) == ["comes", "leaves", "stays"]
+    assert {each.name: each.condition for each in rounds.states()} == {"stays": "ended", "comes": "ended"}
+    with pytest.raises(UsageError, match="have ended"):
+        rounds.add(channel("late"))
+
+
+def test_a_source_that_hangs_as_it_is_removed_holds_nobody_up(bundled) -> None:
+    """Closing waits for the reader for seconds; the others' steps go on meanwhile."""
+    settings = replace(SHOWN, duration=None)
+    rounds = Rounds(bundled)
+    let_go = threading.Event()
+
+    class Hanging(Pictures):
+        def clips(self, *args):
+            yield from super().clips(*args)
+            let_go.wait(20.0)
+
+    rounds.add(Channel("hangs", Hanging(seconds=1), settings))
+    rounds.add(Channel("well", Pictures(seconds=30, slow=0.02), settings))
+    longest, before = 0.0, None
+    for each in rounds.events():
+        if each.channel == "well" and isinstance(each.event, StepEvent):
+            if each.event.index == 4:
+                rounds.remove("hangs")
+            now = time.monotonic()
+            longest, before = max(longest, 0.0 if before is None else now - before), now
+        if isinstance(each.event, EndEvent) and each.channel == "well":
+            let_go.set()
+    assert longest < 1.0

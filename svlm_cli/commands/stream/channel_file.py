@@ -119,20 +119,71 @@ def named_channels(sources: Sequence[str], options: ChannelOptions) -> list[Chan
     return [_spec(name, source, options) for name, source in zip(names, sources, strict=True)]
 
 
-def load_channels(
-    path: Path, options: ChannelOptions, model: ModelChoice
-) -> tuple[list[ChannelSpec], ModelChoice]:
-    """Read a file of channels.
+class ChannelBook:
+    """What channels are made by: the command line, and a file of channels where there is one.
 
     Args:
+        options, model: what the command line says, for what the file does not.
         path: YAML: ``channels``, a list of ``source``, maybe ``name``, and options of ``svlm stream`` with
             dashes as underscores; ``defaults`` that all share, and in it what is of the process (``model``,
             ``device``, ...).
-        options, model: what the command line says, for what the file does not.
 
-    Raises:
-        UsageError: it cannot be read, or holds something else; tells all problems at once.
+    Attributes:
+        model: as the file last read has it.
     """
+
+    def __init__(self, options: ChannelOptions, model: ModelChoice, path: Path | None = None) -> None:
+        self.path = path
+        self.model = model
+        self._given = options, model
+        self._shared = options
+
+    def read(self) -> tuple[list[ChannelSpec], ModelChoice]:
+        """Read the file, now.
+
+        Raises:
+            UsageError: it cannot be read, or holds something else; tells all problems at once.
+        """
+        assert self.path is not None
+        listed, shared, problems = _content(self.path)
+        of_process = {each.name for each in fields(ModelChoice)}
+        options, model = self._given
+        process = _checked("defaults", _ProcessKeys, _only(shared, of_process), problems)
+        base = _checked("defaults", _ChannelKeys, _without(shared, of_process), problems, of_process)
+        own = [each if isinstance(each, dict) else {"source": each} for each in listed]
+        found = [
+            _checked(f"channels.{number}", _OneChannel, each, problems, of_process)
+            for number, each in enumerate(own)
+        ]
+        names = [str(each.get("name") or _base_name(str(each.get("source", "")))) for each in own]
+        if doubled := sorted({name for name in names if names.count(name) > 1}):
+            problems.append(f"channels: {', '.join(doubled)} is there twice: give each a name")
+        _require_none(problems, f"the channels {self.path} are wrong")
+        common = options.changed(base)
+        specs = [
+            _spec(name, values["source"], common.changed(values))
+            for name, values in zip(names, found, strict=True)
+        ]
+        self._shared, self.model = common, replace(model, **process)
+        return specs, self.model
+
+    def spec(self, entry: Mapping[str, object]) -> ChannelSpec:
+        """One channel more, from an entry as in a file; what it does not say is as the file last had it.
+
+        Raises:
+            UsageError: it holds something else; tells all problems at once.
+            SvlmError: a value outside its limits.
+        """
+        problems: list[str] = []
+        of_process = {each.name for each in fields(ModelChoice)}
+        values = _checked("channel", _OneChannel, entry, problems, of_process)
+        _require_none(problems, "the channel is wrong")
+        name = values.get("name") or _base_name(values["source"])
+        return _spec(name, values["source"], self._shared.changed(values))
+
+
+def _content(path: Path) -> tuple[list[Any], dict[Any, Any], list[str]]:
+    """Entries and defaults of a file of channels, and what is wrong with it so far."""
     try:
         content = parse_yaml(read_text(path, MOST_BYTES))
     except OSError as error:
@@ -146,30 +197,24 @@ def load_channels(
             "write e.g. channels: [{name: a, source: a.mp4}, {name: b, source: b.mp4}]",
         )
     problems = [f"{key}: unknown key" for key in content if key not in ("defaults", "channels")]
-    of_process = {each.name for each in fields(ModelChoice)}
     shared = content.get("defaults") or {}
     if not isinstance(shared, dict):
-        shared, problems = {}, [*problems, "defaults: not a mapping"]
-    model_keys = {key: value for key, value in shared.items() if key in of_process}
-    process = _checked("defaults", _ProcessKeys, model_keys, problems)
-    shared = {key: value for key, value in shared.items() if key not in of_process}
-    base = _checked("defaults", _ChannelKeys, shared, problems, of_process)
-    own = [each if isinstance(each, dict) else {"source": each} for each in listed]
-    found = [
-        _checked(f"channels.{number}", _OneChannel, each, problems, of_process)
-        for number, each in enumerate(own)
-    ]
-    names = [str(each.get("name") or _base_name(str(each.get("source", "")))) for each in own]
-    if doubled := sorted({name for name in names if names.count(name) > 1}):
-        problems.append(f"channels: {', '.join(doubled)} is there twice: give each a name")
+        return listed, {}, [*problems, "defaults: not a mapping"]
+    return listed, shared, problems
+
+
+def _only(content: Mapping[Any, Any], keys: Collection[str]) -> dict[Any, Any]:
+    return {key: value for key, value in content.items() if key in keys}
+
+
+def _without(content: Mapping[Any, Any], keys: Collection[str]) -> dict[Any, Any]:
+    return {key: value for key, value in content.items() if key not in keys}
+
+
+def _require_none(problems: Sequence[str], what: str) -> None:
     if problems:
         more = [f"{len(problems) - _MOST_PROBLEMS} more"] if len(problems) > _MOST_PROBLEMS else []
-        raise UsageError(f"the channels {path} are wrong: {'; '.join(problems[:_MOST_PROBLEMS] + more)}")
-    specs = [
-        _spec(name, values["source"], options.changed(base).changed(values))
-        for name, values in zip(names, found, strict=True)
-    ]
-    return specs, replace(model, **process)
+        raise UsageError(f"{what}: {'; '.join([*problems[:_MOST_PROBLEMS], *more])}")
 
 
 def _spec(name: str, source: str, options: ChannelOptions) -> ChannelSpec:

@@ -74,9 +74,10 @@ class ChannelsView(TalkView):
         """
         if self._json:
             emit(as_json({"channel": name, **event_to_json(event)}), self._out)
-        line = self._lines[name]
+        line = self._lines.setdefault(name, _ChannelStatus(RecentSteps()))
         match event:
             case StartEvent():
+                line = self._lines[name] = _ChannelStatus(RecentSteps())
                 line.is_realtime = event.settings.get("pace") == Pace.REALTIME
                 self.say(f"{name}: {event.source}, {event.model} on {event.device} ({event.dtype})", "dim")
             case StepEvent():
@@ -95,18 +96,27 @@ class ChannelsView(TalkView):
         self._start_live()
         self._update()
 
+    def end(self, name: str, *, forget: bool) -> None:
+        """A channel has ended; one to be forgotten loses its line, and is summed up now."""
+        if forget and (line := self._lines.pop(name, None)) is not None:
+            self._sum_up(name, line)
+            self._update()
+
     def finish(self, *, stopped: bool = False) -> None:
         """Take the status lines away and print a summary of each channel."""
         self._stop_live()
         if stopped:
             self.say("stopped")
         for name, line in self._lines.items():
-            if (end := line.end) is not None:
-                self.say(
-                    f"{name}: {end.steps} steps, {clock(end.stream_seconds)} in {end.wall_seconds:.1f} s, "
-                    f"step p50 {end.p50_step_seconds:.3f} s, p95 {end.p95_step_seconds:.3f} s, "
-                    f"{line.skipped_seconds:.0f} s skipped"
-                )
+            self._sum_up(name, line)
+
+    def _sum_up(self, name: str, line: _ChannelStatus) -> None:
+        if (end := line.end) is not None:
+            self.say(
+                f"{name}: {end.steps} steps, {clock(end.stream_seconds)} in {end.wall_seconds:.1f} s, "
+                f"step p50 {end.p50_step_seconds:.3f} s, p95 {end.p95_step_seconds:.3f} s, "
+                f"{line.skipped_seconds:.0f} s skipped"
+            )
 
     def _tell(self, name: str, seconds: float, words: str) -> None:
         if not words or self._json:

@@ -80,7 +80,7 @@ def _stream_channels(
     sources: list[str], model: ModelChoice, feeding: WordChoice, options: ChannelOptions, talk: Talk
 ) -> int:
     """Several sources, or a file of channels, through one model."""
-    from svlm_cli.commands.stream.channel_file import load_channels, named_channels
+    from svlm_cli.commands.stream.channel_file import ChannelBook, named_channels
     from svlm_cli.commands.stream.channels_view import ChannelsView
     from svlm_cli.commands.stream.several import run_channels
 
@@ -92,8 +92,12 @@ def _stream_channels(
     if any(source.startswith("@") for source in sources):
         if len(sources) > 1:
             raise UsageError("a file of channels stands alone", "write the other sources into it")
-        specs, model = load_channels(Path(sources[0][1:]), options, model)
+        book = ChannelBook(options, model, Path(sources[0][1:]))
+        specs, model = book.read()
     else:
+        book = ChannelBook(options, model)
         specs = named_channels(sources, options)
     view = ChannelsView([spec.name for spec in specs], json=talk.json, quiet=talk.quiet)
-    return run_channels(specs, view, lambda: model.load(packed=True, graphs="off"), ask=options.asking.ask)
+    return run_channels(
+        specs, book, view, lambda: model.load(packed=True, graphs="off"), ask=options.asking.ask
+    )

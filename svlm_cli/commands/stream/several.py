@@ -1,50 +1,26 @@
-"""Several channels of ``svlm stream``: all around each opened, their events passed on, all closed again."""
+"""Several channels of ``svlm stream``: their model, their questions, the signals that change and end them."""
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from svlm_cli.commands.stream import run as one
-from svlm_cli.commands.stream.channel_file import NAME, ChannelSpec
+from svlm_cli.commands.stream.channel_file import ChannelBook, ChannelSpec
 from svlm_cli.commands.stream.channels_view import ChannelsView
-from svlm_cli.commands.stream.stopping import Stopper
+from svlm_cli.commands.stream.fleet import Fleet
+from svlm_cli.commands.stream.stopping import Reloader, Stopper
 from svlm_cli.errors import OutputError, SourceError, SvlmError, UsageError
-from svlm_cli.stream.controls import Controls
-from svlm_cli.stream.outputs.writers import Writers
-from svlm_cli.stream.questions import Questions, read_questions
-from svlm_cli.types import EndEvent, WarningEvent
 
 if TYPE_CHECKING:
     from svlm_cli.model.runtime import VideoLanguageModel
-    from svlm_cli.stream.channels.rounds import Channel, ChannelEvent
-
-
-@dataclass(slots=True, eq=False)
-class _Open:
-    """A channel with what is written of it.
-
-    Args:
-        spec: as it was asked for.
-        writers: its files.
-        questions: asked of it.
-        channel: None where its source could not be opened.
-        failures: what went wrong, in words; none where all went well.
-    """
-
-    spec: ChannelSpec
-    writers: Writers
-    questions: Questions = field(default_factory=Questions)
-    channel: Channel | None = None
-    failures: list[str] = field(default_factory=list)
 
 
 def run_channels(
     specs: Sequence[ChannelSpec],
+    book: ChannelBook,
     view: ChannelsView,
     load: Callable[[], VideoLanguageModel],
     *,
@@ -54,6 +30,7 @@ def run_channels(
 
     Args:
         specs: with different names.
+        book: where they are from, and those that are added later.
         load: gives the model.
         ask: take questions from standard input.
 
@@ -63,113 +40,69 @@ def run_channels(
     Raises:
         SvlmError: what stands in the way of all; at the end the channels that failed, by name.
     """
-    _require_apart(specs, ask=ask)
-    asked = [read_questions(spec.asking.ask_file) if spec.asking.ask_file else [] for spec in specs]
+    if ask and any(spec.source == "-" for spec in specs):
+        raise UsageError("standard input cannot be video and questions at once", "use --ask-file")
     with ExitStack() as stack:
         stack.enter_context(view)
         stopper = stack.enter_context(Stopper(lambda: view.say(one.STOPPING)))
-        opened = [_opened(spec, questions, stack, view) for spec, questions in zip(specs, asked, strict=True)]
-        ready = [each.channel for each in opened if each.channel is not None]
-        if not ready:
-            raise SourceError(f"no channel could be opened: {'; '.join(opened[0].failures)}")
+        fleet = stack.enter_context(Fleet(book, view))
+        fleet.open_all(specs)
+        if not fleet.ready:
+            (first, *_) = fleet.failed.values()
+            raise SourceError(f"no channel could be opened: {'; '.join(first)}")
         model = one.loaded(load, view)
-        if ask:
-            _listen(opened, stack, view, stopper)
-        from svlm_cli.stream.channels.rounds import stream_channels
+        from svlm_cli.stream.channels.rounds import Rounds
 
-        by_name = {each.spec.name: each for each in opened}
-        with closing(stream_channels(model, ready, stopper.event)) as events:
+        rounds = Rounds(model, stopper.event)
+        for channel in fleet.ready:
+            rounds.add(channel)
+        fleet.rounds = rounds
+        if ask:
+            _listen(fleet, stack, view, stopper)
+        stack.enter_context(Reloader(lambda: _reload(book, fleet, view), stopper))
+        with closing(rounds.events()) as events:
             for told in events:
-                _pass_on(told, by_name[told.channel], view)
+                fleet.pass_on(told)
         view.finish(stopped=stopper.code != 0)
         code = stopper.code
-    failed = [f"{each.spec.name} ({'; '.join(each.failures)})" for each in opened if each.failures]
-    if failed and not code:
-        raise OutputError(f"{len(failed)} of {len(opened)} channels failed: {', '.join(failed)}")
+    if fleet.failed and not code:
+        named = [f"{name} ({'; '.join(failures)})" for name, failures in fleet.failed.items()]
+        raise OutputError(f"{len(named)} of {len(fleet)} channels failed: {', '.join(named)}")
     return code
 
 
-def _require_apart(specs: Sequence[ChannelSpec], *, ask: bool) -> None:
-    """No two channels may write one file or read standard input.
-
-    Raises:
-        UsageError: two would.
-    """
-    taken: dict[str, str] = {}
-    for spec in specs:
-        one.check(spec.source, replace(spec.asking, ask=ask), spec.kept)
-        kept = spec.kept
-        for path in (*kept.outputs, *filter(None, (kept.trace, kept.save_state))):
-            real = os.path.realpath(path)
-            if real in taken:
-                told = f"the channels {taken[real]} and {spec.name} would both write {path}"
-                raise UsageError(told, f"write {NAME} in its name, e.g. --out 'air/{NAME}.vtt'")
-            taken[real] = spec.name
-        for other in specs:
-            if other is not spec and os.path.realpath(other.source) in taken:
-                raise UsageError(f"{other.source} is the source of {other.name} and an output of another")
-    if sum(spec.source == "-" for spec in specs) > 1:
-        raise UsageError("standard input can be the source of one channel only")
-
-
-def _opened(spec: ChannelSpec, asked: list[tuple[float, str]], stack: ExitStack, view: ChannelsView) -> _Open:
-    """Open one channel; a source that cannot be opened is told, and is this channel's end alone."""
-    from svlm_cli.stream.channels.rounds import Channel
-    from svlm_cli.stream.sources import open_source
-
-    kept, settings = spec.kept, spec.settings
-    writers = Writers(kept.outputs, kept.trace, spec.source, overwrite=kept.overwrite)
-    made = _Open(spec, writers)
-    one.claim_all(kept, stack)
-    stack.enter_context(writers)
+def _reload(book: ChannelBook, fleet: Fleet, view: ChannelsView) -> None:
+    """Read the file of channels again and change to what it says; where it is wrong, nothing changes."""
+    if book.path is None:
+        view.say("SIGHUP: no file of channels to be read again", "yellow")
+        return
+    before = book.model
     try:
-        source = stack.enter_context(open_source(spec.source, spec.live, settings.viewing))
-    except SourceError as error:
-        made.failures.append(error.message)
-        view.show(spec.name, WarningEvent(str(error), settings.start))
-        return made
-    resume = one.resumed(kept, writers, source, view)
-    for at_seconds, text in one.to_ask(asked, resume):
-        made.questions.ask(text, at_seconds)
-    keeper = one.keeper_of(kept, writers, stack)
-    made.channel = Channel(
-        spec.name,
-        source,
-        replace(settings, pace=spec.pace or one.fitting_pace(source)),
-        writers.trace if kept.trace else None,
-        Controls(questions=made.questions, keeper=keeper, resume=resume),
-    )
-    return made
+        specs, model = book.read()
+        if model != before:
+            view.say(
+                "warning: model, device, dtype and the like stay as they are until a new start", "yellow"
+            )
+        view.say(f"{book.path} read again: {fleet.change_to(specs)}")
+    except SvlmError as error:
+        view.say(f"warning: {error}; no channel has changed", "yellow")
 
 
-def _pass_on(told: ChannelEvent, channel: _Open, view: ChannelsView) -> None:
-    """An event to the files and the view; the last one closes the files."""
-    for shown in [*channel.writers.write(told.event), told.event]:
-        view.show(told.channel, shown)
-    if told.error is not None:
-        error = told.error
-        channel.failures.append(error.message if isinstance(error, SvlmError) else str(error))
-    if isinstance(told.event, EndEvent):
-        channel.writers.finish()
-        channel.failures += channel.writers.failed
-        keeper = None if channel.channel is None else channel.channel.controls.keeper
-        if keeper is not None and keeper.has_failed:
-            channel.failures.append(f"its end is not in the state {keeper.path}")
-
-
-def _listen(opened: Sequence[_Open], stack: ExitStack, view: ChannelsView, stopper: Stopper) -> None:
+def _listen(fleet: Fleet, stack: ExitStack, view: ChannelsView, stopper: Stopper) -> None:
     """Take questions from standard input: ``NAME: QUESTION``; without a name, of the channel last named."""
     from svlm_cli.commands.stream.asking import Typing
 
-    by_name = {each.spec.name: each.questions for each in opened if each.channel is not None}
-    last = next(iter(by_name))
+    last = fleet.ready[0].name
 
     def ask(text: str) -> None:
         nonlocal last
         name, colon, rest = text.partition(":")
-        if colon and name.strip() in by_name:
+        if colon and fleet.questions_of(name.strip()) is not None:
             last, text = name.strip(), rest
-        if text.strip() and not by_name[last].ask(text):
+        questions = fleet.questions_of(last)
+        if questions is None:
+            view.say(f"the channel {last} has gone: name another, e.g. NAME: {text.strip()[:40]}", "yellow")
+        elif text.strip() and not questions.ask(text):
             view.say("too many questions wait already; this one was not taken", "yellow")
 
     typing = Typing(ask, view.show_typed, by_letter=view.has_status and sys.stdin.isatty())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import signal
 import sys
 import threading
@@ -37,6 +38,10 @@ class Stopper:
         self._on_first = on_first
         self._before: dict[signal.Signals, signal.Handlers | int | Callable[..., object] | None] = {}
 
+    def stop(self, code: int) -> None:
+        """As the first signal does."""
+        self._handle(code - 128, None)
+
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         if self.code:
             self._leave()
@@ -64,3 +69,44 @@ class Stopper:
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+
+
+class Reloader:
+    """Calls ``reload`` at each SIGHUP while it is open as a context manager; in the main thread only.
+
+    A terminal that is closed sends SIGHUP as well: it ends the stream, as SIGTERM does.
+
+    Args:
+        reload: called in a thread of its own, once at a time; raises nothing.
+        stopper: ends the stream.
+    """
+
+    def __init__(self, reload: Callable[[], None], stopper: Stopper) -> None:
+        self._reload = reload
+        self._stopper = stopper
+        self._asked: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._had_terminal = _has_terminal()
+        self._thread = threading.Thread(target=self._run, name="svlm-reload", daemon=True)
+        self._before: signal.Handlers | int | Callable[..., object] | None = None
+
+    def _run(self) -> None:
+        while self._asked.get():
+            if self._had_terminal and not _has_terminal():
+                self._stopper.stop(TERMINATED)
+            else:
+                self._reload()
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._thread.start()
+            self._before = signal.signal(signal.SIGHUP, lambda *_: self._asked.put(True))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._thread.is_alive():
+            signal.signal(signal.SIGHUP, self._before)
+            self._asked.put(False)
+
+
+def _has_terminal() -> bool:
+    return sys.__stderr__ is not None and not sys.__stderr__.closed and sys.__stderr__.isatty()

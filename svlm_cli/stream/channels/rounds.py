@@ -2,66 +2,174 @@
 
 A round takes one step with every channel whose clip is due, so none starves: who has more channels than the
 machine can serve has longer rounds, and each channel leaves out seconds by its own clock and policy. What
-one channel runs into ends that channel.
+one channel runs into ends that channel. Channels come and go between two rounds.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import suppress
 
-from svlm_cli.errors import SvlmError
-from svlm_cli.media.source import Source
+from svlm_cli.errors import UsageError
 from svlm_cli.model.runtime import VideoLanguageModel
-from svlm_cli.settings import Pace, StreamSettings
-from svlm_cli.stream.channels.run import OpenedStream, StreamRun
-from svlm_cli.stream.controls import Controls
-from svlm_cli.stream.pipeline import SourceEnded
-from svlm_cli.stream.session import Finished
-from svlm_cli.stream.sight import SeenClip, SizedClip, look_together
+from svlm_cli.stream.channels.channel import Channel, ChannelEvent, ChannelState
+from svlm_cli.stream.channels.load import ROUNDS_TO_JUDGE, Load
+from svlm_cli.stream.channels.run import OpenedStream
+from svlm_cli.stream.channels.running import Running
+from svlm_cli.stream.sight import look_together
 from svlm_cli.stream.step.shared import SharedFeeder
 from svlm_cli.stream.step.together import DueStep, step_together
-from svlm_cli.stream.trace import TraceRecord
-from svlm_cli.types import StreamEvent, WarningEvent
 
 POLL_SECONDS = 0.005
 GATHER_SECONDS = 0.05  # that a channel which is due waits for others, so that they share a forward
-ROUNDS_TO_JUDGE = 12
+MOST_ENDED = 256  # states of channels that are over, to be listed
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Channel:
-    """One of several streams.
-
-    Args:
-        name: told with its events.
-        source: from ``open_source``; the caller closes it.
-        settings, trace, controls: as ``stream_video`` has them; ``controls.overlap`` is taken for granted.
-    """
-
-    name: str
-    source: Source
-    settings: StreamSettings
-    trace: Callable[[TraceRecord], None] | None = None
-    controls: Controls = field(default_factory=Controls)
-
-
-@dataclass(frozen=True, slots=True)
-class ChannelEvent:
-    """An event of one channel.
+class Rounds:
+    """The channels of one model; ``events`` runs them, in one thread, and all else is called from any.
 
     Args:
-        channel: its name.
-        event: as of a stream alone.
-        error: what ended the channel, with its ``EndEvent``; None where it ended well.
+        model: from ``load_model``; what it compiled or captured for single words is not used.
+        stop: set from any thread to end all after the present round.
+        stays: go on where no channel is left: others may come.
     """
 
-    channel: str
-    event: StreamEvent
-    error: Exception | None = None
+    def __init__(
+        self, model: VideoLanguageModel, stop: threading.Event | None = None, *, stays: bool = False
+    ) -> None:
+        self._model = model
+        self._stop = stop or threading.Event()
+        self._stays = stays
+        self._feeder = SharedFeeder(model)
+        self._load = Load(ROUNDS_TO_JUDGE)
+        self._lock = threading.Lock()
+        self._new: list[tuple[Channel, OpenedStream]] = []
+        self._running: dict[str, Running] = {}
+        self._ended: dict[str, ChannelState] = {}
+        self._closing: list[threading.Thread] = []
+        self._is_over = False
+
+    def add(self, channel: Channel) -> None:
+        """Add a channel, which begins before the next round.
+
+        Raises:
+            SvlmError: it cannot begin: a state that does not fit, settings that do not go together.
+            UsageError: another of its name runs, or all is over.
+        """
+        opened = OpenedStream.of(
+            self._model, channel.source, channel.settings, channel.trace, channel.controls
+        )
+        with self._lock:
+            if self._is_over:
+                raise UsageError("the channels have ended", "start svlm stream again")
+            if channel.name in self._names():
+                raise UsageError(f"a channel {channel.name} runs already", "give it another name")
+            self._new.append((channel, opened))
+
+    def remove(self, name: str) -> None:
+        """End a channel before its next step and forget it; forget one that has ended.
+
+        Raises:
+            UsageError: there is none of this name.
+        """
+        with self._lock:
+            if name in self._running:
+                self._running[name].is_leaving.set()
+            elif name in self._names():  # not begun: it will begin and end
+                (opened,) = (opened for channel, opened in self._new if channel.name == name)
+                opened.controls.stop.set()
+            elif self._ended.pop(name, None) is None:
+                raise UsageError(f"there is no channel {name}", f"there are: {', '.join(self._names())}")
+
+    def states(self) -> list[ChannelState]:
+        """How those stand that run, and the last that have ended."""
+        with self._lock:
+            return [*(run.state for run in self._running.values()), *self._ended.values()]
+
+    def events(self) -> Generator[ChannelEvent, None, None]:
+        """Run the channels until none is left.
+
+        Yields:
+            The events of every channel as ``stream_video`` has them, the last its ``EndEvent``, also where it
+            ended by an error, which a ``WarningEvent`` tells before.
+        """
+        try:
+            while self._goes_on():
+                yield from self._begin_new()
+                left = list(self._running.values())
+                for run in left:
+                    yield from run.poll()
+                    if run.is_over:
+                        yield from self._end(run)
+                yield from self._spoken(left)
+            for run in list(self._running.values()):
+                yield from self._end(run)
+        finally:
+            self._close()
+
+    def _names(self) -> list[str]:
+        return [*self._running, *(channel.name for channel, _ in self._new)]
+
+    def _goes_on(self) -> bool:
+        with self._lock:
+            self._is_over = self._stop.is_set() or not (self._running or self._new or self._stays)
+            return not self._is_over
+
+    def _begin_new(self) -> Iterator[ChannelEvent]:
+        """Every start is told before the first of them begins to read."""
+        with self._lock:
+            new = list(self._new)
+        if not new:
+            return
+        for channel, opened in new:
+            for event in opened.first_events():
+                yield ChannelEvent(channel.name, event)
+        with self._lock:
+            del self._new[: len(new)]
+            for channel, opened in new:
+                self._running[channel.name] = Running(channel, opened)
+                self._ended.pop(channel.name, None)
+        self._load.judge_again()
+
+    def _spoken(self, left: Sequence[Running]) -> Iterator[ChannelEvent]:
+        """A round where it is time for one; else a moment's wait."""
+        due = [run for run in left if run.is_due]
+        if due and (_is_gathered(left) or max(run.waited for run in due) >= GATHER_SECONDS):
+            began = time.perf_counter()
+            yield from _round(due, self._feeder)
+            if told := self._load.add(due, len(self._running), time.perf_counter() - began):
+                yield ChannelEvent(due[0].name, due[0].warning(told))
+        else:
+            self._stop.wait(POLL_SECONDS)
+
+    def _end(self, run: Running) -> Iterator[ChannelEvent]:
+        """The last events of a channel; behind them it is closed, beside the others."""
+        yield from run.end()
+        with self._lock:
+            del self._running[run.name]
+            if not run.is_leaving.is_set():
+                self._ended[run.name] = run.state
+            while len(self._ended) > MOST_ENDED:
+                del self._ended[next(iter(self._ended))]
+        thread = threading.Thread(target=run.close, name="svlm-close", daemon=True)
+        thread.start()
+        self._closing = [*(each for each in self._closing if each.is_alive()), thread]
+
+    def _close(self) -> None:
+        """Close what has not come to its end, and wait for all that is being closed."""
+        with self._lock:
+            self._is_over = True
+            unbegun, self._new = self._new, []
+        for run in self._running.values():
+            with suppress(Exception):
+                run.close()
+        for channel, _ in unbegun:
+            with suppress(Exception):
+                channel.release()
+        for thread in self._closing:
+            thread.join()
 
 
 def stream_channels(
@@ -70,53 +178,29 @@ def stream_channels(
     """Stream several sources through one model.
 
     Args:
-        model: from ``load_model``; what it compiled or captured for single words is not used.
+        model, stop: as ``Rounds`` has them.
         channels: with different names.
-        stop: set from any thread to end all after the present round.
 
     Yields:
-        The events of every channel as ``stream_video`` has them, the last its ``EndEvent``, also where it
-        ended by an error, which a ``WarningEvent`` tells before.
+        As ``Rounds.events``.
 
     Raises:
         SvlmError: a channel cannot begin: a state that does not fit, settings that do not go together.
     """
-    stop = stop or threading.Event()
-    feeder = SharedFeeder(model)
-    opened = [
-        (each.name, OpenedStream.of(model, each.source, each.settings, each.trace, each.controls))
-        for each in channels
-    ]
-    for name, stream in opened:
-        yield from (ChannelEvent(name, event) for event in stream.first_events())
-    load = _Load(len(channels))
-    with ExitStack() as stack:
-        runs = [stack.enter_context(closing(_Running(name, stream))) for name, stream in opened]
-        while (left := [run for run in runs if not run.is_over]) and not stop.is_set():
-            for run in left:
-                yield from run.poll()
-                if run.is_over:
-                    yield from run.end()
-            due = [run for run in left if run.is_due]
-            if due and (_is_gathered(left) or max(run.waited for run in due) >= GATHER_SECONDS):
-                began = time.perf_counter()
-                yield from _round(due, feeder)
-                if told := load.add(due, time.perf_counter() - began):
-                    yield ChannelEvent(due[0].name, due[0].warning(told))
-            else:
-                stop.wait(POLL_SECONDS)
-        for run in runs:
-            yield from run.end()
+    rounds = Rounds(model, stop)
+    for channel in channels:
+        rounds.add(channel)
+    yield from rounds.events()
 
 
-def _is_gathered(left: Sequence[_Running]) -> bool:
+def _is_gathered(left: Sequence[Running]) -> bool:
     """Whether nobody is worth waiting for: who is not due will not be within the time of gathering."""
-    return all(run.is_due or run.early_seconds > GATHER_SECONDS for run in left)
+    return all(run.is_due or run.is_over or run.early_seconds > GATHER_SECONDS for run in left)
 
 
-def _round(due: Sequence[_Running], feeder: SharedFeeder) -> Iterator[ChannelEvent]:
+def _round(due: Sequence[Running], feeder: SharedFeeder) -> Iterator[ChannelEvent]:
     """One step of every channel that is due."""
-    steps: list[tuple[_Running, DueStep]] = []
+    steps: list[tuple[Running, DueStep]] = []
     sized = [(run.opened.session.sight, run.take()) for run in due]
     for run, seen in zip(due, look_together(sized), strict=True):
         if isinstance(seen, Exception):
@@ -131,141 +215,3 @@ def _round(due: Sequence[_Running], feeder: SharedFeeder) -> Iterator[ChannelEve
             yield from run.fail(outcome.error or RuntimeError("the step did not finish"))
         else:
             yield from run.spoken(step.clip, outcome.finished)
-
-
-class _Running:
-    """A channel that runs: the clip that waits for its time, and what has ended it."""
-
-    def __init__(self, name: str, opened: OpenedStream) -> None:
-        self.name = name
-        self.opened = opened
-        self.is_over = False
-        self._run: StreamRun = opened.begin(sees=False)
-        self._clip: SizedClip | None = None
-        self._error: Exception | None = None
-        self._is_ended = False
-        self._opening = self._run.lacking(opened.text)
-        self._due_at = 0.0
-
-    @property
-    def step_seconds(self) -> float:
-        """Of the stream, in one step."""
-        return self.opened.session.settings.step_seconds
-
-    @property
-    def is_realtime(self) -> bool:
-        """Whether its clips are due by the clock."""
-        return self.opened.session.settings.pace is Pace.REALTIME
-
-    @property
-    def early_seconds(self) -> float:
-        """Until its clip is due; 0 where it has none yet, as it may have one at any moment."""
-        return 0.0 if self._clip is None else self._run.early_seconds(self._clip)
-
-    @property
-    def is_due(self) -> bool:
-        """Whether its clip is there and its time has come."""
-        if self.is_over or self._clip is None or self.early_seconds > 0:
-            return False
-        self._due_at = self._due_at or time.perf_counter()
-        return True
-
-    @property
-    def waited(self) -> float:
-        """Seconds since it was first seen to be due."""
-        return time.perf_counter() - self._due_at
-
-    def poll(self) -> Iterator[ChannelEvent]:
-        """Take the next clip where there is one."""
-        yield from self._named(self._opening)
-        self.is_over = self.is_over or self.opened.controls.stop.is_set()
-        if self._clip is not None or self.is_over:
-            return
-        try:
-            self._clip, events = self._run.poll()
-            yield from self._named(events)
-        except SourceEnded:
-            yield from self._named(self._run.warnings())
-            if self._run.lost is not None:
-                yield from self.fail(self._run.lost)
-            self.is_over = True
-        except Exception as error:
-            yield from self.fail(error)
-
-    def take(self) -> SizedClip:
-        """The clip that is due."""
-        assert self._clip is not None
-        clip, self._clip, self._due_at = self._clip, None, 0.0
-        return clip
-
-    def due_step(self, clip: SeenClip) -> DueStep:
-        """What its session is shown and asked."""
-        return DueStep(self.opened.session, clip, self._run.question(clip) or None)
-
-    def asked(self, question: str, error: Exception | None) -> Iterator[ChannelEvent]:
-        """A question was put, or ran into something."""
-        told = self._run.lacking(question) if error is None else [self._run.not_asked(question, error)]
-        yield from self._named(told)
-
-    def spoken(self, clip: SeenClip, finished: Finished) -> Iterator[ChannelEvent]:
-        """A step was taken."""
-        yield from self._named(self._run.spoken(clip, finished))
-
-    def fail(self, error: Exception) -> Iterator[ChannelEvent]:
-        """The channel ends by what it ran into; its last saved state stays where a step was under way."""
-        self._error, self.is_over = error, True
-        message = error.message if isinstance(error, SvlmError) else f"{type(error).__name__}: {error}"
-        yield ChannelEvent(self.name, self.warning(message))
-
-    def warning(self, message: str) -> WarningEvent:
-        """What is to be told of it, where it stands."""
-        return self._run.warning(message)
-
-    def end(self) -> Iterator[ChannelEvent]:
-        """Its last events, once."""
-        if self._is_ended:
-            return
-        self._is_ended = True
-        self._run.close()
-        yield from self._named(self._run.last_words())
-        end = self._run.statistics.end_event(self.opened.session.model.device)
-        yield ChannelEvent(self.name, end, self._error)
-
-    def close(self) -> None:
-        """Let its source go."""
-        self._run.close()
-
-    def _named(self, events: Sequence[StreamEvent] | Iterator[StreamEvent]) -> Iterator[ChannelEvent]:
-        return (ChannelEvent(self.name, event) for event in events)
-
-
-class _Load:
-    """Whether the machine keeps up with all channels: judged once, by the first rounds.
-
-    Args:
-        num_channels: at the start.
-    """
-
-    def __init__(self, num_channels: int) -> None:
-        self._num_channels = num_channels
-        self._num_rounds = 0
-        self._work_seconds = self._stream_seconds = 0.0
-
-    def add(self, due: Sequence[_Running], seconds: float) -> str:
-        """Count a round; what is to be told of it, mostly nothing."""
-        if not all(run.is_realtime for run in due) or self._num_rounds >= ROUNDS_TO_JUDGE:
-            return ""
-        self._num_rounds += 1
-        if self._num_rounds > 2:  # the first ones make caches
-            self._work_seconds += seconds
-            self._stream_seconds += sum(run.step_seconds for run in due)
-        if self._num_rounds < ROUNDS_TO_JUDGE:
-            return ""
-        needed = self._work_seconds / self._stream_seconds * self._num_channels
-        if needed <= 1:
-            return ""
-        fit = int(self._num_channels / needed)
-        return (
-            f"{self._num_channels} channels need {needed:.2f} s of work for each second: this machine keeps "
-            f"about {fit} in real time; what is late follows --on-lag, in every channel alike"
-        )

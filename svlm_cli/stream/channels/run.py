@@ -196,6 +196,12 @@ class StreamRun:
         if num_left := len(self._controls.questions):
             yield self.warning(f"the stream ended before {num_left} of the questions could be asked")
 
+    def leave(self) -> None:
+        """Read no more; nobody is waited for."""
+        self._clock.stop()
+        if self._pipeline is not None:
+            self._pipeline.leave()
+
     def close(self) -> None:
         """Let the source go; any number of times."""
         self._clock.stop()

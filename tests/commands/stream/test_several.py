@@ -11,7 +11,7 @@ import pytest
 from svlm_cli.cli import run
 from svlm_cli.commands.options import ModelChoice
 from svlm_cli.commands.stream.asking import lines as typed_lines
-from svlm_cli.commands.stream.channel_file import ChannelOptions, load_channels, named_channels
+from svlm_cli.commands.stream.channel_file import ChannelBook, ChannelOptions, named_channels
 from svlm_cli.errors import UsageError
 
 SMALL = (
@@ -131,7 +131,7 @@ channels:
 """,
     )
     options = ChannelOptions().changed({"greedy": True, "fps": 6.0, "start": 2.0})
-    specs, model = load_channels(path, options, ModelChoice(device="cpu"))
+    specs, model = ChannelBook(options, ModelChoice(device="cpu"), path).read()
     assert (model.model, model.dtype.value, model.device) == ("m", "bfloat16", "cpu")
     one, two = specs
     assert (one.name, two.name) == ("one", "two")
@@ -158,7 +158,7 @@ channels:
 """,
     )
     with pytest.raises(UsageError) as caught:
-        load_channels(path, ChannelOptions(), ModelChoice())
+        ChannelBook(ChannelOptions(), ModelChoice(), path).read()
     told = str(caught.value)
     for part in (
         "channel: unknown key",
@@ -174,4 +174,4 @@ channels:
 @pytest.mark.parametrize("text", ["", "[]", "channels: []", "channels: {a: 1}", "channels: [", "\x00"])
 def test_what_is_no_file_of_channels(tmp_path, text) -> None:
     with pytest.raises(UsageError):
-        load_channels(written(tmp_path, text), ChannelOptions(), ModelChoice())
+        ChannelBook(ChannelOptions(), ModelChoice(), written(tmp_path, text)).read()

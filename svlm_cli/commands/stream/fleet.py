@@ -1,0 +1,332 @@
+"""The channels of one process: each opened with its files, its events passed on, all of it closed again.
+
+Channels may be added and removed from any thread while others run; what opens slowly or closes slowly holds
+up nobody but the thread that asked for it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol, Self
+
+from svlm_cli.commands.stream import run as one
+from svlm_cli.commands.stream.channel_file import MOST_CHANNELS, NAME, ChannelBook, ChannelSpec
+from svlm_cli.commands.stream.channels_view import ChannelsView
+from svlm_cli.errors import SourceError, SvlmError, UsageError
+from svlm_cli.media.address import public_name
+from svlm_cli.stream.channels.channel import Channel, ChannelEvent, ChannelState, Condition
+from svlm_cli.stream.controls import Controls
+from svlm_cli.stream.outputs.writers import Writers
+from svlm_cli.stream.questions import Questions, read_questions
+from svlm_cli.types import EndEvent, StreamEvent, WarningEvent
+
+if TYPE_CHECKING:
+    from svlm_cli.stream.channels.rounds import Rounds
+    from svlm_cli.types import Clip
+
+OPENERS = 8  # sources that are opened at once
+LEAVE_SECONDS = 60.0
+
+
+class Attendant(Protocol):
+    """Who looks on at one channel beside its files: a page."""
+
+    def watch(self, clip: Clip) -> None:
+        """A clip as it was read, in the reader's thread."""
+
+    def publish(self, event: StreamEvent) -> Iterable[StreamEvent]:
+        """An event; what is to be told of publishing it comes back."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class OpenChannel:
+    """A channel with what is written of it.
+
+    Args:
+        spec: as it was asked for.
+        stack: holds its source, its files and its claims.
+        questions: asked of it.
+        writers: its files, once they are open.
+        attendant: who looks on, if anybody.
+        channel: None where its source could not be opened.
+        failures: what went wrong, in words; none where all went well.
+        is_leaving: asked to end before its source does.
+        is_closed: set once its files, its source and its claims are let go.
+    """
+
+    spec: ChannelSpec
+    stack: ExitStack = field(default_factory=ExitStack)
+    questions: Questions = field(default_factory=Questions)
+    writers: Writers | None = None
+    attendant: Attendant | None = None
+    channel: Channel | None = None
+    failures: list[str] = field(default_factory=list)
+    is_leaving: bool = False
+    is_closed: threading.Event = field(default_factory=threading.Event)
+
+    def close(self) -> None:
+        """Let all go; any number of times."""
+        try:
+            self.stack.close()
+        finally:
+            self.is_closed.set()
+
+
+class Fleet:
+    """All channels; a context manager that closes what is left of them. This is the ``Desk``.
+
+    Args:
+        book: reads what is asked for.
+        view: shows every event.
+        attend: called with a channel whose source is open; gives who looks on at it, None for nobody. What is
+            to be closed with the channel goes on its stack.
+
+    Attributes:
+        rounds: once the model is there; channels are added to it from then on.
+    """
+
+    def __init__(
+        self,
+        book: ChannelBook,
+        view: ChannelsView,
+        attend: Callable[[OpenChannel], Attendant | None] = lambda _channel: None,
+    ) -> None:
+        self._book = book
+        self._view = view
+        self._attend = attend
+        self._lock = threading.RLock()
+        self._open: dict[str, OpenChannel] = {}
+        self._listed: set[str] = set()
+        self.rounds: Rounds | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for each in list(self._open.values()):
+            each.close()
+
+    def open_all(self, specs: Sequence[ChannelSpec]) -> None:
+        """Open channels, several at once; a source that cannot be opened is that channel's end alone.
+
+        Raises:
+            SvlmError: anything else; those that are open stay so until the fleet is closed.
+        """
+        self._require_apart(specs)
+        self._listed = {spec.name for spec in specs}
+        self._open = {spec.name: OpenChannel(spec) for spec in specs}
+        with ThreadPoolExecutor(OPENERS, thread_name_prefix="svlm-open") as pool:
+            list(pool.map(self._fill_or_tell, self._open.values()))
+        for each in self._open.values():
+            if each.failures:
+                self._view.show(each.spec.name, WarningEvent(each.failures[0], each.spec.settings.start))
+
+    @property
+    def ready(self) -> list[Channel]:
+        """Channels that are open and can begin."""
+        return [each.channel for each in self._open.values() if each.channel is not None]
+
+    @property
+    def failed(self) -> dict[str, list[str]]:
+        """What went wrong with each channel that did not end well, the last of a name alone."""
+        return {name: list(each.failures) for name, each in list(self._open.items()) if each.failures}
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def questions_of(self, name: str) -> Questions | None:
+        """Where a channel that runs is asked."""
+        found = self._open.get(name)
+        return None if found is None or found.channel is None else found.questions
+
+    def states(self) -> list[ChannelState]:
+        """Those that run or ended, and those that could not be opened."""
+        known = [] if self.rounds is None else self.rounds.states()
+        names = {each.name for each in known}
+        return known + [
+            ChannelState(
+                name,
+                public_name(each.spec.source),
+                Condition.FAILED if each.failures else Condition.WAITING,
+                error="; ".join(each.failures),
+            )
+            for name, each in list(self._open.items())
+            if name not in names
+        ]
+
+    def add(self, entry: Mapping[str, object]) -> str:
+        """Open a channel, an entry as in a file of channels; ``Desk.add``."""
+        spec = self._book.spec(entry)
+        self.add_spec(spec)
+        return spec.name
+
+    def add_spec(self, spec: ChannelSpec) -> None:
+        """Open a channel that begins with the next round.
+
+        Raises:
+            SvlmError: it cannot be opened or cannot begin; nothing has changed.
+        """
+        with self._lock:
+            before = self._open.get(spec.name)
+            if before is not None and self._runs(before):
+                raise UsageError(f"a channel {spec.name} runs already", "give it another name")
+            if sum(map(self._runs, self._open.values())) >= MOST_CHANNELS:
+                raise UsageError(f"there are {MOST_CHANNELS} channels already", "remove one first")
+            self._require_apart([spec])
+            opened = self._open[spec.name] = OpenChannel(spec)
+        try:
+            self._fill(opened)
+            if self.rounds is None or opened.channel is None:
+                raise UsageError("the channels have not begun yet", "try again when the model is loaded")
+            self.rounds.add(opened.channel)
+        except BaseException:
+            opened.close()
+            with self._lock:
+                del self._open[spec.name]
+                if before is not None:
+                    self._open[spec.name] = before
+            raise
+
+    def remove(self, name: str) -> None:
+        """End a channel, or forget one that has ended; ``Desk.remove``."""
+        with self._lock:
+            found = self._open.get(name)
+            if self.rounds is None or found is None:
+                raise UsageError(f"there is no channel {name}", f"there are: {', '.join(self._open)}")
+            if self._runs(found):
+                found.is_leaving = True
+                self.rounds.remove(name)
+                return
+            del self._open[name]
+            with suppress(UsageError):  # it was never there, or is forgotten
+                self.rounds.remove(name)
+
+    def change_to(self, specs: Sequence[ChannelSpec]) -> str:
+        """Make these the channels of the file: others of it end, new ones open, what is the same goes on.
+
+        One that failed is opened again, one that has ended well is not. What was added by ``add`` stays.
+
+        Returns:
+            What was done, in words.
+        """
+        wanted = {spec.name: spec for spec in specs}
+        with self._lock:
+            self._check_apart(specs)
+            now = dict(self._open)
+        known = self._listed | wanted.keys()
+        gone = [name for name, each in now.items() if name in known and wanted.get(name) != each.spec]
+        self._listed = set(wanted)
+        for name in gone:
+            self.remove(name)
+        for name in gone:
+            now[name].is_closed.wait(LEAVE_SECONDS)
+        new = [spec for name, spec in wanted.items() if name not in now or name in gone or now[name].failures]
+        with ThreadPoolExecutor(OPENERS, thread_name_prefix="svlm-open") as pool:
+            told = list(pool.map(self._added_or_told, new))
+        failed = [each for each in told if each]
+        left = len(gone) - len(set(gone) & wanted.keys())
+        done = f"{len(new) - len(failed)} channels added, {left} removed, {len(wanted) - len(new)} kept"
+        return "; ".join([done, *failed])
+
+    def pass_on(self, told: ChannelEvent) -> None:
+        """An event to the files, those who look on and the view; the last one closes the files."""
+        channel = self._open[told.channel]
+        assert channel.writers is not None
+        for shown in [*channel.writers.write(told.event), told.event]:
+            noted = [] if channel.attendant is None else list(channel.attendant.publish(shown))
+            for each in [*noted, shown]:
+                self._view.show(told.channel, each)
+        if told.error is not None:
+            error = told.error
+            channel.failures.append(error.message if isinstance(error, SvlmError) else str(error))
+        if isinstance(told.event, EndEvent):
+            channel.writers.finish()
+            channel.failures += channel.writers.failed
+            keeper = None if channel.channel is None else channel.channel.controls.keeper
+            if keeper is not None and keeper.has_failed:
+                channel.failures.append(f"its end is not in the state {keeper.path}")
+            self._view.end(told.channel, forget=channel.is_leaving)
+            if channel.is_leaving and not channel.failures:
+                with self._lock:
+                    del self._open[told.channel]
+
+    def _runs(self, channel: OpenChannel) -> bool:
+        return not channel.is_closed.is_set() and not channel.failures
+
+    def _fill_or_tell(self, opened: OpenChannel) -> None:
+        try:
+            self._fill(opened)
+        except SourceError as error:
+            opened.close()
+            opened.failures.append(str(error))
+
+    def _added_or_told(self, spec: ChannelSpec) -> str:
+        try:
+            self.add_spec(spec)
+        except SvlmError as error:
+            return f"{spec.name}: {error.message}"
+        return ""
+
+    def _fill(self, opened: OpenChannel) -> None:
+        """Open the source and the files of a channel."""
+        from svlm_cli.stream.sources import open_source
+
+        spec, stack = opened.spec, opened.stack
+        kept, settings = spec.kept, spec.settings
+        asked = read_questions(spec.asking.ask_file) if spec.asking.ask_file else []
+        opened.writers = writers = Writers(kept.outputs, kept.trace, spec.source, overwrite=kept.overwrite)
+        one.claim_all(kept, stack)
+        stack.enter_context(writers)
+        source = stack.enter_context(open_source(spec.source, spec.live, settings.viewing))
+        resume = one.resumed(kept, writers, source, self._view)
+        for at_seconds, text in one.to_ask(asked, resume):
+            opened.questions.ask(text, at_seconds)
+        opened.attendant = attendant = self._attend(opened)
+        opened.channel = Channel(
+            spec.name,
+            source,
+            replace(settings, pace=spec.pace or one.fitting_pace(source)),
+            writers.trace if kept.trace else None,
+            Controls(
+                questions=opened.questions,
+                watch=None if attendant is None else attendant.watch,
+                keeper=one.keeper_of(kept, writers, stack),
+                resume=resume,
+            ),
+            opened.close,
+        )
+
+    def _require_apart(self, specs: Sequence[ChannelSpec]) -> None:
+        names = {spec.name for spec in specs}
+        running = [each.spec for name, each in self._open.items() if self._runs(each) and name not in names]
+        self._check_apart([*running, *specs])
+
+    @staticmethod
+    def _check_apart(specs: Sequence[ChannelSpec]) -> None:
+        """No two channels may write one file or read standard input.
+
+        Raises:
+            UsageError: two would.
+        """
+        taken: dict[str, str] = {}
+        for spec in specs:
+            one.check(spec.source, spec.asking, spec.kept)
+            kept = spec.kept
+            for path in (*kept.outputs, *filter(None, (kept.trace, kept.save_state))):
+                real = os.path.realpath(path)
+                if real in taken:
+                    told = f"the channels {taken[real]} and {spec.name} would both write {path}"
+                    raise UsageError(told, f"write {NAME} in its name, e.g. --out 'air/{NAME}.vtt'")
+                taken[real] = spec.name
+        for spec in specs:
+            writer = taken.get(os.path.realpath(spec.source))
+            if writer not in (None, spec.name):
+                raise UsageError(f"{spec.source} is the source of {spec.name} and an output of {writer}")
+        if sum(spec.source == "-" for spec in specs) > 1:
+            raise UsageError("standard input can be the source of one channel only")

@@ -1,0 +1,166 @@
+"""A channel that runs: the clip that waits for its time, and what has ended it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+
+from svlm_cli.errors import SvlmError
+from svlm_cli.media.address import public_name
+from svlm_cli.settings import Pace
+from svlm_cli.stream.channels.channel import Channel, ChannelEvent, ChannelState, Condition
+from svlm_cli.stream.channels.run import OpenedStream, StreamRun
+from svlm_cli.stream.pipeline import SourceEnded
+from svlm_cli.stream.session import Finished
+from svlm_cli.stream.sight import SeenClip, SizedClip
+from svlm_cli.stream.step.together import DueStep
+from svlm_cli.types import StepEvent, StreamEvent, WarningEvent
+
+
+class Running:
+    """One channel from its beginning to its end; used by the thread that takes the steps.
+
+    Args:
+        channel: what was asked for.
+        opened: its stream, not begun before.
+
+    Attributes:
+        is_over: whether nothing more is to come but ``end``.
+        is_leaving: set from any thread to end it before its next step.
+    """
+
+    def __init__(self, channel: Channel, opened: OpenedStream) -> None:
+        self.name = channel.name
+        self.opened = opened
+        self.is_over = False
+        self.is_leaving = threading.Event()
+        self._channel = channel
+        self._run: StreamRun = opened.begin(sees=False)
+        self._clip: SizedClip | None = None
+        self._error: Exception | None = None
+        self._is_ended = self._is_released = False
+        self._opening = self._run.lacking(opened.text)
+        self._due_at = 0.0
+        self._last: StepEvent | None = None
+        self._num_steps, self._skipped_seconds = 0, 0.0
+
+    @property
+    def step_seconds(self) -> float:
+        """Of the stream, in one step."""
+        return self.opened.session.settings.step_seconds
+
+    @property
+    def is_realtime(self) -> bool:
+        """Whether its clips are due by the clock."""
+        return self.opened.session.settings.pace is Pace.REALTIME
+
+    @property
+    def early_seconds(self) -> float:
+        """Until its clip is due; 0 where it has none yet, as it may have one at any moment."""
+        return 0.0 if self._clip is None else self._run.early_seconds(self._clip)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether its clip is there and its time has come."""
+        if self.is_over or self._clip is None or self.early_seconds > 0:
+            return False
+        self._due_at = self._due_at or time.perf_counter()
+        return True
+
+    @property
+    def waited(self) -> float:
+        """Seconds since it was first seen to be due."""
+        return time.perf_counter() - self._due_at
+
+    @property
+    def state(self) -> ChannelState:
+        """How it stands; from any thread."""
+        last, error = self._last, self._error
+        condition = Condition.WAITING if last is None else Condition.RUNNING
+        if self._is_ended:
+            condition = Condition.ENDED if error is None else Condition.FAILED
+        return ChannelState(
+            self.name,
+            public_name(self.opened.source.name),
+            condition,
+            self._num_steps,
+            self.opened.start_seconds if last is None else last.end_seconds,
+            0.0 if last is None else last.lag_seconds,
+            self._skipped_seconds,
+            "" if error is None else _message(error),
+        )
+
+    def poll(self) -> Iterator[ChannelEvent]:
+        """Take the next clip where there is one."""
+        yield from self._named(self._opening)
+        self.is_over = self.is_over or self.is_leaving.is_set() or self.opened.controls.stop.is_set()
+        if self._clip is not None or self.is_over:
+            return
+        try:
+            self._clip, events = self._run.poll()
+            yield from self._named(events)
+        except SourceEnded:
+            yield from self._named(self._run.warnings())
+            if self._run.lost is not None:
+                yield from self.fail(self._run.lost)
+            self.is_over = True
+        except Exception as error:
+            yield from self.fail(error)
+
+    def take(self) -> SizedClip:
+        """The clip that is due."""
+        assert self._clip is not None
+        clip, self._clip, self._due_at = self._clip, None, 0.0
+        return clip
+
+    def due_step(self, clip: SeenClip) -> DueStep:
+        """What its session is shown and asked."""
+        return DueStep(self.opened.session, clip, self._run.question(clip) or None)
+
+    def asked(self, question: str, error: Exception | None) -> Iterator[ChannelEvent]:
+        """A question was put, or ran into something."""
+        told = self._run.lacking(question) if error is None else [self._run.not_asked(question, error)]
+        yield from self._named(told)
+
+    def spoken(self, clip: SeenClip, finished: Finished) -> Iterator[ChannelEvent]:
+        """A step was taken."""
+        for event in self._run.spoken(clip, finished):
+            if isinstance(event, StepEvent):
+                self._last = event
+                self._num_steps += 1
+                self._skipped_seconds += event.skipped_seconds
+            yield ChannelEvent(self.name, event)
+
+    def fail(self, error: Exception) -> Iterator[ChannelEvent]:
+        """The channel ends by what it ran into; its last saved state stays where a step was under way."""
+        self._error, self.is_over = error, True
+        yield ChannelEvent(self.name, self.warning(_message(error)))
+
+    def warning(self, message: str) -> WarningEvent:
+        """What is to be told of it, where it stands."""
+        return self._run.warning(message)
+
+    def end(self) -> Iterator[ChannelEvent]:
+        """Its last events, once; what reads its source is told to end and not waited for."""
+        if self._is_ended:
+            return
+        self.is_over = self._is_ended = True
+        self._run.leave()
+        yield from self._named(self._run.last_words())
+        end = self._run.statistics.end_event(self.opened.session.model.device)
+        yield ChannelEvent(self.name, end, self._error)
+
+    def close(self) -> None:
+        """Wait for what reads its source and let all go that is the channel's alone; any number of times."""
+        self._run.close()
+        if not self._is_released:
+            self._is_released = True
+            self._channel.release()
+
+    def _named(self, events: Sequence[StreamEvent] | Iterator[StreamEvent]) -> Iterator[ChannelEvent]:
+        return (ChannelEvent(self.name, event) for event in events)
+
+
+def _message(error: Exception) -> str:
+    return error.message if isinstance(error, SvlmError) else f"{type(error).__name__}: {error}"

@@ -1,0 +1,145 @@
+"""Channels of a file that is read again (SIGHUP), and those added and removed by hand, while others run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from svlm_cli import load_model, load_state
+from svlm_cli.cli import run
+from svlm_cli.commands.options import ModelChoice
+from svlm_cli.commands.stream.channel_file import ChannelBook, ChannelOptions
+from svlm_cli.commands.stream.channels_view import ChannelsView
+from svlm_cli.commands.stream.fleet import Fleet
+from svlm_cli.errors import OutputError, SourceError, UsageError
+from svlm_cli.stream.channels.rounds import Rounds
+
+SHOWN = {"max_new_tokens": 4, "vision_window": 2, "rounds": 2, "text_window": 9, "pace": "max"}
+
+
+def entry(name: str, **more: object) -> dict[str, object]:
+    return {"name": name, "source": f"arena:soccer,seed={len(name)},minutes=inf", **SHOWN, **more}
+
+
+def lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def until(is_so: Callable[[], object], what: str) -> None:
+    end = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < end, f"waited in vain: {what}"
+        time.sleep(0.02)
+
+
+def test_a_file_read_again_adds_removes_and_keeps(tmp_path, capfd) -> None:
+    book = tmp_path / "channels.yaml"
+
+    def write(*entries: object) -> None:
+        kept = {"out": str(tmp_path / "{name}.jsonl"), "save_state": str(tmp_path / "{name}.svlm")}
+        new = tmp_path / "new"
+        new.write_text(json.dumps({"defaults": kept, "channels": entries}))
+        new.replace(book)
+
+    def steps(name: str) -> list[dict]:
+        return [each for each in lines(tmp_path / f"{name}.jsonl") if each["type"] == "step"]
+
+    def ended(name: str) -> bool:
+        return any(each["type"] == "end" for each in lines(tmp_path / f"{name}.jsonl"))
+
+    problems: list[str] = []
+    heard: list[str] = []
+
+    def told() -> str:
+        heard.append(capfd.readouterr().err)
+        return "".join(heard)
+
+    def change() -> None:
+        try:
+            until(lambda: len(steps("aa")) > 1 and len(steps("bbb")) > 1, "both begin")
+            write(entry("aa"), entry("cccc"), entry("none", source=str(tmp_path / "none.mp4")))
+            os.kill(os.getpid(), signal.SIGHUP)
+            until(lambda: ended("bbb") and len(steps("cccc")) > 1, "one goes, one comes")
+            for number, wrong in enumerate(("channels: [{source: x, fsp: 2}]", ""), 1):
+                book.write_text(wrong)
+                os.kill(os.getpid(), signal.SIGHUP)
+                until(lambda n=number: told().count("no channel has changed") == n, "it is told")
+            write(entry("aa"), entry("cccc", query="Say it otherwise."))
+            before = len(steps("aa"))
+            os.kill(os.getpid(), signal.SIGHUP)
+            until(lambda: (tmp_path / "cccc.jsonl.1").exists() and len(steps("cccc")) > 1, "one is replaced")
+            until(lambda: len(steps("aa")) > before, "the first goes on")
+        except BaseException as error:
+            problems.append(str(error))
+        os.kill(os.getpid(), signal.SIGINT)
+
+    write(entry("aa"), entry("bbb"))
+    thread = threading.Thread(target=change)
+    thread.start()
+    try:
+        code = run(["stream", f"@{book}", "--threads", "1"])
+    finally:
+        thread.join()
+    assert not problems
+    assert code == 130
+    assert "1 channels added, 1 removed, 1 kept; none: " in told(), told()
+    assert "did you mean fps?" in told()
+    assert "1 channels added, 0 removed, 1 kept" in told()
+    assert [each["index"] for each in steps("aa")] == list(range(len(steps("aa"))))
+    for name in ("aa", "bbb", "cccc"):
+        assert ended(name)
+        assert load_state(tmp_path / f"{name}.svlm").reached_seconds == len(steps(name))
+    first = [each for each in lines(tmp_path / "cccc.jsonl.1") if each["type"] == "start"]
+    assert "otherwise" not in first[0]["query"]
+
+
+def test_channels_by_hand(tmp_path) -> None:
+    """The desk: what cannot be opened changes nothing; names, files and claims are free again afterwards."""
+    fleet = Fleet(ChannelBook(ChannelOptions(), ModelChoice()), ChannelsView([], quiet=True, json=True))
+    stop = threading.Event()
+    with fleet:
+        with pytest.raises(UsageError, match="not begun"):
+            fleet.add(entry("early"))
+        fleet.rounds = Rounds(load_model(None, device="cpu"), stop, stays=True)
+
+        def serve() -> None:
+            for told in fleet.rounds.events():
+                fleet.pass_on(told)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            out = str(tmp_path / "{name}.jsonl")
+            assert fleet.add(entry("one", out=out)) == "one"
+            for wrong, error in (
+                (entry("one"), UsageError),
+                (entry("two", fsp=3), UsageError),
+                (entry("two", device="cpu"), UsageError),
+                (entry("two", source=str(tmp_path / "none.mp4")), SourceError),
+                (entry("two", out=str(tmp_path / "one.jsonl")), UsageError),
+                (entry("two", out=str(tmp_path / "none" / "x.vtt")), OutputError),
+            ):
+                with pytest.raises(error):
+                    fleet.add(wrong)
+            assert [each.name for each in fleet.states()] == ["one"]
+            for _ in range(2):
+                assert fleet.add(entry("two", out=out, overwrite=True)) == "two"
+                until(lambda: {each.name: each for each in fleet.states()}["two"].steps > 1, "it runs")
+                fleet.remove("two")
+                until(lambda: len(fleet.states()) == 1, "it goes")
+                assert lines(tmp_path / "two.jsonl")[-1]["type"] == "end"
+            with pytest.raises(UsageError, match="no channel two"):
+                fleet.remove("two")
+            (left,) = fleet.states()
+            assert (left.condition, left.steps > 3) == ("running", True)
+        finally:
+            stop.set()
+            thread.join()
+    assert not fleet.failed
