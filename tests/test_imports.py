@@ -61,7 +61,11 @@ INNER = {
         "chunks": {"words"},
         "samples": {"words", "chunks"},
     },
-    "model": {"checkpoint": set(), "states": set(), "vision": set(), "family": {"states"}},
+    "model": {
+        **{room: set() for room in ("checkpoint", "states", "kernels")},
+        "vision": {"kernels"},
+        "family": {"states"},
+    },
     "stream": {"step": set(), "page": {"outputs"}, "outputs": set()},
     "commands": {"stream": set(), "bench": {"stream"}},
 }

@@ -6,7 +6,8 @@ D = head size.
 transformers' SDPA repeats every key head g times as soon as there is a mask, and a prefill over a cache has
 one of m x (n + m). Here the g query heads that share a key head become g * m rows of it, so nothing is
 repeated; every new token sees all n cached ones, so that part needs no mask; only the m x m corner is causal.
-The two parts are joined by their log-sum-exps (the online softmax of FlashAttention, arXiv 2205.14135).
+The two parts are joined by their log-sum-exps (the online softmax of FlashAttention, arXiv 2205.14135). On
+the CPU the compiled kernels do all of it in one pass, where they are there.
 
 The hook is transformers' own: ``AttentionInterface.register``. Whatever is no plain causal attention of one
 stream (a padding mask, packed rows, training) goes to transformers' SDPA.
@@ -25,6 +26,8 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, causal_mask_function, sdpa_mask
 
+from svlm_cli.model.kernels.attention import attend, can_attend
+from svlm_cli.model.kernels.native import native
 from svlm_cli.model.states.tail import Tail
 
 GROUPED = "svlm_grouped"
@@ -61,7 +64,7 @@ class Shares:
         free = [tail.free_keys[layer] for tail in tails] + [tail.free_values[layer] for tail in tails]
         torch._foreach_copy_(free, [*torch.split(key, lengths, 2), *torch.split(value, lengths, 2)])
         seen = [
-            _causal(own, tail.keys[layer], tail.values[layer], scaling).transpose(1, 2)
+            _causal(own, tail.keys[layer], tail.values[layer], scaling)
             for own, tail in zip(torch.split(query, lengths, 2), tails, strict=True)
         ]
         return torch.cat(seen, dim=1)
@@ -100,18 +103,20 @@ def grouped_attention(
         return sdpa_attention_forward(  # type: ignore[no-any-return]
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
-    return _causal(query, key, value, scaling).transpose(1, 2).contiguous(), None
+    return _causal(query, key, value, scaling).contiguous(), None
 
 
 def _causal(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None
 ) -> torch.Tensor:
-    """Attention of (1, h, m, D), the last m of the keys, causal among themselves: (1, h, m, D)."""
+    """Attention of (1, h, m, D), the last m of the keys, causal among themselves: (1, m, h, D)."""
+    if can_attend(query, key) and (kernels := native()) is not None:
+        return attend(kernels, query, key, value, scaling)
     if query.shape[2] == 1:
-        return _over_cached(query, key, value, scaling)
+        return _over_cached(query, key, value, scaling).transpose(1, 2)
     if query.device.type == "cpu":
-        return _joined(query, key, value, scaling)
-    return _lower_right(query, key, value, scaling)
+        return _joined(query, key, value, scaling).transpose(1, 2)
+    return _lower_right(query, key, value, scaling).transpose(1, 2)
 
 
 def _over_cached(

@@ -15,6 +15,7 @@ from svlm_cli.bench.common.model import ModelFacts
 from svlm_cli.bench.common.tables import NOTHING, table
 from svlm_cli.bench.speed.measure import STAGES, WORK, SpeedRun, Trial
 from svlm_cli.bench.speed.plan import NamedSettings, SpeedPlan
+from svlm_cli.model.kernels.native import kernels_in_words
 from svlm_cli.settings import Policy
 
 LATENCY_PLOT = "latency.png"
@@ -29,7 +30,7 @@ COLUMNS: Mapping[str, str] = {
     "realtime_factor": "x real time",
 }
 _UNITS = {"p50_step_seconds": "s", "realtime_factor": "x"}
-_SETUP = ("model", "device", "dtype", "quantize", "packed", "compiled", "graphs", "threads")
+_SETUP = ("model", "device", "dtype", "quantize", "packed", "compiled", "graphs", "threads", "kernels")
 _TRIAL_COLUMNS: Sequence[tuple[str, Callable[[Mapping[str, Any]], str]]] = (
     ("FPS", lambda trial: f"{trial['fps']:g}"),
     ("step p95, s", lambda trial: f"{trial['p95_step_seconds']:.4f}"),
@@ -167,6 +168,7 @@ def document(
         "device": facts.device,
         "dtype": facts.dtype,
         **options,
+        "kernels": kernels_in_words() if facts.device == "cpu" else "of the device",
         "clock": plan.clock.value,
         "columns": COLUMNS,
         "runs": [

@@ -1,0 +1,1 @@
+"""Compiled kernels for the CPU; where they are not there, torch computes the same."""

@@ -1,0 +1,135 @@
+// What Python calls, by ctypes: plain functions on raw pointers. Tensors are the caller's to check.
+#include <stdlib.h>
+
+#include <algorithm>
+#include <new>
+
+#include "sets.h"
+#include "threads.h"
+
+#if defined(_WIN32)
+#define EXPORT extern "C" __declspec(dllexport)
+#else
+#define EXPORT extern "C" __attribute__((visibility("default")))
+#endif
+
+namespace {
+
+enum { kVersion = 1, kNumSets = 4 };
+constexpr int64_t kMostRows = 1536, kFewestRows = 96;     // query rows that share a laid-out block of keys
+constexpr int64_t kBytesOfThread = 1 << 19;               // of keys and values a word's thread is worth
+
+const char *const kNames[kNumSets] = {"plain", "avx2", "avx512", "avx512_bf16"};
+
+struct Scratch {
+  char *memory = nullptr;
+  size_t size = 0;
+  ~Scratch() { free(memory); }
+};
+
+bool has(int set) {
+#if defined(__x86_64__)
+  switch (set) {
+    case 3:
+      return has(2) && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni") &&
+             __builtin_cpu_supports("avx512vbmi");
+    case 2:
+      return has(1) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+             __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+    case 1: return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  }
+#endif
+  return set == 0;
+}
+
+const svlm::AttentionSet *attention_of(int set) {
+  if (set < 0 || set >= kNumSets || !has(set)) return nullptr;
+#if defined(__x86_64__)
+  if (set == 1) return &svlm::kAttention_avx2;
+  if (set == 2) return &svlm::kAttention_avx512;
+  if (set == 3) return &svlm::kAttention_avx512_bf16;
+#endif
+  return &svlm::kAttention_plain;
+}
+
+size_t up(size_t size) { return (size + 63) / 64 * 64; }
+
+bool attend_word(const svlm::AttentionSet &set, const svlm::Attention &job, int threads) {
+  int64_t row = std::max(job.key_row, job.value_row) * (job.state_format == 0 ? 4 : job.state_format == 1 ? 2 : 1);
+  int64_t whole = 2 * row * job.num_held * job.num_heads;
+  int64_t wanted = std::max<int64_t>(1, std::min<int64_t>(threads, whole / kBytesOfThread));
+  int64_t parts = (wanted + job.num_heads - 1) / job.num_heads;
+  int64_t size = (int64_t)up(set.word_bytes(job)), units = parts * job.num_heads;
+  char *scratch = svlm::scratch_of_thread((size_t)(size * units));
+  if (!scratch) return false;
+  svlm::share_out(units, (int)wanted, [&](int64_t unit, int) {
+    int64_t part = unit % parts;
+    set.word(job, unit / parts, job.num_held * part / parts, job.num_held * (part + 1) / parts,
+             scratch + unit * size);
+  });
+  std::vector<char *> found((size_t)parts);
+  for (int64_t head = 0; head < job.num_heads; head++) {
+    for (int64_t part = 0; part < parts; part++) found[(size_t)part] = scratch + (head * parts + part) * size;
+    set.join(job, head, parts, found.data());
+  }
+  return true;
+}
+
+bool attend_block(const svlm::AttentionSet &set, svlm::Attention job, int threads) {
+  int64_t longest = job.num_new;
+  if (job.bounds)
+    for (int64_t i = longest = 0; i < job.num_sequences; i++)
+      longest = std::max(longest, job.bounds[i + 1] - job.bounds[i]);
+  int64_t rows = longest * job.group, blocks = job.num_heads * job.num_sequences;
+  if (rows == 0 || blocks == 0) return true;
+  int64_t wanted = std::max((rows + kMostRows - 1) / kMostRows, (threads + blocks - 1) / blocks);
+  wanted = std::max<int64_t>(1, std::min(wanted, rows / kFewestRows));
+  job.chunk = std::max((rows + wanted - 1) / wanted, std::min<int64_t>(rows, kFewestRows));
+  job.num_chunks = (rows + job.chunk - 1) / job.chunk;
+  int64_t units = blocks * job.num_chunks, workers = std::min<int64_t>(threads, units);
+  size_t size = up(set.scratch_bytes(job));
+  char *scratch = svlm::scratch_of_thread(size * (size_t)workers);
+  if (!scratch) return false;
+  svlm::share_out(units, (int)workers,
+                  [&](int64_t unit, int worker) { set.block(job, unit, scratch + size * (size_t)worker); });
+  return true;
+}
+
+}  // namespace
+
+char *svlm::scratch_of_thread(size_t bytes) {
+  static thread_local Scratch own;
+  if (own.size < bytes) {
+    free(own.memory);
+    own.size = 0;
+    if (posix_memalign((void **)&own.memory, 64, bytes)) return own.memory = nullptr;
+    own.size = bytes;
+  }
+  return own.memory;
+}
+
+EXPORT int svlm_version() { return kVersion; }
+
+EXPORT const char *svlm_set_name(int set) { return set < 0 || set >= kNumSets ? nullptr : kNames[set]; }
+
+EXPORT int svlm_has_set(int set) { return set >= 0 && set < kNumSets && has(set); }
+
+// sizes: H, g, D, m, n + m; strides: of query, key, value, out, each from head to head and from token to token,
+// in numbers. Returns 0, or 1 where memory is short, 2 where the processor has no such set.
+EXPORT int svlm_attend(int set, int threads, const void *query, const void *key, const void *value, void *out,
+                       int query_format, int state_format, const int64_t *sizes, const int64_t *strides,
+                       const int64_t *bounds, int64_t num_sequences, float scale, int is_causal) {
+  const svlm::AttentionSet *kernels = attention_of(set);
+  if (!kernels) return 2;
+  svlm::Attention job = {(const char *)query, (const char *)key, (const char *)value, (char *)out,
+                         (svlm::Format)query_format, (svlm::Format)state_format, sizes[0], sizes[1], sizes[2],
+                         sizes[3], sizes[4], bounds, bounds ? num_sequences : 1, strides[0], strides[1],
+                         strides[2], strides[3], strides[4], strides[5], strides[6], strides[7], scale,
+                         is_causal != 0, 0, 0};
+  try {
+    bool is_word = job.num_new == 1 && !bounds;
+    return is_word ? !attend_word(*kernels, job, threads) : !attend_block(*kernels, job, threads);
+  } catch (const std::bad_alloc &) {
+    return 1;
+  }
+}

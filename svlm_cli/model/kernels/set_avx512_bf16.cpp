@@ -1,0 +1,29 @@
+// x86-64 with AVX-512 and its products of bfloat16 (Zen 4, Sapphire Rapids and newer).
+#include "sets.h"
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#define SVLM_BYTES 64
+#define SVLM_AVX2 0
+#define SVLM_AVX512 1
+#define SVLM_DOT_BF16 1
+#define SVLM_MANY_REGISTERS 1
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx,avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx512vnni,avx512bf16"))), apply_to = function)
+#else
+#pragma GCC target("avx,avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx512vnni,avx512bf16")
+#endif
+
+namespace {
+#include "vector.inl"
+#include "product.inl"
+#include "attention.inl"
+#include "word.inl"
+}  // namespace
+
+const svlm::AttentionSet svlm::kAttention_avx512_bf16 = {scratch_bytes, block, word_bytes, word, join};
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif
+#endif
