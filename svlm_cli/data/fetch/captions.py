@@ -10,6 +10,7 @@ from pathlib import Path
 from svlm_cli.data.manifest import SUBTITLE_FOLDER
 from svlm_cli.data.words.caption_names import best_captions, caption_files
 from svlm_cli.data.words.captions import SUFFIXES, read_utterances
+from svlm_cli.data.words.within import NoCaptionsError, captions_within
 from svlm_cli.errors import SourceError
 from svlm_cli.files import place, whole_file
 from svlm_cli.media.web.download import Downloaded
@@ -55,7 +56,7 @@ def keep_captions(folder: Path, video_id: str, language: str, get: Callable[[], 
 
 
 def copy_captions(original: Path, folder: Path, video_id: str, language: str) -> str:
-    """Captions that lie beside a file (``final.srt``, ``final.en.vtt``), copied to their place.
+    """Captions that lie beside a file (``final.srt``, ``final.en.vtt``), or within it, copied to their place.
 
     Returns:
         What there is where there is nothing in that language; else empty.
@@ -63,11 +64,24 @@ def copy_captions(original: Path, folder: Path, video_id: str, language: str) ->
     beside = [each for each in caption_files(original.parent, original.stem) if _is_transcript(each.path)]
     found = best_captions(beside, language)
     if found is None:
-        return _missing(language, [each.language for each in beside], "its folder")
+        return _extract(original, folder, video_id, language, [each.language for each in beside])
     name = re.sub(r"[^A-Za-z0-9-]", "-", found.language or language)
     target = folder / SUBTITLE_FOLDER / f"{video_id}.{name}{found.path.suffix.lower()}"
     with whole_file(target) as partial:
         shutil.copyfile(found.path, partial)
+    return ""
+
+
+def _extract(media: Path, folder: Path, video_id: str, language: str, beside: Sequence[str]) -> str:
+    """Captions that a file holds itself, written to their place; as ``copy_captions``."""
+    try:
+        track, text = captions_within(media, language)
+    except NoCaptionsError as error:
+        missing = _missing(language, beside, "its folder")
+        return f"{missing}, and it holds {', '.join(map(str, error.tracks))}" if error.tracks else missing
+    name = re.sub(r"[^A-Za-z0-9-]", "-", track.language or language)
+    with whole_file(folder / SUBTITLE_FOLDER / f"{video_id}.{name}.vtt") as partial:
+        partial.write_text(text, encoding="utf-8")
     return ""
 
 

@@ -53,6 +53,15 @@ def _read(path: Path, suffix: str) -> Iterable[Utterance]:
     return spoken(read_cues(read_text(path, MOST_BYTES), suffix))
 
 
+def read_webvtt(text: str) -> list[Utterance]:
+    """As ``read_utterances``, of the text of a WebVTT file.
+
+    Raises:
+        MalformedError: it is none.
+    """
+    return _bounded(spoken(read_cues(text, ".vtt")))
+
+
 def _bounded(utterances: Iterable[Utterance]) -> list[Utterance]:
     """Those that are not empty, unless there are too many."""
     found, num_words = [], 0

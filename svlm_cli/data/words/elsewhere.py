@@ -7,14 +7,34 @@ from pathlib import Path
 
 from svlm_cli.data.manifest import SUBTITLE_FOLDER, Video
 from svlm_cli.data.words.caption_names import best_captions, caption_files
-from svlm_cli.data.words.captions import SUFFIXES
-from svlm_cli.data.words.transcript import MOST_BYTES, TimedWord, Utterance, is_own
+from svlm_cli.data.words.captions import SUFFIXES, read_utterances, read_webvtt
+from svlm_cli.data.words.transcript import MOST_BYTES, TimedWord, Utterance, is_own, transcript_path
+from svlm_cli.data.words.within import captions_within
 from svlm_cli.documents import MalformedError, read_json
-from svlm_cli.errors import SourceError, UsageError
+from svlm_cli.errors import SourceError, UsageError, boundary
 from svlm_cli.media.captions import caption_clock
 from svlm_cli.text import encodable
 
 CAPTIONS = "captions"
+
+
+def said_in(source: Path, media: Path, language: str) -> tuple[list[Utterance], dict[str, str]]:
+    """What a transcript made elsewhere says, on the clock of the pictures, and which track of a file it is.
+
+    Args:
+        source: the transcript; the video itself, where its own captions are meant.
+        media: the video.
+        language: of its captions.
+
+    Raises:
+        NoCaptionsError: the video holds none that can be read.
+        SourceError: it cannot be read.
+    """
+    if source != media:
+        return on_pictures(read_utterances(source), source, media), {}
+    track, text = captions_within(media, language)
+    with boundary(f"the captions within {media} cannot be read", SourceError, "give a file of captions"):
+        return on_pictures(read_webvtt(text), source, media), {"captions": str(track)}
 
 
 def on_pictures(utterances: Sequence[Utterance], source: Path, media: Path) -> list[Utterance]:
@@ -59,8 +79,11 @@ def transcripts_of(
 ) -> dict[str, Path]:
     """The transcript made elsewhere of each video that has one; of several captions those in ``language``.
 
+    Of captions, the video itself where none were taken along: it may hold some.
+
     Raises:
-        UsageError: there is no such file or folder, or one file is given for several videos.
+        UsageError: there is no such file or folder, one file is given for several videos, or the folder is
+            that of the transcripts to be written.
     """
     if given is None:
         return {}
@@ -69,7 +92,8 @@ def transcripts_of(
             video.id: best_captions(caption_files(folder / SUBTITLE_FOLDER, video.id), language)
             for video in videos
         }
-        return {video_id: each.path for video_id, each in found.items() if each is not None}
+        inside = {video.id: folder / video.path for video in videos}
+        return {name: inside[name] if each is None else each.path for name, each in found.items()}
     path = Path(given)
     if path.is_file():
         if len(videos) != 1:
@@ -80,17 +104,25 @@ def transcripts_of(
         return {videos[0].id: path}
     if not path.is_dir():
         raise UsageError(f"--transcript-from {given}: no such file or folder", f"or {CAPTIONS}")
+    if path.resolve() == transcript_path(folder, "").parent.resolve():
+        raise UsageError(
+            f"--transcript-from {given} is where svlm align writes, and it would read what it has written",
+            "leave it out: the transcripts that are there stay, and --formats makes other forms of them",
+        )
     named = _named_in(path)
     both = {video.id: named.get(video.id) or named.get(video.title) for video in videos}
     return {video_id: source for video_id, source in both.items() if source is not None}
 
 
-def transcript_for(media: Path, given: str | None, *, is_one: bool) -> Path | None:
+def transcript_for(media: Path, given: str | None, language: str, *, is_one: bool) -> Path | None:
     """The transcript made elsewhere of a file that lies among others; None where none is given or found.
+
+    Of captions, those beside it whose name has the language (``talk.en.srt``), else the file itself.
 
     Args:
         media: the file.
-        given: a transcript, or a folder of them named as the files are.
+        given: a transcript, or a folder of them named as the files are, or ``captions``.
+        language: of captions.
         is_one: whether there is no other file.
 
     Raises:
@@ -102,10 +134,9 @@ def transcript_for(media: Path, given: str | None, *, is_one: bool) -> Path | No
     if path.is_dir():
         return _named_in(path).get(encodable(media.stem))
     if given == CAPTIONS and not path.is_file():
-        raise UsageError(
-            f"--transcript-from {CAPTIONS} is for a folder that svlm fetch filled",
-            "give the file of the captions",
-        )
+        beside = [each for each in caption_files(media.parent, media.stem) if each.language]
+        found = best_captions(beside, language)  # those without a language may be our own
+        return media if found is None else found.path
     if not path.is_file():
         raise UsageError(f"--transcript-from {given}: no such file or folder", "check the path")
     if not is_one:
