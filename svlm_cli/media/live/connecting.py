@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import chain
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
@@ -12,6 +13,7 @@ from svlm_cli.media.address import Input, LiveOptions, is_playlist, may_be_page,
 from svlm_cli.media.container import OpenVideo
 from svlm_cli.media.live.glimpse import MOST_PLAYLIST_BYTES, glimpse, lacks_parts
 from svlm_cli.media.live.playlist import best_first, variants
+from svlm_cli.media.loops import LOOP_HINT, is_master, lists_playlists
 from svlm_cli.media.probe import open_input
 
 OPEN_SECONDS = 20.0
@@ -88,7 +90,7 @@ class Connector:
                 f"{self._name}: PyAV's libav reads no DASH", f"take its HLS, or try: {pipe}"
             )
         if is_playlist(wanted.url):
-            return self._first_that_opens(list(self._variants(wanted, patience_seconds)), patience_seconds)
+            return self._first_that_opens(self._variants(wanted, patience_seconds), patience_seconds)
         is_named_mp4 = PurePosixPath(urlsplit(wanted.url).path).suffix.lower() in _MP4_SUFFIXES
         if is_named_mp4 and _is_http(wanted.url):
             self._require_parts(wanted, patience_seconds)
@@ -98,24 +100,27 @@ class Connector:
                 return video
             if "mp4" in video.container.format.name.split(",") and not is_named_mp4:
                 self._require_parts(wanted, patience_seconds)
-            chosen = []
-            if video.is_playlist and len(video.container.streams.video) > 1:  # by a name that does not say so
-                chosen = list(self._variants(wanted, patience_seconds))
+            if not video.is_playlist or len(video.container.streams.video) < 2:
+                return video
+            chosen = self._variants(wanted, patience_seconds)  # by a name that does not say so
+            best = next(chosen)
         except BaseException:
             video.close()
             raise
-        if chosen in ([], [wanted]):
+        if best == wanted:
             return video
         video.close()
-        return self._first_that_opens(chosen, patience_seconds)
+        return self._first_that_opens(chain([best], chosen), patience_seconds)
 
-    def _first_that_opens(self, inputs: list[Input], patience_seconds: float) -> OpenVideo:
-        for wanted in inputs[:-1]:
+    def _first_that_opens(self, inputs: Iterable[Input], patience_seconds: float) -> OpenVideo:
+        failure: SourceError | None = None
+        for wanted in inputs:
             try:
                 return self._opened(wanted, patience_seconds)
-            except SourceError:  # a variant may be gone where the others are not
-                continue
-        return self._opened(inputs[-1], patience_seconds)
+            except SourceError as error:  # a variant may be gone where the others are not
+                failure = error
+        assert failure is not None
+        raise failure
 
     def _opened(self, wanted: Input, patience_seconds: float) -> OpenVideo:
         timeouts = patience_seconds, self._options.stall_seconds
@@ -126,12 +131,25 @@ class Connector:
         return video
 
     def _variants(self, wanted: Input, patience_seconds: float) -> Iterator[Input]:
-        """Each variant of a master playlist, the best first; the input itself where it has none."""
+        """Each variant of a master playlist, the best first; the input itself where it has none.
+
+        Raises:
+            UnservableError: it leads to playlists alone, in which libav would go round and round.
+        """
         seen = glimpse(wanted.url, _headers(wanted), patience_seconds, MOST_PLAYLIST_BYTES)
-        found = [] if seen is None else variants(seen.body.decode("utf-8", "replace"), seen.url)
+        text = "" if seen is None else seen.body.decode("utf-8", "replace")
+        found = [] if seen is None else variants(text, seen.url)
+        num_given = 0
         for each in best_first(found, self._options.max_height):
+            inner = glimpse(each.url, _headers(wanted), patience_seconds, MOST_PLAYLIST_BYTES)
+            listed = "" if inner is None else inner.body.decode("utf-8", "replace")
+            if is_master(listed) or lists_playlists(listed, each.url):
+                continue
             cookies = {"cookies": seen.cookies} if seen is not None and seen.cookies else {}
             yield replace(wanted, url=each.url, options={**wanted.options, **cookies})
+            num_given += 1
+        if (found and not num_given) or (seen is not None and lists_playlists(text, seen.url)):
+            raise UnservableError(f"{self._name} leads to playlists and to no pictures", LOOP_HINT)
         if not found:
             yield wanted
 
