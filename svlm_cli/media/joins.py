@@ -193,6 +193,8 @@ class Joins:
         if track is None:
             return now.newest > float("-inf") and stamp > now.newest + self._jump
         if track.stretch is not now:
+            if 0 <= stamp - track.stamp <= 2 * track.usual:  # the rest of it comes late in the file
+                return False
             from_now, from_own = abs(stamp - now.newest), abs(stamp - track.stamp)
             if from_now > max(from_own, RESET_SECONDS):
                 return from_own > JUMP_SECONDS or stamp < track.stamp - RESET_SECONDS
@@ -260,11 +262,12 @@ class Joins:
         return None
 
     def _catches_up(self, first: Timed[ItemT], moved: set[int]) -> bool:
-        """Whether a track that was left behind comes to where the others are, which go on as they were."""
-        track = self._tracks.get(first.track)
-        if track is None or track.stretch is self._stretch or first.stamp is None:
+        """Whether a track that was left behind comes to where the others are or were, which go on so."""
+        track, now = self._tracks.get(first.track), self._stretch
+        if track is None or track.stretch is now or first.stamp is None:
             return False
-        is_near = abs(first.stamp - self._stretch.newest) <= _LOOK_AHEAD_SECONDS
+        begin = min(now.starts.values(), default=now.newest)  # fragments may hold minutes of one track
+        is_near = begin - _LOOK_AHEAD_SECONDS <= first.stamp <= now.newest + _LOOK_AHEAD_SECONDS
         return is_near and not any(
             self._tracks[each].stretch is self._stretch for each in moved if each in self._tracks
         )

@@ -118,3 +118,28 @@ def test_a_track_whose_clock_alone_starts_again_is_joined_to_itself() -> None:
         last[each.track] = each.start + shift
     assert last[PICTURE] == pytest.approx(50.0 + 12.0 - 0.04)
     assert last[SOUND] == pytest.approx(sound[len(pictures) - 1].start)
+
+
+def test_fragments_give_the_tracks_in_the_order_of_their_stamps() -> None:
+    """As libav reads joined MP4 of fragments: a track that starts again comes before the rest of others."""
+    dice = Random(7)
+    for _ in range(40):
+        parts, begins, at = [], [], 0.0
+        for late in (0.0, dice.choice((0.0, 0.12, 0.96))):
+            seconds = 0.12 * dice.randrange(60, 150)
+            parts.append(part(0.0, {PICTURE: (0.0, seconds), SOUND: (0.0, seconds - late)}))
+            begins.append(at)
+            at += seconds
+        numbers = {id(each.item): number for number, items in enumerate(parts) for each in items}
+        waiting = {
+            track: [each for items in parts for each in items if each.track == track]
+            for track in (PICTURE, SOUND)
+        }
+        order = []
+        while any(waiting.values()):
+            first = min((items for items in waiting.values() if items), key=lambda items: items[0].stamp)
+            order.append(first.pop(0))
+        for each, shift in Joins([PICTURE, SOUND], PICTURE).shifted(order):
+            assert each.start + shift == pytest.approx(
+                begins[numbers[id(each.item)]] + each.item[1], abs=1e-6
+            )
