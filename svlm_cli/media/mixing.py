@@ -19,6 +19,8 @@ _LEAST_RATE, _MOST_RATE = 4_000, 768_000
 _CANCELS, _CANCELS_NO_MORE = 0.2, 0.3
 _MEMORY_SECONDS = 0.25
 _AUDIBLE = 30.0**2
+# Less is a moment of a crowd that was made wide, or of the same voice a little later in one channel.
+_INVERTED_SHARE, _INVERTED_SECONDS = 0.2, 5.0
 
 
 class Mixer:
@@ -27,16 +29,21 @@ class Mixer:
     Channels that cancel each other, as where one of two is inverted, are not mixed: the louder one is taken
     for as long as that lasts.
 
-    Attributes:
-        cancelled_seconds: for which that was so, silence apart.
     """
 
     def __init__(self) -> None:
-        self.cancelled_seconds = 0.0
+        self._audible_seconds = self._cancelled_seconds = self._run_seconds = self._longest_seconds = 0.0
         self._resampler: AudioResampler | None = None
         self._kind: tuple[str, str, int] | None = None
         self._powers = np.zeros(3)  # of left, right and their mix, over the last moments
         self._cancels = False
+
+    @property
+    def cancelled_seconds(self) -> float:
+        """For how long channels cancelled each other, silence apart; 0 where that may be chance."""
+        is_long = self._longest_seconds >= _INVERTED_SECONDS
+        is_much = self._cancelled_seconds >= _INVERTED_SHARE * self._audible_seconds
+        return self._cancelled_seconds if is_long or is_much else 0.0
 
     def channels(self, frame: AudioFrame | None) -> list[np.ndarray]:
         """What can be had after one more frame, shape (1 or 2, n); None gets what is still held."""
@@ -68,12 +75,18 @@ class Mixer:
         left, right, mixed = self._powers
         share = _CANCELS_NO_MORE if self._cancels else _CANCELS
         self._cancels = bool(mixed < share * (left + right) / 2)
+        if (left + right) / 2 > _AUDIBLE:
+            self._count(len(mix) / SAMPLE_RATE)
         if not self._cancels:
             return mix
-        if (left + right) / 2 > _AUDIBLE:
-            self.cancelled_seconds += len(mix) / SAMPLE_RATE
         louder: np.ndarray = channels[0 if left >= right else 1]
         return louder
+
+    def _count(self, seconds: float) -> None:
+        self._audible_seconds += seconds
+        self._run_seconds = self._run_seconds + seconds if self._cancels else 0.0
+        self._cancelled_seconds += seconds if self._cancels else 0.0
+        self._longest_seconds = max(self._longest_seconds, self._run_seconds)
 
     def _resampled(self, frame: AudioFrame | None) -> list[np.ndarray]:
         pieces = [] if self._resampler is None else self._resampler.resample(frame)
