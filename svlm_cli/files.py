@@ -13,11 +13,12 @@ import re
 import secrets
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _BLOCK_BYTES = 65536
+_PARTIAL = re.compile(r"\..*\.[0-9a-f]{8}(\..*)?", re.DOTALL)
 _appending = threading.Lock()
 
 
@@ -101,6 +102,17 @@ def remove_partials(*paths: Path) -> None:
             for left in os.listdir(folder):
                 if partial.fullmatch(left):
                     (folder / left).unlink()
+
+
+def hold_partials(paths: Iterable[Path]) -> bool:
+    """Whether ``remove_partials`` may find anything of many paths; lists each of their folders once."""
+    return any(map(_holds_partial, {Path(os.path.realpath(path)).parent for path in paths}))
+
+
+def _holds_partial(folder: Path) -> bool:
+    with suppress(OSError):
+        return any(map(_PARTIAL.fullmatch, os.listdir(folder)))
+    return False
 
 
 def make_folder(folder: Path) -> None:

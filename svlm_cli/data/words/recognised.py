@@ -55,7 +55,7 @@ def _as_whisper(document: Any) -> Any:
         words = [_chunk(each, f"chunk {number}") for number, each in enumerate(chunks)]
         if all(len(str(each["word"]).split()) < 2 for each in words):
             return {"words": words, "text": document.get("text")}
-        return {"segments": [{**each, "text": each["word"]} for each in words]}
+        return {"segments": [{**each, "text": each["word"]} for each in _between(words)]}
     if isinstance(document.get("transcription"), list):
         told = [values.mapping(each, "transcription") for each in document["transcription"]]
         spans = [values.mapping(each.get("offsets"), "offsets") for each in told]
@@ -72,6 +72,18 @@ def _as_whisper(document: Any) -> Any:
     return document
 
 
+def _between(segments: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Segments; one without times lies between its neighbours."""
+    end = next((each["start"] for each in segments if each["start"] is not None), None)
+    for number, each in enumerate(segments):
+        if each["start"] is None and end is not None:
+            behind = (later["start"] for later in segments[number + 1 :] if later["start"] is not None)
+            yield {**each, "start": end, "end": max(end, next(behind, end))}
+            continue
+        end = each["end"]
+        yield each
+
+
 def _numbered(segments: Mapping[str, Any]) -> dict[int, Any]:
     """Segments by their numbers."""
     numbers = {key: values.digits(key, MOST_WORDS) for key in segments}
@@ -82,10 +94,15 @@ def _numbered(segments: Mapping[str, Any]) -> dict[int, Any]:
 
 
 def _chunk(chunk: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """``{"text", "timestamp": [start, end]}`` (transformers), the last of them perhaps without its end."""
-    span = values.sequence(chunk.get("timestamp"), f"{where}: timestamp")
+    """``{"text", "timestamp": [start, end]}`` (transformers), the last of them perhaps without its end.
+
+    One without a start has no times.
+    """
+    span = values.sequence(chunk.get("timestamp") or [None, None], f"{where}: timestamp")
     if len(span) != 2:
         raise MalformedError(f"{where}: its timestamp is not laid out as [start, end]: {values.short(span)}")
+    if span[0] is None:
+        return {"word": chunk.get("text"), "start": None, "end": None}
     start, end = _span(span[0], span[0] if span[1] is None else span[1], where)
     return {"word": chunk.get("text"), "start": start, "end": end}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from itertools import pairwise
@@ -104,6 +105,24 @@ def test_what_is_in_the_way_is_put_aside(talk: Path, tmp_path: Path, hears: None
     assert transcribe([path]) == {"talk.mp4": AlignOutcome.ALIGNED}
     assert (tmp_path / "talk.txt.1").read_text() == "shopping\n"
     assert json.loads((tmp_path / "talk.json.1").read_text()) == {"words": [{"word": "of", "start": 1}]}
+
+
+def test_a_folder_is_listed_once_for_all_its_files(
+    talk: Path, tmp_path: Path, hears: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what a killed run left goes all the same."""
+    paths = [tmp_path / f"{number}.mp3" for number in range(12)]
+    for path in paths:
+        shutil.copy(talk / "mp3.mp3", path)
+    listed = []
+    listing = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda path: listed.append(path) or listing(path))
+    assert set(transcribe(paths).values()) == {AlignOutcome.ALIGNED}
+    assert listed.count(tmp_path) == 1
+    (tmp_path / ".3.0123abcd.srt").touch()
+    (tmp_path / ".other.0123abcd.srt").touch()
+    assert set(transcribe(paths).values()) == {AlignOutcome.HAD}
+    assert [name for name in listing(tmp_path) if name.endswith("abcd.srt")] == [".other.0123abcd.srt"]
 
 
 def test_one_bad_file_leaves_the_others(talk: Path, tmp_path: Path, hears: None) -> None:
