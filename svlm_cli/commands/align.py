@@ -55,9 +55,9 @@ class Speech:
         typer.Option(
             "--transcript-from",
             metavar="captions|FILE|DIR",
-            help="Use transcripts made elsewhere instead of transcribing: the captions that svlm fetch "
-            "--subtitles saved, a file, or a folder of files named by video id (VTT, SRT, WhisperX or "
-            "SoccerNet-Echoes JSON).",
+            help="Use transcripts made elsewhere instead of transcribing: captions (those that svlm "
+            "fetch --subtitles saved, or the video's own), a file, or a folder of files named by video id "
+            "(VTT, SRT, WhisperX or SoccerNet-Echoes JSON).",
             show_default="listen",
         ),
     ] = None

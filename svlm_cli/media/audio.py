@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from svlm_cli.errors import SourceError
+from svlm_cli.media.behind import recording_behind
 from svlm_cli.media.container import DamageError, OpenFile, decoded, stream_tick
 from svlm_cli.media.file.pyav_reader import PyavPictures
 from svlm_cli.media.joins import Join
@@ -44,6 +45,7 @@ class Sound:
         others: the file's other sound tracks.
         cancelled_seconds: in which the channels would have cancelled each other, and one alone was taken.
         joins: where the file's clock starts again or leaps ahead; seconds count as the samples do.
+        behind_byte: where in the file another recording begins that is not read; None for nowhere.
     """
 
     samples: np.ndarray
@@ -52,6 +54,7 @@ class Sound:
     others: tuple[SoundTrack, ...] = ()
     cancelled_seconds: float = 0.0
     joins: tuple[Join, ...] = ()
+    behind_byte: int | None = None
 
 
 def read_sound(path: str) -> np.ndarray:
@@ -79,6 +82,7 @@ def listen(path: str, choice: SoundChoice | None = None) -> Sound:
     with closing(open_file(path)) as file:
         picture = _picture_track(path, file)
         tracks = sound_tracks(file.container, picture)
+        format_name = file.container.format.name
     if not tracks:
         raise SourceError(f"{path} has no sound", "give it a transcript with --transcript-from")
     origin = _first_picture_seconds(path) if picture is not None else None
@@ -94,6 +98,7 @@ def listen(path: str, choice: SoundChoice | None = None) -> Sound:
                 tuple(each for each in tracks if each is not track),
                 reader.mixer.cancelled_seconds,
                 tuple(reader.joins),
+                recording_behind(path, format_name),
             )
     if not any(track.codec for track in tracks):
         raise SourceError(f"{path}: libav has no decoder for its sound", "convert it with ffmpeg")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from svlm_cli.errors import SourceError, boundary
+from svlm_cli.media.behind import outer_boxes
 from svlm_cli.media.container import MOST_PIXELS, PLAYLIST_FORMATS, DamageError, OpenFile, OpenVideo, libav
+from svlm_cli.media.loops import LOOP_HINT, goes_round
 from svlm_cli.media.source import Appearance, VideoInfo
 from svlm_cli.media.tracks import picture_track, sound_tracks
 from svlm_cli.utc import is_moment, utc_seconds
@@ -221,6 +223,8 @@ def _check_kind(path: str, file: Path) -> None:
         raise SourceError(f"{path} is a device or a socket, not a video file", "name a file")
     if file.is_file() and file.stat().st_size == 0:
         raise SourceError(f"{path} is empty", "get the file again")
+    if goes_round(file):
+        raise SourceError(f"{path} is a playlist that leads to playlists and no pictures", LOOP_HINT)
 
 
 def _unreadable(path: str, reason: str) -> SourceError:
@@ -240,22 +244,5 @@ def _unreadable(path: str, reason: str) -> SourceError:
 def _lacks_index(file: Path) -> bool:
     """Whether this is an MP4 or QuickTime file without a whole moov box."""
     size = file.stat().st_size
-    boxes = list(_boxes(file))
-    return bool(boxes) and not any(kind == b"moov" and end <= size for kind, end in boxes)
-
-
-def _boxes(file: Path) -> Iterator[tuple[bytes, int]]:
-    """Kind and end of each outer box of an MP4 or QuickTime file (ISO/IEC 14496-12, 4.2); none of others."""
-    size = file.stat().st_size
-    position = 0
-    with file.open("rb") as data:
-        while position + 8 <= size:
-            data.seek(position)
-            header = data.read(16)
-            length, kind = int.from_bytes(header[:4], "big"), header[4:8]
-            if length == 1:
-                length = int.from_bytes(header[8:16], "big")
-            if length < 8 or (position == 0 and kind != b"ftyp"):
-                return
-            position += length
-            yield kind, position
+    boxes = list(outer_boxes(file))
+    return bool(boxes) and not any(kind == b"moov" and end <= size for kind, _, end in boxes)

@@ -10,6 +10,7 @@ from itertools import pairwise
 from statistics import median
 
 from svlm_cli.errors import SourceError, boundary
+from svlm_cli.media.behind import recording_behind
 from svlm_cli.media.container import OpenVideo
 from svlm_cli.media.joins import JUMP_SECONDS, Join
 from svlm_cli.media.packets import OneClock
@@ -38,6 +39,7 @@ class Survey:
         key_frames: in the order of the file, at most one a second; none where the clock goes on throughout.
         joins: where the file's clock starts again or leaps.
         is_cut_off: whether the pictures end long before the container states that they do.
+        behind_byte: where in the file another recording begins that is not read; None for nowhere.
     """
 
     start_seconds: float
@@ -46,6 +48,7 @@ class Survey:
     key_frames: tuple[KeyFrame, ...]
     joins: tuple[Join, ...]
     is_cut_off: bool
+    behind_byte: int | None = None
 
     @property
     def is_regular(self) -> bool:
@@ -112,6 +115,7 @@ def _survey(path: str, _changed: int, _size: int) -> Survey:
             key_frames=tuple(key_frames) if joins else (),
             joins=joins,
             is_cut_off=missing > max(_MISSING_SECONDS, _MISSING_SHARE * (stated or 0.0)),
+            behind_byte=recording_behind(path, video.container.format.name),
         )
 
 

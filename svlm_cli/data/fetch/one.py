@@ -22,6 +22,7 @@ from svlm_cli.data.manifest import VIDEO_FOLDER, Manifest, Video
 from svlm_cli.data.words.transcript import TimedWord, Transcript, transcript_path, write_transcript
 from svlm_cli.errors import SourceError
 from svlm_cli.files import place, sha256_of, sync, whole_file
+from svlm_cli.media.behind import told
 from svlm_cli.media.file.pyav_reader import PyavPictures
 from svlm_cli.media.file.reader import open_video
 from svlm_cli.media.survey import survey
@@ -182,7 +183,7 @@ def _fetch_web(job: FetchJob, run: FetchRun) -> FetchedVideo | list[FetchJob]:
         path = _finished(run.folder, found.id) or _download(found, run, on_progress)
         held.require()
         video = _note(run, path, found.id, found.title, found.url)
-        return FetchedVideo(video, True, _add_captions(found, run))
+        return FetchedVideo(video, True, _both(_behind(path), _add_captions(found, run)))
 
 
 def _download(video: RemoteVideo, run: FetchRun, on_progress: Callable[[int, int | None], None]) -> Path:
@@ -285,7 +286,19 @@ def _fetch_file(job: FetchJob, run: FetchRun) -> FetchedVideo:
         path = keep_media(original, run.folder / VIDEO_FOLDER, video_id, run.options.download)
         held.require()
         url = original.resolve().as_uri()
-        return FetchedVideo(_note(run, path, video_id, original.stem, url), True, note)
+        return FetchedVideo(
+            _note(run, path, video_id, original.stem, url), True, _both(_behind(original), note)
+        )
+
+
+def _behind(path: Path) -> str:
+    """What is to be said of a file that goes on behind what is read of it."""
+    at_byte = survey(str(path)).behind_byte
+    return "" if at_byte is None else told(at_byte)
+
+
+def _both(*notes: str) -> str:
+    return "; ".join(filter(None, notes))
 
 
 @contextmanager

@@ -23,22 +23,16 @@ from svlm_cli.claims import claimed
 from svlm_cli.data.manifest import Manifest, Video
 from svlm_cli.data.words import filters
 from svlm_cli.data.words.annealing import dense_clips
-from svlm_cli.data.words.captions import read_utterances
 from svlm_cli.data.words.clean_llm import LanguageModel, LlmOptions, clean, judge_clips, split_sentences
-from svlm_cli.data.words.elsewhere import on_pictures, transcripts_of
-from svlm_cli.data.words.heard import Heard, read_heard, sound_notes, sound_record, write_heard
+from svlm_cli.data.words.elsewhere import CAPTIONS, said_in, transcripts_of
+from svlm_cli.data.words.heard import Heard, read_heard, sound_notes, write_heard
+from svlm_cli.data.words.hearing import hear
 from svlm_cli.data.words.outputs import JSON, Outputs
 from svlm_cli.data.words.transcribe import Recogniser, WhisperOptions
-from svlm_cli.data.words.transcript import (
-    Transcript,
-    Utterance,
-    read_transcript,
-    transcript_path,
-    words_in,
-)
-from svlm_cli.errors import ModelError, SourceError, SvlmError, UsageError, boundary
-from svlm_cli.files import remove_partials, sha256_of
-from svlm_cli.media.audio import listen
+from svlm_cli.data.words.transcript import Transcript, Utterance, transcript_path, words_in
+from svlm_cli.data.words.within import NoCaptionsError
+from svlm_cli.errors import ModelError, SourceError, SvlmError, UsageError
+from svlm_cli.files import hold_partials, remove_partials, sha256_of
 from svlm_cli.media.tracks import AUTO, SoundChoice
 from svlm_cli.settings import Clean
 from svlm_cli.text import encodable
@@ -171,7 +165,8 @@ def align_each(jobs: Sequence[AlignJob], options: AlignOptions, answers: Path) -
         answers: folder for those of a language model.
     """
     stop = threading.Event()
-    aligner = _Aligner(options, answers, stop.is_set)
+    has_partials = hold_partials(path for job in jobs for path in job.outputs.paths)
+    aligner = _Aligner(options, answers, stop.is_set, has_partials=has_partials)
     pool = ThreadPoolExecutor(options.whisper.workers)
     running: dict[Future[Aligned], Video] = {pool.submit(aligner.align, job): job.video for job in jobs}
     try:
@@ -194,8 +189,11 @@ def align_each(jobs: Sequence[AlignJob], options: AlignOptions, answers: Path) -
 class _Aligner:
     """Everything that the videos of a run share; what is slow to load is loaded when first needed."""
 
-    def __init__(self, options: AlignOptions, answers: Path, should_stop: Callable[[], bool]) -> None:
+    def __init__(
+        self, options: AlignOptions, answers: Path, should_stop: Callable[[], bool], *, has_partials: bool
+    ) -> None:
         self._options = options
+        self._has_partials = has_partials
         self._should_stop = should_stop
         self._loading = threading.Lock()
         self._recogniser: Recogniser | None = None
@@ -207,8 +205,9 @@ class _Aligner:
         """One video from what there is to a transcript on the disk."""
         video = job.video
         with self._claimed(job) as require:
-            remove_partials(*job.outputs.paths)
-            had, origin = _read_transcript(job.outputs.json), self._origin(job)
+            if self._has_partials:
+                remove_partials(*job.outputs.paths)
+            had, origin = job.outputs.had(), self._origin(job)
             if had is not None and _is_to_stay(had, origin):
                 told = tuple(job.outputs.derive(had))
                 return Aligned(video, AlignOutcome.HAD, had, had.refused, told)
@@ -254,6 +253,8 @@ class _Aligner:
             return how | {"from": WHISPER, "whisper_model": whisper.model}
         if source is None:
             return how | {"from": "", "sha256": hashlib.sha256().hexdigest()}
+        if source == job.media:
+            return how | {"from": CAPTIONS, "sha256": job.video.sha256}
         return how | {"from": encodable(source.name), "sha256": sha256_of(source)}
 
     def _utterances(self, job: AlignJob, require: Callable[[], None]) -> _Said:
@@ -263,7 +264,10 @@ class _Aligner:
             if source is None:
                 raise _Skip(f"no transcript of it in {self._options.transcript_from}")
             try:
-                return on_pictures(read_utterances(source), source, job.media), {}, "", {}
+                said, track = said_in(source, job.media, self._options.whisper.language)
+                return said, {}, "", track
+            except NoCaptionsError as error:
+                raise _Skip(f"no captions: {error.message}") from error
             except SourceError as error:
                 raise _Skip(f"{UNREADABLE}: {error.message}") from error
         if not job.video.has_audio and self._options.audio_track == AUTO:
@@ -285,10 +289,8 @@ class _Aligner:
         stored = None if job.store is None else read_heard(job.store)
         if stored is not None and stored[0] == settings:
             return stored[1]
-        sound = listen(str(job.media), SoundChoice(self._options.audio_track, whisper.language))
-        recogniser = self._load()
-        with boundary("the sound cannot be recognised", SourceError):
-            heard = Heard(recogniser.recognise(sound.samples, self._should_stop), sound_record(sound))
+        choice = SoundChoice(self._options.audio_track, whisper.language)
+        heard = hear(job.media, choice, self._load, self._should_stop)
         if job.store is not None:
             require()
             write_heard(job.store, settings, heard)
@@ -328,14 +330,6 @@ class _Aligner:
         if self._llm is not None:
             clips = judge_clips(clips, words, video.title, self._llm)
         return Transcript(words, dropped=tuple(dropped), clips=clips, figures=figures)
-
-
-def _read_transcript(path: Path | None) -> Transcript | None:
-    """A transcript that is there and whole."""
-    try:
-        return None if path is None else read_transcript(path)
-    except SourceError:
-        return None
 
 
 def _is_to_stay(had: Transcript, origin: Mapping[str, Any]) -> bool:

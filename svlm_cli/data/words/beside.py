@@ -77,7 +77,7 @@ def align_files(
 
 def _job(path: Path, base: Path, options: AlignOptions, formats: Sequence[str], *, is_one: bool) -> AlignJob:
     video = Video(str(path), path.stem, "", "", str(path), 0.0, 0, 0, 0.0, True, "", "")
-    source = transcript_for(path, options.transcript_from, is_one=is_one)
+    source = transcript_for(path, options.transcript_from, options.whisper.language, is_one=is_one)
     for name in formats:
         if source is not None and source.resolve() == named(base, name).resolve():
             raise UsageError(

@@ -14,6 +14,7 @@ from svlm_cli.data.words.transcript import parse_dropped, parse_word
 from svlm_cli.documents import read_json
 from svlm_cli.files import whole_file
 from svlm_cli.media.audio import Sound
+from svlm_cli.media.behind import told
 
 _WORD_FIELDS = ("text", "start_seconds", "end_seconds", "probability")
 _CHOSEN = {
@@ -21,6 +22,7 @@ _CHOSEN = {
     "default": ", the default",
     "language": ", by --language",
     "order": ", the first",
+    "words": ", the first with words",
 }
 _MOST_JOINS = 100
 _MOST_SECONDS = 1e12
@@ -55,6 +57,8 @@ def sound_record(sound: Sound) -> dict[str, Any]:
             {"seconds": round(each.seconds, 3), "by_seconds": round(each.by_seconds, 3)}
             for each in sound.joins[:_MOST_JOINS]
         ]
+    if sound.behind_byte is not None:
+        record["behind_byte"] = sound.behind_byte
     return record
 
 
@@ -62,19 +66,21 @@ def sound_notes(sound: Mapping[str, Any], num_words: int) -> list[str]:
     """What is worth telling of the sound of a transcript, a sentence each.
 
     Args:
-        sound: as a transcript has it; empty where nothing was listened to.
+        sound: as a transcript has it; empty where nothing was listened to, or with the captions read.
         num_words: that were heard in it.
     """
-    if not sound:
-        return []
-    track, others = sound.get("is", ""), ", ".join(map(str, sound.get("others") or []))
+    if "is" not in sound:
+        return [f"read {each}" for each in (sound.get("captions"),) if each]
+    track, others = sound["is"], ", ".join(map(str, sound.get("others") or []))
     notes = []
     if others:
         chosen = _CHOSEN.get(str(sound.get("chosen_by")), "")
         notes.append(f"listened to {track}{chosen}; there is also {others}")
-    if not num_words:
-        more = "; try another with --audio-track N" if others else ""
-        notes.append(f"no words were heard in {track}{more}")
+    silent = list(map(str, sound.get("no_words_in") or ([] if num_words else [track])))
+    if silent:
+        is_left = any(str(each) not in silent for each in sound.get("others") or []) and not num_words
+        more = "; try another with --audio-track N" if is_left else ""
+        notes.append(f"no words were heard in {', nor in '.join(silent)}{more}")
     if seconds := sound.get("cancelled_seconds"):
         notes.append(
             f"its channels cancel each other for {seconds} s (one is inverted): the louder alone was heard"
@@ -85,6 +91,8 @@ def sound_notes(sound: Mapping[str, Any], num_words: int) -> list[str]:
                 f"the file's clock leaps by {join['by_seconds']:.0f} s at {join['seconds']:.1f} s; "
                 "words and pictures go on there without a gap"
             )
+    if isinstance(at := sound.get("behind_byte"), int):
+        notes.append(told(at))
     return notes
 
 

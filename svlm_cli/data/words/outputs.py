@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from svlm_cli.cue_text import clean_text, escape_srt, escape_vtt, timestamp
-from svlm_cli.data.words.transcript import TimedWord, Transcript, text_of, write_transcript
-from svlm_cli.errors import OutputError, UsageError
+from svlm_cli.data.words.transcript import TimedWord, Transcript, read_transcript, text_of, write_transcript
+from svlm_cli.errors import OutputError, SourceError, UsageError
 from svlm_cli.files import put_aside, whole_file
 
 JSON = "json"
@@ -116,6 +116,13 @@ class Outputs:
     def paths(self) -> list[Path]:
         """All of them."""
         return [named(self.base, form) for form in self.forms]
+
+    def had(self) -> Transcript | None:
+        """The transcript that is there; None where there is none, or it is not whole."""
+        try:
+            return None if self.json is None else read_transcript(self.json)
+        except SourceError:
+            return None
 
     def check(self) -> None:
         """See that files can take these places, before anything is listened to.

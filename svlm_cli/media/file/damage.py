@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from svlm_cli.media.behind import told
 from svlm_cli.media.joins import Join
 
 _NAMED_POSITIONS = 3
@@ -25,6 +26,7 @@ class Damage:
         late_seconds: the delay in seconds of the pictures' track, before the first picture that decodes.
         is_joined: whether the file's clock was set or started again somewhere, so that its stamps are not one
             clock's.
+        behind_byte: where another recording begins in the file, which is not read.
     """
 
     num_corrupt: int = 0
@@ -35,6 +37,7 @@ class Damage:
     jumps: dict[float, float] = field(default_factory=dict)
     late_seconds: float = 0.0
     is_joined: bool = False
+    behind_byte: int | None = None
 
     def add_corrupt(self, seconds: float) -> None:
         """Count a picture that had to be skipped."""
@@ -90,6 +93,8 @@ class Damage:
             )
         elif self.ends_in_frame:
             found.append(f"the file ends in the middle of a frame, at {self.end_seconds:.1f} s")
+        if self.behind_byte is not None:
+            found.append(told(self.behind_byte))
         if self.stopped_by:
             found.append(f"reading stopped at {self.end_seconds:.1f} s: {self.stopped_by}")
         return found

@@ -8,6 +8,7 @@ from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
+from svlm_cli.media.behind import recording_behind
 from svlm_cli.media.container import DamageError, OpenVideo, decoded
 from svlm_cli.media.file.convert import Orientation, RgbConverter
 from svlm_cli.media.file.damage import Damage
@@ -227,6 +228,8 @@ class PyavPictures:
             last_good = picture
             yield picture
         if last_good is not None:
+            if self._damage.end_seconds is None and self._video is not None:
+                self._damage.behind_byte = recording_behind(self._path, self._video.container.format.name)
             self._damage.end_seconds = last_good.end_seconds
 
     def _whole(

@@ -254,6 +254,14 @@ def test_one_file_for_several_videos_is_wrong(halves: tuple[Path, Path]) -> None
         list(align_folder(folder, AlignOptions(WhisperOptions(), one)))
     with pytest.raises(UsageError, match="no such file"):
         list(align_folder(folder, AlignOptions(WhisperOptions(), "nowhere")))
+    for place in (folder / "transcripts", folder / "x" / ".." / "transcripts"):
+        (folder / "transcripts").mkdir(exist_ok=True)
+        (folder / "x").mkdir(exist_ok=True)
+        with pytest.raises(
+            UsageError, match="where svlm align writes, and it would read what it has written"
+        ):
+            list(align_folder(folder, AlignOptions(WhisperOptions(), str(place)), ["vtt"]))
+    assert list((folder / "transcripts").iterdir()) == []
 
 
 def test_a_whisper_that_is_not_there_is_one_line(spoken: Path) -> None:

@@ -12,8 +12,10 @@ import pytest
 
 from svlm_cli.data.fetch.folder import fetch_all
 from svlm_cli.data.words.align import Aligned, AlignOptions, AlignOutcome, align_folder
-from svlm_cli.data.words.transcribe import WhisperOptions
-from svlm_cli.data.words.transcript import transcript_path
+from svlm_cli.data.words.heard import sound_notes
+from svlm_cli.data.words.hearing import hear
+from svlm_cli.data.words.transcribe import Recognition, WhisperOptions
+from svlm_cli.data.words.transcript import TimedWord, transcript_path
 from svlm_cli.errors import UsageError
 from svlm_cli.media.audio import listen
 from svlm_cli.media.captions import caption_clock
@@ -159,10 +161,9 @@ def test_what_was_chosen_and_what_else_there_was_is_told(
     assert ", by --language; there is also track 1 (zxx" in aligned["language"].notes[0]
     assert "there is also track 1 (no language, no decoder for it" in aligned["unknown"].notes[0]
     (chosen, nothing) = aligned["silent"].notes
-    assert words_of(aligned["silent"]) == []
-    assert "track 1 (no language, aac, 1 channels, default), the default" in chosen
-    assert nothing.startswith("no words were heard in track 1")
-    assert nothing.endswith("try another with --audio-track N")
+    assert [word for word, _ in words_of(aligned["silent"])] == SPOKEN
+    assert "listened to track 2 (no language, aac, 1 channels), the first with words; there is also" in chosen
+    assert nothing == "no words were heard in track 1 (no language, aac, 1 channels, default)"
     assert aligned["plain"].notes == ()
     path = transcript_path(broadcasts, aligned["default"].video.id)
     sound = json.loads(path.read_text())["sound"]
@@ -180,6 +181,54 @@ def test_lengths_are_those_of_packets_and_a_leap_is_told(
         told = [problem for problem in reader.problems if "clock jumps by +3588 s at 12.0 s" in problem]
     assert len(told) == (name == "forward")
     assert len([note for note in aligned[name].notes if "leaps by 3588 s" in note]) == (name == "forward")
+
+
+@pytest.mark.parametrize(
+    ("asked", "tracks", "silent", "heard", "told"),
+    [
+        (
+            "auto",
+            ["eng", "eng", "eng"],
+            {1, 2},
+            3,
+            "no words were heard in track 1 (eng, pcm_s16le, 1 channels,",
+        ),
+        ("1", ["eng", "eng"], {1}, 1, "1 channels, default); try another with --audio-track N"),
+        ("auto", ["eng", "deu", "eng"], {1, 3}, 1, "try another with --audio-track N"),
+        ("auto", ["eng"], {1}, 1, "no words were heard in track 1 (eng"),
+        (
+            "auto",
+            ["eng", ""],
+            {1, 2},
+            1,
+            "no words were heard in track 1 (eng, pcm_s16le, 1 channels, default), nor",
+        ),
+    ],
+)
+def test_where_nobody_speaks_the_next_track_is_heard(
+    tmp_path: Path, asked: str, tracks: list[str], silent: set[int], heard: int, told: str
+) -> None:
+    """Each track has a tone whose loudness is its number."""
+    command = [each for number in range(len(tracks)) for each in ("-f", "lavfi", "-i", tone(number + 1))]
+    for number, language in enumerate(tracks):
+        command += ["-map", number, f"-metadata:s:a:{number}", f"language={language or 'und'}"]
+        command += [f"-disposition:a:{number}", 0 if number else "default"]
+    ffmpeg(*command, "-c:a", "pcm_s16le", tmp_path / "a.mkv")
+
+    class Listener:
+        def recognise(self, sound: np.ndarray, _should_stop: object) -> Recognition:
+            number = round(np.abs(sound.astype(int)).max() / 3000)
+            word = TimedWord("goal", 0.5, 1.0, 0.9)
+            return Recognition([] if number in silent else [(word,)], [], 1.0)
+
+    found = hear(tmp_path / "a.mkv", SoundChoice(asked), Listener, lambda: False)
+    num_words = len(found.recognition.utterances)
+    assert (found.sound["track"], num_words) == (heard, int(heard not in silent))
+    assert any(told in note for note in sound_notes(found.sound, num_words))
+
+
+def tone(number: int) -> str:
+    return f"aevalsrc={number * 3000 / 32768:.6f}*sin(2*PI*440*t):d=1:s=16000"
 
 
 def test_a_track_that_is_asked_for_is_heard(aligned: dict[str, Aligned], broadcasts: Path) -> None:

@@ -1,0 +1,63 @@
+"""Listening to a file: in one track, or, where nobody speaks in it, in the next one that may be meant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from svlm_cli.data.words.heard import Heard, sound_record
+from svlm_cli.data.words.transcribe import Recogniser, Recognition
+from svlm_cli.errors import SourceError, boundary
+from svlm_cli.language import is_language
+from svlm_cli.media.audio import Sound, listen
+from svlm_cli.media.tracks import AUTO, SoundChoice, SoundTrack
+
+
+def hear(
+    media: Path, choice: SoundChoice, load: Callable[[], Recogniser], should_stop: Callable[[], bool]
+) -> Heard:
+    """The words of a file, in the track that is chosen.
+
+    Where the rule chose a track in which no words are heard, as one of the stadium alone, the others that
+    belong to the pictures are listened to, in their order, until there are words; not those in another
+    language, and not those beside the commentary, as a description for the blind.
+
+    Args:
+        media: the file.
+        choice: of the track.
+        load: gives the recogniser, which is loaded once there is sound.
+        should_stop: asked between stretches.
+
+    Raises:
+        SourceError: there is no sound that can be decoded, or it cannot be recognised.
+    """
+
+    def recognised(sound: Sound) -> Recognition:
+        recogniser = load()
+        with boundary("the sound cannot be recognised", SourceError):
+            return recogniser.recognise(sound.samples, should_stop)
+
+    sound = listen(str(media), choice)
+    first = Heard(recognised(sound), sound_record(sound))
+    if first.recognition.utterances or first.recognition.other_language is not None:
+        return first
+    silent = [str(sound.track)]
+    for other in _others(sound, choice):
+        try:
+            found = listen(str(media), replace(choice, track=str(other.number)))
+        except SourceError:  # it has a decoder, and gives nothing
+            continue
+        recognition = recognised(found)
+        if recognition.utterances:
+            record = sound_record(replace(found, reason="words"))
+            return Heard(recognition, {**record, "no_words_in": silent})
+        silent.append(str(found.track))
+    return Heard(first.recognition, {**first.sound, "no_words_in": silent})
+
+
+def _others(sound: Sound, choice: SoundChoice) -> Iterator[SoundTrack]:
+    for each in sound.others if choice.track == AUTO else ():
+        is_meant = not each.language or is_language(each.language, choice.language)
+        if each.codec and each.is_of_picture and is_meant and not each.is_aside:
+            yield each

@@ -1,0 +1,75 @@
+"""Recordings joined end to end of which libav reads the first alone, and says nothing of the rest."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+# How such a file begins, after whatever libav passes over.
+_FLV_START, _FLV_REST = b"FLV\x01", b"\0\0\0\x09\0\0\0\0"
+_ASF_START = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
+_MXF_START = bytes.fromhex("060e2b34020501010d0102010102")
+_STARTS = {"flv": _FLV_START, "asf": _ASF_START, "mxf": _MXF_START}
+_MP4_NAMES = frozenset({"mov", "mp4"})
+
+
+def outer_boxes(file: Path) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, begin and end of each outer box of an MP4 or QuickTime file (ISO/IEC 14496-12); else none."""
+    size = file.stat().st_size
+    position = 0
+    with file.open("rb") as data:
+        while position + 8 <= size:
+            data.seek(position)
+            header = data.read(16)
+            length, kind = int.from_bytes(header[:4], "big"), header[4:8]
+            if length == 1:
+                length = int.from_bytes(header[8:16], "big")
+            if length < 8 or (position == 0 and kind != b"ftyp"):
+                return
+            yield kind, position, position + length
+            position += length
+
+
+def recording_behind(path: str, format_name: str) -> int | None:
+    """At which byte of a local file another recording begins that libav does not read; None for none.
+
+    Args:
+        path: the path of the file.
+        format_name: libav's name of the format it was opened as.
+    """
+    names = set(format_name.split(","))
+    with suppress(OSError, ValueError):
+        if names & _MP4_NAMES:
+            return _second_index(Path(path))
+        for name in names & _STARTS.keys():
+            return _second_start(Path(path), _STARTS[name])
+    return None
+
+
+def told(at_byte: int) -> str:
+    """What is to be said of it."""
+    return (
+        f"another recording begins in the same file at byte {at_byte} and is not read; "
+        f"part them: head -c {at_byte} FILE, tail -c +{at_byte + 1} FILE"
+    )
+
+
+def _second_index(file: Path) -> int | None:
+    """Where the second of two whole MP4 files begins; fragments libav reads whoever they are of."""
+    boxes = list(outer_boxes(file))
+    kinds = [kind for kind, _, _ in boxes]
+    if kinds.count(b"moov") < 2 or b"moof" in kinds:
+        return None
+    return next((begin for kind, begin, _ in boxes[1:] if kind == b"ftyp"), None)
+
+
+def _second_start(file: Path, start: bytes) -> int | None:
+    with file.open("rb") as data, mmap.mmap(data.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        at = content.find(start)
+        while at >= 0:
+            at = content.find(start, at + len(start))
+            if at >= 0 and (start != _FLV_START or content[at + 5 : at + 13] == _FLV_REST):
+                return at
+    return None
