@@ -148,7 +148,8 @@ class StepEvent:
 class AnswerEvent:
     """The answer to a question, in the turn of step ``index``, apart from that second's words.
 
-    ``lag_seconds`` is that of the step.
+    ``lag_seconds`` is that of the step, ``id`` that of the question, as whoever asked it was
+    told; empty for one from a file or a terminal.
     """
 
     index: int
@@ -158,6 +159,7 @@ class AnswerEvent:
     text: str
     num_new_tokens: int
     lag_seconds: float = 0.0
+    id: str = ""
     utc: str = field(default_factory=now_text, compare=False)
 
 

@@ -23,12 +23,18 @@ class _Waiting:
     due_seconds: float
     number: int
     text: str
+    id: str = ""
 
 
 class Questions:
-    """A queue that any thread may fill and the stream empties."""
+    """A queue that any thread may fill and the stream empties.
+
+    Attributes:
+        taken_id: the id of the question that was taken last.
+    """
 
     def __init__(self) -> None:
+        self.taken_id = ""
         self._lock = threading.Lock()
         self._waiting: list[_Waiting] = []
         self._numbers = itertools.count()
@@ -36,10 +42,15 @@ class Questions:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def ask(self, text: str, at_seconds: float = 0.0) -> bool:
+    def ask(self, text: str, at_seconds: float = 0.0, id: str = "") -> bool:  # noqa: A002 - as in the answer
         """Ask a question in the turn that holds ``at_seconds``, or in the next one there is.
 
         Whatever stands in it can be encoded from here on: halves of surrogate pairs become U+FFFD.
+
+        Args:
+            text: the question.
+            at_seconds: when to ask it.
+            id: told with its answer.
 
         Returns:
             Whether it was taken: blank ones are not, nor those for NaN, nor any while too many wait.
@@ -48,7 +59,7 @@ class Questions:
         with self._lock:
             if not cleaned or math.isnan(at_seconds) or len(self._waiting) >= MAX_WAITING:
                 return False
-            heapq.heappush(self._waiting, _Waiting(at_seconds, next(self._numbers), cleaned))
+            heapq.heappush(self._waiting, _Waiting(at_seconds, next(self._numbers), cleaned, id))
             return True
 
     def waiting(self) -> list[tuple[float, str]]:
@@ -60,7 +71,9 @@ class Questions:
         """The next question due before ``end_seconds``; empty if there is none."""
         with self._lock:
             if self._waiting and self._waiting[0].due_seconds < end_seconds:
-                return heapq.heappop(self._waiting).text
+                taken = heapq.heappop(self._waiting)
+                self.taken_id = taken.id
+                return taken.text
             return ""
 
 

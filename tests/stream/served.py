@@ -5,13 +5,14 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from svlm_cli.stream.page.board import Board
 from svlm_cli.stream.page.hub import Hub
 from svlm_cli.stream.page.web import PageServer
 from svlm_cli.stream.questions import Questions
@@ -37,6 +38,7 @@ def free_port() -> int:
 
 @dataclass(frozen=True)
 class Served:
+    board: Board
     hub: Hub
     questions: Questions
     server: PageServer
@@ -60,24 +62,35 @@ class Served:
 
 
 @contextmanager
-def served(folder: Path, host: str = "127.0.0.1", token: str = "", port: int = 0) -> Iterator[Served]:
-    hub, questions = Hub(folder), Questions()
+def served(
+    folder: Path,
+    host: str = "127.0.0.1",
+    token: str = "",
+    port: int = 0,
+    names: Sequence[str] = (),
+    origins: Sequence[str] = (),
+) -> Iterator[Served]:
+    """A page of one stream, or of channels with names."""
+    board = Board(folder, is_several=bool(names))
+    hubs = [board.add(name) for name in names or ("",)]
     port = port or free_port()
-    with PageServer(hub, questions, (host, port), token) as server:
-        yield Served(hub, questions, server, port)
-        hub.close()
+    with PageServer(board, (host, port), token, origins) as server:
+        yield Served(board, hubs[0], hubs[0].questions, server, port)
+        board.close()
 
 
 class Viewer:
     """Reads the events of a page as a browser does."""
 
-    def __init__(self, page: Served, last_event_id: str = "", small_buffer: bool = False) -> None:
+    def __init__(
+        self, page: Served, last_event_id: str = "", small_buffer: bool = False, query: str = ""
+    ) -> None:
         self._socket = socket.socket()
         if small_buffer:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         self._socket.settimeout(10)
         self._socket.connect(("127.0.0.1", page.port))
-        lines = [f"GET /events HTTP/1.1\r\nHost: 127.0.0.1:{page.port}\r\n"]
+        lines = [f"GET /events{query} HTTP/1.1\r\nHost: 127.0.0.1:{page.port}\r\n"]
         if last_event_id:
             lines.append(f"Last-Event-ID: {last_event_id}\r\n")
         self._socket.sendall("".join([*lines, "\r\n"]).encode())
@@ -90,6 +103,8 @@ class Viewer:
         """(id, event) of each message until the stream or the server ends."""
         last_id = ""
         for line in self._file:
+            if line == b"0\r\n":  # the last chunk
+                return
             field, _, value = line.decode().rstrip("\r\n").partition(": ")
             if field == "id":
                 last_id = value

@@ -16,7 +16,8 @@ import pytest
 
 from svlm_cli import Controls, Sampling, StateKeeper, StreamSettings, load_model, open_source, stream_video
 from svlm_cli.errors import UsageError
-from svlm_cli.stream.page import web
+from svlm_cli.stream.page import taking
+from svlm_cli.stream.page.board import Board
 from svlm_cli.stream.page.hub import Hub
 from svlm_cli.stream.page.web import PageServer
 from svlm_cli.stream.questions import Questions
@@ -74,16 +75,18 @@ class Running:
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("page")
-    hub, questions = Hub(folder), Questions()
+    board = Board(folder)
+    hub = board.add()
+    questions = hub.questions
     keeper = StateKeeper(folder / "kept.svlm", every_seconds=0.5)
     stream = Running(hub, questions, Controls(questions=questions, watch=hub.watch, keeper=keeper))
     patch = pytest.MonkeyPatch()
-    patch.setattr(web, "ASK_EVERY_SECONDS", 0.0)
+    patch.setattr(taking, "ASK_EVERY_SECONDS", 0.0)
     thread = threading.Thread(target=stream.run)
     with (
         patch.context(),
-        PageServer(hub, questions, ("127.0.0.1", 0)) as near,
-        PageServer(hub, questions, ("0.0.0.0", 0), TOKEN) as far,
+        PageServer(board, ("127.0.0.1", 0)) as near,
+        PageServer(board, ("0.0.0.0", 0), TOKEN) as far,
     ):
         stream.ports = tuple(int(server.url.rpartition(":")[2].partition("/")[0]) for server in (near, far))
         thread.start()
@@ -92,7 +95,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         finally:
             stream.controls.stop.set()
             thread.join(30)
-            hub.close()
+            board.close()
             patch.undo()
     assert stream.failure is None
 
@@ -261,4 +264,4 @@ def test_the_stream_goes_on_after_each(running: Running, cases, tally, capfd) ->
 @pytest.mark.parametrize("token", ["пароль", "two words", "line\nbreak", "\udcff"])
 def test_a_token_that_cannot_be_sent_is_refused_at_the_start(token: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="token"):
-        PageServer(Hub(tmp_path), Questions(), ("127.0.0.1", 0), token)
+        PageServer(Board(tmp_path), ("127.0.0.1", 0), token)

@@ -2,7 +2,6 @@
 
 const MAX_LINES = 2000;
 const CHART_STEPS = 300;
-const get = (id) => document.getElementById(id);
 const steps = [];
 let run = "";
 let chosen = null;
@@ -10,29 +9,12 @@ let isEnded = false;
 let isDrawn = true;
 let lastWords = "";
 
-function clock(seconds) {
-  const whole = Math.floor(seconds + 1e-6);
-  const pad = (n) => String(n).padStart(2, "0");
-  return `${pad(Math.floor(whole / 3600))}:${pad(Math.floor(whole / 60) % 60)}:${pad(whole % 60)}`;
-}
-
-// Text of a model may hold anything: no escape sequences, no controls, nothing that turns the direction.
-function clean(text) {
-  const visible = text.replace(/\x1b\[[0-?]*[ -/]*[@-~]/g, "");
-  return visible.replace(/[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]+/g, " ").trim();
-}
-
-function state(name, text) {
-  get("state").className = name;
-  get("state").textContent = text;
-}
-
 function show(step) {
   get("now").textContent = clock(step.start_seconds);
   get("words").textContent = step.text || lastWords;
   get("words").className = step.text ? "" : "past";
   const picture = new Image();
-  picture.src = `/picture?at=${step.start_seconds.toFixed(3)}`;
+  picture.src = address("/picture", { at: step.start_seconds.toFixed(3) });
   picture.onload = () => {
     get("picture").src = picture.src;
     get("picture").hidden = false;
@@ -117,7 +99,7 @@ function drawNow() {
 function begin(event) {
   get("source").textContent = event.source;
   get("model").textContent = `${event.model} on ${event.device} (${event.dtype}), ${event.fps} FPS, policy ${event.policy}, svlm ${event.version}`;
-  document.title = `svlm: ${event.source}`;
+  document.title = `svlm: ${channel === null ? event.source : clean(channel)}`;
   get("transcript").textContent = "";
   steps.length = 0;
   lastWords = "";
@@ -160,24 +142,6 @@ function receive(message) {
   }
 }
 
-function connect() {
-  const source = new EventSource("/events");
-  source.onopen = () => state("live", "live");
-  source.onmessage = receive;
-  source.onerror = () => {
-    if (isEnded) {
-      source.close();
-      return;
-    }
-    state("wait", "connecting");
-    if (source.readyState !== EventSource.CLOSED) return;
-    // A server that has been started again may want another token: its form is where the page is.
-    fetch("/static/icon.svg", { cache: "no-store" })
-      .then((reply) => (reply.status === 401 ? location.reload() : setTimeout(connect, 2000)))
-      .catch(() => setTimeout(connect, 2000));
-  };
-}
-
 get("live").addEventListener("click", () => {
   choose(null);
   const list = get("transcript");
@@ -185,23 +149,11 @@ get("live").addEventListener("click", () => {
   if (steps.length) show(steps[steps.length - 1]);
 });
 
-get("ask").addEventListener("submit", async (event) => {
-  event.preventDefault();
-  const question = get("question").value.trim();
-  if (!question) return;
-  try {
-    const reply = await fetch("/ask", {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ question }),
-    });
-    const content = await reply.json();
-    get("note").textContent = reply.ok ? "Asked; the answer comes with one of the next seconds." : content.error;
-    if (reply.ok) get("question").value = "";
-  } catch {
-    get("note").textContent = "The stream cannot be reached.";
-  }
-});
-
+if (channel !== null) {
+  get("all").hidden = false;
+  get("channel").textContent = clean(channel);
+  for (const link of document.querySelectorAll("nav a")) link.href = address(link.getAttribute("href"));
+}
+answerQuestions(() => address("/ask"));
 addEventListener("resize", drawNow);
-connect();
+follow(address("/events"), receive, () => isEnded);

@@ -100,6 +100,16 @@ class Asking:
             show_default="none; HOST 127.0.0.1",
         ),
     ] = None
+    cors: Annotated[
+        list[str] | None,
+        option(
+            ASKING_PANEL,
+            "--cors ORIGIN",
+            "Let web pages of this origin (https://studio.example; * for all) use the API of --serve; repeat "
+            "for several.",
+            show_default="none",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,3 +176,8 @@ class Kept:
     def outputs(self) -> tuple[Path, ...]:
         """Files for words and events."""
         return tuple(self.out or ())
+
+    @property
+    def named(self) -> tuple[Path, ...]:
+        """Every file that a stream writes or goes on from."""
+        return (*self.outputs, *filter(None, (self.trace, self.save_state, self.resume)))

@@ -27,6 +27,7 @@ from svlm_cli.stream.questions import Questions, read_questions
 if TYPE_CHECKING:
     from svlm_cli.media.source import Source
     from svlm_cli.model.runtime import VideoLanguageModel
+    from svlm_cli.stream.page.board import Board
     from svlm_cli.stream.page.hub import Hub
     from svlm_cli.stream.state import SavedState, StateKeeper
     from svlm_cli.types import StreamEvent
@@ -43,6 +44,10 @@ TOKEN_VARIABLE = "SVLM_PAGE_TOKEN"  # noqa: S105 - the name, not a token
 
 class Talking(Protocol):
     """A view of one stream or of several."""
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing but errors is said."""
 
     def say(self, message: str, style: str = "") -> None:
         """One line of talk."""
@@ -255,23 +260,32 @@ def _served(
     """Open the page, where one is wanted, and say where it is."""
     if asking.serve is None:
         return None
-    from svlm_cli.stream.page.hub import Hub
+    from svlm_cli.stream.page.board import Board
+
+    board = Board(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="svlm-page-"))))
+    hub = board.add("", kept.named, questions)
+    serve(board, asking, stack, view)
+    return hub
+
+
+def serve(board: Board, asking: Asking, stack: ExitStack, view: Talking) -> None:
+    """Open a page of channels and say where it is.
+
+    Raises:
+        UsageError: no address; nobody would see its token.
+    """
     from svlm_cli.stream.page.web import PageServer, parse_address
 
-    address = parse_address(asking.serve)
-    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="svlm-page-"))
-    named = (*kept.outputs, kept.trace, kept.save_state, kept.resume)
-    hub = Hub(Path(folder), [path for path in named if path is not None])
+    address = parse_address(asking.serve or "")
     token = os.environ.get(TOKEN_VARIABLE, "")
-    server = stack.enter_context(PageServer(hub, questions, address, token))
-    stack.callback(hub.close)
+    server = stack.enter_context(PageServer(board, address, token, asking.cors or ()))
+    stack.callback(board.close)
     if server.made_token and view.is_quiet:
         raise UsageError(
             "--quiet does not show the page's token",
             f"choose one with {TOKEN_VARIABLE}, or leave out --quiet",
         )
     view.say(f"page: {server.url}", "bold")
-    return hub
 
 
 def _listen(questions: Questions, stack: ExitStack, view: StreamView, stopper: Stopper) -> None:

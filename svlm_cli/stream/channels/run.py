@@ -256,7 +256,7 @@ class StreamRun:
         )
         self.statistics.add(step)
         if answer is not None:
-            yield replace(answer, lag_seconds=step.lag_seconds)
+            yield replace(answer, lag_seconds=step.lag_seconds, id=self._controls.questions.taken_id)
         yield step
         if stuck := self._repetition.add(step):
             yield self.warning(stuck)

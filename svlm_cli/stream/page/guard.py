@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hmac
 import re
-from urllib.parse import parse_qs, urlsplit
+from collections.abc import Collection, Iterable
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import cookie_parser
@@ -16,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from svlm_cli.errors import UsageError
 
+PAGES = ("/", "/overlay", "/camera")  # that may be opened with ?token=
 COOKIE = "svlm_token_{port}"  # a browser sends cookies to all ports of a host
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -26,6 +28,7 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
+_ORIGIN = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9a-f:]+\])(:\d{1,5})?")
 FORM = (
     "<!doctype html><title>svlm</title><meta name=viewport content='width=device-width'>"
     "<meta name=color-scheme content='light dark'>"
@@ -46,10 +49,31 @@ def check_token(token: str) -> None:
         )
 
 
-def is_own_origin(headers: Headers) -> bool:
-    """Whether no page of another host sends this; a program, which is no page, names no origin."""
+def check_origins(origins: Iterable[str]) -> tuple[str, ...]:
+    """Origins of pages that may use the API, as browsers name them; ``*`` is every one.
+
+    Raises:
+        UsageError: one is none.
+    """
+    found = tuple(origins)
+    for origin in found:
+        if origin != "*" and not _ORIGIN.fullmatch(origin):
+            raise UsageError(
+                f"--cors {origin[:80]}: not SCHEME://HOST[:PORT]", "try --cors https://studio.example, or *"
+            )
+    return found
+
+
+def is_own_origin(headers: Headers, origins: Collection[str] = ()) -> bool:
+    """Whether no page of another host sends this, but one that may; a program, no page, names no origin.
+
+    Args:
+        headers: of the request.
+        origins: from ``check_origins``.
+    """
+    named = [origin for origin in headers.getlist("origin") if not {origin, "*"} & set(origins)]
     try:
-        hosts = {urlsplit(origin).netloc for origin in headers.getlist("origin")}
+        hosts = {urlsplit(origin).netloc for origin in named}
     except ValueError:  # no address at all
         return False
     return hosts <= {headers.get("host")}
@@ -94,9 +118,10 @@ class TokenGuard:
         if self._is_right(cookie) or self._is_right(bearer):
             await self._app(scope, receive, send)
             return
-        given = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token", [""])[0]
-        if scope.get("path") == "/" and self._is_right(given):
-            response: Response = RedirectResponse("/", 303)
+        asked = dict(parse_qsl(scope.get("query_string", b"").decode("latin-1")))
+        path = scope.get("path", "")
+        if path in PAGES and scope["type"] == "http" and self._is_right(asked.pop("token", "")):
+            response: Response = RedirectResponse(f"{path}?{urlencode(asked)}" if asked else path, 303)
             response.set_cookie(self._cookie, self._token, httponly=True, samesite="strict")
         else:
             response = HTMLResponse(FORM, 401)

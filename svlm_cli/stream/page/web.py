@@ -7,54 +7,42 @@ the start.
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
-import json
 import secrets
 import socket
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import AsyncIterator
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Self
 
 import uvicorn
-from sse_starlette import EventSourceResponse
 from starlette.applications import Starlette
-from starlette.datastructures import Headers
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import Message, Receive, Scope, Send
 
 from svlm_cli import values
 from svlm_cli.errors import OutputError, UsageError
-from svlm_cli.stream.page.guard import SafeHeaders, TokenGuard, check_token, is_own_origin
-from svlm_cli.stream.page.hub import Hub, TooManyViewers
+from svlm_cli.stream.channels.channel import Desk
+from svlm_cli.stream.page.answers import ASSETS, Answers
+from svlm_cli.stream.page.board import Board
+from svlm_cli.stream.page.guard import SafeHeaders, TokenGuard, check_origins, check_token
 from svlm_cli.stream.page.limits import (
     BACKLOG,
     IDLE_SECONDS,
     LOGGING,
-    SEND_SECONDS,
     Entrance,
     ImpatientProtocol,
     QuietServer,
     most_connections,
-    most_downloads,
 )
-from svlm_cli.stream.questions import MAX_QUESTION_LETTERS, Questions
-from svlm_cli.text import encodable
+from svlm_cli.stream.page.taking import Refused
 
-PAGE = Path(__file__).parents[2] / "assets" / "page"
 LOOPBACK_NAMES = ["localhost", "127.0.0.1", "[::1]", "::1"]
-MAX_BODY_BYTES = 4096
-ASK_EVERY_SECONDS = 1.0
-BODY_SECONDS = 4.0  # before the connection goes
-MAX_ASKERS = 1024
 START_SECONDS = 10.0
 _LAST_PORT = 65535
 
@@ -77,22 +65,32 @@ class PageServer:
     """Serves the page while it is open as a context manager.
 
     Args:
-        hub: the hub of the stream.
-        questions: where what is asked on the page goes.
+        board: the channels.
         address: from ``parse_address``.
         token: to be asked for off loopback; one is made where it is empty.
+        origins: of pages elsewhere that may use the API.
+        desk: where channels are added and removed, None where they are not.
 
     Attributes:
         url: to open in a browser; holds the token where one was made.
         made_token: whether one was made.
+        app, answers: what is served.
 
     Raises:
         OutputError: the address cannot be taken.
-        UsageError: the token cannot be sent.
+        UsageError: the token cannot be sent, an origin is none.
     """
 
-    def __init__(self, hub: Hub, questions: Questions, address: tuple[str, int], token: str = "") -> None:
+    def __init__(
+        self,
+        board: Board,
+        address: tuple[str, int],
+        token: str = "",
+        origins: Iterable[str] = (),
+        desk: Desk | None = None,
+    ) -> None:
         check_token(token)
+        allowed = check_origins(origins)
         host, port = address
         try:
             listening = socket.create_server(
@@ -110,8 +108,10 @@ class PageServer:
         self.url = f"http://{shown}:{self._socket.getsockname()[1]}/"
         if self.made_token:
             self.url += f"?token={asked}"
+        self.answers = Answers(board, allowed, desk)
+        self.app = page_app(self.answers, asked, self._socket.getsockname()[1], allowed)
         config = uvicorn.Config(
-            page_app(hub, questions, asked, self._socket.getsockname()[1]),
+            self.app,
             http=ImpatientProtocol,
             ws="none",
             log_config=LOGGING,
@@ -140,165 +140,42 @@ class PageServer:
         self._socket.close()
 
 
-def page_app(hub: Hub, questions: Questions, token: str | None, port: int) -> Starlette:
+def page_app(answers: Answers, token: str | None, port: int, origins: tuple[str, ...] = ()) -> Starlette:
     """The application; with a token every request must bring it."""
-    page = _Page(hub, questions)
     routes = [
-        Route("/", page.index),
-        Route("/events", page.events),
-        Route("/picture", page.picture),
-        Route("/ask", page.ask, methods=["POST"]),
-        Route("/words.vtt", page.words),
-        Route("/events.jsonl", page.all_events),
-        Mount("/static", StaticFiles(directory=PAGE)),
+        Route("/", answers.index),
+        Route("/overlay", answers.overlay),
+        Route("/events", answers.events),
+        Route("/picture", answers.picture),
+        Route("/ask", answers.ask, methods=["POST"]),
+        Route("/words.vtt", answers.words),
+        Route("/events.jsonl", answers.all_events),
+        Route("/health", answers.health),
+        Route("/metrics", answers.metrics),
+        Route("/channels", answers.channels, methods=["GET", "POST", "DELETE"]),
+        Route("/api.json", answers.api),
+        Mount("/static", StaticFiles(directory=ASSETS)),
     ]
-    guard = (
-        Middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK_NAMES)
-        if token is None
-        else Middleware(TokenGuard, token=token, port=port)
-    )
-    return Starlette(routes=routes, middleware=[Middleware(SafeHeaders), guard])
-
-
-class _Page:
-    def __init__(self, hub: Hub, questions: Questions) -> None:
-        self._hub = hub
-        self._questions = questions
-        self._last_asked: OrderedDict[str, float] = OrderedDict()
-        self._downloads = asyncio.Semaphore(most_downloads())
-
-    async def index(self, _: Request) -> Response:
-        return FileResponse(PAGE / "index.html", headers={"Cache-Control": "no-cache"})
-
-    async def events(self, request: Request) -> Response:
-        """Server-sent events; a browser that comes back says what it has seen."""
-        try:
-            return _Following(self._hub, request.headers.get("last-event-id", ""))
-        except TooManyViewers:
-            return JSONResponse({"error": "too many viewers"}, 503)
-
-    async def picture(self, request: Request) -> Response:
-        jpeg = self._hub.picture(request.query_params.get("at", ""))
-        if jpeg is None:
-            return Response(status_code=404)
-        return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=600"})
-
-    async def words(self, _: Request) -> Response:
-        return self._download(self._hub.words_path, "text/vtt")
-
-    async def all_events(self, _: Request) -> Response:
-        return self._download(self._hub.events_path, "application/jsonl")
-
-    async def ask(self, request: Request) -> Response:
-        """Take a question: JSON ``{"question": TEXT}``."""
-        if not is_own_origin(request.headers):
-            return JSONResponse({"error": "questions are taken from this page only"}, 403)
-        if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-            return JSONResponse({"error": "send JSON"}, 415)
-        try:
-            question = _question(await asyncio.wait_for(_body(request), BODY_SECONDS))
-        except TimeoutError:
-            return JSONResponse({"error": "this took too long"}, 408)
-        if question is None:
-            limit = f"a question has 1 to {MAX_QUESTION_LETTERS} letters"
-            return JSONResponse({"error": limit}, 400)
-        if self._asks_too_often(request.client.host if request.client else ""):
-            return JSONResponse({"error": "one question a second, please"}, 429)
-        if not self._questions.ask(question):
-            return JSONResponse({"error": "too many questions wait already"}, 429)
-        return JSONResponse({"asked": question}, 202)
-
-    def _download(self, path: Path, media_type: str) -> Response:
-        if not path.is_file():
-            return JSONResponse({"error": "nothing has been said yet"}, 404)
-        if self._downloads.locked():
-            return JSONResponse({"error": "too many downloads"}, 503)
-        return _Download(path, media_type, self._downloads)
-
-    def _asks_too_often(self, who: str) -> bool:
-        now = time.monotonic()
-        last = self._last_asked.pop(who, None)
-        is_too_often = last is not None and now - last < ASK_EVERY_SECONDS
-        self._last_asked[who] = last if is_too_often and last is not None else now
-        while len(self._last_asked) > MAX_ASKERS:
-            self._last_asked.popitem(last=False)
-        return is_too_often
-
-
-class _Following(EventSourceResponse):
-    """The events of a stream to one viewer, which has its place from the moment this is made."""
-
-    def __init__(self, hub: Hub, after: str) -> None:
-        self._hub = hub
-        self._viewer = hub.join(after)
-        super().__init__(self._messages(), send_timeout=SEND_SECONDS)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve until either has had enough."""
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            self._hub.leave(self._viewer)
-
-    async def _messages(self) -> AsyncIterator[dict[str, str]]:
-        async for message in self._hub.follow(self._viewer):
-            yield {"id": f"{self._hub.run_id}-{message.number}", "data": message.text}
-
-
-class _Download(FileResponse):
-    """A file that grows while it is sent: as long as it was at the beginning.
-
-    Args:
-        path: its path.
-        media_type: its media type.
-        room: one of so many at once.
-    """
-
-    def __init__(self, path: Path, media_type: str, room: asyncio.Semaphore) -> None:
-        super().__init__(
-            path, media_type=media_type, filename=path.name, headers={"Cache-Control": "no-store"}
+    guards = [Middleware(SafeHeaders)]
+    if token is None:
+        guards.append(Middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK_NAMES))
+    if origins:
+        guards.append(
+            Middleware(
+                CORSMiddleware,
+                allow_origins=list(origins),
+                allow_methods=["GET", "POST", "DELETE"],
+                allow_headers=["Authorization", "Content-Type", "Last-Event-ID"],
+            )
         )
-        self._room = room
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it."""
-        left = 0
-
-        async def send_no_more(message: Message) -> None:
-            nonlocal left
-            if message["type"] == "http.response.start":
-                left = int(Headers(raw=message["headers"])["content-length"])
-            elif message["type"] == "http.response.body":
-                message["body"] = message["body"][:left]
-                left -= len(message["body"])
-            await send(message)
-
-        async with self._room:
-            await super().__call__(scope, receive, send_no_more)
+    if token is not None:
+        guards.append(Middleware(TokenGuard, token=token, port=port))
+    return Starlette(routes=routes, middleware=guards, exception_handlers={Refused: _refused})
 
 
-async def _body(request: Request) -> bytes:
-    """The body, or what it takes to see that it is too long."""
-    body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > MAX_BODY_BYTES:
-            break
-    return body
-
-
-def _question(body: bytes) -> str | None:
-    """The question in a body, encodable; None where there is none."""
-    if len(body) > MAX_BODY_BYTES:
-        return None
-    try:
-        content = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    question = content.get("question") if isinstance(content, dict) else None
-    if not isinstance(question, str) or not 1 <= len(question.strip()) <= MAX_QUESTION_LETTERS:
-        return None
-    return encodable(question.strip())
+async def _refused(_: Request, refusal: Exception) -> Response:
+    assert isinstance(refusal, Refused)
+    return refusal.answer
 
 
 def _is_loopback(listening: socket.socket) -> bool:

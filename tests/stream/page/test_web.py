@@ -17,8 +17,9 @@ import webvtt
 from PIL import Image
 
 from svlm_cli.errors import OutputError, UsageError
-from svlm_cli.stream.page import web
-from svlm_cli.stream.page.hub import MAX_VIEWERS, VIEWER_EVENTS, Hub
+from svlm_cli.stream.page.answers import ASSETS
+from svlm_cli.stream.page.audience import MAX_VIEWERS, VIEWER_EVENTS
+from svlm_cli.stream.page.board import Board
 from svlm_cli.stream.page.web import parse_address
 from svlm_cli.types import EndEvent, WarningEvent
 from tests.stream.served import START, Served, Viewer, said, served, shown
@@ -46,7 +47,7 @@ def take(viewer: Viewer, count: int) -> list[tuple[str, dict]]:
 @pytest.mark.parametrize("name", ["words.vtt", "kept.svlm"])
 def test_where_outputs_and_state_lie_is_not_told(tmp_path: Path, name: str) -> None:
     path = tmp_path / "of" / "somebody" / name
-    hub = Hub(tmp_path, [tmp_path / "of", path])
+    hub = Board(tmp_path).add("", [tmp_path / "of", path])
     told = f"{path} was there already; nothing can be written to {path}: disk full"
     hub.publish(replace(START, source="arena:soccer"))
     hub.publish(WarningEvent(told))
@@ -130,7 +131,7 @@ def test_a_viewer_that_stops_reading_holds_nothing_up(page: Served) -> None:
         page.hub.publish(said(index, "x" * 3000))
         if index % 100 == 0:  # the reader keeps up; the stuck one's queue runs over
             until(partial(lambda reached: len(received) >= reached, index))
-    until(lambda: page.hub.num_viewers == 1)
+    until(lambda: len(page.board.audience) == 1)
     page.hub.publish(END)
     thread.join(30)
     assert [event["index"] for event in received if event["type"] == "step"] == list(range(num_events))
@@ -143,12 +144,12 @@ def test_viewers_are_counted_and_limited(page: Served) -> None:
     viewers = [Viewer(page) for _ in range(MAX_VIEWERS)]
     for viewer in viewers:
         take(viewer, 1)
-    assert page.hub.num_viewers == MAX_VIEWERS
+    assert len(page.board.audience) == MAX_VIEWERS
     assert page.request("GET", "/events")[0] == 503
     for viewer in viewers:
         viewer.close()
     page.hub.publish(said(0))  # a server notices that a viewer is gone when it writes
-    until(lambda: page.hub.num_viewers == 0)
+    until(lambda: len(page.board.audience) == 0)
 
 
 def test_pictures_are_kept_for_a_while(page: Served) -> None:
@@ -218,7 +219,7 @@ def test_a_name_elsewhere_that_points_here_is_not_answered(page: Served) -> None
 
 
 def test_nothing_comes_from_elsewhere(page: Served) -> None:
-    for path in ("/", "/static/page.js", "/static/page.css", "/static/icon.svg"):
+    for path in ("/", "/overlay", *(f"/static/{each.name}" for each in ASSETS.iterdir())):
         status, body, headers = page.request("GET", path)
         assert status == 200
         assert b"https://" not in body.replace(b"http://www.w3.org/2000/svg", b"")
@@ -267,13 +268,16 @@ def test_a_page_that_cannot_write_its_files_goes_on(tmp_path: Path) -> None:
 
 
 def test_the_pages_files_are_in_the_package() -> None:
-    assert {path.name for path in web.PAGE.iterdir()} == {"index.html", "page.css", "page.js", "icon.svg"}
+    assert {path.name for path in ASSETS.iterdir()} == {
+        *("api.json", "icon.svg", "common.js", "index.html", "page.css", "page.js"),
+        *("overlay.html", "overlay.css", "overlay.js", "wall.html", "wall.js"),
+    }
 
 
 def test_nonsense_for_what_was_seen_last_brings_all_that_is_kept(page: Served) -> None:
     page.hub.publish(START)
     for number in ("\u00b2", "9" * 5000, "-1", "1e3", ""):
-        viewer = Viewer(page, f"{page.hub.run_id}-{number}")
+        viewer = Viewer(page, f"{page.board.audience.run_id}-{number}")
         assert take(viewer, 1)[0][1]["type"] == "start"
         viewer.close()
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from svlm_cli.stream.page import limits as web_limits
-from svlm_cli.stream.page.hub import MAX_VIEWERS
+from svlm_cli.stream.page.audience import MAX_VIEWERS
 from tests.stream.served import START, Served, said, served
 
 REQUEST = b"GET /static/icon.svg HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -194,11 +194,10 @@ import json, resource, sys, time
 from pathlib import Path
 resource.setrlimit(resource.RLIMIT_NOFILE, (96, 96))
 from svlm_cli.files import whole_file
-from svlm_cli.stream.page.hub import Hub
-from svlm_cli.stream.questions import Questions
+from svlm_cli.stream.page.board import Board
 from svlm_cli.stream.page.web import PageServer
 folder = Path(sys.argv[1])
-with PageServer(Hub(folder), Questions(), ("127.0.0.1", 0)) as server:
+with PageServer(Board(folder), ("127.0.0.1", 0)) as server:
     print(server.url, flush=True)
     saved, failures = 0, []
     until = time.monotonic() + 60

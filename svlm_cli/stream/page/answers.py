@@ -1,0 +1,248 @@
+"""What the page answers: the API of docs/api.md, and the pages that use it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import secrets
+import threading
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import TypeVar
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+
+from svlm_cli import __version__
+from svlm_cli.errors import SvlmError, UsageError
+from svlm_cli.stream.channels.channel import Desk
+from svlm_cli.stream.page.audience import TooManyViewers
+from svlm_cli.stream.page.board import Board
+from svlm_cli.stream.page.hub import Hub
+from svlm_cli.stream.page.limits import most_downloads
+from svlm_cli.stream.page.metrics import MEDIA_TYPE, ChannelCollector, metrics_registry, metrics_text
+from svlm_cli.stream.page.sending import Download, Following
+from svlm_cli.stream.page.taking import Pauses, Refused, question_in, require_own_origin, taken
+
+ASSETS = Path(__file__).parents[2] / "assets" / "page"
+MOST_OPENING = 4
+ResultT = TypeVar("ResultT")
+
+
+class Answers:
+    """Answers requests; for one event loop.
+
+    Args:
+        board: the channels.
+        origins: of pages elsewhere that may use the API.
+        desk: where channels are added and removed, None where they are not.
+        takes_frames: whether a channel is made for whoever sends frames.
+    """
+
+    def __init__(
+        self,
+        board: Board,
+        origins: tuple[str, ...] = (),
+        desk: Desk | None = None,
+        *,
+        takes_frames: bool = False,
+    ) -> None:
+        self._board = board
+        self._origins = origins
+        self._desk = desk
+        self._takes_frames = takes_frames
+        self._asked, self._opening = Pauses(), asyncio.Semaphore(MOST_OPENING)
+        self._downloads = asyncio.Semaphore(most_downloads())
+        self._registry = metrics_registry(ChannelCollector(board.figures, lambda: len(board.audience)))
+
+    async def index(self, request: Request) -> Response:
+        """The page of a channel, or the wall of several."""
+        is_wall = self._board.is_several and "channel" not in request.query_params
+        return _page("wall.html" if is_wall else "index.html")
+
+    async def overlay(self, _: Request) -> Response:
+        """The last words on nothing, for a video mixer."""
+        return _page("overlay.html")
+
+    async def api(self, _: Request) -> Response:
+        """This API in OpenAPI's words."""
+        return JSONResponse(api_description())
+
+    async def events(self, request: Request) -> Response:
+        """Server-sent events; a browser that comes back says what it has seen."""
+        name = request.query_params.get("channel")
+        if name is not None:
+            self._hub(request)
+        after = request.headers.get("last-event-id") or request.query_params.get("since", "")
+        recent = request.query_params.get("recent", "")
+        most = int(recent) if recent.isascii() and recent.isdigit() and len(recent) < 7 else None
+        try:
+            return Following(self._board.audience, self._board.join(name, after, most))
+        except TooManyViewers:
+            raise Refused(503, "too many viewers", "try again later") from None
+
+    async def picture(self, request: Request) -> Response:
+        """The JPEG of a step."""
+        hub, at = self._hub(request), request.query_params.get("at")
+        try:
+            seconds = None if at is None else float(at)
+        except ValueError:
+            seconds = math.nan
+        jpeg = None if seconds is not None and not math.isfinite(seconds) else hub.pictures.at(seconds)
+        if jpeg is None:
+            raise Refused(404, "no picture of this second is kept", "?at=SECONDS of one of the last steps")
+        kept = "no-store" if seconds is None else "private, max-age=600"
+        return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": kept})
+
+    async def words(self, request: Request) -> Response:
+        """The captions up to now."""
+        return self._download(self._hub(request).words_path, "text/vtt")
+
+    async def all_events(self, request: Request) -> Response:
+        """All events up to now."""
+        return self._download(self._hub(request).events_path, "application/jsonl")
+
+    async def ask(self, request: Request) -> Response:
+        """Take a question: JSON ``{"question": TEXT}``."""
+        hub = self._hub(request)
+        question = question_in(await taken(request, self._origins))
+        self._asked.require(request)
+        number = secrets.token_hex(4)
+        if not hub.questions.ask(question, id=number):
+            raise Refused(429, "too many questions wait already", "try again later")
+        return JSONResponse({"id": number, "asked": question}, 202)
+
+    async def health(self, request: Request) -> Response:
+        """Whether all is well, or one channel."""
+        hubs = self._board.hubs
+        if "channel" in request.query_params or len(hubs) == 1:
+            hub = self._hub(request)
+            found: dict[str, object] = _health(hub)
+            return JSONResponse(found, 503 if hub.figures.trouble else 200)
+        channels = {name: _health(hub) for name, hub in hubs.items()}
+        ill = [f"{name}: {each['reason']}" for name, each in channels.items() if "reason" in each]
+        told: dict[str, object] = {"status": "unwell", "reason": "; ".join(ill)} if ill else {"status": "ok"}
+        return JSONResponse(told | {"channels": channels}, 503 if ill else 200)
+
+    async def metrics(self, _: Request) -> Response:
+        """Figures for Prometheus."""
+        return Response(metrics_text(self._registry), headers={"Content-Type": MEDIA_TYPE})
+
+    async def channels(self, request: Request) -> Response:
+        """List the channels, add one, or remove one."""
+        if request.method == "POST":
+            return await self._add(request)
+        if request.method == "DELETE":
+            return await self._remove(request)
+        return JSONResponse(
+            {
+                "channels": [_standing(hub) for hub in self._board.hubs.values()],
+                "may_add": self._desk is not None,
+                "takes_frames": self._takes_frames,
+            }
+        )
+
+    async def _add(self, request: Request) -> Response:
+        desk = self._require_desk()
+        entry = await taken(request, self._origins)
+        if self._opening.locked():
+            raise Refused(429, "channels are being opened", "try again later")
+        async with self._opening:
+            name = await _answered(lambda: desk.add(entry))
+        return JSONResponse({"name": name}, 201)
+
+    async def _remove(self, request: Request) -> Response:
+        desk = self._require_desk()
+        require_own_origin(request, self._origins)
+        hub = self._hub(request)
+        await _answered(lambda: desk.remove(hub.name))
+        return JSONResponse({"removed": hub.name})
+
+    def _require_desk(self) -> Desk:
+        if self._desk is None:
+            raise Refused(409, "channels cannot be added or removed here", "svlm stream ... --max-channels N")
+        return self._desk
+
+    def _hub(self, request: Request) -> Hub:
+        name = request.query_params.get("channel")
+        hub = self._board.find(name)
+        if hub is None and name is None and (names := list(self._board.hubs)):
+            raise Refused(400, "name one of the channels", f"?channel={names[0]}; GET /channels lists them")
+        if hub is None:
+            raise Refused(404, "there is no such channel", "GET /channels lists them")
+        return hub
+
+    def _download(self, path: Path, media_type: str) -> Response:
+        if not path.is_file():
+            raise Refused(404, "nothing has been said yet", "try again later")
+        if self._downloads.locked():
+            raise Refused(503, "too many downloads", "try again later")
+        return Download(path, media_type, self._downloads)
+
+
+def _page(name: str) -> Response:
+    return FileResponse(ASSETS / name, headers={"Cache-Control": "no-cache"})
+
+
+def _health(hub: Hub) -> dict[str, object]:
+    figures = hub.figures
+    told: dict[str, object] = {"status": "ok"}
+    if reason := figures.trouble:
+        told = {"status": "unwell", "reason": reason}
+    return told | {"lag_seconds": round(figures.lag_seconds, 3), "last_step_utc": figures.last_step_utc}
+
+
+def _standing(hub: Hub) -> dict[str, object]:
+    figures = hub.figures
+    return {
+        "name": hub.name,
+        "source": figures.source,
+        "standing": figures.standing,
+        "lag_seconds": round(figures.lag_seconds, 3),
+        "skipped_seconds": round(figures.skipped_seconds, 3),
+        "last_words": figures.last_words,
+        "last_step_utc": figures.last_step_utc,
+    }
+
+
+@cache
+def api_description() -> Mapping[str, object]:
+    """The API in OpenAPI's words."""
+    described: dict[str, dict[str, object]] = json.loads((ASSETS / "api.json").read_text(encoding="utf-8"))
+    described["info"]["version"] = __version__
+    return described
+
+
+async def _answered(work: Callable[[], ResultT]) -> ResultT:
+    """What comes of work that takes its time, in a thread of its own that holds no end up.
+
+    Raises:
+        Refused: it was refused.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[ResultT] = loop.create_future()
+
+    def settle(result: ResultT | None, error: BaseException | None) -> None:
+        if done.cancelled():
+            return
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(result)  # type: ignore[arg-type]
+
+    def run() -> None:
+        result, error = None, None
+        try:
+            result = work()
+        except BaseException as failure:
+            error = failure
+        loop.call_soon_threadsafe(settle, result, error)
+
+    threading.Thread(target=run, name="svlm-page-work", daemon=True).start()
+    try:
+        return await done
+    except SvlmError as refused:
+        status = 400 if isinstance(refused, UsageError) else 502
+        raise Refused(status, refused.message, refused.hint) from refused

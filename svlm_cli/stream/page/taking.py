@@ -1,0 +1,121 @@
+"""What viewers send: JSON, small, whole in time, from a page of our own, and not too often."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import OrderedDict
+from collections.abc import Collection
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from svlm_cli.stream.page.guard import is_own_origin
+from svlm_cli.stream.questions import MAX_QUESTION_LETTERS
+from svlm_cli.text import encodable
+
+MAX_BODY_BYTES = 4096
+BODY_SECONDS = 4.0  # before the connection goes
+ASK_EVERY_SECONDS = 1.0
+MAX_ASKERS = 1024
+
+
+class Refused(Exception):  # noqa: N818 - an answer, not a failure of ours
+    """A request that is not taken.
+
+    Args:
+        status: of the answer.
+        error: why.
+        hint: what to send instead; may be empty.
+    """
+
+    def __init__(self, status: int, error: str, hint: str = "") -> None:
+        super().__init__(error)
+        self.status = status
+        self.error = error
+        self.hint = hint
+
+    @property
+    def answer(self) -> JSONResponse:
+        """What is told of it."""
+        return JSONResponse({"error": self.error, "hint": self.hint}, self.status)
+
+
+def require_own_origin(request: Request, origins: Collection[str]) -> None:
+    """Take what changes anything only from this page, from a program, or from a page that is allowed to.
+
+    Raises:
+        Refused: it comes from elsewhere.
+    """
+    if not is_own_origin(request.headers, origins):
+        raise Refused(403, "this is taken from this page only", "allow a page of another host by --cors")
+
+
+async def taken(request: Request, origins: Collection[str]) -> dict[str, object]:
+    """The JSON object that a request brings.
+
+    Raises:
+        Refused: it brings none, or too late, or from elsewhere.
+    """
+    require_own_origin(request, origins)
+    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+        raise Refused(415, "send JSON", "Content-Type: application/json")
+    try:
+        body = await asyncio.wait_for(_body(request), BODY_SECONDS)
+    except TimeoutError:
+        raise Refused(408, "this took too long") from None
+    try:
+        content = json.loads(body) if len(body) <= MAX_BODY_BYTES else None
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise Refused(400, f"this is no JSON object of at most {MAX_BODY_BYTES} bytes")
+    return content
+
+
+async def _body(request: Request) -> bytes:
+    """The body, or what it takes to see that it is too long."""
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MAX_BODY_BYTES:
+            break
+    return body
+
+
+def question_in(content: dict[str, object]) -> str:
+    """The question, encodable.
+
+    Raises:
+        Refused: there is none.
+    """
+    question = content.get("question")
+    if not isinstance(question, str) or not 1 <= len(question.strip()) <= MAX_QUESTION_LETTERS:
+        raise Refused(
+            400, f"a question has 1 to {MAX_QUESTION_LETTERS} letters", '{"question": "Who has the ball?"}'
+        )
+    return encodable(question.strip())
+
+
+class Pauses:
+    """Who has asked lately: one request a second from each address."""
+
+    def __init__(self) -> None:
+        self._last: OrderedDict[str, float] = OrderedDict()
+
+    def require(self, request: Request) -> None:
+        """Note a request.
+
+        Raises:
+            Refused: it comes too soon after the last.
+        """
+        who = request.client.host if request.client else ""
+        now = time.monotonic()
+        last = self._last.pop(who, None)
+        is_too_often = last is not None and now - last < ASK_EVERY_SECONDS
+        self._last[who] = last if is_too_often and last is not None else now
+        while len(self._last) > MAX_ASKERS:
+            self._last.popitem(last=False)
+        if is_too_often:
+            raise Refused(429, "one question a second, please", "wait a second")
