@@ -121,6 +121,21 @@ class Guide(Protocol):
 
 
 @runtime_checkable
+class Reconnecting(Protocol):
+    """A source that is connected again where it was lost."""
+
+    @property
+    def num_reconnects(self) -> int:
+        """How often it was lost and has shown a picture again."""
+        ...
+
+
+def reconnects_of(source: object) -> int:
+    """How often a source was lost and is back; 0 for one that cannot be."""
+    return source.num_reconnects if isinstance(source, Reconnecting) else 0
+
+
+@runtime_checkable
 class Source(Protocol):
     """Anything that hands out clips: a file, a camera, a synthetic match.
 

@@ -15,9 +15,9 @@ OPTIONS = """
     --model --fps --step-seconds --policy --restart-seconds --sink --text-window --vision-window --rounds
     --positions --query --title --previous-text --max-new-tokens --temperature --top-k --top-p
     --repetition-penalty --greedy --seed --start --duration --pace --out --device --dtype --threads
-    --on-lag --ask --ask-file --max-answer-tokens --serve --save-state --save-every --resume --rtsp-transport
-    --stall-seconds --reconnect-seconds --max-height --attention --max-pixels --min-pixels --trace --json
-    --quiet --verbose -v"""
+    --on-lag --ask --ask-file --max-answer-tokens --serve --cors --max-channels --save-state --save-every
+    --resume --rtsp-transport --stall-seconds --reconnect-seconds --max-height --attention --max-pixels
+    --min-pixels --trace --json --quiet --verbose -v"""
 
 HEAVY = ["torch", "transformers", "numpy", "av", "decord", "PIL", "yt_dlp", "faster_whisper", "openai"]
 

@@ -27,14 +27,14 @@ function tileOf(name) {
   title.textContent = clean(name);
   const words = element("p", "words", box);
   const line = element("div", "line", box);
-  const standing = element("span", "standing", line);
+  const condition = element("span", "condition", line);
   const lag = element("span", "lag", line);
   const removing = element("button", "remove", line);
   removing.type = "button";
   removing.textContent = "Remove";
   removing.hidden = !mayAdd;
   removing.addEventListener("click", () => remove(name));
-  const tile = { box, picture, words, standing, lag, removing, isLoading: false };
+  const tile = { box, picture, words, condition, lag, removing, isLoading: false };
   watcher.observe(box);
   tiles.set(name, tile);
   return tile;
@@ -65,9 +65,9 @@ function showPicture(tile, name, seconds) {
   picture.src = address("/picture", { at: seconds.toFixed(3) }, name);
 }
 
-function stand(tile, standing, text) {
-  tile.box.className = standing;
-  tile.standing.textContent = text;
+function stand(tile, condition, text) {
+  tile.box.className = condition;
+  tile.condition.textContent = text;
 }
 
 function receive(message) {
@@ -100,7 +100,7 @@ async function list() {
     const tile = tileOf(each.name);
     tile.removing.hidden = !mayAdd;
     tile.box.title = clean(each.source);
-    if (!tile.standing.textContent) stand(tile, each.standing, each.standing);
+    if (!tile.condition.textContent || each.condition === "failed") stand(tile, each.condition, each.condition);
     if (!tile.words.textContent) tile.words.textContent = clean(each.last_words);
   }
   const count = answer.channels.length;

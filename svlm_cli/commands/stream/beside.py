@@ -110,6 +110,17 @@ class Asking:
             show_default="none",
         ),
     ] = None
+    max_channels: Annotated[
+        int | None,
+        option(
+            ASKING_PANEL,
+            "--max-channels COUNT",
+            "Let whoever may see the page of --serve add and remove channels: at most so many run at once.",
+            show_default="none are added",
+            min=1,
+            max=256,
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ MOST_CHANNELS = 256
 _MOST_PROBLEMS = 20
 _ODD = re.compile(r"[^A-Za-z0-9._-]+")
 _CHANNEL_GROUPS = (SightChoice, OpeningChoice, MemoryChoice, SamplingChoice, PartChoice, Live, Asking, Kept)
-_OF_ALL = ("ask", "serve")  # of the terminal and the page, not of a channel
+_OF_ALL = ("ask", "serve", "cors", "max_channels")  # of the terminal and the page, not of a channel
 _PLACED = ("out", "save_state", "resume", "trace", "ask_file")
 
 

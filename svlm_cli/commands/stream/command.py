@@ -56,7 +56,7 @@ def stream(
     from svlm_cli.commands.stream.channel_file import ChannelOptions
 
     options = ChannelOptions(sight, opening, memory, words, part, live, asking, kept)
-    if len(sources) > 1 or sources[0].startswith("@"):
+    if len(sources) > 1 or sources[0].startswith("@") or asking.max_channels is not None:
         return _stream_channels(sources, model, feeding, options, talk)
     settings = options.settings
     from svlm_cli.commands.stream.run import run_stream
@@ -84,9 +84,9 @@ def _stream_channels(
     from svlm_cli.commands.stream.channels_view import ChannelsView
     from svlm_cli.commands.stream.several import run_channels
 
-    if feeding.compiled or feeding.graphs is Graphs.ON or options.asking.serve or talk.verbose:
+    if feeding.compiled or feeding.graphs is Graphs.ON or talk.verbose:
         raise UsageError(
-            "--compile, --graphs on, --serve and --verbose are for one source",
+            "--compile, --graphs on and --verbose are for one source",
             "leave them out, or start one svlm stream for each source",
         )
     if any(source.startswith("@") for source in sources):
@@ -98,6 +98,4 @@ def _stream_channels(
         book = ChannelBook(options, model)
         specs = named_channels(sources, options)
     view = ChannelsView([spec.name for spec in specs], json=talk.json, quiet=talk.quiet)
-    return run_channels(
-        specs, book, view, lambda: model.load(packed=True, graphs="off"), ask=options.asking.ask
-    )
+    return run_channels(specs, book, view, lambda: model.load(packed=True, graphs="off"), options.asking)

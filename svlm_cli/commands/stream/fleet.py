@@ -26,6 +26,7 @@ from svlm_cli.stream.questions import Questions, read_questions
 from svlm_cli.types import EndEvent, StreamEvent, WarningEvent
 
 if TYPE_CHECKING:
+    from svlm_cli.media.source import Source
     from svlm_cli.stream.channels.rounds import Rounds
     from svlm_cli.types import Clip
 
@@ -52,6 +53,7 @@ class OpenChannel:
         spec: as it was asked for.
         stack: holds its source, its files and its claims.
         questions: asked of it.
+        source: of its clips, once it is open.
         writers: its files, once they are open.
         attendant: who looks on, if anybody.
         channel: None where its source could not be opened.
@@ -63,6 +65,7 @@ class OpenChannel:
     spec: ChannelSpec
     stack: ExitStack = field(default_factory=ExitStack)
     questions: Questions = field(default_factory=Questions)
+    source: Source | None = None
     writers: Writers | None = None
     attendant: Attendant | None = None
     channel: Channel | None = None
@@ -166,8 +169,18 @@ class Fleet:
         self.add_spec(spec)
         return spec.name
 
-    def add_spec(self, spec: ChannelSpec) -> None:
+    def add_pushed(self, entry: Mapping[str, object], source: Source) -> str:
+        """Open a channel whose source is there already; as ``add``."""
+        spec = self._book.spec(entry)
+        self.add_spec(spec, source)
+        return spec.name
+
+    def add_spec(self, spec: ChannelSpec, source: Source | None = None) -> None:
         """Open a channel that begins with the next round.
+
+        Args:
+            spec: as it is asked for.
+            source: open already; None to open the one of the spec.
 
         Raises:
             SvlmError: it cannot be opened or cannot begin; nothing has changed.
@@ -179,7 +192,7 @@ class Fleet:
             if sum(map(self._runs, self._open.values())) >= MOST_CHANNELS:
                 raise UsageError(f"there are {MOST_CHANNELS} channels already", "remove one first")
             self._require_apart([spec])
-            opened = self._open[spec.name] = OpenChannel(spec)
+            opened = self._open[spec.name] = OpenChannel(spec, source=source)
         try:
             self._fill(opened)
             if self.rounds is None or opened.channel is None:
@@ -283,7 +296,8 @@ class Fleet:
         opened.writers = writers = Writers(kept.outputs, kept.trace, spec.source, overwrite=kept.overwrite)
         one.claim_all(kept, stack)
         stack.enter_context(writers)
-        source = stack.enter_context(open_source(spec.source, spec.live, settings.viewing))
+        source = stack.enter_context(opened.source or open_source(spec.source, spec.live, settings.viewing))
+        opened.source = source
         resume = one.resumed(kept, writers, source, self._view)
         for at_seconds, text in one.to_ask(asked, resume):
             opened.questions.ask(text, at_seconds)

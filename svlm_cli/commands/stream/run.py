@@ -18,6 +18,7 @@ from svlm_cli.commands.stream.view import StreamView
 from svlm_cli.errors import OutputError, UsageError
 from svlm_cli.files import remove_partials
 from svlm_cli.media.address import LiveOptions
+from svlm_cli.media.source import reconnects_of
 from svlm_cli.settings import Pace, StreamSettings
 from svlm_cli.stream.controls import Controls
 from svlm_cli.stream.outputs.append import is_file_or_none
@@ -27,6 +28,7 @@ from svlm_cli.stream.questions import Questions, read_questions
 if TYPE_CHECKING:
     from svlm_cli.media.source import Source
     from svlm_cli.model.runtime import VideoLanguageModel
+    from svlm_cli.stream.channels.channel import Desk
     from svlm_cli.stream.page.board import Board
     from svlm_cli.stream.page.hub import Hub
     from svlm_cli.stream.state import SavedState, StateKeeper
@@ -38,6 +40,7 @@ BANNER = (
     "name a real one with --model, e.g. mit-han-lab/StreamingVLM"
 )
 COMPILING = "compiling before the first second: this takes seconds to a minute"
+PAGE_STAYS = "the stream has ended; the page stays until Ctrl-C"
 STOPPING = "stopping after this step; Ctrl-C again stops at once"
 TOKEN_VARIABLE = "SVLM_PAGE_TOKEN"  # noqa: S105 - the name, not a token
 
@@ -95,7 +98,7 @@ def run_stream(
         resume = resumed(kept, writers, opened, view)
         for at_seconds, text in to_ask(asked, resume):
             questions.ask(text, at_seconds)
-        hub = _served(asking, kept, questions, stack, view)
+        hub = _served(opened, asking, kept, questions, stack, view)
         model = loaded(load, view)
         stopper = stack.enter_context(Stopper(lambda: view.say(STOPPING)))
         if asking.ask:
@@ -137,7 +140,7 @@ def _finish(writers: Writers, view: StreamView, stopper: Stopper, hub: Hub | Non
     code = stopper.code
     view.finish(writers.failed, stopped=code != 0)
     if hub is not None and view.has_status and not code:
-        view.say("the stream has ended; the page stays until Ctrl-C")
+        view.say(PAGE_STAYS)
         stopper.event.wait()
     return code
 
@@ -255,7 +258,7 @@ def keeper_of(kept: Kept, writers: Writers, stack: ExitStack) -> StateKeeper | N
 
 
 def _served(
-    asking: Asking, kept: Kept, questions: Questions, stack: ExitStack, view: StreamView
+    source: Source, asking: Asking, kept: Kept, questions: Questions, stack: ExitStack, view: StreamView
 ) -> Hub | None:
     """Open the page, where one is wanted, and say where it is."""
     if asking.serve is None:
@@ -264,12 +267,13 @@ def _served(
 
     board = Board(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="svlm-page-"))))
     hub = board.add("", kept.named, questions)
+    hub.figures.num_reconnects = lambda: reconnects_of(source)
     serve(board, asking, stack, view)
     return hub
 
 
-def serve(board: Board, asking: Asking, stack: ExitStack, view: Talking) -> None:
-    """Open a page of channels and say where it is.
+def serve(board: Board, asking: Asking, stack: ExitStack, view: Talking, desk: Desk | None = None) -> None:
+    """Open a page of channels, which may be changed at the desk, and say where it is.
 
     Raises:
         UsageError: no address; nobody would see its token.
@@ -278,7 +282,7 @@ def serve(board: Board, asking: Asking, stack: ExitStack, view: Talking) -> None
 
     address = parse_address(asking.serve or "")
     token = os.environ.get(TOKEN_VARIABLE, "")
-    server = stack.enter_context(PageServer(board, address, token, asking.cors or ()))
+    server = stack.enter_context(PageServer(board, address, token, asking.cors or (), desk))
     stack.callback(board.close)
     if server.made_token and view.is_quiet:
         raise UsageError(

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from svlm_cli.commands.stream import run as one
+from svlm_cli.commands.stream.beside import Asking
 from svlm_cli.commands.stream.channel_file import ChannelBook, ChannelSpec
 from svlm_cli.commands.stream.channels_view import ChannelsView
 from svlm_cli.commands.stream.fleet import Fleet
+from svlm_cli.commands.stream.serving import PageDesk, attend
 from svlm_cli.commands.stream.stopping import Reloader, Stopper
 from svlm_cli.errors import OutputError, SourceError, SvlmError, UsageError
 
 if TYPE_CHECKING:
     from svlm_cli.model.runtime import VideoLanguageModel
+    from svlm_cli.stream.page.board import Board
 
 
 def run_channels(
@@ -23,8 +28,7 @@ def run_channels(
     book: ChannelBook,
     view: ChannelsView,
     load: Callable[[], VideoLanguageModel],
-    *,
-    ask: bool,
+    asking: Asking,
 ) -> int:
     """Stream several sources and pass every event to its channel's files and to the view.
 
@@ -32,7 +36,7 @@ def run_channels(
         specs: with different names.
         book: where they are from, and those that are added later.
         load: gives the model.
-        ask: take questions from standard input.
+        asking: whether questions are taken from standard input; the page and who may add channels.
 
     Returns:
         The exit code: 0, or that of the signal that ended it.
@@ -40,35 +44,56 @@ def run_channels(
     Raises:
         SvlmError: what stands in the way of all; at the end the channels that failed, by name.
     """
-    if ask and any(spec.source == "-" for spec in specs):
+    if asking.ask and any(spec.source == "-" for spec in specs):
         raise UsageError("standard input cannot be video and questions at once", "use --ask-file")
     with ExitStack() as stack:
         stack.enter_context(view)
         stopper = stack.enter_context(Stopper(lambda: view.say(one.STOPPING)))
-        fleet = stack.enter_context(Fleet(book, view))
+        board = _board(asking, stack)
+        fleet = Fleet(book, view, (lambda opened: attend(board, opened)) if board else lambda _: None)
+        stack.enter_context(fleet)
+        may_add = asking.max_channels is not None
+        if board is not None:
+            desk = PageDesk(fleet, board, asking.max_channels or 0)
+            one.serve(board, asking, stack, view, desk if may_add else None)
         fleet.open_all(specs)
-        if not fleet.ready:
+        if not fleet.ready and not may_add:
             (first, *_) = fleet.failed.values()
             raise SourceError(f"no channel could be opened: {'; '.join(first)}")
         model = one.loaded(load, view)
         from svlm_cli.stream.channels.rounds import Rounds
 
-        rounds = Rounds(model, stopper.event)
+        rounds = Rounds(model, stopper.event, stays=may_add)
         for channel in fleet.ready:
             rounds.add(channel)
         fleet.rounds = rounds
-        if ask:
+        if asking.ask:
             _listen(fleet, stack, view, stopper)
         stack.enter_context(Reloader(lambda: _reload(book, fleet, view), stopper))
         with closing(rounds.events()) as events:
             for told in events:
                 fleet.pass_on(told)
-        view.finish(stopped=stopper.code != 0)
         code = stopper.code
+        view.finish(stopped=code != 0)
+        if board is not None and view.has_status and not code:
+            view.say(one.PAGE_STAYS)
+            stopper.event.wait()
     if fleet.failed and not code:
         named = [f"{name} ({'; '.join(failures)})" for name, failures in fleet.failed.items()]
         raise OutputError(f"{len(named)} of {len(fleet)} channels failed: {', '.join(named)}")
     return code
+
+
+def _board(asking: Asking, stack: ExitStack) -> Board | None:
+    """What the page shows, where one is wanted."""
+    if asking.serve is None:
+        if asking.max_channels is not None:
+            raise UsageError("--max-channels is for channels that the page adds", "add --serve HOST:PORT")
+        return None
+    from svlm_cli.stream.page.board import Board
+
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="svlm-page-"))
+    return Board(Path(folder), is_several=True)
 
 
 def _reload(book: ChannelBook, fleet: Fleet, view: ChannelsView) -> None:

@@ -72,6 +72,11 @@ class TalkView(ABC):
         self._typed: str | None = None
 
     @property
+    def is_quiet(self) -> bool:
+        """Whether nothing but errors is said."""
+        return self._quiet
+
+    @property
     def has_status(self) -> bool:
         """Whether a status is shown."""
         return self._has_status

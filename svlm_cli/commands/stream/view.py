@@ -69,11 +69,6 @@ class StreamView(TalkView):
         self._last: StepEvent | None = None
         self._end: EndEvent | None = None
 
-    @property
-    def is_quiet(self) -> bool:
-        """Whether nothing but errors is said."""
-        return self._quiet
-
     def show(self, event: StreamEvent) -> None:
         """Show one event.
 

@@ -44,6 +44,7 @@ class LivePictures:
 
     Attributes:
         waited_seconds: spent so far waiting for the source.
+        num_reconnects: how often it was lost and is back.
         error: what ended the source, once it has ended, if it did not end well.
     """
 
@@ -75,6 +76,7 @@ class LivePictures:
         self._num_corrupt = 0
         self._told_at = -math.inf
         self.waited_seconds = 0.0
+        self.num_reconnects = 0
         self.error: SourceError | None = None
 
     def all(self) -> Iterator[Picture | None]:
@@ -170,6 +172,7 @@ class LivePictures:
         if (loss := connection.loss) is not None:
             after = f"{time.monotonic() - loss.at_seconds:.1f} s"
             tries = "1 try" if loss.num_tries == 1 else f"{loss.num_tries} tries"
+            self.num_reconnects += 1
             self._tell(f"the source is back after {after}, {tries}")
 
     def _image(self, picture: VideoFrame | Woven, on_failure: Callable[[], None]) -> np.ndarray:

@@ -93,6 +93,7 @@ class LiveSource:
         self._viewing = viewing
         self._stall_seconds = options.stall_seconds
         self._problems: list[str] = []
+        self._pictures: LivePictures | None = None
         video = _beside(connector.connect)
         self.is_live = not video.container.duration
         self.info: VideoInfo = _described(video, viewing)
@@ -115,6 +116,11 @@ class LiveSource:
     def problems(self) -> list[str]:
         """What went wrong so far, a sentence each."""
         return list(self._problems)
+
+    @property
+    def num_reconnects(self) -> int:
+        """How often it was lost and has shown a picture again."""
+        return 0 if self._pictures is None else self._pictures.num_reconnects
 
     def opening_text(self, start_seconds: float) -> str:  # noqa: ARG002 - the Source contract's name
         """Nothing: a broadcast does not introduce itself."""
@@ -142,7 +148,7 @@ class LiveSource:
         steps = Steps(fps, step_seconds, start_seconds, duration_seconds)
         zero = start_seconds if self.is_live else 0.0
         stall = self._stall_seconds if self.is_live else math.inf
-        pictures = LivePictures(
+        pictures = self._pictures = LivePictures(
             self._receiver.buffer, self._problems.append, guide, zero, self._viewing, stall
         )
         return self._clips(pictures, steps, guide)

@@ -17,7 +17,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 
 from svlm_cli import __version__
 from svlm_cli.errors import SvlmError, UsageError
-from svlm_cli.stream.channels.channel import Desk
+from svlm_cli.stream.channels.channel import ChannelState, Condition, Desk
 from svlm_cli.stream.page.audience import TooManyViewers
 from svlm_cli.stream.page.board import Board
 from svlm_cli.stream.page.hub import Hub
@@ -31,8 +31,8 @@ MOST_OPENING = 4
 ResultT = TypeVar("ResultT")
 
 
-class Answers:
-    """Answers requests; for one event loop.
+class PageAnswers:
+    """PageAnswers requests; for one event loop.
 
     Args:
         board: the channels.
@@ -136,9 +136,13 @@ class Answers:
             return await self._add(request)
         if request.method == "DELETE":
             return await self._remove(request)
+        hubs = self._board.hubs
+        states = {} if self._desk is None else {each.name: each for each in self._desk.states()}
+        listed = [_listed(hub, states.get(name)) for name, hub in hubs.items()]
+        listed += [_unopened(state) for name, state in states.items() if name not in hubs]
         return JSONResponse(
             {
-                "channels": [_standing(hub) for hub in self._board.hubs.values()],
+                "channels": listed,
                 "may_add": self._desk is not None,
                 "takes_frames": self._takes_frames,
             }
@@ -194,16 +198,30 @@ def _health(hub: Hub) -> dict[str, object]:
     return told | {"lag_seconds": round(figures.lag_seconds, 3), "last_step_utc": figures.last_step_utc}
 
 
-def _standing(hub: Hub) -> dict[str, object]:
+def _listed(hub: Hub, state: ChannelState | None) -> dict[str, object]:
     figures = hub.figures
+    has_failed = state is not None and state.condition is Condition.FAILED
     return {
         "name": hub.name,
         "source": figures.source,
-        "standing": figures.standing,
+        "condition": Condition.FAILED if has_failed else figures.condition,
         "lag_seconds": round(figures.lag_seconds, 3),
         "skipped_seconds": round(figures.skipped_seconds, 3),
         "last_words": figures.last_words,
         "last_step_utc": figures.last_step_utc,
+    }
+
+
+def _unopened(state: ChannelState) -> dict[str, object]:
+    """A channel of which nothing has been told: it is being opened, or could not be."""
+    return {
+        "name": state.name,
+        "source": state.source,
+        "condition": state.condition,
+        "lag_seconds": 0.0,
+        "skipped_seconds": 0.0,
+        "last_words": "",
+        "last_step_utc": None,
     }
 
 

@@ -6,8 +6,8 @@ import time
 from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
+from svlm_cli.stream.channels.channel import Condition
 from svlm_cli.types import EndEvent, StartEvent, StepEvent, StreamEvent
 
 BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -31,7 +31,7 @@ class Figures:
         lag_seconds, cached_tokens: of the last step.
         skipped_seconds, words, tokens: in all.
         last_words: of the last step that had some.
-        last_step: when it was told, None before.
+        last_step_utc: when it was told, None before.
         has_ended: whether the channel has.
     """
 
@@ -46,7 +46,7 @@ class Figures:
     words: int = 0
     tokens: int = 0
     last_words: str = ""
-    last_step: datetime | None = None
+    last_step_utc: str | None = None
     has_ended: bool = False
     _last_at: float = 0.0
     _patience: float = PATIENCE_SECONDS
@@ -65,30 +65,25 @@ class Figures:
                 self.words += len(event.text.split())
                 self.tokens += event.num_new_tokens
                 self.last_words = event.text or self.last_words
-                self.last_step, self._last_at = datetime.now(UTC), self.clock()
+                self.last_step_utc, self._last_at = event.utc, self.clock()
                 longest = max(seconds, event.end_seconds - event.start_seconds)
                 self._patience = max(PATIENCE_SECONDS, PATIENCE_STEPS * longest)
             case EndEvent():
                 self.has_ended = True
 
     @property
-    def last_step_utc(self) -> str | None:
-        """ISO 8601 with milliseconds."""
-        if self.last_step is None:
-            return None
-        return self.last_step.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-    @property
     def trouble(self) -> str:
         """Why the channel cannot be called well; empty where it can."""
         if self.has_ended:
             return "the stream has ended"
-        if self.last_step is None:
+        if self.last_step_utc is None:
             return "no step has been taken yet"
         silent = self.clock() - self._last_at
         return f"no step for {silent:.0f} s" if silent > self._patience else ""
 
     @property
-    def standing(self) -> str:
-        """``waiting`` for its first step, ``running``, or ``ended``."""
-        return "ended" if self.has_ended else "waiting" if self.last_step is None else "running"
+    def condition(self) -> Condition:
+        """How the channel stands, as far as its events tell."""
+        if self.has_ended:
+            return Condition.ENDED
+        return Condition.WAITING if self.last_step_utc is None else Condition.RUNNING

@@ -13,7 +13,7 @@ from svlm_cli.stream.outputs.formats import event_to_json
 from svlm_cli.stream.outputs.writers import Writers
 from svlm_cli.stream.page.audience import Audience, Message
 from svlm_cli.stream.page.figures import Figures
-from svlm_cli.stream.page.pictures import Pictures
+from svlm_cli.stream.page.pictures import PictureShelf
 from svlm_cli.stream.questions import Questions
 from svlm_cli.text import as_json
 from svlm_cli.types import Clip, EndEvent, StartEvent, StreamEvent, WarningEvent, reached_by
@@ -50,7 +50,7 @@ class Hub:
         self.name = name
         self.questions = Questions() if questions is None else questions
         self.figures = Figures()
-        self.pictures = Pictures()
+        self.pictures = PictureShelf()
         self.words_path, self.events_path = folder / WORDS_FILE, folder / EVENTS_FILE
         self._audience = audience
         self._writers: Writers | None = Writers([self.words_path, self.events_path])

@@ -21,7 +21,7 @@ PICTURE_QUALITY = 80
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Shown:
+class _ShownFrame:
     """The last frame of a step: as a JPEG, or as it is where nobody has looked on."""
 
     start_seconds: float
@@ -29,7 +29,7 @@ class _Shown:
     picture: bytes | np.ndarray
 
 
-class Pictures:
+class PictureShelf:
     """The last frame of each of the newest steps; kept by the reader's thread, looked at from another.
 
     Args:
@@ -38,7 +38,7 @@ class Pictures:
 
     def __init__(self, most: int = KEPT_PICTURES) -> None:
         self._lock = threading.Lock()
-        self._shown: deque[_Shown] = deque(maxlen=most)
+        self._shown: deque[_ShownFrame] = deque(maxlen=most)
 
     def keep(self, clip: Clip, *, is_seen: bool) -> None:
         """Keep a clip's last frame; as it is, and only the newest few of these, while nobody looks on."""
@@ -50,7 +50,7 @@ class Pictures:
                 self._shown.remove(old)
             while self._shown and self._shown[-1].start_seconds >= clip.start_seconds:
                 self._shown.pop()
-            self._shown.append(_Shown(clip.start_seconds, clip.end_seconds, picture))
+            self._shown.append(_ShownFrame(clip.start_seconds, clip.end_seconds, picture))
 
     def at(self, seconds: float | None) -> bytes | None:
         """The JPEG of the step that holds this second, the newest where it is None; None where it is gone."""
@@ -60,7 +60,7 @@ class Pictures:
             return None
         return found.picture if isinstance(found.picture, bytes) else small_jpeg(found.picture)
 
-    def _find(self, seconds: float | None) -> _Shown | None:
+    def _find(self, seconds: float | None) -> _ShownFrame | None:
         if not self._shown:
             return None
         if seconds is None:

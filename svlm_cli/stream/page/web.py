@@ -28,7 +28,7 @@ from starlette.staticfiles import StaticFiles
 from svlm_cli import values
 from svlm_cli.errors import OutputError, UsageError
 from svlm_cli.stream.channels.channel import Desk
-from svlm_cli.stream.page.answers import ASSETS, Answers
+from svlm_cli.stream.page.answers import ASSETS, PageAnswers
 from svlm_cli.stream.page.board import Board
 from svlm_cli.stream.page.guard import SafeHeaders, TokenGuard, check_origins, check_token
 from svlm_cli.stream.page.limits import (
@@ -108,7 +108,7 @@ class PageServer:
         self.url = f"http://{shown}:{self._socket.getsockname()[1]}/"
         if self.made_token:
             self.url += f"?token={asked}"
-        self.answers = Answers(board, allowed, desk)
+        self.answers = PageAnswers(board, allowed, desk)
         self.app = page_app(self.answers, asked, self._socket.getsockname()[1], allowed)
         config = uvicorn.Config(
             self.app,
@@ -140,7 +140,7 @@ class PageServer:
         self._socket.close()
 
 
-def page_app(answers: Answers, token: str | None, port: int, origins: tuple[str, ...] = ()) -> Starlette:
+def page_app(answers: PageAnswers, token: str | None, port: int, origins: tuple[str, ...] = ()) -> Starlette:
     """The application; with a token every request must bring it."""
     routes = [
         Route("/", answers.index),

@@ -61,7 +61,8 @@ def test_what_does_not_go_together(tmp_path, capsys) -> None:
     for options, told in (
         (["--out", str(tmp_path / "x.vtt")], "would both write"),
         (["--save-state", str(tmp_path / "x.svlm")], "would both write"),
-        (["--serve", "0"], "for one source"),
+        (["--verbose"], "for one source"),
+        (["--max-channels", "3"], "add --serve"),
         (["--graphs", "on"], "for one source"),
     ):
         assert run(["stream", *GAMES, *options]) == 2

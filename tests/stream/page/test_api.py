@@ -1,4 +1,4 @@
-"""The API of docs/api.md: its lines run as they stand there, and what is described is what is answered."""
+"""The API of docs/api.md: what is described is what is answered."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ import io
 import json
 import random
 import re
-import shutil
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -20,15 +17,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from svlm_cli.errors import UsageError
 from svlm_cli.stream.page import figures
-from svlm_cli.stream.page.answers import ASSETS
 from svlm_cli.stream.page.guard import check_origins
 from svlm_cli.types import EndEvent
+from tests.stream.page.described import PATHS, described
 from tests.stream.served import START, Served, Viewer, said, served, shown
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "api.md").read_text(encoding="utf-8")
 END = EndEvent(3, 3.0, 1.0, 3.0, 0.1, 0.1, 0.1, 1, 0)
-DESCRIBED = json.loads((ASSETS / "api.json").read_text(encoding="utf-8"))
-PATHS = DESCRIBED["paths"]
 
 
 @pytest.fixture
@@ -50,45 +45,8 @@ def several(tmp_path: Path) -> Iterator[Served]:
         yield running
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", DOCUMENT, re.DOTALL)
-
-
-def lines() -> list[str]:
-    return [line for block in blocks("sh") for line in block.splitlines() if line.startswith("curl")]
-
-
 def got(page: Served, path: str) -> dict:
     return json.loads(page.request("GET", path)[1])
-
-
-def conforms(value: object, schema: dict, place: str = "") -> None:
-    """As much of JSON Schema as api.json uses."""
-    if "$ref" in schema:
-        schema = DESCRIBED["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
-    kinds = {"object": dict, "array": list, "string": str, "number": (int, float), "boolean": bool}
-    named = schema.get("type", [])
-    expected = [kinds.get(kind, type(None)) for kind in ([named] if isinstance(named, str) else named)]
-    assert not expected or any(isinstance(value, kind) for kind in expected), (place, value)
-    assert value in schema.get("enum", [value]), (place, value)
-    if isinstance(value, dict):
-        assert set(schema.get("required", [])) <= value.keys(), place
-        known, other = schema.get("properties", {}), schema.get("additionalProperties")
-        for key, each in value.items():
-            assert key in known or not known or other, (place, key)
-            conforms(each, known.get(key, other if isinstance(other, dict) else {}), f"{place}.{key}")
-    if isinstance(value, list):
-        for each in value:
-            conforms(each, schema.get("items", {}), f"{place}[]")
-
-
-def described(path: str, method: str, status: int, body: bytes) -> None:
-    """What is answered is what is described."""
-    answer = PATHS[path.partition("?")[0]][method.lower()]["responses"][str(status)]
-    if "$ref" in answer:
-        answer = DESCRIBED["components"]["responses"][answer["$ref"].rpartition("/")[2]]
-    if schema := answer["content"].get("application/json", {}).get("schema"):
-        conforms(json.loads(body), schema)
 
 
 def test_what_is_described_is_there_and_the_other_way_round(page: Served) -> None:
@@ -102,56 +60,6 @@ def test_what_is_described_is_there_and_the_other_way_round(page: Served) -> Non
     named = set(re.findall(r"`(?:GET|POST|DELETE) (/[a-z.]+)", DOCUMENT))
     assert named == set(PATHS)
     assert got(page, "/api.json")["info"]["version"] != "0"
-
-
-@pytest.mark.parametrize("line", lines())
-def test_the_lines_of_the_document_run(page: Served, line: str, tmp_path: Path) -> None:
-    command = line.replace("http://127.0.0.1:8000", f"http://127.0.0.1:{page.port}").replace(
-        "curl", "curl -f", 1
-    )
-    done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, timeout=20, check=False)
-    assert done.returncode == 0, done.stderr
-    pictures = [Image.open(each) for each in tmp_path.glob("*.jpg")]
-    assert done.stdout or [each.format for each in pictures] == ["JPEG"]
-    path = re.search(r":8000(/[a-z.]+)", line)[1]
-    kinds = {"/events": b"data: {", "/words.vtt": b"WEBVTT", "/ask": b'"id"', "/metrics": b"svlm_words_total"}
-    assert kinds.get(path, b"") in done.stdout
-    method = "post" if path == "/ask" else "get"
-    if "application/json" in str(PATHS[path][method]["responses"]["202" if method == "post" else "200"]):
-        described(path, method, 202 if method == "post" else 200, done.stdout)
-
-
-def test_the_client_in_python_prints_the_words(page: Served) -> None:
-    code = blocks("python")[0]
-    assert len(code.strip().splitlines()) <= 10
-    child = subprocess.Popen(
-        [sys.executable, "-c", code.replace(":8000", f":{page.port}")], stdout=subprocess.PIPE, text=True
-    )
-    page.hub.publish(said(2, "and one more"))
-    page.hub.publish(END)
-    assert child.communicate(timeout=20)[0].splitlines() == [
-        "0.0 kick-off",
-        "1.0 a fine pass",
-        "2.0 and one more",
-    ]
-
-
-@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
-def test_the_client_in_javascript_prints_the_words(page: Served) -> None:
-    code = blocks("js")[0]
-    assert len(code.strip().splitlines()) <= 10
-    # Older ones have no EventSource: this one reads as much of the protocol as one answer needs.
-    source = """globalThis.EventSource ??= class { constructor(url) { fetch(url).then(async (reply) => {
-      for (const line of (await reply.text()).split("\\r\\n"))
-        if (line.startsWith("data: ")) this.onmessage({ data: line.slice(6) }); }); } close() {} };"""
-    page.hub.publish(END)
-    done = subprocess.run(
-        ["node", "-e", source + code.replace(":8000", f":{page.port}")],
-        capture_output=True,
-        text=True,
-        timeout=20,
-    )
-    assert done.stdout.splitlines() == ["0 kick-off", "1 a fine pass"], done.stderr
 
 
 def test_an_answer_carries_the_id_of_its_question(page: Served) -> None:
@@ -309,7 +217,7 @@ def test_the_wall_and_its_list(several: Served) -> None:
     status, body, _ = several.request("GET", "/channels")
     described("/channels", "get", status, body)
     found = json.loads(body)["channels"]
-    assert [(each["name"], each["standing"], each["last_words"]) for each in found] == [
+    assert [(each["name"], each["condition"], each["last_words"]) for each in found] == [
         (name, "running", f"here is {name}") for name in ("court-1", "court-2")
     ]
     assert several.request("GET", "/health")[0] == 200

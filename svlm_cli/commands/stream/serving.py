@@ -1,0 +1,99 @@
+"""The page of several channels: what it may add, remove and show."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from svlm_cli.errors import UsageError
+from svlm_cli.media.address import CAMERA, is_live_address
+from svlm_cli.media.source import reconnects_of
+from svlm_cli.stream.channels.channel import ChannelState, Condition
+
+if TYPE_CHECKING:
+    from svlm_cli.commands.stream.fleet import Fleet, OpenChannel
+    from svlm_cli.stream.page.board import Board
+    from svlm_cli.stream.page.hub import Hub
+
+# Of an entry of a file of channels: what names no file of this machine and no amount of its work.
+ALLOWED = (
+    *("source", "name", "title", "query", "previous_text"),
+    *("fps", "greedy", "seed", "temperature", "on_lag", "duration"),
+)
+MOST_LETTERS = 2000
+MOST_FPS = 60
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+class PageDesk:
+    """Channels as whoever looks at the page may add and remove them: no files of this machine, not too many.
+
+    Args:
+        fleet: the channels.
+        board: where they are shown.
+        most: channels that may run at once.
+    """
+
+    def __init__(self, fleet: Fleet, board: Board, most: int) -> None:
+        self._fleet = fleet
+        self._board = board
+        self._most = most
+
+    def states(self) -> Sequence[ChannelState]:
+        """Those that run, and the last that have ended."""
+        return self._fleet.states()
+
+    def require_room(self) -> None:
+        """Make sure that another channel may run.
+
+        Raises:
+            UsageError: as many run as may.
+        """
+        running = [each for each in self.states() if each.condition in (Condition.WAITING, Condition.RUNNING)]
+        if len(running) >= self._most:
+            raise UsageError(f"{self._most} channels run already", "remove one, or start with --max-channels")
+
+    def add(self, entry: Mapping[str, object]) -> str:
+        """Open a channel; ``Desk.add``."""
+        if unknown := [key for key in entry if key not in ALLOWED]:
+            raise UsageError(
+                f"the channel is wrong: {unknown[0][:40]}: not taken here", f"there are {', '.join(ALLOWED)}"
+            )
+        source = str(entry.get("source", ""))
+        is_stream = source.startswith("arena:") or is_live_address(source)
+        if not is_stream or source == "-" or CAMERA.match(source):
+            raise UsageError("the source is no address of a stream", "rtsp://..., https://..., arena:soccer")
+        for key in ("source", "title", "query", "previous_text"):
+            text = str(entry.get(key, ""))
+            if len(text) > MOST_LETTERS or text.startswith("@"):
+                raise UsageError(f"the channel is wrong: {key}: {MOST_LETTERS} letters at most, no @ first")
+        fps = entry.get("fps")
+        if isinstance(fps, int | float) and fps > MOST_FPS:
+            raise UsageError(f"the channel is wrong: fps: {MOST_FPS} at most")
+        if not _NAME.fullmatch(str(entry.get("name") or "a")):
+            raise UsageError("the channel is wrong: name: letters, digits, dots and dashes, 64 at most")
+        self.require_room()
+        return self._fleet.add(entry)
+
+    def remove(self, name: str) -> None:
+        """End a channel, or forget one that has ended; ``Desk.remove``."""
+        own = [each.condition for each in self.states() if each.name == name]
+        has_ended = all(condition in (Condition.ENDED, Condition.FAILED) for condition in own)
+        self._fleet.remove(name)
+        if has_ended:
+            self._board.remove(name)
+
+
+def attend(board: Board, opened: OpenChannel) -> Hub:
+    """Show a channel that is open; one that is removed goes from the page behind its end."""
+    name = opened.spec.name
+    hub = board.add(name, opened.spec.kept.named, opened.questions)
+    hub.figures.num_reconnects = lambda: reconnects_of(opened.source)
+
+    def leave() -> None:
+        if opened.is_leaving and board.hubs.get(name) is hub:
+            board.remove(name)
+
+    opened.stack.callback(leave)
+    return hub
