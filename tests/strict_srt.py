@@ -13,13 +13,15 @@ def seconds(stamp: str) -> float:
 
 
 def parse_srt(text: str) -> list[tuple[float, float, str]]:
-    """Strict: numbered from 1, one timing line, one line of text, one empty line."""
+    """Strict: numbered from 1, one timing line, one line of text or two, one empty line."""
     if not text:
         return []
     assert text.endswith("\n\n")
     cues = []
     for number, block in enumerate(text.removesuffix("\n\n").split("\n\n"), 1):
-        index, timing, words = block.split("\n")
+        index, timing, *lines = block.split("\n")
+        assert 1 <= len(lines) <= 2
+        words = "\n".join(lines)
         assert int(index) == number
         start, end = timing.split(" --> ")
         assert "," in start

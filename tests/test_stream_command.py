@@ -38,7 +38,7 @@ def lines(text: str) -> list[dict]:
 def test_json_and_every_output_tell_the_same(video, checkpoint, tmp_path, capsys):
     outputs = [tmp_path / name for name in ("x.vtt", "x.srt", "x.jsonl")]
     chosen = [part for path in outputs for part in ("--out", str(path))]
-    assert stream(video, checkpoint, *FAST, "--fps", "8", "--json", *chosen) == 0
+    assert stream(video, checkpoint, *FAST, "--fps", "8", "--json", "--cues", "second", *chosen) == 0
     events = lines(capsys.readouterr().out)
     assert [event["type"] for event in events] == ["start", *["step"] * 5, "end"]
     assert lines((tmp_path / "x.jsonl").read_text()) == events
@@ -252,6 +252,7 @@ def test_outputs_are_valid_when_killed(seed, make_video, checkpoint, tmp_path):
         "--model",
         str(checkpoint),
         *FAST,
+        "--cues=second",
         *chosen,
     ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)

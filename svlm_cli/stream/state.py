@@ -12,7 +12,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ class SavedState:
         saved_at: wall time, seconds since the epoch.
         outputs: real path and length in bytes of every output at that moment.
         questions: that waited: seconds and text.
+        held: what each output held back at that moment, by real path.
     """
 
     path: Path
@@ -58,6 +59,7 @@ class SavedState:
     saved_at: float
     outputs: Mapping[str, int]
     questions: Sequence[tuple[float, str]] = ()
+    held: Mapping[str, str] = field(default_factory=dict)
 
     def restore(self, session: StreamSession, *, is_plain: bool = True) -> None:
         """Make a new session go on from here.
@@ -110,6 +112,7 @@ def load_state(path: Path) -> SavedState:
         header["saved_at"],
         header["outputs"],
         [(due_seconds, text) for due_seconds, text in header["questions"]],
+        header.get("held", {}),
     )
 
 
@@ -120,6 +123,7 @@ class StateKeeper:
         path: the path of the file, claimed (``files.claim``) where others may want it.
         every_seconds: the seconds of wall time between saves; writing runs beside the stream.
         outputs: tells path and length of every output.
+        held: tells what outputs hold back.
         sync_outputs: forces them to the disk; called from the thread that writes the state.
 
     Attributes:
@@ -132,11 +136,13 @@ class StateKeeper:
         every_seconds: float = 60.0,
         outputs: Callable[[], Mapping[str, int]] = dict,
         sync_outputs: Callable[[], None] = lambda: None,
+        held: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self.path = path
         self._every_seconds = every_seconds
         self._outputs = outputs
         self._sync_outputs = sync_outputs
+        self._held = held
         self._last = time.monotonic()
         self._writing: threading.Thread | None = None
         self._failure = ""
@@ -186,6 +192,7 @@ class StateKeeper:
             "reached_seconds": reached_seconds,
             "saved_at": time.time(),
             "outputs": dict(self._outputs()),
+            "held": dict(self._held()),
             "questions": questions.waiting(),
             "session": snapshot.plain,
         }

@@ -138,6 +138,8 @@ def _check_header(header: Mapping[str, Any]) -> None:
     _check_fields(header["session"], _SESSION, "session.")
     for path, length in header["outputs"].items():
         _require(_is(length, int) and length >= 0, f"outputs: {length!r} bytes of {path!r}")
+    held = header.get("held", {})  # of earlier builds there is none
+    _require(_is(held, dict) and all(_is(each, str) for each in held.values()), f"held: {held!r}")
     for question in header["questions"]:
         is_one = isinstance(question, list) and len(question) == 2
         _require(is_one and _is(question[0], float) and _is(question[1], str), f"questions: {question!r}")

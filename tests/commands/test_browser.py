@@ -16,6 +16,7 @@ from urllib.parse import unquote
 import pytest
 
 from svlm_cli.cue_text import clean_text
+from svlm_cli.settings import CueStyle
 from svlm_cli.stream.outputs.writers import Writers
 from svlm_cli.types import StepEvent
 
@@ -70,7 +71,7 @@ def test_a_browser_reads_every_cue(served: tuple[Path, str], tmp_path: Path) -> 
     folder, address = served
     (folder / "page.html").write_text(PAGE)
     steps = [StepEvent(i, 359_998.5 + i, 359_999.5 + i, text, 2, 1, 1, 1) for i, text in enumerate(TEXTS)]
-    with Writers([folder / "x.vtt"]) as writers:
+    with Writers([folder / "x.vtt"], cues=CueStyle.SECOND) as writers:
         for step in steps:
             writers.write(step)
     done = subprocess.run(

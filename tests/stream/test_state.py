@@ -214,7 +214,7 @@ def test_memory_of_a_state_is_that_of_the_cache(bundled, tmp_path: Path) -> None
 
 def svlm(folder: Path, *arguments: str) -> Svlm:
     """A stream of the match into every output of a folder."""
-    outputs = [f"--out={folder / name}" for name in ("x.vtt", "x.srt", "x.jsonl")]
+    outputs = [f"--out={folder / name}" for name in ("x.vtt", "x.srt", "x.ttml", "x.jsonl")]
     small = ["--greedy", "--sink=8", "--threads=1", "--quiet"]
     return Svlm(["stream", MATCH, *small, *outputs, *arguments], folder / "log")
 
@@ -247,6 +247,7 @@ def test_killed_at_any_moment_and_resumed_it_tells_the_same_story(tmp_path: Path
     assert svlm(cut, "--resume", str(cut / "s.svlm")).wait() == 0
     assert (cut / "x.vtt").read_text() == (whole / "x.vtt").read_text()
     assert (cut / "x.srt").read_text() == (whole / "x.srt").read_text()
+    assert (cut / "x.ttml").read_text() == (whole / "x.ttml").read_text()
     assert told(cut / "x.jsonl") == told(whole / "x.jsonl")
 
 

@@ -11,6 +11,7 @@ import typer
 from svlm_cli.commands.options import OUTPUT_PANEL, choices, finite, option
 from svlm_cli.commands.stream.options import ASKING_PANEL, SOURCE_PANEL, STATE_PANEL, WORDS
 from svlm_cli.media.address import LiveOptions, RtspTransport
+from svlm_cli.settings import CueStyle
 
 LIVE = LiveOptions()
 Sources = Annotated[
@@ -132,10 +133,19 @@ class Kept:
         option(
             OUTPUT_PANEL,
             "--out FILE",
-            "Write captions (.vtt, .srt) or events (.jsonl) as the stream goes; repeat for several.",
+            "Write captions (.vtt, .srt, .ttml) or events (.jsonl) as the stream goes; repeat for several.",
             show_default="none",
         ),
     ] = None
+    cues: Annotated[
+        CueStyle,
+        option(
+            OUTPUT_PANEL,
+            f"--cues {choices(CueStyle)}",
+            "reading: captions stay until the next words or as long as they take to read (1.2 to 7 seconds), "
+            "words of one sentence together; second: one for each step.",
+        ),
+    ] = CueStyle.READING
     overwrite: Annotated[
         bool,
         option(

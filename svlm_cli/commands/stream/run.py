@@ -86,7 +86,7 @@ def run_stream(
     """
     check(source, asking, kept)
     asked = read_questions(asking.ask_file) if asking.ask_file else []
-    writers = Writers(kept.outputs, kept.trace, source, overwrite=kept.overwrite)
+    writers = writers_of(kept, source)
     questions = Questions()
     with ExitStack() as stack:
         claim_all(kept, stack)
@@ -232,6 +232,11 @@ def fitting_pace(source: Source) -> Pace:
     return Pace.REALTIME if source.is_live else Pace.MAX
 
 
+def writers_of(kept: Kept, source: str) -> Writers:
+    """What writes a stream's outputs and trace."""
+    return Writers(kept.outputs, kept.trace, source, overwrite=kept.overwrite, cues=kept.cues)
+
+
 def resumed(kept: Kept, writers: Writers, source: Source, view: Talking) -> SavedState | None:
     """The state to go on from; the outputs go on with it."""
     if kept.resume is None:
@@ -242,7 +247,8 @@ def resumed(kept: Kept, writers: Writers, source: Source, view: Talking) -> Save
     if state.source != source.name:
         view.say(f"warning: the state is of {state.source}; going on with {source.name}", "yellow")
     # What a file showed after the state was saved, it will show again.
-    writers.resume(Earlier(state.outputs, state.reached_seconds, cut=not source.is_live))
+    is_shown_again = not source.is_live
+    writers.resume(Earlier(state.outputs, state.reached_seconds, is_shown_again, state.held))
     return state
 
 
@@ -252,7 +258,9 @@ def keeper_of(kept: Kept, writers: Writers, stack: ExitStack) -> StateKeeper | N
         return None
     from svlm_cli.stream.state import StateKeeper
 
-    keeper = StateKeeper(kept.save_state, kept.save_every, lambda: writers.lengths, writers.sync)
+    keeper = StateKeeper(
+        kept.save_state, kept.save_every, lambda: writers.lengths, writers.sync, lambda: writers.held
+    )
     stack.callback(keeper.close)
     return keeper
 

@@ -1,4 +1,4 @@
-"""A file that only ever grows by whole pieces."""
+"""A file of whole pieces, the last of which may still be replaced by a longer one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ def is_file_or_none(path: Path) -> bool:
 
 
 class AppendFile:
-    """A file that only ever grows by whole pieces.
+    """A file of whole pieces, the last of which may still be replaced by a longer one.
+
+    What is behind the pieces that stay, an open piece and a footer, is written over in one ``pwrite`` with
+    what takes its place: a process killed at any moment leaves a whole file. Pipes and devices get no open
+    pieces.
 
     ``prepare`` and then ``place``, or ``reopen`` and then ``cut``: the first of each can fail and leaves what
     is there as it is, so that several files are opened all or none.
@@ -36,6 +40,7 @@ class AppendFile:
         self.path = path
         self._descriptor = -1
         self._num_bytes = 0
+        self._tail = b""
         self._new: Path | None = None
         target = Path(os.path.realpath(path))
         if not target.parent.is_dir():
@@ -48,8 +53,8 @@ class AppendFile:
         self._is_named = False
         self.is_ordinary = is_file_or_none(target)
 
-    def prepare(self, header: bytes) -> None:
-        """Write ``header`` to a new file under a hidden name; pipes and devices are just opened.
+    def prepare(self, header: bytes, footer: bytes = b"") -> None:
+        """Write ``header`` and ``footer`` to a new file under a hidden name; pipes are just opened.
 
         Raises:
             OutputError: it cannot be created.
@@ -58,13 +63,13 @@ class AppendFile:
             if self.is_ordinary:
                 name = f".{self._target.stem}.{secrets.token_hex(4)}{self._target.suffix}"
                 self._new = self._target.with_name(name)  # what files.remove_partials knows
-                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
                 self._descriptor = os.open(self._new, flags, 0o666)
                 if self._target.exists():
                     os.fchmod(self._descriptor, stat.S_IMODE(self._target.stat().st_mode))
             else:
                 self._descriptor = os.open(self._target, os.O_WRONLY | os.O_CLOEXEC)
-            self.append(header)
+            self.append(header, footer)
         except OSError as error:
             self.close()
             raise OutputError(f"cannot write {self.path}: {error.strerror}", _HINT) from error
@@ -106,23 +111,22 @@ class AppendFile:
             OutputError: it cannot be opened.
         """
         try:
-            self._descriptor = os.open(self._target, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+            self._descriptor = os.open(self._target, os.O_RDWR | os.O_CLOEXEC)
             return self._target.read_bytes()
         except OSError as error:
             self.close()
             raise OutputError(f"cannot write {self.path}: {error.strerror}", _HINT) from error
 
-    def cut(self, num_bytes: int, header: bytes) -> None:
+    def cut(self, num_bytes: int, header: bytes, footer: bytes = b"") -> None:
         """Go on behind so many bytes of the file that was reopened, or behind ``header`` where it is none.
 
         Raises:
             OutputError: it cannot be written.
         """
         try:
-            os.ftruncate(self._descriptor, num_bytes)
             self._num_bytes = num_bytes
-            if not num_bytes:
-                self.append(header)
+            self.append(b"" if num_bytes else header, footer)
+            os.ftruncate(self._descriptor, self._num_bytes + len(footer))
         except OSError as error:
             raise OutputError(f"cannot write {self.path}: {error.strerror}", _HINT) from error
 
@@ -136,21 +140,41 @@ class AppendFile:
         """Bytes that are whole pieces."""
         return self._num_bytes
 
-    def append(self, piece: bytes) -> None:
-        """Add ``piece`` whole; if it does not fit, what was there before stays and the error is raised.
+    def append(self, piece: bytes, tail: bytes = b"") -> None:
+        """Add ``piece`` whole, and behind it what the next call writes over.
+
+        If it does not fit, what was there before stays and the error is raised.
 
         Raises:
             OSError: e.g. the disk is full.
         """
-        rest = memoryview(piece)
-        try:
-            while rest:
-                rest = rest[os.write(self._descriptor, rest) :]
-        except BaseException:
-            with suppress(OSError):  # pipes and devices cannot take a piece back
-                os.ftruncate(self._descriptor, self._num_bytes)
-            raise
+        if not self.is_ordinary:
+            self._write_through(piece)
+        elif piece or tail != self._tail:
+            before, after = len(self._tail), len(piece) + len(tail)
+            try:
+                self._put(piece + tail)
+                if after < before:
+                    os.ftruncate(self._descriptor, self._num_bytes + after)
+            except BaseException:
+                with suppress(OSError):
+                    self._put(self._tail)
+                    os.ftruncate(self._descriptor, self._num_bytes + before)
+                raise
+            self._tail = tail
         self._num_bytes += len(piece)
+
+    def _put(self, content: bytes) -> None:
+        """Write behind the pieces that stay."""
+        rest, place = memoryview(content), self._num_bytes
+        while rest:
+            written = os.pwrite(self._descriptor, rest, place)
+            rest, place = rest[written:], place + written
+
+    def _write_through(self, content: bytes) -> None:
+        rest = memoryview(content)
+        while rest:
+            rest = rest[os.write(self._descriptor, rest) :]
 
     def sync(self) -> None:
         """Force what was appended, and the file's name, to the disk; from any thread.

@@ -1,8 +1,8 @@
 """The files a stream leaves behind, valid at any moment.
 
-One ``write`` per complete cue or line on an unbuffered descriptor, so that a process killed at any moment
-leaves whole cues and whole lines. A file that was there before is put aside when the first step arrives: a
-start that fails leaves it was.
+One write per event on an unbuffered descriptor, of whole cues and lines, so that a process killed at any
+moment leaves whole ones. A cue that may still change is in the file too, and is written over in one call. A
+file that was there before is put aside when the first step arrives: a start that fails leaves it as it was.
 """
 
 from __future__ import annotations
@@ -17,17 +17,18 @@ from typing import TYPE_CHECKING
 
 from svlm_cli.cue_text import timestamp
 from svlm_cli.errors import OutputError, UsageError
+from svlm_cli.settings import CueStyle
 from svlm_cli.stream.outputs.append import AppendFile
-from svlm_cli.stream.outputs.formats import FORMATS, OutputFormat, Pieces, TraceFormat
+from svlm_cli.stream.outputs.formats import FORMATS, OutputFormat, Pieces, TraceFormat, Written
 from svlm_cli.types import EndEvent, StepEvent, StreamEvent, WarningEvent, reached_by
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 
-def _output_format(path: Path) -> OutputFormat:
+def _output_format(path: Path, style: CueStyle) -> OutputFormat:
     try:
-        return FORMATS[path.suffix.lower()]()
+        return FORMATS[path.suffix.lower()](style)
     except KeyError:
         raise UsageError(f"--out {path} must end in {', '.join(FORMATS)}", "try --out words.vtt") from None
 
@@ -57,11 +58,13 @@ class Earlier:
         lengths: bytes of each output, by real path, when the state was saved from which the stream goes on.
         reached_seconds: the time that the stream had reached by then.
         cut: drop what was written after that, as it will come again.
+        held: what each output held back at that moment, by real path.
     """
 
     lengths: Mapping[str, int] = field(default_factory=dict)
     reached_seconds: float = 0.0
     cut: bool = True
+    held: Mapping[str, str] = field(default_factory=dict)
 
     def kept(self, content: bytes, length: int, pieces: Pieces) -> int:
         """Bytes of an output to go on behind: whole pieces, without the holes that a power cut leaves."""
@@ -80,6 +83,7 @@ class Writers:
         trace_path: where ``trace`` records go, None for nowhere.
         source: the source of the stream as the user named it; it is never written over.
         overwrite: replace a file that is there, instead of keeping it beside.
+        cues: when words become captions.
 
     Raises:
         UsageError: an unknown suffix, or two outputs in one file.
@@ -93,8 +97,9 @@ class Writers:
         source: str = "",
         *,
         overwrite: bool = False,
+        cues: CueStyle = CueStyle.READING,
     ) -> None:
-        formats = [_output_format(path) for path in paths]
+        formats = [_output_format(path, cues) for path in paths]
         require_distinct([*paths, *([trace_path] if trace_path else [])], source)
         self._outputs = [(AppendFile(path), output) for path, output in zip(paths, formats, strict=True)]
         self._trace = AppendFile(trace_path) if trace_path else None
@@ -118,6 +123,13 @@ class Writers:
         known = {} if self._earlier is None else self._earlier.lengths
         real_paths = [file.real_path for file, _ in self._files()]
         return {path: known[path] for path in real_paths if path in known and os.path.isfile(path)}
+
+    @property
+    def held(self) -> dict[str, str]:
+        """What outputs hold back, by real path: a cue that may still change."""
+        if not self._is_open:
+            return {} if self._earlier is None else dict(self._earlier.held)
+        return {file.real_path: output.held for file, output in self._outputs if output.held}
 
     @property
     def failed(self) -> tuple[str, ...]:
@@ -164,7 +176,7 @@ class Writers:
                 if file.real_path in known and os.path.isfile(file.real_path):
                     found[file.real_path] = file.reopen()
                 else:
-                    file.prepare(pieces.header.encode())
+                    file.prepare(pieces.header.encode(), pieces.footer.encode())
             for file, _ in self._files():
                 if file.real_path not in found:
                     self._begin(file)
@@ -174,9 +186,17 @@ class Writers:
         except OutputError:
             self.close()
             raise
-        for file, output in self._outputs:
-            output.resume(found.get(file.real_path, b"")[: file.num_bytes].decode("utf-8", "replace"))
         self._is_open = True
+        if self._earlier is not None:
+            self._resume_cues(self._earlier, found)
+
+    def _resume_cues(self, earlier: Earlier, found: Mapping[str, bytes]) -> None:
+        """Open again the cues that were open where a file was cut; else they stand in it."""
+        for file, output in self._outputs:
+            if (content := found.get(file.real_path)) is not None:
+                kept = content[: file.num_bytes].decode("utf-8", "replace")
+                held = earlier.held.get(file.real_path, "") if earlier.cut else ""
+                self._put(file, output, _resumed(output, kept, held))
 
     def _begin(self, file: AppendFile) -> None:
         """Put a new file in place and note what became of the one before, or that one should be there."""
@@ -196,9 +216,9 @@ class Writers:
         """Go on behind the whole pieces of a file and note what it lacks."""
         length = earlier.lengths[file.real_path]
         num_bytes = earlier.kept(content, length, pieces)
-        file.cut(num_bytes, pieces.header.encode())
+        file.cut(num_bytes, pieces.header.encode(), pieces.footer.encode())
         if num_bytes >= length:
-            if not earlier.cut and num_bytes < len(content):
+            if not earlier.cut and content[num_bytes:] not in (b"", pieces.footer.encode()):
                 self._tell(f"{file.path} had a torn end; {len(content) - num_bytes} bytes are cut off")
             return
         told = pieces.last.findall(content[:num_bytes].decode("utf-8", "replace"))
@@ -215,7 +235,7 @@ class Writers:
         warnings = []
         for file, output in list(self._outputs):
             try:
-                file.append(output.render(event).encode("utf-8", "backslashreplace"))
+                self._put(file, output, output.render(event))
             except OSError as error:
                 self._outputs.remove((file, output))
                 warnings.append(self._give_up(file, error))
@@ -223,6 +243,9 @@ class Writers:
             for warning in list(warnings):
                 warnings += self._append(warning)
         return warnings
+
+    def _put(self, file: AppendFile, pieces: Pieces, written: Written) -> None:
+        file.append(_encoded(written.pieces), _encoded(written.open + pieces.footer))
 
     def _give_up(self, file: AppendFile, error: OSError) -> WarningEvent:
         file.close()
@@ -258,9 +281,14 @@ class Writers:
             file.sync()
 
     def finish(self) -> None:
-        """Force every file to the disk and close it; one that cannot be is among the failed."""
-        for file, _ in self._files():
+        """Fix what is open, force all to the disk and close it; what cannot be is among the failed."""
+        outputs = dict(self._outputs) if self._is_open else {}
+        for file, pieces in self._files():
             try:
+                if file in outputs:
+                    self._put(file, pieces, outputs[file].finish())
+                    if not file.is_ordinary:
+                        file.append(_encoded(pieces.footer))
                 file.sync()
             except OSError as error:
                 self._failed.append(str(error.strerror))
@@ -276,3 +304,15 @@ class Writers:
 
     def __exit__(self, *_: object) -> None:
         self.finish()
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _resumed(output: OutputFormat, kept: str, held: str) -> Written:
+    """Go on behind what is kept; where what was held back is another build's, behind that alone."""
+    try:
+        return output.resume(kept, held)
+    except (ValueError, KeyError, TypeError):
+        return output.resume(kept, "")

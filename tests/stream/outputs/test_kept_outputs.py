@@ -12,6 +12,7 @@ import pytest
 import webvtt
 
 from svlm_cli.errors import OutputError
+from svlm_cli.settings import CueStyle
 from svlm_cli.stream.outputs.append import AppendFile
 from svlm_cli.stream.outputs.writers import Earlier, Writers
 from svlm_cli.types import EndEvent, StartEvent, StepEvent, WarningEvent
@@ -29,7 +30,7 @@ class Record:
 
 def writers_in(folder: Path, **options: bool) -> Writers:
     *outputs, trace = (folder / name for name in NAMES)
-    return Writers(outputs, trace, **options)
+    return Writers(outputs, trace, cues=CueStyle.SECOND, **options)
 
 
 def tell(writers: Writers, first: int, last: int) -> list[str]:

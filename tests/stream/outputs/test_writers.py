@@ -15,11 +15,13 @@ from hypothesis import strategies as st
 
 from svlm_cli.cue_text import clean_text, escape_srt, escape_vtt, timestamp
 from svlm_cli.errors import OutputError, UsageError
+from svlm_cli.settings import CueStyle
 from svlm_cli.stream.outputs.append import AppendFile
 from svlm_cli.stream.outputs.formats import (
+    SRT,
+    VTT,
+    CueFormat,
     JsonlFormat,
-    SrtFormat,
-    VttFormat,
     event_to_json,
     json_line,
 )
@@ -106,9 +108,9 @@ def test_cues_are_the_spoken_steps(steps: list[tuple[str, float]]) -> None:
         events.append(step(index, text, now, length))
         now += length
     spoken = [event for event in events if clean_text(event.text)]
-    srt, vtt = SrtFormat(), VttFormat()
-    cues = parse_srt("".join(srt.render(event) for event in events))
-    parsed = webvtt.from_string(vtt.header + "".join(vtt.render(event) for event in events))
+    srt, vtt = CueFormat(SRT, CueStyle.SECOND), CueFormat(VTT, CueStyle.SECOND)
+    cues = parse_srt("".join(srt.render(event).pieces for event in events))
+    parsed = webvtt.from_string(vtt.header + "".join(vtt.render(event).pieces for event in events))
     assert [cue[:2] for cue in cues] == [
         (pytest.approx(event.start_seconds, abs=1e-3), pytest.approx(event.end_seconds, abs=1e-3))
         for event in spoken
@@ -118,7 +120,7 @@ def test_cues_are_the_spoken_steps(steps: list[tuple[str, float]]) -> None:
 
 
 def test_a_cue_always_ends_after_it_starts() -> None:
-    [cue] = parse_srt(SrtFormat().render(step(0, "x", 7.0, 0.0001)))
+    [cue] = parse_srt(CueFormat(SRT, CueStyle.SECOND).render(step(0, "x", 7.0, 0.0001)).pieces)
     assert cue[:2] == (7.0, 7.001)
 
 
@@ -258,7 +260,7 @@ def test_suffixes_in_any_case(tmp_path: Path) -> None:
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_the_others_go_on_when_one_output_fails(tmp_path: Path) -> None:
     (tmp_path / "full.srt").symlink_to("/dev/full")
-    with Writers([tmp_path / "full.srt", tmp_path / "x.jsonl"]) as writers:
+    with Writers([tmp_path / "full.srt", tmp_path / "x.jsonl"], cues=CueStyle.SECOND) as writers:
         writers.write(START)
         [warning] = writers.write(step(0))
         assert writers.write(step(1)) == []
@@ -317,4 +319,4 @@ def test_a_failing_trace_is_reported_with_the_next_step(tmp_path: Path) -> None:
 
 def test_jsonl_format_is_the_json_line() -> None:
     event = step(0)
-    assert JsonlFormat().render(event) == json_line(event) + "\n"
+    assert JsonlFormat().render(event).pieces == json_line(event) + "\n"
