@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
 
 from svlm_cli.cue_text import clean_text
 from svlm_cli.types import StepEvent
@@ -21,6 +22,13 @@ LINE_COLUMNS = 42
 LATE_SECONDS, MOST_LATE_SECONDS = 1.0, 3.0
 _TOLERANCE_SECONDS = 1e-3
 _SENTENCE_END = re.compile(r"[.!?…。！？][\"'”’)\]]*$")
+
+
+class CueStyle(StrEnum):
+    """When words become captions: cues that can be read, or one for each step."""
+
+    READING = "reading"
+    SECOND = "second"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,7 @@ from numbers import Integral, Real
 from typing import Protocol
 
 from svlm_cli.cue_text import escape_srt, escape_vtt, timestamp
-from svlm_cli.settings import CueStyle
-from svlm_cli.stream.outputs.cues import Caption, ReadingCues, SecondCues
+from svlm_cli.stream.outputs.cues import Caption, CueStyle, ReadingCues, SecondCues
 from svlm_cli.text import as_json
 from svlm_cli.types import AnswerEvent, EndEvent, StartEvent, StepEvent, StreamEvent, WarningEvent
 

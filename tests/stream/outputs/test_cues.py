@@ -14,8 +14,7 @@ from pathlib import Path
 import pytest
 import webvtt
 
-from svlm_cli.settings import CueStyle
-from svlm_cli.stream.outputs.cues import Caption, ReadingCues
+from svlm_cli.stream.outputs.cues import Caption, CueStyle, ReadingCues
 from svlm_cli.stream.outputs.writers import Earlier, Writers
 from svlm_cli.types import EndEvent, StepEvent
 from tests.strict_srt import parse_srt, seconds
