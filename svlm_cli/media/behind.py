@@ -6,12 +6,15 @@ import mmap
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 # How such a file begins, after whatever libav passes over.
 _FLV_START, _FLV_REST = b"FLV\x01", b"\0\0\0\x09\0\0\0\0"
 _ASF_START = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _MXF_START = bytes.fromhex("060e2b34020501010d0102010102")
 _STARTS = {"flv": _FLV_START, "asf": _ASF_START, "mxf": _MXF_START}
+# Of one chunk that states its length, in this order of bytes.
+_CHUNK_ORDERS: dict[str, Literal["little", "big"]] = {"wav": "little", "aiff": "big"}
 _MP4_NAMES = frozenset({"mov", "mp4"})
 
 
@@ -43,6 +46,8 @@ def recording_behind(path: str, format_name: str) -> int | None:
     with suppress(OSError, ValueError):
         if names & _MP4_NAMES:
             return _second_index(Path(path))
+        if names & _CHUNK_ORDERS.keys():
+            return _behind_chunk(Path(path), _CHUNK_ORDERS[format_name])
         for name in names & _STARTS.keys():
             return _second_start(Path(path), _STARTS[name])
     return None
@@ -63,6 +68,17 @@ def _second_index(file: Path) -> int | None:
     if kinds.count(b"moov") < 2 or b"moof" in kinds:
         return None
     return next((begin for kind, begin, _ in boxes[1:] if kind == b"ftyp"), None)
+
+
+def _behind_chunk(file: Path, order: Literal["little", "big"]) -> int | None:
+    with file.open("rb") as data:
+        head = data.read(12)
+        end = 8 + int.from_bytes(head[4:8], order)
+        at = end + end % 2
+        data.seek(at)
+        again = data.read(12)
+    is_another = len(again) == 12 and again[:4] == head[:4] and again[8:] == head[8:]
+    return at if is_another else None
 
 
 def _second_start(file: Path, start: bytes) -> int | None:

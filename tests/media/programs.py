@@ -73,6 +73,12 @@ def write_part(path: Path, part: Part, *, sound_codec: str = "mp2") -> Path:
     return path
 
 
+def num_pictures(part: Part) -> int:
+    """How many pictures a part has."""
+    begin, end = part.shown or (0.0, 0.0)
+    return sum(not in_hole(part, begin + number / FPS) for number in range(round((end - begin) * FPS)))
+
+
 def _pictures(part: Part) -> list[tuple[float, av.VideoFrame]]:
     made = []
     begin, end = part.shown or (0.0, 0.0)

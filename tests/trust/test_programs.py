@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from itertools import accumulate, pairwise
 from pathlib import Path
 from random import Random
 
@@ -18,7 +19,7 @@ from svlm_cli.media.file.pyav_reader import PyavPictures
 from svlm_cli.media.file.reader import open_video
 from svlm_cli.media.survey import survey
 from tests.media.numbered import number_of, numbers_of, on_screen
-from tests.media.programs import bursts_of, concat_filter, joined, random_program
+from tests.media.programs import bursts_of, concat_filter, joined, num_pictures, random_program
 
 SEAM_SECONDS = 0.07
 
@@ -42,6 +43,11 @@ def test_pictures_and_sound_lie_where_ffmpeg_puts_them(
         told = f"case {case}: {parts}"
         assert [number for _, number in shown] == [number for _, number in truth.pictures], told
         times = [at for at, _ in shown]
+        for first, behind in pairwise(accumulate(map(num_pictures, parts), initial=0)):
+            own, theirs = times[first:behind], [at for at, _ in truth.pictures[first:behind]]
+            assert [at - own[0] for at in own] == pytest.approx(
+                [at - theirs[0] for at in theirs], abs=1e-3
+            ), told
         assert times == pytest.approx([at for at, _ in truth.pictures], abs=tolerance), told
         assert bursts_of(listen(path).samples) == pytest.approx(truth.bursts, abs=tolerance), told
         whole = survey(path)

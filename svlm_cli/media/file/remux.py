@@ -56,7 +56,7 @@ def copy_tracks(source: Path, target: Path, choice: SoundChoice | None = None) -
             with libav(), av.open(str(target), "w") as writing:
                 copies = {}
                 for stream in kept:
-                    copies[stream.index] = writing.add_stream_from_template(stream)
+                    copies[stream.index] = _added(writing, stream)
                     copies[stream.index].metadata.update(stream.metadata)
                 own = (packet for packet in clock.packets() if packet.stream_index in copies)
                 for packet in _Stamper(video).stamped(own):
@@ -65,6 +65,16 @@ def copy_tracks(source: Path, target: Path, choice: SoundChoice | None = None) -
         except DamageError as error:
             what = "its sound cannot be left out" if choice is None else "one sound cannot be kept alone"
             raise SourceError(f"{source}: {what}: {error.message}", "try --keep-audio") from error
+
+
+def _added(writing: Any, stream: Any) -> Any:
+    """A stream for packets as they are, also of a codec that this libav only decodes."""
+    from av.codec.codec import UnknownCodecError
+
+    try:
+        return writing.add_stream_from_template(stream)
+    except UnknownCodecError:
+        return writing.add_stream_from_template(stream, opaque=True)
 
 
 class _Stamper:

@@ -49,6 +49,26 @@ def test_pictures_alone_are_the_pictures(tmp_path: Path, suffix: str, b_frames: 
     assert np.array_equal(pictures(kept), pictures(path))
 
 
+@pytest.mark.parametrize(
+    ("suffix", "coding"),
+    [
+        (
+            "ogv",
+            ["-c:v", "libtheora", "-c:a", "libvorbis"],
+        ),  # which PyAV's libav decodes, and does not encode
+        ("wmv", ["-c:v", "wmv2", "-c:a", "wmav2"]),
+        ("flv", ["-c:v", "libx264", "-preset", "veryfast", "-bf", 2, "-c:a", "aac"]),
+        ("m2ts", ["-c:v", "mpeg2video", "-bf", 2, "-c:a", "ac3"]),
+        ("vob", ["-c:v", "mpeg2video", "-bf", 2, "-c:a", "mp2"]),
+    ],
+)
+def test_pictures_alone_in_other_containers(tmp_path: Path, suffix: str, coding: list[object]) -> None:
+    path = film(tmp_path / f"x.{suffix}", *coding)
+    (result,) = fetch_all([str(path)], tmp_path / "m", SILENT)
+    assert (result.problem, result.video.has_audio) == ("", False)
+    assert np.array_equal(pictures(tmp_path / "m" / result.video.path), pictures(path))
+
+
 def test_the_line_of_the_field(tmp_path: Path) -> None:
     """libx264's own B-frames, whose first packets have no decoding time in Matroska."""
     path = film(tmp_path / "x.mkv", "-c:v", "libx264", "-c:a", "aac", seconds=12)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from svlm_cli.data.fetch.folder import fetch_all
-from svlm_cli.media.audio import listen
+from svlm_cli.media.audio import SAMPLE_RATE, listen
 from svlm_cli.media.file.reader import open_video
 from svlm_cli.media.survey import survey
 from tests.media.numbered import needs_ffmpeg
@@ -52,3 +52,15 @@ def test_what_libav_reads_on_is_not_told(tmp_path: Path, suffix: str) -> None:
     found = survey(str(two))
     assert found.behind_byte is None
     assert found.end_seconds - found.picture_seconds == pytest.approx(4.0, abs=0.3)
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("suffix", ["wav", "aiff", "m4a", "wma", "mp3", "flac", "ac3"])
+def test_sound_that_is_not_read_is_told(tmp_path: Path, suffix: str) -> None:
+    one, two = tmp_path / f"one.{suffix}", tmp_path / f"two.{suffix}"
+    subprocess.run(["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "sine=d=2:r=16000", str(one)], check=True)
+    two.write_bytes(one.read_bytes() * 2)
+    assert listen(str(one)).behind_byte is None
+    found = listen(str(two))
+    assert (found.behind_byte == one.stat().st_size) == (suffix in ("wav", "aiff", "m4a", "wma"))
+    assert (found.behind_byte is None) == (len(found.samples) > 3.5 * SAMPLE_RATE)

@@ -19,9 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from svlm_cli.errors import SourceError
-from svlm_cli.media.address import LiveOptions
-from svlm_cli.media.live.source import open_live
+from svlm_cli import LiveOptions, SourceError, open_source
 from tests.media import live_servers as servers
 
 pytestmark = pytest.mark.slow
@@ -177,7 +175,7 @@ class Seen:
 
 def watch(address: str, options: LiveOptions = OPTIONS) -> Seen:
     began = time.monotonic()
-    with open_live(address, options) as source:
+    with open_source(address, options) as source:
         shown = [
             round((float(np.median(clip.frames[..., 1])) / 1.164 - 4) / LEVEL)
             for clip in source.clips(2, 1.0, duration_seconds=SECONDS)
@@ -314,7 +312,7 @@ def test_a_server_that_cannot_serve_a_file_so_is_one_error(tmp_path: Path) -> No
     began = time.monotonic()
     try:
         with pytest.raises(SourceError, match="index at its end"):
-            open_live(f"http://127.0.0.1:{server.port}/late.mp4")
+            open_source(f"http://127.0.0.1:{server.port}/late.mp4")
     finally:
         server.stop()
     assert time.monotonic() - began < 5
