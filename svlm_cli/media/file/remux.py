@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # For what no muxer of the source's own name can hold.
 OTHER_SUFFIX = ".mkv"
+# Ogg counts pictures and has no times: those that repeat are empty packets, which PyAV cannot tell from an end.
+_WITHOUT_TIMES = frozenset({".ogv", ".ogg", ".ogm"})
 _MOST_HELD = 512
 
 
@@ -26,6 +28,8 @@ def target_suffix(source: Path) -> str:
     import av
 
     suffix = source.suffix.lower()
+    if suffix in _WITHOUT_TIMES:
+        return OTHER_SUFFIX
     try:
         with libav(), av.open(f"x{suffix}", "w"):  # nothing is written before the first stream
             return suffix
