@@ -24,6 +24,8 @@ _CHOSEN = {
     "order": ", the first",
     "words": ", the first with words",
 }
+NO_WORDS, NOT_IN_LANGUAGE = "no_words_in", "not_in_language"
+"""What a record of sound calls the tracks that were passed over."""
 _MOST_JOINS = 100
 _MOST_SECONDS = 1e12
 
@@ -76,11 +78,14 @@ def sound_notes(sound: Mapping[str, Any], num_words: int) -> list[str]:
     if others:
         chosen = _CHOSEN.get(str(sound.get("chosen_by")), "")
         notes.append(f"listened to {track}{chosen}; there is also {others}")
-    silent = list(map(str, sound.get("no_words_in") or ([] if num_words else [track])))
+    foreign = list(map(str, sound.get(NOT_IN_LANGUAGE) or []))
+    silent = list(map(str, sound.get(NO_WORDS) or ([] if num_words or foreign else [track])))
+    is_left = any(str(each) not in silent + foreign for each in sound.get("others") or []) and not num_words
+    more = "; try another with --audio-track N" if is_left else ""
     if silent:
-        is_left = any(str(each) not in silent for each in sound.get("others") or []) and not num_words
-        more = "; try another with --audio-track N" if is_left else ""
         notes.append(f"no words were heard in {', nor in '.join(silent)}{more}")
+    if foreign:
+        notes.append(f"not in the language asked for: {', '.join(foreign)}{'' if silent else more}")
     if seconds := sound.get("cancelled_seconds"):
         notes.append(
             f"its channels cancel each other for {seconds} s (one is inverted): the louder alone was heard"

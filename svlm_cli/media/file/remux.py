@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # For what no muxer of the source's own name can hold.
 OTHER_SUFFIX = ".mkv"
-# Ogg counts pictures and has no times: those that repeat are empty packets, which PyAV cannot tell from an end.
+# Ogg has no times: pictures that repeat are empty packets, which PyAV cannot tell from an end.
 _WITHOUT_TIMES = frozenset({".ogv", ".ogg", ".ogm"})
 _MOST_HELD = 512
 

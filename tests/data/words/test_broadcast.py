@@ -195,6 +195,14 @@ def test_lengths_are_those_of_packets_and_a_leap_is_told(
         ),
         ("1", ["eng", "eng"], {1}, 1, "1 channels, default); try another with --audio-track N"),
         ("auto", ["eng", "deu", "eng"], {1, 3}, 1, "try another with --audio-track N"),
+        (
+            "auto",
+            ["deu", "", "eng"],
+            set(),
+            3,
+            "not in the language asked for: track 1 (deu, pcm_s16le, 1 channels,",
+        ),
+        ("auto", ["deu", ""], set(), 1, "default); try another with --audio-track N"),
         ("auto", ["eng"], {1}, 1, "no words were heard in track 1 (eng"),
         (
             "auto",
@@ -219,11 +227,15 @@ def test_where_nobody_speaks_the_next_track_is_heard(
         def recognise(self, sound: np.ndarray, _should_stop: object) -> Recognition:
             number = round(np.abs(sound.astype(int)).max() / 3000)
             word = TimedWord("goal", 0.5, 1.0, 0.9)
-            return Recognition([] if number in silent else [(word,)], [], 1.0)
+            other = ("de", 0.9) if tracks[number - 1] == "deu" else None
+            return Recognition([] if other or number in silent else [(word,)], [], 1.0, other)
 
     found = hear(tmp_path / "a.mkv", SoundChoice(asked), Listener, lambda: False)
     num_words = len(found.recognition.utterances)
-    assert (found.sound["track"], num_words) == (heard, int(heard not in silent))
+    assert (found.sound["track"], num_words) == (
+        heard,
+        int(heard not in silent and tracks[heard - 1] != "deu"),
+    )
     assert any(told in note for note in sound_notes(found.sound, num_words))
 
 
