@@ -25,7 +25,8 @@ from svlm_cli.model.cache import StreamingCache
 from svlm_cli.model.decode import Sampler, speak
 from svlm_cli.model.runtime import VideoLanguageModel
 from svlm_cli.model.window import TokenRange
-from svlm_cli.model.words import WordForward, Words
+from svlm_cli.model.fixed_words import WordForward
+from svlm_cli.model.words import Words
 
 NUM_WORDS = 20
 Kind = tuple[VideoLanguageModel, Callable[[VideoLanguageModel, StreamingCache, Words], None]]

@@ -15,7 +15,6 @@ import torch
 from svlm_cli.documents import read_json
 from svlm_cli.errors import ModelError, boundary
 from svlm_cli.model.checkpoint.adapter_keys import fit_adapter
-from svlm_cli.model.checkpoint.network import note_tie
 from svlm_cli.model.patches import pixel_limits
 from svlm_cli.model.seal import check_weights
 
@@ -91,6 +90,8 @@ def merge_adapter(network: Any, folder: Path, name: str, dtype: torch.dtype) -> 
         ModelError: it does not fit the network or is damaged.
     """
     import peft
+
+    from svlm_cli.model.checkpoint.network import note_tie
 
     stored = _stored(folder)
     misfit = f"the adapter {folder} does not fit the model"

@@ -9,7 +9,7 @@ repeated; every new token sees all n cached ones, so that part needs no mask; on
 The two parts are joined by their log-sum-exps (the online softmax of FlashAttention, arXiv 2205.14135). On
 the CPU the compiled kernels do all of it in one pass, where they are there.
 
-The hook is transformers' own: ``AttentionInterface.register``. Whatever is no plain causal attention of one
+transformers calls it by its own hook (``attention_hook``). Whatever is no plain causal attention of one
 stream (a padding mask, packed rows, training) goes to transformers' SDPA.
 """
 
@@ -21,10 +21,6 @@ from typing import Any
 
 import torch
 from torch.nn import functional
-from torch.nn.attention.bias import causal_lower_right
-from transformers import AttentionInterface
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import AttentionMaskInterface, causal_mask_function, sdpa_mask
 
 from svlm_cli.model.kernels.attention import attend, can_attend
 from svlm_cli.model.kernels.native import native
@@ -100,6 +96,8 @@ def grouped_attention(
     if plain and is_masked_word and query.shape[0] == 1 and not dropout:
         return _over_slots(query, key, value, attention_mask, scaling).transpose(1, 2).contiguous(), None
     if not plain or attention_mask is not None or query.shape[0] != 1 or dropout:
+        from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
         return sdpa_attention_forward(  # type: ignore[no-any-return]
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
@@ -185,6 +183,8 @@ def _lower_right(
     The one that takes grouped heads (flash) is of half precision; for float32 key heads are repeated, as
     without a kernel that fits torch would write out a mask and all scores.
     """
+    from torch.nn.attention.bias import causal_lower_right  # a second of imports
+
     if query.dtype is torch.float32:
         key, value = (each.repeat_interleave(query.shape[1] // each.shape[1], dim=1) for each in (key, value))
     return functional.scaled_dot_product_attention(
@@ -197,15 +197,6 @@ def _lower_right(
     )
 
 
-def grouped_mask(
-    *, attention_mask: torch.Tensor | None = None, mask_function: Any = causal_mask_function, **kwargs: Any
-) -> torch.Tensor | None:
-    """transformers' mask function: none for plain causal attention, else the one of SDPA."""
-    if attention_mask is None and mask_function is causal_mask_function:
-        return None
-    return sdpa_mask(attention_mask=attention_mask, mask_function=mask_function, **kwargs)  # type: ignore[no-any-return]
-
-
 def keep_flash_first() -> None:
     """Take cuDNN's attention out of torch's choice, in the whole process.
 
@@ -213,10 +204,3 @@ def keep_flash_first() -> None:
     costs the host tens of milliseconds. A stream has a new length with every word.
     """
     torch.backends.cuda.enable_cudnn_sdp(False)
-
-
-def register_grouped() -> str:
-    """Make the kernel known to transformers; its name there. Any number of times."""
-    AttentionInterface.register(GROUPED, grouped_attention)
-    AttentionMaskInterface.register(GROUPED, grouped_mask)
-    return GROUPED

@@ -23,7 +23,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from transformers.cache_utils import Cache
 
 from svlm_cli.model.device import to_device
 from svlm_cli.model.states.kv_layer import StreamingCacheLayer
@@ -46,8 +45,8 @@ class CacheMark:
     recurrent: tuple[RecurrentStates | None, ...] = ()
 
 
-class StreamingCache(Cache):  # type: ignore[misc]
-    """KV states of the kept tokens of one stream (batch of one).
+class StreamingCache:
+    """KV states of the kept tokens of one stream (batch of one); ``states.hooked`` hands it to transformers.
 
     Args:
         num_layers: the number of layers of the model.
@@ -62,7 +61,7 @@ class StreamingCache(Cache):  # type: ignore[misc]
         self._recurrent = [RecurrentLayer() for _ in recurrent]
         self._kv = [StreamingCacheLayer(self, index) for index in range(num_layers - len(recurrent))]
         rest = iter(self._recurrent), iter(self._kv)
-        super().__init__(layers=[next(rest[number not in recurrent]) for number in range(num_layers)])
+        self.layers = [next(rest[number not in recurrent]) for number in range(num_layers)]
         self._rotation = rotation
         self._capacity = capacity
         self._keys: torch.Tensor | None = None

@@ -6,6 +6,7 @@ import torch
 
 from svlm_cli.errors import ModelError, UsageError
 
+QUANTIZATIONS = ("none", "int8")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -58,3 +59,15 @@ def named_dtype(dtype: str, device: torch.device) -> torch.dtype:
     if dtype not in DTYPES:
         raise UsageError(f"--dtype {dtype} is not known", "use auto, float32 or bfloat16")
     return DTYPES[dtype]
+
+
+def check_quantize(quantize: str, device: torch.device) -> None:
+    """Whether there are kernels for it.
+
+    Raises:
+        UsageError: there are none, or nobody knows it.
+    """
+    if quantize not in QUANTIZATIONS:
+        raise UsageError(f"--quantize {quantize} is not known", f"use {' or '.join(QUANTIZATIONS)}")
+    if quantize == "int8" and device.type != "cpu":
+        raise UsageError("--quantize int8 is for the CPU", "on CUDA use --dtype bfloat16, or --device cpu")

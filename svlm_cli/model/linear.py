@@ -1,7 +1,7 @@
 """Linear layers for streaming on a CPU: weights laid out once for its kernels, or in eight bits.
 
-Shape legend: ... x i = inputs of any leading shape, o = outputs. Both kinds take the place of
-``torch.nn.Linear`` in a loaded network; neither can be trained.
+Shape legend: ... x i = inputs of any leading shape, o = outputs. They take the place of ``torch.nn.Linear``
+in a loaded network; none can be trained. A weight or bias that is given is not kept.
 """
 
 from __future__ import annotations
@@ -10,9 +10,33 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch.nn import functional
 
 MOST = 127  # of a signed byte, symmetric
 ROWS_EXPECTED = 1  # oneDNN's layout for words; a prefill loses a few percent of its gain by it
+
+
+class PlainLinear(torch.nn.Module):
+    """A linear layer as it is, where the CPU has no layout of its own.
+
+    Args:
+        weight: (o, i).
+        bias: (o,) or None.
+    """
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+        super().__init__()
+        self.out_features, self.in_features = weight.shape
+        self.register_buffer("bias", bias)
+        self.register_buffer("weight", weight)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """(..., i) to (..., o), in the weight's number format."""
+        return functional.linear(inputs, self._buffers["weight"], self._buffers["bias"])  # type: ignore[arg-type]
+
+    def dense(self) -> torch.Tensor:
+        """The weight (o, i)."""
+        return self._buffers["weight"]  # type: ignore[return-value]
 
 
 class PackedLinear(torch.nn.Module):
@@ -22,25 +46,30 @@ class PackedLinear(torch.nn.Module):
     product of one row with a matrix is slower on some processors.
 
     Args:
-        linear: float32 or bfloat16, on the CPU; not kept.
+        weight: (o, i), float32 or bfloat16, on the CPU.
+        bias: (o,) of the same format, or None.
     """
 
-    def __init__(self, linear: torch.nn.Linear) -> None:
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
         super().__init__()
-        self.in_features, self.out_features = linear.in_features, linear.out_features
-        self.bias = linear.bias
-        self._packed = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), ROWS_EXPECTED)
+        self.out_features, self.in_features = weight.shape
+        self.register_buffer("bias", bias)
+        self._packed = torch.ops.mkldnn._reorder_linear_weight(weight, ROWS_EXPECTED)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """(..., i) to (..., o), in the weight's number format."""
-        bias = self._parameters.get("bias")  # past Module.__getattr__, at 1 µs a layer
+        bias = self._buffers["bias"]  # past Module.__getattr__, at 1 µs a layer
         return torch.ops.mkldnn._linear_pointwise.default(  # type: ignore[no-any-return]
             inputs, self._packed, bias, "none", [], ""
         )
 
+    def dense(self) -> torch.Tensor:
+        """The weight (o, i), laid out as it was."""
+        return self._packed.to_dense()  # type: ignore[no-any-return]
+
     def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
-        destination[f"{prefix}weight"] = self._packed.to_dense()
+        destination[f"{prefix}weight"] = self.dense()
 
 
 class Int8Linear(torch.nn.Module):
@@ -50,18 +79,20 @@ class Int8Linear(torch.nn.Module):
     lost is the rounding of both sides to 255 steps about 0 ("vector-wise", arXiv 2208.07339, section 2).
 
     Args:
-        linear: any floating format, on the CPU; not kept.
+        weight: (o, i), any floating format, on the CPU.
+        bias: (o,) or None.
     """
 
     weight: torch.Tensor
     scales: torch.Tensor
+    bias: torch.Tensor | None
 
-    def __init__(self, linear: torch.nn.Linear) -> None:
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
         super().__init__()
-        self.in_features, self.out_features = linear.in_features, linear.out_features
-        self.bias = None if linear.bias is None else torch.nn.Parameter(linear.bias.detach().float(), False)
-        weight, scales = _to_bytes(linear.weight.detach().float())
-        self.register_buffer("weight", weight)
+        self.out_features, self.in_features = weight.shape
+        self.register_buffer("bias", None if bias is None else bias.float())
+        small, scales = _to_bytes(weight.float())
+        self.register_buffer("weight", small)
         self.register_buffer("scales", scales[:, 0])
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
@@ -79,8 +110,11 @@ def _to_bytes(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return (rows / scales).round_().to(torch.int8), scales
 
 
-def replace_linears(network: torch.nn.Module, make: Callable[[torch.nn.Linear], torch.nn.Module]) -> int:
-    """Put ``make(layer)`` in the place of every linear layer, one after another: memory is not doubled.
+Make = Callable[[torch.Tensor, torch.Tensor | None], torch.nn.Module]
+
+
+def replace_linears(network: torch.nn.Module, make: Make) -> int:
+    """Put ``make(weight, bias)`` in the place of every linear layer, one after another: memory is not doubled.
 
     Returns:
         How many there were.
@@ -93,7 +127,9 @@ def replace_linears(network: torch.nn.Module, make: Callable[[torch.nn.Linear], 
     ]
     with torch.no_grad():
         for parent, name in places:
-            setattr(parent, name, make(getattr(parent, name)))
+            layer = getattr(parent, name)
+            bias = None if layer.bias is None else layer.bias.detach()
+            setattr(parent, name, make(layer.weight.detach(), bias))
     return len(places)
 
 

@@ -9,22 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 
 from svlm_cli import values
 from svlm_cli.documents import read_json
 from svlm_cli.errors import ModelError, UsageError, boundary
 from svlm_cli.model.adapter import base_of, check_adapter, merge_adapter, stored_pixels
-from svlm_cli.model.checkpoint.network import open_network
-from svlm_cli.model.checkpoint.stored import check_stored
-from svlm_cli.model.device import named_device, named_dtype
+from svlm_cli.model.checkpoint.stored import check_stored, weight_files
+from svlm_cli.model.device import check_quantize, named_device, named_dtype
 from svlm_cli.model.family.guard import check_turning
 from svlm_cli.model.family.markup import config_ids, find_markup
 from svlm_cli.model.family.table import FAMILIES, markup_of, patch_settings, tokens_per_second
+from svlm_cli.model.native.config import native_config
+from svlm_cli.model.native.layers import Format
+from svlm_cli.model.native.network import NativeNetwork, open_native
+from svlm_cli.model.native.tokenizer import plain_tokenizer
 from svlm_cli.model.patches import PatchSettings, pixel_limits
-from svlm_cli.model.prepare import check_quantize, prepare, set_stream_attention
 from svlm_cli.model.runtime import VideoLanguageModel
-from svlm_cli.model.words import word_forward
 
 BUNDLED = Path(__file__).resolve().parent.parent / "assets" / "arena"
 BUNDLED_NAME = "bundled"
@@ -86,10 +86,17 @@ def load_model(
     adapter_folder = None if adapter is None else check_adapter(checkpoint_folder(adapter))
     with boundary(f"the model {wanted} cannot be opened", ModelError):
         config = _checked_config(folder, wanted)
-        tokenizer = _tokenizer(folder, wanted, config)
-        network = _network(folder, wanted, config, machine, adapter_folder)
-        set_stream_attention(network, attention)
-        prepare(network, wanted, quantize, packed=packed and not compiled)
+        tokenizer = _tokenizer(folder, wanted, config, packed=packed)
+        method = check_stored(folder, wanted, config)
+        form = Format(machine.dtype, quantize)
+        is_plain = packed and not compiled and graphs != "on" and adapter is None and method is None
+        network = _native(folder, wanted, config, machine, form) if is_plain else None
+        forward = None
+        if network is None:
+            network = _network(folder, wanted, config, machine, adapter_folder, method)
+            forward = _made_ready(
+                network, wanted, form, attention=attention, packed=packed, compiled=compiled, graphs=graphs
+            )
         opened = VideoLanguageModel(
             name=BUNDLED_NAME if folder == BUNDLED else wanted,
             adapter=adapter,
@@ -100,7 +107,7 @@ def load_model(
             markup=markup_of(tokenizer, network.config),
             patches=_patch_settings(folder, config, network.config, adapter_folder),
             tokens_per_second=tokens_per_second(network.config),
-            word_forward=word_forward(network, compiled=compiled, graphs=graphs),
+            word_forward=forward,
         )
         return check_turning(opened)
 
@@ -115,7 +122,7 @@ def _machine(device: str, dtype: str, attention: str, quantize: str) -> _Machine
 def _attention(attention: str, device: torch.device, dtype: torch.dtype) -> str:
     usable = device.type == "cuda" and dtype is torch.bfloat16
     if attention == "auto":
-        return "flash_attention_2" if usable and transformers.utils.is_flash_attn_2_available() else "sdpa"
+        return "flash_attention_2" if usable and _has_flash() else "sdpa"
     if attention not in ATTENTIONS:
         raise UsageError(f"--attention {attention} is not known", "use auto, sdpa or flash_attention_2")
     if attention == "flash_attention_2":
@@ -123,9 +130,15 @@ def _attention(attention: str, device: torch.device, dtype: torch.dtype) -> str:
             raise UsageError(
                 "flash-attention 2 needs --device cuda and --dtype bfloat16", "or use --attention sdpa"
             )
-        if not transformers.utils.is_flash_attn_2_available():
+        if not _has_flash():
             raise ModelError("flash-attention 2 is not installed", "pip install 'svlm-cli[cuda]'")
     return attention
+
+
+def _has_flash() -> bool:
+    from transformers.utils import is_flash_attn_2_available
+
+    return bool(is_flash_attn_2_available())
 
 
 def checkpoint_folder(name: str) -> Path:
@@ -209,13 +222,12 @@ def _checked_config(folder: Path, name: str) -> dict[str, Any]:
     return config
 
 
-def _tokenizer(folder: Path, name: str, config: Mapping[str, Any]) -> Any:
+def _tokenizer(folder: Path, name: str, config: Mapping[str, Any], *, packed: bool) -> Any:
     if not any((folder / file).is_file() for file in TOKENIZER_FILES):
         raise ModelError(f"the model folder {name} has no tokenizer ({' or '.join(TOKENIZER_FILES)})")
-    with boundary(f"the tokenizer of the model {name} cannot be opened", ModelError):
-        tokenizer = transformers.AutoTokenizer.from_pretrained(
-            folder, trust_remote_code=False, local_files_only=True
-        )
+    tokenizer = plain_tokenizer(folder) if packed else None
+    if tokenizer is None:
+        tokenizer = _transformers_tokenizer(folder, name)
     try:
         find_markup(tokenizer)
     except KeyError as error:
@@ -225,6 +237,15 @@ def _tokenizer(folder: Path, name: str, config: Mapping[str, Any]) -> Any:
         ) from error
     _check_ids(config, tokenizer, name)
     return tokenizer
+
+
+def _transformers_tokenizer(folder: Path, name: str) -> Any:
+    import transformers
+
+    with boundary(f"the tokenizer of the model {name} cannot be opened", ModelError):
+        return transformers.AutoTokenizer.from_pretrained(
+            folder, trust_remote_code=False, local_files_only=True
+        )
 
 
 def _check_ids(config: Mapping[str, Any], tokenizer: Any, name: str) -> None:
@@ -238,11 +259,27 @@ def _check_ids(config: Mapping[str, Any], tokenizer: Any, name: str) -> None:
             )
 
 
+def _native(
+    folder: Path, name: str, config: Mapping[str, Any], machine: _Machine, form: Format
+) -> NativeNetwork | None:
+    """svlm's own network; None where the checkpoint is not of its plain kind."""
+    sizes = native_config(config)
+    if sizes is None or machine.device.type != "cpu":
+        return None
+    return open_native(weight_files(folder, name, config), name, folder, sizes, form)
+
+
 def _network(
-    folder: Path, name: str, config: Mapping[str, Any], machine: _Machine, adapter: Path | None
+    folder: Path,
+    name: str,
+    config: Mapping[str, Any],
+    machine: _Machine,
+    adapter: Path | None,
+    method: str | None,
 ) -> Any:
-    """The network on its device, an adapter merged into its weights."""
-    method = check_stored(folder, name, config)
+    """transformers' network on its device, an adapter merged into its weights."""
+    from svlm_cli.model.checkpoint.network import open_network
+
     opened_as = machine.dtype if adapter is None else torch.float32
     class_name = FAMILIES[config["model_type"]].class_name
     network = open_network(folder, name, class_name, opened_as, machine.attention, method)
@@ -251,6 +288,18 @@ def _network(
     network = network.to(machine.device)
     _check_rope(network, name)
     return network
+
+
+def _made_ready(
+    network: Any, name: str, form: Format, *, attention: str, packed: bool, compiled: bool, graphs: str
+) -> Any:
+    """Attention, layouts and formats of transformers' network for streaming; how it feeds words."""
+    from svlm_cli.model.fixed_words import word_forward
+    from svlm_cli.model.prepare import prepare, set_stream_attention
+
+    set_stream_attention(network, attention)
+    prepare(network, name, form.quantize, packed=packed and not compiled)
+    return word_forward(network, compiled=compiled, graphs=graphs)
 
 
 def _check_rope(network: Any, name: str) -> None:

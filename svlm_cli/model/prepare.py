@@ -6,26 +6,10 @@ from typing import Any
 
 import torch
 
-from svlm_cli.errors import UsageError
-from svlm_cli.model.attention import keep_flash_first, register_grouped
+from svlm_cli.model.attention import keep_flash_first
+from svlm_cli.model.attention_hook import register_grouped, register_windows
 from svlm_cli.model.finite import check_weights
 from svlm_cli.model.linear import Int8Linear, PackedLinear, can_pack, replace_linears
-from svlm_cli.model.vision.windows import register_windows
-
-QUANTIZATIONS = ("none", "int8")
-
-
-def check_quantize(quantize: str, device: torch.device) -> None:
-    """Whether there are kernels for it.
-
-    Raises:
-        UsageError: there are none, or nobody knows it.
-    """
-    if quantize not in QUANTIZATIONS:
-        raise UsageError(f"--quantize {quantize} is not known", f"use {' or '.join(QUANTIZATIONS)}")
-    if quantize == "int8" and device.type != "cpu":
-        raise UsageError("--quantize int8 is for the CPU", "on CUDA use --dtype bfloat16, or --device cpu")
-
 
 def prepare(network: Any, name: str, quantize: str, *, packed: bool) -> None:
     """Check a network on its device and change its linear layers, in place; then it cannot be trained.

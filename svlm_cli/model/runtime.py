@@ -9,7 +9,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,11 +19,14 @@ from svlm_cli.model.cache import StreamingCache
 from svlm_cli.model.device import to_device
 from svlm_cli.model.family.markup import Markup
 from svlm_cli.model.family.table import family_of, recurrent_layers
+from svlm_cli.model.native.network import NativeNetwork
 from svlm_cli.model.patches import Patches, PatchSettings
 from svlm_cli.model.states.rotation import Rotation
 from svlm_cli.model.vision.frames import DeepFeatures, VideoFeatures
-from svlm_cli.model.vision.plan import joined_plans, vision_plan
-from svlm_cli.model.words import FixedWords, PlainWords, WordForward, Words, no_states
+from svlm_cli.model.words import PlainWords, Words, no_states
+
+if TYPE_CHECKING:
+    from svlm_cli.model.fixed_words import WordForward
 
 SAMPLES_PER_TENSOR = 256
 NO_MASK = {"full_attention": None}
@@ -57,7 +60,7 @@ class VideoLanguageModel:
     adapter: str | None = None
     quantize: str = "none"
     word_forward: WordForward | None = None
-    vision_plans: dict[tuple[int, int, int], dict[str, Any]] = field(default_factory=dict, repr=False)
+    vision_plans: dict[tuple[int, int, int], Any] = field(default_factory=dict, repr=False)
 
     @property
     def device(self) -> torch.device:
@@ -96,6 +99,8 @@ class VideoLanguageModel:
         """How the words of the stream with this cache are fed."""
         if self.word_forward is None:
             return PlainWords(self, cache)
+        from svlm_cli.model.fixed_words import FixedWords
+
         return FixedWords(self.word_forward, cache)
 
     def encode_video(self, patches: Patches) -> VideoFeatures:
@@ -105,30 +110,48 @@ class VideoLanguageModel:
     @torch.inference_mode()
     def encode_videos(self, clips: Sequence[Patches]) -> list[VideoFeatures]:
         """Run the vision tower once over all frames of several clips, each of which sees itself alone."""
-        visual, merge = self.network.model.visual, self.patches.merge_size
-        plans = []
-        for clip in clips:
-            plan = self.vision_plans.get(clip.grid_thw)
-            if plan is None:
-                plan = self.vision_plans[clip.grid_thw] = vision_plan(visual, clip.grid_thw, self.device)
-            plans.append(plan)
+        merge = self.patches.merge_size
+        plans = [self._plan(clip.grid_thw) for clip in clips]
         pixels = [clip.pixel_values.to(self.device, self.dtype) for clip in clips]
-        if len(clips) == 1:
-            seen = visual(pixels[0], **plans[0])
-        else:
-            seen = visual(torch.cat(pixels), **joined_plans(plans))
-        deep = getattr(seen, "deepstack_features", None)
+        tokens, deep = self._seen(pixels, plans)
         grids = [
             (time, height // merge, width // merge)
             for time, height, width in (clip.grid_thw for clip in clips)
         ]
         lengths = [math.prod(grid) for grid in grids]
-        features = torch.split(seen.pooler_output, lengths)
+        features = torch.split(tokens, lengths)
         deeper = torch.split(torch.stack(deep), lengths, 1) if deep else [None] * len(clips)
         return [
             VideoFeatures(rows, grid, deep=below)
             for rows, grid, below in zip(features, grids, deeper, strict=True)
         ]
+
+    def _plan(self, grid: tuple[int, int, int]) -> Any:
+        found = self.vision_plans.get(grid)
+        if found is None:
+            visual = self.network.model.visual
+            if isinstance(self.network, NativeNetwork):
+                found = visual.plan(grid)
+            else:
+                from svlm_cli.model.vision.plan import vision_plan
+
+                found = vision_plan(visual, grid, self.device)
+            self.vision_plans[grid] = found
+        return found
+
+    def _seen(self, pixels: list[torch.Tensor], plans: list[Any]) -> tuple[torch.Tensor, Any]:
+        """What the tower makes of clips: tokens end to end, and what is for deeper layers."""
+        visual = self.network.model.visual
+        if isinstance(self.network, NativeNetwork):
+            return visual.run(pixels, plans), None
+        from svlm_cli.model.vision.plan import joined_plans
+
+        seen = (
+            visual(pixels[0], **plans[0])
+            if len(plans) == 1
+            else visual(torch.cat(pixels), **joined_plans(plans))
+        )
+        return seen.pooler_output, getattr(seen, "deepstack_features", None)
 
     @torch.inference_mode()
     def embed(self, ids: Sequence[int]) -> torch.Tensor:
@@ -155,7 +178,14 @@ class VideoLanguageModel:
         Returns:
             Shape (v,): the head runs on one row only.
         """
-        output = self._language(embeddings, positions, deep, past_key_values=cache, use_cache=True)
+        if isinstance(self.network, NativeNetwork):
+            rows = self.network.model.language_model.run(embeddings, torch.from_numpy(positions).float(), cache)
+            return self.network.lm_head(rows)[0]  # type: ignore[no-any-return]
+        from svlm_cli.model.states.hooked import cache_of
+
+        output = self._language(
+            embeddings, positions, deep, past_key_values=cache_of(cache.layers), use_cache=True
+        )
         return self.network.lm_head(output.last_hidden_state[:, -1])[0]  # type: ignore[no-any-return]
 
     def _language(
@@ -207,8 +237,13 @@ class VideoLanguageModel:
         for cache in caches:
             cache.allocate(*no_states(self.network))
         tails = [cache.tail(length) for cache, length in zip(caches, lengths, strict=True)]
-        output = self._language(embeddings, positions, deep, use_cache=False, shares=Shares(lengths, tails))
-        rows = output.last_hidden_state[0]
+        shares = Shares(lengths, tails)
+        if isinstance(self.network, NativeNetwork):
+            places = torch.from_numpy(positions).float()
+            rows = self.network.model.language_model.run(embeddings, places, shares=shares)
+        else:
+            output = self._language(embeddings, positions, deep, use_cache=False, shares=shares)
+            rows = output.last_hidden_state[0]
         if len(rows) > len(lengths):
             last = torch.tensor(lengths).cumsum(0) - 1
             rows = rows.index_select(0, to_device(last, rows.device))

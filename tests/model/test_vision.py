@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from svlm_cli.model.patches import Patches
-from svlm_cli.model.vision.windows import register_windows
+from svlm_cli.model.attention_hook import register_windows
 
 
 @pytest.mark.parametrize("family", ["model", "qwen2_vl_model"])

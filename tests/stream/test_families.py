@@ -20,7 +20,7 @@ from svlm_cli.model.prepare import prepare
 from svlm_cli.model.prompt import PromptWriter
 from svlm_cli.model.runtime import VideoLanguageModel
 from svlm_cli.model.window import SpanKind
-from svlm_cli.model.words import WordForward
+from svlm_cli.model.fixed_words import WordForward
 from svlm_cli.stream.probe import ProbedSession
 from svlm_cli.stream.step.feeding import LoneFeeder
 from tests.families import RECURRENT, STAMPED, made_model

@@ -9,7 +9,6 @@ import weakref
 from typing import Protocol
 
 import torch
-from transformers.cache_utils import CacheLayerMixin
 
 
 class _Storage(Protocol):
@@ -25,13 +24,21 @@ class _Storage(Protocol):
         """Keys and values of one layer; views."""
 
 
-class StreamingCacheLayer(CacheLayerMixin):  # type: ignore[misc]
-    """One layer's view of a ``StreamingCache``: transformers' cache-layer contract."""
+class StreamingCacheLayer:
+    """One layer's view of a ``StreamingCache``: transformers' cache-layer contract.
+
+    It is no subclass, so that streaming does without that import; ``hooked`` makes it one of theirs.
+    """
 
     is_sliding = False
+    is_compileable = False
+    is_croppable = False
+    supports_early_init = True
 
     def __init__(self, owner: _Storage, index: int) -> None:
-        super().__init__()
+        self.keys: torch.Tensor | None = None
+        self.values: torch.Tensor | None = None
+        self.is_initialized = False
         # A cycle would keep gigabytes until the garbage is collected.
         self._owner: _Storage = weakref.proxy(owner)
         self._index = index

@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from torch.nn import functional
-from transformers.cache_utils import LinearAttentionCacheLayerMixin
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,15 +28,26 @@ class RecurrentStates:
         return RecurrentStates(self.conv.clone(), self.matrix.clone())
 
 
-class RecurrentLayer(LinearAttentionCacheLayerMixin):  # type: ignore[misc]
+class RecurrentLayer:
     """transformers' contract for one layer of linear attention; its tensors stay where they are.
+
+    It is no subclass, so that streaming does without that import; ``hooked`` makes it one of theirs.
 
     Args:
         states: that are read and written; None for a layer that has seen nothing.
     """
 
+    is_compileable = True
+    supports_early_init = False
+    record_past = False
+    number_of_states = 1
+
     def __init__(self, states: RecurrentStates | None = None) -> None:
-        super().__init__(1)
+        self.conv_states: dict[int, torch.Tensor | None] = {0: None}
+        self.recurrent_states: dict[int, torch.Tensor | None] = {0: None}
+        self.is_conv_states_initialized, self.is_recurrent_states_initialized = {0: False}, {0: False}
+        self.has_previous_state = {0: False}
+        self.conv_kernel_size: dict[int, int | None] = {0: None}
         if states is not None:
             self.become(states)
 

@@ -14,13 +14,12 @@ from typing import Any
 
 import torch
 from torch.nn import functional
-from transformers import AttentionInterface
 
 WINDOWS = "svlm_flash_windows"
 
 
 def windowed_attention(
-    _module: torch.nn.Module,
+    _module: torch.nn.Module | None,
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
@@ -46,12 +45,6 @@ def windowed_attention(
         chosen, keys, values = (each.index_select(2, places) for each in (query, key, value))
         out.index_copy_(1, places, _within(chosen, keys, values, length, scaling))
     return out, None
-
-
-def register_windows() -> str:
-    """Make the kernel known to transformers; its name there. Any number of times."""
-    AttentionInterface.register(WINDOWS, windowed_attention)
-    return WINDOWS
 
 
 def _within(

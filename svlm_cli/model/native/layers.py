@@ -1,0 +1,97 @@
+"""What both networks are built of: products with weights side by side, norms, turned heads.
+
+Shape legend: m = rows, d = hidden size, h = heads, D = head size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional
+
+from svlm_cli.model.linear import Int8Linear, PackedLinear, PlainLinear, can_pack
+from svlm_cli.model.native.weights import Weights
+
+Linear = PackedLinear | PlainLinear | Int8Linear
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One of the stored products that a product is made of: its name without ``.weight``, its outputs."""
+
+    name: str
+    num_outputs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """Of weights: number format of norms, biases and sums, and how products are stored.
+
+    Args:
+        dtype: float32 or bfloat16.
+        quantize: ``none`` or ``int8``.
+    """
+
+    dtype: torch.dtype
+    quantize: str
+
+    def linear(self, weight: torch.Tensor, bias: torch.Tensor | None) -> Linear:
+        """A product with a weight (o, i), which is not kept."""
+        if self.quantize == "int8":
+            return Int8Linear(weight, bias)
+        return PackedLinear(weight, bias) if can_pack(self.dtype) else PlainLinear(weight, bias)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Product:
+    """Products over the same inputs in one: their outputs stand side by side.
+
+    Args:
+        linear: with all rows.
+        parts: as they are stored.
+    """
+
+    linear: Linear
+    parts: tuple[Part, ...]
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Tensors by stored names, each part by itself."""
+        found: dict[str, torch.Tensor] = {}
+        for key, tensor in self.linear.state_dict().items():
+            sizes = [part.num_outputs for part in self.parts]
+            for part, own in zip(self.parts, torch.split(tensor, sizes), strict=True):
+                found[f"{part.name}.{key}"] = own
+        return found
+
+
+def product(weights: Weights, form: Format, prefix: str, names: Sequence[str], *, bias: bool) -> Product:
+    """Read one from a checkpoint: the stored products ``names`` behind ``prefix``."""
+    parts = tuple(Part(f"{prefix}{name}", len(weights.view(f"{prefix}{name}.weight"))) for name in names)
+    weight = weights.take(*(f"{part.name}.weight" for part in parts), dtype=form.dtype)
+    own = weights.take(*(f"{part.name}.bias" for part in parts), dtype=form.dtype) if bias else None
+    return Product(form.linear(weight, own), parts)
+
+
+def normed(rows: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tensor:
+    """Rows (m, d) over their root mean square, times weights (d,); computed in float32."""
+    wide = rows.float()
+    scale = torch.rsqrt(wide.square().mean(-1, keepdim=True).add_(epsilon))
+    return (wide * scale).to(rows.dtype).mul_(weight)
+
+
+def turned(heads: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    """Heads (m, h, D) whose numbers k and k + D / 2 are turned together by angles (m, 1, D / 2)."""
+    first, second = heads.chunk(2, dim=-1)
+    out = torch.empty(heads.shape, dtype=heads.dtype)
+    left, right = out.chunk(2, dim=-1)
+    torch.mul(first, cos, out=left).sub_(second * sin)
+    torch.mul(second, cos, out=right).add_(first * sin)
+    return out
+
+
+def gated(rows: torch.Tensor) -> torch.Tensor:
+    """SwiGLU of gates and values side by side, (m, 2 d) to (m, d)."""
+    gate, up = rows.chunk(2, dim=-1)
+    return functional.silu(gate).mul_(up)

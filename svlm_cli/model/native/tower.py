@@ -1,0 +1,112 @@
+"""The vision tower of Qwen2.5-VL.
+
+Shape legend: n = patches, d = hidden size, h = heads, D = head size, t = tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch.nn import functional
+
+from svlm_cli.model.native.config import VisionConfig
+from svlm_cli.model.native.grid import Plan, joined, plan_of
+from svlm_cli.model.native.layers import Format, gated, normed, product, turned
+from svlm_cli.model.native.weights import Weights
+from svlm_cli.model.vision.windows import windowed_attention
+
+_EPSILON = 1e-6
+
+
+class Block:
+    """Attention within windows or frame pairs, and MLP.
+
+    Args:
+        weights, config, form: the model's.
+        number: the block's.
+    """
+
+    def __init__(self, weights: Weights, config: VisionConfig, form: Format, number: int) -> None:
+        prefix = f"visual.blocks.{number}."
+        self._prefix, self._num_heads, self._size = prefix, config.num_heads, config.head_dim
+        self.sees_whole = number in config.fullatt_block_indexes
+        self._norms = [
+            weights.take(f"{prefix}{name}.weight", dtype=form.dtype) for name in ("norm1", "norm2")
+        ]
+        self._qkv = product(weights, form, f"{prefix}attn.", ["qkv"], bias=True)
+        self._out = product(weights, form, f"{prefix}attn.", ["proj"], bias=True)
+        self._gate_up = product(weights, form, f"{prefix}mlp.", ["gate_proj", "up_proj"], bias=True)
+        self._down = product(weights, form, f"{prefix}mlp.", ["down_proj"], bias=True)
+        self.products = (self._qkv, self._out, self._gate_up, self._down)
+
+    def __call__(self, rows: torch.Tensor, plan: Plan) -> torch.Tensor:
+        """Rows (n, d) behind this block."""
+        seen = self._attended(normed(rows, self._norms[0], _EPSILON), plan)
+        rows = self._out.linear.forward(seen).add_(rows)
+        wide = self._gate_up.linear.forward(normed(rows, self._norms[1], _EPSILON))
+        return self._down.linear.forward(gated(wide)).add_(rows)
+
+    def _attended(self, rows: torch.Tensor, plan: Plan) -> torch.Tensor:
+        """What normed rows (n, d) see within their bounds: (n, h * D)."""
+        heads = self._qkv.linear.forward(rows).view(len(rows), 3 * self._num_heads, self._size)
+        rotated = turned(heads[:, : 2 * self._num_heads], plan.cos, plan.sin)
+        query, key, value = (
+            each.transpose(0, 1)[None]
+            for each in (*rotated.split(self._num_heads, 1), heads[:, 2 * self._num_heads :])
+        )
+        bounds = plan.whole if self.sees_whole else plan.windows
+        seen, _ = windowed_attention(None, query, key, value, scaling=self._size**-0.5, cu_seq_lens_q=bounds)
+        return seen.reshape(len(rows), -1)
+
+    def state(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """Its tensors by stored names."""
+        for number, norm in enumerate(self._norms, start=1):
+            yield f"{self._prefix}norm{number}.weight", norm
+        for each in self.products:
+            yield from each.state().items()
+
+
+class Tower:
+    """From patches to tokens.
+
+    Args:
+        weights, config, form: the model's.
+    """
+
+    def __init__(self, weights: Weights, config: VisionConfig, form: Format) -> None:
+        self.config = config
+        self._merge = config.spatial_merge_size**2
+        patches = weights.take("visual.patch_embed.proj.weight", dtype=form.dtype)
+        self._patch_shape = patches.shape
+        self._patches = Format(form.dtype, "none").linear(patches.flatten(1), None)
+        self.blocks = [Block(weights, config, form, number) for number in range(config.depth)]
+        self._norm = weights.take("visual.merger.ln_q.weight", dtype=form.dtype)
+        self.mergers = [
+            product(weights, form, "visual.merger.mlp.", [number], bias=True) for number in ("0", "2")
+        ]
+
+    def plan(self, grid: tuple[int, int, int]) -> Plan:
+        """What is worked out of patches (t, h, w) alone."""
+        return plan_of(self.config, grid)
+
+    def run(self, pixels: Sequence[torch.Tensor], plans: Sequence[Plan]) -> torch.Tensor:
+        """Tokens (t, d) of clips end to end, each of which sees itself alone; their patches (n, values)."""
+        plan = joined(plans)
+        values = pixels[0] if len(pixels) == 1 else torch.cat(list(pixels))
+        rows = self._patches.forward(values)
+        rows = rows.view(-1, self._merge, rows.shape[1])[plan.order].flatten(0, 1)
+        for block in self.blocks:
+            rows = block(rows, plan)
+        tokens = normed(rows, self._norm, _EPSILON).view(len(plan.order), -1)
+        first, second = (each.linear for each in self.mergers)
+        return second.forward(functional.gelu(first.forward(tokens)))[plan.back]
+
+    def state(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """Its tensors by stored names."""
+        yield "visual.patch_embed.proj.weight", self._patches.dense().view(self._patch_shape)
+        yield "visual.merger.ln_q.weight", self._norm
+        for block in self.blocks:
+            yield from block.state()
+        for each in self.mergers:
+            yield from each.state().items()
