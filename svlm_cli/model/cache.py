@@ -18,8 +18,9 @@ rotated one, so any number of moves costs one rounding.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -60,7 +61,7 @@ class StreamingCache:
     ) -> None:
         self._recurrent = [RecurrentLayer() for _ in recurrent]
         self._kv = [StreamingCacheLayer(self, index) for index in range(num_layers - len(recurrent))]
-        rest = iter(self._recurrent), iter(self._kv)
+        rest: tuple[Iterator[Any], Iterator[Any]] = iter(self._recurrent), iter(self._kv)
         self.layers = [next(rest[number not in recurrent]) for number in range(num_layers)]
         self._rotation = rotation
         self._capacity = capacity
@@ -176,8 +177,8 @@ class StreamingCache:
         """Forget what was fed since; nothing may have been evicted or moved."""
         for layer in self._kv:
             layer.resize(mark.num_tokens)
-        for layer, states in zip(self._recurrent, mark.recurrent, strict=True):
-            layer.become(states)
+        for other, states in zip(self._recurrent, mark.recurrent, strict=True):
+            other.become(states)
         self._slots, self._shifts = self._slots[: mark.num_tokens], self._shifts[: mark.num_tokens]
 
     def snapshot(self) -> dict[str, torch.Tensor]:
@@ -226,9 +227,9 @@ class StreamingCache:
         for layer in self._kv:
             layer.is_initialized = True
             layer.resize(held)
-        for number, layer in enumerate(self._recurrent):
+        for number, other in enumerate(self._recurrent):
             conv, matrix = (saved[name][number : number + 1].to(device, copy=True) for name in RECURRENT)
-            layer.become(RecurrentStates(conv, matrix))
+            other.become(RecurrentStates(conv, matrix))
 
     def evict(self, kept: Sequence[TokenRange]) -> None:
         """Keep only the given ranges of the layout, in their new order, and refill freed slots.

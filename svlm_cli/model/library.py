@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+
 @contextmanager
 def silent_library() -> Iterator[None]:
     """Keep transformers from talking on standard error: what it says comes back as one error.

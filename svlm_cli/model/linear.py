@@ -114,7 +114,7 @@ Make = Callable[[torch.Tensor, torch.Tensor | None], torch.nn.Module]
 
 
 def replace_linears(network: torch.nn.Module, make: Make) -> int:
-    """Put ``make(weight, bias)`` in the place of every linear layer, one after another: memory is not doubled.
+    """Put ``make(weight, bias)`` in the place of every linear layer, one by one: memory is not doubled.
 
     Returns:
         How many there were.

@@ -19,10 +19,10 @@ from svlm_cli.model.device import check_quantize, named_device, named_dtype
 from svlm_cli.model.family.guard import check_turning
 from svlm_cli.model.family.markup import config_ids, find_markup
 from svlm_cli.model.family.table import FAMILIES, markup_of, patch_settings, tokens_per_second
-from svlm_cli.model.native.config import native_config
-from svlm_cli.model.native.layers import Format
-from svlm_cli.model.native.network import NativeNetwork, open_native
-from svlm_cli.model.native.tokenizer import plain_tokenizer
+from svlm_cli.model.lean.config import lean_config
+from svlm_cli.model.lean.layers import Format
+from svlm_cli.model.lean.network import LeanNetwork, open_lean
+from svlm_cli.model.lean.tokenizer import plain_tokenizer
 from svlm_cli.model.patches import PatchSettings, pixel_limits
 from svlm_cli.model.runtime import VideoLanguageModel
 
@@ -90,7 +90,7 @@ def load_model(
         method = check_stored(folder, wanted, config)
         form = Format(machine.dtype, quantize)
         is_plain = packed and not compiled and graphs != "on" and adapter is None and method is None
-        network = _native(folder, wanted, config, machine, form) if is_plain else None
+        network = _lean(folder, wanted, config, machine, form) if is_plain else None
         forward = None
         if network is None:
             network = _network(folder, wanted, config, machine, adapter_folder, method)
@@ -259,14 +259,14 @@ def _check_ids(config: Mapping[str, Any], tokenizer: Any, name: str) -> None:
             )
 
 
-def _native(
+def _lean(
     folder: Path, name: str, config: Mapping[str, Any], machine: _Machine, form: Format
-) -> NativeNetwork | None:
+) -> LeanNetwork | None:
     """svlm's own network; None where the checkpoint is not of its plain kind."""
-    sizes = native_config(config)
+    sizes = lean_config(config)
     if sizes is None or machine.device.type != "cpu":
         return None
-    return open_native(weight_files(folder, name, config), name, folder, sizes, form)
+    return open_lean(weight_files(folder, name, config), name, folder, sizes, form)
 
 
 def _network(

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-
 from svlm_cli.model.attention import keep_flash_first
 from svlm_cli.model.attention_hook import register_grouped, register_windows
 from svlm_cli.model.finite import check_weights
 from svlm_cli.model.linear import Int8Linear, PackedLinear, can_pack, replace_linears
+
 
 def prepare(network: Any, name: str, quantize: str, *, packed: bool) -> None:
     """Check a network on its device and change its linear layers, in place; then it cannot be trained.

@@ -19,7 +19,7 @@ from svlm_cli.model.cache import StreamingCache
 from svlm_cli.model.device import to_device
 from svlm_cli.model.family.markup import Markup
 from svlm_cli.model.family.table import family_of, recurrent_layers
-from svlm_cli.model.native.network import NativeNetwork
+from svlm_cli.model.lean.network import LeanNetwork
 from svlm_cli.model.patches import Patches, PatchSettings
 from svlm_cli.model.states.rotation import Rotation
 from svlm_cli.model.vision.frames import DeepFeatures, VideoFeatures
@@ -79,7 +79,9 @@ class VideoLanguageModel:
 
     def fingerprint(self) -> str:
         """16 hexadecimal digits from the configuration and evenly spaced numbers of every tensor."""
-        digest = hashlib.sha256(self.network.config.to_json_string().encode())
+        is_lean = isinstance(self.network, LeanNetwork)
+        config = self.network.config_text() if is_lean else self.network.config.to_json_string()
+        digest = hashlib.sha256(config.encode())
         digest.update(str((self.patches, self.tokens_per_second, self.markup)).encode())
         for name, tensor in sorted(self.network.state_dict().items()):
             flat = tensor.detach().flatten()
@@ -130,7 +132,7 @@ class VideoLanguageModel:
         found = self.vision_plans.get(grid)
         if found is None:
             visual = self.network.model.visual
-            if isinstance(self.network, NativeNetwork):
+            if isinstance(self.network, LeanNetwork):
                 found = visual.plan(grid)
             else:
                 from svlm_cli.model.vision.plan import vision_plan
@@ -142,7 +144,7 @@ class VideoLanguageModel:
     def _seen(self, pixels: list[torch.Tensor], plans: list[Any]) -> tuple[torch.Tensor, Any]:
         """What the tower makes of clips: tokens end to end, and what is for deeper layers."""
         visual = self.network.model.visual
-        if isinstance(self.network, NativeNetwork):
+        if isinstance(self.network, LeanNetwork):
             return visual.run(pixels, plans), None
         from svlm_cli.model.vision.plan import joined_plans
 
@@ -178,8 +180,10 @@ class VideoLanguageModel:
         Returns:
             Shape (v,): the head runs on one row only.
         """
-        if isinstance(self.network, NativeNetwork):
-            rows = self.network.model.language_model.run(embeddings, torch.from_numpy(positions).float(), cache)
+        if isinstance(self.network, LeanNetwork):
+            rows = self.network.model.language_model.run(
+                embeddings, torch.from_numpy(positions).float(), cache
+            )
             return self.network.lm_head(rows)[0]  # type: ignore[no-any-return]
         from svlm_cli.model.states.hooked import cache_of
 
@@ -238,7 +242,7 @@ class VideoLanguageModel:
             cache.allocate(*no_states(self.network))
         tails = [cache.tail(length) for cache, length in zip(caches, lengths, strict=True)]
         shares = Shares(lengths, tails)
-        if isinstance(self.network, NativeNetwork):
+        if isinstance(self.network, LeanNetwork):
             places = torch.from_numpy(positions).float()
             rows = self.network.model.language_model.run(embeddings, places, shares=shares)
         else:

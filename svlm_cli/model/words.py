@@ -1,4 +1,4 @@
-"""Feeding one generated word at a time: the plain way is ``VideoLanguageModel.forward``; see also ``fixed_words``."""
+"""Feeding one generated word at a time, plainly; in shapes that never change: ``fixed_words``."""
 
 from __future__ import annotations
 

@@ -30,7 +30,9 @@ def test_packed_is_the_same_product(dtype, shape, bias):
         ours, theirs = PackedLinear(*parts(plain))(inputs), plain(inputs)
     assert ours.dtype is dtype
     torch.testing.assert_close(ours, theirs)
-    assert torch.equal(PackedLinear(*parts(plain)).state_dict()["weight"], plain.weight), "fingerprints read weights"
+    assert torch.equal(PackedLinear(*parts(plain)).state_dict()["weight"], plain.weight), (
+        "fingerprints read weights"
+    )
 
 
 def test_bytes_lose_what_rounding_loses_in_every_row():

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from svlm_cli.model.patches import Patches
 from svlm_cli.model.attention_hook import register_windows
+from svlm_cli.model.patches import Patches
 
 
 @pytest.mark.parametrize("family", ["model", "qwen2_vl_model"])

@@ -13,10 +13,10 @@ import torch
 from svlm_cli import Sampling, StreamSession, StreamSettings, load_model, open_source
 from svlm_cli.errors import ModelError, UsageError
 from svlm_cli.model.cache import StreamingCache
+from svlm_cli.model.fixed_words import FixedWords, WordForward, word_forward
 from svlm_cli.model.load import BUNDLED
 from svlm_cli.model.runtime import VideoLanguageModel
 from svlm_cli.model.window import TokenRange
-from svlm_cli.model.fixed_words import FixedWords, WordForward, word_forward
 from svlm_cli.settings import Policy
 
 GREEDY = StreamSettings(vision_window=4, rounds=4, sink=24, text_window=24, sampling=Sampling(greedy=True))

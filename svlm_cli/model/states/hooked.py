@@ -18,5 +18,5 @@ LinearAttentionCacheLayerMixin.register(RecurrentLayer)
 
 
 def cache_of(layers: Sequence[Any]) -> Cache:
-    """What a network of transformers writes to and reads from, over layers of a ``StreamingCache`` or others."""
+    """What a network of transformers writes to and reads from, over a ``StreamingCache``'s layers."""
     return Cache(layers=list(layers))

@@ -43,8 +43,8 @@ class RecurrentLayer:
     number_of_states = 1
 
     def __init__(self, states: RecurrentStates | None = None) -> None:
-        self.conv_states: dict[int, torch.Tensor | None] = {0: None}
-        self.recurrent_states: dict[int, torch.Tensor | None] = {0: None}
+        self.conv_states: dict[int, Any] = {0: None}
+        self.recurrent_states: dict[int, Any] = {0: None}
         self.is_conv_states_initialized, self.is_recurrent_states_initialized = {0: False}, {0: False}
         self.has_previous_state = {0: False}
         self.conv_kernel_size: dict[int, int | None] = {0: None}

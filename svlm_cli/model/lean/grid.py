@@ -11,7 +11,7 @@ from itertools import accumulate
 
 import torch
 
-from svlm_cli.model.native.config import VisionConfig
+from svlm_cli.model.lean.config import VisionConfig
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,7 +37,9 @@ def plan_of(config: VisionConfig, grid: tuple[int, int, int]) -> Plan:
     """The plan of a clip of patches (t, h, w)."""
     time, height, width = grid
     merge = config.spatial_merge_size
-    order, lengths = _windows(time, height // merge, width // merge, config.window_size // (merge * config.patch_size))
+    order, lengths = _windows(
+        time, height // merge, width // merge, config.window_size // (merge * config.patch_size)
+    )
     patches = (order[:, None] * merge**2 + torch.arange(merge**2)).flatten()
     places = torch.stack(
         [
@@ -76,7 +78,7 @@ def joined(plans: Sequence[Plan]) -> Plan:
 
 
 def _windows(time: int, height: int, width: int, side: int) -> tuple[torch.Tensor, list[int]]:
-    """Tokens in the order of windows of ``side`` x ``side``, cut at the right and lower edge, and their sizes."""
+    """Tokens window after window of ``side`` x ``side``, cut at the far edges, and the windows' sizes."""
     tokens = torch.arange(time * height * width).view(time, height, width)
     windows = [
         tokens[moment, top : top + side, left : left + side].flatten()

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import torch
 
-from svlm_cli.model.native.config import NativeConfig, TextConfig, VisionConfig, native_config
-from svlm_cli.model.native.layers import Format, Linear
-from svlm_cli.model.native.text import TextModel
-from svlm_cli.model.native.tower import Tower
-from svlm_cli.model.native.weights import Weights, mapped_weights
+from svlm_cli.model.lean.config import LeanConfig, TextConfig, VisionConfig
+from svlm_cli.model.lean.layers import Format, Linear
+from svlm_cli.model.lean.text import TextModel
+from svlm_cli.model.lean.tower import Tower
+from svlm_cli.model.lean.weights import mapped_weights
 
 _STORED = {"visual.": "model.visual.", "text.": "model.language_model."}  # as transformers names them
 _HEAD, _TABLE = "lm_head.weight", "text.embed_tokens.weight"
@@ -27,7 +27,7 @@ class Inner:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class NativeNetwork:
+class LeanNetwork:
     """A checkpoint's network on the CPU, to stream with.
 
     Args:
@@ -40,7 +40,7 @@ class NativeNetwork:
 
     model: Inner
     lm_head: Linear
-    config: NativeConfig
+    config: LeanConfig
     form: Format
     folder: Path
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
@@ -50,9 +50,19 @@ class NativeNetwork:
         """Of what is not quantised, and of the cache."""
         return self.form.dtype
 
-    def eval(self) -> NativeNetwork:
+    def eval(self) -> LeanNetwork:
         """Itself: it knows no other mode."""
         return self
+
+    def config_text(self) -> str:
+        """The configuration as transformers' network writes it: fingerprints hold it."""
+        import transformers
+
+        config = transformers.Qwen2_5_VLConfig.from_pretrained(self.folder, local_files_only=True)
+        config.tie_word_embeddings = self.config.is_tied
+        for section in (config, config.text_config, config.vision_config):
+            section.dtype = self.dtype
+        return str(config.to_json_string())
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """Tensors under the names, and in the formats, that transformers' network has them in."""
@@ -69,16 +79,16 @@ class NativeNetwork:
             yield f"lm_head.{name}", tensor
 
 
-def open_native(
-    files: list[Path], name: str, folder: Path, config: NativeConfig, form: Format
-) -> NativeNetwork | None:
+def open_lean(
+    files: list[Path], name: str, folder: Path, config: LeanConfig, form: Format
+) -> LeanNetwork | None:
     """The network of a checkpoint; None where its tensors are not exactly those of its sizes.
 
     Args:
         files: that hold its weights, headers checked.
         name: the name of the model, as the user gave it.
         folder: its folder.
-        config: what ``native_config`` read.
+        config: what ``lean_config`` read.
         form: of the weights.
 
     Raises:
@@ -92,10 +102,10 @@ def open_native(
         tower = Tower(weights, config.vision_config, form)
         head = _TABLE if config.is_tied else _HEAD
         made = form.linear(weights.take(head, dtype=form.dtype), None)
-    return NativeNetwork(Inner(text, tower), made, config, form, folder)
+    return LeanNetwork(Inner(text, tower), made, config, form, folder)
 
 
-def _shapes(config: NativeConfig) -> dict[str, tuple[int, ...]]:
+def _shapes(config: LeanConfig) -> dict[str, tuple[int, ...]]:
     text, vision = config.text_config, config.vision_config
     table = (text.vocab_size, text.hidden_size)
     shapes: dict[str, tuple[int, ...]] = {_TABLE: table, "text.norm.weight": (text.hidden_size,)}

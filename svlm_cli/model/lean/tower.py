@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch.nn import functional
 
-from svlm_cli.model.native.config import VisionConfig
-from svlm_cli.model.native.grid import Plan, joined, plan_of
-from svlm_cli.model.native.layers import Format, gated, normed, product, turned
-from svlm_cli.model.native.weights import Weights
+from svlm_cli.model.lean.config import VisionConfig
+from svlm_cli.model.lean.grid import Plan, joined, plan_of
+from svlm_cli.model.lean.layers import Format, gated, normed, product, turned
+from svlm_cli.model.lean.weights import Weights
 from svlm_cli.model.vision.windows import windowed_attention
 
 _EPSILON = 1e-6
@@ -53,7 +53,7 @@ class Block:
         rotated = turned(heads[:, : 2 * self._num_heads], plan.cos, plan.sin)
         query, key, value = (
             each.transpose(0, 1)[None]
-            for each in (*rotated.split(self._num_heads, 1), heads[:, 2 * self._num_heads :])
+            for each in (*torch.chunk(rotated, 2, 1), heads[:, 2 * self._num_heads :])
         )
         bounds = plan.whole if self.sees_whole else plan.windows
         seen, _ = windowed_attention(None, query, key, value, scaling=self._size**-0.5, cu_seq_lens_q=bounds)

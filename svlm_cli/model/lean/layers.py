@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional
 
 from svlm_cli.model.linear import Int8Linear, PackedLinear, PlainLinear, can_pack
-from svlm_cli.model.native.weights import Weights
+from svlm_cli.model.lean.weights import Weights
 
 Linear = PackedLinear | PlainLinear | Int8Linear
 

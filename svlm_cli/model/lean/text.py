@@ -13,9 +13,9 @@ import torch
 
 from svlm_cli.model.attention import Shares, grouped_attention
 from svlm_cli.model.cache import StreamingCache
-from svlm_cli.model.native.config import TextConfig
-from svlm_cli.model.native.layers import Format, Product, gated, normed, product, turned
-from svlm_cli.model.native.weights import Weights
+from svlm_cli.model.lean.config import TextConfig
+from svlm_cli.model.lean.layers import Format, gated, normed, product, turned
+from svlm_cli.model.lean.weights import Weights
 
 PREFIX = "model.language_model."
 

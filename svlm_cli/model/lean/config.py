@@ -70,7 +70,7 @@ class VisionConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class NativeConfig:
+class LeanConfig:
     """What the engine asks of a model's configuration."""
 
     text_config: TextConfig
@@ -81,7 +81,7 @@ class NativeConfig:
     _attn_implementation = "sdpa"
 
 
-def native_config(config: Mapping[str, Any]) -> NativeConfig | None:
+def lean_config(config: Mapping[str, Any]) -> LeanConfig | None:
     """The sizes in a ``config.json``; None where it holds anything but the plain case.
 
     Whatever is missing or odd is for transformers to fill in or to refuse.
@@ -90,7 +90,7 @@ def native_config(config: Mapping[str, Any]) -> NativeConfig | None:
     if config.get("model_type") != FAMILY or not isinstance(text, Mapping) or not isinstance(vision, Mapping):
         return None
     try:
-        return NativeConfig(_text(text), _vision(vision), _is_tied(config, text))
+        return LeanConfig(_text(text), _vision(vision), _is_tied(config, text))
     except (KeyError, TypeError, ValueError, SvlmError):
         return None
 

@@ -62,7 +62,7 @@ def plain_tokenizer(folder: Path) -> PlainTokenizer | None:
         tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
         unknown = _unknown(said)
         return PlainTokenizer(tokenizer, None if unknown is None else tokenizer.token_to_id(unknown))
-    except Exception:  # noqa: BLE001 - the library raises bare ones; transformers then says what is wrong
+    except Exception:  # the library raises bare ones; transformers then says what is wrong
         return None
 
 
@@ -87,7 +87,9 @@ def _is_qwens(written: Mapping[str, Any]) -> bool:
         and written["decoder"]["type"] == "ByteLevel"
         and model["type"] == "BPE"
         and not (model.get("byte_fallback") or model.get("dropout") or model.get("ignore_merges"))
-        and not any(model.get(key) for key in ("unk_token", "continuing_subword_prefix", "end_of_word_suffix"))
+        and not any(
+            model.get(key) for key in ("unk_token", "continuing_subword_prefix", "end_of_word_suffix")
+        )
     )
 
 
