@@ -65,6 +65,7 @@ INNER = {
         **{room: set() for room in ("checkpoint", "states", "kernels")},
         "vision": {"kernels"},
         "family": {"states"},
+        "lean": {"kernels", "vision"},
     },
     "stream": {"step": set(), "page": {"outputs"}, "outputs": set()},
     "commands": {"stream": set(), "bench": {"stream"}},

@@ -103,6 +103,10 @@ class Int8Linear(torch.nn.Module):
             out = out.add_(self.bias)
         return out.to(inputs.dtype).view(*inputs.shape[:-1], self.out_features)
 
+    def dense(self) -> torch.Tensor:
+        """The weight (o, i) multiplied out, float32."""
+        return self.weight * self.scales[:, None]
+
 
 def _to_bytes(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Each row of (n, i) as int8 (n, i) and float32 (n, 1), whose product it is but for rounding."""

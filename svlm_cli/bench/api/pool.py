@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 
 from svlm_cli.bench.common.events import WorkDone, WorkEvent, WorkStart, capped
 from svlm_cli.bench.common.records import Record, RecordFile
-from svlm_cli.bench.common.work import Failures, MOST_FAILURES
+from svlm_cli.bench.common.work import MOST_FAILURES, Failures
 from svlm_cli.chat import Chat, NoReplyError
 from svlm_cli.errors import SourceError
 from svlm_cli.types import WarningEvent

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from svlm_cli.bench.common.work import find_video
 from svlm_cli.bench.common.events import told_apart
 from svlm_cli.bench.common.intervals import Bootstrap, Estimate, Ratio
 from svlm_cli.bench.common.published import OVO, OVO_ALWAYS

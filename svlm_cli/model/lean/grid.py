@@ -22,7 +22,7 @@ class Plan:
         order: int64, shape (tokens,): the token that stands in each place of the tower.
         back: int64, shape (tokens,): the place of each token.
         cos, sin: shape (patches, 1, D / 2), in the tower's order, float32.
-        whole, windows: bounds of the frame pairs and of the windows, int32, ascending from 0.
+        whole, windows: bounds of the frame pairs and of the windows, int64, ascending from 0.
     """
 
     order: torch.Tensor
@@ -90,4 +90,4 @@ def _windows(time: int, height: int, width: int, side: int) -> tuple[torch.Tenso
 
 
 def _bounds(lengths: Sequence[int]) -> torch.Tensor:
-    return torch.tensor([0, *accumulate(lengths)], dtype=torch.int32)
+    return torch.tensor([0, *accumulate(lengths)], dtype=torch.int64)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from svlm_cli.model.linear import Int8Linear, PackedLinear, PlainLinear, can_pack
 from svlm_cli.model.lean.weights import Weights
+from svlm_cli.model.linear import Int8Linear, PackedLinear, PlainLinear, can_pack
 
 Linear = PackedLinear | PlainLinear | Int8Linear
 

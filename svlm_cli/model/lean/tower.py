@@ -10,9 +10,11 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch.nn import functional
 
+from svlm_cli.model.kernels.attention import attend
+from svlm_cli.model.kernels.native import native
 from svlm_cli.model.lean.config import VisionConfig
 from svlm_cli.model.lean.grid import Plan, joined, plan_of
-from svlm_cli.model.lean.layers import Format, gated, normed, product, turned
+from svlm_cli.model.lean.layers import Format, Linear, gated, normed, product, turned
 from svlm_cli.model.lean.weights import Weights
 from svlm_cli.model.vision.windows import windowed_attention
 
@@ -55,8 +57,11 @@ class Block:
             each.transpose(0, 1)[None]
             for each in (*torch.chunk(rotated, 2, 1), heads[:, 2 * self._num_heads :])
         )
-        bounds = plan.whole if self.sees_whole else plan.windows
-        seen, _ = windowed_attention(None, query, key, value, scaling=self._size**-0.5, cu_seq_lens_q=bounds)
+        bounds, scaling = plan.whole if self.sees_whole else plan.windows, self._size**-0.5
+        if (kernels := native()) is not None:
+            seen = attend(kernels, query, key, value, scaling, is_causal=False, bounds=bounds)
+        else:
+            seen, _ = windowed_attention(None, query, key, value, scaling=scaling, cu_seq_lens_q=bounds)
         return seen.reshape(len(rows), -1)
 
     def state(self) -> Iterator[tuple[str, torch.Tensor]]:
@@ -79,7 +84,7 @@ class Tower:
         self._merge = config.spatial_merge_size**2
         patches = weights.take("visual.patch_embed.proj.weight", dtype=form.dtype)
         self._patch_shape = patches.shape
-        self._patches = Format(form.dtype, "none").linear(patches.flatten(1), None)
+        self._patches: Linear = Format(form.dtype, "none").linear(patches.flatten(1), None)
         self.blocks = [Block(weights, config, form, number) for number in range(config.depth)]
         self._norm = weights.take("visual.merger.ln_q.weight", dtype=form.dtype)
         self.mergers = [
