@@ -23,7 +23,7 @@ import torch
 from svlm_cli import Sampling, load_model
 from svlm_cli.model.cache import StreamingCache
 from svlm_cli.model.decode import Sampler, speak
-from svlm_cli.model.fixed_words import WordForward
+from svlm_cli.model.hooks.fixed_words import WordForward
 from svlm_cli.model.runtime import VideoLanguageModel
 from svlm_cli.model.window import TokenRange
 from svlm_cli.model.words import Words

@@ -14,7 +14,7 @@ import torch
 from svlm_cli import Clip, Sampling, StreamSettings
 from svlm_cli.media.source import VideoInfo
 from svlm_cli.model.family.random_config import SIZES, random_config
-from svlm_cli.model.fixed_words import WordForward
+from svlm_cli.model.hooks.fixed_words import WordForward
 from svlm_cli.model.random_checkpoint import random_model
 from svlm_cli.model.runtime import VideoLanguageModel
 from svlm_cli.train.published import model_config

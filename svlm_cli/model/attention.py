@@ -9,7 +9,7 @@ repeated; every new token sees all n cached ones, so that part needs no mask; on
 The two parts are joined by their log-sum-exps (the online softmax of FlashAttention, arXiv 2205.14135). On
 the CPU the compiled kernels do all of it in one pass, where they are there.
 
-transformers calls it by its own hook (``attention_hook``). Whatever is no plain causal attention of one
+transformers calls it by its own hook (``hooks.attention``). Whatever is no plain causal attention of one
 stream (a padding mask, packed rows, training) goes to transformers' SDPA.
 """
 

@@ -47,7 +47,7 @@ class CacheMark:
 
 
 class StreamingCache:
-    """KV states of the kept tokens of one stream (batch of one); ``states.hooked`` hands it to transformers.
+    """KV states of the kept tokens of one stream (batch of one); ``hooks.cache`` hands it to transformers.
 
     Args:
         num_layers: the number of layers of the model.
@@ -121,6 +121,12 @@ class StreamingCache:
         if self._keys is None:
             self._keys = self._empty(key_states, self._capacity)
             self._values = self._empty(value_states, self._capacity)
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, layer: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Write new states (1, H, m, D) of a layer of the model at the tail; all held ones, as views."""
+        return self.layers[layer].update(key_states, value_states)  # type: ignore[no-any-return]
 
     def storage(self, layer: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Keys and values of the ``layer``-th layer that has some, shape (1, H, C, D); views."""

@@ -35,6 +35,29 @@ ATTENTIONS = ("sdpa", "flash_attention_2")
 
 
 @dataclass(frozen=True, slots=True)
+class _CheckpointFiles:
+    """A checkpoint in its folder: its name as the user gave it, its config.json, the folder of an adapter for
+    it, and how its weights are quantised."""
+
+    folder: Path
+    name: str
+    config: dict[str, Any]
+    adapter: Path | None
+    method: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _RunOptions:
+    """How a network is to run, as ``load_model`` has it."""
+
+    quantize: str
+    attention: str
+    packed: bool
+    compiled: bool
+    graphs: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Machine:
     """What a network is opened on; ``attention`` is transformers' name of a kernel."""
 
@@ -87,16 +110,9 @@ def load_model(
     with boundary(f"the model {wanted} cannot be opened", ModelError):
         config = _checked_config(folder, wanted)
         tokenizer = _tokenizer(folder, wanted, config, packed=packed)
-        method = check_stored(folder, wanted, config)
-        form = Format(machine.dtype, quantize)
-        is_plain = packed and not compiled and graphs != "on" and adapter is None and method is None
-        network = _lean(folder, wanted, config, machine, form) if is_plain else None
-        forward = None
-        if network is None:
-            network = _network(folder, wanted, config, machine, adapter_folder, method)
-            forward = _made_ready(
-                network, wanted, form, attention=attention, packed=packed, compiled=compiled, graphs=graphs
-            )
+        kept = _CheckpointFiles(folder, wanted, config, adapter_folder, check_stored(folder, wanted, config))
+        way = _RunOptions(quantize, attention, packed, compiled, graphs)
+        network, forward = _opened(kept, machine, way)
         opened = VideoLanguageModel(
             name=BUNDLED_NAME if folder == BUNDLED else wanted,
             adapter=adapter,
@@ -259,47 +275,47 @@ def _check_ids(config: Mapping[str, Any], tokenizer: Any, name: str) -> None:
             )
 
 
-def _lean(
-    folder: Path, name: str, config: Mapping[str, Any], machine: _Machine, form: Format
-) -> LeanNetwork | None:
-    """svlm's own network; None where the checkpoint is not of its plain kind."""
-    sizes = lean_config(config)
-    if sizes is None or machine.device.type != "cpu":
+def _opened(kept: _CheckpointFiles, machine: _Machine, way: _RunOptions) -> tuple[Any, Any]:
+    """The network, and how it feeds words where not plainly."""
+    lean = _lean(kept, machine, way)
+    if lean is not None:
+        return lean, None
+    network = _network(kept, machine)
+    return network, _made_ready(network, kept.name, way)
+
+
+def _lean(kept: _CheckpointFiles, machine: _Machine, way: _RunOptions) -> LeanNetwork | None:
+    """svlm's own network; None where what is asked for, or the checkpoint, is not of its plain kind."""
+    is_plain = way.packed and not way.compiled and way.graphs in ("auto", "off") and kept.method is None
+    sizes = lean_config(kept.config)
+    if not is_plain or sizes is None or kept.adapter is not None or machine.device.type != "cpu":
         return None
-    return open_lean(weight_files(folder, name, config), name, folder, sizes, form)
+    files = weight_files(kept.folder, kept.name, kept.config)
+    return open_lean(files, kept.name, kept.folder, sizes, Format(machine.dtype, way.quantize))
 
 
-def _network(
-    folder: Path,
-    name: str,
-    config: Mapping[str, Any],
-    machine: _Machine,
-    adapter: Path | None,
-    method: str | None,
-) -> Any:
+def _network(kept: _CheckpointFiles, machine: _Machine) -> Any:
     """transformers' network on its device, an adapter merged into its weights."""
     from svlm_cli.model.checkpoint.network import open_network
 
-    opened_as = machine.dtype if adapter is None else torch.float32
-    class_name = FAMILIES[config["model_type"]].class_name
-    network = open_network(folder, name, class_name, opened_as, machine.attention, method)
-    if adapter is not None:
-        network = merge_adapter(network, adapter, name, machine.dtype)
+    opened_as = machine.dtype if kept.adapter is None else torch.float32
+    class_name = FAMILIES[kept.config["model_type"]].class_name
+    network = open_network(kept.folder, kept.name, class_name, opened_as, machine.attention, kept.method)
+    if kept.adapter is not None:
+        network = merge_adapter(network, kept.adapter, kept.name, machine.dtype)
     network = network.to(machine.device)
-    _check_rope(network, name)
+    _check_rope(network, kept.name)
     return network
 
 
-def _made_ready(
-    network: Any, name: str, form: Format, *, attention: str, packed: bool, compiled: bool, graphs: str
-) -> Any:
+def _made_ready(network: Any, name: str, way: _RunOptions) -> Any:
     """Attention, layouts and formats of transformers' network for streaming; how it feeds words."""
-    from svlm_cli.model.fixed_words import word_forward
+    from svlm_cli.model.hooks.fixed_words import word_forward
     from svlm_cli.model.prepare import prepare, set_stream_attention
 
-    set_stream_attention(network, attention)
-    prepare(network, name, form.quantize, packed=packed and not compiled)
-    return word_forward(network, compiled=compiled, graphs=graphs)
+    set_stream_attention(network, way.attention)
+    prepare(network, name, way.quantize, packed=way.packed and not way.compiled)
+    return word_forward(network, compiled=way.compiled, graphs=way.graphs)
 
 
 def _check_rope(network: Any, name: str) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from svlm_cli.model.attention import keep_flash_first
-from svlm_cli.model.attention_hook import register_grouped, register_windows
 from svlm_cli.model.finite import check_weights
+from svlm_cli.model.hooks.attention import register_grouped, register_windows
 from svlm_cli.model.linear import Int8Linear, PackedLinear, can_pack, replace_linears
 
 

@@ -30,7 +30,7 @@ from svlm_cli.model.family.table import (
     patch_settings,
     tokens_per_second,
 )
-from svlm_cli.model.fixed_words import word_forward
+from svlm_cli.model.hooks.fixed_words import word_forward
 from svlm_cli.model.library import silent_library
 from svlm_cli.model.prepare import set_stream_attention
 from svlm_cli.model.runtime import VideoLanguageModel

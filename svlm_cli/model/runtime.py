@@ -26,7 +26,7 @@ from svlm_cli.model.vision.frames import DeepFeatures, VideoFeatures
 from svlm_cli.model.words import PlainWords, Words, no_states
 
 if TYPE_CHECKING:
-    from svlm_cli.model.fixed_words import WordForward
+    from svlm_cli.model.hooks.fixed_words import WordForward
 
 SAMPLES_PER_TENSOR = 256
 NO_MASK = {"full_attention": None}
@@ -101,7 +101,7 @@ class VideoLanguageModel:
         """How the words of the stream with this cache are fed."""
         if self.word_forward is None:
             return PlainWords(self, cache)
-        from svlm_cli.model.fixed_words import FixedWords
+        from svlm_cli.model.hooks.fixed_words import FixedWords
 
         return FixedWords(self.word_forward, cache)
 
@@ -185,7 +185,7 @@ class VideoLanguageModel:
                 embeddings, torch.from_numpy(positions).float(), cache
             )
             return self.network.lm_head(rows)[0]  # type: ignore[no-any-return]
-        from svlm_cli.model.states.hooked import cache_of
+        from svlm_cli.model.hooks.cache import cache_of
 
         output = self._language(
             embeddings, positions, deep, past_key_values=cache_of(cache.layers), use_cache=True

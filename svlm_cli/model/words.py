@@ -1,4 +1,4 @@
-"""Feeding one generated word at a time, plainly; in shapes that never change: ``fixed_words``."""
+"""Feeding one generated word at a time, plainly; in shapes that never change: ``hooks.fixed_words``."""
 
 from __future__ import annotations
 

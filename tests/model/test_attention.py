@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from svlm_cli.model.attention import _lower_right, grouped_attention
-from svlm_cli.model.attention_hook import grouped_mask
+from svlm_cli.model.hooks.attention import grouped_mask
 from svlm_cli.model.prepare import set_stream_attention
 
 HEADS, KEY_HEADS, SIZE, SCALE = 6, 2, 16, 0.3

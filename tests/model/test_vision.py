@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from svlm_cli.model.attention_hook import register_windows
+from svlm_cli.model.hooks.attention import register_windows
 from svlm_cli.model.patches import Patches
 
 

@@ -13,7 +13,7 @@ import torch
 from svlm_cli import Sampling, StreamSession, StreamSettings, load_model, open_source
 from svlm_cli.errors import ModelError, UsageError
 from svlm_cli.model.cache import StreamingCache
-from svlm_cli.model.fixed_words import FixedWords, WordForward, word_forward
+from svlm_cli.model.hooks.fixed_words import FixedWords, WordForward, word_forward
 from svlm_cli.model.load import BUNDLED
 from svlm_cli.model.runtime import VideoLanguageModel
 from svlm_cli.model.window import TokenRange

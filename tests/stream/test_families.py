@@ -15,7 +15,7 @@ from transformers.models.qwen3_vl.processing_qwen3_vl import Qwen3VLProcessor
 
 from svlm_cli import Policy, Sampling, StreamSession, StreamSettings
 from svlm_cli.model.family.markup import find_markup
-from svlm_cli.model.fixed_words import WordForward
+from svlm_cli.model.hooks.fixed_words import WordForward
 from svlm_cli.model.patches import clip_to_patches
 from svlm_cli.model.prepare import prepare
 from svlm_cli.model.prompt import PromptWriter

@@ -10,6 +10,7 @@ import torch
 import transformers
 
 from svlm_cli import Sampling, StreamSession, StreamSettings, load_model, open_source
+from svlm_cli.model.hooks.cache import cache_of
 from svlm_cli.model.load import BUNDLED
 from svlm_cli.model.runtime import VideoLanguageModel
 from svlm_cli.model.vision.frames import VideoFeatures
@@ -33,7 +34,7 @@ class PlainModel(VideoLanguageModel):
             output = self.network(
                 inputs_embeds=embeddings[None],
                 position_ids=torch.from_numpy(positions).float()[:, None],
-                past_key_values=cache,
+                past_key_values=cache_of(cache.layers),
                 use_cache=True,
             )
         return output.logits[0, -1]

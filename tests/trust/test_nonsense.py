@@ -20,7 +20,7 @@ import torch
 
 from svlm_cli import Policy, Sampling, StreamSession, StreamSettings, load_model, open_source
 from svlm_cli.errors import ModelError
-from svlm_cli.model.fixed_words import WordForward
+from svlm_cli.model.hooks.fixed_words import WordForward
 from svlm_cli.model.load import BUNDLED
 from svlm_cli.model.runtime import VideoLanguageModel
 from svlm_cli.types import Clip

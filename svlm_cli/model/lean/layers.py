@@ -18,7 +18,7 @@ Linear = PackedLinear | PlainLinear | Int8Linear
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class StoredProduct:
     """One of the stored products that a product is made of: its name without ``.weight``, its outputs."""
 
     name: str
@@ -54,7 +54,7 @@ class Product:
     """
 
     linear: Linear
-    parts: tuple[Part, ...]
+    parts: tuple[StoredProduct, ...]
 
     def state(self) -> dict[str, torch.Tensor]:
         """Tensors by stored names, each part by itself."""
@@ -68,7 +68,9 @@ class Product:
 
 def product(weights: Weights, form: Format, prefix: str, names: Sequence[str], *, bias: bool) -> Product:
     """Read one from a checkpoint: the stored products ``names`` behind ``prefix``."""
-    parts = tuple(Part(f"{prefix}{name}", len(weights.view(f"{prefix}{name}.weight"))) for name in names)
+    parts = tuple(
+        StoredProduct(f"{prefix}{name}", len(weights.view(f"{prefix}{name}.weight"))) for name in names
+    )
     weight = weights.take(*(f"{part.name}.weight" for part in parts), dtype=form.dtype)
     own = weights.take(*(f"{part.name}.bias" for part in parts), dtype=form.dtype) if bias else None
     return Product(form.linear(weight, own), parts)

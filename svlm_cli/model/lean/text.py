@@ -142,7 +142,7 @@ class TextLayer:
             for each in (rotated[:, : self._heads], rotated[:, self._heads :], heads[:, turning:])
         )
         if cache is not None:
-            key, value = cache.layers[self.layer_idx].update(key, value)
+            key, value = cache.update(key, value, self.layer_idx)
         if only_last:
             query = query[:, :, -1:]
         seen, _ = grouped_attention(self, query, key, value, None, scaling=self._size**-0.5, shares=shares)  # type: ignore[arg-type]

@@ -27,7 +27,7 @@ _ROWS_AT_ONCE = 1 << 22  # numbers looked at in one go
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Stored:
+class MappedTensor:
     """One tensor in a mapped file.
 
     Args:
@@ -58,7 +58,7 @@ class Weights:
         model: the name of the model, as the user gave it.
     """
 
-    def __init__(self, stored: Mapping[str, Stored], model: str) -> None:
+    def __init__(self, stored: Mapping[str, MappedTensor], model: str) -> None:
         self._stored = stored
         self._model = model
 
@@ -106,7 +106,7 @@ class Weights:
                 )
 
     def release(self, name: str) -> None:
-        """See ``Stored.release``."""
+        """See ``MappedTensor.release``."""
         self._stored[name].release()
 
 
@@ -117,7 +117,7 @@ def mapped_weights(files: Sequence[Path], model: str) -> Weights | None:
         files: what ``stored.weight_files`` names.
         model: the name of the model, as the user gave it.
     """
-    found: dict[str, Stored] = {}
+    found: dict[str, MappedTensor] = {}
     for file in files:
         with file.open("rb") as opened:
             mapping = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_COPY)
@@ -135,5 +135,5 @@ def mapped_weights(files: Sequence[Path], model: str) -> Weights | None:
             if not shape.numel():
                 return None
             tensor = torch.frombuffer(mapping, dtype=numbers, count=shape.numel(), offset=start).view(shape)
-            found[plain] = Stored(name, tensor, mapping, start, end - start)
+            found[plain] = MappedTensor(name, tensor, mapping, start, end - start)
     return Weights(found, model)

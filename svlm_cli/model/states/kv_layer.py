@@ -27,7 +27,7 @@ class _Storage(Protocol):
 class StreamingCacheLayer:
     """One layer's view of a ``StreamingCache``: transformers' cache-layer contract.
 
-    It is no subclass, so that streaming does without that import; ``hooked`` makes it one of theirs.
+    It is no subclass, so that streaming does without that import; ``hooks.cache`` makes it one of theirs.
     """
 
     is_sliding = False

@@ -31,7 +31,7 @@ class RecurrentStates:
 class RecurrentLayer:
     """transformers' contract for one layer of linear attention; its tensors stay where they are.
 
-    It is no subclass, so that streaming does without that import; ``hooked`` makes it one of theirs.
+    It is no subclass, so that streaming does without that import; ``hooks.cache`` makes it one of theirs.
 
     Args:
         states: that are read and written; None for a layer that has seen nothing.

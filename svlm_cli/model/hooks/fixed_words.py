@@ -21,7 +21,7 @@ from svlm_cli.errors import ModelError, UsageError
 from svlm_cli.model.attention import GROUPED
 from svlm_cli.model.cache import StreamingCache
 from svlm_cli.model.family.table import recurrent_layers
-from svlm_cli.model.states.hooked import cache_of
+from svlm_cli.model.hooks.cache import cache_of
 from svlm_cli.model.states.recurrent import RecurrentLayer, RecurrentStates, no_recurrent_states
 from svlm_cli.model.words import no_states
 

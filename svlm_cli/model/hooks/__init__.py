@@ -1,0 +1,1 @@
+"""What svlm hands to transformers by its own hooks: caches, attention, words in shapes that never change."""
