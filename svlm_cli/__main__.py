@@ -6,9 +6,7 @@ import signal
 import sys
 from types import FrameType
 
-from svlm_cli.cli import run
-
-TERMINATED = 128 + signal.SIGTERM
+INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> None:
@@ -18,7 +16,13 @@ def _terminate(_number: int, _frame: FrameType | None) -> None:
 def main() -> None:
     """Run the command line; SIGTERM ends it as cleanly as Ctrl-C does."""
     signal.signal(signal.SIGTERM, _terminate)
-    sys.exit(run(sys.argv[1:]))
+    try:
+        from svlm_cli.cli import run  # half a second in which Ctrl-C is no traceback
+
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    sys.exit(code)
 
 
 if __name__ == "__main__":

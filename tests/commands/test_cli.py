@@ -209,3 +209,20 @@ def test_a_file_that_ends_too_early_does_not_look_like_ctrl_c(
     monkeypatch.setattr("svlm_cli.recipe.load_recipe", ends)
     assert run(["train", "recipe.yaml"]) == 1
     assert "error: a file ends too early: Ran out of input" in capsys.readouterr().err
+
+
+def test_ctrl_c_while_programs_are_loaded_is_no_traceback() -> None:
+    script = (
+        "import signal, sys\n"
+        "class Pressed:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'typer':\n"
+        "            signal.raise_signal(signal.SIGINT)\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "sys.meta_path.insert(0, Pressed())\n"
+        "from svlm_cli.__main__ import main\n"
+        "sys.argv[1:] = ['--version']\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment())
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
