@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
@@ -62,8 +63,9 @@ class Svlm:
 
     def signal(self, number: int) -> None:
         """Send a signal, unless it has ended."""
-        if self.process.is_alive():
-            os.kill(self.pid, number)
+        with suppress(ProcessLookupError):  # it may end between the question and the signal
+            if self.process.is_alive():
+                os.kill(self.pid, number)
 
     def wait(self, seconds: float = 120) -> int:
         """How it ended: its exit code, or the negative number of a signal."""
