@@ -12,6 +12,7 @@ from svlm_cli.types import Clip
 
 if TYPE_CHECKING:
     from svlm_cli.stream.state import SavedState, StateKeeper
+    from svlm_cli.stream.step.feeding import Feeder
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class Controls:
         overlap: prepare the next clip while the present one is spoken about; the words are the same.
         keeper: saves the state of the stream as it goes on and when it ends.
         resume: a state to go on from.
+        feeder: computes what its session asks for, None for its own; beside a shared one ``overlap`` is off.
     """
 
     stop: threading.Event = field(default_factory=threading.Event)
@@ -33,3 +35,4 @@ class Controls:
     overlap: bool = True
     keeper: StateKeeper | None = None
     resume: SavedState | None = None
+    feeder: Feeder | None = None

@@ -42,26 +42,32 @@ class Pipeline:
 
     Args:
         clips: the clips of the source; iterated and closed in the reader's thread.
-        sight: prepares them.
+        sight: resizes them.
+        look: runs the vision tower.
         guide: the one that the source was given: the time that the first clip took to come is the source's.
         ahead: clips to be prepared beyond the one that is spoken about; 0 prepares each when it is taken.
         watch: shown every clip as it was read, in the reader's thread.
         sees: run the vision tower too; else clips are to be had with ``take_sized``.
+        notify: called in the reader's thread whenever there is one, or the end.
     """
 
     def __init__(
         self,
         clips: Iterator[Clip],
         sight: Sight,
+        look: Callable[[SizedClip], SeenClip],
         guide: Guide,
         ahead: int,
         watch: Callable[[Clip], None] | None = None,
         *,
         sees: bool = True,
+        notify: Callable[[], None] = lambda: None,
     ) -> None:
         self._clips = clips
+        self._notify = notify
         self._guide = guide
         self._sight = sight
+        self._look_at = look
         self._watch = watch
         self._is_closed = threading.Event()
         self._room = threading.Semaphore(ahead)
@@ -85,7 +91,7 @@ class Pipeline:
             clip = next(self._clips, None)
             if clip is None:
                 raise SourceEnded
-            return self._sight.look(self._size(clip))
+            return self._look_at(self._size(clip))
         return self._taken(self._seen, timeout_seconds)
 
     def take_sized(self) -> SizedClip | None:
@@ -94,7 +100,7 @@ class Pipeline:
 
     def _taken(self, ready: queue.SimpleQueue[ItemT | _End], timeout_seconds: float) -> ItemT | None:
         try:
-            item = ready.get(timeout=timeout_seconds)
+            item = ready.get(timeout=timeout_seconds) if timeout_seconds else ready.get_nowait()
         except queue.Empty:
             return None
         if isinstance(item, _End):
@@ -132,9 +138,11 @@ class Pipeline:
                     if clip is None:
                         break
                     self._sized.put(self._size(clip))
+                    self._notify()
         except BaseException as failure:
             error = failure
         self._sized.put(_End(error))
+        self._notify()
 
     def _may_go_on(self) -> bool:
         self._room.acquire()
@@ -148,7 +156,7 @@ class Pipeline:
                 return
             try:
                 with torch.inference_mode():
-                    self._seen.put(self._sight.look(item))
+                    self._seen.put(self._look_at(item))
             except BaseException as failure:
                 self._seen.put(_End(failure))
                 self._is_closed.set()

@@ -17,7 +17,6 @@ from svlm_cli.model.cache import StreamingCache
 from svlm_cli.model.decode import Sampler, speak, told
 from svlm_cli.model.finite import check_logits, scores_of
 from svlm_cli.model.prompt import Answer
-from svlm_cli.model.words import PlainWords
 from svlm_cli.settings import Sampling
 from svlm_cli.stream.session import StreamSession
 from svlm_cli.stream.sight import SeenClip
@@ -59,12 +58,12 @@ class ProbedSession(StreamSession):
             max_new_tokens: most tokens of the answer.
         """
         with self._aside(clip, question) as (cache, logits):
-            sampler, words = Sampler(BEST, self._model.device), PlainWords(self._model, cache)
+            sampler = Sampler(BEST, self._model.device)
             sampler.begin((), clip.start_seconds)
             cache.reserve(cache.num_tokens + max_new_tokens)
             speech = speak(logits, sampler, max_new_tokens, self._speaker.ends_reply)
             plans = word_plans(speech, self._context.next_position, cache)
-            drawn = told(plans, lambda plan: words.feed(plan.token, plan.position))
+            drawn = told(plans, self._feeder.feed)
         return self._writer.read_answer(drawn, is_asked=True).reply
 
     @torch.inference_mode()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator
+from functools import partial
 
 import torch
 
@@ -26,7 +27,7 @@ from svlm_cli.stream.context import Context, tokens_to_reserve
 from svlm_cli.stream.sight import SeenClip, Sight
 from svlm_cli.stream.snapshot import Snapshot
 from svlm_cli.stream.step.begun import Asking, Before, BegunStep
-from svlm_cli.stream.step.feeding import FeedPlan, LoneFeeder, PrefillPlan, unfed
+from svlm_cli.stream.step.feeding import Feeder, FeedPlan, LoneFeeder, PrefillPlan, unfed
 from svlm_cli.stream.step.livecc import fitted
 from svlm_cli.stream.step.speech import Speaker, WordPlans
 from svlm_cli.stream.step.turns import TurnWriter
@@ -46,6 +47,7 @@ class StreamSession:
         trace: called once per step, before the step's event is returned.
         clock: seconds, for the steps' timings: wall time, or ``time.process_time`` where others
             share the machine.
+        feeder: computes what it asks for; one of its own where None.
 
     Raises:
         UsageError: a compiled model under a policy whose context grows.
@@ -57,6 +59,7 @@ class StreamSession:
         settings: StreamSettings,
         trace: Callable[[TraceRecord], None] | None = None,
         clock: Callable[[], float] = time.perf_counter,
+        feeder: Feeder | None = None,
     ) -> None:
         settings = fitted(settings, model)
         if not settings.policy.keeping.is_bounded and model.word_forward and model.word_forward.compiled:
@@ -69,13 +72,13 @@ class StreamSession:
         self._trace = trace
         self._clock = clock
         self._writer = PromptWriter(model.tokenizer, model.markup)
-        self.sight = Sight(model, settings, clock)
+        self.sight, self._feeder = Sight(model, settings, clock), feeder or LoneFeeder(model)
+        self.look = partial(self._feeder.look, self.sight)
         self._speaker = Speaker(settings.sampling, self._writer, model.device)
         self._limits = WindowLimits(
             settings.sink, settings.text_window, settings.vision_turns, settings.rounds
         )
         self._turns = TurnWriter(settings, self._writer, self._limits)
-        self._feeder = LoneFeeder(model)
         self._turn = self._has_room_for = 0
         self._begun: BegunStep | None = None
         self._videos: dict[int, VideoFeatures] = {}
@@ -119,16 +122,14 @@ class StreamSession:
             RuntimeError: a step has begun and is not finished.
         """
         self._require_none_begun()
-        plain, arrays = self._context.snapshot()
-        held = self._cache
+        plain, arrays, held = *self._context.snapshot(), self._cache
         cache, capacity = ({}, 0) if held is None else (held.snapshot(), held.capacity)
         grids = {turn: video.grid for turn, video in self._videos.items()}
-        videos = {name: tensor.cpu() for name, tensor in video_tensors(self._videos).items()}
         return Snapshot(
             {"turn": self._turn, "capacity": capacity, "grids": grids} | plain,
             {f"cache.{name}": tensor for name, tensor in cache.items()}
             | {f"context.{name}": torch.from_numpy(array.copy()) for name, array in arrays.items()}
-            | videos
+            | {name: tensor.cpu() for name, tensor in video_tensors(self._videos).items()}
             | {"sampler": self._speaker.sampler.state},
         )
 
@@ -151,7 +152,7 @@ class StreamSession:
         Raises:
             SourceError: the clip cannot be cut into patches (one side over 200 times the other).
         """
-        return self.sight.look(self.sight.resize(clip))
+        return self.look(self.sight.resize(clip))
 
     def step(self, clip: Clip | SeenClip) -> StepEvent:
         """Show the model one clip and let it speak.
@@ -285,8 +286,8 @@ class StreamSession:
     def _ready_cache(self, clip: SeenClip) -> StreamingCache:
         """The cache, made at the first step, outside its times."""
         if self._cache is None:
-            num_rows = clip.video.features.shape[0]
-            self._cache = self._model.new_cache(tokens_to_reserve(self._settings, num_rows))
+            room = tokens_to_reserve(self._settings, clip.video.features.shape[0])
+            self._cache = self._model.new_cache(room)
         return self._cache
 
     def _ask(self, begun: BegunStep) -> Asking:

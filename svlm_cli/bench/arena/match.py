@@ -19,6 +19,7 @@ from svlm_cli.types import EndEvent, StepEvent
 if TYPE_CHECKING:
     from svlm_cli.model.runtime import VideoLanguageModel
     from svlm_cli.settings import StreamSettings
+    from svlm_cli.stream.step.feeding import Feeder
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,20 +81,27 @@ def result_key(run: ArenaRun, facts: ModelFacts, num_seconds: int) -> str:
     return digest(content)
 
 
-def play(model: VideoLanguageModel, job: MatchJob) -> Generator[WorkProgress | MatchResult, None, None]:
+def play(
+    model: VideoLanguageModel, job: MatchJob, feeder: Feeder | None = None
+) -> Generator[WorkProgress | MatchResult, None, None]:
     """Stream a match, told its opening text and nothing else of the truth.
+
+    Args:
+        feeder: shared with other matches; None for one alone.
 
     Yields:
         ``WorkProgress`` for every second, then the result.
     """
     from svlm_cli.arena.source import ArenaSource
+    from svlm_cli.stream.controls import Controls
     from svlm_cli.stream.loop import stream_video
 
     said: list[str] = []
     with ArenaSource(ArenaAddress(seed=job.seed, minutes=job.num_seconds / 60)) as source:
         settings = _settings(model, job.run, source.opening_text())
         shown = altered(source, job.run.frames, job.seed)
-        with closing(stream_video(model, shown, settings)) as events:
+        controls = Controls(overlap=feeder is None, feeder=feeder)
+        with closing(stream_video(model, shown, settings, controls=controls)) as events:
             for event in events:
                 if isinstance(event, StepEvent):
                     said.append(event.text)

@@ -52,7 +52,7 @@ BenchEvent = BenchStart | WarningEvent | WorkProgress | ScoredMatch | BenchEnd
 
 
 def bench_arena(
-    plan: ArenaPlan, options: ModelOptions, out: Path, num_workers: int = 1
+    plan: ArenaPlan, options: ModelOptions, out: Path, num_workers: int = 1, batch: int = 1
 ) -> Generator[BenchEvent, None, None]:
     """Stream what is not there yet, score everything, and write the report.
 
@@ -62,6 +62,7 @@ def bench_arena(
         out: folder for ``results.jsonl``, ``summary.json``, ``report.md`` and the plots. Matches that
             ``results.jsonl`` holds with the same fingerprint are not streamed again.
         num_workers: processes, each with a model of its own.
+        batch: matches at once in each of them, in shared forwards.
 
     Yields:
         A ``BenchStart``, then ``WorkProgress`` and a ``ScoredMatch`` for every match once it is on disk,
@@ -86,7 +87,7 @@ def bench_arena(
         missing = _distinct([job for job in jobs if results.find(job) is None])
         num_done = sum(results.find(job) is not None for job in jobs)
         yield BenchStart(facts, plan.num_seconds * len(missing), num_done, num_done + len(missing))
-        with closing(play_all(model, options, missing, num_workers)) as events:
+        with closing(play_all(model, options, missing, num_workers, batch)) as events:
             for event in events:
                 if isinstance(event, WorkProgress):
                     yield event

@@ -9,9 +9,10 @@ from __future__ import annotations
 import multiprocessing
 import signal
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import TYPE_CHECKING
@@ -35,7 +36,11 @@ class _Failure:
 
 
 def play_all(
-    model: VideoLanguageModel, options: ModelOptions, jobs: Sequence[MatchJob], num_workers: int
+    model: VideoLanguageModel,
+    options: ModelOptions,
+    jobs: Sequence[MatchJob],
+    num_workers: int,
+    batch: int = 1,
 ) -> Generator[WorkProgress | MatchResult, None, None]:
     """Stream every match, in any order; closing the generator ends the workers.
 
@@ -43,45 +48,55 @@ def play_all(
         model: for the work of this process.
         options: what workers open their own by.
         num_workers: 1 or more.
+        batch: matches at once in each worker, in shared forwards.
 
     Raises:
         SvlmError: a worker failed or was killed.
     """
     num_workers = min(num_workers, len(jobs))
     if num_workers > 1:
-        yield from _play_apart(options, jobs, num_workers)
+        yield from _play_apart(options, jobs, num_workers, batch)
         return
-    for job in jobs:
-        yield from play(model, job)
+    yield from _play_here(model, jobs, batch)
+
+
+def _play_here(
+    model: VideoLanguageModel, jobs: Iterable[MatchJob], batch: int
+) -> Generator[WorkProgress | MatchResult, None, None]:
+    from svlm_cli.stream.step.meeting import do_all
+
+    yield from do_all(model, (partial(play, model, job) for job in jobs), batch)
 
 
 def _play_apart(
-    options: ModelOptions, jobs: Sequence[MatchJob], num_workers: int
+    options: ModelOptions, jobs: Sequence[MatchJob], num_workers: int, batch: int
 ) -> Generator[WorkProgress | MatchResult, None, None]:
     waiting = deque(jobs)
     context = multiprocessing.get_context("spawn")
     processes: list[SpawnProcess] = []
-    busy: dict[Connection, MatchJob] = {}
+    busy: dict[Connection, list[MatchJob]] = {}
     try:
         for _ in range(num_workers):
             ours, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(theirs, options), daemon=True)
+            process = context.Process(target=_serve, args=(theirs, options, batch), daemon=True)
             process.start()
             theirs.close()
             processes.append(process)
-            busy[ours] = waiting.popleft()
-            _ask(ours, busy[ours])
+            busy[ours] = []
+        for _ in range(batch):  # as evenly as they go
+            for ours, jobs_of in busy.items():
+                _hand_out(ours, jobs_of, waiting)
         while busy:
             for connection in wait(list(busy)):
                 assert isinstance(connection, Connection)
                 message = _receive(connection, busy[connection])
                 yield message
                 if isinstance(message, MatchResult):
-                    del busy[connection]
-                    if waiting:
-                        busy[connection] = waiting.popleft()
-                        _ask(connection, busy[connection])
-                    else:
+                    left = [job for job in busy[connection] if job != message.job]
+                    busy[connection] = left
+                    _hand_out(connection, left, waiting)
+                    if not left:
+                        del busy[connection]
                         connection.close()
     finally:
         for process in processes:
@@ -90,14 +105,17 @@ def _play_apart(
             process.join()
 
 
-def _ask(connection: Connection, job: MatchJob) -> None:
-    """Hand out a job; that a worker has gone is found where its answer is read."""
+def _hand_out(connection: Connection, busy: list[MatchJob], waiting: deque[MatchJob]) -> None:
+    """Hand out a job, or say that there are no more; that a worker has gone is found where it is read."""
+    job = waiting.popleft() if waiting else None
+    if job is not None:
+        busy.append(job)
     with suppress(ConnectionError):
         connection.send(job)
 
 
-def _receive(connection: Connection, job: MatchJob) -> WorkProgress | MatchResult:
-    where = f"run {job.run.name!r}, seed {job.seed}"
+def _receive(connection: Connection, jobs: Sequence[MatchJob]) -> WorkProgress | MatchResult:
+    where = ", ".join(f"run {job.run.name!r}, seed {job.seed}" for job in jobs)
     try:
         message = connection.recv()
     except (EOFError, ConnectionError) as error:
@@ -111,13 +129,12 @@ def _receive(connection: Connection, job: MatchJob) -> WorkProgress | MatchResul
     return message
 
 
-def _serve(connection: Connection, options: ModelOptions) -> None:
-    """The life of a worker: a job in, its progress and its result out, until nobody asks for more."""
+def _serve(connection: Connection, options: ModelOptions, batch: int) -> None:
+    """The life of a worker: jobs in, their progress and results out, until nobody asks for more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent ends the workers
     try:
         model = options.load()
-        while True:
-            _report(connection, play(model, connection.recv()))
+        _report(connection, _play_here(model, iter(connection.recv, None), batch))
     except (EOFError, ConnectionError):
         return
     except Exception as error:

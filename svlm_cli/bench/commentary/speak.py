@@ -7,7 +7,8 @@ import json
 import os
 from collections.abc import Generator, Sequence
 from contextlib import closing, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,12 +28,13 @@ if TYPE_CHECKING:
     from svlm_cli.model.runtime import VideoLanguageModel
     from svlm_cli.settings import StreamSettings
     from svlm_cli.stream.state import SavedState
+    from svlm_cli.stream.step.feeding import Feeder
 
 SAVE_EVERY_SECONDS = 60.0
 
 
 def commentate(
-    runs: Sequence[PieceRun], options: ModelOptions, out: Path, shape: Shape
+    runs: Sequence[PieceRun], options: ModelOptions, out: Path, shape: Shape, batch: int = 1
 ) -> Generator[WorkEvent, None, None]:
     """Commentate every piece of every run that is not there yet.
 
@@ -41,6 +43,7 @@ def commentate(
         options: how to open the model.
         out: folder of ``results.jsonl``.
         shape: makes the fields of a line from what was said.
+        batch: pieces at once, in shared forwards.
 
     Raises:
         ModelError: the model cannot be opened.
@@ -51,6 +54,8 @@ def commentate(
         yield from (WarningEvent(problem) for problem in results.problems)
         chosen = {run.name: present(run.pieces, "pieces") for run in runs}
         yield from (WarningEvent(text) for text in dict.fromkeys(text for _, text in chosen.values()) if text)
+        from svlm_cli.stream.step.meeting import do_all
+
         model = options.load()
         facts = model_facts(model)
         lines = [(run, _line(run, piece, facts)) for run in runs for piece in chosen[run.name][0]]
@@ -62,16 +67,19 @@ def commentate(
             f"{facts.name} on {facts.device} ({facts.dtype})", "pieces", len(lines) - len(left), len(lines)
         )
         failures = Failures()
-        for run, line in left.values():
-            try:
-                said, note = yield from _commentated(model, run.settings, line, out)
-            except SourceError as error:
-                failures.count(error)
-                yield WarningEvent(f"{line.piece.place} is left out: {error}")
-                continue
-            results.add({**line.head, **shape(line.piece, said), "key": line.key})
-            Partial(out, line.key).discard()
-            yield WorkDone(f"{run.name}: {line.piece.place}{note}")
+        works = (partial(_commentated, model, run, line, out) for run, line in left.values())
+        with closing(do_all(model, works, batch)) as events:
+            for event in events:
+                if isinstance(event, WarningEvent):
+                    yield event
+                elif isinstance(event.outcome, SourceError):
+                    failures.count(event.outcome)
+                    yield WarningEvent(f"{event.line.piece.place} is left out: {event.outcome}")
+                else:
+                    line = event.line
+                    results.add({**line.head, **shape(line.piece, event.outcome), "key": line.key})
+                    Partial(out, line.key).discard()
+                    yield WorkDone(f"{event.run.name}: {line.piece.place}{event.note}")
         results.sort([line.key for _, line in lines])
 
 
@@ -91,9 +99,31 @@ def _line(run: PieceRun, piece: Piece, facts: ModelFacts) -> Line:
     return Line(piece, line_key(identity, piece), head)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Commentated:
+    """A piece that is done: what was said, or why it cannot be read."""
+
+    run: PieceRun
+    line: Line
+    outcome: list[Said] | SourceError
+    note: str = ""
+
+
 def _commentated(
-    model: VideoLanguageModel, settings: StreamSettings, line: Line, out: Path
-) -> Generator[WorkEvent, None, tuple[list[Said], str]]:
+    model: VideoLanguageModel, run: PieceRun, line: Line, out: Path, feeder: Feeder | None
+) -> Generator[WarningEvent | _Commentated, None, None]:
+    """Stream a piece, as ``_Commentated`` says last."""
+    try:
+        said, note = yield from _spoken(model, run.settings, line, out, feeder)
+    except SourceError as error:
+        yield _Commentated(run, line, error)
+    else:
+        yield _Commentated(run, line, said, note)
+
+
+def _spoken(
+    model: VideoLanguageModel, settings: StreamSettings, line: Line, out: Path, feeder: Feeder | None
+) -> Generator[WarningEvent, None, tuple[list[Said], str]]:
     """Stream a piece; saved every minute, so that a long one need not begin again."""
     from svlm_cli.media.file.reader import open_video
     from svlm_cli.stream.controls import Controls
@@ -108,21 +138,21 @@ def _commentated(
         start=piece.start_seconds,
         duration=piece.end_seconds - piece.start_seconds,
     )
-    with Partial(out, line.key) as partial, open_video(piece.video, viewing=chosen.viewing) as reader:
-        state = partial.saved()
-        keeper = StateKeeper(partial.state_path, SAVE_EVERY_SECONDS, partial.lengths)
+    with Partial(out, line.key) as begun, open_video(piece.video, viewing=chosen.viewing) as reader:
+        state = begun.saved()
+        keeper = StateKeeper(begun.state_path, SAVE_EVERY_SECONDS, begun.lengths)
         note = ""
-        controls = Controls(keeper=keeper, resume=state)
+        controls = Controls(keeper=keeper, resume=state, overlap=feeder is None, feeder=feeder)
         with closing(stream_video(model, reader, chosen, controls=controls)) as events:
             for event in events:
                 if isinstance(event, StepEvent) and event.text:
                     end = min(event.end_seconds, piece.end_seconds)
-                    partial.add(Said(event.start_seconds, end, event.text))
+                    begun.add(Said(event.start_seconds, end, event.text))
                 elif isinstance(event, WarningEvent):
                     yield WarningEvent(f"{piece.place}: {event.message}")
                 elif isinstance(event, EndEvent):
                     note = f", {event.realtime_factor:.1f}x real time"
-        return list(partial.said), note
+        return list(begun.said), note
 
 
 class Partial:

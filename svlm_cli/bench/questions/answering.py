@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +27,7 @@ LATE_SECONDS = 0.5  # behind the end of a video that a question may be asked wit
 
 if TYPE_CHECKING:
     from svlm_cli.model.runtime import VideoLanguageModel
+    from svlm_cli.stream.step.feeding import Feeder
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +73,15 @@ class AskRun:
 
 
 def answer_by_model(
-    runs: Sequence[AskRun], asked: Sequence[Asked], options: ModelOptions, out: Path
+    runs: Sequence[AskRun], asked: Sequence[Asked], options: ModelOptions, out: Path, batch: int = 1
 ) -> Generator[WorkEvent, None, None]:
     """Ask every question of every run that has no answer yet.
+
+    Args:
+        runs, asked: what and how.
+        options: how to open the model.
+        out: folder of ``results.jsonl``.
+        batch: videos at once, in shared forwards.
 
     Raises:
         ModelError: the model cannot be opened.
@@ -84,6 +93,8 @@ def answer_by_model(
         asked, missing = present(asked, "questions")
         if missing:
             yield WarningEvent(missing)
+        from svlm_cli.stream.step.meeting import do_all
+
         model = options.load()
         facts = model_facts(model)
         identities = {
@@ -100,24 +111,52 @@ def answer_by_model(
         yield from _lacking(model, asked)
         yield from behind_the_end(pending)
         failures = Failures()
-        for run in runs:
-            asker = ModelAsker(model, run.way, run.max_new_tokens)
-            by_video: dict[Path, list[Asked]] = defaultdict(list)
-            for each in asked:
+        left = [
+            (run, [each for each in asked if keys[run.name, each.question.key] not in results])
+            for run in runs
+        ]
+        works = (partial(_answered, model, run, group) for run, own in left for group in _by_video(own))
+        with closing(do_all(model, works, batch)) as events:
+            for event in events:
+                run, each = event.run, event.asked
+                if isinstance(event.outcome, SourceError):
+                    failures.count(event.outcome)
+                    told = f"questions about {each.video.name} are left out: {event.outcome}"
+                    yield WarningEvent(f"{run.name}: {told}")
+                    continue
                 if keys[run.name, each.question.key] not in results:
-                    by_video[each.video].append(each)
-            for video, group in by_video.items():
-                known = {each.question.key: each for each in group}
-                try:
-                    for question, response in asker.answers(video, [each.question for each in group]):
-                        if keys[run.name, question.key] not in results:
-                            own = identities[run.name], run.facts(facts), known[question.key]
-                            results.add(_record(run, *own, response))
-                        yield WorkDone()
-                except SourceError as error:
-                    failures.count(error)
-                    yield WarningEvent(f"{run.name}: questions about {video.name} are left out: {error}")
+                    results.add(_record(run, identities[run.name], run.facts(facts), each, event.outcome))
+                yield WorkDone()
         results.sort(list(dict.fromkeys(keys.values())))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Answered:
+    """A question with its answer, or with why its video cannot be read further."""
+
+    run: AskRun
+    asked: Asked
+    outcome: str | SourceError
+
+
+def _answered(
+    model: VideoLanguageModel, run: AskRun, group: Sequence[Asked], feeder: Feeder | None
+) -> Generator[_Answered, None, None]:
+    """Ask all questions about one video."""
+    asker = ModelAsker(model, run.way, run.max_new_tokens, feeder)
+    known = {each.question.key: each for each in group}
+    try:
+        for question, response in asker.answers(group[0].video, [each.question for each in group]):
+            yield _Answered(run, known[question.key], response)
+    except SourceError as error:
+        yield _Answered(run, group[0], error)
+
+
+def _by_video(asked: Sequence[Asked]) -> list[list[Asked]]:
+    groups: dict[Path, list[Asked]] = defaultdict(list)
+    for each in asked:
+        groups[each.video].append(each)
+    return list(groups.values())
 
 
 def answer_by_address(

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from svlm_cli.model.vision.frames import VideoFeatures
     from svlm_cli.stream.probe import ProbedSession
     from svlm_cli.stream.sight import SeenClip
+    from svlm_cli.stream.step.feeding import Feeder
 
 LEAD = "The answer is:\n"
 CANDIDATES = ("No", "Yes", *"0123456789", *"ABCDE")
@@ -153,15 +154,19 @@ class ModelAsker:
         model: a loaded checkpoint.
         way: how it is shown the video.
         max_new_tokens: most tokens of a free reply.
+        feeder: computes what is asked for, with others; None for one alone.
     """
 
-    def __init__(self, model: VideoLanguageModel, way: Way, max_new_tokens: int) -> None:
+    def __init__(
+        self, model: VideoLanguageModel, way: Way, max_new_tokens: int, feeder: Feeder | None = None
+    ) -> None:
         from svlm_cli.bench.questions.plain import PlainPrompt
 
         self._model = model
         self._way = way
         self._max_new_tokens = max_new_tokens
-        self._plain = PlainPrompt(model, way.settings)
+        self._plain = PlainPrompt(model, way.settings, feeder)
+        self._feeder = feeder
 
     def answers(self, path: Path, questions: Sequence[Question]) -> Iterator[tuple[Question, str]]:
         """Answer all questions about one video, in order of time.
@@ -201,7 +206,7 @@ class ModelAsker:
         from svlm_cli.stream.probe import ProbedSession
 
         settings = replace(self._way.settings, start=start)
-        session = ProbedSession(self._model, settings)
+        session = ProbedSession(self._model, settings, feeder=self._feeder)
         with (
             open_video(path, viewing=settings.viewing) as reader,
             closing(

@@ -18,12 +18,12 @@ from svlm_cli.model.finite import LogitsCheck, scores_of
 from svlm_cli.model.patches import clip_to_patches
 from svlm_cli.model.prompt import PromptWriter
 from svlm_cli.model.runtime import VideoLanguageModel
-from svlm_cli.model.vision.frames import VideoFeatures, deep_features, frames_of, place_frames
+from svlm_cli.model.vision.frames import VideoFeatures, frames_of
 from svlm_cli.model.window import Span, SpanKind
-from svlm_cli.model.words import PlainWords
 from svlm_cli.settings import StreamSettings
 from svlm_cli.stream.probe import BEST
 from svlm_cli.stream.sight import patch_settings
+from svlm_cli.stream.step.feeding import Feeder, LoneFeeder, PrefillPlan, WordPlan
 from svlm_cli.stream.step.speech import word_plans
 
 
@@ -33,10 +33,14 @@ class PlainPrompt:
     Args:
         model: a loaded checkpoint.
         settings: for the pixel limits.
+        feeder: computes what is asked for; one of its own where None.
     """
 
-    def __init__(self, model: VideoLanguageModel, settings: StreamSettings) -> None:
+    def __init__(
+        self, model: VideoLanguageModel, settings: StreamSettings, feeder: Feeder | None = None
+    ) -> None:
         self._model = model
+        self._feeder = feeder or LoneFeeder(model)
         self._patches = patch_settings(model.patches, settings)
         self._writer = PromptWriter(model.tokenizer, model.markup)
 
@@ -63,11 +67,11 @@ class PlainPrompt:
             max_new_tokens: most tokens of the answer.
         """
         with self._fed(video, fps, question, "", max_new_tokens) as (cache, logits, position):
-            sampler, words = Sampler(BEST, self._model.device), PlainWords(self._model, cache)
+            sampler = Sampler(BEST, self._model.device)
             sampler.begin(())
             speech = speak(logits, sampler, max_new_tokens, self._model.markup.ends.__contains__)
             plans = word_plans(speech, position, cache)
-            drawn = told(plans, lambda plan: words.feed(plan.token, plan.position))
+            drawn = told(plans, self._feeder.feed)
         return self._writer.read_answer(drawn).text
 
     @torch.inference_mode()
@@ -100,8 +104,7 @@ class PlainPrompt:
                 total += float(chances[token])
                 is_best = is_best and int(chances.argmax()) == token
                 if number + 1 < len(ids):
-                    rows = np.full((3, 1), position + number)
-                    logits = self._model.forward(self._model.embed([token]), rows, cache)
+                    logits = self._feeder.feed(WordPlan(token, position + number, cache))
         check.read()
         return total, is_best
 
@@ -121,10 +124,7 @@ class PlainPrompt:
             spans.append(Span(SpanKind.WORDS, 0, len(words)))
             ids += words
         rows = positions.rows(spans, stride)
-        embeddings = model.embed(ids)
-        frames = frames_of(spans, {0: video})
-        place_frames(embeddings, frames)
-        deep = deep_features(len(ids), frames)
         cache = model.new_cache(len(ids) + num_more)
-        logits = model.forward(embeddings, rows, cache, deep)
+        frames = frames_of(spans, {0: video})
+        logits = self._feeder.feed(PrefillPlan(np.array(ids), rows, frames, cache))
         yield cache, logits, positions.span_starts(spans, stride)[-1]

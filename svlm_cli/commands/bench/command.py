@@ -79,6 +79,7 @@ def arena(
     matches: own.Matchday,
     model: Annotated[ModelChoice, Without("threads")],
     workers: own.Workers = 1,
+    batch: own.Batch = 1,
     threads: own.ThreadsPerWorker = 1,
     sight: Annotated[SightChoice, Without("step_seconds", "drop_static", *OF_FILES)],
     memory: MemoryChoice,
@@ -99,7 +100,7 @@ def arena(
     summaries: tuple[RunSummary, ...] = ()
     with (
         BenchView(quiet=talk.quiet, verbose=talk.verbose) as view,
-        closing(bench_arena(plan, opening(model, threads), out, num_workers=workers)) as events,
+        closing(bench_arena(plan, opening(model, threads), out, workers, batch)) as events,
     ):
         for event in events:
             view.show(event)

@@ -169,6 +169,7 @@ def generate(
     *,
     choice: Choice,
     model: ModelChoice,
+    batch: own.Batch = 1,
     sight: Annotated[SightChoice, Without("drop_static")],
     memory: MemoryChoice,
     words: SamplingChoice,
@@ -210,7 +211,7 @@ def generate(
         if choice.grid
         else (bench.one_run(name, settings, task, games, windows, folder),)
     )
-    show_work(commentate(runs, opening(model), out, bench.shape), talk)
+    show_work(commentate(runs, opening(model), out, bench.shape, batch), talk)
     show_written(out, json=talk.json, hint=f"svlm bench commentary score {out} RIVAL --metadata {metadata}")
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from svlm_cli.commands.bench import judge_options as judging
+from svlm_cli.commands.bench import options as own
 from svlm_cli.commands.bench.work import (
     ONLY_API,
     ONLY_MODEL,
@@ -107,6 +108,7 @@ def generate(
     limit: judging.Limit = None,
     name: judging.RunName = "",
     model: ModelChoice,
+    batch: own.Batch = 1,
     sight: Annotated[SightChoice, Without("drop_static")],
     memory: MemoryChoice,
     words: SamplingChoice,
@@ -132,7 +134,7 @@ def generate(
         return
     refuse_unused(context, ONLY_API, "without --api MODEL")
     run = PieceRun(name or memory.policy.value, settings, protocol, pieces)
-    show_work(commentate((run,), opening(model), out, livesports.shape), talk)
+    show_work(commentate((run,), opening(model), out, livesports.shape, batch), talk)
     show_written(out, json=talk.json, hint=f"svlm bench livesports score {out} RIVAL --events {events}")
 
 

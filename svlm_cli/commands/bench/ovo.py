@@ -9,6 +9,7 @@ import typer
 
 from svlm_cli.bench.questions.ovo import OvoProtocol
 from svlm_cli.commands.bench import judge_options as judging
+from svlm_cli.commands.bench import options as own
 from svlm_cli.commands.bench.judge_options import EndpointChoice, Shown
 from svlm_cli.commands.bench.work import Answers, ask_videos, finish
 from svlm_cli.commands.groups import Without, grouped
@@ -82,6 +83,7 @@ def generate(
     shown: Shown,
     name: judging.RunName = "",
     model: ModelChoice,
+    batch: own.Batch = 1,
     sight: Annotated[SightChoice, Without("drop_static")] = SIGHT,
     memory: MemoryChoice,
     seed: Seed = DEFAULT.sampling.seed,
@@ -96,7 +98,8 @@ def generate(
 
     wording = load_wording(prompts) if prompts else OWN_WORDING
     found = queries(load_items(annotations)[:limit], protocol, wording)
-    run = Answers(name, out, f"svlm bench ovo score {out}", needs_logits=protocol is OvoProtocol.LOGIT)
+    by_logits = protocol is OvoProtocol.LOGIT
+    run = Answers(name, out, f"svlm bench ovo score {out}", needs_logits=by_logits, batch=batch)
     ask_videos(
         context,
         asked(found, videos or annotations.parent, protocol),

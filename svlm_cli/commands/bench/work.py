@@ -39,6 +39,7 @@ ONLY_API = tuple(name for name in _names(EndpointChoice) if name != "api")
 ONLY_STREAM = ("step_seconds", *_names(MemoryChoice), *_names(SamplingChoice), "speak", "query")
 ONLY_MODEL = (
     *_names(ModelChoice),
+    "batch",
     *("fps", "min_pixels", "max_pixels", "show", "max_answer_tokens", "setting"),
 )
 ONLY_WHOLE = ("max_frames",)
@@ -194,7 +195,7 @@ def ask_videos(
     if not address.api:
         from svlm_cli.bench.questions.answering import answer_by_model
 
-        show_work(answer_by_model(runs, asked, opening(model), run.out), talk)
+        show_work(answer_by_model(runs, asked, opening(model), run.out, run.batch), talk)
         show_written(run.out, json=talk.json, hint=run.hint)
         return
     from svlm_cli.bench.api.options import ApiOptions
@@ -228,12 +229,14 @@ class Answers:
         out: folder of ``results.jsonl``.
         hint: the command that scores them.
         needs_logits: answers are taken from logits, which no address gives.
+        batch: videos at once through one model.
     """
 
     name: str
     out: Path
     hint: str
     needs_logits: bool = False
+    batch: int = 1
 
     def check(self, address: EndpointChoice) -> None:
         """Refuse an address where logits are needed.

@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from svlm_cli.stream.channels.running import Running
 
 ROUNDS_TO_JUDGE = 12
+ROUNDS_OF_START = 3  # they make caches
+KEEPS_UP = 0.95  # of the seconds that go by, spoken about
 
 
 class Load:
-    """Judges by the first rounds whether the channels fit; again where some are added.
+    """Judges by what is spoken about in a second whether the channels fit, until it has told that not.
 
     Args:
-        rounds: to judge by; a fifth of them, at least two, are not counted: they make caches.
+        rounds: to judge by each time.
     """
 
     def __init__(self, rounds: int = ROUNDS_TO_JUDGE) -> None:
@@ -22,24 +24,32 @@ class Load:
 
     def judge_again(self) -> None:
         """Others are there now."""
-        self._num_rounds = 0
-        self._work_seconds = self._stream_seconds = 0.0
+        self._is_told = False
+        self._num_rounds = -ROUNDS_OF_START
+        self._since = self._stream_seconds = 0.0
 
-    def add(self, due: Sequence[Running], num_channels: int, seconds: float) -> str:
-        """Count a round; what is to be told of it, mostly nothing."""
-        if not all(run.is_realtime for run in due) or self._num_rounds >= self._rounds:
-            return ""
+    def add(self, due: Sequence[Running], num_channels: int, now: float) -> str:
+        """Count a round that has just ended; what is to be told of it, mostly nothing.
+
+        Args:
+            due: the channels that took a step in it.
+            num_channels: those that run.
+            now: seconds of wall time.
+        """
         self._num_rounds += 1
-        if self._num_rounds > 2:
-            self._work_seconds += seconds
-            self._stream_seconds += sum(run.step_seconds for run in due)
+        if self._is_told or self._num_rounds < 1:
+            self._since, self._stream_seconds = now, 0.0
+            return ""
+        self._stream_seconds += sum(run.step_seconds for run in due)
         if self._num_rounds < self._rounds:
             return ""
-        needed = self._work_seconds / self._stream_seconds * num_channels
-        if needed <= 1:
+        fit = self._stream_seconds / (now - self._since)
+        self._num_rounds = 0
+        is_late = all(run.is_realtime and run.lag_seconds > run.step_seconds for run in due)
+        if not is_late or fit >= KEEPS_UP * num_channels:
             return ""
-        fit = int(num_channels / needed)
+        self._is_told = True
         return (
-            f"{num_channels} channels need {needed:.2f} s of work for each second: this machine keeps "
-            f"about {fit} in real time; what is late follows --on-lag, in every channel alike"
+            f"{num_channels} channels are more than this machine keeps in real time, about {int(fit)}; "
+            "what is late follows --on-lag, in every channel alike"
         )

@@ -18,11 +18,11 @@ from svlm_cli.stream.channels.channel import Channel, ChannelEvent, ChannelState
 from svlm_cli.stream.channels.load import ROUNDS_TO_JUDGE, Load
 from svlm_cli.stream.channels.run import OpenedStream
 from svlm_cli.stream.channels.running import Running
-from svlm_cli.stream.sight import look_together
+from svlm_cli.stream.channels.seeing import Seer
 from svlm_cli.stream.step.shared import SharedFeeder
-from svlm_cli.stream.step.together import DueStep, step_together
+from svlm_cli.stream.step.together import step_together
 
-POLL_SECONDS = 0.005
+POLL_SECONDS = 0.05
 GATHER_SECONDS = 0.05  # that a channel which is due waits for others, so that they share a forward
 MOST_ENDED = 256  # states of channels that are over, to be listed
 
@@ -45,6 +45,7 @@ class Rounds:
         self._feeder = SharedFeeder(model)
         self._load = Load(ROUNDS_TO_JUDGE)
         self._lock = threading.Lock()
+        self._wake = threading.Event()
         self._new: list[tuple[Channel, OpenedStream]] = []
         self._running: dict[str, Running] = {}
         self._ended: dict[str, ChannelState] = {}
@@ -67,6 +68,7 @@ class Rounds:
             if channel.name in self._names():
                 raise UsageError(f"a channel {channel.name} runs already", "give it another name")
             self._new.append((channel, opened))
+        self._wake.set()
 
     def remove(self, name: str) -> None:
         """End a channel before its next step and forget it; forget one that has ended.
@@ -77,6 +79,7 @@ class Rounds:
         with self._lock:
             if name in self._running:
                 self._running[name].is_leaving.set()
+                self._wake.set()
             elif name in self._names():  # not begun: it will begin and end
                 (opened,) = (opened for channel, opened in self._new if channel.name == name)
                 opened.controls.stop.set()
@@ -95,9 +98,10 @@ class Rounds:
             The events of every channel as ``stream_video`` has them, the last its ``EndEvent``, also where it
             ended by an error, which a ``WarningEvent`` tells before.
         """
+        seer = Seer(self._wake.set)
         try:
             while self._goes_on():
-                yield from self._begin_new()
+                yield from self._begin_new(seer)
                 left = list(self._running.values())
                 for run in left:
                     yield from run.poll()
@@ -107,6 +111,7 @@ class Rounds:
             for run in list(self._running.values()):
                 yield from self._end(run)
         finally:
+            seer.close()
             self._close()
 
     def _names(self) -> list[str]:
@@ -117,7 +122,7 @@ class Rounds:
             self._is_over = self._stop.is_set() or not (self._running or self._new or self._stays)
             return not self._is_over
 
-    def _begin_new(self) -> Iterator[ChannelEvent]:
+    def _begin_new(self, seer: Seer) -> Iterator[ChannelEvent]:
         """Every start is told before the first of them begins to read."""
         with self._lock:
             new = list(self._new)
@@ -129,7 +134,7 @@ class Rounds:
         with self._lock:
             del self._new[: len(new)]
             for channel, opened in new:
-                self._running[channel.name] = Running(channel, opened)
+                self._running[channel.name] = Running(channel, opened, seer, self._wake.set)
                 self._ended.pop(channel.name, None)
         self._load.judge_again()
 
@@ -137,12 +142,14 @@ class Rounds:
         """A round where it is time for one; else a moment's wait."""
         due = [run for run in left if run.is_due]
         if due and (_is_gathered(left) or max(run.waited for run in due) >= GATHER_SECONDS):
-            began = time.perf_counter()
             yield from _round(due, self._feeder)
-            if told := self._load.add(due, len(self._running), time.perf_counter() - began):
+            if told := self._load.add(due, len(self._running), time.perf_counter()):
                 yield ChannelEvent(due[0].name, due[0].warning(told))
-        else:
-            self._stop.wait(POLL_SECONDS)
+            return
+        waits = [GATHER_SECONDS - max(run.waited for run in due)] if due else []
+        waits += [early for run in left if (early := run.early_seconds) > 0]
+        self._wake.wait(max(0.0, min([*waits, POLL_SECONDS])))
+        self._wake.clear()
 
     def _end(self, run: Running) -> Iterator[ChannelEvent]:
         """The last events of a channel; behind them it is closed, beside the others."""
@@ -200,15 +207,8 @@ def _is_gathered(left: Sequence[Running]) -> bool:
 
 def _round(due: Sequence[Running], feeder: SharedFeeder) -> Iterator[ChannelEvent]:
     """One step of every channel that is due."""
-    steps: list[tuple[Running, DueStep]] = []
-    sized = [(run.opened.session.sight, run.take()) for run in due]
-    for run, seen in zip(due, look_together(sized), strict=True):
-        if isinstance(seen, Exception):
-            yield from run.fail(seen)
-        else:
-            steps.append((run, run.due_step(seen)))
-    done = step_together([step for _, step in steps], feeder)
-    for (run, step), outcome in zip(steps, done, strict=True):
+    steps = [run.take() for run in due]
+    for run, step, outcome in zip(due, steps, step_together(steps, feeder), strict=True):
         if step.question is not None:
             yield from run.asked(step.question, outcome.question_error)
         if outcome.finished is None:

@@ -69,7 +69,7 @@ class OpenedStream:
             raise UsageError("--drop-static does not go with a saved state", "leave one of them out")
         if not settings.previous_text:
             settings = replace(settings, previous_text=source.opening_text(settings.start))
-        session = StreamSession(model, settings, trace)
+        session = StreamSession(model, settings, trace, feeder=controls.feeder)
         settings = session.settings
         start_seconds = settings.start
         if controls.resume is not None:
@@ -89,13 +89,14 @@ class OpenedStream:
         yield from _resumed(self.controls.resume, self.start_seconds, settings)
         yield from _unlike_training(model, self.source.info, settings)
 
-    def begin(self, *, sees: bool = True) -> StreamRun:
+    def begin(self, *, sees: bool = True, notify: Callable[[], None] = lambda: None) -> StreamRun:
         """Begin to read; the clock runs from here.
 
         Args:
             sees: run the vision tower ahead; else whoever takes the clips does.
+            notify: called in the reader's thread whenever it has read a clip, or the last.
         """
-        return StreamRun(self, sees=sees)
+        return StreamRun(self, sees=sees, notify=notify)
 
 
 class StreamRun:
@@ -103,10 +104,10 @@ class StreamRun:
 
     Args:
         opened: the stream, not begun before.
-        sees: as ``OpenedStream.begin`` has it.
+        sees, notify: as ``OpenedStream.begin`` has them.
     """
 
-    def __init__(self, opened: OpenedStream, *, sees: bool) -> None:
+    def __init__(self, opened: OpenedStream, *, sees: bool, notify: Callable[[], None]) -> None:
         session, source = opened.session, opened.source
         start_seconds, controls = opened.start_seconds, opened.controls
         self._session = session
@@ -130,7 +131,16 @@ class StreamRun:
             if controls.resume is None:
                 clips = first_joined(clips, settings)
             ahead = (1 if self._drops else 2) if controls.overlap else 0
-            self._pipeline = Pipeline(clips, session.sight, self._clock, ahead, controls.watch, sees=sees)
+            self._pipeline = Pipeline(
+                clips,
+                session.sight,
+                session.look,
+                self._clock,
+                ahead,
+                controls.watch,
+                sees=sees,
+                notify=notify,
+            )
 
     def events(self) -> Generator[StreamEvent, None, None]:
         """Step after step, each as its time comes, until the source ends or is lost."""
@@ -165,7 +175,7 @@ class StreamRun:
         events: list[StreamEvent] = list(self._new_warnings())
         return (None if clip is None or self._is_stale(clip) else clip), events
 
-    def early_seconds(self, clip: SizedClip) -> float:
+    def early_seconds(self, clip: SeenClip | SizedClip) -> float:
         """Until a viewer has seen all of a clip; 0 or less once it is due."""
         return -self._clock.behind(clip.end_seconds)
 

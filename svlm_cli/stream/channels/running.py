@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from svlm_cli.errors import SvlmError
 from svlm_cli.media.address import public_name
 from svlm_cli.settings import Pace
 from svlm_cli.stream.channels.channel import Channel, ChannelEvent, ChannelState, Condition
 from svlm_cli.stream.channels.run import OpenedStream, StreamRun
+from svlm_cli.stream.channels.seeing import Seen, Seer
 from svlm_cli.stream.pipeline import SourceEnded
 from svlm_cli.stream.session import Finished
 from svlm_cli.stream.sight import SeenClip, SizedClip
@@ -24,20 +26,27 @@ class Running:
     Args:
         channel: what was asked for.
         opened: its stream, not begun before.
+        seer: shown its clips.
+        notify: called from any thread when it is worth polling it.
 
     Attributes:
         is_over: whether nothing more is to come but ``end``.
         is_leaving: set from any thread to end it before its next step.
     """
 
-    def __init__(self, channel: Channel, opened: OpenedStream) -> None:
+    def __init__(
+        self, channel: Channel, opened: OpenedStream, seer: Seer, notify: Callable[[], None]
+    ) -> None:
         self.name = channel.name
         self.opened = opened
         self.is_over = False
         self.is_leaving = threading.Event()
         self._channel = channel
-        self._run: StreamRun = opened.begin(sees=False)
-        self._clip: SizedClip | None = None
+        self._run: StreamRun = opened.begin(sees=False, notify=notify)
+        self._seer = seer
+        self._shown: SizedClip | None = None
+        self._seen: queue.SimpleQueue[Seen] = queue.SimpleQueue()
+        self._clip: SeenClip | None = None
         self._error: Exception | None = None
         self._is_ended = self._is_released = False
         self._opening = self._run.lacking(opened.text)
@@ -51,6 +60,11 @@ class Running:
         return self.opened.session.settings.step_seconds
 
     @property
+    def lag_seconds(self) -> float:
+        """Of its last step."""
+        return 0.0 if self._last is None else self._last.lag_seconds
+
+    @property
     def is_realtime(self) -> bool:
         """Whether its clips are due by the clock."""
         return self.opened.session.settings.pace is Pace.REALTIME
@@ -58,7 +72,8 @@ class Running:
     @property
     def early_seconds(self) -> float:
         """Until its clip is due; 0 where it has none yet, as it may have one at any moment."""
-        return 0.0 if self._clip is None else self._run.early_seconds(self._clip)
+        clip = self._clip or self._shown
+        return 0.0 if clip is None else self._run.early_seconds(clip)
 
     @property
     def is_due(self) -> bool:
@@ -86,7 +101,7 @@ class Running:
             condition,
             self._num_steps,
             self.opened.start_seconds if last is None else last.end_seconds,
-            0.0 if last is None else last.lag_seconds,
+            self.lag_seconds,
             self._skipped_seconds,
             "" if error is None else _message(error),
         )
@@ -98,8 +113,16 @@ class Running:
         if self._clip is not None or self.is_over:
             return
         try:
-            self._clip, events = self._run.poll()
-            yield from self._named(events)
+            if self._shown is None:
+                self._shown, events = self._run.poll()
+                yield from self._named(events)
+                if self._shown is not None:
+                    self._seer.show(self.opened.session.sight, self._shown, self._seen)
+            elif not self._seen.empty():
+                self._shown, seen = None, self._seen.get()
+                if isinstance(seen, Exception):
+                    raise seen
+                self._clip = seen
         except SourceEnded:
             yield from self._named(self._run.warnings())
             if self._run.lost is not None:
@@ -108,14 +131,10 @@ class Running:
         except Exception as error:
             yield from self.fail(error)
 
-    def take(self) -> SizedClip:
-        """The clip that is due."""
+    def take(self) -> DueStep:
+        """What its session is to be shown, now that it is due, and asked."""
         assert self._clip is not None
         clip, self._clip, self._due_at = self._clip, None, 0.0
-        return clip
-
-    def due_step(self, clip: SeenClip) -> DueStep:
-        """What its session is shown and asked."""
         return DueStep(self.opened.session, clip, self._run.question(clip) or None)
 
     def asked(self, question: str, error: Exception | None) -> Iterator[ChannelEvent]:

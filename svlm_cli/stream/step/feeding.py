@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from svlm_cli.model.runtime import VideoLanguageModel
 from svlm_cli.model.vision.frames import PlacedFrames, VideoFeatures, deep_features, frames_of, place_frames
 from svlm_cli.model.words import Words
 from svlm_cli.stream.context import Context
+from svlm_cli.stream.sight import SeenClip, Sight, SizedClip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,6 +81,21 @@ def embedded(model: VideoLanguageModel, plan: PrefillPlan) -> torch.Tensor:
     return embeddings
 
 
+class Feeder(Protocol):
+    """Computes what one session asks for, alone or with others."""
+
+    def prepare(self, cache: StreamingCache) -> None:
+        """Do ahead what the first word over this cache would wait for."""
+
+    def feed(self, plan: FeedPlan) -> torch.Tensor:
+        """Feed a plan's tokens into its cache; the logits after the last, good until the next call."""
+        ...
+
+    def look(self, sight: Sight, clip: SizedClip) -> SeenClip:
+        """Run the vision tower over a clip."""
+        ...
+
+
 class LoneFeeder:
     """Feeds one session, each plan in a forward of its own.
 
@@ -90,6 +107,10 @@ class LoneFeeder:
         self._model = model
         self._cache: StreamingCache | None = None
         self._words: Words | None = None
+
+    def look(self, sight: Sight, clip: SizedClip) -> SeenClip:
+        """As ``Sight.look``."""
+        return sight.look(clip)
 
     def prepare(self, cache: StreamingCache) -> None:
         """Do ahead what the first word over this cache would wait for: compile, capture."""

@@ -25,25 +25,24 @@ def result(job: MatchJob) -> MatchResult:
     return MatchResult(job, (str(os.getpid()), ""), 1.0, 2.0, 0.1, 0.2, 0.3)
 
 
-def works(connection: Connection, _options: ModelOptions) -> None:
+def works(connection: Connection, _options: ModelOptions, _batch: int) -> None:
     try:
-        while True:
-            job = connection.recv()
+        while (job := connection.recv()) is not None:
             connection.send(WorkProgress(2))
             connection.send(result(job))
     except EOFError:
         return
 
 
-def is_killed(connection: Connection, _options: ModelOptions) -> None:
+def is_killed(connection: Connection, _options: ModelOptions, _batch: int) -> None:
     if connection.recv().seed == 1:
         os.kill(os.getpid(), signal.SIGKILL)
     connection.recv()
 
 
-def cannot_load(connection: Connection, _options: ModelOptions) -> None:
+def cannot_load(connection: Connection, _options: ModelOptions, batch: int) -> None:
     options = ModelOptions(name="/nowhere/at/all")
-    workers._serve(connection, options)
+    workers._serve(connection, options, batch)
 
 
 def play(target, num_workers: int, monkeypatch: pytest.MonkeyPatch) -> list[MatchResult]:

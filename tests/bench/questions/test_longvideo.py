@@ -126,6 +126,10 @@ def test_a_model_from_end_to_end(checkpoint: Path, tmp_path: Path, make_video, c
     ]
     assert lines[0]["facts"]["frames"] == "1 FPS"
     assert run([*arguments, "--show", "whole", "--recent-frames", "0"]) == 0
+    batched = [*arguments[:-1], str(tmp_path / "batched"), "--batch", "2"]
+    assert run(batched) == run([*batched, "--show", "whole", "--recent-frames", "0"]) == 0
+    assert (tmp_path / "batched" / "results.jsonl").read_bytes() == (out / "results.jsonl").read_bytes()
+    assert run([*arguments, "--api", "x", "--batch", "2"]) == 2
     capsys.readouterr()
     assert run(["bench", "longvideo", "score", str(out), "--json"]) == 0
     runs = json.loads(capsys.readouterr().out)["runs"]
