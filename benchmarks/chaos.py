@@ -2,12 +2,12 @@
 
     python benchmarks/chaos.py --minutes 10
 
-Live channels are HLS, RTSP, MPEG-TS over HTTP and UDP, and one pipe, all on loopback (ffmpeg; GStreamer
-for RTSP, where it is there); beside them run witnesses, matches at real-time pace, whose words are known:
-what each says alone. A fault kills a sender for seconds, freezes it, damages its pictures, makes them huge, or
-takes its channel out of the file of channels and puts it back (SIGHUP). At the end all is killed (-9) and
-resumed from the states. What must hold: witnesses say what they say alone; the 99th percentile of lag is at
-most two steps; threads and files stay flat; every channel goes on after the kill.
+Live channels are HLS, RTSP, MPEG-TS over HTTP and UDP, and one pipe, all on loopback (ffmpeg, and
+GStreamer where there is one); beside them run witnesses, matches at real-time pace, whose words are
+known: what each says alone. A fault kills a sender for seconds, freezes it, damages its pictures, makes
+them huge, or takes its channel out of the file of channels and puts it back (SIGHUP). At the end all is
+killed (-9) and resumed. What must hold: witnesses say what they say alone; the 99th percentile of lag is
+at most two steps; threads and files stay flat; every channel goes on after the kill.
 """
 
 from __future__ import annotations

@@ -75,8 +75,8 @@ def optional_text(value: str | None) -> str | None:
 
 
 def device_name(value: str) -> str:
-    """Option callback: a device by name; whether it is there shows when the model is loaded."""
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
+    """Option callback: devices by name; whether they are there shows when the model is loaded."""
+    if not re.fullmatch(r"auto|(cpu|cuda(:\d+)?)(,(cpu|cuda(:\d+)?))*", value):
         raise typer.BadParameter(f"{value!r} is not one of auto, cpu, cuda, cuda:0, cuda:1, ...")
     return value
 
@@ -167,7 +167,13 @@ class ModelChoice:
         ),
     ] = None
     device: Annotated[
-        str, option(MODEL_PANEL, "--device auto|cpu|cuda[:N]", "Device to compute on.", callback=device_name)
+        str,
+        option(
+            MODEL_PANEL,
+            "--device auto|cpu|cuda[:N]",
+            "Device to compute on; channels of svlm stream may have several, cuda:0,cuda:1.",
+            callback=device_name,
+        ),
     ] = "auto"
     dtype: Annotated[
         Dtype, option(MODEL_PANEL, f"--dtype {choices(Dtype)}", "Number format of weights and cache.")

@@ -339,3 +339,53 @@ def test_a_source_that_hangs_as_it_is_removed_holds_nobody_up(bundled) -> None:
         if isinstance(each.event, EndEvent) and each.channel == "well":
             let_go.set()
     assert longest < 1.0
+
+
+def test_neighbours_that_stall_grow_huge_fail_to_save_and_leave(bundled, tmp_path, one_thread) -> None:
+    """Who runs beside them says every word, and waits no longer than one of their steps takes."""
+    settings = replace(SHOWN, duration=None)
+    num = 14
+    alone = plain(stream_video(bundled, Pictures(seconds=num), settings))
+
+    class Stalls(Pictures):
+        def clips(self, *args):
+            for clip in super().clips(*args):
+                time.sleep(1.5 if clip.index == 2 else 0.0)
+                yield clip
+
+    class Huge(Pictures):
+        def clips(self, *args):
+            for clip in super().clips(*args):
+                large = np.zeros((2, 2400, 3600, 3), np.uint8) if clip.index > 1 else clip.frames
+                yield replace(clip, frames=large)
+
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    keeper = StateKeeper(folder / "state", 0.0)
+    folder.rmdir()
+    rounds = Rounds(bundled)
+    for name, source, more in (
+        ("well", Pictures(seconds=num, slow=0.15), {}),
+        ("stalls", Stalls(seconds=num), {}),
+        ("huge", Huge(seconds=5), {}),
+        ("unsaved", Pictures(seconds=num), {"controls": Controls(keeper=keeper)}),
+        ("leaves", Pictures(seconds=num), {}),
+    ):
+        rounds.add(Channel(name, source, settings, **more))
+    told: dict[str, list] = {name: [] for name in rounds.names()}
+    gaps, before = [], None
+    for each in rounds.events():
+        told[each.channel].append(each.event)
+        if each.channel == "well" and isinstance(each.event, StepEvent):
+            now = time.monotonic()
+            gaps.append(0.0 if before is None else now - before)
+            before = now
+            if each.event.index == 1:
+                rounds.remove("leaves")
+    assert plain(told["well"]) == plain(told["stalls"]) == alone
+    assert of(told["unsaved"], StepEvent) == of(alone, StepEvent)
+    assert any("could not be saved" in each.message for each in of(told["unsaved"], WarningEvent))
+    assert len(of(told["huge"], StepEvent)) == 5
+    assert 1 <= len(of(told["leaves"], StepEvent)) < num
+    longest = max(each.timings.total for name in told for each in told[name] if isinstance(each, StepEvent))
+    assert max(gaps[2:]) < 0.15 + 2 * longest + 0.5, "a stall of a second and a half is nobody else's"

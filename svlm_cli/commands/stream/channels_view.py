@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TextIO
 
@@ -17,6 +18,9 @@ from svlm_cli.types import AnswerEvent, EndEvent, StartEvent, StepEvent, StreamE
 
 NAME_CELLS = 20
 MOST_LINES = 40
+LEAST_LINES = 3
+UPDATE_SECONDS = 0.2  # between two drawings for steps: a hundred channels make hundreds of them a second
+LATE_SECONDS = 2.0
 
 
 @dataclass(slots=True, eq=False)
@@ -30,17 +34,22 @@ class _ChannelStatus:
     last: StepEvent | None = None
     end: EndEvent | None = None
 
+    @property
+    def is_late(self) -> bool:
+        """Whether it runs behind its source."""
+        return self.end is None and self.last is not None and self.last.lag_seconds > LATE_SECONDS
+
     def text(self, name: str) -> Text:
         line = Text(f"{name[:NAME_CELLS]:{NAME_CELLS}} ", style="bold", no_wrap=True, overflow="ellipsis")
         if self.last is None:
             return line.append("waiting", "dim")
-        figures = f"{clock(self.last.end_seconds)} {self.recent.percentile(50):.2f} s "
+        figures = f"{clock(self.last.end_seconds)} step {self.recent.percentile(50):.2f} s "
         if self.is_realtime:
-            figures += f"lag {self.last.lag_seconds:.1f} "
+            figures += f"lag {self.last.lag_seconds:.1f} s "
         if self.skipped_seconds:
-            figures += f"skip {self.skipped_seconds:.0f} "
+            figures += f"skipped {self.skipped_seconds:.0f} s "
         line.append("ended " if self.end is not None else "", "dim")
-        return line.append(figures, "reverse").append(f" {self.words}", "")
+        return line.append(figures, "reverse red" if self.is_late else "reverse").append(f" {self.words}", "")
 
 
 class ChannelsView(TalkView):
@@ -64,6 +73,7 @@ class ChannelsView(TalkView):
     ) -> None:
         super().__init__(json=json, quiet=quiet, out=out, err=err)
         self._lines = {name: _ChannelStatus(RecentSteps()) for name in names}
+        self._drawn_at = -UPDATE_SECONDS
 
     def show(self, name: str, event: StreamEvent) -> None:
         """Show one event of a channel.
@@ -94,7 +104,10 @@ class ChannelsView(TalkView):
             case EndEvent():
                 line.end = event
         self._start_live()
-        self._update()
+        now = time.monotonic()
+        if not isinstance(event, StepEvent) or now - self._drawn_at >= UPDATE_SECONDS:
+            self._drawn_at = now
+            self._update()
 
     def end(self, name: str, *, forget: bool) -> None:
         """A channel has ended; one to be forgotten loses its line, and is summed up now."""
@@ -127,10 +140,22 @@ class ChannelsView(TalkView):
             emit(f"[{clock(seconds)}] {name}: {words}", self._out)
 
     def _status(self) -> list[Text]:
-        shown = [line.text(name) for name, line in list(self._lines.items())[:MOST_LINES]]
-        if left := len(self._lines) - len(shown):
-            shown.append(Text(f"and {left} more", style="dim"))
-        return shown
+        """As many lines as leave room for words, those that are late among them; the others in one line."""
+        lines = list(self._lines.items())
+        room = min(MOST_LINES, max(LEAST_LINES, self._console.height // 2))
+        if len(lines) <= room:
+            return [line.text(name) for name, line in lines]
+        first = sorted(lines, key=lambda each: not each[1].is_late)[: room - 1]
+        names = {name for name, _ in first}
+        rest = [line for name, line in lines if name not in names]
+        parts = {
+            "waiting": sum(line.last is None and line.end is None for line in rest),
+            "ended": sum(line.end is not None for line in rest),
+            "late": sum(line.is_late for line in rest),
+        }
+        told = "".join(f", {number} {what}" for what, number in parts.items() if number)
+        shown = [line.text(name) for name, line in lines if name in names]
+        return [*shown, Text(f"and {len(rest)} more{told}", style="dim")]
 
     def __enter__(self) -> ChannelsView:
         return self

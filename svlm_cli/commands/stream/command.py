@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,8 @@ def stream(
     options = ChannelOptions(sight, opening, memory, words, part, live, asking, kept)
     if len(sources) > 1 or sources[0].startswith("@") or asking.max_channels is not None:
         return _stream_channels(sources, model, feeding, options, talk)
+    if "," in model.device:
+        raise UsageError("several devices are for several channels", "name one device")
     settings = options.settings
     from svlm_cli.commands.stream.run import run_stream
     from svlm_cli.commands.stream.view import StreamView
@@ -98,4 +101,6 @@ def _stream_channels(
         book = ChannelBook(options, model)
         specs = named_channels(sources, options)
     view = ChannelsView([spec.name for spec in specs], json=talk.json, quiet=talk.quiet)
-    return run_channels(specs, book, view, lambda: model.load(packed=True, graphs="off"), options.asking)
+    devices = [replace(model, device=name) for name in model.device.split(",")]
+    loads = [partial(each.load, packed=True, graphs="off") for each in devices]
+    return run_channels(specs, book, view, loads, options.asking)

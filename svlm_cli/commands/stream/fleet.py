@@ -27,6 +27,7 @@ from svlm_cli.types import EndEvent, StreamEvent, WarningEvent
 
 if TYPE_CHECKING:
     from svlm_cli.media.source import Source
+    from svlm_cli.stream.channels.devices import Spread
     from svlm_cli.stream.channels.rounds import Rounds
     from svlm_cli.types import Clip
 
@@ -106,7 +107,7 @@ class Fleet:
         self._lock = threading.RLock()
         self._open: dict[str, OpenChannel] = {}
         self._listed: set[str] = set()
-        self.rounds: Rounds | None = None
+        self.rounds: Rounds | Spread | None = None
 
     def __enter__(self) -> Self:
         return self

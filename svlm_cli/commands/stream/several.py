@@ -20,6 +20,8 @@ from svlm_cli.errors import OutputError, SourceError, SvlmError, UsageError
 
 if TYPE_CHECKING:
     from svlm_cli.model.runtime import VideoLanguageModel
+    from svlm_cli.stream.channels.devices import Spread
+    from svlm_cli.stream.channels.rounds import Rounds
     from svlm_cli.stream.page.board import Board
 
 
@@ -27,7 +29,7 @@ def run_channels(
     specs: Sequence[ChannelSpec],
     book: ChannelBook,
     view: ChannelsView,
-    load: Callable[[], VideoLanguageModel],
+    loads: Sequence[Callable[[], VideoLanguageModel]],
     asking: Asking,
 ) -> int:
     """Stream several sources and pass every event to its channel's files and to the view.
@@ -35,7 +37,7 @@ def run_channels(
     Args:
         specs: with different names.
         book: where they are from, and those that are added later.
-        load: gives the model.
+        loads: each gives the model on a device.
         asking: whether questions are taken from standard input; the page and who may add channels.
 
     Returns:
@@ -60,10 +62,8 @@ def run_channels(
         if not fleet.ready and not may_add:
             (first, *_) = fleet.failed.values()
             raise SourceError(f"no channel could be opened: {'; '.join(first)}")
-        model = one.loaded(load, view)
-        from svlm_cli.stream.channels.rounds import Rounds
-
-        rounds = Rounds(model, stopper.event, stays=may_add)
+        models = [one.loaded(loads[0], view), *(load() for load in loads[1:])]
+        rounds = _rounds(models, stopper, stays=may_add)
         for channel in fleet.ready:
             rounds.add(channel)
         fleet.rounds = rounds
@@ -82,6 +82,15 @@ def run_channels(
         named = [f"{name} ({'; '.join(failures)})" for name, failures in fleet.failed.items()]
         raise OutputError(f"{len(named)} of {len(fleet)} channels failed: {', '.join(named)}")
     return code
+
+
+def _rounds(models: Sequence[VideoLanguageModel], stopper: Stopper, *, stays: bool) -> Rounds | Spread:
+    from svlm_cli.stream.channels.devices import Spread
+    from svlm_cli.stream.channels.rounds import Rounds
+
+    if len(models) == 1:
+        return Rounds(models[0], stopper.event, stays=stays)
+    return Spread(models, stopper.event, stays=stays)
 
 
 def _board(asking: Asking, stack: ExitStack) -> Board | None:

@@ -65,7 +65,7 @@ class Rounds:
         with self._lock:
             if self._is_over:
                 raise UsageError("the channels have ended", "start svlm stream again")
-            if channel.name in self._names():
+            if channel.name in self._names_locked():
                 raise UsageError(f"a channel {channel.name} runs already", "give it another name")
             self._new.append((channel, opened))
         self._wake.set()
@@ -80,11 +80,13 @@ class Rounds:
             if name in self._running:
                 self._running[name].is_leaving.set()
                 self._wake.set()
-            elif name in self._names():  # not begun: it will begin and end
+            elif name in self._names_locked():  # not begun: it will begin and end
                 (opened,) = (opened for channel, opened in self._new if channel.name == name)
                 opened.controls.stop.set()
             elif self._ended.pop(name, None) is None:
-                raise UsageError(f"there is no channel {name}", f"there are: {', '.join(self._names())}")
+                raise UsageError(
+                    f"there is no channel {name}", f"there are: {', '.join(self._names_locked())}"
+                )
 
     def states(self) -> list[ChannelState]:
         """How those stand that run, and the last that have ended."""
@@ -114,7 +116,15 @@ class Rounds:
             seer.close()
             self._close()
 
-    def _names(self) -> list[str]:
+    def names(self) -> list[str]:
+        """Those that run or are to begin."""
+        with self._lock:
+            return self._names_locked()
+
+    def __len__(self) -> int:
+        return len(self.names())
+
+    def _names_locked(self) -> list[str]:
         return [*self._running, *(channel.name for channel, _ in self._new)]
 
     def _goes_on(self) -> bool:
