@@ -131,7 +131,7 @@ def answer_by_model(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Answered:
+class _VideoAnswer:
     """A question with its answer, or with why its video cannot be read further."""
 
     run: AskRun
@@ -141,15 +141,15 @@ class _Answered:
 
 def _answered(
     model: VideoLanguageModel, run: AskRun, group: Sequence[Asked], feeder: Feeder | None
-) -> Generator[_Answered, None, None]:
+) -> Generator[_VideoAnswer, None, None]:
     """Ask all questions about one video."""
     asker = ModelAsker(model, run.way, run.max_new_tokens, feeder)
     known = {each.question.key: each for each in group}
     try:
         for question, response in asker.answers(group[0].video, [each.question for each in group]):
-            yield _Answered(run, known[question.key], response)
+            yield _VideoAnswer(run, known[question.key], response)
     except SourceError as error:
-        yield _Answered(run, group[0], error)
+        yield _VideoAnswer(run, group[0], error)
 
 
 def _by_video(asked: Sequence[Asked]) -> list[list[Asked]]:

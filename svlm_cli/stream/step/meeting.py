@@ -31,7 +31,7 @@ class MeetingClosed(BaseException):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Shown:
+class _Unseen:
     """A clip to be seen."""
 
     sight: Sight
@@ -41,7 +41,7 @@ class _Shown:
 class Place:
     """Where one piece of work asks and waits; used by its thread. This is a ``Feeder``."""
 
-    def __init__(self, ask: Callable[[FeedPlan | _Shown], None]) -> None:
+    def __init__(self, ask: Callable[[FeedPlan | _Unseen], None]) -> None:
         self._ask = ask
         self._answers: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()
 
@@ -56,7 +56,7 @@ class Place:
 
     def look(self, sight: Sight, clip: SizedClip) -> SeenClip:
         """As ``Sight.look``, in a call with what others show."""
-        seen = self._answer(_Shown(sight, clip))
+        seen = self._answer(_Unseen(sight, clip))
         assert isinstance(seen, SeenClip)
         return seen
 
@@ -64,7 +64,7 @@ class Place:
         """Let the thread go on; None: nobody wants more."""
         self._answers.put(answer)
 
-    def _answer(self, asked: FeedPlan | _Shown) -> torch.Tensor | SeenClip:
+    def _answer(self, asked: FeedPlan | _Unseen) -> torch.Tensor | SeenClip:
         self._ask(asked)
         answer = self._answers.get()
         if answer is None:
@@ -83,7 +83,7 @@ class _Told(Generic[EventT]):
 
     seat: int
     event: EventT | None = None
-    asked: FeedPlan | _Shown | None = None
+    asked: FeedPlan | _Unseen | None = None
     error: BaseException | None = None
 
 
@@ -93,7 +93,7 @@ class _Seat(Generic[EventT]):
 
     place: Place
     work: queue.SimpleQueue[Work[EventT] | None] = field(default_factory=queue.SimpleQueue)
-    asked: FeedPlan | _Shown | None = None
+    asked: FeedPlan | _Unseen | None = None
     is_idle: bool = True
 
 
@@ -177,7 +177,7 @@ class Meeting(Generic[EventT]):
 
         Clips wait until nobody has anything to feed, or half of all wait for theirs: together they cost less.
         """
-        shown = [seat for seat in self._seats if isinstance(seat.asked, _Shown)]
+        shown = [seat for seat in self._seats if isinstance(seat.asked, _Unseen)]
         fed = [seat for seat in self._seats if seat.asked is not None and seat not in shown]
         if fed:
             self._hand(fed, self._feeder.feed([seat.asked for seat in fed]))  # type: ignore[misc]
