@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from svlm_cli.commands.bench.options import Batch
 from svlm_cli.commands.options import MODEL_PANEL, OUTPUT_PANEL, Talk, choices, finite, option, unicode_text
 from svlm_cli.commands.output import TalkConsole
 
@@ -258,6 +259,7 @@ class Shown:
     max_answer_tokens: Annotated[
         int, option(MODEL_PANEL, "--max-answer-tokens TOKENS", "Limit on the tokens of an answer.", min=1)
     ] = 64
+    batch: Batch = 1
 
 
 def score_folder(out: Path | None, results: Sequence[Path], other: str, talk: Talk) -> Path:

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from svlm_cli.commands.bench import judge_options as judging
-from svlm_cli.commands.bench import options as own
 from svlm_cli.commands.bench.judge_options import EndpointChoice, Shown
 from svlm_cli.commands.bench.work import Answers, ask_videos, finish
 from svlm_cli.commands.groups import Without, grouped
@@ -55,7 +54,6 @@ def generate(
     shown: Shown,
     name: judging.RunName = "",
     model: ModelChoice,
-    batch: own.Batch = 1,
     sight: Annotated[SightChoice, Without("drop_static")] = SIGHT,
     memory: MemoryChoice,
     seed: Seed = DEFAULT.sampling.seed,
@@ -72,7 +70,7 @@ def generate(
     if told and not talk.quiet:
         TalkConsole().tell(f"warning: {told}", "yellow")
     found = asked(items, videos or questions.parent)
-    run = Answers(name, out, f"svlm bench longvideo score {out}", batch=batch)
+    run = Answers(name, out, f"svlm bench longvideo score {out}", batch=shown.batch)
     ask_videos(context, found, PROTOCOL, shown, settings, model, address, run, talk)
 
 

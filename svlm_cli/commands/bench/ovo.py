@@ -9,7 +9,6 @@ import typer
 
 from svlm_cli.bench.questions.ovo import OvoProtocol
 from svlm_cli.commands.bench import judge_options as judging
-from svlm_cli.commands.bench import options as own
 from svlm_cli.commands.bench.judge_options import EndpointChoice, Shown
 from svlm_cli.commands.bench.work import Answers, ask_videos, finish
 from svlm_cli.commands.groups import Without, grouped
@@ -83,7 +82,6 @@ def generate(
     shown: Shown,
     name: judging.RunName = "",
     model: ModelChoice,
-    batch: own.Batch = 1,
     sight: Annotated[SightChoice, Without("drop_static")] = SIGHT,
     memory: MemoryChoice,
     seed: Seed = DEFAULT.sampling.seed,
@@ -99,7 +97,7 @@ def generate(
     wording = load_wording(prompts) if prompts else OWN_WORDING
     found = queries(load_items(annotations)[:limit], protocol, wording)
     by_logits = protocol is OvoProtocol.LOGIT
-    run = Answers(name, out, f"svlm bench ovo score {out}", needs_logits=by_logits, batch=batch)
+    run = Answers(name, out, f"svlm bench ovo score {out}", needs_logits=by_logits, batch=shown.batch)
     ask_videos(
         context,
         asked(found, videos or annotations.parent, protocol),

@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import zip_longest
-from pathlib import Path
 from typing import Any
 
-import torch
-
-from svlm_cli import __version__
 from svlm_cli.errors import SourceLostError, UsageError
-from svlm_cli.media.source import Source, VideoInfo
+from svlm_cli.media.source import Source
 from svlm_cli.model.prompt import unknown_words_text
 from svlm_cli.model.runtime import VideoLanguageModel
-from svlm_cli.model.seal import pictures_trained_on
 from svlm_cli.settings import OnLag, Pace, StreamSettings
+from svlm_cli.stream.channels.opening import resumed, start_event, unlike_training
 from svlm_cli.stream.controls import Controls
 from svlm_cli.stream.pacing import PlayClock
 from svlm_cli.stream.pipeline import POLL_SECONDS, Pipeline, SourceEnded
 from svlm_cli.stream.repetition import Repetition
 from svlm_cli.stream.session import Finished, StreamSession
 from svlm_cli.stream.sight import SeenClip, SizedClip
-from svlm_cli.stream.state import SavedState
 from svlm_cli.stream.statistics import Statistics
 from svlm_cli.stream.step.livecc import first_joined
 from svlm_cli.stream.trace import TraceRecord
-from svlm_cli.types import ClockKind, SourceTime, StartEvent, StreamEvent, WarningEvent
+from svlm_cli.types import ClockKind, SourceTime, StreamEvent, WarningEvent
 from svlm_cli.utc import utc_text
 
 SKIP_TOLERANCE_SECONDS = 1e-3
@@ -85,9 +80,9 @@ class OpenedStream:
     def first_events(self) -> Generator[StreamEvent, None, None]:
         """A ``StartEvent``, and what is to be said of how it begins."""
         model, settings = self.session.model, self.session.settings
-        yield _start_event(model, self.source, settings, self.start_seconds)
-        yield from _resumed(self.controls.resume, self.start_seconds, settings)
-        yield from _unlike_training(model, self.source.info, settings)
+        yield start_event(model, self.source, settings, self.start_seconds)
+        yield from resumed(self.controls.resume, self.start_seconds, settings)
+        yield from unlike_training(model, self.source.info, settings)
 
     def begin(self, *, sees: bool = True, notify: Callable[[], None] = lambda: None) -> StreamRun:
         """Begin to read; the clock runs from here.
@@ -300,60 +295,3 @@ class StreamRun:
     def warning(self, message: str) -> WarningEvent:
         """What is to be told, where the stream stands."""
         return WarningEvent(message, self._reached)
-
-
-def _resumed(
-    resume: SavedState | None, start_seconds: float, settings: StreamSettings
-) -> Generator[WarningEvent, None, None]:
-    """What is to be said of a stream that goes on."""
-    if resume is None:
-        return
-    if start_seconds > resume.reached_seconds:
-        gone = start_seconds - resume.reached_seconds
-        told = f"going on {gone:.0f} s after the state was saved; a live source has not waited"
-        yield WarningEvent(told, start_seconds)
-    if settings.duration is not None and settings.start + settings.duration <= start_seconds:
-        told = f"nothing is left of --duration: the stream is at {start_seconds:g} s already"
-        yield WarningEvent(told, start_seconds)
-
-
-def _unlike_training(
-    model: VideoLanguageModel, info: VideoInfo, settings: StreamSettings
-) -> Generator[WarningEvent, None, None]:
-    """A warning where the model was trained on pictures that were shown in another way than these."""
-    for name in filter(None, (model.adapter, model.name)):
-        trained = pictures_trained_on(Path(name))
-        if trained not in (None, settings.pictures.value) and not info.appearance.is_plain:
-            told = f"{name} was trained on pictures shown as {trained}: --pictures {trained} shows them so"
-            yield WarningEvent(told, settings.start)
-            return
-
-
-def _start_event(
-    model: VideoLanguageModel, source: Source, settings: StreamSettings, start_seconds: float
-) -> StartEvent:
-    chosen = asdict(settings)
-    sampling = chosen.pop("sampling")
-    return StartEvent(
-        version=__version__,
-        source=source.name,
-        model=model.name,
-        device=str(model.device),
-        dtype=str(model.dtype).removeprefix("torch."),
-        settings=chosen
-        | sampling
-        | {
-            "attention": model.attention,
-            "quantize": model.quantize,
-            "compiled": model.word_forward is not None and model.word_forward.compiled,
-            "graphs": model.word_forward is not None and model.word_forward.graphs,
-            "threads": torch.get_num_threads(),
-            "adapter": model.adapter,
-            **source.info.appearance.entries,
-            "shown": ", ".join(source.info.appearance.changes),
-            "width": source.info.width,
-            "height": source.info.height,
-            "resumed_at": None if start_seconds == settings.start else start_seconds,
-        },
-        at_seconds=start_seconds,
-    )

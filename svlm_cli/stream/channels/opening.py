@@ -1,0 +1,74 @@
+"""What is told of a stream before its first step."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from svlm_cli import __version__
+from svlm_cli.media.source import Source, VideoInfo
+from svlm_cli.model.runtime import VideoLanguageModel
+from svlm_cli.model.seal import pictures_trained_on
+from svlm_cli.settings import StreamSettings
+from svlm_cli.stream.state import SavedState
+from svlm_cli.types import StartEvent, WarningEvent
+
+
+def resumed(
+    resume: SavedState | None, start_seconds: float, settings: StreamSettings
+) -> Generator[WarningEvent, None, None]:
+    """What is to be said of a stream that goes on."""
+    if resume is None:
+        return
+    if start_seconds > resume.reached_seconds:
+        gone = start_seconds - resume.reached_seconds
+        told = f"going on {gone:.0f} s after the state was saved; a live source has not waited"
+        yield WarningEvent(told, start_seconds)
+    if settings.duration is not None and settings.start + settings.duration <= start_seconds:
+        told = f"nothing is left of --duration: the stream is at {start_seconds:g} s already"
+        yield WarningEvent(told, start_seconds)
+
+
+def unlike_training(
+    model: VideoLanguageModel, info: VideoInfo, settings: StreamSettings
+) -> Generator[WarningEvent, None, None]:
+    """A warning where the model was trained on pictures that were shown in another way than these."""
+    for name in filter(None, (model.adapter, model.name)):
+        trained = pictures_trained_on(Path(name))
+        if trained not in (None, settings.pictures.value) and not info.appearance.is_plain:
+            told = f"{name} was trained on pictures shown as {trained}: --pictures {trained} shows them so"
+            yield WarningEvent(told, settings.start)
+            return
+
+
+def start_event(
+    model: VideoLanguageModel, source: Source, settings: StreamSettings, start_seconds: float
+) -> StartEvent:
+    chosen = asdict(settings)
+    sampling = chosen.pop("sampling")
+    return StartEvent(
+        version=__version__,
+        source=source.name,
+        model=model.name,
+        device=str(model.device),
+        dtype=str(model.dtype).removeprefix("torch."),
+        settings=chosen
+        | sampling
+        | {
+            "attention": model.attention,
+            "quantize": model.quantize,
+            "compiled": model.word_forward is not None and model.word_forward.compiled,
+            "graphs": model.word_forward is not None and model.word_forward.graphs,
+            "threads": torch.get_num_threads(),
+            "adapter": model.adapter,
+            **source.info.appearance.entries,
+            "shown": ", ".join(source.info.appearance.changes),
+            "width": source.info.width,
+            "height": source.info.height,
+            "resumed_at": None if start_seconds == settings.start else start_seconds,
+        },
+        at_seconds=start_seconds,
+    )

@@ -1,0 +1,147 @@
+"""Channels that come, go, hang, grow huge or cannot be saved, beside one that never notices."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from svlm_cli import (
+    Controls,
+    EndEvent,
+    StateKeeper,
+    StepEvent,
+    WarningEvent,
+    load_model,
+    load_state,
+    stream_video,
+)
+from svlm_cli.errors import UsageError
+from svlm_cli.stream.channels.channel import Channel
+from svlm_cli.stream.channels.rounds import Rounds
+
+from .test_channels import SHOWN, Pictures, of, plain
+
+
+@pytest.fixture(scope="module")
+def bundled():
+    return load_model(None, device="cpu")
+
+
+def test_channels_come_and_go_while_others_run(bundled, tmp_path, one_thread) -> None:
+    """Who is removed ends whole, who is added says what it says alone, and who stays never notices."""
+    settings = replace(SHOWN, duration=None)
+    alone = plain(stream_video(bundled, Pictures(seconds=12), settings))
+    keeper = StateKeeper(tmp_path / "state")
+    gone: list[str] = []
+
+    def channel(name: str, seconds: int = 12, **more) -> Channel:
+        return Channel(name, Pictures(seconds=seconds), settings, release=lambda: gone.append(name), **more)
+
+    rounds = Rounds(bundled)
+    rounds.add(channel("stays"))
+    rounds.add(channel("leaves", controls=Controls(keeper=keeper)))
+    with pytest.raises(UsageError, match="runs already"):
+        rounds.add(channel("stays"))
+    with pytest.raises(UsageError, match="no channel nobody"):
+        rounds.remove("nobody")
+    told: dict[str, list] = {"stays": [], "leaves": [], "comes": []}
+    for each in rounds.events():
+        told[each.channel].append(each.event)
+        num_steps = len(of(told["stays"], StepEvent))
+        if isinstance(each.event, StepEvent) and each.channel == "stays":
+            if num_steps == 3:
+                thread = threading.Thread(target=rounds.remove, args=("leaves",))
+                thread.start()
+                thread.join()
+            if num_steps == 5:
+                rounds.add(channel("comes", 3))
+    assert plain(told["stays"]) == alone
+    num_left = len(of(told["leaves"], StepEvent))
+    assert 2 <= num_left <= 4
+    assert isinstance(told["leaves"][-1], EndEvent)
+    assert plain(told["leaves"]) == alone[: len(plain(told["leaves"]))]
+    assert load_state(tmp_path / "state").reached_seconds == num_left
+    assert of(told["comes"], StepEvent) == of(alone, StepEvent)[:3]
+    assert sorted(gone) == ["comes", "leaves", "stays"]
+    assert {each.name: each.condition for each in rounds.states()} == {"stays": "ended", "comes": "ended"}
+    with pytest.raises(UsageError, match="have ended"):
+        rounds.add(channel("late"))
+
+
+def test_a_source_that_hangs_as_it_is_removed_holds_nobody_up(bundled) -> None:
+    """Closing waits for the reader for seconds; the others' steps go on meanwhile."""
+    settings = replace(SHOWN, duration=None)
+    rounds = Rounds(bundled)
+    let_go = threading.Event()
+
+    class Hanging(Pictures):
+        def clips(self, *args):
+            yield from super().clips(*args)
+            let_go.wait(20.0)
+
+    rounds.add(Channel("hangs", Hanging(seconds=1), settings))
+    rounds.add(Channel("well", Pictures(seconds=30, slow=0.02), settings))
+    longest, before = 0.0, None
+    for each in rounds.events():
+        if each.channel == "well" and isinstance(each.event, StepEvent):
+            if each.event.index == 4:
+                rounds.remove("hangs")
+            now = time.monotonic()
+            longest, before = max(longest, 0.0 if before is None else now - before), now
+        if isinstance(each.event, EndEvent) and each.channel == "well":
+            let_go.set()
+    assert longest < 1.0
+
+
+def test_neighbours_that_stall_grow_huge_fail_to_save_and_leave(bundled, tmp_path, one_thread) -> None:
+    """Who runs beside them says every word, and waits no longer than one of their steps takes."""
+    settings = replace(SHOWN, duration=None)
+    num = 14
+    alone = plain(stream_video(bundled, Pictures(seconds=num), settings))
+
+    class Stalls(Pictures):
+        def clips(self, *args):
+            for clip in super().clips(*args):
+                time.sleep(1.5 if clip.index == 2 else 0.0)
+                yield clip
+
+    class Huge(Pictures):
+        def clips(self, *args):
+            for clip in super().clips(*args):
+                large = np.zeros((2, 2400, 3600, 3), np.uint8) if clip.index > 1 else clip.frames
+                yield replace(clip, frames=large)
+
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    keeper = StateKeeper(folder / "state", 0.0)
+    folder.rmdir()
+    rounds = Rounds(bundled)
+    for name, source, more in (
+        ("well", Pictures(seconds=num, slow=0.15), {}),
+        ("stalls", Stalls(seconds=num), {}),
+        ("huge", Huge(seconds=5), {}),
+        ("unsaved", Pictures(seconds=num), {"controls": Controls(keeper=keeper)}),
+        ("leaves", Pictures(seconds=num), {}),
+    ):
+        rounds.add(Channel(name, source, settings, **more))
+    told: dict[str, list] = {name: [] for name in rounds.names()}
+    gaps, before = [], None
+    for each in rounds.events():
+        told[each.channel].append(each.event)
+        if each.channel == "well" and isinstance(each.event, StepEvent):
+            now = time.monotonic()
+            gaps.append(0.0 if before is None else now - before)
+            before = now
+            if each.event.index == 1:
+                rounds.remove("leaves")
+    assert plain(told["well"]) == plain(told["stalls"]) == alone
+    assert of(told["unsaved"], StepEvent) == of(alone, StepEvent)
+    assert any("could not be saved" in each.message for each in of(told["unsaved"], WarningEvent))
+    assert len(of(told["huge"], StepEvent)) == 5
+    assert 1 <= len(of(told["leaves"], StepEvent)) < num
+    longest = max(each.timings.total for name in told for each in told[name] if isinstance(each, StepEvent))
+    assert max(gaps[2:]) < 0.15 + 2 * longest + 0.5, "a stall of a second and a half is nobody else's"
