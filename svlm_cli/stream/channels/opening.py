@@ -47,6 +47,7 @@ def unlike_training(
 def start_event(
     model: VideoLanguageModel, source: Source, settings: StreamSettings, start_seconds: float
 ) -> StartEvent:
+    """What it begins with: every setting, and what is known of model and source."""
     chosen = asdict(settings)
     sampling = chosen.pop("sampling")
     return StartEvent(
