@@ -115,10 +115,8 @@ def test_neighbours_that_stall_grow_huge_fail_to_save_and_leave(bundled, tmp_pat
                 large = np.zeros((2, 2400, 3600, 3), np.uint8) if clip.index > 1 else clip.frames
                 yield replace(clip, frames=large)
 
-    folder = tmp_path / "gone"
-    folder.mkdir()
-    keeper = StateKeeper(folder / "state", 0.0)
-    folder.rmdir()
+    keeper = StateKeeper(tmp_path / "state", 0.0)
+    (tmp_path / "state" / "in the way").mkdir(parents=True)
     rounds = Rounds(bundled)
     for name, source, more in (
         ("well", Pictures(seconds=num, slow=0.15), {}),
