@@ -72,7 +72,7 @@ def test_the_command(capsys) -> None:
     games = ["arena:soccer,seed=3", "arena:soccer,seed=4"]
     small = ["--duration", "2", "--threads", "1", "--max-new-tokens", "4", "--json"]
     assert run(["stream", *games, "--device", "cpu,cpu", *small]) == 0
-    assert capsys.readouterr().out.count('"type":"end"') == 2
+    assert capsys.readouterr().out.count('"type": "end"') == 2
     assert run(["stream", games[0], "--device", "cpu,cpu", *small]) == 2
     assert "several devices" in capsys.readouterr().err
     assert run(["stream", *games, "--device", "cpu,gpu", *small]) == 2
