@@ -68,7 +68,7 @@ def words(line: str, second: int, source: str, settings: StreamSettings) -> str:
     return " ".join(spoken)
 
 
-def stream_video(_model: FakeModel, source, settings: StreamSettings, _trace=None) -> Iterator[StreamEvent]:
+def stream_video(_model: FakeModel, source, settings: StreamSettings, **_) -> Iterator[StreamEvent]:
     address = parse_address(source.name)
     assert settings.previous_text == opening_text(address)
     yield StartEvent("0", source.name, "narrator", "cpu", "float32")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import threading
+from collections import deque
 from functools import partial
 
 import pytest
 
 from svlm_cli import Sampling, StreamSettings, load_model
+from svlm_cli.bench.arena import workers
 from svlm_cli.bench.arena.match import MatchJob, MatchResult, play
 from svlm_cli.bench.arena.runs import ArenaRun
-from svlm_cli.bench.arena.workers import play_all
-from svlm_cli.bench.common.model import ModelOptions
 from svlm_cli.model.runtime import VideoLanguageModel
 from svlm_cli.stream.step import meeting as module
 from svlm_cli.stream.step.meeting import do_all
@@ -68,8 +69,19 @@ def test_who_fails_ends_all_and_closing_does(bundled) -> None:
     assert not [thread for thread in threading.enumerate() if thread.name == "svlm-batch"]
 
 
-def test_workers_hold_batches_of_their_own(bundled, one_thread) -> None:
-    jobs = JOBS[:5]
-    options = ModelOptions(device="cpu", dtype="float32", threads=1)
-    apart = said(play_all(bundled, options, jobs, 2, 2))
-    assert apart == said(do_all(bundled, (partial(play, bundled, job) for job in jobs), 1))
+def test_a_worker_holds_a_batch(bundled, one_thread) -> None:
+    """What a worker does with its connection: two matches at once, then none is left."""
+    ours, theirs = multiprocessing.Pipe()
+    serve = partial(workers._play_here, bundled, iter(theirs.recv, None), 2)
+    thread = threading.Thread(target=lambda: workers._report(theirs, serve()))
+    thread.start()
+    waiting, busy, results = deque(JOBS[:3]), [], []
+    for _ in range(2):
+        workers._hand_out(ours, busy, waiting)
+    while len(results) < 3:
+        message = workers._receive(ours, busy)
+        if isinstance(message, MatchResult):
+            results.append(message)
+            workers._hand_out(ours, busy, waiting)
+    thread.join()
+    assert said(results) == said(do_all(bundled, (partial(play, bundled, job) for job in JOBS[:3]), 1))
