@@ -326,6 +326,9 @@ class _Aligner:
         past_end = sum(word.start_seconds > length for word in words)
         if past_end:
             figures["words_past_end"] = past_end
+        if past_end and past_end == len(words):
+            refused = f"all its words lie behind the end of the video: from {words[0].start_seconds:.0f} s on"
+            return Transcript((), dropped=tuple(dropped), figures=figures, refused=refused)
         clips = dense_clips(words)
         if self._llm is not None:
             clips = judge_clips(clips, words, video.title, self._llm)

@@ -18,6 +18,7 @@ from svlm_cli.values import LATEST_SECONDS
 # In linear time, also where none ever closes.
 _TIME_TAG = re.compile(r"<(?:(\d+):)?(\d+):(\d+\.\d+)>")
 _TAG = re.compile(r"<[^<>]*>|\{\\[^{}]*\}")
+_SPAN = re.compile(r"\s*[\d:]+[.,]\d+\s*-->")
 _MARKED = re.compile(r"<(?:u|b|i|font|c)\b[^<>]*>")
 _SPEAKER = re.compile(r"^\s*(?:>>+|-)\s*")
 # Cues nearer to each other than this follow on each other.
@@ -128,6 +129,8 @@ def read_cues(text: str, suffix: str) -> list[Cue]:
 
     if not text.strip():
         return []
+    if suffix == ".srt":
+        text = _numbered(text)
     shown = [
         (
             cue.start_in_seconds + _fraction(cue.start),
@@ -140,6 +143,16 @@ def read_cues(text: str, suffix: str) -> list[Cue]:
         cue_of(start, end, rows, f"cue {number}")
         for number, (start, end, rows) in enumerate(_with_marked_words(shown))
     ]
+
+
+def _numbered(text: str) -> str:
+    """SRT in which every cue has a number, without which webvtt-py passes it over."""
+    found: list[str] = []
+    for line in text.lstrip("\ufeff").strip().splitlines():
+        if _SPAN.match(line) and not (found and found[-1].strip().isdecimal()):
+            found += ["", "0"] if found else ["0"]
+        found.append(line)
+    return "\n".join(found)
 
 
 def _fraction(stamp: str) -> float:

@@ -247,6 +247,19 @@ def test_captions_that_were_fetched(tmp_path: Path) -> None:
     assert read_transcript(transcript_path(tmp_path / "m", result.video.id)) == aligned.transcript
 
 
+@pytest.mark.parametrize("at", [1, 36_001])
+def test_a_transcript_of_something_else_is_refused(tmp_path: Path, at: int) -> None:
+    """All of it is said behind the end of the video."""
+    list(fetch_all([str(film(tmp_path / "cup.mp4", 3))], tmp_path / "m"))
+    words = [{"word": "goal", "start": at, "end": at + 1}, {"word": "late", "start": 40_000, "end": 40_001}]
+    (tmp_path / "given.json").write_text(json.dumps({"words": words}))
+    (done,) = align_folder(tmp_path / "m", AlignOptions(WhisperOptions(), str(tmp_path / "given.json")))
+    assert (done.outcome is AlignOutcome.REFUSED) == (at > 3)
+    assert done.transcript.figures["words_past_end"] == (2 if at > 3 else 1)
+    if at > 3:
+        assert done.reason == "all its words lie behind the end of the video: from 36001 s on"
+
+
 def test_one_file_for_several_videos_is_wrong(halves: tuple[Path, Path]) -> None:
     folder, transcripts = halves
     one = str(transcripts / f"{EMPTY}.json")

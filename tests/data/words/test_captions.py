@@ -56,6 +56,23 @@ def test_plain_captions_keep_what_is_said_twice(tmp_path: Path) -> None:
     assert text_of(words_in(read_utterances(written(tmp_path, "a.vtt", vtt)))) == "Goal! Goal!"
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_srt_without_numbers_or_blank_lines(tmp_path: Path, seed: int) -> None:
+    dice = random.Random(seed)
+    text, expected = dice.choice(["", "\ufeff", "\n\n"]), []
+    for number in range(12):
+        said = dice.choice(["goal", "2-1", "the keeper", "saves"]) + f" n{number}"
+        index = f"{number}\n" if dice.random() < 0.5 else ""
+        text += f"{index}00:00:{2 * number:02d},000 --> 00:00:{2 * number + 1:02d}.500\n{said}\n"
+        text += dice.choice(["", "\n", "\n\n", "\r\n"])
+        expected += said.split()
+    words = words_in(read_utterances(written(tmp_path, "a.srt", text)))
+    assert [word.text for word in words] == expected
+    assert {int(word.start_seconds) for word in words} == set(range(0, 24, 2)) | {
+        int(word.start_seconds) for word in words if word.text.startswith("n")
+    }
+
+
 def test_srt_without_its_marks(tmp_path: Path) -> None:
     srt = "1\n00:00:01,500 --> 00:00:02,500\n<i>- Goal &amp; joy!</i>\n>> Oh\n\n"
     srt += "2\n00:01:00,250 --> 00:01:01,000\nYes.\n"
