@@ -21,7 +21,8 @@ from svlm_cli.values import LATEST_SECONDS
 if TYPE_CHECKING:
     from av.packet import Packet
 
-_WEBVTT = "webvtt"
+_WEBVTT, _CEA_608 = "webvtt", "eia_608"
+_CLEARED = bytes.fromhex("fc942cfc942c")  # field 1: erase displayed memory, twice as is the rule
 # Of ASS, which libav makes of all forms: what is drawn, and what says how text looks.
 _DRAWN = re.compile(r"\{[^{}]*\\p[1-9]")
 _LOOKS = re.compile(r"\{[^{}]*\}")
@@ -94,10 +95,24 @@ def read_text_track(path: str, track: TextTrack) -> str:
         begin = 0.0 if start is None else start / 1e6
         clock = OneClock(file, _picture_track(path, file), stream)
         own = (packet for packet in clock.packets() if packet.stream_index == track.index)
-        cues = [cue for packet in own for cue in _cues(packet, stream, begin)]
+        cues = [cue for packet in _with_end(own, stream) for cue in _cues(packet, stream, begin)]
     return "WEBVTT\n\n" + "".join(
         f"{timestamp(start)} --> {timestamp(end)}\n{shown}\n\n" for start, end, shown in sorted(cues)
     )
+
+
+def _with_end(packets: Iterator[Packet[Any]], stream: Any) -> Iterator[Packet[Any]]:
+    """The packets, and one that clears the screen: libav tells what CEA-608 showed once it is gone."""
+    import av
+
+    last = None
+    for last in packets:
+        yield last
+    if last is not None and last.pts is not None and stream.codec_context.codec.canonical_name == _CEA_608:
+        end = av.Packet(_CLEARED)
+        end.pts = end.dts = last.pts + (last.duration or 0)
+        end.time_base = stream.time_base
+        yield end
 
 
 def _rank(track: TextTrack) -> tuple[bool, bool, bool, int]:

@@ -19,7 +19,7 @@ from svlm_cli.data.words.transcribe import WhisperOptions
 from svlm_cli.data.words.transcript import TimedWord, words_in
 from svlm_cli.data.words.within import NoCaptionsError
 from svlm_cli.media.web.download import DownloadOptions
-from tests.data.words.scripts import srt, vtt
+from tests.data.words.scripts import scc, script, srt, vtt
 
 pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
 WORDS = ("goal", "keeper", "2-1", "Anfield", "it's", "saves", "she", "corner.", "R&D", "zwölf")
@@ -86,6 +86,21 @@ def test_times_within_a_line_are_kept(tmp_path: Path) -> None:
         ("keeper", 3.2),
         ("saves", 3.9),
     ]
+
+
+@pytest.mark.parametrize("num_rows", [2, 3, 4])
+def test_captions_of_a_608_track_roll_up(tmp_path: Path, num_rows: int) -> None:
+    """The last line is there too, though nothing clears the screen after it."""
+    lines = script(random.Random(num_rows), 8, longest_pause=2.0)
+    (tmp_path / "a.scc").write_text(scc(lines, num_rows))
+    film = ["-f", "lavfi", "-i", "color=s=32x32:r=1:d=99", "-i", tmp_path / "a.scc", "-map", "0:v", "-map", 1]
+    ffmpeg(*film, "-c:v", "mpeg4", "-c:s", "copy", tmp_path / "a.mov")
+    found = said(tmp_path / "a.mov")
+    told = [word for line in lines for word in line]
+    assert [text.replace("’", "'") for text, _, _ in found] == [word.text for word in told][: len(found)]
+    assert len(found) >= len(told) - len(lines[-1])  # ffmpeg's muxer leaves out the last packet
+    firsts = [line[0].start for line in lines for _ in line]
+    assert all(start >= first - 0.1 for (_, start, _), first in zip(found, firsts, strict=False))
 
 
 def test_captions_of_joined_recordings_lie_with_their_pictures(tmp_path: Path) -> None:
