@@ -56,23 +56,6 @@ def test_plain_captions_keep_what_is_said_twice(tmp_path: Path) -> None:
     assert text_of(words_in(read_utterances(written(tmp_path, "a.vtt", vtt)))) == "Goal! Goal!"
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_srt_without_numbers_or_blank_lines(tmp_path: Path, seed: int) -> None:
-    dice = random.Random(seed)
-    text, expected = dice.choice(["", "\ufeff", "\n\n"]), []
-    for number in range(12):
-        said = dice.choice(["goal", "2-1", "the keeper", "saves"]) + f" n{number}"
-        index = f"{number}\n" if dice.random() < 0.5 else ""
-        text += f"{index}00:00:{2 * number:02d},000 --> 00:00:{2 * number + 1:02d}.500\n{said}\n"
-        text += dice.choice(["", "\n", "\n\n", "\r\n"])
-        expected += said.split()
-    words = words_in(read_utterances(written(tmp_path, "a.srt", text)))
-    assert [word.text for word in words] == expected
-    assert {int(word.start_seconds) for word in words} == set(range(0, 24, 2)) | {
-        int(word.start_seconds) for word in words if word.text.startswith("n")
-    }
-
-
 def test_srt_without_its_marks(tmp_path: Path) -> None:
     srt = "1\n00:00:01,500 --> 00:00:02,500\n<i>- Goal &amp; joy!</i>\n>> Oh\n\n"
     srt += "2\n00:01:00,250 --> 00:01:01,000\nYes.\n"
@@ -107,25 +90,6 @@ def test_whisperx_words_without_times_lie_between_their_neighbours(tmp_path: Pat
         TimedWord("up", 2.0, 2.5),
         TimedWord("!", 2.5, 3.0),
     )
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_chunks_without_times_lie_between_their_neighbours(tmp_path: Path, seed: int) -> None:
-    """transformers leaves out times of words and of sentences; all others keep theirs."""
-    dice = random.Random(seed)
-    many = seed % 2 + 1
-    chunks: list[dict[str, object]] = []
-    for number in range(dice.randrange(2, 12)):
-        span = dice.choice([[number, number + 0.5], [number, None], [None, number + 0.5], [None, None], None])
-        chunks.append({"text": " goal" * many, "timestamp": span})
-    chunks.append({"text": " there" * many, "timestamp": [20.0, 21.0]})
-    words = words_in(read_utterances(written(tmp_path, "a.json", {"chunks": chunks})))
-    assert [word.text for word in words] == " ".join(str(each["text"]) for each in chunks).split()
-    starts = [word.start_seconds for word in words[::many]]
-    for at, each in zip(starts, chunks, strict=True):
-        span = each["timestamp"]
-        if isinstance(span, list) and span[0] is not None:
-            assert at == span[0]
 
 
 def test_odd_values_do_no_harm(tmp_path: Path) -> None:
