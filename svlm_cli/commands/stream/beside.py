@@ -19,7 +19,8 @@ Sources = Annotated[
     typer.Argument(
         metavar="SOURCE...",
         help="A video file; an address (HTTP, HLS, RTSP, RTMP, UDP) or a page that yt-dlp knows; "
-        "camera:0 or /dev/video0; - for standard input; a synthetic match: arena:soccer,seed=7,minutes=10. "
+        "camera:0 or /dev/video0; - for standard input; "
+        "push: for pictures sent to the page of --serve; a synthetic match: arena:soccer,seed=7,minutes=10. "
         "Several are channels of one model; @FILE names a YAML file of channels.",
         show_default=False,
     ),
@@ -116,8 +117,9 @@ class Asking:
         option(
             ASKING_PANEL,
             "--max-channels COUNT",
-            "Let whoever may see the page of --serve add and remove channels: at most so many run at once.",
-            show_default="none are added",
+            "Let whoever may see the page of --serve add and remove channels: at most so many run at once. "
+            "For push: also how many may send.",
+            show_default="none are added; 4 for push:",
             min=1,
             max=256,
         ),

@@ -18,7 +18,7 @@ from svlm_cli.commands.stream.options import (
     SightChoice,
 )
 from svlm_cli.errors import UsageError
-from svlm_cli.media.address import LiveOptions
+from svlm_cli.media.address import PUSH, LiveOptions
 
 if TYPE_CHECKING:
     from svlm_cli.commands.stream.channel_file import ChannelOptions
@@ -57,7 +57,8 @@ def stream(
     from svlm_cli.commands.stream.channel_file import ChannelOptions
 
     options = ChannelOptions(sight, opening, memory, words, part, live, asking, kept)
-    if len(sources) > 1 or sources[0].startswith("@") or asking.max_channels is not None:
+    is_one = len(sources) == 1 and not sources[0].startswith("@") and sources[0] != PUSH
+    if not is_one or asking.max_channels is not None:
         return _stream_channels(sources, model, feeding, options, talk)
     if "," in model.device:
         raise UsageError("several devices are for several channels", "name one device")

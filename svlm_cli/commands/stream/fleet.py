@@ -170,11 +170,11 @@ class Fleet:
         self.add_spec(spec)
         return spec.name
 
-    def add_pushed(self, entry: Mapping[str, object], source: Source) -> str:
+    def add_pushed(self, entry: Mapping[str, object], source: Source) -> ChannelSpec:
         """Open a channel whose source is there already; as ``add``."""
         spec = self._book.spec(entry)
         self.add_spec(spec, source)
-        return spec.name
+        return spec
 
     def add_spec(self, spec: ChannelSpec, source: Source | None = None) -> None:
         """Open a channel that begins with the next round.

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from svlm_cli.stream.channels.channel import Desk
     from svlm_cli.stream.page.board import Board
     from svlm_cli.stream.page.hub import Hub
+    from svlm_cli.stream.page.push import Opener
     from svlm_cli.stream.state import SavedState, StateKeeper
     from svlm_cli.types import StreamEvent
 
@@ -280,8 +281,23 @@ def _served(
     return hub
 
 
-def serve(board: Board, asking: Asking, stack: ExitStack, view: Talking, desk: Desk | None = None) -> None:
-    """Open a page of channels, which may be changed at the desk, and say where it is.
+def serve(
+    board: Board,
+    asking: Asking,
+    stack: ExitStack,
+    view: Talking,
+    desk: Desk | None = None,
+    opener: Opener | None = None,
+) -> None:
+    """Open a page of channels and say where it is.
+
+    Args:
+        board: the channels.
+        asking: its address, and whom it lets in.
+        stack: closes it.
+        view: says it.
+        desk: where channels are added and removed, None where they are not.
+        opener: makes channels of pictures that are pushed in, None where none are taken.
 
     Raises:
         UsageError: no address; nobody would see its token.
@@ -290,7 +306,7 @@ def serve(board: Board, asking: Asking, stack: ExitStack, view: Talking, desk: D
 
     address = parse_address(asking.serve or "")
     token = os.environ.get(TOKEN_VARIABLE, "")
-    server = stack.enter_context(PageServer(board, address, token, asking.cors or (), desk))
+    server = stack.enter_context(PageServer(board, address, token, asking.cors or (), desk, opener))
     stack.callback(board.close)
     if server.made_token and view.is_quiet:
         raise UsageError(

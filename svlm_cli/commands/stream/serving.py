@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from svlm_cli.errors import UsageError
-from svlm_cli.media.address import CAMERA, is_live_address
+from svlm_cli.media.address import CAMERA, PUSH, is_live_address
+from svlm_cli.media.pushed import PushedSource
 from svlm_cli.media.source import reconnects_of
 from svlm_cli.stream.channels.channel import ChannelState, Condition
 
@@ -15,6 +19,7 @@ if TYPE_CHECKING:
     from svlm_cli.commands.stream.fleet import Fleet, OpenChannel
     from svlm_cli.stream.page.board import Board
     from svlm_cli.stream.page.hub import Hub
+    from svlm_cli.stream.page.push import PushStart
 
 # Of an entry of a file of channels: what names no file of this machine and no amount of its work.
 ALLOWED = (
@@ -23,6 +28,9 @@ ALLOWED = (
 )
 MOST_LETTERS = 2000
 MOST_FPS = 60
+PUSHED_CHANNELS = 4
+MOST_ENDED = 8  # of those that were pushed, still shown
+_OVER = (Condition.ENDED, Condition.FAILED)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -50,7 +58,7 @@ class PageDesk:
         Raises:
             UsageError: as many run as may.
         """
-        running = [each for each in self.states() if each.condition in (Condition.WAITING, Condition.RUNNING)]
+        running = [each for each in self.states() if each.condition not in _OVER]
         if len(running) >= self._most:
             raise UsageError(f"{self._most} channels run already", "remove one, or start with --max-channels")
 
@@ -79,10 +87,56 @@ class PageDesk:
     def remove(self, name: str) -> None:
         """End a channel, or forget one that has ended; ``Desk.remove``."""
         own = [each.condition for each in self.states() if each.name == name]
-        has_ended = all(condition in (Condition.ENDED, Condition.FAILED) for condition in own)
+        has_ended = all(condition in _OVER for condition in own)
         self._fleet.remove(name)
         if has_ended:
             self._board.remove(name)
+
+
+class PushOpener:
+    """Makes a channel of what somebody sends; ``page.push.Opener``.
+
+    Args:
+        fleet: the channels.
+        board: where they are shown.
+        desk: says whether there is room.
+    """
+
+    def __init__(self, fleet: Fleet, board: Board, desk: PageDesk) -> None:
+        self._fleet = fleet
+        self._board = board
+        self._desk = desk
+        self._lock = threading.Lock()
+        self._numbers = itertools.count(1)
+        self._pushed: dict[str, None] = {}
+
+    def open(
+        self, name: str, start: PushStart, taken: Callable[[int], None]
+    ) -> tuple[str, PushedSource, float]:
+        """Open a channel; the oldest of those that have ended are forgotten."""
+        with self._lock:
+            if name and not _NAME.fullmatch(name):
+                raise UsageError("the channel's name is none", "letters, digits, dots and dashes, 64 at most")
+            known = {each.name: each for each in self._desk.states()}
+            while not name or (name in known and name not in self._pushed):
+                if name:
+                    raise UsageError(f"{name} is the name of another channel", "?channel=NAME")
+                name = next(made for number in self._numbers if (made := f"push-{number}") not in known)
+            self._desk.require_room()
+            source = PushedSource(f"{PUSH}{name}", start.width, start.height, start.fps, taken)
+            entry = {"source": PUSH, "name": name} | ({"title": start.title} if start.title else {})
+            step_seconds = self._fleet.add_pushed(entry, source).settings.step_seconds
+            self._pushed.pop(name, None)
+            self._pushed[name] = None
+            self._forget({name for name, each in known.items() if each.condition in _OVER})
+        return name, source, step_seconds
+
+    def _forget(self, ended: set[str]) -> None:
+        over = [name for name in self._pushed if name in ended]
+        for name in over[: max(0, len(over) - MOST_ENDED)]:
+            del self._pushed[name]
+            with suppress(UsageError):
+                self._desk.remove(name)
 
 
 def attend(board: Board, opened: OpenChannel) -> Hub:

@@ -14,9 +14,10 @@ from svlm_cli.commands.stream.beside import Asking
 from svlm_cli.commands.stream.channel_file import ChannelBook, ChannelSpec
 from svlm_cli.commands.stream.channels_view import ChannelsView
 from svlm_cli.commands.stream.fleet import Fleet
-from svlm_cli.commands.stream.serving import PageDesk, attend
+from svlm_cli.commands.stream.serving import PUSHED_CHANNELS, PageDesk, PushOpener, attend
 from svlm_cli.commands.stream.stopping import Reloader, Stopper
 from svlm_cli.errors import OutputError, SourceError, SvlmError, UsageError
+from svlm_cli.media.address import PUSH
 
 if TYPE_CHECKING:
     from svlm_cli.model.runtime import VideoLanguageModel
@@ -46,6 +47,10 @@ def run_channels(
     Raises:
         SvlmError: what stands in the way of all; at the end the channels that failed, by name.
     """
+    takes_frames = any(spec.source == PUSH for spec in specs)
+    specs = [spec for spec in specs if spec.source != PUSH]
+    if takes_frames and asking.serve is None:
+        raise UsageError("push: takes pictures at the page's address", "add --serve HOST:PORT")
     if asking.ask and any(spec.source == "-" for spec in specs):
         raise UsageError("standard input cannot be video and questions at once", "use --ask-file")
     with ExitStack() as stack:
@@ -55,15 +60,17 @@ def run_channels(
         fleet = Fleet(book, view, (lambda opened: attend(board, opened)) if board else lambda _: None)
         stack.enter_context(fleet)
         may_add = asking.max_channels is not None
+        stays = may_add or takes_frames
         if board is not None:
-            desk = PageDesk(fleet, board, asking.max_channels or 0)
-            one.serve(board, asking, stack, view, desk if may_add else None)
+            desk = PageDesk(fleet, board, asking.max_channels or len(specs) + PUSHED_CHANNELS)
+            opener = PushOpener(fleet, board, desk) if takes_frames else None
+            one.serve(board, asking, stack, view, desk if may_add else None, opener)
         fleet.open_all(specs)
-        if not fleet.ready and not may_add:
+        if not fleet.ready and not stays:
             (first, *_) = fleet.failed.values()
             raise SourceError(f"no channel could be opened: {'; '.join(first)}")
         models = [one.loaded(loads[0], view), *(load() for load in loads[1:])]
-        rounds = _rounds(models, stopper, stays=may_add)
+        rounds = _rounds(models, stopper, stays=stays)
         for channel in fleet.ready:
             rounds.add(channel)
         fleet.rounds = rounds
@@ -126,7 +133,7 @@ def _listen(fleet: Fleet, stack: ExitStack, view: ChannelsView, stopper: Stopper
     """Take questions from standard input: ``NAME: QUESTION``; without a name, of the channel last named."""
     from svlm_cli.commands.stream.asking import Typing
 
-    last = fleet.ready[0].name
+    last = fleet.ready[0].name if fleet.ready else ""
 
     def ask(text: str) -> None:
         nonlocal last

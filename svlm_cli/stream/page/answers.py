@@ -6,17 +6,14 @@ import asyncio
 import json
 import math
 import secrets
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
 
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from svlm_cli import __version__
-from svlm_cli.errors import SvlmError, UsageError
 from svlm_cli.stream.channels.channel import ChannelState, Condition, Desk
 from svlm_cli.stream.page.audience import TooManyViewers
 from svlm_cli.stream.page.board import Board
@@ -24,11 +21,10 @@ from svlm_cli.stream.page.hub import Hub
 from svlm_cli.stream.page.limits import most_downloads
 from svlm_cli.stream.page.metrics import MEDIA_TYPE, ChannelCollector, metrics_registry, metrics_text
 from svlm_cli.stream.page.sending import Download, Following
-from svlm_cli.stream.page.taking import Pauses, Refused, question_in, require_own_origin, taken
+from svlm_cli.stream.page.taking import Pauses, Refused, answered, question_in, require_own_origin, taken
 
 ASSETS = Path(__file__).parents[2] / "assets" / "page"
 MOST_OPENING = 4
-ResultT = TypeVar("ResultT")
 
 
 class PageAnswers:
@@ -65,6 +61,12 @@ class PageAnswers:
     async def overlay(self, _: Request) -> Response:
         """The last words on nothing, for a video mixer."""
         return _page("overlay.html")
+
+    async def camera(self, _: Request) -> Response:
+        """The page that sends the camera of whoever opens it."""
+        if not self._takes_frames:
+            raise Refused(404, "no pictures are taken here", "svlm stream push: --serve ...")
+        return _page("camera.html")
 
     async def api(self, _: Request) -> Response:
         """This API in OpenAPI's words."""
@@ -154,14 +156,14 @@ class PageAnswers:
         if self._opening.locked():
             raise Refused(429, "channels are being opened", "try again later")
         async with self._opening:
-            name = await _answered(lambda: desk.add(entry))
+            name = await answered(lambda: desk.add(entry))
         return JSONResponse({"name": name}, 201)
 
     async def _remove(self, request: Request) -> Response:
         desk = self._require_desk()
         require_own_origin(request, self._origins)
         hub = self._hub(request)
-        await _answered(lambda: desk.remove(hub.name))
+        await answered(lambda: desk.remove(hub.name))
         return JSONResponse({"removed": hub.name})
 
     def _require_desk(self) -> Desk:
@@ -231,36 +233,3 @@ def api_description() -> Mapping[str, object]:
     described: dict[str, dict[str, object]] = json.loads((ASSETS / "api.json").read_text(encoding="utf-8"))
     described["info"]["version"] = __version__
     return described
-
-
-async def _answered(work: Callable[[], ResultT]) -> ResultT:
-    """What comes of work that takes its time, in a thread of its own that holds no end up.
-
-    Raises:
-        Refused: it was refused.
-    """
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[ResultT] = loop.create_future()
-
-    def settle(result: ResultT | None, error: BaseException | None) -> None:
-        if done.cancelled():
-            return
-        if error is not None:
-            done.set_exception(error)
-        else:
-            done.set_result(result)  # type: ignore[arg-type]
-
-    def run() -> None:
-        result, error = None, None
-        try:
-            result = work()
-        except BaseException as failure:
-            error = failure
-        loop.call_soon_threadsafe(settle, result, error)
-
-    threading.Thread(target=run, name="svlm-page-work", daemon=True).start()
-    try:
-        return await done
-    except SvlmError as refused:
-        status = 400 if isinstance(refused, UsageError) else 502
-        raise Refused(status, refused.message, refused.hint) from refused

@@ -96,6 +96,34 @@ class SafeHeaders:
         await self._app(scope, receive, send_with_headers)
 
 
+class SocketGuard:
+    """Lets WebSockets through to their own paths alone, and from pages that may.
+
+    Args:
+        app: behind it.
+        paths: that answer WebSockets.
+        origins: from ``check_origins``.
+    """
+
+    def __init__(self, app: ASGIApp, paths: Collection[str], origins: Collection[str] = ()) -> None:
+        self._app = app
+        self._paths = paths
+        self._origins = origins
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request or connection."""
+        if scope["type"] == "websocket":
+            refused = None
+            if scope.get("path") not in self._paths:
+                refused = Response("no WebSocket here", 404)
+            elif not is_own_origin(Headers(scope=scope), self._origins):
+                refused = Response("this is taken from this page only", 403)
+            if refused is not None:
+                await refused(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
 class TokenGuard:
     """Lets through whoever brings the token: in a cookie, as a bearer, or once in the page's address.
 

@@ -15,12 +15,14 @@ from typing import Any
 import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 MOST_CONNECTIONS = 512
 MOST_DOWNLOADS = 32
 REQUEST_SECONDS = 5.0
 IDLE_SECONDS = 15.0
 SEND_SECONDS = 30.0
+LAST_SECONDS = 2.0  # of a WebSocket that has broken its rules
 CROWD = 0.5  # of the connections: where more are held, none is kept for a next request
 BACKLOG = 128
 FULL = (
@@ -31,7 +33,9 @@ FULL = (
 LOGGING = {
     "version": 1,
     "incremental": True,
-    "loggers": {name: {"level": "CRITICAL"} for name in ("uvicorn", "asyncio", "sse_starlette")},
+    "loggers": {
+        name: {"level": "CRITICAL"} for name in ("uvicorn", "asyncio", "sse_starlette", "websockets")
+    },
 }
 
 
@@ -90,11 +94,18 @@ class ImpatientProtocol(H11Protocol):
     _deadline: asyncio.TimerHandle | None = None
     _stalled: asyncio.TimerHandle | None = None
     _is_coming = True
+    _is_handed_over = False
 
     def connection_made(self, transport: Any) -> None:
         """Begin to wait."""
         super().connection_made(transport)
         self._allow(REQUEST_SECONDS)
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """Hand the connection over: from now on another has its time."""
+        self._is_handed_over = True
+        self._allow(None)
+        super().handle_websocket_upgrade(event)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is waited for any more."""
@@ -109,7 +120,8 @@ class ImpatientProtocol(H11Protocol):
         except Exception:
             self.transport.abort()
         else:
-            self._look()
+            if not self._is_handed_over:
+                self._look()
 
     def on_response_complete(self) -> None:
         """Wait for the next request, or for the answer to be taken; in a crowd this one was the last."""
@@ -155,6 +167,48 @@ class ImpatientProtocol(H11Protocol):
         if self._deadline is not None:
             self._deadline.cancel()
         self._deadline = None if seconds is None else self.loop.call_later(seconds, self.transport.abort)
+
+
+class ImpatientSocket(WebSocketsSansIOProtocol):
+    """WebSockets of uvicorn that let go of a reader that takes nothing, and of what is no WebSocket."""
+
+    _stalled: asyncio.TimerHandle | None = None
+    _is_deaf = False
+
+    def data_received(self, data: bytes) -> None:
+        """Take a piece; what the library does not bear ends the connection."""
+        if self._is_deaf:
+            return
+        try:
+            super().data_received(data)
+        except Exception:
+            self.transport.abort()
+
+    def handle_parser_exception(self) -> None:
+        """Say why it is closed, and let what is under way run out: a reset would take the reason with it."""
+        self._is_deaf = self.close_sent = True
+        told = self.conn.close_sent
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": 1006 if told is None else told.code})
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.transport.resume_reading()
+        self.close_timer = self.loop.call_later(LAST_SECONDS, self.transport.close)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is waited for any more."""
+        self.resume_writing()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The reader is slow."""
+        super().pause_writing()
+        self._stalled = self.loop.call_later(SEND_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """It has taken something."""
+        super().resume_writing()
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
 
 
 class QuietServer(uvicorn.Server):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from typing import TypeVar
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from svlm_cli.errors import SvlmError, UsageError
 from svlm_cli.stream.page.guard import is_own_origin
 from svlm_cli.stream.questions import MAX_QUESTION_LETTERS
 from svlm_cli.text import encodable
@@ -19,6 +22,7 @@ MAX_BODY_BYTES = 4096
 BODY_SECONDS = 4.0  # before the connection goes
 ASK_EVERY_SECONDS = 1.0
 MAX_ASKERS = 1024
+ResultT = TypeVar("ResultT")
 
 
 class Refused(Exception):  # noqa: N818 - an answer, not a failure of ours
@@ -119,3 +123,36 @@ class Pauses:
             self._last.popitem(last=False)
         if is_too_often:
             raise Refused(429, "one question a second, please", "wait a second")
+
+
+async def answered(work: Callable[[], ResultT]) -> ResultT:
+    """What comes of work that takes its time, in a thread of its own that holds no end up.
+
+    Raises:
+        Refused: it was refused.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[ResultT] = loop.create_future()
+
+    def settle(result: ResultT | None, error: BaseException | None) -> None:
+        if done.cancelled():
+            return
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(result)  # type: ignore[arg-type]
+
+    def run() -> None:
+        result, error = None, None
+        try:
+            result = work()
+        except BaseException as failure:
+            error = failure
+        loop.call_soon_threadsafe(settle, result, error)
+
+    threading.Thread(target=run, name="svlm-page-work", daemon=True).start()
+    try:
+        return await done
+    except SvlmError as refused:
+        status = 400 if isinstance(refused, UsageError) else 502
+        raise Refused(status, refused.message, refused.hint) from refused

@@ -22,7 +22,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Mount, Route
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 from svlm_cli import values
@@ -30,20 +30,23 @@ from svlm_cli.errors import OutputError, UsageError
 from svlm_cli.stream.channels.channel import Desk
 from svlm_cli.stream.page.answers import ASSETS, PageAnswers
 from svlm_cli.stream.page.board import Board
-from svlm_cli.stream.page.guard import SafeHeaders, TokenGuard, check_origins, check_token
+from svlm_cli.stream.page.guard import SafeHeaders, SocketGuard, TokenGuard, check_origins, check_token
 from svlm_cli.stream.page.limits import (
     BACKLOG,
     IDLE_SECONDS,
     LOGGING,
     Entrance,
     ImpatientProtocol,
+    ImpatientSocket,
     QuietServer,
     most_connections,
 )
+from svlm_cli.stream.page.push import Opener, PushDoor
 from svlm_cli.stream.page.taking import Refused
 
 LOOPBACK_NAMES = ["localhost", "127.0.0.1", "[::1]", "::1"]
 START_SECONDS = 10.0
+MOST_BYTES = 1 << 23  # of one message of a WebSocket
 _LAST_PORT = 65535
 
 
@@ -70,6 +73,7 @@ class PageServer:
         token: to be asked for off loopback; one is made where it is empty.
         origins: of pages elsewhere that may use the API.
         desk: where channels are added and removed, None where they are not.
+        opener: makes channels of pictures that are pushed in, None where none are taken.
 
     Attributes:
         url: to open in a browser; holds the token where one was made.
@@ -88,6 +92,7 @@ class PageServer:
         token: str = "",
         origins: Iterable[str] = (),
         desk: Desk | None = None,
+        opener: Opener | None = None,
     ) -> None:
         check_token(token)
         allowed = check_origins(origins)
@@ -108,12 +113,15 @@ class PageServer:
         self.url = f"http://{shown}:{self._socket.getsockname()[1]}/"
         if self.made_token:
             self.url += f"?token={asked}"
-        self.answers = PageAnswers(board, allowed, desk)
-        self.app = page_app(self.answers, asked, self._socket.getsockname()[1], allowed)
+        self.answers = PageAnswers(board, allowed, desk, takes_frames=opener is not None)
+        door = None if opener is None else PushDoor(board, opener)
+        self.app = page_app(self.answers, asked, self._socket.getsockname()[1], allowed, door)
         config = uvicorn.Config(
             self.app,
             http=ImpatientProtocol,
-            ws="none",
+            ws="none" if opener is None else ImpatientSocket,
+            ws_max_size=MOST_BYTES,
+            ws_per_message_deflate=False,
             log_config=LOGGING,
             log_level="critical",
             access_log=False,
@@ -140,9 +148,15 @@ class PageServer:
         self._socket.close()
 
 
-def page_app(answers: PageAnswers, token: str | None, port: int, origins: tuple[str, ...] = ()) -> Starlette:
+def page_app(
+    answers: PageAnswers,
+    token: str | None,
+    port: int,
+    origins: tuple[str, ...] = (),
+    door: PushDoor | None = None,
+) -> Starlette:
     """The application; with a token every request must bring it."""
-    routes = [
+    routes: list[BaseRoute] = [
         Route("/", answers.index),
         Route("/overlay", answers.overlay),
         Route("/events", answers.events),
@@ -154,9 +168,12 @@ def page_app(answers: PageAnswers, token: str | None, port: int, origins: tuple[
         Route("/metrics", answers.metrics),
         Route("/channels", answers.channels, methods=["GET", "POST", "DELETE"]),
         Route("/api.json", answers.api),
+        Route("/camera", answers.camera),
         Mount("/static", StaticFiles(directory=ASSETS)),
     ]
-    guards = [Middleware(SafeHeaders)]
+    if door is not None:
+        routes.append(WebSocketRoute("/push", door.serve))
+    guards = [Middleware(SafeHeaders), Middleware(SocketGuard, paths=("/push",), origins=origins)]
     if token is None:
         guards.append(Middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK_NAMES))
     if origins:
