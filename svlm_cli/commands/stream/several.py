@@ -124,7 +124,8 @@ def _reload(book: ChannelBook, fleet: Fleet, view: ChannelsView) -> None:
             view.say(
                 "warning: model, device, dtype and the like stay as they are until a new start", "yellow"
             )
-        view.say(f"{book.path} read again: {fleet.change_to(specs)}")
+        opened = [spec for spec in specs if spec.source != PUSH]
+        view.say(f"{book.path} read again: {fleet.change_to(opened)}")
     except SvlmError as error:
         view.say(f"warning: {error}; no channel has changed", "yellow")
 
