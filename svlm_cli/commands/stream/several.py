@@ -49,14 +49,12 @@ def run_channels(
     """
     takes_frames = any(spec.source == PUSH for spec in specs)
     specs = [spec for spec in specs if spec.source != PUSH]
-    if takes_frames and asking.serve is None:
-        raise UsageError("push: takes pictures at the page's address", "add --serve HOST:PORT")
     if asking.ask and any(spec.source == "-" for spec in specs):
         raise UsageError("standard input cannot be video and questions at once", "use --ask-file")
     with ExitStack() as stack:
         stack.enter_context(view)
         stopper = stack.enter_context(Stopper(lambda: view.say(one.STOPPING)))
-        board = _board(asking, stack)
+        board = _board(asking, stack, takes_frames=takes_frames)
         fleet = Fleet(book, view, (lambda opened: attend(board, opened)) if board else lambda _: None)
         stack.enter_context(fleet)
         may_add = asking.max_channels is not None
@@ -100,9 +98,11 @@ def _rounds(models: Sequence[VideoLanguageModel], stopper: Stopper, *, stays: bo
     return Spread(models, stopper.event, stays=stays)
 
 
-def _board(asking: Asking, stack: ExitStack) -> Board | None:
+def _board(asking: Asking, stack: ExitStack, *, takes_frames: bool) -> Board | None:
     """What the page shows, where one is wanted."""
     if asking.serve is None:
+        if takes_frames:
+            raise UsageError("push: takes pictures at the page's address", "add --serve HOST:PORT")
         if asking.max_channels is not None:
             raise UsageError("--max-channels is for channels that the page adds", "add --serve HOST:PORT")
         return None

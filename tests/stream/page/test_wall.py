@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from svlm_cli.types import EndEvent
+from tests.stream.page.pushing import Pushed, until
 from tests.stream.page.test_page import CHROMIUM, HOSTILE, contrast, see, visit
-from tests.stream.page.test_push import Pushed, until
 from tests.stream.served import START, Served, said, served, shown
 
 playwright = pytest.importorskip("playwright.sync_api")
