@@ -139,8 +139,10 @@ class PushOpener:
                 self._desk.remove(name)
 
 
-def attend(board: Board, opened: OpenChannel) -> Hub:
-    """Show a channel that is open; one that is removed goes from the page behind its end."""
+def attend(board: Board | None, opened: OpenChannel) -> Hub | None:
+    """Show a channel that is open, where there is a page; one that is removed goes from it behind its end."""
+    if board is None:
+        return None
     name = opened.spec.name
     hub = board.add(name, opened.spec.kept.named, opened.questions)
     hub.figures.num_reconnects = lambda: reconnects_of(opened.source)

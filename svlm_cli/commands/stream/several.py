@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,8 +56,7 @@ def run_channels(
         stack.enter_context(view)
         stopper = stack.enter_context(Stopper(lambda: view.say(one.STOPPING)))
         board = _board(asking, stack, takes_frames=takes_frames)
-        fleet = Fleet(book, view, (lambda opened: attend(board, opened)) if board else lambda _: None)
-        stack.enter_context(fleet)
+        fleet = stack.enter_context(Fleet(book, view, partial(attend, board)))
         may_add = asking.max_channels is not None
         stays = may_add or takes_frames
         if board is not None:
