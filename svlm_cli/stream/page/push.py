@@ -165,7 +165,9 @@ class _Sender:
     async def _open(self) -> None:
         """Take the start and open a channel."""
         try:
-            start = PushStart.read(await asyncio.wait_for(self._text(), FIRST_SECONDS))
+            async with asyncio.timeout(FIRST_SECONDS):  # wait_for can swallow a cancellation (CPython 3.11)
+                text = await self._text()
+            start = PushStart.read(text)
             wanted = self._socket.query_params.get("channel", "")
             name, self._source, step_seconds = await answered(
                 lambda: self._opener.open(wanted, start, self._give_back)
@@ -177,7 +179,7 @@ class _Sender:
             raise _Closing(VIOLATION, "too many viewers") from None
         except (Refused, UsageError) as refused:
             error = refused.error if isinstance(refused, Refused) else refused.message
-            await self._send({"error": error, "hint": refused.hint})
+            await self._send(json.dumps({"error": error, "hint": refused.hint}))
             raise _Closing(VIOLATION, error) from None
         window = math.ceil(STEPS_AHEAD * step_seconds * start.fps) + 1
         self._owe(min(MOST_A_SECOND, max(LEAST_CREDIT, window)))
@@ -205,7 +207,8 @@ class _Sender:
         assert self._source is not None
         while True:
             try:
-                message = await asyncio.wait_for(self._socket.receive(), PAUSE_SECONDS)
+                async with asyncio.timeout(PAUSE_SECONDS):
+                    message = await self._socket.receive()
             except TimeoutError:
                 if self._has_ended:
                     continue
@@ -258,7 +261,7 @@ class _Sender:
             if (count := min(self._owed, room)) > 0:
                 self._owed -= count
                 self._credit += count
-                await self._send({"type": "credit", "frames": count})
+                await self._send(json.dumps({"type": "credit", "frames": count}))
             if not self._owed:
                 self._is_owed.clear()
             else:
@@ -268,18 +271,20 @@ class _Sender:
         """The events of the channel; behind its end the connection ends."""
         assert self._viewer is not None
         async for message in self._board.audience.follow(self._viewer):
-            await asyncio.wait_for(self._socket.send_text(message.text), SEND_SECONDS)
+            await self._send(message.text)
             if message.is_last:
                 raise _Closing(DONE, "")
         raise _Closing(GONE, "the channel is gone")
 
-    async def _send(self, content: object) -> None:
-        await asyncio.wait_for(self._socket.send_text(json.dumps(content)), SEND_SECONDS)
+    async def _send(self, text: str) -> None:
+        async with asyncio.timeout(SEND_SECONDS):
+            await self._socket.send_text(text)
 
     async def _close(self, closing: _Closing) -> None:
         with suppress(Exception):
             reason = closing.reason.encode()[:120].decode(errors="ignore")
-            await asyncio.wait_for(self._socket.close(closing.code, reason), SEND_SECONDS)
+            async with asyncio.timeout(SEND_SECONDS):
+                await self._socket.close(closing.code, reason)
 
 
 def _side(content: dict[str, object], name: str) -> int:
