@@ -9,6 +9,8 @@ _ESCAPE_SEQUENCES = re.compile(
     r"|(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"  # OSC: titles, links
     r"|\x1b[ -/]*[0-~]"  # all others
 )
+TIME_TAG = re.compile(r"<(?:(\d+):)?(\d+):(\d+\.\d+)>")
+"""When the words behind it are said, within a line of WebVTT; in linear time, also where none ever closes."""
 # Controls that are no blanks, halves of surrogate pairs, and what turns the direction of writing.
 _INVISIBLE = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 

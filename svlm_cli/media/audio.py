@@ -12,14 +12,14 @@ import numpy as np
 
 from svlm_cli.errors import SourceError
 from svlm_cli.media.behind import recording_behind
-from svlm_cli.media.container import DamageError, OpenFile, decoded, stream_tick
+from svlm_cli.media.container import DamageError, decoded, stream_tick
 from svlm_cli.media.file.pyav_reader import PyavPictures
 from svlm_cli.media.joins import Join
 from svlm_cli.media.mixing import SAMPLE_RATE, Mixer
 from svlm_cli.media.packets import OneClock
 from svlm_cli.media.probe import open_container, open_file
 from svlm_cli.media.timeline import LONGEST_SECONDS
-from svlm_cli.media.tracks import SoundChoice, SoundTrack, in_order, named, picture_track, sound_tracks, why
+from svlm_cli.media.tracks import SoundChoice, SoundTrack, in_order, named, shown_track, sound_tracks, why
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -80,7 +80,7 @@ def listen(path: str, choice: SoundChoice | None = None) -> Sound:
     """
     choice = choice or SoundChoice()
     with closing(open_file(path)) as file:
-        picture = _picture_track(path, file)
+        picture = shown_track(path, file.container)
         tracks = sound_tracks(file.container, picture)
         format_name = file.container.format.name
     if not tracks:
@@ -149,7 +149,7 @@ class _TrackReader:
     def _placed(self) -> Iterator[tuple[int, np.ndarray]]:
         """Samples and where they stand, in samples after second 0."""
         with closing(open_file(self._path)) as file:
-            picture = _picture_track(self._path, file)
+            picture = shown_track(self._path, file.container)
             stream = file.container.streams[self._track.index]
             clock = OneClock(file, picture, stream)
             base = stream_tick(stream)
@@ -178,14 +178,6 @@ def _goes_on(held: list[np.ndarray], distance: int, channels: np.ndarray) -> boo
     length = sum(piece.shape[1] for piece in held)
     is_alike = len(channels) == len(held[0]) and channels.dtype == held[0].dtype
     return is_alike and length < _BLOCK_SAMPLES and abs(distance - length) <= _GAP_SAMPLES
-
-
-def _picture_track(path: str, file: OpenFile) -> Any:
-    """The stream whose pictures are shown; None in a file of sound alone."""
-    try:
-        return picture_track(path, file.container)
-    except SourceError:
-        return None
 
 
 def _frames(clock: OneClock, stream: Any) -> Iterator[AudioFrame]:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from svlm_cli.cue_text import escape_vtt, timestamp
-from svlm_cli.errors import SourceError
+from svlm_cli.cue_text import TIME_TAG, escape_vtt, timestamp
 from svlm_cli.language import UNKNOWN, is_language, language_code
-from svlm_cli.media.container import DamageError, OpenFile, libav, stream_tick
+from svlm_cli.media.container import DamageError, libav, stream_tick
 from svlm_cli.media.packets import OneClock
 from svlm_cli.media.probe import open_file
-from svlm_cli.media.tracks import picture_track
+from svlm_cli.media.tracks import shown_track
 from svlm_cli.text import encodable
 from svlm_cli.values import LATEST_SECONDS
 
@@ -26,7 +25,6 @@ _CLEARED = bytes.fromhex("fc942cfc942c")  # field 1: erase displayed memory, twi
 # Of ASS, which libav makes of all forms: what is drawn, and what says how text looks.
 _DRAWN = re.compile(r"\{[^{}]*\\p[1-9]")
 _LOOKS = re.compile(r"\{[^{}]*\}")
-_TIME_TAG = re.compile(r"<(?:(\d+):)?(\d+):(\d+\.\d+)>")
 # Captions of pictures are decoded some pictures after they were sent.
 _MOST_LATE_SECONDS = 30.0
 
@@ -93,7 +91,7 @@ def read_text_track(path: str, track: TextTrack) -> str:
         stream = file.container.streams[track.index]
         start = file.container.start_time
         begin = 0.0 if start is None else start / 1e6
-        clock = OneClock(file, _picture_track(path, file), stream)
+        clock = OneClock(file, shown_track(path, file.container), stream)
         own = (packet for packet in clock.packets() if packet.stream_index == track.index)
         cues = [cue for packet in _with_end(own, stream) for cue in _cues(packet, stream, begin)]
     return "WEBVTT\n\n" + "".join(
@@ -135,12 +133,6 @@ def _described(number: int, stream: Any) -> TextTrack:
         is_default=bool(stream.disposition & Disposition.default),
         is_forced=bool(stream.disposition & Disposition.forced),
     )
-
-
-def _picture_track(path: str, file: OpenFile) -> Any:
-    with suppress(SourceError):
-        return picture_track(path, file.container)
-    return None
 
 
 def _cues(packet: Packet[Any], stream: Any, begin: float) -> Iterator[tuple[float, float, str]]:
@@ -185,4 +177,4 @@ def _moved(row: str, stamp: float, length: float, begin: float) -> str:
         counts_from_file = stamp <= seconds <= stamp + length
         return f"<{timestamp(max(0.0, seconds - begin if counts_from_file else stamp + seconds - begin))}>"
 
-    return _TIME_TAG.sub(moved, row)
+    return TIME_TAG.sub(moved, row)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -109,6 +110,13 @@ def picture_track(name: str, container: Any) -> VideoStream:
         if stream.codec_context is not None:
             return stream
     raise SourceError(f"{name}: libav has no decoder for its video track", "convert it with ffmpeg")
+
+
+def shown_track(name: str, container: Any) -> VideoStream | None:
+    """As ``picture_track``; None where there is none, as in a file of sound alone."""
+    with suppress(SourceError):
+        return picture_track(name, container)
+    return None
 
 
 def sound_tracks(container: Any, picture: VideoStream | None) -> tuple[SoundTrack, ...]:

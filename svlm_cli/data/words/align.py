@@ -25,7 +25,7 @@ from svlm_cli.data.words import filters
 from svlm_cli.data.words.annealing import dense_clips
 from svlm_cli.data.words.clean_llm import LanguageModel, LlmOptions, clean, judge_clips, split_sentences
 from svlm_cli.data.words.elsewhere import CAPTIONS, said_in, transcripts_of
-from svlm_cli.data.words.heard import Heard, read_heard, sound_notes, write_heard
+from svlm_cli.data.words.heard import Heard, heard_out, read_heard, sound_notes, write_heard
 from svlm_cli.data.words.hearing import hear
 from svlm_cli.data.words.outputs import JSON, Outputs
 from svlm_cli.data.words.transcribe import Recogniser, WhisperOptions
@@ -287,7 +287,7 @@ class _Aligner:
         whisper, video = self._options.whisper, job.video
         settings = [whisper.model, whisper.language, video.sha256, self._options.audio_track]
         stored = None if job.store is None else read_heard(job.store)
-        if stored is not None and stored[0] == settings:
+        if stored is not None and stored[0] == settings and stored[1].is_final:
             return stored[1]
         choice = SoundChoice(self._options.audio_track, whisper.language)
         heard = hear(job.media, choice, self._load, self._should_stop)
@@ -338,8 +338,8 @@ class _Aligner:
 def _is_to_stay(had: Transcript, origin: Mapping[str, Any]) -> bool:
     """Whether a transcript was made as it would be now, or came with its video.
 
-    One without words of a listener that kept no record of its track is made again: it may be the wrong one.
+    One without words of a listener that kept no record of its track, or passed others over, is made again.
     """
-    if had.origin.get("from") == WHISPER and not (had.words or had.sound or had.refused):
+    if had.origin.get("from") == WHISPER and not (had.words or had.refused or heard_out(had.sound)):
         return False
     return not had.origin or had.origin == origin

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from svlm_cli import values
+from svlm_cli.cue_text import TIME_TAG
 from svlm_cli.documents import MalformedError
 from svlm_cli.values import LATEST_SECONDS
 
 # In linear time, also where none ever closes.
-_TIME_TAG = re.compile(r"<(?:(\d+):)?(\d+):(\d+\.\d+)>")
 _TAG = re.compile(r"<[^<>]*>|\{\\[^{}]*\}")
 _SPAN = re.compile(r"\s*[\d:]+[.,]\d+\s*-->")
 _MARKED = re.compile(r"<(?:u|b|i|font|c)\b[^<>]*>")
@@ -194,7 +194,7 @@ def _with_marked_words(
 
 def _differ_in_marks(raw: str, other: str) -> bool:
     both = f"{raw}\n{other}"
-    return raw != other and bool(_MARKED.search(both)) and not _TIME_TAG.search(both)
+    return raw != other and bool(_MARKED.search(both)) and not TIME_TAG.search(both)
 
 
 def _plain(raw: str) -> str:
@@ -203,7 +203,7 @@ def _plain(raw: str) -> str:
 
 def _pieces(line: str) -> list[TimedText]:
     """A line of VTT or SRT: pieces as its time tags part it."""
-    parts = _TIME_TAG.split(line)  # text, then (hours, minutes, seconds, text) for each tag
+    parts = TIME_TAG.split(line)  # text, then (hours, minutes, seconds, text) for each tag
     texts = [html.unescape(_TAG.sub("", part)) for part in parts[::4]]
     texts[0] = _SPEAKER.sub("", texts[0])
     stamps = zip(parts[1::4], parts[2::4], parts[3::4], strict=True)

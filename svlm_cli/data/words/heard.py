@@ -42,6 +42,16 @@ class Heard:
     recognition: Recognition
     sound: Mapping[str, Any]
 
+    @property
+    def is_final(self) -> bool:
+        """Whether there are words, or no other track was left that may hold some."""
+        return bool(self.recognition.utterances) or heard_out(self.sound)
+
+
+def heard_out(sound: Mapping[str, Any]) -> bool:
+    """Whether a sound without words was the only one, or the others were tried too."""
+    return bool(sound) and (not sound.get("others") or NO_WORDS in sound)
+
 
 def sound_record(sound: Sound) -> dict[str, Any]:
     """What is kept of a sound beside its words."""

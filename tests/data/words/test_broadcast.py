@@ -12,7 +12,7 @@ import pytest
 
 from svlm_cli.data.fetch.folder import fetch_all
 from svlm_cli.data.words.align import Aligned, AlignOptions, AlignOutcome, align_folder
-from svlm_cli.data.words.heard import sound_notes
+from svlm_cli.data.words.heard import Heard, sound_notes
 from svlm_cli.data.words.hearing import hear
 from svlm_cli.data.words.transcribe import Recognition, WhisperOptions
 from svlm_cli.data.words.transcript import TimedWord, transcript_path
@@ -237,6 +237,18 @@ def test_where_nobody_speaks_the_next_track_is_heard(
         int(heard not in silent and tracks[heard - 1] != "deu"),
     )
     assert any(told in note for note in sound_notes(found.sound, num_words))
+
+
+def test_what_an_earlier_build_heard_in_one_track_alone_is_heard_again() -> None:
+    word = TimedWord("goal", 0.5, 1.0, 0.9)
+    for words, sound, is_final in (
+        ([(word,)], {"others": ["track 2"]}, True),
+        ([], {"others": ["track 2"]}, False),
+        ([], {"others": ["track 2"], "no_words_in": ["track 1"]}, True),
+        ([], {"others": []}, True),
+        ([], {}, False),
+    ):
+        assert Heard(Recognition(words, [], 1.0), sound).is_final is is_final
 
 
 def tone(number: int) -> str:
