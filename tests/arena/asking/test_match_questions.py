@@ -1,0 +1,159 @@
+"""Questions of random matches against a second reading of their truth, which counts events one by one."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
+
+import pytest
+
+from svlm_cli.arena.address import ArenaAddress
+from svlm_cli.arena.asking.asked import Place
+from svlm_cli.arena.asking.match import MEAN_GAP_SECONDS, MatchQuestion, match_questions
+from svlm_cli.arena.asking.wording import Ask
+from svlm_cli.arena.moments import Kind
+from svlm_cli.arena.narrate import parse_line
+from svlm_cli.arena.setup import KITS, NUMBERS, REFEREES, TEAMS, MatchSetup, draw_setup
+from svlm_cli.arena.truth import TruthSecond, truth
+
+MINUTES = 40
+SEEDS = (3, 2024, 77_001)
+
+
+class Match:
+    def __init__(self, seed: int) -> None:
+        address = ArenaAddress(seed=seed, minutes=MINUTES)
+        self.setup: MatchSetup = draw_setup("soccer", seed)
+        self.seconds: list[TruthSecond] = list(truth(address))
+        self.questions: list[MatchQuestion] = list(match_questions(address))
+
+    def lines(self, question: MatchQuestion, kind: Kind) -> list[TruthSecond]:
+        heard = self.seconds[: question.second + 1]
+        return [record for record in heard if record.spoken and record.spoken.kind == kind]
+
+    def team(self, name: str | None) -> str:
+        assert name is not None
+        return f"{self.setup.kits[self.setup.names.index(name)]} {name}"
+
+    def other(self, name: str | None) -> str:
+        assert name is not None
+        return self.team(self.setup.names[1 - self.setup.names.index(name)])
+
+
+@functools.cache
+def played(seed: int) -> Match:
+    return Match(seed)
+
+
+@pytest.fixture(params=SEEDS)
+def match(request: pytest.FixtureRequest) -> Match:
+    return played(request.param)
+
+
+def plain(match: Match, *kinds: Ask) -> list[MatchQuestion]:
+    found = [each for each in match.questions if each.asked.kind in kinds and not each.asked.is_claim]
+    assert found or len(kinds) == 1
+    return found
+
+
+def words(score: Sequence[int]) -> str:
+    return f"{NUMBERS[score[0]]} {NUMBERS[score[1]]}"
+
+
+def test_scores_are_those_of_the_second(match: Match) -> None:
+    for each in plain(match, Ask.SCORE, Ask.LEADER, Ask.GOALS):
+        score = match.seconds[each.second].score
+        ahead = "level" if score[0] == score[1] else match.team(match.setup.names[score[1] > score[0]])
+        goals = {NUMBERS[score[k]] for k in range(2) if match.team(match.setup.names[k]) in each.asked.text}
+        right = {Ask.SCORE: {words(score)}, Ask.LEADER: {ahead}, Ask.GOALS: goals}[each.asked.kind]
+        assert {each.asked.answer} == right
+
+
+def test_last_events_are_found_by_counting(match: Match) -> None:
+    for each in plain(match, Ask.SCORER, Ask.FREE_KICK):
+        kind = Kind.GOAL if each.asked.kind is Ask.SCORER else Kind.FREE_KICK
+        found = match.lines(each, kind)
+        assert each.asked.answer == (match.team(found[-1].spoken.team) if found else "nobody")
+        assert each.asked.needs_all == (not found)
+    for each in plain(match, Ask.CARD):
+        cards = match.lines(each, Kind.CARD)
+        assert each.asked.answer == (match.team(cards[-1].spoken.team) if cards else "nobody")
+    for each in plain(match, Ask.PAST_FOUL):
+        fouls = match.lines(each, Kind.FOUL)
+        had = match.lines(each, Kind.FREE_KICK)
+        assert each.asked.answer == (match.other(fouls[-2].spoken.team) if len(had) > 1 else "nobody")
+
+
+def test_what_is_seen(match: Match) -> None:
+    for each in plain(match, Ask.BALL):
+        holder = match.seconds[each.second].possession
+        assert each.asked.answer == (match.team(holder) if holder else "nobody")
+    for each in plain(match, Ask.EVENT):
+        last = [record.line for record in match.seconds[: each.second + 1] if record.line][-1]
+        said, told = parse_line(each.asked.answer)[0], parse_line(last)[0]
+        assert (said.kind, said.team) == (told.kind, told.team)
+
+
+def test_names_are_those_of_the_opening(match: Match) -> None:
+    for each in plain(match, Ask.REFEREE):
+        assert each.asked.answer == match.setup.referee
+    for each in plain(match, Ask.SIDE):
+        kit = next(kit for kit in KITS if kit in each.asked.text.split())
+        assert each.asked.answer == match.setup.names[match.setup.kits.index(kit)]
+
+
+def test_the_score_some_minutes_ago(match: Match) -> None:
+    for each in plain(match, Ask.PAST_SCORE):
+        count = next(NUMBERS.index(word) for word in each.asked.text.split() if word in NUMBERS)
+        around = range(each.second - 60 * count - 14, each.second - 60 * count + 15)
+        scores = {match.seconds[second].score for second in around if second >= 0}
+        assert {each.asked.answer} == {words(score) for score in scores}
+
+
+def test_claims_are_true_or_false_by_the_same_truth(match: Match) -> None:
+    claims = [each for each in match.questions if each.asked.is_claim]
+    assert {each.asked.answer for each in claims} == {"yes", "no"}
+    for each in claims:
+        said = each.asked.text.split()
+        score = match.seconds[each.second].score
+        numbers = [word for word in said if word in NUMBERS]
+        teams = [word for word in said if word in TEAMS]
+        if each.asked.kind is Ask.SCORE:
+            assert each.asked.answer == ("yes" if " ".join(numbers) == words(score) else "no")
+        if each.asked.kind is Ask.REFEREE:
+            named = next(word for word in said if word in REFEREES)
+            assert each.asked.answer == ("yes" if named == match.setup.referee else "no")
+        if each.asked.kind is Ask.LEADER:
+            side = match.setup.names.index(teams[0]) if teams else None
+            true = score[0] == score[1] if side is None else score[side] > score[1 - side]
+            assert each.asked.answer == ("yes" if true else "no")
+
+
+def test_evidence_tells_the_answer(match: Match) -> None:
+    """Whoever reads a line that is named as evidence finds the answer there."""
+    for each in plain(match, Ask.SCORE, Ask.SCORER, Ask.FREE_KICK):
+        for evidence in each.asked.needs[0] if each.asked.needs else ():
+            if evidence.place is not Place.WORDS or each.second in {
+                e.second for g in each.asked.needs for e in g
+            }:
+                continue
+            line = match.seconds[evidence.second].line
+            assert evidence.second < each.second
+            assert each.asked.answer in line
+
+
+def test_questions_are_the_same_every_time_and_leave_time_between(match: Match) -> None:
+    address = ArenaAddress(seed=match.setup.seed, minutes=MINUTES)
+    assert list(match_questions(address)) == match.questions
+    seconds = [each.second for each in match.questions]
+    far = sum(all(abs(second - asked) > 10 for asked in seconds) for second in range(60 * MINUTES))
+    assert far > 60 * MINUTES / 2
+    assert 1 in {b - a for a, b in pairwise(seconds)}
+    assert 60 * MINUTES / len(seconds) == pytest.approx(MEAN_GAP_SECONDS, rel=0.25)
+
+
+def test_every_kind_is_asked_in_some_match() -> None:
+    kinds = Counter(each.asked.kind for seed in SEEDS for each in played(seed).questions)
+    assert set(kinds) == set(Ask)
