@@ -130,6 +130,9 @@ class ArenaMix(Section):
         far: the same, with scores far apart.
         late: recall or far, from later in a match of an hour, so that most of it has left the text window.
         games: recall or far, from any time of a match of an hour; half of them where a new game has begun.
+        asked: like told, with questions in some seconds, behind text windows of any size; what nothing in
+            the sample tells is "not known".
+        asked_chunks: the same with frames, a third of them at 8 frames a second.
         late_chunks: whole chunks behind as much of a match, a third of them at 4 or 8 frames a second.
         scenes: bare single seconds of different matches, described: who has the ball, what happens, and
             where the ball is.
@@ -145,6 +148,8 @@ class ArenaMix(Section):
     far: Weight = 0.0
     late: Weight = 0.0
     games: Weight = 0.0
+    asked: Weight = 0.0
+    asked_chunks: Weight = 0.0
     late_chunks: Weight = 0.0
     scenes: Weight = 0.0
 

@@ -102,11 +102,12 @@ def given_models(recipe: Recipe, *, from_checkpoint: bool) -> list[Path]:
 
 def new_tokenizer() -> Any:
     """The tokenizer of a model that knows the arena and nothing else."""
+    from svlm_cli.arena.asking.wording import asking_words
     from svlm_cli.arena.narrate import vocabulary
     from svlm_cli.arena.setup import KITS
 
     first, *others = QUERY.split()
-    return word_tokenizer([*vocabulary(), *others], [*KITS, first])
+    return word_tokenizer([*vocabulary(), *asking_words(), *others], [*KITS, first])
 
 
 def new_patch_settings(model: NewModel, pixels: int) -> PatchSettings:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from torch.utils.data import Dataset
 
+from svlm_cli.arena.asking.wording import THIRDS
 from svlm_cli.arena.setup import NUMBERS
 from svlm_cli.data.samples.sample import Features, FeatureStore, Sample, SampleWriter, Turn, stored_features
 from svlm_cli.model.patches import Patches, PatchSettings, clip_to_patches
@@ -21,11 +22,14 @@ from svlm_cli.model.positions import time_stride
 from svlm_cli.model.prompt import PromptWriter
 from svlm_cli.model.window import middle_cut
 from svlm_cli.sections import ArenaMix
-from svlm_cli.train.arena.frames import WINDOW_SECONDS, DrawnSecond, WindowStore
+from svlm_cli.train.arena.asking import draw_asked_past, with_questions
+from svlm_cli.train.arena.frames import NUM_COLUMNS, WINDOW_SECONDS, DrawnSecond, WindowStore
 from svlm_cli.train.arena.play import draw_cast, tell
 from svlm_cli.train.arena.text import (
+    ASKED_SECONDS,
     LATE_SECONDS,
     TextSamples,
+    draw_asked_limits,
     draw_clock,
     draw_previous,
     draw_query,
@@ -36,6 +40,7 @@ SLOW_FPS, FAST_FPS = 2, 8
 FIRST_FAST_WINDOW = 100_000
 SCENES_PER_SAMPLE = 12
 LATE_FAST_SHARE = 0.35
+COLUMNS_PER_THIRD = NUM_COLUMNS // len(THIRDS)
 
 
 class ArenaDataset(Dataset[Sample]):
@@ -91,6 +96,8 @@ class ArenaDataset(Dataset[Sample]):
             return self._text.makers[kind](shared, dice)
         if kind == "scenes":
             return self._scenes(shared, dice)
+        if kind == "asked_chunks":
+            return self._asked_chunk(shared, dice)
         late = kind == "late_chunks"
         fast = shared.random() < LATE_FAST_SHARE if late else kind == "fast"
         fps = (4 if shared.random() < 0.25 else FAST_FPS) if fast else SLOW_FPS
@@ -122,6 +129,26 @@ class ArenaDataset(Dataset[Sample]):
         kept = middle_cut(len(self._writer.encode(text)), limits)
         query = "" if bare else draw_query(dice)
         return self._samplers[fps].write(text, turns, kept=kept, query=query, bare=bare)
+
+    def _asked_chunk(self, shared: random.Random, dice: random.Random) -> Sample:
+        """A window with its frames and questions, told by a fresh cast."""
+        fast = shared.random() < LATE_FAST_SHARE
+        fps = FAST_FPS if fast else SLOW_FPS
+        number = self._number(dice, fast=fast)
+        window = self._store.window(number)
+        cast = draw_cast(window.kits, dice)
+        seconds = min(len(window.history), dice.randint(*shared.choice(ASKED_SECONDS)))
+        before = window.history[len(window.history) - seconds :]
+        past = draw_asked_past(before, cast, draw_asked_limits(dice), dice)
+        lines, _ = tell(window.beats, cast, past.score)
+        first = draw_clock(len(window.history), dice)
+        frames = self._frames(number, fps)
+        turns = [
+            Turn(float(first + k), float(first + k + 1), line, frames[k]) for k, line in enumerate(lines)
+        ]
+        thirds = [sight.column // COLUMNS_PER_THIRD for sight in self._store.sights(number, fps)]
+        asked = with_questions(turns, window.beats, past, cast, dice, thirds)
+        return self._samplers[fps].write(past.text, asked, kept=past.kept, query=draw_query(dice))
 
     def _scenes(self, shared: random.Random, dice: random.Random) -> Sample:
         """Seconds that have nothing to do with each other."""

@@ -107,10 +107,13 @@ class WindowStore:
     def second(self, number: int, fps: int, second: int) -> DrawnSecond:
         """One second of a window."""
         sights, frames = self._read(number, fps, [_SIGHTS, _key(second)])
-        holder, column, row = sights[second].tolist()
         window = self.window(number)
-        sight = FrameSight(None if holder == _NOBODY else holder, column, row)
-        return DrawnSecond(window.kits, window.beats[second], sight, frames)
+        return DrawnSecond(window.kits, window.beats[second], _frame_sight(sights[second]), frames)
+
+    def sights(self, number: int, fps: int) -> list[FrameSight]:
+        """What the last frame of each second of a window shows."""
+        (sights,) = self._read(number, fps, [_SIGHTS])
+        return [_frame_sight(row) for row in sights]
 
     def _beats(self, number: int) -> tuple[Beat, ...]:
         """The seconds of the match up to the end of the window."""
@@ -154,6 +157,11 @@ def draw_frames(address: ArenaAddress, start: int, seconds: int, fps: int) -> np
 
 
 _SIGHTS = "sights"
+
+
+def _frame_sight(row: np.ndarray) -> FrameSight:
+    holder, column, line = row.tolist()
+    return FrameSight(None if holder == _NOBODY else holder, column, line)
 
 
 def _key(second: int) -> str:

@@ -15,6 +15,7 @@ from svlm_cli.arena.setup import KITS
 from svlm_cli.data.samples.sample import Sample, SampleWriter, Turn
 from svlm_cli.model.prompt import PromptWriter
 from svlm_cli.model.window import WindowLimits, middle_cut
+from svlm_cli.train.arena.asking import draw_asked_past, with_questions
 from svlm_cli.train.arena.frames import MATCH_MINUTES, WINDOW_SECONDS
 from svlm_cli.train.arena.play import (
     Beat,
@@ -48,6 +49,7 @@ LATE_SINKS = (256, 384, 512, 512)
 LATE_FAR_SHARE = 0.5
 GAME_SECONDS = ((30, 300), (300, 1500))
 NEW_GAME_SHARE = 0.5
+ASKED_SECONDS = ((0, 120), (120, 600), (600, 1500))
 NEW_GAME_TRIES = 40
 # Shares of the seconds that are kept where a row of events is to be dense, and where it is to be about goals.
 _DENSE: Mapping[Kind | None, float] = {None: 0.1, Kind.PASS: 0.25, Kind.STEAL: 0.4}
@@ -79,6 +81,7 @@ class TextSamples:
             "far": functools.partial(self._recall, far=True),
             "late": self._late,
             "games": self._games,
+            "asked": self._asked,
         }
 
     def late_beats(self, dice: random.Random) -> tuple[Beat, ...]:
@@ -157,6 +160,19 @@ class TextSamples:
         new_game = dice.random() < NEW_GAME_SHARE
         return self._recalled(beats, start, seconds, cast, limits, dice, far=far, new_game=new_game)
 
+    def _asked(self, shared: random.Random, dice: random.Random) -> Sample:
+        """A whole chunk with questions, behind commentary of any length, in words alone."""
+        beats = self.late_beats(dice)
+        start = dice.randrange(WINDOW_SECONDS, len(beats) - WINDOW_SECONDS)
+        cast = draw_cast(_two_kits(dice), dice)
+        seconds = min(start, dice.randint(*shared.choice(ASKED_SECONDS)))
+        past = draw_asked_past(beats[start - seconds : start], cast, draw_asked_limits(dice), dice)
+        chosen = beats[start : start + WINDOW_SECONDS]
+        lines, _ = tell(chosen, cast, past.score)
+        turns = _told_turns(chosen, lines, cast, draw_clock(start, dice))
+        asked = with_questions(turns, chosen, past, cast, dice)
+        return self._sampler.write(past.text, asked, kept=past.kept, query=draw_query(dice))
+
     def _recalled(
         self,
         beats: Sequence[Beat],
@@ -212,6 +228,12 @@ def draw_previous(
         small = WindowLimits(dice.choice((16, 32, 64)), dice.choice((16, 32, 64)), 16, 16)
         limits = small if reaches_score(text.split(), small) else limits
     return text, limits, end
+
+
+def draw_asked_limits(dice: random.Random) -> WindowLimits:
+    """Often small ones, so that many an answer has left."""
+    sink, window = dice.choice((0, 32, 64, 256, 512, 512)), dice.choice((32, 64, 128, 256, 512, 512))
+    return WindowLimits(sink, window, 16, 16)
 
 
 def _two_kits(dice: random.Random) -> tuple[str, str]:

@@ -1,0 +1,119 @@
+"""Questions in training samples of the arena, put and answered as ``svlm bench arena --ask`` does it.
+
+What is right hangs on what the sample shows: an answer that none of its tokens can tell is "not known".
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from svlm_cli.arena.asking.asked import Asked, Evidence, Heard, Place
+from svlm_cli.arena.asking.listener import Listener
+from svlm_cli.arena.asking.match import draw_question
+from svlm_cli.arena.dice import Dice
+from svlm_cli.data.samples.sample import Turn
+from svlm_cli.model.window import TokenRange, WindowLimits, middle_cut
+from svlm_cli.train.arena.play import Beat, Cast, draw_score, tell
+
+ASKED_SHARE = 0.18  # of the seconds of a chunk
+ASKED_BEFORE_SHARE = 0.02  # of those before it: one in 50 s
+_OPENING = -1
+
+
+@dataclass(slots=True)
+class AskedPast:
+    """Commentary before a chunk, and who has followed it.
+
+    Args:
+        text: opening text, lines, and answers to questions that are no longer there.
+        kept: ranges of its tokens that the chunk is shown.
+        score: at its end.
+        seconds: how many there were.
+        whole: nothing of it is left out.
+        listener: has heard it.
+        left: seconds of which all words are kept, -1 for the opening.
+    """
+
+    text: str
+    kept: tuple[TokenRange, ...]
+    score: tuple[int, int]
+    seconds: int
+    whole: bool
+    listener: Listener
+    left: frozenset[int]
+
+
+def draw_asked_past(
+    beats: Sequence[Beat], cast: Cast, limits: WindowLimits, dice: random.Random
+) -> AskedPast:
+    """Tell ``beats`` from a score drawn at random, questions now and then, cut as a stream cuts."""
+    score = draw_score(beats, dice)
+    chance = Dice("asked before", dice.randrange(1 << 32))
+    listener = Listener(cast, score)
+    opening = cast.opening(score)
+    pieces = [word if k == 0 else f" {word}" for k, word in enumerate(opening.split())]
+    owners = [_OPENING] * len(pieces)
+    for second, beat in enumerate(beats):
+        line, score = _told(beat, cast, score)
+        listener.hear(_heard(second, beat, score))
+        words = [f" {word}" for word in line.split()]
+        if dice.random() < ASKED_BEFORE_SHARE:
+            asked = draw_question(listener, chance)
+            words = [*(f" {word}" for word in asked.answer.split()), "\n", *words] if asked else words
+        pieces += words
+        owners += [second] * len(words)
+    kept = middle_cut(len(pieces), limits)
+    places = {place for piece in kept for place in range(piece.start, piece.end)}
+    gone = {owner for place, owner in enumerate(owners) if place not in places}
+    left = frozenset(owners) - gone
+    return AskedPast("".join(pieces), kept, score, len(beats), not gone, listener, left)
+
+
+def with_questions(
+    turns: Sequence[Turn],
+    beats: Sequence[Beat],
+    past: AskedPast,
+    cast: Cast,
+    dice: random.Random,
+    thirds: Sequence[int] | None = None,
+) -> list[Turn]:
+    """The turns of a chunk with questions in some of them.
+
+    Args:
+        turns: of its seconds, in order.
+        beats: its seconds.
+        past: what went before; its listener goes on.
+        cast: who plays.
+        dice: chooses.
+        thirds: of the picture that the ball is in at the end of each second; None where no frames show it.
+    """
+    chance = Dice("asked", dice.randrange(1 << 32))
+    score = past.score
+    asked_turns = []
+    for k, (turn, beat) in enumerate(zip(turns, beats, strict=True)):
+        _, score = _told(beat, cast, score)
+        now = past.seconds + k
+        past.listener.hear(_heard(now, beat, score, None if thirds is None else thirds[k]))
+        asked = draw_question(past.listener, chance) if dice.random() < ASKED_SHARE else None
+        asked_turns.append(turn if asked is None else _with_question(turn, asked, past, now))
+    return asked_turns
+
+
+def _with_question(turn: Turn, asked: Asked, past: AskedPast, now: int) -> Turn:
+    def is_kept(evidence: Evidence) -> bool:
+        if evidence.place is Place.FRAMES:
+            return past.seconds <= evidence.second <= now
+        return evidence.second in past.left or past.seconds <= evidence.second < now
+
+    return replace(turn, question=asked.text, reply=asked.right(is_kept, is_whole=past.whole))
+
+
+def _told(beat: Beat, cast: Cast, score: tuple[int, int]) -> tuple[str, tuple[int, int]]:
+    (line,), score = tell([beat], cast, score)
+    return line, score
+
+
+def _heard(second: int, beat: Beat, score: tuple[int, int], third: int | None = None) -> Heard:
+    return Heard(second, beat.kind, beat.side, score, beat.holder, third)

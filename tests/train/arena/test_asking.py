@@ -1,0 +1,92 @@
+"""Questions in training samples against a reading of nothing but the words that a sample shows."""
+
+from __future__ import annotations
+
+import random
+import re
+
+import pytest
+
+from svlm_cli.arena.asking.wording import NOT_KNOWN, QUESTIONS, Ask
+from svlm_cli.arena.setup import NUMBERS
+from svlm_cli.data.samples.sample import SampleWriter, Turn
+from svlm_cli.model.family.markup import find_markup
+from svlm_cli.model.prompt import PromptWriter
+from svlm_cli.train.arena.asking import AskedPast, draw_asked_past, with_questions
+from svlm_cli.train.arena.play import draw_cast, play, tell, training_seed
+from svlm_cli.train.arena.text import TextSamples, draw_asked_limits
+from svlm_cli.train.learner import new_tokenizer
+
+TOKENIZER = new_tokenizer()
+WRITER = PromptWriter(TOKENIZER, find_markup(TOKENIZER))
+BEATS = play(training_seed(41), 30)
+SECONDS = 60  # long chunks: more questions of each kind
+
+
+def drawn(seed: int) -> tuple[AskedPast, list[Turn]]:
+    dice = random.Random(seed)
+    start = dice.randrange(30, len(BEATS) - SECONDS)
+    cast = draw_cast(("red", "blue"), dice)
+    past = draw_asked_past(BEATS[max(0, start - 900) : start], cast, draw_asked_limits(dice), dice)
+    chosen = BEATS[start : start + SECONDS]
+    lines, _ = tell(chosen, cast, past.score)
+    turns = [Turn(float(k), float(k + 1), line) for k, line in enumerate(lines)]
+    return past, with_questions(turns, chosen, past, cast, dice)
+
+
+def shown(past: AskedPast) -> tuple[str, bool]:
+    """The kept words behind the cut, and whether there is a cut."""
+    ids = TOKENIZER.encode(past.text, add_special_tokens=False)
+    last = past.kept[-1]
+    return TOKENIZER.decode(ids[last.start : last.end]), len(past.kept) > 1
+
+
+def asked_for(turn: Turn, kind: Ask) -> bool:
+    forms = (re.sub(r"\{.*?\}", ".+", form) for form in QUESTIONS[kind])
+    return any(re.fullmatch(form, turn.question) for form in forms)
+
+
+def test_scores_and_last_events_are_those_of_the_words_that_are_shown() -> None:
+    checked = dict.fromkeys((Ask.SCORE, Ask.SCORER, Ask.FREE_KICK), 0)
+    unknown = 0
+    for seed in range(60):
+        past, turns = drawn(seed)
+        text, is_cut = shown(past)
+        number = "|".join(NUMBERS)
+        for turn in turns:
+            found = {
+                Ask.SCORE: re.findall(
+                    rf"(?:goal for \w+ \w+|score|kick off by \w+ \w+) ((?:{number}) (?:{number}))", text
+                ),
+                Ask.SCORER: re.findall(r"goal for (\w+ \w+)", text),
+                Ask.FREE_KICK: re.findall(r"free kick for (\w+ \w+)", text),
+            }
+            is_changing = turn.line.startswith(("goal", "free kick")) or "nil nil" in turn.line
+            for kind, said in found.items():
+                if not asked_for(turn, kind) or is_changing:
+                    continue
+                if said:
+                    assert turn.reply in (said[-1], NOT_KNOWN) if len(said) == 1 else turn.reply == said[-1]
+                else:
+                    assert turn.reply == (NOT_KNOWN if is_cut else "nobody") or kind is Ask.SCORE
+                checked[kind] += 1
+                unknown += turn.reply == NOT_KNOWN
+            text += f" {turn.line}"
+    assert min(checked.values()) > 5
+    assert unknown > 5
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_sample_is_written_in_known_words_and_its_replies_are_trained_on(seed: int) -> None:
+    samples = TextSamples(WRITER, SampleWriter(WRITER, 2, 1.0), 2)
+    sample = samples.makers["asked"](random.Random(seed), random.Random(seed))
+    text = TOKENIZER.decode(sample.input_ids.tolist())
+    assert "<unk>" not in text
+    trained = TOKENIZER.decode(sample.input_ids[sample.labels >= 0].tolist())
+    replies = re.findall(r"assistant\n ([^\n<]*)\n", text)
+    assert replies
+    assert all(f" {reply}\n" in trained for reply in replies)
+    assert (
+        sample.input_ids.tolist()
+        == samples.makers["asked"](random.Random(seed), random.Random(seed)).input_ids.tolist()
+    )
