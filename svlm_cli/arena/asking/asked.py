@@ -31,7 +31,7 @@ class Sides(Protocol):
         """His name."""
 
 
-class Place(StrEnum):
+class EvidencePlace(StrEnum):
     """Where evidence is."""
 
     OPENING = "opening"
@@ -48,16 +48,16 @@ class Evidence:
         second: of the frames or the line; -1 for the opening text.
     """
 
-    place: Place
+    place: EvidencePlace
     second: int = -1
 
 
-OPENING = Evidence(Place.OPENING)
+OPENING = Evidence(EvidencePlace.OPENING)
 Needs = tuple[frozenset[Evidence], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class HeardSecond:
     """A second of a match.
 
     Args:
@@ -78,7 +78,7 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class AskedQuestion:
     """A question.
 
     Args:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from svlm_cli.arena.asking.asked import OPENING, Asked, Evidence, Heard, Needs, Place, Sides
+from svlm_cli.arena.asking.asked import (
+    OPENING,
+    AskedQuestion,
+    Evidence,
+    EvidencePlace,
+    HeardSecond,
+    Needs,
+    Sides,
+)
 from svlm_cli.arena.asking.wording import (
     AGO,
     CLAIMS,
@@ -39,7 +47,7 @@ class _Fact:
     Args:
         answer: to the question.
         others: false claims.
-        needs, needs_all: see ``Asked``.
+        needs, needs_all: see ``AskedQuestion``.
         fill: what stands in the wordings besides what is claimed.
         claim: the true claim, None for the answer.
     """
@@ -73,10 +81,10 @@ class Listener:
     def __init__(self, sides: Sides, score: tuple[int, int], first_second: int = 0) -> None:
         self._sides = sides
         self._first = first_second
-        self._now: Heard | None = None
+        self._now: HeardSecond | None = None
         self._reigns = [_Reign(score, -1, [OPENING])]
-        self._spoken: list[Heard] = []
-        self._last: dict[Kind, list[Heard]] = {}
+        self._spoken: list[HeardSecond] = []
+        self._last: dict[Kind, list[HeardSecond]] = {}
         self._facts: dict[Ask, Callable[[Dice], _Fact | None]] = {
             Ask.SCORE: self._score,
             Ask.LEADER: self._leader,
@@ -93,7 +101,7 @@ class Listener:
             Ask.PAST_FOUL: self._past_foul,
         }
 
-    def hear(self, heard: Heard) -> None:
+    def hear(self, heard: HeardSecond) -> None:
         """The next second."""
         self._now = heard
         reign = self._reigns[-1]
@@ -102,12 +110,12 @@ class Listener:
             reign = _Reign(heard.score, heard.second, [])
             self._reigns.append(reign)
         if heard.kind in (Kind.GOAL, Kind.SCORE) or (heard.kind is Kind.KICK_OFF and changed):
-            reign.said.append(Evidence(Place.WORDS, heard.second))
+            reign.said.append(Evidence(EvidencePlace.WORDS, heard.second))
         if heard.kind is not None:
             self._spoken.append(heard)
             self._last.setdefault(heard.kind, []).append(heard)
 
-    def ask(self, kind: Ask, dice: Dice, *, is_claim: bool = False) -> Asked | None:
+    def ask(self, kind: Ask, dice: Dice, *, is_claim: bool = False) -> AskedQuestion | None:
         """A question of this kind; None where it has no clear answer in this second.
 
         Args:
@@ -125,11 +133,11 @@ class Listener:
             return None
         if not is_claim:
             text = dice.pick(QUESTIONS[kind]).format(**fact.fill)
-            return Asked(kind, False, text, fact.answer, fact.needs, fact.needs_all)
+            return AskedQuestion(kind, False, text, fact.answer, fact.needs, fact.needs_all)
         true = fact.claim or fact.answer
         claimed = true if dice.chance(0.5) else dice.pick(fact.others)
         text = self._claim(kind, claimed, fact, dice)
-        return Asked(kind, True, text, YES if claimed == true else NO, fact.needs, fact.needs_all)
+        return AskedQuestion(kind, True, text, YES if claimed == true else NO, fact.needs, fact.needs_all)
 
     def _claim(self, kind: Ask, claimed: str, fact: _Fact, dice: Dice) -> str:
         if claimed == NOBODY:
@@ -139,12 +147,12 @@ class Listener:
         claims = dict.fromkeys(("team", "name", "score", "event", "place", "count"), claimed)
         return dice.pick(CLAIMS[kind]).format(**(claims | fact.fill))
 
-    def _here(self) -> Heard:
+    def _here(self) -> HeardSecond:
         assert self._now is not None
         return self._now
 
     def _frames(self, second: int | None = None) -> Evidence:
-        return Evidence(Place.FRAMES, self._here().second if second is None else second)
+        return Evidence(EvidencePlace.FRAMES, self._here().second if second is None else second)
 
     def _team(self, side: int) -> str:
         return f"{self._sides.kits[side]} {self._sides.names[side]}"
@@ -156,7 +164,7 @@ class Listener:
         """What ties the name of a side to its colour."""
         now = self._here().second
         lines = (
-            Evidence(Place.WORDS, each.second)
+            Evidence(EvidencePlace.WORDS, each.second)
             for each in self._spoken[-NAMES_REMEMBERED:]
             if each.side == side and each.kind not in NAMELESS and each.second < now
         )
@@ -202,7 +210,7 @@ class Listener:
         assert last.kind is not None
         side = None if last.kind in NAMELESS else last.side
         kit, name = (None, None) if side is None else (self._sides.kits[side], self._sides.names[side])
-        needs: Needs = (frozenset([self._frames(last.second), Evidence(Place.WORDS, last.second)]),)
+        needs: Needs = (frozenset([self._frames(last.second), Evidence(EvidencePlace.WORDS, last.second)]),)
         if side is not None and last.second == self._here().second:
             needs += (*self._cause(last.kind), self._name_told(side))
         true = line_of(SpokenEvent(last.kind))
@@ -225,7 +233,7 @@ class Listener:
         answer = self._team(last.side)
         others = _without(self._teams(), answer)
         if last.second < self._here().second:
-            return _Fact(answer, others, (frozenset([Evidence(Place.WORDS, last.second)]),))
+            return _Fact(answer, others, (frozenset([Evidence(EvidencePlace.WORDS, last.second)]),))
         return _Fact(answer, others, (*self._cause(kind), *self._who(answer)))
 
     def _cause(self, kind: Kind) -> Needs:
@@ -233,7 +241,7 @@ class Listener:
         if kind not in _CAUSES:
             return ()
         before = self._last.get(_CAUSES[kind], [])[-1:]
-        said = [Evidence(Place.WORDS, each.second) for each in before if each.kind not in NAMELESS]
+        said = [Evidence(EvidencePlace.WORDS, each.second) for each in before if each.kind not in NAMELESS]
         return (frozenset([*(self._frames(each.second) for each in before), *said]),)
 
     def _card(self, _dice: Dice) -> _Fact | None:
@@ -247,13 +255,15 @@ class Listener:
             return None
         answer = self._team(1 - kick.side)
         told = (card.second, kick.second)
-        needs = tuple(frozenset([Evidence(Place.WORDS, second)]) for second in told)
+        needs = tuple(frozenset([Evidence(EvidencePlace.WORDS, second)]) for second in told)
         return _Fact(answer, _without(self._teams(), answer), (*needs, *self._who(answer)))
 
     def _referee(self, dice: Dice) -> _Fact:
         now = self._here().second
         cards = (
-            Evidence(Place.WORDS, each.second) for each in self._last.get(Kind.CARD, []) if each.second < now
+            Evidence(EvidencePlace.WORDS, each.second)
+            for each in self._last.get(Kind.CARD, [])
+            if each.second < now
         )
         other = [dice.pick(_without(REFEREES, self._sides.referee))]
         return _Fact(self._sides.referee, other, (frozenset([OPENING, *cards]),))
@@ -293,7 +303,7 @@ class Listener:
             return _Fact(NOBODY, self._teams(), (), needs_all=True)
         assert kicks[-2].side is not None
         answer = self._team(1 - kicks[-2].side)
-        needs = tuple(frozenset([Evidence(Place.WORDS, each.second)]) for each in kicks[-2:])
+        needs = tuple(frozenset([Evidence(EvidencePlace.WORDS, each.second)]) for each in kicks[-2:])
         return _Fact(answer, _without(self._teams(), answer), (*needs, *self._who(answer)))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from svlm_cli.arena.address import ArenaAddress
-from svlm_cli.arena.asking.asked import Asked, Heard
+from svlm_cli.arena.asking.asked import AskedQuestion, HeardSecond
 from svlm_cli.arena.asking.listener import Listener
 from svlm_cli.arena.asking.wording import THIRDS, Ask
 from svlm_cli.arena.dice import Dice
@@ -36,10 +36,10 @@ class MatchQuestion:
     """
 
     second: int
-    asked: Asked
+    asked: AskedQuestion
 
 
-def heard_seconds(address: ArenaAddress) -> Iterator[Heard]:
+def heard_seconds(address: ArenaAddress) -> Iterator[HeardSecond]:
     """Every second of a match as whoever follows it knows it."""
     setup = draw_setup(address.sport, address.seed)
     timeline = Timeline(setup)
@@ -47,10 +47,10 @@ def heard_seconds(address: ArenaAddress) -> Iterator[Heard]:
         yield heard(record, setup.names, third_of(timeline, record.second))
 
 
-def heard(record: TruthSecond, names: tuple[str, str], third: int | None) -> Heard:
+def heard(record: TruthSecond, names: tuple[str, str], third: int | None) -> HeardSecond:
     """One second of the truth."""
     event = record.spoken
-    return Heard(
+    return HeardSecond(
         second=record.second,
         kind=None if event is None else Kind(event.kind),
         side=None if event is None or event.team is None else names.index(event.team),
@@ -84,7 +84,7 @@ def match_questions(address: ArenaAddress) -> Iterator[MatchQuestion]:
         at_event = dice.chance(EVENT_SHARE)
 
 
-def draw_question(listener: Listener, dice: Dice) -> Asked | None:
+def draw_question(listener: Listener, dice: Dice) -> AskedQuestion | None:
     """A question of a kind drawn at random, of those that have a clear answer now."""
     left = list(Ask)
     is_claim = dice.chance(CLAIM_SHARE)

@@ -9,7 +9,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from svlm_cli.arena.asking.asked import Asked, Evidence, Heard, Place
+from svlm_cli.arena.asking.asked import AskedQuestion, Evidence, EvidencePlace, HeardSecond
 from svlm_cli.arena.asking.listener import Listener
 from svlm_cli.arena.asking.match import draw_question
 from svlm_cli.arena.dice import Dice
@@ -101,9 +101,9 @@ def with_questions(
     return asked_turns
 
 
-def _with_question(turn: Turn, asked: Asked, past: AskedPast, now: int) -> Turn:
+def _with_question(turn: Turn, asked: AskedQuestion, past: AskedPast, now: int) -> Turn:
     def is_kept(evidence: Evidence) -> bool:
-        if evidence.place is Place.FRAMES:
+        if evidence.place is EvidencePlace.FRAMES:
             return past.seconds <= evidence.second <= now
         return evidence.second in past.left or past.seconds <= evidence.second < now
 
@@ -115,5 +115,5 @@ def _told(beat: Beat, cast: Cast, score: tuple[int, int]) -> tuple[str, tuple[in
     return line, score
 
 
-def _heard(second: int, beat: Beat, score: tuple[int, int], third: int | None = None) -> Heard:
-    return Heard(second, beat.kind, beat.side, score, beat.holder, third)
+def _heard(second: int, beat: Beat, score: tuple[int, int], third: int | None = None) -> HeardSecond:
+    return HeardSecond(second, beat.kind, beat.side, score, beat.holder, third)

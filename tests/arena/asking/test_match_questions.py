@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 
 from svlm_cli.arena.address import ArenaAddress
-from svlm_cli.arena.asking.asked import Place
+from svlm_cli.arena.asking.asked import EvidencePlace
 from svlm_cli.arena.asking.match import MEAN_GAP_SECONDS, MatchQuestion, match_questions
 from svlm_cli.arena.asking.wording import Ask
 from svlm_cli.arena.moments import Kind
@@ -135,7 +135,7 @@ def test_evidence_tells_the_answer(match: Match) -> None:
     """Whoever reads a line that is named as evidence finds the answer there."""
     for each in plain(match, Ask.SCORE, Ask.SCORER, Ask.FREE_KICK):
         for evidence in each.asked.needs[0] if each.asked.needs else ():
-            if evidence.place is not Place.WORDS or each.second in {
+            if evidence.place is not EvidencePlace.WORDS or each.second in {
                 e.second for g in each.asked.needs for e in g
             }:
                 continue
