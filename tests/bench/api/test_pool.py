@@ -68,7 +68,7 @@ def test_what_is_on_its_way_is_stored_before_a_stop(tmp_path: Path) -> None:
     def respond(body: dict[str, Any]) -> tuple[int, str]:
         number = number_of(body)
         begun[number].set()
-        assert all(each.wait(10) for each in begun)
+        assert all(each.wait(60) for each in begun)
         if number == 0:
             return 401, "withdrawn"
         time.sleep(0.3)
@@ -85,7 +85,7 @@ def test_what_is_on_its_way_is_stored_when_nobody_looks_on(tmp_path: Path) -> No
     def respond(body: dict[str, Any]) -> tuple[int, str]:
         number = number_of(body)
         begun[number].set()
-        assert begun[1].wait(10)
+        assert begun[1].wait(60)
         time.sleep(0.3 * number)
         return 200, "yes"
 
@@ -94,7 +94,7 @@ def test_what_is_on_its_way_is_stored_when_nobody_looks_on(tmp_path: Path) -> No
         next(events)
         next(events)
         events.close()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while stored(path) != [0, 1] and time.monotonic() < deadline:
             time.sleep(0.02)
     assert stored(path) == [0, 1]

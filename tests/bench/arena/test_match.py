@@ -15,6 +15,7 @@ from svlm_cli.bench.common.events import WorkProgress
 from svlm_cli.bench.common.frames import Frames
 from svlm_cli.bench.common.model import ModelOptions, model_facts
 from svlm_cli.settings import Sampling, StreamSettings
+from svlm_cli.stream.controls import Controls
 from svlm_cli.types import Clip, EndEvent, StartEvent, StepEvent, StreamEvent, WarningEvent
 
 SETTINGS = StreamSettings(sampling=Sampling(greedy=True), previous_text="not this")
@@ -23,7 +24,7 @@ SETTINGS = StreamSettings(sampling=Sampling(greedy=True), previous_text="not thi
 class Recorder:
     """In place of ``stream_video``: keeps what it was handed, says the number of each second."""
 
-    def __call__(self, model, source, settings: StreamSettings) -> Iterator[StreamEvent]:
+    def __call__(self, model, source, settings: StreamSettings, controls: Controls) -> Iterator[StreamEvent]:
         self.name, self.settings = source.name, settings
         self.clips: list[Clip] = list(source.clips(settings.fps, settings.step_seconds))
         self.opening = opening_text(source.address) if hasattr(source, "address") else ""
