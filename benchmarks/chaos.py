@@ -160,7 +160,7 @@ class Air:
         self._live = {each.name: {"name": each.name, "source": each.source, **LIVE} for each in live}
         self.pipe = {"name": "pipe", "source": "-"}
         self.witnesses = {
-            f"witness-{n}": {"name": f"witness-{n}", "source": f"arena:soccer,seed={n},minutes=inf"}
+            f"witness-{n}": {"name": f"witness-{n}", "source": f"arena:soccer,seed={n},minutes=240"}
             | {"pace": "realtime", "on_lag": "wait", "fps": 8 if n % 2 else 2}
             for n in range(num_witnesses)
         }

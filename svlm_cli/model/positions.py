@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import accumulate
 
 import numpy as np
 
@@ -39,10 +40,18 @@ def extent(span: Span, stride: float) -> float:
 
 def span_starts(spans: Sequence[Span], stride: float) -> list[float]:
     """Where each span starts when positions are counted from 0 over ``spans``, and the end."""
-    starts = [0.0]
-    for span in spans:
-        starts.append(starts[-1] + extent(span, stride))
-    return starts
+    extents = [float(span.num_tokens) if span.grid is None else extent(span, stride) for span in spans]
+    return list(accumulate(extents, initial=0.0))
+
+
+def time_row(spans: Sequence[Span], stride: float) -> np.ndarray:
+    """The first of ``rows``, from 0: float64, shape (n,)."""
+    if not spans:
+        return np.zeros(0)
+    starts = np.repeat(span_starts(spans, stride)[:-1], [span.num_tokens for span in spans])
+    offsets = [_offsets(span.num_tokens, span.grid, span.places, stride)[0] for span in spans]
+    times: np.ndarray = np.concatenate(offsets) + starts
+    return times
 
 
 def rows(spans: Sequence[Span], stride: float, start: float = 0.0) -> np.ndarray:

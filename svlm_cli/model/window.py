@@ -32,9 +32,11 @@ class SpanKind(IntEnum):
     ANSWER_TAIL = 12
 
 
-OPENING = frozenset({SpanKind.SYSTEM, SpanKind.PREVIOUS_HEAD, SpanKind.PREVIOUS_TEXT, SpanKind.PREVIOUS_TAIL})
 VISION = frozenset({SpanKind.VISION_START, SpanKind.VIDEO, SpanKind.VISION_END})
 SPOKEN = frozenset({SpanKind.TIME, SpanKind.ANSWER_HEAD, SpanKind.WORDS, SpanKind.ANSWER_TAIL})
+# By kind: looked up for every span of every step, where sets of enum members cost ten times as much.
+_IS_VISION = tuple(kind in VISION for kind in SpanKind)
+_IS_SPOKEN = tuple(kind in SPOKEN for kind in SpanKind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,30 +145,35 @@ def evict(spans: Sequence[Span], turn: int, limits: WindowLimits) -> Eviction:
         ValueError: ``spans`` holds no "previous text".
     """
     last_silent, last_blind = turn - limits.rounds, turn - limits.vision_turns
-    front: list[tuple[Span, TokenRange]] = []
+    last_bare = min(last_silent, last_blind)
+    front: list[Span] = []
+    rest: list[Span] = []
     text: list[TokenRange] = []
-    rest: list[tuple[Span, TokenRange]] = []
-    start = 0
+    front_kept: list[tuple[int, int]] = []
+    rest_kept: list[tuple[int, int]] = []
+    text_kind, words_kind, tail_kind = SpanKind.PREVIOUS_TEXT, SpanKind.WORDS, SpanKind.PREVIOUS_TAIL
+    has_text = False
+    end = 0
     for span in spans:
-        piece = TokenRange(start, start + span.num_tokens)
-        start = piece.end
-        if span.kind is SpanKind.PREVIOUS_TEXT or (span.kind is SpanKind.WORDS and span.turn <= last_silent):
-            text.append(piece)
-        elif span.kind in OPENING:
-            (rest if span.kind is SpanKind.PREVIOUS_TAIL else front).append((span, piece))
-        elif span.kind in VISION:
-            if span.turn > last_blind:
-                rest.append((span, piece))
-        elif span.turn > (last_silent if span.kind in SPOKEN else min(last_silent, last_blind)):
-            rest.append((span, piece))
-    if not any(span.kind is SpanKind.PREVIOUS_TEXT for span in spans):
+        start, end = end, end + span.num_tokens
+        kind = span.kind
+        if kind is text_kind or (kind is words_kind and span.turn <= last_silent):
+            has_text = has_text or kind is text_kind
+            text.append(TokenRange(start, end))
+        elif kind < tail_kind:
+            front.append(span)
+            front_kept.append((start, end))
+        elif kind is tail_kind or span.turn > (
+            last_blind if _IS_VISION[kind] else last_silent if _IS_SPOKEN[kind] else last_bare
+        ):
+            rest.append(span)
+            rest_kept.append((start, end))
+    if not has_text:
         raise ValueError("the layout holds no previous text")
     pieces = _take(text, middle_cut(sum(piece.num_tokens for piece in text), limits))
-    words = Span(SpanKind.PREVIOUS_TEXT, -1, sum(piece.num_tokens for piece in pieces))
-    return Eviction(
-        spans=(*(span for span, _ in front), words, *(span for span, _ in rest)),
-        kept=merged([*(piece for _, piece in front), *pieces, *(piece for _, piece in rest)]),
-    )
+    words = Span(text_kind, -1, sum(piece.num_tokens for piece in pieces))
+    kept = [*front_kept, *((piece.start, piece.end) for piece in pieces), *rest_kept]
+    return Eviction(spans=(*front, words, *rest), kept=merged(kept))
 
 
 def _take(pieces: Iterable[TokenRange], wanted: Iterable[TokenRange]) -> list[TokenRange]:
@@ -183,14 +190,14 @@ def _take(pieces: Iterable[TokenRange], wanted: Iterable[TokenRange]) -> list[To
     return taken
 
 
-def merged(pieces: Iterable[TokenRange]) -> tuple[TokenRange, ...]:
+def merged(pieces: Iterable[tuple[int, int]]) -> tuple[TokenRange, ...]:
     """The same tokens in the same order, neighbours joined and empty ranges left out."""
-    joined: list[TokenRange] = []
-    for piece in pieces:
-        if piece.num_tokens == 0:
+    joined: list[list[int]] = []
+    for start, end in pieces:
+        if start == end:
             continue
-        if joined and joined[-1].end == piece.start:
-            joined[-1] = TokenRange(joined[-1].start, piece.end)
+        if joined and joined[-1][1] == start:
+            joined[-1][1] = end
         else:
-            joined.append(piece)
-    return tuple(joined)
+            joined.append([start, end])
+    return tuple(TokenRange(start, end) for start, end in joined)

@@ -62,6 +62,7 @@ class Context:
         self._origins = np.zeros(0)
         self._base = 0.0
         self._end = 0.0
+        self._timed: tuple[tuple[Span, ...], np.ndarray] = (), np.zeros(0)
 
     @property
     def spans(self) -> tuple[Span, ...]:
@@ -124,6 +125,12 @@ class Context:
             return self._fed_rows
         return positions.rows(self._spans, self._stride)
 
+    def _times(self) -> np.ndarray:
+        """The first of ``rows`` where tokens move, worked out once for a layout."""
+        if self._timed[0] is not self._spans:
+            self._timed = self._spans, positions.time_row(self._spans, self._stride)
+        return self._timed[1]
+
     def rows_from(self, num_fed: int) -> np.ndarray:
         """Positions, ``base`` included, of the tokens behind the first ``num_fed``."""
         first, start = 0, 0
@@ -146,9 +153,9 @@ class Context:
         eviction = evict(self._spans, turn, limits)
         if self._grows:
             return self._close_ranks(eviction)
-        before = self.rows()[0]
+        before = self._times()
         self._spans = eviction.spans
-        after = self.rows()[0]
+        after = self._times()
         self._base = self._best_base(eviction.kept, before, after) if rotate else 0.0
         self._ids = _gathered(self._ids, eviction.kept)
         self._origins = _gathered(self._origins, eviction.kept)
@@ -169,7 +176,7 @@ class Context:
     def refeed(self, num_fed: int) -> None:
         """Note that the tokens behind the first ``num_fed`` will be fed where they stand now."""
         if not self._grows:
-            self._origins[num_fed:] = self.rows()[0, num_fed:] + self._base
+            self._origins[num_fed:] = self._times()[num_fed:] + self._base
 
     def _best_base(self, kept: Sequence[TokenRange], before: np.ndarray, after: np.ndarray) -> float:
         """The base under which the most kept tokens need no rotation."""

@@ -147,7 +147,7 @@ def test_middle_cut(num_tokens, sink, text_window, ranges):
 
 
 def test_merged_joins_neighbours_only():
-    pieces = [TokenRange(0, 2), TokenRange(2, 5), TokenRange(5, 5), TokenRange(7, 8), TokenRange(3, 4)]
+    pieces = [(0, 2), (2, 5), (5, 5), (7, 8), (3, 4)]
     assert merged(pieces) == (TokenRange(0, 5), TokenRange(7, 8), TokenRange(3, 4))
 
 
