@@ -2,8 +2,9 @@
 
     python benchmarks/channels.py 64 128 --seconds 60 --threads 1
 
-Each number is run twice, in processes of their own: until the window is full, and so many seconds longer. Told
-are the CPU seconds of a streamed second between the two, lag and seconds skipped behind the filling, memory.
+Each number is run twice, in processes of their own: until the window is full, and so many seconds
+longer. Told are the CPU seconds of a streamed second between the two, lag and seconds skipped behind the
+filling, memory.
 """
 
 from __future__ import annotations
