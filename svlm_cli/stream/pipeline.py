@@ -114,13 +114,13 @@ class Pipeline:
         self._is_closed.set()
         self._room.release()
 
-    def close(self) -> None:
-        """End both threads; one that hangs in a source is left to end by itself."""
+    def close(self, patience_seconds: float = JOIN_SECONDS) -> None:
+        """End both threads; one that hangs in a source for longer is left to end by itself."""
         self.leave()
         if not self._threads:
             self._clips.close()  # type: ignore[attr-defined]
         for thread in self._threads:
-            thread.join(JOIN_SECONDS)
+            thread.join(patience_seconds)
 
     def _size(self, clip: Clip) -> SizedClip:
         if clip.index == 0:

@@ -40,7 +40,7 @@ class _ChannelStatus:
         return self.end is None and self.last is not None and self.last.lag_seconds > LATE_SECONDS
 
     def text(self, name: str) -> Text:
-        line = Text(f"{name[:NAME_CELLS]:{NAME_CELLS}} ", style="bold", no_wrap=True, overflow="ellipsis")
+        line = Text(f"{_shortened(name):{NAME_CELLS}} ", style="bold", no_wrap=True, overflow="ellipsis")
         if self.last is None:
             return line.append("waiting", "dim")
         figures = f"{clock(self.last.end_seconds)} step {self.recent.percentile(50):.2f} s "
@@ -50,6 +50,14 @@ class _ChannelStatus:
             figures += f"skipped {self.skipped_seconds:.0f} s "
         line.append("ended " if self.end is not None else "", "dim")
         return line.append(figures, "reverse red" if self.is_late else "reverse").append(f" {self.words}", "")
+
+
+def _shortened(name: str) -> str:
+    """A name with both ends, where it is too long: names of one kind differ at their ends."""
+    if len(name) <= NAME_CELLS:
+        return name
+    half = NAME_CELLS // 2
+    return f"{name[: half - 1]}…{name[-half:]}"
 
 
 class ChannelsView(TalkView):

@@ -16,6 +16,7 @@ from typing import Self
 from svlm_cli.commands.output import INTERRUPTED
 
 TERMINATED = 128 + signal.SIGTERM
+LEAVE_SECONDS = 10.0
 SHOW_CURSOR = "\x1b[?25h"
 
 
@@ -106,6 +107,7 @@ class Reloader:
         if self._thread.is_alive():
             signal.signal(signal.SIGHUP, self._before)
             self._asked.put(False)
+            self._thread.join(LEAVE_SECONDS)  # a thread that wakes as the interpreter ends aborts it
 
 
 def _has_terminal() -> bool:

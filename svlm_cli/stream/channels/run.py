@@ -16,7 +16,7 @@ from svlm_cli.settings import OnLag, Pace, StreamSettings
 from svlm_cli.stream.channels.opening import resumed, start_event, unlike_training
 from svlm_cli.stream.controls import Controls
 from svlm_cli.stream.pacing import PlayClock
-from svlm_cli.stream.pipeline import POLL_SECONDS, Pipeline, SourceEnded
+from svlm_cli.stream.pipeline import JOIN_SECONDS, POLL_SECONDS, Pipeline, SourceEnded
 from svlm_cli.stream.repetition import Repetition
 from svlm_cli.stream.session import Finished, StreamSession
 from svlm_cli.stream.sight import SeenClip, SizedClip
@@ -207,11 +207,11 @@ class StreamRun:
         if self._pipeline is not None:
             self._pipeline.leave()
 
-    def close(self) -> None:
+    def close(self, patience_seconds: float = JOIN_SECONDS) -> None:
         """Let the source go; any number of times."""
         self._clock.stop()
         if self._pipeline is not None:
-            self._pipeline.close()
+            self._pipeline.close(patience_seconds)
 
     def _is_stale(self, clip: SeenClip | SizedClip) -> bool:
         """Whether a clip that was prepared in time is to be left out by now; never two in a row.

@@ -19,6 +19,8 @@ from svlm_cli.stream.sight import SeenClip, SizedClip
 from svlm_cli.stream.step.together import DueStep
 from svlm_cli.types import StepEvent, StreamEvent, WarningEvent
 
+CLOSE_SECONDS = 10.0  # that a channel's reader has to end, beside the others
+
 
 class Running:
     """One channel from its beginning to its end; used by the thread that takes the steps.
@@ -172,7 +174,7 @@ class Running:
 
     def close(self) -> None:
         """Wait for what reads its source and let all go that is the channel's alone; any number of times."""
-        self._run.close()
+        self._run.close(CLOSE_SECONDS)
         if not self._is_released:
             self._is_released = True
             self._channel.release()
