@@ -158,8 +158,9 @@ class RecordFile:
 
     def close(self) -> None:
         """Let go of the folder; more than once is fine."""
-        if self._claim is not None:
-            self._claim.release()
+        claimed, self._claim = self._claim, None  # answers that are on their way are stored nevertheless
+        if claimed is not None:
+            claimed.release()
 
     def __enter__(self) -> Self:
         return self
