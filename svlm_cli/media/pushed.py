@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 MOST_SIDE, MOST_PIXELS = 8192, 1 << 24
 MOST_WAITING_BYTES = 1 << 26
 GAP_SECONDS = 2.0
+KEPT_STEPS = 16  # more than are on their way at any time
 POLL_SECONDS = 0.1
 _TOLD = {
     "doubled": "with the time of the one before",
@@ -38,10 +39,11 @@ _TOLD = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Sent:
-    """A picture as it came, and when it appears."""
+    """A picture as it came, when it appears, and when it came."""
 
     seconds: float
     data: bytes
+    came_at: float
 
 
 class PushedSource:
@@ -76,6 +78,8 @@ class PushedSource:
         self._is_over = False
         self._ahead: deque[_Sent] = deque()
         self._newest = -1.0
+        self._newest_came_at = time.monotonic()
+        self._whole_at: deque[tuple[float, float]] = deque(maxlen=KEPT_STEPS)
         self._shown: tuple[float, np.ndarray] | None = None
 
     @property
@@ -106,7 +110,7 @@ class PushedSource:
                 return False
             self._last = microseconds
             self._waiting_bytes += len(data)
-        self._sent.put(_Sent(seconds, data))
+        self._sent.put(_Sent(seconds, data, time.monotonic()))
         return True
 
     def _kind_of_fault(self, microseconds: int, seconds: float, num_bytes: int) -> str:
@@ -128,6 +132,11 @@ class PushedSource:
         with self._lock:
             self._lost = self._lost or reason
         self._sent.put(None)
+
+    def behind(self, end_seconds: float) -> float:
+        """Seconds since the last picture of the step that ends there came; ``media.source.Arriving``."""
+        came = [came_at for end, came_at in list(self._whole_at) if end == end_seconds]
+        return time.monotonic() - came[0] if came else 0.0
 
     def opening_text(self, start_seconds: float) -> str:  # noqa: ARG002 - the Source contract's name
         """Nothing."""
@@ -170,6 +179,7 @@ class PushedSource:
                 self._read_to(seconds, guide)
                 began += time.perf_counter() - waited
                 images.append(self._image(seconds, guide))
+            self._whole_at.append((end, self._newest_came_at))
             frames = [image for image in images if image is not None]
             if not frames:
                 break
@@ -194,7 +204,8 @@ class PushedSource:
             with self._lock:
                 self._waiting_bytes -= len(sent.data)
             self._newest = sent.seconds + self._zero
-            self._ahead.append(_Sent(self._newest, sent.data))
+            self._ahead.append(_Sent(self._newest, sent.data, sent.came_at))
+            self._newest_came_at = sent.came_at
             self._taken(1)
 
     def _ends_seconds(self) -> float:

@@ -130,6 +130,15 @@ class Reconnecting(Protocol):
         ...
 
 
+@runtime_checkable
+class Arriving(Protocol):
+    """A source whose pictures come when they come: no clock says when a step is due."""
+
+    def behind(self, end_seconds: float) -> float:
+        """Seconds since the last picture of the step that ends there came."""
+        ...
+
+
 def reconnects_of(source: object) -> int:
     """How often a source was lost and is back; 0 for one that cannot be."""
     return source.num_reconnects if isinstance(source, Reconnecting) else 0

@@ -9,7 +9,7 @@ from itertools import zip_longest
 from typing import Any
 
 from svlm_cli.errors import SourceLostError, UsageError
-from svlm_cli.media.source import Source
+from svlm_cli.media.source import Arriving, Source
 from svlm_cli.model.prompt import unknown_words_text
 from svlm_cli.model.runtime import VideoLanguageModel
 from svlm_cli.settings import OnLag, Pace, StreamSettings
@@ -255,7 +255,7 @@ class StreamRun:
         self._reached = clip.end_seconds
         step = replace(
             step,
-            lag_seconds=max(0.0, self._clock.behind(clip.end_seconds)),
+            lag_seconds=max(0.0, self._behind(clip.end_seconds)),
             skipped_seconds=skipped if skipped > SKIP_TOLERANCE_SECONDS else 0.0,
             **self._source_times(clip),
         )
@@ -270,6 +270,11 @@ class StreamRun:
                 self._session, self._source.name, self._reached, self._controls.questions
             )
             yield from self._failed(failure)
+
+    def _behind(self, end_seconds: float) -> float:
+        if isinstance(self._source, Arriving):
+            return self._source.behind(end_seconds)
+        return self._clock.behind(end_seconds)
 
     def _source_times(self, clip: SeenClip | SizedClip) -> dict[str, Any]:
         """When a clip was shown: by the source's own clock, else, at realtime pace, by this machine's."""

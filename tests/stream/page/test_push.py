@@ -88,6 +88,7 @@ def test_the_words_are_those_of_the_file(page: Pushed, frames, expected, kind: s
     assert words(events) == expected
     assert events[0]["type"] == "start"
     assert {event["channel"] for event in events} == {events[0]["channel"]}
+    assert all(0 < event["lag_seconds"] < 20 for event in events if event["type"] == "step")
     assert warnings(events) == []
 
 
