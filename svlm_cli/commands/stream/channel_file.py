@@ -138,6 +138,13 @@ class ChannelBook:
         self._given = options, model
         self._shared = options
 
+    @property
+    def shared_path(self) -> Path | None:
+        """A path that all channels which are added would write or read, as it does not tell their names."""
+        values = [self._shared.values[key] for key in _PLACED]
+        paths = [path for value in values for path in (value if isinstance(value, list) else [value])]
+        return next((path for path in paths if path is not None and NAME not in str(path)), None)
+
     def read(self) -> tuple[list[ChannelSpec], ModelChoice]:
         """Read the file, now.
 

@@ -7,9 +7,9 @@ import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from svlm_cli.errors import UsageError
+from svlm_cli.errors import OutputError, StateError, UsageError
 from svlm_cli.media.address import CAMERA, PUSH, is_live_address
 from svlm_cli.media.pushed import PushedSource
 from svlm_cli.media.source import reconnects_of
@@ -17,6 +17,7 @@ from svlm_cli.stream.channels.channel import ChannelState, Condition
 
 if TYPE_CHECKING:
     from svlm_cli.commands.stream.fleet import Fleet, OpenChannel
+    from svlm_cli.commands.stream.run import Talking
     from svlm_cli.stream.page.board import Board
     from svlm_cli.stream.page.hub import Hub
     from svlm_cli.stream.page.push import PushStart
@@ -27,6 +28,7 @@ ALLOWED = (
     *("fps", "greedy", "seed", "temperature", "on_lag", "duration"),
 )
 MOST_LETTERS = 2000
+ResultT = TypeVar("ResultT")
 MOST_FPS = 60
 PUSHED_CHANNELS = 4
 MOST_ENDED = 8  # of those that were pushed, still shown
@@ -40,10 +42,12 @@ class PageDesk:
     Args:
         fleet: the channels.
         board: where they are shown.
+        view: told of what whoever looks at the page is not told.
         most: channels that may run at once.
     """
 
-    def __init__(self, fleet: Fleet, board: Board, most: int) -> None:
+    def __init__(self, fleet: Fleet, board: Board, view: Talking, most: int) -> None:
+        self._view = view
         self._fleet = fleet
         self._board = board
         self._most = most
@@ -82,7 +86,19 @@ class PageDesk:
         if not _NAME.fullmatch(str(entry.get("name") or "a")):
             raise UsageError("the channel is wrong: name: letters, digits, dots and dashes, 64 at most")
         self.require_room()
-        return self._fleet.add(entry)
+        return self.opened(lambda: self._fleet.add(entry))
+
+    def opened(self, work: Callable[[], ResultT]) -> ResultT:
+        """What comes of opening a channel; where its files lie is not told to who asked for it.
+
+        Raises:
+            SvlmError: it cannot be opened.
+        """
+        try:
+            return work()
+        except (OutputError, StateError) as error:
+            self._view.say(f"warning: a channel was not added: {error}", "yellow")
+            raise OutputError("its files cannot be opened", "svlm has said why where it runs") from None
 
     def remove(self, name: str) -> None:
         """End a channel, or forget one that has ended; ``Desk.remove``."""
@@ -125,7 +141,8 @@ class PushOpener:
             self._desk.require_room()
             source = PushedSource(f"{PUSH}{name}", start.width, start.height, start.fps, taken)
             entry = {"source": PUSH, "name": name} | ({"title": start.title} if start.title else {})
-            step_seconds = self._fleet.add_pushed(entry, source).settings.step_seconds
+            spec = self._desk.opened(lambda: self._fleet.add_pushed(entry, source))
+            step_seconds = spec.settings.step_seconds
             self._pushed.pop(name, None)
             self._pushed[name] = None
             self._forget({name for name, each in known.items() if each.condition in _OVER})

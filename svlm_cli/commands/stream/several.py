@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from svlm_cli.commands.stream import run as one
 from svlm_cli.commands.stream.beside import Asking
-from svlm_cli.commands.stream.channel_file import ChannelBook, ChannelSpec
+from svlm_cli.commands.stream.channel_file import NAME, ChannelBook, ChannelSpec
 from svlm_cli.commands.stream.channels_view import ChannelsView
 from svlm_cli.commands.stream.fleet import Fleet
 from svlm_cli.commands.stream.serving import PUSHED_CHANNELS, PageDesk, PushOpener, attend
@@ -55,12 +55,12 @@ def run_channels(
     with ExitStack() as stack:
         stack.enter_context(view)
         stopper = stack.enter_context(Stopper(lambda: view.say(one.STOPPING)))
-        board = _board(asking, stack, takes_frames=takes_frames)
+        board = _board(asking, book, stack, takes_frames=takes_frames)
         fleet = stack.enter_context(Fleet(book, view, partial(attend, board)))
         may_add = asking.max_channels is not None
         stays = may_add or takes_frames
         if board is not None:
-            desk = PageDesk(fleet, board, asking.max_channels or len(specs) + PUSHED_CHANNELS)
+            desk = PageDesk(fleet, board, view, asking.max_channels or len(specs) + PUSHED_CHANNELS)
             opener = PushOpener(fleet, board, desk) if takes_frames else None
             one.serve(board, asking, stack, view, desk if may_add else None, opener)
         fleet.open_all(specs)
@@ -98,8 +98,10 @@ def _rounds(models: Sequence[VideoLanguageModel], stopper: Stopper, *, stays: bo
     return Spread(models, stopper.event, stays=stays)
 
 
-def _board(asking: Asking, stack: ExitStack, *, takes_frames: bool) -> Board | None:
+def _board(asking: Asking, book: ChannelBook, stack: ExitStack, *, takes_frames: bool) -> Board | None:
     """What the page shows, where one is wanted."""
+    if (takes_frames or asking.max_channels is not None) and (path := book.shared_path):
+        raise UsageError(f"{path}: channels that are added would share it", f"write {NAME} in its name")
     if asking.serve is None:
         if takes_frames:
             raise UsageError("push: takes pictures at the page's address", "add --serve HOST:PORT")

@@ -132,6 +132,7 @@ def until_answered(client: Client, number: str) -> None:
         {"source": "arena:soccer", "fps": 1e9},
         {"source": "arena:soccer?seed=nothing"},
         {"source": "http://127.0.0.1:9/none.m3u8"},
+        {"source": "arena:soccer", "name": "taken"},
     ],
     ids=str,
 )
@@ -139,6 +140,7 @@ def test_what_the_page_may_not_add(entry, desk) -> None:
     status, body = desk("POST", "/channels", entry)
     assert status in (400, 502)
     assert set(json.loads(body)) == {"error", "hint"}
+    assert b"secret" not in body
     assert list(desk.channels()) == ["only"]
 
 
@@ -159,12 +161,14 @@ def desk(tmp_path_factory):
 
     with ExitStack() as stack:
         board = Board(tmp_path_factory.mktemp("board"), is_several=True)
-        book = ChannelBook(ChannelOptions(), ModelChoice())
+        kept = {"save_state": tmp_path_factory.mktemp("secret") / "{name}.svlm"}
+        (kept["save_state"].parent / "taken.svlm").mkdir()
+        book = ChannelBook(ChannelOptions().changed(kept), ModelChoice())
         fleet = stack.enter_context(
-            Fleet(book, ChannelsView(["only"], quiet=True), lambda opened: attend(board, opened))
+            Fleet(book, (view := ChannelsView(["only"], quiet=True)), lambda opened: attend(board, opened))
         )
         fleet.rounds = Rounds(load_model(device="cpu", threads=1), stays=True)
-        desk = PageDesk(fleet, board, most=4)
+        desk = PageDesk(fleet, board, view, most=4)
         server = stack.enter_context(PageServer(board, ("127.0.0.1", 0), desk=desk))
         assert desk.add({"source": MATCH.format(seed=4), "name": "only"}) == "only"
         yield Client(int(server.url.rstrip("/").rpartition(":")[2]))

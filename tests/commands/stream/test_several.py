@@ -63,6 +63,7 @@ def test_what_does_not_go_together(tmp_path, capsys) -> None:
         (["--save-state", str(tmp_path / "x.svlm")], "would both write"),
         (["--verbose"], "for one source"),
         (["--max-channels", "3"], "add --serve"),
+        (["--max-channels", "3", "--serve", "0", "--trace", str(tmp_path / "x.jsonl")], "would share it"),
         (["--graphs", "on"], "for one source"),
     ):
         assert run(["stream", *GAMES, *options]) == 2

@@ -40,11 +40,13 @@ class Pushed:
     def __init__(self, folder: Path, stack: ExitStack, host: str = "127.0.0.1", token: str = "") -> None:
         self.board = Board(folder, is_several=True)
         book = ChannelBook(ChannelOptions().changed(WORDS), ModelChoice())
-        self.fleet = Fleet(book, ChannelsView([], quiet=True), lambda opened: attend(self.board, opened))
+        self.fleet = Fleet(
+            book, (view := ChannelsView([], quiet=True)), lambda opened: attend(self.board, opened)
+        )
         stack.enter_context(self.fleet)
         self.stop = threading.Event()
         self.rounds = self.fleet.rounds = Rounds(load_model(device="cpu", threads=1), self.stop, stays=True)
-        desk = PageDesk(self.fleet, self.board, most=3)
+        desk = PageDesk(self.fleet, self.board, view, most=3)
         opener = PushOpener(self.fleet, self.board, desk)
         server = stack.enter_context(PageServer(self.board, (host, 0), token, opener=opener))
         self.port = int(re.search(r":(\d+)/", server.url)[1])
