@@ -27,18 +27,22 @@ _SIDE = (
     r"(?:candidate|commentary|option|choice|answer|letter|assistant|response)\s+)?"
 )
 _NOUN = (
-    r"(?:answer|option|choice|winner|verdict|decision|vote|selection|preferred|preference|"
+    r"(?:answer|option|choice|winner|verdict|decision|vote|selection|selected|preferred|preference|letter|label|"
+    r"response|result|output|prediction|pick|assistant|"
     r"(?:better|best|winning|stronger)(?:\s+(?:commentary|candidate|one|text))?)"
 )
 _FILLER = (
-    r"(?:(?:so|thus|therefore|hence|the|my|our|final|overall|correct|right|best|most|likely|i|we|think|believe|"
+    r"(?:(?:so|thus|therefore|hence|the|my|our|final|overall|correct|right|best|most|likely|i['’]d|i|we|think|believe|"
     r"would|say|that)\b[,\s]*)*"
 )
-_END = r"(?=[)\]}]*\s*(?:$|[,;!\n]|[.:](?!\w\b|\d))|[)\]}]|\s+[-–—]+\s|\s+(?i:because|since|over|than)\b)"
+_END = (
+    r"(?=[)\]}]*\s*(?:$|[,;!\n。，；！]|[.:](?!\w\b|\d))|[)\]}]"
+    r"|\s+[-–—]+\s|\s+(?i:because|since|over|than)\b)"
+)
 _RIGHT = (
     r"\s+(?i:is|seems|wins)(?i:\s+(?:clearly|definitely))?(?i:\s+the)?"
     r"(?i:\s+(?:better|best|stronger|winner|correct|right)(?:\s+(?:answer|option|choice|one|commentary|candidate))?"
-    r"|\s+answer)?(?=\s*$|\s*[.!\n]|\s+(?i:because|since|than)\b)"
+    r"|\s+answer)?(?=\s*$|\s*[.!\n]|\s+(?i:because|since|than|over)\b)"
 )
 
 
@@ -52,11 +56,18 @@ def _leading(letters: str) -> re.Pattern[str]:
 def _named(letters: str) -> re.Pattern[str]:
     """``Answer: C``, ``I think the correct option is (C)``, ``So I choose C``: a sentence says so."""
     return re.compile(
-        rf"(?:^|[,:])\s*(?i:{_FILLER}(?:{_NOUN}(?:\s+(?:here|option|letter))?\s*"
-        rf"(?:(?:is|was|would\s+be|must\s+be|should\s+be|:|=)\s*)+"
-        rf"|(?:prefer|choose|pick|select|vote\s+for|go\s+with)\s+))"
+        rf"(?:^|[,:，])\s*(?i:{_FILLER}(?:{_NOUN}(?:\s+(?:here|option|letter))?\s*"
+        rf"(?:(?:is|was|would\s+be|must\s+be|should\s+be|:|：|=|[-–—])\s*)+"
+        rf"|(?:prefer|choose|pick|select|say|vote\s+for|go\s+with)\s+"
+        rf"|(?:正确|最终|最佳)?(?:答案|选项)\s*(?:(?:应该|应)?[是为]|:|：)+\s*|(?:我|应该|应)*选择?\s*))"
         rf"{_SIDE}[(\[{{]*([{letters}])\b{_END}"
     )
+
+
+@cache
+def _judged(letters: str) -> re.Pattern[str]:
+    """``Candidate B is better``: a sentence of its own."""
+    return re.compile(rf"[^\w(\[{{]*{_SIDE}[(\[{{]*([{letters}])\b[)\]}}]*{_RIGHT}")
 
 
 @cache
@@ -113,6 +124,8 @@ def sure_letter(reply: str, letters: str = "ABCDE", *, is_choice: bool = True) -
     for sentence in _SENTENCE.split(text):
         if _UNSURE.match(sentence):
             continue
+        judged = _judged(letters).match(sentence)
+        named += [judged[1]] if judged else []
         for found in _named(letters).finditer(sentence):
             if _is_one_of(sentence[found.end(1) :], found[1], letters):
                 return None

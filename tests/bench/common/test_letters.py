@@ -32,6 +32,17 @@ SAID = (
     '```json\n{{"reason": "it fits", "answer": "{}"}}\n```',
     "Because of the cup.\nAnswer: {}",
     "Both may be right at first sight.\n\n{}",
+    "Letter: {}",
+    "Selected: {}",
+    "Response: {}",
+    "Result: {}",
+    "Answer - {}",
+    "I'd say {}",
+    "I'd go with {}.",
+    "答案是{}",
+    "正确答案：{}。",
+    "因此，答案是{}。",
+    "选{}",
 )
 WITH_TEXT = ("{}. {}", "{}) {}", "({}) {}", "{}: {}", "{} - {}", "**{}.** {}", "Answer: ({}) {}", "{}\n{}")
 WITHOUT = (
@@ -55,6 +66,9 @@ WITHOUT = (
     "Don't know",
     "Entirely Empty",
     "B2B",
+    "I'd say A man runs.",
+    "The result is A draw",
+    "选手A",
 )
 TORN = (
     "{} or {}",
@@ -123,6 +137,9 @@ def test_verdicts(letter: str) -> None:
         "Winner: {}",
         "<verdict>[[{}]]</verdict>",
         "I choose Candidate {} because it is live.",
+        "Candidate {} wins over the other.",
+        "Both are lively. Candidate {} is better.",
+        "Output: {}",
     )
     for form in forms:
         reply = form.format(letter)
