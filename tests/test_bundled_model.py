@@ -12,6 +12,7 @@ from svlm_cli.arena.truth import truth
 from svlm_cli.bench.arena.matches import bench_arena
 from svlm_cli.bench.arena.runs import ArenaPlan, ArenaRun
 from svlm_cli.bench.arena.score import match_events
+from svlm_cli.bench.common.hands import Staff
 from svlm_cli.bench.common.model import ModelOptions
 from svlm_cli.model.load import BUNDLED
 from svlm_cli.settings import Sampling
@@ -96,6 +97,6 @@ def test_a_benchmark_tells_of_the_words_of_its_query_once(tmp_path) -> None:
     plan = ArenaPlan(
         (ArenaRun("one", settings), ArenaRun("two", replace(settings, fps=4.0))), num_matches=1, minutes=0.05
     )
-    events = list(bench_arena(plan, ModelOptions(), tmp_path))
+    events = list(bench_arena(plan, Staff(ModelOptions()), tmp_path))
     (warning,) = [event.message for event in events if isinstance(event, WarningEvent)]
     assert "lacks: the, zebra;" in warning

@@ -35,14 +35,15 @@ GROUND = {
 }
 BELOW = {
     "chat": GROUND,
+    "work": GROUND,
     "media": GROUND,
     "arena": GROUND | {"media"},
     "model": GROUND | {"media"},
-    "data": GROUND | {"chat", "media", "model", "arena"},
+    "data": GROUND | {"chat", "work", "media", "model", "arena"},
     "stream": GROUND | {"media", "model", "arena"},
     "train": GROUND | {"media", "model", "arena", "data"},
-    "bench": GROUND | {"chat", "media", "model", "data", "arena", "stream"},
-    "commands": GROUND | {"chat", "media", "model", "data", "arena", "stream", "train", "bench"},
+    "bench": GROUND | {"chat", "work", "media", "model", "data", "arena", "stream"},
+    "commands": GROUND | {"chat", "work", "media", "model", "data", "arena", "stream", "train", "bench"},
     "cli": GROUND | {"commands"},
     "__main__": {"cli"},
 }

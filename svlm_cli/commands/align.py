@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json as json_module
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -15,13 +16,14 @@ from svlm_cli.commands import options
 from svlm_cli.commands.align_view import AlignView
 from svlm_cli.commands.groups import grouped
 from svlm_cli.commands.options import Talk
-from svlm_cli.commands.output import TalkConsole, emit, leaving_at_once, some_of
+from svlm_cli.commands.output import TalkConsole, emit, leaving_at_once, prints_are_talk, some_of
 from svlm_cli.errors import SvlmError, UsageError
 from svlm_cli.language import language_code
 from svlm_cli.settings import Clean
+from svlm_cli.work.place import parse_place
 
 if TYPE_CHECKING:
-    from svlm_cli.data.words.align import Aligned, AlignOptions
+    from svlm_cli.data.words.aligner import Aligned, AlignOptions
 
 EXAMPLES = """Examples:
 
@@ -89,8 +91,14 @@ class Speech:
         ),
     ] = None
     workers: Annotated[
-        int, typer.Option("--workers", min=1, help="Videos transcribed at once; they share the CPU cores.")
+        int,
+        typer.Option(
+            "--workers",
+            min=1,
+            help="Videos transcribed at once; they share the CPU cores. On a cluster: on each node.",
+        ),
     ] = 1
+    on: options.On = "local"
     whisper_model: Annotated[
         str, options.option(SPEECH, "--whisper-model NAME|DIR", "Name or folder of the faster-whisper model.")
     ] = "large-v3-turbo"
@@ -169,20 +177,19 @@ def align(
     other file, NAME.json, NAME.vtt, NAME.srt and NAME.txt beside it. A second run does only what is missing,
     and transcribes nothing in such a folder twice. --clean llm takes its key from OPENAI_API_KEY.
     """
-    from svlm_cli.data.words import align as data
+    from svlm_cli.data.words import aligner as data
     from svlm_cli.data.words.report import report
 
     if (cleaning.clean is Clean.LLM) != (cleaning.llm_model is not None):
         raise UsageError("--clean llm and --llm-model NAME go together")
     console = TalkConsole()
-    with leaving_at_once(console), AlignView(console, is_quiet=talk.quiet) as view:
+    with leaving_at_once(console), prints_are_talk(), AlignView(console, is_quiet=talk.quiet) as view:
         results = []
-        folder, found = _results(
-            paths, _options(speech, cleaning), speech.formats, console, is_quiet=talk.quiet
-        )
-        for result in found:
-            view.show(result)
-            results.append(result)
+        folder, found = _results(paths, _options(speech, cleaning), speech, console, is_quiet=talk.quiet)
+        with closing(found):
+            for result in found:
+                view.show(result)
+                results.append(result)
     account = report(folder, results, view.wall_seconds)
     if talk.json:
         emit(json_module.dumps(asdict(account)))
@@ -198,7 +205,7 @@ def align(
 
 
 def _options(speech: Speech, cleaning: Cleaning) -> AlignOptions:
-    from svlm_cli.data.words.align import AlignOptions
+    from svlm_cli.data.words.aligner import AlignOptions
     from svlm_cli.data.words.clean_llm import LlmOptions
     from svlm_cli.data.words.transcribe import WhisperOptions
 
@@ -221,21 +228,22 @@ def _options(speech: Speech, cleaning: Cleaning) -> AlignOptions:
 
 
 def _results(
-    paths: Sequence[Path], wanted: AlignOptions, formats: str | None, console: TalkConsole, *, is_quiet: bool
-) -> tuple[Path | None, Iterator[Aligned]]:
+    paths: Sequence[Path], wanted: AlignOptions, speech: Speech, console: TalkConsole, *, is_quiet: bool
+) -> tuple[Path | None, Generator[Aligned, None, None]]:
     """What becomes of each video or file, and the folder of the videos, if there is one."""
     from svlm_cli.data.manifest import Manifest
     from svlm_cli.data.words.align import STORE, align_folder
     from svlm_cli.data.words.beside import align_files, recordings
     from svlm_cli.data.words.outputs import FORMATS, JSON, parse_formats
 
-    forms = parse_formats(formats) if formats is not None else None
+    forms = parse_formats(speech.formats) if speech.formats is not None else None
+    place = parse_place(speech.on)
     folders = [path for path in paths if Manifest(path).exists]
     if folders and len(paths) > 1:
         raise UsageError(f"{folders[0]} is a folder that svlm fetch filled", "name it alone")
     if folders:
-        return folders[0], align_folder(folders[0], wanted, forms or (JSON,))
+        return folders[0], align_folder(folders[0], wanted, forms or (JSON,), place)
     files, left_out = recordings(paths)
     for folder, names in left_out if not is_quiet else []:
         console.tell(f"left out of {folder}, as neither video nor sound: {some_of(names)}")
-    return None, align_files(files, wanted, forms or FORMATS, files[0].parent / STORE / "llm")
+    return None, align_files(files, wanted, forms or FORMATS, files[0].parent / STORE / "llm", place)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from svlm_cli.commands.output import TalkConsole
-    from svlm_cli.data.words.align import Aligned
+    from svlm_cli.data.words.aligner import Aligned
 
 
 class AlignView:
@@ -37,7 +37,7 @@ class AlignView:
 
     def show(self, result: Aligned) -> None:
         """A line on a video that is done with."""
-        from svlm_cli.data.words.align import AlignOutcome
+        from svlm_cli.data.words.aligner import AlignOutcome
 
         name = result.video.id
         if result.reason and (not self._is_quiet or result.outcome is AlignOutcome.FAILED):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -14,9 +15,10 @@ from svlm_cli.commands import options
 from svlm_cli.commands.fetch_view import FetchView
 from svlm_cli.commands.groups import grouped
 from svlm_cli.commands.options import Talk
-from svlm_cli.commands.output import TalkConsole, emit, leaving_at_once, some_of
+from svlm_cli.commands.output import TalkConsole, emit, leaving_at_once, prints_are_talk, some_of
 from svlm_cli.documents import MalformedError, read_text
 from svlm_cli.errors import SvlmError, UsageError
+from svlm_cli.work.place import parse_place
 
 if TYPE_CHECKING:
     from svlm_cli.media.web.download import DownloadOptions
@@ -42,7 +44,10 @@ class How:
     sport: Annotated[str, typer.Option("--sport", metavar="NAME", help="Sport to note with every video.")] = (
         ""
     )
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Videos fetched at once.")] = 2
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, help="Videos fetched at once. On a cluster: by each node.")
+    ] = 2
+    on: options.On = "local"
     limit: Annotated[
         int | None,
         typer.Option("--limit", min=1, help="Limit on the videos of one SOURCE.", show_default="all of them"),
@@ -111,7 +116,7 @@ class Web:
         options.option(
             WEB,
             "--rate-limit RATE",
-            "Bytes per second of all workers together, e.g. 5M.",
+            "Bytes per second of all workers of a machine together, e.g. 5M.",
             show_default="no limit",
         ),
     ] = None
@@ -144,18 +149,18 @@ def fetch(
     from svlm_cli.data.fetch.one import FetchOptions, is_web_address
     from svlm_cli.media.web.checks import preflight
 
-    download = _download_options(how, web)
+    download, place = _download_options(how, web), parse_place(how.on)
     console = TalkConsole()
     wanted = expand(sources, partial(_tell_left_out, console))
     if not talk.quiet and any(is_web_address(source) for source in wanted):
         console.tell("; ".join(preflight()))
     results = []
-    with leaving_at_once(console), FetchView(console, is_quiet=talk.quiet) as view:
-        for result in fetch_all(
-            wanted, how.out, FetchOptions(how.sport, how.voice, how.workers, download), view.progress
-        ):
-            view.show(result, how.out)
-            results.append(result)
+    with leaving_at_once(console), prints_are_talk(), FetchView(console, is_quiet=talk.quiet) as view:
+        chosen = FetchOptions(how.sport, how.voice, how.workers, download)
+        with closing(fetch_all(wanted, how.out, chosen, view.progress, place)) as found:
+            for result in found:
+                view.show(result, how.out)
+                results.append(result)
     failed = [result for result in results if result.video is None]
     if talk.json:
         had = [

@@ -119,6 +119,17 @@ def option(panel: str, spelling: str, meaning: str, **more: Any) -> Any:
     return typer.Option(*names, metavar=metavar, help=meaning, rich_help_panel=panel, **more)
 
 
+On = Annotated[
+    str,
+    option(
+        "Place of the work",
+        "--on local|ray[:ADDRESS]",
+        "This machine, or a Ray cluster: the one this machine belongs to, or that at HOST:PORT. --workers "
+        "are those of each node then, and all files must lie in folders that the nodes share.",
+    ),
+]
+
+
 def choices(kind: type[StrEnum]) -> str:
     """``a|b|c``, as the help shows the values of an option."""
     return "|".join(kind)

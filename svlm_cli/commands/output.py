@@ -6,7 +6,7 @@ import io
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from typing import Any, TextIO
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -89,6 +89,13 @@ def leaving_at_once(console: TalkConsole) -> Iterator[None]:
             with suppress(OSError, ValueError):
                 stream.flush()
         os._exit(INTERRUPTED)
+
+
+@contextmanager
+def prints_are_talk() -> Iterator[None]:
+    """While work is done, what libraries print to standard output (Ray does) goes to standard error."""
+    with redirect_stdout(sys.stderr):
+        yield
 
 
 def emit(line: str, out: TextIO | None = None) -> None:

@@ -21,7 +21,7 @@ from svlm_cli.commands.stream import view as stream_view
 from svlm_cli.data.fetch.folder import Fetched
 from svlm_cli.data.fetch.one import FetchProgress
 from svlm_cli.data.manifest import Video
-from svlm_cli.data.words.align import Aligned, AlignOutcome
+from svlm_cli.data.words.aligner import Aligned, AlignOutcome
 from svlm_cli.errors import SourceError
 from svlm_cli.stream.outputs.formats import json_line
 from svlm_cli.text import as_json

@@ -18,7 +18,8 @@ from svlm_cli.data.chunks.chunk import ChunkRule
 from svlm_cli.data.chunks.chunking import chunk_folder
 from svlm_cli.data.chunks.report import ChunkReport
 from svlm_cli.data.manifest import DAMAGED_LINE, Manifest, Video
-from svlm_cli.data.words.align import AlignOptions, AlignOutcome, align_folder
+from svlm_cli.data.words.align import align_folder
+from svlm_cli.data.words.aligner import AlignOptions, AlignOutcome
 from svlm_cli.data.words.report import report as align_report
 from svlm_cli.data.words.transcribe import WhisperOptions
 from svlm_cli.data.words.transcript import DenseClip, Dropped, TimedWord, Transcript, write_transcript

@@ -14,7 +14,9 @@ from svlm_cli.bench.common.events import WorkProgress
 from svlm_cli.bench.common.frames import altered
 from svlm_cli.bench.common.model import ModelFacts
 from svlm_cli.digest import digest
+from svlm_cli.errors import SvlmError
 from svlm_cli.types import EndEvent, StepEvent
+from svlm_cli.work.jobs import UNHEARD, Signals
 
 if TYPE_CHECKING:
     from svlm_cli.model.runtime import VideoLanguageModel
@@ -82,11 +84,12 @@ def result_key(run: ArenaRun, facts: ModelFacts, num_seconds: int) -> str:
 
 
 def play(
-    model: VideoLanguageModel, job: MatchJob, feeder: Feeder | None = None
+    model: VideoLanguageModel, job: MatchJob, signals: Signals = UNHEARD, feeder: Feeder | None = None
 ) -> Generator[WorkProgress | MatchResult, None, None]:
     """Stream a match, told its opening text and nothing else of the truth.
 
     Args:
+        signals: say when to stop.
         feeder: shared with other matches; None for one alone.
 
     Yields:
@@ -105,6 +108,8 @@ def play(
             for event in events:
                 if isinstance(event, StepEvent):
                     said.append(event.text)
+                    if signals.should_stop():
+                        raise SvlmError("stopped", "run the same command again")
                     yield WorkProgress(1)
                 elif isinstance(event, EndEvent):
                     yield MatchResult(

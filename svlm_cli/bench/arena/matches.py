@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from svlm_cli.bench.arena.match import MatchJob, MatchResult, result_key
+from svlm_cli.bench.arena.match import MatchJob, MatchResult, play, result_key
 from svlm_cli.bench.arena.report import QUALITY_PLOT, document, report
 from svlm_cli.bench.arena.results import ResultsFile
 from svlm_cli.bench.arena.runs import ArenaPlan
 from svlm_cli.bench.arena.summary import RunSummary, ScoredMatch, score_match, summarize
-from svlm_cli.bench.arena.workers import play_all
 from svlm_cli.bench.common.events import WorkProgress
-from svlm_cli.bench.common.model import ModelFacts, ModelOptions, model_facts
+from svlm_cli.bench.common.hands import ModelCrew, Staff, fail
+from svlm_cli.bench.common.model import ModelFacts
 from svlm_cli.bench.common.records import write_whole
 from svlm_cli.bench.common.tables import REPORT_NAME, SCORES_PLOT, SUMMARY_NAME, require_benchmark
+from svlm_cli.model.prompt import unknown_words_text
 from svlm_cli.text import as_json
 from svlm_cli.types import WarningEvent
-
-if TYPE_CHECKING:
-    from svlm_cli.model.runtime import VideoLanguageModel
+from svlm_cli.work.jobs import BegunAgain, Came, Ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +50,14 @@ class BenchEnd:
 BenchEvent = BenchStart | WarningEvent | WorkProgress | ScoredMatch | BenchEnd
 
 
-def bench_arena(
-    plan: ArenaPlan, options: ModelOptions, out: Path, num_workers: int = 1, batch: int = 1
-) -> Generator[BenchEvent, None, None]:
+def bench_arena(plan: ArenaPlan, staff: Staff, out: Path) -> Generator[BenchEvent, None, None]:
     """Stream what is not there yet, score everything, and write the report.
 
     Args:
         plan: which runs over which matches.
-        options: how to open the model.
+        staff: who streams, and where.
         out: folder for ``results.jsonl``, ``summary.json``, ``report.md`` and the plots. Matches that
             ``results.jsonl`` holds with the same fingerprint are not streamed again.
-        num_workers: processes, each with a model of its own.
-        batch: matches at once in each of them, in shared forwards.
 
     Yields:
         A ``BenchStart``, then ``WorkProgress`` and a ``ScoredMatch`` for every match once it is on disk,
@@ -73,12 +68,17 @@ def bench_arena(
         OutputError: the folder cannot be used.
         SvlmError: a worker failed; whole matches are kept.
     """
-    with ResultsFile(out) as results:
+    most = len(plan.runs) * plan.num_matches
+    with ResultsFile(out) as results, staff.crew(play, _unshared, _name, most) as crew:
         require_benchmark(out, "arena")
         yield from (WarningEvent(problem) for problem in results.problems)
-        model = options.load()
-        facts = model_facts(model)
-        yield from _lacking(model, plan)
+        for event in crew.look(" ".join(run.settings.query for run in plan.runs)):
+            if isinstance(event, WarningEvent):
+                yield event
+                continue
+            facts = event.facts
+            if event.unknown:
+                yield WarningEvent(unknown_words_text(event.unknown))
         jobs = [
             MatchJob(run, seed, plan.num_seconds, result_key(run, facts, plan.num_seconds))
             for run in plan.runs
@@ -87,14 +87,7 @@ def bench_arena(
         missing = _distinct([job for job in jobs if results.find(job) is None])
         num_done = sum(results.find(job) is not None for job in jobs)
         yield BenchStart(facts, plan.num_seconds * len(missing), num_done, num_done + len(missing))
-        with closing(play_all(model, options, missing, num_workers, batch)) as events:
-            for event in events:
-                if isinstance(event, WorkProgress):
-                    yield event
-                    continue
-                match = score_match(event)
-                results.add_match(event, facts, match.total)
-                yield match
+        yield from _streamed(crew, missing, results, facts)
         summaries = tuple(
             summarize(run, plan, facts, [score_match(_found(results, job)) for job in jobs if job.run is run])
             for run in plan.runs
@@ -108,14 +101,39 @@ def summary_json(summaries: tuple[RunSummary, ...]) -> str:
     return as_json(document(summaries), 2)
 
 
-def _lacking(model: VideoLanguageModel, plan: ArenaPlan) -> Generator[WarningEvent, None, None]:
-    """The words of the queries that are outside the model's vocabulary, each once."""
-    from svlm_cli.model.prompt import PromptWriter, unknown_words_text
+def _streamed(
+    crew: ModelCrew[MatchJob], missing: list[MatchJob], results: ResultsFile, facts: ModelFacts
+) -> Generator[BenchEvent, None, None]:
+    """Stream matches; what is streamed a second time, as its worker was lost, is no progress."""
+    known, now = Counter[tuple[str, int]](), Counter[tuple[str, int]]()
+    with closing(crew.work(missing)) as events:
+        for heard in events:
+            match heard:
+                case WarningEvent():
+                    yield heard
+                case BegunAgain(job=job):
+                    now[job.key, job.seed] = 0
+                case Came(job=job, event=WorkProgress(num_seconds=num)):
+                    place = job.key, job.seed
+                    now[place] += num
+                    if now[place] > known[place]:
+                        yield WorkProgress(now[place] - known[place])
+                        known[place] = now[place]
+                case Came(event=MatchResult() as result):
+                    scored = score_match(result)
+                    results.add_match(result, facts, scored.total)
+                    yield scored
+                case Ended(job=job, error=BaseException() as error):
+                    fail(error, _name(job))
 
-    writer = PromptWriter(model.tokenizer, model.markup)
-    unknown = writer.unknown_words(" ".join(run.settings.query for run in plan.runs))
-    if unknown:
-        yield WarningEvent(unknown_words_text(unknown))
+
+def _unshared(_job: MatchJob) -> str:
+    """A match is drawn anew wherever it is streamed."""
+    return ""
+
+
+def _name(job: MatchJob) -> str:
+    return f"run {job.run.name!r}, seed {job.seed}"
 
 
 def _distinct(jobs: list[MatchJob]) -> list[MatchJob]:

@@ -5,28 +5,30 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from svlm_cli.bench.commentary.pieces import Line, Piece, PieceRun, Said, Shape, line_key
 from svlm_cli.bench.common.events import WorkDone, WorkEvent, WorkStart
-from svlm_cli.bench.common.model import ModelFacts, ModelOptions, model_facts
+from svlm_cli.bench.common.hands import ModelCrew, Staff
+from svlm_cli.bench.common.model import ModelFacts
 from svlm_cli.bench.common.records import RecordFile
 from svlm_cli.bench.common.results import RESULTS_NAME
 from svlm_cli.bench.common.work import Failures, present, record_key, work_key
+from svlm_cli.claims import claimed
 from svlm_cli.documents import MalformedError, parse_json
-from svlm_cli.errors import OutputError, SourceError, StateError
+from svlm_cli.errors import OutputError, SourceError, StateError, SvlmError
 from svlm_cli.files import make_folder, sync
+from svlm_cli.settings import StreamSettings
 from svlm_cli.types import EndEvent, StepEvent, WarningEvent
 from svlm_cli.values import seconds, text
+from svlm_cli.work.jobs import Came, Ended, JobLostError, Signals
 
 if TYPE_CHECKING:
     from svlm_cli.model.runtime import VideoLanguageModel
-    from svlm_cli.settings import StreamSettings
     from svlm_cli.stream.state import SavedState
     from svlm_cli.stream.step.feeding import Feeder
 
@@ -34,16 +36,15 @@ SAVE_EVERY_SECONDS = 60.0
 
 
 def commentate(
-    runs: Sequence[PieceRun], options: ModelOptions, out: Path, shape: Shape, batch: int = 1
+    runs: Sequence[PieceRun], staff: Staff, out: Path, shape: Shape
 ) -> Generator[WorkEvent, None, None]:
     """Commentate every piece of every run that is not there yet.
 
     Args:
         runs: what and how.
-        options: how to open the model.
+        staff: who commentates, and where.
         out: folder of ``results.jsonl``.
         shape: makes the fields of a line from what was said.
-        batch: pieces at once, in shared forwards.
 
     Raises:
         ModelError: the model cannot be opened.
@@ -54,33 +55,75 @@ def commentate(
         yield from (WarningEvent(problem) for problem in results.problems)
         chosen = {run.name: present(run.pieces, "pieces") for run in runs}
         yield from (WarningEvent(text) for text in dict.fromkeys(text for _, text in chosen.values()) if text)
-        from svlm_cli.stream.step.meeting import do_all
-
-        model = options.load()
-        facts = model_facts(model)
-        lines = [(run, _line(run, piece, facts)) for run in runs for piece in chosen[run.name][0]]
-        left = {line.key: (run, line) for run, line in lines if line.key not in results}
-        for _, line in lines:
-            if line.key in results:
-                Partial(out, line.key).discard()  # who was killed had no time to
-        yield WorkStart(
-            f"{facts.name} on {facts.device} ({facts.dtype})", "pieces", len(lines) - len(left), len(lines)
-        )
-        failures = Failures()
-        works = (partial(_commentated, model, run, line, out) for run, line in left.values())
-        with closing(do_all(model, works, batch)) as events:
-            for event in events:
+        most = sum(len(each) for each, _ in chosen.values())
+        with staff.crew(_commentated, _video, _place, most) as crew:
+            for event in crew.look(""):
                 if isinstance(event, WarningEvent):
                     yield event
-                elif isinstance(event.outcome, SourceError):
-                    failures.count(event.outcome)
-                    yield WarningEvent(f"{event.line.piece.place} is left out: {event.outcome}")
-                else:
-                    line = event.line
-                    results.add({**line.head, **shape(line.piece, event.outcome), "key": line.key})
-                    Partial(out, line.key).discard()
-                    yield WorkDone(f"{event.run.name}: {line.piece.place}{event.note}")
+                    continue
+                facts = event.facts
+            lines = [(run, _line(run, piece, facts)) for run in runs for piece in chosen[run.name][0]]
+            left = {line.key: SpeakJob(run.name, run.settings, line, out) for run, line in lines}
+            left = {key: job for key, job in left.items() if key not in results}
+            for _, line in lines:
+                if line.key in results:
+                    Partial(out, line.key).discard()  # who was killed had no time to
+            title = f"{facts.name} on {facts.device} ({facts.dtype})"
+            yield WorkStart(title, "pieces", len(lines) - len(left), len(lines))
+            yield from _spoken(crew, list(left.values()), results, shape)
+        for key in left:
+            if key in results:
+                Partial(out, key).discard()  # a worker that was lost, or another in its place, left it
         results.sort([line.key for _, line in lines])
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakJob:
+    """A piece to commentate.
+
+    Args:
+        run: the name of the run it is of.
+        settings: of the run.
+        line: what is to be had.
+        out: folder of the benchmark, where it is saved on the way.
+    """
+
+    run: str
+    settings: StreamSettings
+    line: Line
+    out: Path
+
+
+def _video(job: SpeakJob) -> str:
+    return str(job.line.piece.video)
+
+
+def _place(job: SpeakJob) -> str:
+    return f"{job.run}: {job.line.piece.place}"
+
+
+def _spoken(
+    crew: ModelCrew[SpeakJob], left: list[SpeakJob], results: RecordFile, shape: Shape
+) -> Generator[WorkEvent, None, None]:
+    """Commentate pieces, and store each that is done."""
+    failures = Failures()
+    with closing(crew.work(left)) as events:
+        for heard in events:
+            match heard:
+                case WarningEvent():
+                    yield heard
+                case Came(event=WarningEvent() as warning):
+                    yield warning
+                case Came(job=job, event=Spoken() as spoken):
+                    line = job.line
+                    results.add({**line.head, **shape(line.piece, spoken.said), "key": line.key})
+                    Partial(job.out, line.key).discard()
+                    yield WorkDone(f"{_place(job)}{spoken.note}")
+                case Ended(job=job, error=SourceError() | JobLostError() as error):
+                    failures.count(error)
+                    yield WarningEvent(f"{job.line.piece.place} is left out: {error}")
+                case Ended(error=BaseException() as error):
+                    raise error
 
 
 def _line(run: PieceRun, piece: Piece, facts: ModelFacts) -> Line:
@@ -99,60 +142,56 @@ def _line(run: PieceRun, piece: Piece, facts: ModelFacts) -> Line:
     return Line(piece, line_key(identity, piece), head)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Commentated:
-    """A piece that is done: what was said, or why it cannot be read."""
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """What was said of a piece, and a note on how fast."""
 
-    run: PieceRun
-    line: Line
-    outcome: list[Said] | SourceError
-    note: str = ""
+    said: tuple[Said, ...]
+    note: str
 
 
 def _commentated(
-    model: VideoLanguageModel, run: PieceRun, line: Line, out: Path, feeder: Feeder | None
-) -> Generator[WarningEvent | _Commentated, None, None]:
-    """Stream a piece, as ``_Commentated`` says last."""
-    try:
-        said, note = yield from _spoken(model, run.settings, line, out, feeder)
-    except SourceError as error:
-        yield _Commentated(run, line, error)
-    else:
-        yield _Commentated(run, line, said, note)
-
-
-def _spoken(
-    model: VideoLanguageModel, settings: StreamSettings, line: Line, out: Path, feeder: Feeder | None
-) -> Generator[WarningEvent, None, tuple[list[Said], str]]:
-    """Stream a piece; saved every minute, so that a long one need not begin again."""
+    model: VideoLanguageModel, job: SpeakJob, signals: Signals, feeder: Feeder | None
+) -> Generator[WarningEvent | Spoken, None, None]:
+    """Stream a piece; saved every minute, so that a long one need not begin again, here or elsewhere."""
     from svlm_cli.media.file.reader import open_video
     from svlm_cli.stream.controls import Controls
     from svlm_cli.stream.loop import stream_video
     from svlm_cli.stream.state import StateKeeper
 
-    piece = line.piece
+    piece, key = job.line.piece, job.line.key
     chosen = replace(
-        settings,
+        job.settings,
         title=piece.title,
         previous_text=piece.previous_text,
         start=piece.start_seconds,
         duration=piece.end_seconds - piece.start_seconds,
     )
-    with Partial(out, line.key) as begun, open_video(piece.video, viewing=chosen.viewing) as reader:
-        state = begun.saved()
-        keeper = StateKeeper(begun.state_path, SAVE_EVERY_SECONDS, begun.lengths)
-        note = ""
-        controls = Controls(keeper=keeper, resume=state, overlap=feeder is None, feeder=feeder)
-        with closing(stream_video(model, reader, chosen, controls=controls)) as events:
-            for event in events:
-                if isinstance(event, StepEvent) and event.text:
-                    end = min(event.end_seconds, piece.end_seconds)
-                    begun.add(Said(event.start_seconds, end, event.text))
-                elif isinstance(event, WarningEvent):
-                    yield WarningEvent(f"{piece.place}: {event.message}")
-                elif isinstance(event, EndEvent):
-                    note = f", {event.realtime_factor:.1f}x real time"
-        return list(begun.said), note
+    with (
+        claimed(job.out / "partial" / key, signals.should_stop) as held,
+        open_video(piece.video, viewing=chosen.viewing) as reader,
+    ):
+        if held is None:
+            raise SvlmError(f"stopped: another worker is at {piece.place}")
+        with Partial(job.out, key, held.require) as partial:
+            state = partial.saved()
+            keeper = StateKeeper(partial.state_path, SAVE_EVERY_SECONDS, partial.lengths)
+            note = ""
+            controls = Controls(keeper=keeper, resume=state, overlap=feeder is None, feeder=feeder)
+            with closing(stream_video(model, reader, chosen, controls=controls)) as events:
+                for event in events:
+                    if signals.should_stop():
+                        raise SvlmError("stopped", "run the same command again")
+                    if isinstance(event, StepEvent) and event.text:
+                        end = min(event.end_seconds, piece.end_seconds)
+                        partial.add(Said(event.start_seconds, end, event.text))
+                    elif isinstance(event, WarningEvent):
+                        yield WarningEvent(f"{piece.place}: {event.message}")
+                    elif isinstance(event, EndEvent):
+                        note = f", {event.realtime_factor:.1f}x real time"
+            held.require()
+            said = tuple(partial.said)
+    yield Spoken(said, note)
 
 
 class Partial:
@@ -161,11 +200,13 @@ class Partial:
     Args:
         out: folder of the benchmark.
         key: the key of the line.
+        require: see ``Claim.require``; called before anything is written.
     """
 
-    def __init__(self, out: Path, key: str) -> None:
+    def __init__(self, out: Path, key: str, require: Callable[[], None] = lambda: None) -> None:
         self._words = out / "partial" / f"{key}.jsonl"
         self.state_path = out / "partial" / f"{key}.state"
+        self._require = require
         self._descriptor = -1
         self.said: list[Said] = []
 
@@ -199,6 +240,7 @@ class Partial:
         Raises:
             OutputError: they cannot be.
         """
+        self._require()
         line = json.dumps([said.start_seconds, said.end_seconds, said.text]).encode() + b"\n"
         try:
             if os.write(self._descriptor, line) < len(line):
@@ -211,6 +253,7 @@ class Partial:
 
     def lengths(self) -> dict[str, int]:
         """Of the words, for the state, which may then count on them: they are on the disk."""
+        self._require()
         os.fsync(self._descriptor)
         sync(self._words.parent)
         return {str(self._words): os.fstat(self._descriptor).st_size}

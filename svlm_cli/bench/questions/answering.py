@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from svlm_cli.bench.api.options import ApiOptions
 from svlm_cli.bench.api.videos import CallForm, VideoCalls
 from svlm_cli.bench.common.events import WorkDone, WorkEvent, WorkStart, capped
-from svlm_cli.bench.common.model import ModelFacts, ModelOptions, model_facts
+from svlm_cli.bench.common.hands import ModelCrew, Staff
+from svlm_cli.bench.common.model import ModelFacts
 from svlm_cli.bench.common.records import RecordFile
 from svlm_cli.bench.common.results import RESULTS_NAME, RunFacts
 from svlm_cli.bench.common.settings import decoding_text, memory_text, pixels_text
 from svlm_cli.bench.common.work import Failures, present, record_key, work_key
 from svlm_cli.bench.questions.asking import ModelAsker, Question, Way, question_times
-from svlm_cli.errors import SourceError
+from svlm_cli.errors import SourceError, SvlmError
 from svlm_cli.types import WarningEvent
+from svlm_cli.work.jobs import Came, Ended, JobLostError, Signals
 
 LATE_SECONDS = 0.5  # behind the end of a video that a question may be asked without a word
 
@@ -73,15 +74,9 @@ class AskRun:
 
 
 def answer_by_model(
-    runs: Sequence[AskRun], asked: Sequence[Asked], options: ModelOptions, out: Path, batch: int = 1
+    runs: Sequence[AskRun], asked: Sequence[Asked], staff: Staff, out: Path
 ) -> Generator[WorkEvent, None, None]:
     """Ask every question of every run that has no answer yet.
-
-    Args:
-        runs, asked: what and how.
-        options: how to open the model.
-        out: folder of ``results.jsonl``.
-        batch: videos at once, in shared forwards.
 
     Raises:
         ModelError: the model cannot be opened.
@@ -93,70 +88,98 @@ def answer_by_model(
         asked, missing = present(asked, "questions")
         if missing:
             yield WarningEvent(missing)
-        from svlm_cli.stream.step.meeting import do_all
-
-        model = options.load()
-        facts = model_facts(model)
-        identities = {
-            run.name: {"model": facts.fingerprint, **_where(facts), **run.identity()} for run in runs
-        }
-        keys = {
-            (run.name, each.question.key): _key(identities[run.name], each) for run in runs for each in asked
-        }
-        num_done = sum(key in results for key in keys.values())
-        pending = [
-            each for each in asked if any(keys[run.name, each.question.key] not in results for run in runs)
-        ]
-        yield WorkStart(f"{facts.name} on {facts.device} ({facts.dtype})", "answers", num_done, len(keys))
-        yield from _lacking(model, asked)
-        yield from behind_the_end(pending)
-        failures = Failures()
-        left = [
-            (run, [each for each in asked if keys[run.name, each.question.key] not in results])
-            for run in runs
-        ]
-        works = (partial(_answered, model, run, group) for run, own in left for group in _by_video(own))
-        with closing(do_all(model, works, batch)) as events:
-            for event in events:
-                run, each = event.run, event.asked
-                if isinstance(event.outcome, SourceError):
-                    failures.count(event.outcome)
-                    told = f"questions about {each.video.name} are left out: {event.outcome}"
-                    yield WarningEvent(f"{run.name}: {told}")
+        with staff.crew(_answers, _video, _place, len(runs) * len({each.video for each in asked})) as crew:
+            for event in crew.look(asked[0].question.prompt):
+                if isinstance(event, WarningEvent):
+                    yield event
                     continue
-                if keys[run.name, each.question.key] not in results:
-                    results.add(_record(run, identities[run.name], run.facts(facts), each, event.outcome))
-                yield WorkDone()
+                facts, unknown = event.facts, event.unknown
+            identities = {
+                run.name: {"model": facts.fingerprint, **_where(facts), **run.identity()} for run in runs
+            }
+            keys = {
+                (run.name, each.question.key): _key(identities[run.name], each)
+                for run in runs
+                for each in asked
+            }
+            pending = [
+                (run, each)
+                for run in runs
+                for each in asked
+                if keys[run.name, each.question.key] not in results
+            ]
+            num_done = sum(key in results for key in keys.values())
+            yield WorkStart(f"{facts.name} on {facts.device} ({facts.dtype})", "answers", num_done, len(keys))
+            yield from _lacking(unknown)
+            yield from behind_the_end(list({id(each): each for _, each in pending}.values()))
+            known = {each.question.key: each for each in asked}
+
+            def store(run: AskRun, question: str, response: str) -> None:
+                if keys[run.name, question] not in results:
+                    own = identities[run.name], run.facts(facts), known[question]
+                    results.add(_record(run, *own, response))
+
+            yield from _answered(crew, _jobs(pending), store)
         results.sort(list(dict.fromkeys(keys.values())))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _VideoAnswer:
-    """A question with its answer, or with why its video cannot be read further."""
+@dataclass(frozen=True, slots=True)
+class AskJob:
+    """Questions of a run about one video."""
 
     run: AskRun
-    asked: Asked
-    outcome: str | SourceError
+    video: Path
+    questions: tuple[Question, ...]
+
+
+def _jobs(pending: Sequence[tuple[AskRun, Asked]]) -> list[AskJob]:
+    """By run and video, in their order."""
+    found: dict[tuple[str, Path], tuple[AskRun, list[Question]]] = {}
+    for run, each in pending:
+        found.setdefault((run.name, each.video), (run, []))[1].append(each.question)
+    return [AskJob(run, video, tuple(questions)) for (_, video), (run, questions) in found.items()]
+
+
+def _video(job: AskJob) -> str:
+    return str(job.video)
+
+
+def _place(job: AskJob) -> str:
+    return f"{job.run.name}: questions about {job.video.name}"
+
+
+def _answers(
+    model: VideoLanguageModel, job: AskJob, signals: Signals, feeder: Feeder | None
+) -> Iterator[tuple[str, str]]:
+    """Keys of questions and the answers to them, as they come."""
+    asker = ModelAsker(model, job.run.way, job.run.max_new_tokens, feeder)
+    for question, response in asker.answers(job.video, job.questions):
+        yield question.key, response
+        if signals.should_stop():
+            raise SvlmError("stopped", "run the same command again")
 
 
 def _answered(
-    model: VideoLanguageModel, run: AskRun, group: Sequence[Asked], feeder: Feeder | None
-) -> Generator[_VideoAnswer, None, None]:
-    """Ask all questions about one video."""
-    asker = ModelAsker(model, run.way, run.max_new_tokens, feeder)
-    known = {each.question.key: each for each in group}
-    try:
-        for question, response in asker.answers(group[0].video, [each.question for each in group]):
-            yield _VideoAnswer(run, known[question.key], response)
-    except SourceError as error:
-        yield _VideoAnswer(run, group[0], error)
-
-
-def _by_video(asked: Sequence[Asked]) -> list[list[Asked]]:
-    groups: dict[Path, list[Asked]] = defaultdict(list)
-    for each in asked:
-        groups[each.video].append(each)
-    return list(groups.values())
+    crew: ModelCrew[AskJob], jobs: list[AskJob], store: Callable[[AskRun, str, str], None]
+) -> Generator[WorkEvent, None, None]:
+    """Ask, and store every answer; those that come again, as a worker was lost, are counted once."""
+    failures = Failures()
+    seen: set[tuple[str, str]] = set()
+    with closing(crew.work(jobs)) as events:
+        for heard in events:
+            match heard:
+                case WarningEvent():
+                    yield heard
+                case Came(job=job, event=(str() as question, str() as response)):
+                    if (job.run.name, question) not in seen:
+                        seen.add((job.run.name, question))
+                        store(job.run, question, response)
+                        yield WorkDone()
+                case Ended(job=job, error=SourceError() | JobLostError() as error):
+                    failures.count(error)
+                    yield WarningEvent(f"{_place(job)} are left out: {error}")
+                case Ended(error=BaseException() as error):
+                    raise error
 
 
 def answer_by_address(
@@ -258,13 +281,10 @@ def _record(
     }
 
 
-def _lacking(model: VideoLanguageModel, asked: Sequence[Asked]) -> Generator[WorkEvent, None, None]:
+def _lacking(unknown: Sequence[str]) -> Generator[WorkEvent, None, None]:
     """Say so where a small vocabulary cannot read the questions."""
-    from svlm_cli.model.prompt import PromptWriter
-
-    unknown = PromptWriter(model.tokenizer, model.markup).unknown_words(asked[0].question.prompt)
     if unknown:
         yield WarningEvent(
-            f"the model's vocabulary lacks {len(unknown)} words of the first question ({capped(unknown)}): "
-            "its answers are worth nothing"
+            f"the model's vocabulary lacks {len(unknown)} words of the first question "
+            f"({capped(list(unknown))}): its answers are worth nothing"
         )

@@ -17,10 +17,10 @@ from svlm_cli.commands.bench import longvideo as bench_longvideo
 from svlm_cli.commands.bench import options as own
 from svlm_cli.commands.bench import ovo as bench_ovo
 from svlm_cli.commands.bench import report as bench_report
-from svlm_cli.commands.bench.work import opening
+from svlm_cli.commands.bench.work import opening, refuse_numbered
 from svlm_cli.commands.groups import Without, grouped
-from svlm_cli.commands.options import ModelChoice, Talk, WordChoice
-from svlm_cli.commands.output import emit
+from svlm_cli.commands.options import ModelChoice, On, Talk, WordChoice
+from svlm_cli.commands.output import emit, prints_are_talk
 from svlm_cli.commands.stream.options import (
     DEFAULT,
     MaxNewTokens,
@@ -33,6 +33,7 @@ from svlm_cli.commands.stream.options import (
 from svlm_cli.errors import UsageError
 from svlm_cli.settings import Policy, StreamSettings
 from svlm_cli.text import as_json
+from svlm_cli.work.place import parse_place
 
 if TYPE_CHECKING:
     from svlm_cli.bench.arena.summary import RunSummary
@@ -79,8 +80,9 @@ def arena(
     matches: own.Matchday,
     model: Annotated[ModelChoice, Without("threads")],
     workers: own.Workers = 1,
-    batch: own.Batch = 1,
     threads: own.ThreadsPerWorker = 1,
+    batch: own.Batch = 1,
+    on: On = "local",
     sight: Annotated[SightChoice, Without("step_seconds", "drop_static", *OF_FILES)],
     memory: MemoryChoice,
     words: Annotated[SamplingChoice, Without("temperature", "top_k", "top_p", "greedy", "seed")],
@@ -93,14 +95,18 @@ def arena(
     from svlm_cli.bench.arena.matches import BenchEnd, bench_arena, summary_json
     from svlm_cli.bench.arena.report import result_tables
     from svlm_cli.bench.arena.runs import ArenaPlan, ArenaRun
+    from svlm_cli.bench.common.hands import Staff
     from svlm_cli.commands.bench.view import BenchView
 
+    place = parse_place(on)
+    refuse_numbered(model, place)
     runs = load_grid(matches.grid, settings) if matches.grid else (ArenaRun(settings.policy.value, settings),)
     plan = ArenaPlan(runs, first_seed=matches.seed, num_matches=matches.matches, minutes=matches.minutes)
     summaries: tuple[RunSummary, ...] = ()
     with (
+        prints_are_talk(),
         BenchView(quiet=talk.quiet, verbose=talk.verbose) as view,
-        closing(bench_arena(plan, opening(model, threads), out, workers, batch)) as events,
+        closing(bench_arena(plan, Staff(opening(model, threads), workers, place, batch), out)) as events,
     ):
         for event in events:
             view.show(event)

@@ -20,11 +20,11 @@ from svlm_cli.commands.bench.work import (
     ask_rival,
     finish,
     judge_all,
-    opening,
     refuse_together,
     refuse_unused,
     show_work,
     show_written,
+    staff,
 )
 from svlm_cli.commands.groups import Without, grouped
 from svlm_cli.commands.options import ModelChoice, Talk, choices, finite, option
@@ -169,10 +169,10 @@ def generate(
     *,
     choice: Choice,
     model: ModelChoice,
-    batch: own.Batch = 1,
     sight: Annotated[SightChoice, Without("drop_static")],
     memory: MemoryChoice,
     words: SamplingChoice,
+    batch: own.Batch = 1,
     address: judging.EndpointChoice,
     out: judging.Results = PREDICTIONS,
     talk: Talk,
@@ -211,7 +211,7 @@ def generate(
         if choice.grid
         else (bench.one_run(name, settings, task, games, windows, folder),)
     )
-    show_work(commentate(runs, opening(model), out, bench.shape, batch), talk)
+    show_work(commentate(runs, staff(model, address, batch), out, bench.shape), talk)
     show_written(out, json=talk.json, hint=f"svlm bench commentary score {out} RIVAL --metadata {metadata}")
 
 

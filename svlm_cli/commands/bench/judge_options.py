@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from svlm_cli.commands.bench.options import Batch
-from svlm_cli.commands.options import MODEL_PANEL, OUTPUT_PANEL, Talk, choices, finite, option, unicode_text
+from svlm_cli.commands.options import (
+    MODEL_PANEL,
+    OUTPUT_PANEL,
+    On,
+    Talk,
+    choices,
+    finite,
+    option,
+    unicode_text,
+)
 from svlm_cli.commands.output import TalkConsole
 
 if TYPE_CHECKING:
@@ -129,7 +138,7 @@ ScoreFolder = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class EndpointChoice:
-    """Who is asked behind an address, and what it is shown."""
+    """Who is asked behind an address, and what it is shown; or how many work with a model, and where."""
 
     api: Annotated[
         str,
@@ -160,9 +169,26 @@ class EndpointChoice:
         int,
         option(API_PANEL, "--api-height PIXELS", "Height in pixels that frames are reduced to.", min=28),
     ] = 360
-    workers: Workers = 8
+    workers: Annotated[
+        int | None,
+        option(
+            MODEL_PANEL,
+            "--workers N",
+            "Pieces of work at once: requests with --api; else processes, each with a model of its own, on "
+            "this machine or on each node of a cluster.",
+            min=1,
+            max=64,
+            show_default="8 with --api, else 1",
+        ),
+    ] = None
+    on: On = "local"
     price: PriceOption = ""
     dry_run: DryRun = False
+
+    @property
+    def requests(self) -> int:
+        """At once."""
+        return self.workers or 8
 
     def options(self, query: str, expected_tokens: int, viewing: Viewing) -> ApiOptions:
         """Who is asked to do ``query``, in about so many tokens a reply, and how videos are shown."""
@@ -171,7 +197,7 @@ class EndpointChoice:
         return ApiOptions(
             self.api,
             self.base_url,
-            self.workers,
+            self.requests,
             self.api_fps,
             self.api_height,
             query,

@@ -16,10 +16,10 @@ from svlm_cli.commands.bench.work import (
     ask_rival,
     finish,
     judge_all,
-    opening,
     refuse_unused,
     show_work,
     show_written,
+    staff,
 )
 from svlm_cli.commands.groups import Without, grouped
 from svlm_cli.commands.options import ModelChoice, Talk, option, optional_text
@@ -108,10 +108,10 @@ def generate(
     limit: judging.Limit = None,
     name: judging.RunName = "",
     model: ModelChoice,
-    batch: own.Batch = 1,
     sight: Annotated[SightChoice, Without("drop_static")],
     memory: MemoryChoice,
     words: SamplingChoice,
+    batch: own.Batch = 1,
     address: Annotated[judging.EndpointChoice, Without("preset")] = ADDRESS,
     out: judging.Results = PREDICTIONS,
     talk: Talk,
@@ -134,7 +134,7 @@ def generate(
         return
     refuse_unused(context, ONLY_API, "without --api MODEL")
     run = PieceRun(name or memory.policy.value, settings, protocol, pieces)
-    show_work(commentate((run,), opening(model), out, livesports.shape, batch), talk)
+    show_work(commentate((run,), staff(model, address, batch), out, livesports.shape), talk)
     show_written(out, json=talk.json, hint=f"svlm bench livesports score {out} RIVAL --events {events}")
 
 

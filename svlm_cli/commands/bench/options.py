@@ -38,7 +38,10 @@ MoreStreams = Annotated[
 Workers = Annotated[
     int,
     option(
-        MODEL_PANEL, "--workers N", "Processes that share the matches; each holds a model of its own.", min=1
+        MODEL_PANEL,
+        "--workers N",
+        "Processes that share the matches, each with a model of its own; on a cluster, those of each node.",
+        min=1,
     ),
 ]
 Batch = Annotated[

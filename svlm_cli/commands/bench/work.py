@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+import os
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, fields, replace
@@ -13,17 +14,19 @@ import typer
 
 from svlm_cli.commands.bench.judge_options import EndpointChoice, JudgeChoice, ShowChoice, Shown, read_price
 from svlm_cli.commands.options import ModelChoice, Talk
-from svlm_cli.commands.output import TalkConsole, emit, leaving_at_once
+from svlm_cli.commands.output import TalkConsole, emit, leaving_at_once, prints_are_talk
 from svlm_cli.commands.stream.options import MemoryChoice, SamplingChoice
 from svlm_cli.documents import lines_of
 from svlm_cli.errors import UsageError
 from svlm_cli.text import as_json
+from svlm_cli.work.place import Workplace, parse_place
 
 if TYPE_CHECKING:
     from svlm_cli.bench.api.prices import CallPlan
     from svlm_cli.bench.api.videos import VideoCalls
     from svlm_cli.bench.commentary.pieces import Piece
     from svlm_cli.bench.common.events import WorkEvent
+    from svlm_cli.bench.common.hands import Staff
     from svlm_cli.bench.common.model import ModelOptions
     from svlm_cli.bench.common.tables import Report
     from svlm_cli.bench.judge.judge import Judging
@@ -35,12 +38,11 @@ def _names(group: type) -> tuple[str, ...]:
     return tuple(field.name for field in fields(group))
 
 
-ONLY_API = tuple(name for name in _names(EndpointChoice) if name != "api")
+ONLY_API = tuple(name for name in _names(EndpointChoice) if name not in ("api", "workers", "on"))
 ONLY_STREAM = ("step_seconds", *_names(MemoryChoice), *_names(SamplingChoice), "speak", "query")
 ONLY_MODEL = (
     *_names(ModelChoice),
-    "batch",
-    *("fps", "min_pixels", "max_pixels", "show", "max_answer_tokens", "setting"),
+    *("fps", "min_pixels", "max_pixels", "show", "max_answer_tokens", "setting", "on", "batch"),
 )
 ONLY_WHOLE = ("max_frames",)
 PRESET_DECIDES = ("api_fps", "api_height", "query", "previous", "chunk_seconds")
@@ -55,7 +57,7 @@ def show_work(events: Generator[WorkEvent, None, None], talk: Talk, *, at_once: 
     from svlm_cli.commands.bench.view import WorkView
 
     def show() -> None:
-        with WorkView(quiet=talk.quiet, verbose=talk.verbose) as view, closing(events):
+        with prints_are_talk(), WorkView(quiet=talk.quiet, verbose=talk.verbose) as view, closing(events):
             for event in events:
                 view.show_work(event)
 
@@ -100,6 +102,31 @@ def opening(model: ModelChoice, threads: int | None = None) -> ModelOptions:
         model.adapter,
         model.quantize.value,
     )
+
+
+def staff(model: ModelChoice, address: EndpointChoice, batch: int) -> Staff:
+    """Who works on a benchmark with a model of our own, ``batch`` pieces at once through each.
+
+    Raises:
+        UsageError: there is no such place to work.
+    """
+    from svlm_cli.bench.common.hands import Staff
+
+    place, num = parse_place(address.on), address.workers or 1
+    refuse_numbered(model, place)
+    shares_cores = num > 1 and not place.on_cluster
+    threads = max(1, (os.cpu_count() or 1) // num) if shares_cores and model.threads is None else None
+    return Staff(opening(model, threads), num, place, batch)
+
+
+def refuse_numbered(model: ModelChoice, place: Workplace) -> None:
+    """Refuse a GPU by its number on a cluster, where each worker is given one.
+
+    Raises:
+        UsageError: that was asked for.
+    """
+    if place.on_cluster and ":" in model.device:
+        raise UsageError(f"--device {model.device}: on a cluster each worker is given a GPU", "--device cuda")
 
 
 def ask_rival(work: VideoCalls[Piece], address: EndpointChoice, talk: Talk, out: Path) -> None:
@@ -195,7 +222,7 @@ def ask_videos(
     if not address.api:
         from svlm_cli.bench.questions.answering import answer_by_model
 
-        show_work(answer_by_model(runs, asked, opening(model), run.out, run.batch), talk)
+        show_work(answer_by_model(runs, asked, staff(model, address, run.batch), run.out), talk)
         show_written(run.out, json=talk.json, hint=run.hint)
         return
     from svlm_cli.bench.api.options import ApiOptions
@@ -204,7 +231,7 @@ def ask_videos(
     options = ApiOptions(
         address.api,
         address.base_url,
-        address.workers,
+        address.requests,
         height=address.api_height,
         expected_tokens=8,
         price=read_price(address.price),

@@ -1,17 +1,18 @@
 """Videos into a folder, each once, whole and probed: ``DIR/videos/ID.mp4`` and a line in ``videos.jsonl``.
 
-Several threads work at once, and several runs may share a folder: what one has claimed, another waits for.
+Several threads, or nodes of a cluster, work at once, and several runs may share a folder: what one has
+claimed, another waits for.
 """
 
 from __future__ import annotations
 
 import errno
+import logging
 import os
-import threading
 from codecs import BOM_UTF8
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +31,8 @@ from svlm_cli.documents import MalformedError, read_bytes
 from svlm_cli.errors import SourceError, SvlmError, UsageError
 from svlm_cli.files import make_folder
 from svlm_cli.text import encodable
+from svlm_cli.work.jobs import Aside, BegunAgain, Came, Crew, Ended, Signals
+from svlm_cli.work.place import HERE, Workplace
 
 _MOST_LIST_BYTES = 1 << 26
 _DEEPEST = 3  # a channel holds tabs, a tab playlists, a playlist videos
@@ -95,15 +98,17 @@ def fetch_all(
     sources: Sequence[str],
     folder: Path,
     options: FetchOptions | None = None,
-    on_progress: Callable[[FetchProgress], None] | None = None,
-) -> Iterator[Fetched]:
+    on_progress: Callable[[FetchProgress], None] = lambda _progress: None,
+    place: Workplace = HERE,
+) -> Generator[Fetched, None, None]:
     """Fetch everything, and say of each video what became of it, in the order in which they end.
 
     Args:
         sources: from ``expand``.
         folder: to fetch into; made.
         options: how.
-        on_progress: called from the working threads.
+        on_progress: called with how far each video is.
+        place: where the work is done.
 
     Yields:
         One result per video. A problem of one is told in it and does not stop the others.
@@ -112,13 +117,11 @@ def fetch_all(
         SvlmError: the folder cannot be used at all.
     """
     options = options or FetchOptions()
-    stop = threading.Event()
-    run = FetchRun(
-        folder, _open_manifest(folder), options, on_progress or (lambda _progress: None), stop.is_set
-    )
+    _open_manifest(folder)
     taken: Counter[str] = Counter()
-    pool = ThreadPoolExecutor(options.workers)
-    running: dict[Future[FetchedVideo | list[FetchJob]], FetchJob] = {}
+    crew: Crew[FetchJob, FetchedVideo | list[FetchJob]] = place.crew(
+        _FetchHire(folder, options), options.workers, shares=True, with_gpu=False, name=lambda job: job.source
+    )
 
     def start(jobs: Sequence[FetchJob]) -> None:
         for job in jobs:
@@ -126,42 +129,59 @@ def fetch_all(
             if limit is not None and taken[job.given] >= limit:
                 return
             taken[job.given] += 1
-            running[pool.submit(fetch_job, job, run)] = job
+            crew.add([job])
 
-    try:
+    with crew:
         start([FetchJob(source, source) for source in sources])
-        while running:
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                job = running.pop(future)
-                result = _result(future, job)
-                if isinstance(result, Fetched):
-                    yield result
-                elif job.depth < _DEEPEST:
-                    taken[job.given] -= 1  # the playlist itself is no video
-                    start(result)
-    finally:
-        stop.set()
-        pool.shutdown(wait=False, cancel_futures=True)  # an address that hangs is not waited for
+        with closing(crew.events()) as events:
+            for heard in events:
+                match heard:
+                    case Came(job=job, event=FetchedVideo() as got):
+                        yield Fetched(job.source, got.video, got.is_new, note=got.note)
+                    case Came(job=job, event=list() as found) if job.depth < _DEEPEST:
+                        taken[job.given] -= 1  # the playlist itself is no video
+                        start(found)
+                    case Ended(job=job, error=BaseException() as error):
+                        yield Fetched(job.source, None, problem=_problem(error))
+                    case Aside(what=FetchProgress() as progress):
+                        on_progress(progress)
+                    case Aside(what=str() as message) | BegunAgain(reason=message):
+                        logging.getLogger(__name__).warning("%s", message)
 
 
-def _result(future: Future[FetchedVideo | list[FetchJob]], job: FetchJob) -> Fetched | list[FetchJob]:
-    try:
-        result = future.result()
-    except SvlmError as error:
-        return Fetched(job.source, None, problem=str(error))
-    except OSError as error:
+@dataclass(frozen=True, slots=True)
+class _FetchHire:
+    """Makes a hand that several threads share."""
+
+    folder: Path
+    options: FetchOptions
+
+    def __call__(self, signals: Signals) -> _Fetcher:
+        manifest = Manifest(self.folder)
+        return _Fetcher(FetchRun(self.folder, manifest, self.options, signals.tell, signals.should_stop))
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetcher:
+    run: FetchRun
+
+    def do(self, job: FetchJob) -> Iterator[FetchedVideo | list[FetchJob]]:
+        """See ``Hand``."""
+        yield fetch_job(job, self.run)
+
+
+def _problem(error: BaseException) -> str:
+    """Why a source failed: whatever is wrong with one does not stop the others."""
+    if isinstance(error, SvlmError):
+        return str(error)
+    if isinstance(error, OSError):
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        reason = "disk full" if full else "failed"
-        return Fetched(job.source, None, problem=f"{reason}: {error.strerror or error}")
-    except (Exception, SystemExit) as error:  # whatever is wrong with one source does not stop the others
-        return Fetched(job.source, None, problem=f"failed: {type(error).__name__}: {error}")
-    if isinstance(result, list):
-        return result
-    return Fetched(job.source, result.video, result.is_new, note=result.note)
+        return f"{'disk full' if full else 'failed'}: {error.strerror or error}"
+    return f"failed: {type(error).__name__}: {error}"
 
 
-def _open_manifest(folder: Path) -> Manifest:
+def _open_manifest(folder: Path) -> None:
+    """Make the folder, if it is not there, and see that its manifest can be read."""
     try:
         make_folder(folder)
     except OSError as error:
@@ -169,7 +189,6 @@ def _open_manifest(folder: Path) -> Manifest:
     manifest = Manifest(folder)
     if manifest.exists:
         manifest.videos()  # a damaged one is told before anything is fetched
-    return manifest
 
 
 def _read_list(path: Path) -> list[str]:

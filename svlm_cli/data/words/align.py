@@ -1,4 +1,4 @@
-"""Words to seconds for a folder of videos: recognised or read, filtered, cleaned, and stored one by one.
+"""Words to seconds for a folder of videos, or for files, by hands here or on a cluster.
 
 What Whisper heard is kept in ``DIR/.align``, so that cleaning in another way recognises nothing again. A
 transcript whose settings are those asked for is left as it is.
@@ -7,129 +7,36 @@ transcript whose settings are those asked for is left as it is.
 from __future__ import annotations
 
 import errno
-import hashlib
-import math
+import logging
 import os
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from enum import StrEnum
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from svlm_cli.claims import claimed
-from svlm_cli.data.manifest import Manifest, Video
-from svlm_cli.data.words import filters
-from svlm_cli.data.words.annealing import dense_clips
-from svlm_cli.data.words.clean_llm import LanguageModel, LlmOptions, clean, judge_clips, split_sentences
-from svlm_cli.data.words.elsewhere import CAPTIONS, said_in, transcripts_of
-from svlm_cli.data.words.heard import Heard, heard_out, read_heard, sound_notes, write_heard
-from svlm_cli.data.words.hearing import hear
+from svlm_cli.data.manifest import Manifest
+from svlm_cli.data.words.aligner import Aligned, Aligner, AlignJob, AlignOptions, AlignOutcome
+from svlm_cli.data.words.elsewhere import transcripts_of
 from svlm_cli.data.words.outputs import JSON, Outputs
-from svlm_cli.data.words.transcribe import Recogniser, WhisperOptions
-from svlm_cli.data.words.transcript import Transcript, Utterance, transcript_path, words_in
-from svlm_cli.data.words.within import NoCaptionsError
-from svlm_cli.errors import ModelError, SourceError, SvlmError, UsageError
-from svlm_cli.files import hold_partials, remove_partials, sha256_of
-from svlm_cli.media.tracks import AUTO, SoundChoice
-from svlm_cli.settings import Clean
-from svlm_cli.text import encodable
+from svlm_cli.data.words.transcript import transcript_path
+from svlm_cli.errors import ModelError, SvlmError, UsageError
+from svlm_cli.files import hold_partials
+from svlm_cli.work.jobs import Aside, BegunAgain, Came, Crew, Ended, Signals
+from svlm_cli.work.place import HERE, Workplace
 
 STORE = ".align"
-UNREADABLE = "unreadable transcript"
-WHISPER = "whisper"
-
-_Said = tuple[list[Utterance], dict[str, float], str, Mapping[str, Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class AlignOptions:
-    """What to do with every video.
-
-    Args:
-        whisper: the recogniser.
-        transcript_from: ``captions``, or a file or folder of transcripts made elsewhere; None recognises.
-        clean: how.
-        llm: for ``clean`` ``llm``.
-        audio_track: which sound: ``auto``, its number or a language, as ``SoundChoice`` has it.
-    """
-
-    whisper: WhisperOptions
-    transcript_from: str | None = None
-    clean: Clean = Clean.RULES
-    llm: LlmOptions | None = None
-    audio_track: str = AUTO
-
-    def __post_init__(self) -> None:
-        SoundChoice(self.audio_track)
-        if (self.clean is Clean.LLM) != (self.llm is not None):
-            raise ValueError("a language model is for clean llm, and clean llm needs one")
-
-
-class AlignOutcome(StrEnum):
-    """What became of a video."""
-
-    ALIGNED = "aligned"
-    HAD = "had"
-    REFUSED = "refused"
-    SKIPPED = "skipped"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Aligned:
-    """One video.
-
-    Args:
-        video: which.
-        outcome: what came of it in this run.
-        transcript: as it lies on the disk now; None where there is none.
-        reason: why it was refused, skipped or failed.
-        notes: what is worth telling of its sound, and of files that were in the way.
-    """
-
-    video: Video
-    outcome: AlignOutcome
-    transcript: Transcript | None = None
-    reason: str = ""
-    notes: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "reason", encodable(self.reason))
-
-
-@dataclass(frozen=True, slots=True)
-class AlignJob:
-    """What is done for one video, and where it goes.
-
-    Args:
-        video: which.
-        media: its file.
-        outputs: where its transcript goes.
-        source: a transcript made elsewhere; None where there is none.
-        store: for what is heard; None for a file that lies among others, where only its transcript is kept.
-    """
-
-    video: Video
-    media: Path
-    outputs: Outputs
-    source: Path | None
-    store: Path | None
-
-
-class _Skip(Exception):  # noqa: N818 - not an error: there is nothing to be had
-    """A video that has no words to begin with."""
-
-
-def align_folder(folder: Path, options: AlignOptions, formats: Sequence[str] = (JSON,)) -> Iterator[Aligned]:
+def align_folder(
+    folder: Path, options: AlignOptions, formats: Sequence[str] = (JSON,), place: Workplace = HERE
+) -> Generator[Aligned, None, None]:
     """Make the transcripts that are missing, or that were made with other settings.
 
     Args:
         folder: with ``videos.jsonl``.
         options: how.
         formats: to write, some of ``FORMATS``; JSON in any case.
+        place: where the work is done.
 
     Yields:
         One result per video, in the order in which they are done.
@@ -153,193 +60,84 @@ def align_folder(folder: Path, options: AlignOptions, formats: Sequence[str] = (
         ],
         options,
         folder / STORE / "llm",
+        place,
     )
 
 
-def align_each(jobs: Sequence[AlignJob], options: AlignOptions, answers: Path) -> Iterator[Aligned]:
+def align_each(
+    jobs: Sequence[AlignJob], options: AlignOptions, answers: Path, place: Workplace = HERE
+) -> Generator[Aligned, None, None]:
     """As ``align_folder``, for any files.
 
     Args:
         jobs: what to align.
         options: how.
         answers: folder for those of a language model.
+        place: where the work is done.
     """
-    stop = threading.Event()
+    whisper = options.whisper
     has_partials = hold_partials(path for job in jobs for path in job.outputs.paths)
-    aligner = _Aligner(options, answers, stop.is_set, has_partials=has_partials)
-    pool = ThreadPoolExecutor(options.whisper.workers)
-    running: dict[Future[Aligned], Video] = {pool.submit(aligner.align, job): job.video for job in jobs}
-    try:
-        for future in as_completed(running):
-            try:
-                yield future.result()
-            except (ModelError, UsageError):  # of the recogniser, which all need
-                raise
-            except SvlmError as error:
-                yield Aligned(running[future], AlignOutcome.FAILED, reason=str(error))
-            except Exception as error:  # whatever is wrong with one video does not stop the others
-                full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-                reason = f"{'disk full' if full else type(error).__name__}: {error}"
-                yield Aligned(running[future], AlignOutcome.FAILED, reason=reason)
-    finally:
-        stop.set()
-        pool.shutdown(wait=False, cancel_futures=True)
+    hire = _AlignHire(
+        replace(options, whisper=replace(whisper, model=_found(whisper.model))),
+        answers,
+        has_partials=has_partials or place.on_cluster,  # what a lost node leaves
+    )
+    with_gpu = options.transcript_from is None and whisper.device != "cpu"
+    crew: Crew[AlignJob, Aligned] = place.crew(
+        _OneEach(hire) if place.on_cluster else hire,
+        whisper.workers,
+        shares=True,
+        with_gpu=with_gpu,
+        name=lambda job: job.video.id,
+    )
+    with crew:
+        crew.add(jobs)
+        with closing(crew.events()) as events:
+            for heard in events:
+                match heard:
+                    case Came(event=done):
+                        yield done
+                    case Ended(error=ModelError() | UsageError() as error):  # of what all of them need
+                        raise error
+                    case Ended(job=job, error=BaseException() as error):
+                        yield Aligned(job.video, AlignOutcome.FAILED, reason=_reason(error))
+                    case Aside(what=str() as message) | BegunAgain(reason=message):
+                        logging.getLogger(__name__).warning("%s", message)
 
 
-class _Aligner:
-    """Everything that the videos of a run share; what is slow to load is loaded when first needed."""
-
-    def __init__(
-        self, options: AlignOptions, answers: Path, should_stop: Callable[[], bool], *, has_partials: bool
-    ) -> None:
-        self._options = options
-        self._has_partials = has_partials
-        self._should_stop = should_stop
-        self._loading = threading.Lock()
-        self._recogniser: Recogniser | None = None
-        self._failure: SvlmError | None = None
-        llm = options.llm
-        self._llm = None if llm is None else LanguageModel(llm, answers, should_stop)
-
-    def align(self, job: AlignJob) -> Aligned:
-        """One video from what there is to a transcript on the disk."""
-        video = job.video
-        with self._claimed(job) as require:
-            if self._has_partials:
-                remove_partials(*job.outputs.paths)
-            had, origin = job.outputs.had(), self._origin(job)
-            if had is not None and _is_to_stay(had, origin):
-                told = tuple(job.outputs.derive(had))
-                return Aligned(video, AlignOutcome.HAD, had, had.refused, told)
-            job.outputs.check()
-            try:
-                utterances, figures, refused, sound = self._utterances(job, require)
-            except _Skip as skip:
-                return Aligned(video, AlignOutcome.SKIPPED, reason=str(skip))
-            made = self._transcript(video, utterances, refused)
-            made = replace(made, origin=origin, figures={**figures, **made.figures}, sound=sound)
-            require()
-            told = tuple(job.outputs.write(made))
-        notes = (*sound_notes(sound, len(words_in(utterances))), *told)
-        outcome = AlignOutcome.REFUSED if made.refused else AlignOutcome.ALIGNED
-        return Aligned(video, outcome, made, made.refused, notes)
-
-    @contextmanager
-    def _claimed(self, job: AlignJob) -> Iterator[Callable[[], None]]:
-        """Have what belongs to a video to oneself; yields ``Claim.require``."""
-        path = job.outputs.base if job.store is None else job.store.with_suffix("")
-        if job.store is None and not job.media.is_file():
-            raise SourceError(f"no such file: {job.media}", "check the path")
-        if job.store is None and not os.access(path.parent, os.W_OK):
-            yield lambda: None  # nobody writes anything there
-            return
-        with claimed(path, self._should_stop) as held:
-            if held is None:
-                raise SvlmError(f"stopped: another run is at work on {job.video.id}")
-            yield held.require
-
-    def _origin(self, job: AlignJob) -> Mapping[str, Any]:
-        """Every setting that the words of a transcript depend on."""
-        whisper, llm, source = self._options.whisper, self._options.llm, job.source
-        how: dict[str, Any] = {"language": whisper.language, "clean": self._options.clean.value}
-        if job.store is None:  # a folder of videos names them by their content
-            state = job.media.stat()
-            how["file"] = [state.st_size, state.st_mtime_ns]
-        if llm is not None:
-            how["llm_model"] = llm.model
-        if self._options.transcript_from is None:
-            track = self._options.audio_track
-            how |= {} if track == AUTO else {"audio_track": track}
-            return how | {"from": WHISPER, "whisper_model": whisper.model}
-        if source is None:
-            return how | {"from": "", "sha256": hashlib.sha256().hexdigest()}
-        if source == job.media:
-            return how | {"from": CAPTIONS, "sha256": job.video.sha256}
-        return how | {"from": encodable(source.name), "sha256": sha256_of(source)}
-
-    def _utterances(self, job: AlignJob, require: Callable[[], None]) -> _Said:
-        """What was said, figures on it, why it is refused before anything is filtered, and in what sound."""
-        source = job.source
-        if self._options.transcript_from is not None:
-            if source is None:
-                raise _Skip(f"no transcript of it in {self._options.transcript_from}")
-            try:
-                said, track = said_in(source, job.media, self._options.whisper.language)
-                return said, {}, "", track
-            except NoCaptionsError as error:
-                raise _Skip(f"no captions: {error.message}") from error
-            except SourceError as error:
-                raise _Skip(f"{UNREADABLE}: {error.message}") from error
-        if not job.video.has_audio and self._options.audio_track == AUTO:
-            raise _Skip("it has no sound")
-        heard = self._heard(job, require)
-        recognition = heard.recognition
-        figures = {"speech_seconds": round(recognition.speech_seconds, 1)}
-        figures["words_outside_speech"] = sum(each.num_words for each in recognition.dropped)
-        if recognition.other_language is not None:
-            language, probability = recognition.other_language
-            asked = self._options.whisper.language
-            return [], figures, f"it is not in {asked} but in {language}: {probability:.0%} sure", heard.sound
-        return recognition.utterances, figures, "", heard.sound
-
-    def _heard(self, job: AlignJob, require: Callable[[], None]) -> Heard:
-        """What Whisper hears in a video, or heard in an earlier run."""
-        whisper, video = self._options.whisper, job.video
-        settings = [whisper.model, whisper.language, video.sha256, self._options.audio_track]
-        stored = None if job.store is None else read_heard(job.store)
-        if stored is not None and stored[0] == settings and stored[1].is_final:
-            return stored[1]
-        choice = SoundChoice(self._options.audio_track, whisper.language)
-        heard = hear(job.media, choice, self._load, self._should_stop)
-        if job.store is not None:
-            require()
-            write_heard(job.store, settings, heard)
-        return heard
-
-    def _load(self) -> Recogniser:
-        with self._loading:
-            if self._failure is not None:
-                raise self._failure
-            if self._recogniser is None:
-                try:
-                    self._recogniser = Recogniser(self._options.whisper)
-                except SvlmError as error:
-                    self._failure = error
-                    raise
-            return self._recogniser
-
-    def _transcript(self, video: Video, utterances: Sequence[Utterance], refused: str) -> Transcript:
-        """Filters, cleaning, and what the annealing stage asks."""
-        language = self._options.whisper.language
-        cleaned = filters.clean_by_rules(utterances, language, only_loops=self._options.clean is Clean.OFF)
-        refused = refused or cleaned.refused
-        if refused:
-            return Transcript((), dropped=tuple(cleaned.dropped), refused=refused)
-        kept, dropped = cleaned.kept, cleaned.dropped
-        figures: dict[str, float] = {}
-        if self._llm is not None:
-            kept, more, counts = clean(split_sentences(words_in(kept)), video.title, self._llm)
-            dropped += more
-            figures = {f"sentences_{name}": count for name, count in asdict(counts).items()}
-        words = words_in(filters.in_order(kept))
-        length = video.duration_seconds or math.inf
-        past_end = sum(word.start_seconds > length for word in words)
-        if past_end:
-            figures["words_past_end"] = past_end
-        if past_end and past_end == len(words):
-            refused = f"all its words lie behind the end of the video: from {words[0].start_seconds:.0f} s on"
-            return Transcript((), dropped=tuple(dropped), figures=figures, refused=refused)
-        clips = dense_clips(words)
-        if self._llm is not None:
-            clips = judge_clips(clips, words, video.title, self._llm)
-        return Transcript(words, dropped=tuple(dropped), clips=clips, figures=figures)
+def _found(model: str) -> str:
+    """A model's name, or its folder by a path that holds anywhere."""
+    return str(Path(model).absolute()) if Path(model).is_dir() else model
 
 
-def _is_to_stay(had: Transcript, origin: Mapping[str, Any]) -> bool:
-    """Whether a transcript was made as it would be now, or came with its video.
+def _reason(error: BaseException) -> str:
+    """Why a video failed: whatever is wrong with one does not stop the others."""
+    if isinstance(error, SvlmError):
+        return str(error)
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return f"{'disk full' if full else type(error).__name__}: {error}"
 
-    One without words of a listener that kept no record of its track, or passed others over, is made again.
-    """
-    if had.origin.get("from") == WHISPER and not (had.words or had.refused or heard_out(had.sound)):
-        return False
-    return not had.origin or had.origin == origin
+
+@dataclass(frozen=True, slots=True)
+class _AlignHire:
+    """Makes a hand that several threads share."""
+
+    options: AlignOptions
+    answers: Path
+    has_partials: bool
+
+    def __call__(self, signals: Signals) -> Aligner:
+        return Aligner(self.options, self.answers, signals.should_stop, has_partials=self.has_partials)
+
+
+@dataclass(frozen=True, slots=True)
+class _OneEach:
+    """Makes hands of which each has a recogniser, and its share of the cores, to itself."""
+
+    hire: _AlignHire
+
+    def __call__(self, signals: Signals) -> Aligner:
+        whisper = self.hire.options.whisper
+        cores = max(1, (whisper.threads or os.cpu_count() or 1) // whisper.workers)
+        own = replace(whisper, workers=1, threads=cores)
+        return replace(self.hire, options=replace(self.hire.options, whisper=own))(signals)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 from svlm_cli.data.inside import recordings_in
 from svlm_cli.data.manifest import Video
-from svlm_cli.data.words.align import Aligned, AlignJob, AlignOptions, align_each
+from svlm_cli.data.words.align import align_each
+from svlm_cli.data.words.aligner import Aligned, AlignJob, AlignOptions
 from svlm_cli.data.words.elsewhere import transcript_for
 from svlm_cli.data.words.outputs import FORMATS, Outputs, named
 from svlm_cli.data.words.transcript import Transcript
 from svlm_cli.errors import SourceError, UsageError
+from svlm_cli.work.place import HERE, Workplace
 
 _FETCH = "svlm fetch SOURCE --out DIR makes a folder of videos"
 
@@ -47,8 +50,12 @@ def recordings(given: Sequence[Path]) -> tuple[list[Path], list[tuple[Path, list
 
 
 def align_files(
-    paths: Sequence[Path], options: AlignOptions, formats: Sequence[str], answers: Path
-) -> Iterator[Aligned]:
+    paths: Sequence[Path],
+    options: AlignOptions,
+    formats: Sequence[str],
+    answers: Path,
+    place: Workplace = HERE,
+) -> Generator[Aligned, None, None]:
     """Transcribe files, and write what is said beside each of them.
 
     A transcript that is there and was made so is left, and so are the forms that say what it says. What else
@@ -59,6 +66,7 @@ def align_files(
         options: how.
         formats: some of ``FORMATS``.
         answers: folder for those of a language model.
+        place: where the work is done.
 
     Yields:
         One result per file, in the order in which they are done; its video is named by its path.
@@ -70,9 +78,10 @@ def align_files(
     stems = Counter(path.with_suffix("") for path in paths)
     bases = {str(path): path if stems[path.with_suffix("")] > 1 else path.with_suffix("") for path in paths}
     jobs = [_job(path, bases[str(path)], options, formats, is_one=len(paths) == 1) for path in paths]
-    for done in align_each(jobs, options, answers):
-        video = replace(done.video, duration_seconds=_seconds(done.transcript))
-        yield replace(done, video=video)
+    with closing(align_each(jobs, options, answers, place)) as results:
+        for done in results:
+            video = replace(done.video, duration_seconds=_seconds(done.transcript))
+            yield replace(done, video=video)
 
 
 def _job(path: Path, base: Path, options: AlignOptions, formats: Sequence[str], *, is_one: bool) -> AlignJob:

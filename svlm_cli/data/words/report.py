@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from svlm_cli.data.manifest import DAMAGED_LINE, VIDEOS_FILE, Manifest
-from svlm_cli.data.words.align import Aligned, AlignOutcome
+from svlm_cli.data.words.aligner import Aligned, AlignOutcome
 from svlm_cli.data.words.transcript import dropped_words
 from svlm_cli.errors import OutputError
 from svlm_cli.files import whole_file

@@ -15,7 +15,8 @@ from svlm_cli.data.chunks.chunking import chunk_folder
 from svlm_cli.data.chunks.report import ChunkReport
 from svlm_cli.data.chunks.videos import find_videos
 from svlm_cli.data.manifest import Manifest, Video
-from svlm_cli.data.words.align import AlignOptions, align_folder
+from svlm_cli.data.words.align import align_folder
+from svlm_cli.data.words.aligner import AlignOptions
 from svlm_cli.data.words.captions import read_utterances
 from svlm_cli.data.words.filters import drop_loops
 from svlm_cli.data.words.report import report as align_report

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from svlm_cli.data.fetch.folder import fetch_all
-from svlm_cli.data.words import align as aligning
-from svlm_cli.data.words.align import Aligned, AlignOptions, AlignOutcome, align_folder
+from svlm_cli.data.words import aligner as aligning
+from svlm_cli.data.words.align import align_folder
+from svlm_cli.data.words.aligner import Aligned, AlignOptions, AlignOutcome
 from svlm_cli.data.words.clean_llm import LlmOptions
 from svlm_cli.data.words.report import report
 from svlm_cli.data.words.transcribe import Recognition, WhisperOptions

@@ -14,8 +14,8 @@ import pytest
 import webvtt
 
 from svlm_cli.cli import run
-from svlm_cli.data.words import align as aligning
-from svlm_cli.data.words.align import AlignOptions, AlignOutcome
+from svlm_cli.data.words import aligner as aligning
+from svlm_cli.data.words.aligner import AlignOptions, AlignOutcome
 from svlm_cli.data.words.beside import align_files, recordings
 from svlm_cli.data.words.outputs import FORMATS, cues_of, parse_formats
 from svlm_cli.data.words.transcribe import Recognition, WhisperOptions

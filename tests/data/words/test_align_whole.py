@@ -18,7 +18,8 @@ from svlm_cli.claims import Claim
 from svlm_cli.cli import run
 from svlm_cli.data.inside import recordings_in
 from svlm_cli.data.manifest import Manifest, Video
-from svlm_cli.data.words.align import Aligned, AlignOptions, AlignOutcome, align_folder
+from svlm_cli.data.words.align import align_folder
+from svlm_cli.data.words.aligner import Aligned, AlignOptions, AlignOutcome
 from svlm_cli.data.words.beside import align_files
 from svlm_cli.data.words.outputs import FORMATS
 from svlm_cli.data.words.transcribe import WhisperOptions

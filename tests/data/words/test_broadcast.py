@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from svlm_cli.data.fetch.folder import fetch_all
-from svlm_cli.data.words.align import Aligned, AlignOptions, AlignOutcome, align_folder
+from svlm_cli.data.words.align import align_folder
+from svlm_cli.data.words.aligner import Aligned, AlignOptions, AlignOutcome
 from svlm_cli.data.words.heard import Heard, sound_notes
 from svlm_cli.data.words.hearing import hear
 from svlm_cli.data.words.transcribe import Recognition, WhisperOptions

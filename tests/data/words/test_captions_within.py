@@ -11,7 +11,8 @@ import pytest
 
 from svlm_cli.data.fetch.folder import fetch_all
 from svlm_cli.data.fetch.one import FetchOptions
-from svlm_cli.data.words.align import Aligned, AlignOptions, AlignOutcome, align_folder
+from svlm_cli.data.words.align import align_folder
+from svlm_cli.data.words.aligner import Aligned, AlignOptions, AlignOutcome
 from svlm_cli.data.words.beside import align_files
 from svlm_cli.data.words.captions import read_utterances
 from svlm_cli.data.words.elsewhere import said_in

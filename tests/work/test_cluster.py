@@ -1,0 +1,195 @@
+"""A real Ray cluster of three nodes on this machine: nodes die, joining ones help, nothing is done twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from svlm_cli.data.fetch.folder import expand, fetch_all
+from svlm_cli.data.fetch.one import FetchOptions, FetchProgress
+from svlm_cli.data.manifest import Manifest
+from svlm_cli.errors import ModelError, SourceError, SvlmError
+from svlm_cli.work.jobs import BegunAgain, Came, Ended
+from svlm_cli.work.place import parse_place
+from tests.work.hands import CannotBegin, Job, Noting, Squarer
+
+pytest.importorskip("ray", reason="Ray is not installed: pip install 'svlm-cli[cluster]'")
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = {"num_cpus": 1, "object_store_memory": 80_000_000, "include_dashboard": False}
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[object]:
+    """Three nodes; a test that kills one adds another."""
+    from ray.cluster_utils import Cluster
+
+    made = Cluster(initialize_head=True, head_node_args=SMALL)
+    for _ in range(2):
+        made.add_node(**{key: value for key, value in SMALL.items() if key != "include_dashboard"})
+    made.wait_for_nodes()
+    yield made
+    made.shutdown()
+
+
+def crew_on(cluster, hire, per_node: int = 1):
+    place = parse_place(f"ray:{cluster.address}")
+    return place.crew(
+        hire,
+        per_node,
+        shares=False,
+        with_gpu=True,
+        name=lambda job: f"job {job.number}",
+        near=lambda _job: "",
+    )
+
+
+def results(crew) -> tuple[dict[Job, object], dict[Job, BaseException], list[str], set[int]]:
+    done: dict[Job, object] = {}
+    failed, again, pids = {}, [], set()
+    for heard in crew.events():
+        match heard:
+            case Came(event=("pid", pid)):
+                pids.add(pid)
+            case Came(job=job, event=event):
+                assert job not in done
+                done[job] = event
+            case Ended(job=job, error=error) if error is not None:
+                failed[job] = error
+            case BegunAgain(reason=reason):
+                again.append(reason)
+    return done, failed, again, pids
+
+
+def gone(pids: set[int]) -> None:
+    """Workers end soon after their crew."""
+    deadline = time.monotonic() + 20
+    while any(map(psutil.pid_exists, pids)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(psutil.pid_exists, pids))
+
+
+def test_all_nodes_work_and_failures_are_of_their_jobs(cluster) -> None:
+    numbers = random.Random(2).sample(range(1000), 20)
+    jobs = [Job(number, "fails" if number % 4 == 0 else "", 0.1) for number in numbers]
+    with crew_on(cluster, Squarer) as crew:
+        crew.add(jobs)
+        done, failed, again, pids = results(crew)
+    assert done == {job: job.number**2 for job in jobs if not job.how}
+    assert {job.number: str(error) for job, error in failed.items()} == {
+        job.number: f"no {job.number} (try another)" for job in jobs if job.how
+    }
+    assert all(isinstance(error, SourceError) for error in failed.values())
+    assert len(pids) == 3
+    assert os.getpid() not in pids
+    assert again == []
+    gone(pids)
+
+
+def test_a_node_that_dies_loses_nothing_and_nothing_is_done_twice(cluster, tmp_path: Path) -> None:
+    jobs = [Job(number) for number in range(12)]
+    done, again = {}, []
+    with crew_on(cluster, Noting(tmp_path, 0.4), 2) as crew:
+        crew.add(jobs)
+        for heard in crew.events():
+            match heard:
+                case Came(job=job, event=int() as event):
+                    assert job.number not in done
+                    done[job.number] = event
+                    if len(done) == 2:
+                        cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
+                        cluster.add_node(num_cpus=1, object_store_memory=80_000_000)
+                case BegunAgain(reason=reason):
+                    again.append(reason)
+                case Ended(error=error):
+                    assert error is None
+    assert done == {number: number**2 for number in range(12)}
+    assert {path.name: path.read_text() for path in tmp_path.glob("*.txt")} == {
+        f"{number}.txt": str(number**2) for number in range(12)
+    }
+    assert not list(tmp_path.glob(".*"))
+    assert again
+    assert "begins again" in again[0]
+
+
+def test_a_job_that_kills_its_workers_ends_and_the_others_are_done(cluster) -> None:
+    with crew_on(cluster, Squarer) as crew:
+        crew.add([Job(1, "killed"), *(Job(number) for number in range(2, 8))])
+        done, failed, again, _ = results(crew)
+    assert {job.number for job in done} == set(range(2, 8))
+    (error,) = failed.values()
+    assert "3 workers ended in the middle of job 1" in str(error)
+    assert sum("job 1 begins again" in reason for reason in again) == 2
+
+
+def test_fetch_on_a_cluster_fills_the_folder_as_it_does_here(cluster, make_video, tmp_path: Path) -> None:
+    (tmp_path / "list").mkdir()
+    for number in range(5):
+        make_video(tmp_path / "list" / f"game {number}.mp4", seconds=1 + number / 2)
+    (tmp_path / "list" / "torn.mp4").write_bytes(b"no video")
+    sources = expand([str(tmp_path / "list")])
+    seen: list[FetchProgress] = []
+    here = list(fetch_all(sources, tmp_path / "here"))
+    place = parse_place(f"ray:{cluster.address}")
+    there = list(fetch_all(sources, tmp_path / "there", FetchOptions(workers=1), seen.append, place))
+    assert sorted(each.problem for each in there) == sorted(each.problem for each in here)
+    assert len([each for each in there if each.is_new]) == 5
+    assert {each.source for each in seen} == set(sources)
+    videos = [
+        {video.id: (video.sha256, video.path, video.fps) for video in Manifest(tmp_path / name).videos()}
+        for name in ("here", "there")
+    ]
+    assert videos[0] == videos[1]
+    assert len(videos[0]) == 5
+    again = list(fetch_all(sources, tmp_path / "there", FetchOptions(workers=1), place=place))
+    assert not any(each.is_new for each in again)
+    assert not list((tmp_path / "there").rglob("*.lock"))
+
+
+def test_why_hands_cannot_begin_is_told(cluster) -> None:
+    with crew_on(cluster, CannotBegin()) as crew:
+        crew.add([Job(1)])
+        (error,) = results(crew)[1].values()
+    assert isinstance(error, ModelError)
+    assert str(error) == "there is no model (name one)"
+
+
+def test_an_address_without_a_cluster_is_told() -> None:
+    with pytest.raises(SvlmError, match=r"the Ray cluster at 127\.0\.0\.1:1 cannot be reached"):
+        parse_place("ray:127.0.0.1:1").crew(Squarer, 1, shares=False, with_gpu=False)
+
+
+def test_ctrl_c_leaves_no_process_and_lets_go_of_what_was_claimed(cluster, tmp_path: Path) -> None:
+    script = f"""
+import json, sys
+from pathlib import Path
+from svlm_cli.work.place import parse_place
+from tests.work.hands import Job, Noting
+place = parse_place("ray:{cluster.address}")
+with place.crew(Noting(Path(sys.argv[1]), 60), 1, shares=False, with_gpu=False) as crew:
+    crew.add([Job(number) for number in range(9)])
+    for heard in crew.events():
+        print(heard.event[1], flush=True)
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    assert process.stdout is not None
+    pids = {json.loads(process.stdout.readline()) for _ in range(3)}
+    assert len(list(tmp_path.glob(".*.lock"))) == 3
+    begun = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    process.wait(timeout=30)
+    gone(pids)
+    assert time.monotonic() - begun < 20
+    assert not list(tmp_path.glob(".*.lock"))
+    assert not list(tmp_path.glob("*.txt"))
