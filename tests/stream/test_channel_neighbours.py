@@ -143,3 +143,19 @@ def test_neighbours_that_stall_grow_huge_fail_to_save_and_leave(bundled, tmp_pat
     assert 1 <= len(of(told["leaves"], StepEvent)) < num
     longest = max(each.timings.total for name in told for each in told[name] if isinstance(each, StepEvent))
     assert max(gaps[2:]) < 0.15 + 2 * longest + 0.5, "a stall of a second and a half is nobody else's"
+
+
+def test_what_the_vision_thread_runs_into_is_told(bundled, monkeypatch) -> None:
+    """Never a silent wait: every channel whose clip it had ends with the reason."""
+    from svlm_cli.stream.channels import seeing
+
+    def fails(_clips):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(seeing, "look_together", fails)
+    rounds = Rounds(bundled)
+    for name in "ab":
+        rounds.add(Channel(name, Pictures(), replace(SHOWN, duration=None)))
+    errors = {told.channel: told.error for told in rounds.events() if isinstance(told.event, EndEvent)}
+    assert all("no room" in str(error) for error in errors.values())
+    assert {state.condition for state in rounds.states()} == {"failed"}

@@ -44,8 +44,12 @@ class Seer:
             if None in shown:
                 return
             clips = [each for each in shown if each is not None]
-            with torch.inference_mode():
-                seen = look_together([(sight, clip) for sight, clip, _ in clips])
+            seen: list[Seen]
+            try:
+                with torch.inference_mode():
+                    seen = look_together([(sight, clip) for sight, clip, _ in clips])
+            except BaseException as error:  # of its thread it would be lost, and every channel would wait
+                seen = [RuntimeError(f"the vision tower failed: {error}") for _ in clips]
             for (_, _, place), each in zip(clips, seen, strict=True):
                 place.put(each)
             self._told()
