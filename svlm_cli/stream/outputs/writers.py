@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from svlm_cli.cue_text import timestamp
 from svlm_cli.errors import OutputError, UsageError
+from svlm_cli.settings import CueStyle
 from svlm_cli.stream.outputs.append import AppendFile
-from svlm_cli.stream.outputs.cues import CueStyle
 from svlm_cli.stream.outputs.formats import FORMATS, OutputFormat, Pieces, TraceFormat, Written
 from svlm_cli.types import EndEvent, StepEvent, StreamEvent, WarningEvent, reached_by
 

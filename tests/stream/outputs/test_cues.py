@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 import webvtt
 
-from svlm_cli.stream.outputs.cues import Caption, CueStyle, ReadingCues
+from svlm_cli.settings import CueStyle
+from svlm_cli.stream.outputs.cues import Cue, ReadingCues
 from svlm_cli.stream.outputs.writers import Earlier, Writers
 from svlm_cli.types import EndEvent, StepEvent
 from tests.strict_srt import parse_srt, seconds
@@ -40,7 +41,7 @@ def said(rng: random.Random, num_steps: int, rate: float, *, sentences: bool = T
     return events
 
 
-def all_cues(events: list[StepEvent]) -> list[Caption]:
+def all_cues(events: list[StepEvent]) -> list[Cue]:
     cues = ReadingCues()
     return [cue for event in events for cue in cues.add(event)] + cues.close()
 

@@ -12,6 +12,7 @@ import pytest
 import webvtt
 
 from svlm_cli.errors import OutputError
+from svlm_cli.settings import CueStyle
 from svlm_cli.stream.outputs.append import AppendFile
 from svlm_cli.stream.outputs.cues import CueStyle
 from svlm_cli.stream.outputs.writers import Earlier, Writers
