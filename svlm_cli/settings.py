@@ -100,13 +100,6 @@ class Deinterlace(StrEnum):
     OFF = "off"
 
 
-class CueStyle(StrEnum):
-    """When words become captions: cues that can be read, or one for each step."""
-
-    READING = "reading"
-    SECOND = "second"
-
-
 class PromptFormat(StrEnum):
     """How turns are written: svlm's way or LiveCC's; ``auto`` by the name of the checkpoint."""
 

@@ -16,7 +16,7 @@ from urllib.parse import unquote
 import pytest
 
 from svlm_cli.cue_text import clean_text
-from svlm_cli.settings import CueStyle
+from svlm_cli.stream.outputs.cues import CueStyle
 from svlm_cli.stream.outputs.writers import Writers
 from svlm_cli.types import StepEvent
 

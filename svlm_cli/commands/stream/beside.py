@@ -11,7 +11,7 @@ import typer
 from svlm_cli.commands.options import OUTPUT_PANEL, choices, finite, option
 from svlm_cli.commands.stream.options import ASKING_PANEL, SOURCE_PANEL, STATE_PANEL, WORDS
 from svlm_cli.media.address import LiveOptions, RtspTransport
-from svlm_cli.settings import CueStyle
+from svlm_cli.stream.outputs.cues import CueStyle
 
 LIVE = LiveOptions()
 Sources = Annotated[

@@ -22,7 +22,8 @@ from svlm_cli.media.source import reconnects_of
 from svlm_cli.settings import Pace, StreamSettings
 from svlm_cli.stream.controls import Controls
 from svlm_cli.stream.outputs.append import is_file_or_none
-from svlm_cli.stream.outputs.writers import Earlier, Writers, require_distinct
+from svlm_cli.stream.outputs.contract import Earlier
+from svlm_cli.stream.outputs.writers import Writers, require_distinct
 from svlm_cli.stream.questions import Questions, read_questions
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
 
 from svlm_cli.cue_text import clean_text
 from svlm_cli.types import StepEvent
@@ -23,8 +24,15 @@ _TOLERANCE_SECONDS = 1e-3
 _SENTENCE_END = re.compile(r"[.!?…。！？][\"'”’)\]]*$")
 
 
+class CueStyle(StrEnum):
+    """When words become captions: cues that can be read, or one for each step."""
+
+    READING = "reading"
+    SECOND = "second"
+
+
 @dataclass(frozen=True, slots=True)
-class Cue:
+class Caption:
     """Words on a screen.
 
     Args:
@@ -45,7 +53,7 @@ class Cue:
 
 
 @dataclass(frozen=True, slots=True)
-class _OpenCue:
+class _OpenCaption:
     """A cue that may change.
 
     Args:
@@ -71,22 +79,22 @@ class _OpenCue:
         read = self.start_seconds + max(SHORTEST_SECONDS, columns(self.text) / EASY_COLUMNS_A_SECOND)
         return min(self.start_seconds + LONGEST_SECONDS, max(self.spoken_seconds, read))
 
-    def closed(self, end_seconds: float) -> Cue:
-        return Cue(self.start_seconds, end_seconds, self.text)
+    def closed(self, end_seconds: float) -> Caption:
+        return Caption(self.start_seconds, end_seconds, self.text)
 
 
 class SecondCues:
     """A cue for each spoken step, as long as the step; nothing is held back."""
 
-    open: Cue | None = None
+    open: Caption | None = None
     held = ""
 
-    def add(self, step: StepEvent) -> list[Cue]:
+    def add(self, step: StepEvent) -> list[Caption]:
         """The cue of a step; none of a silent one."""
         text, end = clean_text(step.text), max(step.end_seconds, step.start_seconds + 0.001)
-        return [Cue(step.start_seconds, end, text, is_wrapped=False)] if text else []
+        return [Caption(step.start_seconds, end, text, is_wrapped=False)] if text else []
 
-    def close(self) -> list[Cue]:
+    def close(self) -> list[Caption]:
         """Nothing is open."""
         return []
 
@@ -107,18 +115,18 @@ class ReadingCues:
     """
 
     def __init__(self) -> None:
-        self._open: _OpenCue | None = None
+        self._open: _OpenCaption | None = None
         self._free_seconds = 0.0
         self._has_sentences = False
 
     @property
-    def open(self) -> Cue | None:
+    def open(self) -> Caption | None:
         """The cue that may still change, as it would be if nothing followed."""
         return None if self._open is None else self._open.closed(self._open.end_seconds)
 
-    def add(self, step: StepEvent) -> list[Cue]:
+    def add(self, step: StepEvent) -> list[Caption]:
         """Count a step; the cues that are fixed now, in order."""
-        done: list[Cue] = []
+        done: list[Caption] = []
         text = clean_text(step.text)
         if not text and self._open is not None:
             self._open = replace(self._open, may_grow=False)
@@ -133,7 +141,7 @@ class ReadingCues:
         self._has_sentences = self._has_sentences or _SENTENCE_END.search(text) is not None
         return done
 
-    def close(self, by_seconds: float | None = None) -> list[Cue]:
+    def close(self, by_seconds: float | None = None) -> list[Caption]:
         """Fix the open cue, so that it ends by ``by_seconds`` if it can be read by then."""
         if self._open is None:
             return []
@@ -155,7 +163,7 @@ class ReadingCues:
             ValueError, KeyError, TypeError: it is something else.
         """
         content = json.loads(held)
-        self._open = None if content["open"] is None else _OpenCue(**content["open"])
+        self._open = None if content["open"] is None else _OpenCaption(**content["open"])
         self._free_seconds, self._has_sentences = float(content["free"]), bool(content["sentences"])
 
     def go_on(self, text: str, free_seconds: float) -> None:
@@ -163,8 +171,8 @@ class ReadingCues:
         self._free_seconds = free_seconds
         self._has_sentences = any(_SENTENCE_END.search(line) for line in text.splitlines())
 
-    def _say(self, start: float, end: float, text: str) -> list[Cue]:
-        done: list[Cue] = []
+    def _say(self, start: float, end: float, text: str) -> list[Caption]:
+        done: list[Caption] = []
         if (opened := self._open) is not None:
             late = opened.least_end_seconds - start
             joined = f"{opened.text} {text}"
@@ -174,14 +182,14 @@ class ReadingCues:
                 return []
             least = min(opened.least_end_seconds, start + MOST_LATE_SECONDS)
             done = self._close(min(opened.end_seconds, max(start, least)))
-        self._open = _OpenCue(max(start, min(self._free_seconds, start + MOST_LATE_SECONDS)), end, text)
+        self._open = _OpenCaption(max(start, min(self._free_seconds, start + MOST_LATE_SECONDS)), end, text)
         return done
 
-    def _is_same_sentence(self, opened: _OpenCue, start: float) -> bool:
+    def _is_same_sentence(self, opened: _OpenCaption, start: float) -> bool:
         is_next = opened.may_grow and start - opened.spoken_seconds <= _TOLERANCE_SECONDS
         return is_next and self._has_sentences and _SENTENCE_END.search(opened.text) is None
 
-    def _close(self, end_seconds: float) -> list[Cue]:
+    def _close(self, end_seconds: float) -> list[Caption]:
         assert self._open is not None
         cue, self._open, self._free_seconds = self._open.closed(end_seconds), None, end_seconds
         return [cue]

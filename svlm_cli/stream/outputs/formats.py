@@ -11,8 +11,7 @@ from numbers import Integral, Real
 from typing import Protocol
 
 from svlm_cli.cue_text import escape_srt, escape_vtt, timestamp
-from svlm_cli.settings import CueStyle
-from svlm_cli.stream.outputs.cues import Cue, ReadingCues, SecondCues
+from svlm_cli.stream.outputs.cues import Caption, CueStyle, ReadingCues, SecondCues
 from svlm_cli.text import as_json
 from svlm_cli.types import AnswerEvent, EndEvent, StartEvent, StepEvent, StreamEvent, WarningEvent
 
@@ -122,23 +121,23 @@ class CueFile:
     header: str
     footer: str
     last: re.Pattern[str]
-    cue: Callable[[int, Cue], str]
+    cue: Callable[[int, Caption], str]
 
 
-def _times(cue: Cue, mark: str) -> str:
+def _times(cue: Caption, mark: str) -> str:
     return f"{timestamp(cue.start_seconds, mark)} --> {timestamp(cue.end_seconds, mark)}"
 
 
-def vtt_cue(_number: int, cue: Cue) -> str:
+def vtt_cue(_number: int, cue: Caption) -> str:
     """A cue of WebVTT."""
     return f"{_times(cue, '.')}\n{chr(10).join(map(escape_vtt, cue.lines))}\n\n"
 
 
-def _srt_cue(number: int, cue: Cue) -> str:
+def _srt_cue(number: int, cue: Caption) -> str:
     return f"{number}\n{_times(cue, ',')}\n{chr(10).join(map(escape_srt, cue.lines))}\n\n"
 
 
-def _ttml_cue(_number: int, cue: Cue) -> str:
+def _ttml_cue(_number: int, cue: Caption) -> str:
     text = "<br/>".join(escape(line, quote=False) for line in cue.lines)
     plain = text.replace("\ufffe", "").replace("\uffff", "")  # XML has no such letters
     begin, end = timestamp(cue.start_seconds), timestamp(cue.end_seconds)
@@ -208,7 +207,7 @@ class CueFormat:
         """The open cue is fixed."""
         return self._written(self._cues.close())
 
-    def _written(self, fixed: list[Cue]) -> Written:
+    def _written(self, fixed: list[Caption]) -> Written:
         pieces = ""
         for cue in fixed:
             self._num_cues += 1

@@ -9,28 +9,32 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from svlm_cli.cue_text import timestamp
 from svlm_cli.errors import OutputError, UsageError
-from svlm_cli.settings import CueStyle
 from svlm_cli.stream.outputs.append import AppendFile
+from svlm_cli.stream.outputs.contract import Earlier, Production
+from svlm_cli.stream.outputs.cues import CueStyle
 from svlm_cli.stream.outputs.formats import FORMATS, OutputFormat, Pieces, TraceFormat, Written
+from svlm_cli.stream.outputs.playlist import CaptionPlaylist
 from svlm_cli.types import EndEvent, StepEvent, StreamEvent, WarningEvent, reached_by
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 
-def _output_format(path: Path, style: CueStyle) -> OutputFormat:
-    try:
-        return FORMATS[path.suffix.lower()](style)
-    except KeyError:
-        raise UsageError(f"--out {path} must end in {', '.join(FORMATS)}", "try --out words.vtt") from None
+PRODUCTIONS: Mapping[str, Callable[[Path, CueStyle], Production]] = {".m3u8": CaptionPlaylist}
+
+
+def _require_known(paths: Sequence[Path]) -> None:
+    for path in paths:
+        if path.suffix.lower() not in (known := [*FORMATS, *PRODUCTIONS]):
+            raise UsageError(f"--out {path} must end in {', '.join(known)}", "try --out words.vtt")
 
 
 def require_distinct(
@@ -50,29 +54,13 @@ def require_distinct(
         taken[real] = "another output"
 
 
-@dataclass(frozen=True, slots=True)
-class Earlier:
-    """An earlier run of which this one is the continuation.
-
-    Args:
-        lengths: bytes of each output, by real path, when the state was saved from which the stream goes on.
-        reached_seconds: the time that the stream had reached by then.
-        cut: drop what was written after that, as it will come again.
-        held: what each output held back at that moment, by real path.
-    """
-
-    lengths: Mapping[str, int] = field(default_factory=dict)
-    reached_seconds: float = 0.0
-    cut: bool = True
-    held: Mapping[str, str] = field(default_factory=dict)
-
-    def kept(self, content: bytes, length: int, pieces: Pieces) -> int:
-        """Bytes of an output to go on behind: whole pieces, without the holes that a power cut leaves."""
-        if self.cut:
-            content = content[:length]
-        hole, end = content.find(b"\0"), pieces.end.encode()
-        found = content.rfind(end, 0, len(content) if hole < 0 else hole)
-        return 0 if found < 0 else found + len(end)
+def _kept(earlier: Earlier, content: bytes, length: int, pieces: Pieces) -> int:
+    """Bytes of an output to go on behind: whole pieces, without the holes that a power cut leaves."""
+    if earlier.cut:
+        content = content[:length]
+    hole, end = content.find(b"\0"), pieces.end.encode()
+    found = content.rfind(end, 0, len(content) if hole < 0 else hole)
+    return 0 if found < 0 else found + len(end)
 
 
 class Writers:
@@ -99,9 +87,14 @@ class Writers:
         overwrite: bool = False,
         cues: CueStyle = CueStyle.READING,
     ) -> None:
-        formats = [_output_format(path, cues) for path in paths]
+        _require_known(paths)
         require_distinct([*paths, *([trace_path] if trace_path else [])], source)
-        self._outputs = [(AppendFile(path), output) for path, output in zip(paths, formats, strict=True)]
+        known = {path: path.suffix.lower() for path in paths}
+        formats = {path: FORMATS[suffix](cues) for path, suffix in known.items() if suffix in FORMATS}
+        self._outputs = [(AppendFile(path), output) for path, output in formats.items()]
+        self._productions = [
+            PRODUCTIONS[suffix](path, cues) for path, suffix in known.items() if suffix in PRODUCTIONS
+        ]
         self._trace = AppendFile(trace_path) if trace_path else None
         self._overwrite = overwrite
         self._is_open = False
@@ -119,9 +112,11 @@ class Writers:
     def lengths(self) -> dict[str, int]:
         """Bytes written of each output that is open or will go on, by real path."""
         if self._is_open:
-            return {file.real_path: file.num_bytes for file, _ in self._files()}
+            made = {each.real_path: 0 for each in self._productions}
+            return made | {file.real_path: file.num_bytes for file, _ in self._files()}
         known = {} if self._earlier is None else self._earlier.lengths
-        real_paths = [file.real_path for file, _ in self._files()]
+        real_paths = [each.real_path for each in self._productions]
+        real_paths += [file.real_path for file, _ in self._files()]
         return {path: known[path] for path in real_paths if path in known and os.path.isfile(path)}
 
     @property
@@ -129,7 +124,9 @@ class Writers:
         """What outputs hold back, by real path: a cue that may still change."""
         if not self._is_open:
             return {} if self._earlier is None else dict(self._earlier.held)
-        return {file.real_path: output.held for file, output in self._outputs if output.held}
+        held = {file.real_path: output.held for file, output in self._outputs}
+        held |= {each.real_path: each.held for each in self._productions}
+        return {path: each for path, each in held.items() if each}
 
     @property
     def failed(self) -> tuple[str, ...]:
@@ -177,9 +174,7 @@ class Writers:
                     found[file.real_path] = file.reopen()
                 else:
                     file.prepare(pieces.header.encode(), pieces.footer.encode())
-            for file, _ in self._files():
-                if file.real_path not in found:
-                    self._begin(file)
+            self._begin_all([file for file, _ in self._files() if file.real_path not in found])
             for file, pieces in self._files():
                 if self._earlier is not None and file.real_path in found:
                     self._go_on(file, pieces, found[file.real_path], self._earlier)
@@ -198,6 +193,13 @@ class Writers:
                 held = earlier.held.get(file.real_path, "") if earlier.cut else ""
                 self._put(file, output, _resumed(output, kept, held))
 
+    def _begin_all(self, files: Sequence[AppendFile]) -> None:
+        for each in self._productions:
+            for message in each.begin(self._earlier, keeps=not self._overwrite):
+                self._tell(message)
+        for file in files:
+            self._begin(file)
+
     def _begin(self, file: AppendFile) -> None:
         """Put a new file in place and note what became of the one before, or that one should be there."""
         aside = file.place(keep=not self._overwrite)
@@ -215,7 +217,7 @@ class Writers:
     def _go_on(self, file: AppendFile, pieces: Pieces, content: bytes, earlier: Earlier) -> None:
         """Go on behind the whole pieces of a file and note what it lacks."""
         length = earlier.lengths[file.real_path]
-        num_bytes = earlier.kept(content, length, pieces)
+        num_bytes = _kept(earlier, content, length, pieces)
         file.cut(num_bytes, pieces.header.encode(), pieces.footer.encode())
         if num_bytes >= length:
             if not earlier.cut and content[num_bytes:] not in (b"", pieces.footer.encode()):
@@ -238,7 +240,14 @@ class Writers:
                 self._put(file, output, output.render(event))
             except OSError as error:
                 self._outputs.remove((file, output))
-                warnings.append(self._give_up(file, error))
+                file.close()
+                warnings.append(self._give_up(file.path, error))
+        for each in list(self._productions):
+            try:
+                each.write(event)
+            except OSError as error:
+                self._productions.remove(each)
+                warnings.append(self._give_up(each.path, error))
         if not isinstance(event, EndEvent):  # the end stays the last line
             for warning in list(warnings):
                 warnings += self._append(warning)
@@ -247,10 +256,9 @@ class Writers:
     def _put(self, file: AppendFile, pieces: Pieces, written: Written) -> None:
         file.append(_encoded(written.pieces), _encoded(written.open + pieces.footer))
 
-    def _give_up(self, file: AppendFile, error: OSError) -> WarningEvent:
-        file.close()
-        self._failed.append(f"{file.path} ({error.strerror})")
-        told = f"{file.path} ends here: {error.strerror}; the stream goes on without it"
+    def _give_up(self, path: Path, error: OSError) -> WarningEvent:
+        self._failed.append(f"{path} ({error.strerror})")
+        told = f"{path} ends here: {error.strerror}; the stream goes on without it"
         return WarningEvent(told, self._at_seconds)
 
     def trace(self, record: DataclassInstance) -> None:
@@ -268,7 +276,8 @@ class Writers:
         try:
             self._trace.append(line.encode() + b"\n")
         except OSError as error:
-            self._unreported.append(self._give_up(self._trace, error))
+            self._trace.close()
+            self._unreported.append(self._give_up(self._trace.path, error))
             self._trace = None
 
     def sync(self) -> None:
@@ -279,10 +288,19 @@ class Writers:
         """
         for file, _ in self._files():
             file.sync()
+        for each in list(self._productions) if self._is_open else ():
+            each.sync()
 
     def finish(self) -> None:
         """Fix what is open, force all to the disk and close it; what cannot be is among the failed."""
         outputs = dict(self._outputs) if self._is_open else {}
+        for each in self._productions if self._is_open else ():
+            try:
+                each.finish()
+                each.sync()
+            except OSError as error:
+                self._failed.append(f"{each.path} ({error.strerror})")
+        self._productions = []
         for file, pieces in self._files():
             try:
                 if file in outputs:

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 import webvtt
 
-from svlm_cli.settings import CueStyle
-from svlm_cli.stream.outputs.cues import Cue, ReadingCues
-from svlm_cli.stream.outputs.writers import Earlier, Writers
+from svlm_cli.stream.outputs.contract import Earlier
+from svlm_cli.stream.outputs.cues import Caption, CueStyle, ReadingCues
+from svlm_cli.stream.outputs.writers import Writers
 from svlm_cli.types import EndEvent, StepEvent
 from tests.strict_srt import parse_srt, seconds
 
@@ -41,7 +41,7 @@ def said(rng: random.Random, num_steps: int, rate: float, *, sentences: bool = T
     return events
 
 
-def all_cues(events: list[StepEvent]) -> list[Cue]:
+def all_cues(events: list[StepEvent]) -> list[Caption]:
     cues = ReadingCues()
     return [cue for event in events for cue in cues.add(event)] + cues.close()
 

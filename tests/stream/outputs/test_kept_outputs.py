@@ -12,10 +12,10 @@ import pytest
 import webvtt
 
 from svlm_cli.errors import OutputError
-from svlm_cli.settings import CueStyle
 from svlm_cli.stream.outputs.append import AppendFile
+from svlm_cli.stream.outputs.contract import Earlier
 from svlm_cli.stream.outputs.cues import CueStyle
-from svlm_cli.stream.outputs.writers import Earlier, Writers
+from svlm_cli.stream.outputs.writers import Writers
 from svlm_cli.types import EndEvent, StartEvent, StepEvent, WarningEvent
 from tests.strict_srt import parse_srt
 

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from svlm_cli.cue_text import clean_text, escape_srt, escape_vtt, timestamp
 from svlm_cli.errors import OutputError, UsageError
-from svlm_cli.settings import CueStyle
 from svlm_cli.stream.outputs.append import AppendFile
 from svlm_cli.stream.outputs.cues import CueStyle
 from svlm_cli.stream.outputs.formats import (

@@ -1,0 +1,303 @@
+"""Captions for players: an HLS playlist of WebVTT segments beside a broadcast (RFC 8216, 3.5).
+
+Every segment is written when its time is over, an empty one too, says where its seconds lie on the source's
+own time stamps (X-TIMESTAMP-MAP), and is listed once it is whole: a player does not ask again for one it has.
+The words of a segment that is not over stand in its file, which no playlist names yet: no kill loses them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+
+from svlm_cli.errors import OutputError
+from svlm_cli.files import put_aside, sync
+from svlm_cli.settings import Pace
+from svlm_cli.stream.outputs.contract import Earlier
+from svlm_cli.stream.outputs.cues import Caption, CueStyle, ReadingCues, SecondCues
+from svlm_cli.stream.outputs.formats import vtt_cue
+from svlm_cli.stream.outputs.segments import Segment, SegmentTime, listed_in
+from svlm_cli.types import ClockKind, EndEvent, StartEvent, StepEvent, StreamEvent
+from svlm_cli.utc import utc_seconds, utc_text
+
+SEGMENT_SECONDS = 2.0
+WINDOW_SEGMENTS = 60
+JUMP_SECONDS = 1.0
+SHORTEST_SECONDS = 0.1
+SOURCE_CLOCKS = (ClockKind.PROGRAM_DATE_TIME, ClockKind.RTCP, ClockKind.FILE)  # a player's is never ours
+_TOLERANCE_SECONDS = 1e-3
+_SEGMENT = re.compile(r"\d+\.vtt")
+
+
+class CaptionPlaylist:
+    """Captions as ``NAME.m3u8`` and ``NAME/1.vtt``, ``NAME/2.vtt``, ...
+
+    At realtime pace the playlist lists the last two minutes and the files of four are kept; else it lists
+    all, and its end.
+
+    Args:
+        path: of the playlist.
+        style: when words become captions; cues to be read are fixed with their segment.
+
+    Raises:
+        OutputError: there is no such folder, or something there cannot be replaced.
+    """
+
+    def __init__(self, path: Path, style: CueStyle = CueStyle.READING) -> None:
+        self.path = path
+        target = Path(os.path.realpath(path))
+        self.real_path = str(target)
+        self._target, self._folder = target, target.with_suffix("")
+        if not target.parent.is_dir():
+            raise OutputError(f"no folder {target.parent} for the output {path}", f"mkdir -p {target.parent}")
+        if (target.exists() and not target.is_file()) or not os.access(target.parent, os.W_OK):
+            raise OutputError(f"the output {path} cannot be written", "name another file")
+        if self._folder.exists() and not self._folder.is_dir():
+            raise OutputError(
+                f"{self._folder} is no folder: segments of {path} cannot lie there", "name another"
+            )
+        self._cues: ReadingCues | SecondCues = SecondCues() if style is CueStyle.SECOND else ReadingCues()
+        self._carried: list[Caption] = []
+        self._listed: deque[Segment] = deque()
+        self._num_jumps = 0
+        self._number = 0
+        self._begin: float | None = None
+        self._reached = 0.0
+        self._mark = SegmentTime(0.0)
+        self._is_marked = self._is_jump = False
+        self._segment_seconds = SEGMENT_SECONDS
+        self._is_live = self._is_cut = self._has_ended = False
+        self._unsynced: set[Path] = set()
+
+    @property
+    def held(self) -> str:
+        """All that the segment which is not over depends on, as JSON."""
+        return json.dumps(
+            {
+                "number": self._number,
+                "begin": self._begin,
+                "mark": asdict(self._mark),
+                "carried": [asdict(cue) for cue in self._carried],
+                "cues": self._cues.held,
+            }
+        )
+
+    def begin(self, earlier: Earlier | None, *, keeps: bool) -> list[str]:
+        """Make the folder; go on with what an earlier run has left.
+
+        Args:
+            earlier: the run that is gone on from, None where there is none.
+            keeps: whether what is there is kept beside.
+
+        Returns:
+            What is to be told.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        told = []
+        try:
+            if earlier is not None and self.real_path in earlier.lengths:
+                self._go_on(earlier)
+            else:
+                told = list(self._make_room(keeps=keeps))
+            self._folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot write {self.path}: {error.strerror}", "name another file") from error
+        return told
+
+    def write(self, event: StreamEvent) -> None:
+        """Count an event; what is over is written.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        if isinstance(event, StartEvent):
+            step_seconds = float(str(event.settings.get("step_seconds", 1.0)))
+            self._segment_seconds = step_seconds * math.ceil(SEGMENT_SECONDS / step_seconds - 1e-9)
+            self._is_live = event.settings.get("pace") == Pace.REALTIME
+        elif isinstance(event, StepEvent):
+            self._add(event)
+        elif isinstance(event, EndEvent):
+            self.finish()
+
+    def finish(self) -> None:
+        """The last segment is over; a playlist of all says that it is the last.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        begin, self._begin = self._begin, None
+        late = begin is not None and any(cue.start_seconds >= begin for cue in self._carried)
+        if begin is not None and (self._reached > begin + _TOLERANCE_SECONDS or late or self._cues.open):
+            self._begin = begin
+            self._complete(max(self._reached, begin + SHORTEST_SECONDS), is_last=True)
+            self._begin = None
+        if not self._is_live and self._listed and not self._has_ended:
+            self._append("#EXT-X-ENDLIST\n")
+            self._has_ended = True
+
+    def sync(self) -> None:
+        """Force what was written to the disk; from any thread.
+
+        Raises:
+            OSError: it cannot be.
+        """
+        unsynced, self._unsynced = self._unsynced, set()
+        for path in unsynced:
+            with suppress(FileNotFoundError):  # it has left the window meanwhile
+                sync(path)
+        for folder in (self._folder, self._target.parent):
+            if folder.is_dir():
+                sync(folder)
+
+    def _add(self, step: StepEvent) -> None:
+        if self._begin is None and self._listed:  # segments have numbers by their time, kills or not
+            self._begin = self._number * self._segment_seconds
+        elif self._begin is None:
+            self._number = math.floor((step.start_seconds + _TOLERANCE_SECONDS) / self._segment_seconds)
+            self._begin = step.start_seconds
+        self._pass_over(step.start_seconds)
+        self._note(step)
+        self._carried += self._cues.add(step)
+        self._reached = step.end_seconds
+        if step.end_seconds >= self._boundary - _TOLERANCE_SECONDS:
+            self._complete(self._boundary)
+        else:
+            opened = self._cues.open
+            self._write_segment([*self._carried, *([opened] if opened else [])])
+
+    @property
+    def _boundary(self) -> float:
+        """Where the segment is over that is being written."""
+        return (self._number + 1) * self._segment_seconds
+
+    def _pass_over(self, seconds: float) -> None:
+        """Seconds that were left out have segments too; of a gap longer than the window there are none."""
+        assert self._begin is not None
+        missing = math.floor((seconds - self._begin + _TOLERANCE_SECONDS) / self._segment_seconds)
+        if self._is_live and missing > WINDOW_SEGMENTS:
+            self._listed.clear()
+            self._carried = []
+            self._cues.close()
+            self._number, self._begin = self._number + missing, seconds
+        while seconds >= self._boundary - _TOLERANCE_SECONDS:
+            self._complete(self._boundary)
+
+    def _note(self, step: StepEvent) -> None:
+        """The first step of a segment says where it lies on the source's clocks."""
+        if self._is_marked:
+            return
+        own = step.start_utc if step.clock in SOURCE_CLOCKS else ""
+        mark = SegmentTime(step.start_seconds, step.pts_seconds, utc_seconds(own) if own else None)
+        if self._listed and self._mark.pts_seconds is not None and mark.pts_seconds is not None:
+            went_on = mark.pts_seconds - self._mark.pts_seconds
+            self._is_jump = abs(went_on - (mark.seconds - self._mark.seconds)) > JUMP_SECONDS
+        self._mark, self._is_marked = mark, True
+
+    def _complete(self, boundary: float, *, is_last: bool = False) -> None:
+        assert self._begin is not None
+        if isinstance(self._cues, ReadingCues):
+            self._carried += self._cues.close(boundary)
+        shown = [cue for cue in self._carried if is_last or cue.start_seconds < boundary - _TOLERANCE_SECONDS]
+        self._write_segment(shown)
+        date = self._mark.date(self._begin)
+        self._listed.append(Segment(self._number, boundary - self._begin, date, self._is_jump))
+        self._carried = [cue for cue in self._carried if cue.end_seconds > boundary + _TOLERANCE_SECONDS]
+        self._number, self._begin = self._number + 1, boundary
+        self._is_marked = self._is_jump = False
+        self._forget()
+        self._list_newest()
+
+    def _forget(self) -> None:
+        """What has left the window is unlisted, and later removed."""
+        if not self._is_live:
+            return
+        while len(self._listed) > WINDOW_SEGMENTS:
+            self._num_jumps += self._listed.popleft().is_jump
+        with suppress(OSError):
+            self._segment(self._number - 2 * WINDOW_SEGMENTS).unlink()
+
+    def _segment(self, number: int) -> Path:
+        return self._folder / f"{number}.vtt"
+
+    def _write_segment(self, cues: list[Caption]) -> None:
+        text = f"WEBVTT\n{self._mark.line}\n\n" + "".join(vtt_cue(0, cue) for cue in cues)
+        self._replace(self._segment(self._number), text)
+
+    def _list_newest(self) -> None:
+        """Of all that was ever said the playlist only grows; of a window it is written anew."""
+        if self._is_live or len(self._listed) < 2 or self._is_cut:
+            self._is_cut = False
+            self._write_playlist()
+        else:
+            self._append("\n".join(self._listed[-1].lines(self._folder.name)) + "\n")
+
+    def _append(self, text: str) -> None:
+        with self._target.open("ab") as file:
+            file.write(text.encode())
+        self._unsynced.add(self._target)
+
+    def _write_playlist(self) -> None:
+        longest = max([self._segment_seconds, *(each.seconds for each in self._listed)])
+        lines = ["#EXTM3U", "#EXT-X-VERSION:3", f"#EXT-X-TARGETDURATION:{math.ceil(longest)}"]
+        lines.append(f"#EXT-X-MEDIA-SEQUENCE:{self._listed[0].number if self._listed else self._number}")
+        if self._num_jumps:
+            lines.append(f"#EXT-X-DISCONTINUITY-SEQUENCE:{self._num_jumps}")
+        if not self._is_live:
+            lines.append("#EXT-X-PLAYLIST-TYPE:EVENT")
+        lines += [line for each in self._listed for line in each.lines(self._folder.name)]
+        self._replace(self._target, "\n".join(lines) + "\n")
+
+    def _replace(self, path: Path, text: str) -> None:
+        """In one rename: whoever reads it meanwhile reads it whole."""
+        partial = path.with_name(f".{path.name}.part")
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace")
+        partial.replace(path)
+        self._unsynced.add(path)
+
+    def _make_room(self, *, keeps: bool) -> Iterator[str]:
+        for path in (self._target, self._folder):
+            if keeps and path.exists() and (path.is_file() or any(path.iterdir())):
+                aside = put_aside(path)
+                yield f"{path} was there already: it is kept as {aside.name} (--overwrite replaces it)"
+        for path in self._folder.glob("*.vtt") if self._folder.is_dir() else ():
+            if _SEGMENT.fullmatch(path.name):
+                path.unlink()
+
+    def _go_on(self, earlier: Earlier) -> None:
+        """Go on behind the segments of an earlier run: of a file from where its state was, else all."""
+        self._is_cut = True
+        if self._target.is_file():
+            self._listed += listed_in(self._target.read_text("utf-8", "replace"))
+        if earlier.cut and (held := earlier.held.get(self.real_path)):
+            with suppress(ValueError, KeyError, TypeError):  # of another build
+                self._restore(held)
+                return
+        # The segment that was not over when the process was killed is not listed yet.
+        begun = [int(path.stem) for path in self._folder.glob("*.vtt") if _SEGMENT.fullmatch(path.name)]
+        last = self._listed[-1] if self._listed else None
+        if begun and (last is None or max(begun) == last.number + 1):
+            stamp = utc_seconds(last.date) if last is not None and last.date else None
+            date = "" if stamp is None or last is None else utc_text(stamp + last.seconds)
+            self._listed.append(Segment(max(begun), self._segment_seconds, date))
+        if self._listed:
+            self._number = self._listed[-1].number + 1
+
+    def _restore(self, held: str) -> None:
+        content = json.loads(held)
+        mark, carried = SegmentTime(**content["mark"]), [Caption(**cue) for cue in content["carried"]]
+        if content["cues"]:
+            self._cues.restore(content["cues"])
+        self._number, self._begin = int(content["number"]), content["begin"]
+        self._mark, self._carried = mark, carried
+        while self._listed and self._listed[-1].number >= self._number:
+            gone = self._listed.pop()
+            self._segment(gone.number).unlink(missing_ok=True)
