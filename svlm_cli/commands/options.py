@@ -60,6 +60,13 @@ def finite(value: float | None) -> float | None:
     return value
 
 
+def not_nan(value: float | None) -> float | None:
+    """Option callback: a number, infinite or not."""
+    if value is not None and math.isnan(value):
+        raise typer.BadParameter(f"{value} is not a number")
+    return value
+
+
 def unicode_text(value: str) -> str:
     """Option callback: text that can be encoded, which an argument with stray bytes cannot."""
     try:

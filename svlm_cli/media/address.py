@@ -35,7 +35,8 @@ class LiveOptions:
     Args:
         rtsp_transport: over TCP nothing is lost on the way; UDP is what some cameras know alone.
         stall_seconds: a source that sends no picture for so long counts as lost.
-        reconnect_seconds: how long to try to get a lost source back; 0 for not at all.
+        reconnect_seconds: how long to try to get a lost source back; 0 for not at all, infinity for ever.
+        opening_seconds: how long to wait for a source that is not there yet; likewise.
         max_height: the greatest height of the pictures, where a page or a playlist offers several.
 
     Raises:
@@ -46,6 +47,7 @@ class LiveOptions:
     stall_seconds: float = 10.0
     reconnect_seconds: float = 60.0
     max_height: int = 720
+    opening_seconds: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rtsp_transport", RtspTransport(self.rtsp_transport))
@@ -53,6 +55,8 @@ class LiveOptions:
             raise UsageError(f"--stall-seconds must be above 0, not {self.stall_seconds:g}")
         if self.reconnect_seconds < 0:
             raise UsageError(f"--reconnect-seconds must be 0 or more, not {self.reconnect_seconds:g}")
+        if self.opening_seconds < 0:
+            raise UsageError(f"seconds to wait for a source must be 0 or more, not {self.opening_seconds:g}")
         if self.max_height < 1:
             raise UsageError(f"--max-height must be 1 or more, not {self.max_height}")
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from svlm_cli.commands.options import OUTPUT_PANEL, choices, finite, option
+from svlm_cli.commands.options import OUTPUT_PANEL, choices, finite, not_nan, option
 from svlm_cli.commands.stream.options import ASKING_PANEL, SOURCE_PANEL, STATE_PANEL, WORDS
 from svlm_cli.media.address import LiveOptions, RtspTransport
 from svlm_cli.stream.outputs.cues import CueStyle
 
 LIVE = LiveOptions()
+AUTO = Path("auto")
 Sources = Annotated[
     list[str],
     typer.Argument(
@@ -49,14 +50,16 @@ class Live:
         ),
     ] = LIVE.stall_seconds
     reconnect_seconds: Annotated[
-        float,
+        float | None,
         option(
             SOURCE_PANEL,
-            "--reconnect-seconds SECONDS",
-            "Seconds to go on trying to reach a lost live source; 0 for not at all.",
-            callback=finite,
+            "--reconnect-seconds SECONDS|inf",
+            "Seconds to go on trying to reach a live source that is lost, or is not there yet; 0 for not at "
+            "all, inf for ever.",
+            callback=not_nan,
+            show_default=f"{LIVE.reconnect_seconds:g} for a lost one, 0 for one that is not there yet",
         ),
-    ] = LIVE.reconnect_seconds
+    ] = None
     max_height: Annotated[
         int,
         option(
@@ -66,6 +69,23 @@ class Live:
             min=1,
         ),
     ] = LIVE.max_height
+
+    def options(self, *, waits: bool) -> LiveOptions:
+        """How a source is opened and held.
+
+        Args:
+            waits: for a source that is not there yet, where that was asked for.
+
+        Raises:
+            UsageError: a value outside its limits.
+        """
+        chosen = asdict(self)
+        if chosen.pop("reconnect_seconds") is None:
+            return LiveOptions(**chosen)
+        patience = {"reconnect_seconds": self.reconnect_seconds, "opening_seconds": 0.0}
+        return LiveOptions(
+            **chosen | patience | ({"opening_seconds": self.reconnect_seconds} if waits else {})
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,9 +199,9 @@ class Kept:
         Path | None,
         option(
             STATE_PANEL,
-            "--resume FILE",
+            "--resume FILE|auto",
             "Resume exactly where the stream of this saved state stopped; outputs of the same names are "
-            "continued.",
+            "continued. auto: from the file of --save-state if it is there, else begin.",
             show_default="none",
         ),
     ] = None
@@ -194,6 +214,13 @@ class Kept:
             show_default="none",
         ),
     ] = None
+
+    @property
+    def resumed(self) -> Path | None:
+        """The state to go on from, where there is one."""
+        if self.resume != AUTO:
+            return self.resume
+        return self.save_state if self.save_state is not None and self.save_state.is_file() else None
 
     @property
     def outputs(self) -> tuple[Path, ...]:

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from difflib import get_close_matches
 from enum import Enum
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_type_hints
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from svlm_cli.commands.options import ModelChoice, read_text_option
 from svlm_cli.commands.stream.beside import Asking, Kept, Live
@@ -34,7 +34,8 @@ MOST_CHANNELS = 256
 _MOST_PROBLEMS = 20
 _ODD = re.compile(r"[^A-Za-z0-9._-]+")
 _CHANNEL_GROUPS = (SightChoice, OpeningChoice, MemoryChoice, SamplingChoice, PartChoice, Live, Asking, Kept)
-_OF_ALL = ("ask", "serve", "cors", "max_channels")  # of the terminal and the page, not of a channel
+_OF_ALL = ("ask", "serve")  # of the terminal and the page, not of a channel
+_MAY_BE_INFINITE = {"reconnect_seconds"}
 _PLACED = ("out", "save_state", "resume", "trace", "ask_file")
 
 
@@ -227,7 +228,7 @@ def _require_none(problems: Sequence[str], what: str) -> None:
 def _spec(name: str, source: str, options: ChannelOptions) -> ChannelSpec:
     placed = {key: _placed(value, name) for key, value in options.values.items() if key in _PLACED}
     own = options.changed(placed)
-    settings, held = own.settings, LiveOptions(**asdict(own.live))
+    settings, held = own.settings, own.live.options(waits=False)
     return ChannelSpec(name, source, settings, held, own.part.pace, own.asking, own.kept)
 
 
@@ -262,6 +263,8 @@ def _keys(title: str, kinds: Sequence[type[Any]], **more: Any) -> type[BaseModel
         known = get_type_hints(kind)
         hints |= {each.name: known[each.name] for each in fields(kind) if each.name not in _OF_ALL}
     made: dict[str, Any] = {key: (hint, None) for key, hint in hints.items()} | more
+    for key in _MAY_BE_INFINITE & hints.keys():
+        made[key] = (Annotated[float, Field(ge=0, allow_inf_nan=True)], None)
     config = ConfigDict(extra="forbid", allow_inf_nan=False)
     return create_model(title, __config__=config, **made)
 

@@ -18,7 +18,7 @@ from svlm_cli.commands.stream.options import (
     SightChoice,
 )
 from svlm_cli.errors import UsageError
-from svlm_cli.media.address import PUSH, LiveOptions
+from svlm_cli.media.address import PUSH
 
 if TYPE_CHECKING:
     from svlm_cli.commands.stream.channel_file import ChannelOptions
@@ -67,7 +67,7 @@ def stream(
     from svlm_cli.commands.stream.view import StreamView
 
     view = StreamView(json=talk.json, quiet=talk.quiet, verbose=talk.verbose)
-    held = LiveOptions(**asdict(live))
+    held = live.options(waits=True)
     return run_stream(
         sources[0],
         settings,

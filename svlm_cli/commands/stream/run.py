@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from svlm_cli.claims import claim
-from svlm_cli.commands.stream.beside import Asking, Kept
+from svlm_cli.commands.stream.beside import AUTO, Asking, Kept
 from svlm_cli.commands.stream.stopping import Stopper
 from svlm_cli.commands.stream.view import StreamView
 from svlm_cli.errors import OutputError, UsageError
@@ -162,7 +162,9 @@ def check(source: str, asking: Asking, kept: Kept) -> None:
         raise UsageError(f"--save-every must be above 0, not {kept.save_every:g}")
     outputs = [*kept.outputs, *([kept.trace] if kept.trace else [])]
     asked = {} if asking.ask_file is None else {"the file of questions": asking.ask_file}
-    resumed = {} if kept.resume is None else {"the state that is resumed": kept.resume}
+    if kept.resume == AUTO and kept.save_state is None:
+        raise UsageError("--resume auto goes on from the file of --save-state", "name one, e.g. stream.svlm")
+    resumed = {} if kept.resumed is None else {"the state that is resumed": kept.resumed}
     require_distinct(outputs, source, asked | resumed)
     if kept.save_state is not None:
         folder = _folder(kept.save_state)
@@ -175,7 +177,7 @@ def check(source: str, asking: Asking, kept: Kept) -> None:
         if not is_file_or_none(kept.save_state):
             raise OutputError(f"the state {kept.save_state} is no ordinary file", "name another")
         require_distinct([*outputs, kept.save_state], source, asked)
-        if kept.save_state != kept.resume and not _may_be_replaced(kept.save_state):
+        if kept.save_state != kept.resumed and not _may_be_replaced(kept.save_state):
             raise OutputError(
                 f"{kept.save_state} is there and is no state: it is not written over", "name another file"
             )
@@ -206,8 +208,9 @@ def claim_all(kept: Kept, stack: ExitStack) -> None:
         whats[kept.trace] = "the trace"
     if kept.save_state is not None:
         whats[kept.save_state] = "the state"
-    if kept.resume is not None and kept.resume.is_file() and os.access(_folder(kept.resume), os.W_OK):
-        whats[kept.resume] = "the state"
+    state = kept.resumed
+    if state is not None and state.is_file() and os.access(_folder(state), os.W_OK):
+        whats[state] = "the state"
     claims = {
         os.path.realpath(path): f"{what} {path}" for path, what in whats.items() if is_file_or_none(path)
     }
@@ -241,11 +244,11 @@ def writers_of(kept: Kept, source: str) -> Writers:
 
 def resumed(kept: Kept, writers: Writers, source: Source, view: Talking) -> SavedState | None:
     """The state to go on from; the outputs go on with it."""
-    if kept.resume is None:
+    if (path := kept.resumed) is None:
         return None
     from svlm_cli.stream.state import load_state
 
-    state = load_state(kept.resume)
+    state = load_state(path)
     if state.source != source.name:
         view.say(f"warning: the state is of {state.source}; going on with {source.name}", "yellow")
     # What a file showed after the state was saved, it will show again.
@@ -305,7 +308,10 @@ def serve(
     """
     from svlm_cli.stream.page.web import PageServer, parse_address
 
-    address = parse_address(asking.serve or "")
+    address = parse_address(asking.serve)
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="svlm-page-"))
+    named = (*kept.outputs, kept.trace, kept.save_state, kept.resumed)
+    hub = Hub(Path(folder), [path for path in named if path is not None])
     token = os.environ.get(TOKEN_VARIABLE, "")
     server = stack.enter_context(PageServer(board, address, token, asking.cors or (), desk, opener))
     stack.callback(board.close)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import queue
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Self
 
 import numpy as np
@@ -15,16 +18,16 @@ from svlm_cli.errors import SourceError
 from svlm_cli.media.address import LiveOptions, shown_address
 from svlm_cli.media.container import OpenVideo
 from svlm_cli.media.file.convert import SQUARE, appearance, believed_aspect, shown_width
-from svlm_cli.media.live.connecting import Connector
+from svlm_cli.media.live.connecting import Connector, UnservableError
 from svlm_cli.media.live.dates import Dating
 from svlm_cli.media.live.pictures import LivePictures
-from svlm_cli.media.live.receiver import Receiver
+from svlm_cli.media.live.receiver import FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS, Receiver
 from svlm_cli.media.live.source_clock import SourceClock
 from svlm_cli.media.probe import describe
 from svlm_cli.media.source import Guide, VideoInfo
 from svlm_cli.media.timeline import SHORTEST_STEP_SECONDS, Playhead, Steps
 from svlm_cli.settings import VIEWING, Viewing
-from svlm_cli.text import encodable
+from svlm_cli.text import encodable, visible
 from svlm_cli.types import Clip
 
 CLOSE_SECONDS = 1.0
@@ -66,6 +69,28 @@ def _beside(connect: Callable[[], OpenVideo]) -> OpenVideo:
         return found
 
 
+def _patiently(connector: Connector, most_seconds: float, name: str) -> OpenVideo:
+    """Connect; while the source is not there yet, again, with pauses that grow.
+
+    Raises:
+        SourceError: it did not come in time, or cannot be played at all.
+    """
+    began, pause = time.monotonic(), FIRST_DELAY_SECONDS
+    while True:
+        try:
+            return connector.connect()
+        except UnservableError:
+            raise
+        except SourceError as error:
+            if time.monotonic() - began >= most_seconds:
+                raise
+            if pause == FIRST_DELAY_SECONDS:
+                told = visible(f"{name} is not there yet ({error.message}); waiting for it")
+                logging.getLogger(__name__).warning("%s", told)
+        time.sleep(pause * random.uniform(0.5, 1.0))
+        pause = min(2 * pause, LONGEST_DELAY_SECONDS)
+
+
 def _described(video: OpenVideo, viewing: Viewing) -> VideoInfo:
     """What an open source says of its pictures before the first one is decoded."""
     aspect = SQUARE if viewing.is_raw else believed_aspect(video.pixel_aspect)
@@ -93,8 +118,7 @@ class LiveSource:
         self._viewing = viewing
         self._stall_seconds = options.stall_seconds
         self._problems: list[str] = []
-        self._pictures: LivePictures | None = None
-        video = _beside(connector.connect)
+        video = _beside(partial(_patiently, connector, options.opening_seconds, shown))
         self.is_live = not video.container.duration
         self.info: VideoInfo = _described(video, viewing)
         self._clock = SourceClock()
