@@ -155,7 +155,8 @@ class Kept:
         option(
             OUTPUT_PANEL,
             "--out FILE",
-            "Write captions (.vtt, .srt, .ttml) or events (.jsonl) as the stream goes; repeat for several.",
+            "Write captions (.vtt, .srt, .ttml, or a playlist for players, .m3u8) or events (.jsonl) as the "
+            "stream goes; repeat for several.",
             show_default="none",
         ),
     ] = None

@@ -308,10 +308,7 @@ def serve(
     """
     from svlm_cli.stream.page.web import PageServer, parse_address
 
-    address = parse_address(asking.serve)
-    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="svlm-page-"))
-    named = (*kept.outputs, kept.trace, kept.save_state, kept.resumed)
-    hub = Hub(Path(folder), [path for path in named if path is not None])
+    address = parse_address(asking.serve or "")
     token = os.environ.get(TOKEN_VARIABLE, "")
     server = stack.enter_context(PageServer(board, address, token, asking.cors or (), desk, opener))
     stack.callback(board.close)
