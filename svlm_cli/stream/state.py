@@ -117,7 +117,7 @@ def load_state(path: Path) -> SavedState:
 
 
 class StateKeeper:
-    """Saves the state of one stream, every so often and at its end.
+    """Saves the state of one stream, after its first step, every so often and at its end.
 
     Args:
         path: the path of the file, claimed (``files.claim``) where others may want it.
@@ -143,7 +143,7 @@ class StateKeeper:
         self._outputs = outputs
         self._sync_outputs = sync_outputs
         self._held = held
-        self._last = time.monotonic()
+        self._last = -math.inf  # outputs without a state could not be gone on with: the first step is saved
         self._writing: threading.Thread | None = None
         self._failure = ""
         self.has_failed = False

@@ -73,6 +73,10 @@ def test_stream_help_names_every_option_and_default() -> None:
         (["stream", "fake:", "--out", "x.txt"], ".vtt, .srt, .jsonl"),
         (["stream", "nofile.mp4", "--fps", "x"], "--fps"),
         (["stream", "fake:", "--graphs", "maybe"], "'auto'"),
+        (["stream", "fake:", "--cues", "minute"], "'reading'"),
+        (["stream", "fake:", "--resume", "auto"], "--save-state"),
+        (["stream", "fake:", "--reconnect-seconds", "nan"], "--reconnect-seconds"),
+        (["stream", "fake:", "--reconnect-seconds", "-1"], "--reconnect-seconds"),
         (["bench", "fps", "fake:", "--compile"], "--compile needs a bounded cache"),
     ],
 )

@@ -219,6 +219,19 @@ def svlm(folder: Path, *arguments: str) -> Svlm:
     return Svlm(["stream", MATCH, *small, *outputs, *arguments], folder / "log")
 
 
+def test_resume_auto_begins_and_goes_on(tmp_path: Path) -> None:
+    """The same command again and again: each goes on where the one before it was stopped."""
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    for folder in (whole, cut):
+        folder.mkdir()
+    assert svlm(whole, "--duration=30").wait() == 0
+    for seconds in (10, 20, 30):
+        again = ("--save-state", str(cut / "s.svlm"), "--resume", "auto", "--reconnect-seconds=inf")
+        assert svlm(cut, f"--duration={seconds}", *again).wait() == 0
+    assert told(cut / "x.jsonl") == told(whole / "x.jsonl")
+    assert (cut / "x.vtt").read_text() == (whole / "x.vtt").read_text()
+
+
 def told(path: Path) -> list[tuple]:
     events = map(json.loads, path.read_text().splitlines())
     return [(event["start_seconds"], event["text"]) for event in events if event["type"] == "step"]

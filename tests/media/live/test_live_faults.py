@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 import subprocess
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from svlm_cli.errors import SourceError
 from svlm_cli.media.address import LiveOptions
 from svlm_cli.media.live.source import LiveSource, open_live
 from svlm_cli.types import Clip
@@ -140,3 +143,26 @@ def test_a_live_playlist_behind_a_page_is_resolved(tmp_path: Path) -> None:
         sender.stop()
         server.stop()
     assert [clip.start_seconds for clip in clips] == [0.0, 1.0, 2.0]
+
+
+def test_a_source_that_is_not_there_yet_is_waited_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = servers.broadcast_file(tmp_path / "x.mp4")
+    ts = tmp_path / "x.ts"
+    subprocess.run([servers.need_ffmpeg(), "-v", "error", "-i", str(file), "-c", "copy", str(ts)], check=True)
+    port = servers.free_port()
+    address = f"http://127.0.0.1:{port}/x.ts"
+    with pytest.raises(SourceError):
+        open_live(address, LiveOptions(opening_seconds=0.0))
+    began: list[servers.HttpServer] = []
+    timer = threading.Timer(1.0, lambda: began.append(servers.ts_server(ts, port)))
+    timer.start()
+    try:
+        with open_live(address, LiveOptions(opening_seconds=math.inf)) as source:
+            assert len(list(source.clips(2, 1.0, duration_seconds=1.0))) == 1
+    finally:
+        timer.join()
+        began[0].stop()
+    assert "is not there yet" in caplog.text
+    assert "waiting for it" in caplog.text
