@@ -195,8 +195,8 @@ def test_a_state_that_cannot_be_written_is_a_warning(bundled, tmp_path: Path) ->
             stream_video(bundled, source, replace(SMALL, duration=3.0), controls=Controls(keeper=keeper))
         )
     warnings = [event.message for event in events if type(event).__name__ == "WarningEvent"]
-    assert len(warnings) == 1
-    assert "could not be saved" in warnings[0]
+    assert 1 <= len(warnings) <= 2  # after the first step, and at the end
+    assert all("could not be saved" in each for each in warnings)
     assert "the last one stays" not in warnings[0]
     assert keeper.has_failed
     assert len([event for event in events if isinstance(event, StepEvent)]) == 3
