@@ -155,8 +155,8 @@ class Kept:
         option(
             OUTPUT_PANEL,
             "--out FILE",
-            "Write captions (.vtt, .srt, .ttml, or a playlist for players, .m3u8) or events (.jsonl) as the "
-            "stream goes; repeat for several.",
+            "Write captions (.vtt, .srt, .ttml, a playlist for players, .m3u8), events (.jsonl), the words "
+            "spoken (.wav) or pictures with captions (.mp4) as the stream goes; repeat for several.",
             show_default="none",
         ),
     ] = None
@@ -169,6 +169,16 @@ class Kept:
             "words of one sentence together; second: one for each step.",
         ),
     ] = CueStyle.READING
+    voice: Annotated[
+        str | None,
+        option(
+            OUTPUT_PANEL,
+            "--voice NAME",
+            "Who speaks the words of a .wav, and of an .mp4: espeak-ng, flite, one of their voices "
+            "(flite:rms), or a piper voice (.onnx).",
+            show_default="espeak-ng or flite for .wav, none for .mp4",
+        ),
+    ] = None
     overwrite: Annotated[
         bool,
         option(

@@ -310,7 +310,7 @@ class Fleet:
             writers.trace if kept.trace else None,
             Controls(
                 questions=opened.questions,
-                watch=None if attendant is None else attendant.watch,
+                watch=one.watching(None if attendant is None else attendant.watch, writers.watch),
                 keeper=one.keeper_of(kept, writers, stack),
                 resume=resume,
             ),

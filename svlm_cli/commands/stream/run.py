@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from svlm_cli.stream.page.hub import Hub
     from svlm_cli.stream.page.push import Opener
     from svlm_cli.stream.state import SavedState, StateKeeper
-    from svlm_cli.types import StreamEvent
+    from svlm_cli.types import Clip, StreamEvent
 
 _STATE_OPENING_BYTES = 64
 BANNER = (
@@ -106,7 +106,7 @@ def run_stream(
         if asking.ask:
             _listen(questions, stack, view, stopper)
         keeper = keeper_of(kept, writers, stack)
-        watch = None if hub is None else hub.watch
+        watch = watching(None if hub is None else hub.watch, writers.watch)
         controls = Controls(
             stop=stopper.event, questions=questions, watch=watch, keeper=keeper, resume=resume
         )
@@ -239,7 +239,20 @@ def fitting_pace(source: Source) -> Pace:
 
 def writers_of(kept: Kept, source: str) -> Writers:
     """What writes a stream's outputs and trace."""
-    return Writers(kept.outputs, kept.trace, source, overwrite=kept.overwrite, cues=kept.cues)
+    return Writers(
+        kept.outputs, kept.trace, source, overwrite=kept.overwrite, cues=kept.cues, voice=kept.voice
+    )
+
+
+def watching(*watchers: Callable[[Clip], None] | None) -> Callable[[Clip], None] | None:
+    """Who is shown every clip, as one; None for nobody."""
+    found = [each for each in watchers if each is not None]
+
+    def watch(clip: Clip) -> None:
+        for each in found:
+            each(clip)
+
+    return watch if found else None
 
 
 def resumed(kept: Kept, writers: Writers, source: Source, view: Talking) -> SavedState | None:

@@ -56,8 +56,11 @@ class Production(Protocol):
             OutputError: it cannot be written.
         """
 
-    def write(self, event: StreamEvent) -> None:
+    def write(self, event: StreamEvent) -> list[str]:
         """Count an event.
+
+        Returns:
+            What is to be told.
 
         Raises:
             OSError: it cannot be written.

@@ -113,8 +113,8 @@ class CaptionPlaylist:
             raise OutputError(f"cannot write {self.path}: {error.strerror}", "name another file") from error
         return told
 
-    def write(self, event: StreamEvent) -> None:
-        """Count an event; what is over is written.
+    def write(self, event: StreamEvent) -> list[str]:
+        """Count an event; what is over is written. Nothing is to be told.
 
         Raises:
             OSError: it cannot be written.
@@ -127,6 +127,7 @@ class CaptionPlaylist:
             self._add(event)
         elif isinstance(event, EndEvent):
             self.finish()
+        return []
 
     def finish(self) -> None:
         """The last segment is over; a playlist of all says that it is the last.

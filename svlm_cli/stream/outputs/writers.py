@@ -20,15 +20,21 @@ from svlm_cli.errors import OutputError, UsageError
 from svlm_cli.stream.outputs.append import AppendFile
 from svlm_cli.stream.outputs.contract import Earlier, Production
 from svlm_cli.stream.outputs.cues import CueStyle
+from svlm_cli.stream.outputs.film import Film
 from svlm_cli.stream.outputs.formats import FORMATS, OutputFormat, Pieces, TraceFormat, Written
 from svlm_cli.stream.outputs.playlist import CaptionPlaylist
-from svlm_cli.types import EndEvent, StepEvent, StreamEvent, WarningEvent, reached_by
+from svlm_cli.stream.outputs.voice import VoiceFile
+from svlm_cli.types import Clip, EndEvent, StepEvent, StreamEvent, WarningEvent, reached_by
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 
-PRODUCTIONS: Mapping[str, Callable[[Path, CueStyle], Production]] = {".m3u8": CaptionPlaylist}
+PRODUCTIONS: Mapping[str, Callable[[Path, CueStyle, str | None], Production]] = {
+    ".m3u8": lambda path, style, _voice: CaptionPlaylist(path, style),
+    ".wav": lambda path, _style, voice: VoiceFile(path, voice or ""),
+    ".mp4": Film,
+}
 
 
 def _require_known(paths: Sequence[Path]) -> None:
@@ -72,6 +78,7 @@ class Writers:
         source: the source of the stream as the user named it; it is never written over.
         overwrite: replace a file that is there, instead of keeping it beside.
         cues: when words become captions.
+        voice: of sound, as ``speech.Speaker`` has it; None where none was named.
 
     Raises:
         UsageError: an unknown suffix, or two outputs in one file.
@@ -86,6 +93,7 @@ class Writers:
         *,
         overwrite: bool = False,
         cues: CueStyle = CueStyle.READING,
+        voice: str | None = None,
     ) -> None:
         _require_known(paths)
         require_distinct([*paths, *([trace_path] if trace_path else [])], source)
@@ -93,7 +101,7 @@ class Writers:
         formats = {path: FORMATS[suffix](cues) for path, suffix in known.items() if suffix in FORMATS}
         self._outputs = [(AppendFile(path), output) for path, output in formats.items()]
         self._productions = [
-            PRODUCTIONS[suffix](path, cues) for path, suffix in known.items() if suffix in PRODUCTIONS
+            PRODUCTIONS[suffix](path, cues, voice) for path, suffix in known.items() if suffix in PRODUCTIONS
         ]
         self._trace = AppendFile(trace_path) if trace_path else None
         self._overwrite = overwrite
@@ -127,6 +135,17 @@ class Writers:
         held = {file.real_path: output.held for file, output in self._outputs}
         held |= {each.real_path: each.held for each in self._productions}
         return {path: each for path, each in held.items() if each}
+
+    @property
+    def watch(self) -> Callable[[Clip], None] | None:
+        """To be shown every clip as it was read, where an output has pictures; from any thread."""
+        films = [each for each in self._productions if isinstance(each, Film)]
+
+        def watch(clip: Clip) -> None:
+            for film in films:
+                film.watch(clip)
+
+        return watch if films else None
 
     @property
     def failed(self) -> tuple[str, ...]:
@@ -244,7 +263,8 @@ class Writers:
                 warnings.append(self._give_up(file.path, error))
         for each in list(self._productions):
             try:
-                each.write(event)
+                told = each.write(event)
+                warnings += [WarningEvent(message, self._at_seconds) for message in told]
             except OSError as error:
                 self._productions.remove(each)
                 warnings.append(self._give_up(each.path, error))
