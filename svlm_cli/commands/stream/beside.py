@@ -179,6 +179,16 @@ class Kept:
             show_default="espeak-ng or flite for .wav, none for .mp4",
         ),
     ] = None
+    rotate: Annotated[
+        str | None,
+        option(
+            OUTPUT_PANEL,
+            "--rotate PERIOD|SIZE",
+            "Go on in another file after a period of UTC (30m, 6h, 1d) or a size (500k, 100M, 1G): words.vtt "
+            "is the newest, words.0001.vtt the first.",
+            show_default="one file",
+        ),
+    ] = None
     overwrite: Annotated[
         bool,
         option(

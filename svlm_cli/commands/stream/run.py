@@ -23,7 +23,9 @@ from svlm_cli.settings import Pace, StreamSettings
 from svlm_cli.stream.controls import Controls
 from svlm_cli.stream.outputs.append import is_file_or_none
 from svlm_cli.stream.outputs.contract import Earlier
-from svlm_cli.stream.outputs.writers import Writers, require_distinct
+from svlm_cli.stream.outputs.kinds import require_distinct
+from svlm_cli.stream.outputs.rotation import Rotation
+from svlm_cli.stream.outputs.writers import Writers
 from svlm_cli.stream.questions import Questions, read_questions
 
 if TYPE_CHECKING:
@@ -240,7 +242,13 @@ def fitting_pace(source: Source) -> Pace:
 def writers_of(kept: Kept, source: str) -> Writers:
     """What writes a stream's outputs and trace."""
     return Writers(
-        kept.outputs, kept.trace, source, overwrite=kept.overwrite, cues=kept.cues, voice=kept.voice
+        kept.outputs,
+        kept.trace,
+        source,
+        overwrite=kept.overwrite,
+        cues=kept.cues,
+        voice=kept.voice,
+        rotation=Rotation.of(kept.rotate) if kept.rotate else None,
     )
 
 

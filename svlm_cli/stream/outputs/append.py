@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -41,6 +42,7 @@ class AppendFile:
         self._descriptor = -1
         self._num_bytes = 0
         self._tail = b""
+        self.touched = time.time()  # wall time of the last writing
         self._new: Path | None = None
         target = Path(os.path.realpath(path))
         if not target.parent.is_dir():
@@ -112,6 +114,7 @@ class AppendFile:
         """
         try:
             self._descriptor = os.open(self._target, os.O_RDWR | os.O_CLOEXEC)
+            self.touched = os.fstat(self._descriptor).st_mtime
             return self._target.read_bytes()
         except OSError as error:
             self.close()
@@ -124,9 +127,10 @@ class AppendFile:
             OutputError: it cannot be written.
         """
         try:
-            self._num_bytes = num_bytes
+            touched, self._num_bytes = self.touched, num_bytes
             self.append(b"" if num_bytes else header, footer)
             os.ftruncate(self._descriptor, self._num_bytes + len(footer))
+            self.touched = touched
         except OSError as error:
             raise OutputError(f"cannot write {self.path}: {error.strerror}", _HINT) from error
 
@@ -148,9 +152,11 @@ class AppendFile:
         Raises:
             OSError: e.g. the disk is full.
         """
+        if not piece and tail == self._tail:
+            return
         if not self.is_ordinary:
             self._write_through(piece)
-        elif piece or tail != self._tail:
+        else:
             before, after = len(self._tail), len(piece) + len(tail)
             try:
                 self._put(piece + tail)
@@ -163,6 +169,7 @@ class AppendFile:
                 raise
             self._tail = tail
         self._num_bytes += len(piece)
+        self.touched = time.time()
 
     def _put(self, content: bytes) -> None:
         """Write behind the pieces that stay."""
@@ -175,6 +182,26 @@ class AppendFile:
         rest = memoryview(content)
         while rest:
             rest = rest[os.write(self._descriptor, rest) :]
+
+    def rotate(self, to: Path, header: bytes, footer: bytes = b"") -> None:
+        """Give what is written so far another name, and begin anew.
+
+        Raises:
+            OSError: it cannot be done; then all is as it was, or the new file is missing.
+        """
+        self.sync()
+        old, self._descriptor = self._descriptor, -1
+        before = self._num_bytes, self._tail
+        self._num_bytes, self._tail = 0, b""
+        try:
+            self.prepare(header, footer)
+            self._target.rename(to)
+            self.place(keep=False)
+        except OutputError as error:
+            self._descriptor, (self._num_bytes, self._tail) = old, before
+            raise OSError(0, error.message) from error
+        os.close(old)
+        self._is_named = False
 
     def sync(self) -> None:
         """Force what was appended, and the file's name, to the disk; from any thread.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,14 @@ class Earlier:
     reached_seconds: float = 0.0
     cut: bool = True
     held: Mapping[str, str] = field(default_factory=dict)
+
+    def part_and_open(self, path: str) -> tuple[int, str]:
+        """The part of a file (0 where it has none) that was written then, and what was held back of it."""
+        try:
+            content = json.loads(self.held.get(path, "{}"))
+            return int(content.get("part", 0)), str(content.get("open", ""))
+        except (ValueError, TypeError, AttributeError):  # of another build
+            return 0, ""
 
 
 class Production(Protocol):

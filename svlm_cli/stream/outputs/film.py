@@ -21,7 +21,7 @@ from svlm_cli.errors import OutputError
 from svlm_cli.files import put_aside, sync
 from svlm_cli.stream.outputs.contract import Earlier
 from svlm_cli.stream.outputs.cues import Caption, CueStyle, ReadingCues, SecondCues
-from svlm_cli.stream.outputs.speech import SAMPLE_RATE, Speaker
+from svlm_cli.stream.outputs.speech import SAMPLE_RATE, Reciter
 from svlm_cli.stream.outputs.subtitle import Subtitles
 from svlm_cli.stream.outputs.voice import Spoken
 from svlm_cli.types import Clip, EndEvent, StepEvent, StreamEvent
@@ -45,7 +45,7 @@ class Film:
     Args:
         path: of the file.
         style: when words become captions.
-        voice: as ``Speaker`` has it; None for a silent film.
+        voice: as ``Reciter`` has it; None for a silent film.
 
     Raises:
         OutputError: it cannot be written there, or there is no synthesiser.
@@ -64,7 +64,7 @@ class Film:
         if self._target.exists() and not self._target.is_file():
             raise OutputError(f"the output {path} is no ordinary file", "name another")
         self._cues: ReadingCues | SecondCues = SecondCues() if style is CueStyle.SECOND else ReadingCues()
-        self._spoken = None if voice is None else Spoken(Speaker(voice))
+        self._spoken = None if voice is None else Spoken(Reciter(voice))
         self._waiting: OrderedDict[float, np.ndarray] = OrderedDict()
         self._lock = threading.Lock()
         self._fixed: list[Caption] = []

@@ -79,6 +79,13 @@ class Pieces(Protocol):
     last: re.Pattern[str]
 
 
+def kept_bytes(content: bytes, pieces: Pieces) -> int:
+    """Bytes of a file to go on behind: whole pieces, without the holes that a power cut leaves."""
+    hole, end = content.find(b"\0"), pieces.end.encode()
+    found = content.rfind(end, 0, len(content) if hole < 0 else hole)
+    return 0 if found < 0 else found + len(end)
+
+
 @dataclass(frozen=True, slots=True)
 class Written:
     """What an event adds to a file.
@@ -107,6 +114,9 @@ class OutputFormat(Pieces, Protocol):
 
     def finish(self) -> Written:
         """Nothing comes any more: what is to be written in place of the open piece."""
+
+    def restart(self) -> None:
+        """What comes next comes into another file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +217,10 @@ class CueFormat:
         """The open cue is fixed."""
         return self._written(self._cues.close())
 
+    def restart(self) -> None:
+        """Count from 1 again."""
+        self._num_cues = 0
+
     def _written(self, fixed: list[Caption]) -> Written:
         pieces = ""
         for cue in fixed:
@@ -234,6 +248,9 @@ class JsonlFormat:
     def finish(self) -> Written:
         """Every line is written."""
         return Written()
+
+    def restart(self) -> None:
+        """Lines have no numbers."""
 
 
 class TraceFormat:

@@ -23,7 +23,7 @@ Synthesis = Callable[[str, float, Path], None]
 """Writes a text, spoken so many times as fast as usual, to a WAV file."""
 
 
-class Speaker:
+class Reciter:
     """Says words.
 
     Args:

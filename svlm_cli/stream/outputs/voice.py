@@ -14,7 +14,7 @@ from svlm_cli.cue_text import clean_text
 from svlm_cli.errors import OutputError
 from svlm_cli.files import put_aside, sync
 from svlm_cli.stream.outputs.contract import Earlier
-from svlm_cli.stream.outputs.speech import FASTEST, SAMPLE_RATE, Speaker
+from svlm_cli.stream.outputs.speech import FASTEST, SAMPLE_RATE, Reciter
 from svlm_cli.types import StartEvent, StepEvent, StreamEvent
 
 HEADER_BYTES, SAMPLE_BYTES = 44, 2
@@ -31,7 +31,7 @@ class Spoken:
         speaker: says them.
     """
 
-    def __init__(self, speaker: Speaker) -> None:
+    def __init__(self, speaker: Reciter) -> None:
         self._speaker = speaker
         self.free_seconds = 0.0
         self.num_left_out = 0
@@ -68,7 +68,7 @@ class VoiceFile:
 
     Args:
         path: of the file.
-        voice: as ``Speaker`` has it.
+        voice: as ``Reciter`` has it.
 
     Raises:
         OutputError: it cannot be written there, or there is no synthesiser.
@@ -84,7 +84,7 @@ class VoiceFile:
             raise OutputError(f"no folder {folder} for the output {path}", f"mkdir -p {folder}")
         if self._target.exists() and not self._target.is_file():
             raise OutputError(f"the output {path} is no ordinary file", "name another")
-        self._spoken = Spoken(Speaker(voice))
+        self._spoken = Spoken(Reciter(voice))
         self._descriptor = -1
         self._origin: float | None = None
         self._num_samples = 0

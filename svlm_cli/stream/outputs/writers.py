@@ -10,63 +10,23 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from svlm_cli.cue_text import timestamp
-from svlm_cli.errors import OutputError, UsageError
+from svlm_cli.errors import OutputError
 from svlm_cli.stream.outputs.append import AppendFile
-from svlm_cli.stream.outputs.contract import Earlier, Production
+from svlm_cli.stream.outputs.contract import Earlier
 from svlm_cli.stream.outputs.cues import CueStyle
 from svlm_cli.stream.outputs.film import Film
-from svlm_cli.stream.outputs.formats import FORMATS, OutputFormat, Pieces, TraceFormat, Written
-from svlm_cli.stream.outputs.playlist import CaptionPlaylist
-from svlm_cli.stream.outputs.voice import VoiceFile
+from svlm_cli.stream.outputs.formats import FORMATS, OutputFormat, Pieces, TraceFormat, Written, kept_bytes
+from svlm_cli.stream.outputs.kinds import PRODUCTIONS, require_distinct, require_known
+from svlm_cli.stream.outputs.rotation import Rotation, current_part, go_back, part_path
 from svlm_cli.types import Clip, EndEvent, StepEvent, StreamEvent, WarningEvent, reached_by
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
-
-
-PRODUCTIONS: Mapping[str, Callable[[Path, CueStyle, str | None], Production]] = {
-    ".m3u8": lambda path, style, _voice: CaptionPlaylist(path, style),
-    ".wav": lambda path, _style, voice: VoiceFile(path, voice or ""),
-    ".mp4": Film,
-}
-
-
-def _require_known(paths: Sequence[Path]) -> None:
-    for path in paths:
-        if path.suffix.lower() not in (known := [*FORMATS, *PRODUCTIONS]):
-            raise UsageError(f"--out {path} must end in {', '.join(known)}", "try --out words.vtt")
-
-
-def require_distinct(
-    paths: Sequence[Path], source: str, inputs: Mapping[str, Path] = MappingProxyType({})
-) -> None:
-    """Make sure that no output is another one, the source, or one of ``inputs``, by what they are.
-
-    Raises:
-        UsageError: one is.
-    """
-    taken = {os.path.realpath(path): what for what, path in inputs.items()}
-    taken[os.path.realpath(source)] = "the source"
-    for path in paths:
-        real = os.path.realpath(path)
-        if real in taken:
-            raise UsageError(f"the output {path} is the same file as {taken[real]}", "name another file")
-        taken[real] = "another output"
-
-
-def _kept(earlier: Earlier, content: bytes, length: int, pieces: Pieces) -> int:
-    """Bytes of an output to go on behind: whole pieces, without the holes that a power cut leaves."""
-    if earlier.cut:
-        content = content[:length]
-    hole, end = content.find(b"\0"), pieces.end.encode()
-    found = content.rfind(end, 0, len(content) if hole < 0 else hole)
-    return 0 if found < 0 else found + len(end)
 
 
 class Writers:
@@ -78,7 +38,8 @@ class Writers:
         source: the source of the stream as the user named it; it is never written over.
         overwrite: replace a file that is there, instead of keeping it beside.
         cues: when words become captions.
-        voice: of sound, as ``speech.Speaker`` has it; None where none was named.
+        voice: of sound, as ``speech.Reciter`` has it; None where none was named.
+        rotation: when captions and events go on in another file; None for never.
 
     Raises:
         UsageError: an unknown suffix, or two outputs in one file.
@@ -94,8 +55,9 @@ class Writers:
         overwrite: bool = False,
         cues: CueStyle = CueStyle.READING,
         voice: str | None = None,
+        rotation: Rotation | None = None,
     ) -> None:
-        _require_known(paths)
+        require_known(paths)
         require_distinct([*paths, *([trace_path] if trace_path else [])], source)
         known = {path: path.suffix.lower() for path in paths}
         formats = {path: FORMATS[suffix](cues) for path, suffix in known.items() if suffix in FORMATS}
@@ -105,6 +67,7 @@ class Writers:
         ]
         self._trace = AppendFile(trace_path) if trace_path else None
         self._overwrite = overwrite
+        self._rotation = rotation
         self._is_open = False
         self._held: list[StreamEvent] | None = []
         self._unreported: list[WarningEvent] = []
@@ -132,8 +95,11 @@ class Writers:
         """What outputs hold back, by real path: a cue that may still change."""
         if not self._is_open:
             return {} if self._earlier is None else dict(self._earlier.held)
-        held = {file.real_path: output.held for file, output in self._outputs}
-        held |= {each.real_path: each.held for each in self._productions}
+        held = {each.real_path: each.held for each in self._productions}
+        for file, output in self._outputs:
+            part = current_part(Path(file.real_path)) if self._rotation else 0
+            if part or output.held:
+                held[file.real_path] = json.dumps({"part": part, "open": output.held})
         return {path: each for path, each in held.items() if each}
 
     @property
@@ -185,6 +151,7 @@ class Writers:
         """Open all files or none: what can fail comes before what changes one that was there."""
         if self._is_open:
             return
+        self._go_back()
         found: dict[str, bytes] = {}
         known = {} if self._earlier is None else self._earlier.lengths
         try:
@@ -204,12 +171,30 @@ class Writers:
         if self._earlier is not None:
             self._resume_cues(self._earlier, found)
 
+    def _go_back(self) -> None:
+        """Where files were rotated after the state was saved: back to the part that it knows, or past it."""
+        if self._earlier is None:
+            return
+        lengths = dict(self._earlier.lengths)
+        for file, _ in self._outputs:
+            target = Path(file.real_path)
+            part, _ = self._earlier.part_and_open(file.real_path)
+            if part and current_part(target) > part:
+                try:
+                    if self._earlier.cut:
+                        go_back(target, part)
+                    else:
+                        lengths[file.real_path] = 0
+                except OSError as error:
+                    raise OutputError(f"cannot go on with {file.path}: {error.strerror}") from error
+        self._earlier = replace(self._earlier, lengths=lengths)
+
     def _resume_cues(self, earlier: Earlier, found: Mapping[str, bytes]) -> None:
         """Open again the cues that were open where a file was cut; else they stand in it."""
         for file, output in self._outputs:
             if (content := found.get(file.real_path)) is not None:
                 kept = content[: file.num_bytes].decode("utf-8", "replace")
-                held = earlier.held.get(file.real_path, "") if earlier.cut else ""
+                held = earlier.part_and_open(file.real_path)[1] if earlier.cut else ""
                 self._put(file, output, _resumed(output, kept, held))
 
     def _begin_all(self, files: Sequence[AppendFile]) -> None:
@@ -236,7 +221,7 @@ class Writers:
     def _go_on(self, file: AppendFile, pieces: Pieces, content: bytes, earlier: Earlier) -> None:
         """Go on behind the whole pieces of a file and note what it lacks."""
         length = earlier.lengths[file.real_path]
-        num_bytes = _kept(earlier, content, length, pieces)
+        num_bytes = kept_bytes(content if not earlier.cut else content[:length], pieces)
         file.cut(num_bytes, pieces.header.encode(), pieces.footer.encode())
         if num_bytes >= length:
             if not earlier.cut and content[num_bytes:] not in (b"", pieces.footer.encode()):
@@ -256,6 +241,7 @@ class Writers:
         warnings = []
         for file, output in list(self._outputs):
             try:
+                self._rotate(file, output, event)
                 self._put(file, output, output.render(event))
             except OSError as error:
                 self._outputs.remove((file, output))
@@ -272,6 +258,17 @@ class Writers:
             for warning in list(warnings):
                 warnings += self._append(warning)
         return warnings
+
+    def _rotate(self, file: AppendFile, output: OutputFormat, event: StreamEvent) -> None:
+        """Go on in another file, where that is due as a step comes."""
+        if self._rotation is None or not isinstance(event, StepEvent) or not file.is_ordinary:
+            return
+        header, footer = _encoded(output.header), _encoded(output.footer)
+        if file.num_bytes > len(header) and self._rotation.is_due(file.num_bytes, file.touched):
+            self._put(file, output, output.finish())
+            target = Path(file.real_path)
+            file.rotate(part_path(target, current_part(target)), header, footer)
+            output.restart()
 
     def _put(self, file: AppendFile, pieces: Pieces, written: Written) -> None:
         file.append(_encoded(written.pieces), _encoded(written.open + pieces.footer))

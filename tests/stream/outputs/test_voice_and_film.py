@@ -13,7 +13,7 @@ import pytest
 
 from svlm_cli.errors import OutputError, UsageError
 from svlm_cli.stream.outputs.contract import Earlier
-from svlm_cli.stream.outputs.speech import SAMPLE_RATE, Speaker
+from svlm_cli.stream.outputs.speech import SAMPLE_RATE, Reciter
 from svlm_cli.stream.outputs.voice import Spoken
 from svlm_cli.stream.outputs.writers import Writers
 from svlm_cli.types import Clip, EndEvent, StartEvent, StepEvent
@@ -30,7 +30,7 @@ def step(second: int, text: str = "") -> StepEvent:
     return StepEvent(second, float(second), second + 1.0, text, 2, 7, 8, 5)
 
 
-class Metronome(Speaker):
+class Metronome(Reciter):
     """A third of a second a word."""
 
     def __init__(self) -> None:
