@@ -36,3 +36,14 @@ class Controls:
     keeper: StateKeeper | None = None
     resume: SavedState | None = None
     feeder: Feeder | None = None
+
+
+def watching(*watchers: Callable[[Clip], None] | None) -> Callable[[Clip], None] | None:
+    """Who is shown every clip, as one; None for nobody."""
+    found = [each for each in watchers if each is not None]
+
+    def watch(clip: Clip) -> None:
+        for each in found:
+            each(clip)
+
+    return watch if found else None

@@ -20,7 +20,7 @@ from svlm_cli.commands.stream.channels_view import ChannelsView
 from svlm_cli.errors import SourceError, SvlmError, UsageError
 from svlm_cli.media.address import public_name
 from svlm_cli.stream.channels.channel import Channel, ChannelEvent, ChannelState, Condition
-from svlm_cli.stream.controls import Controls
+from svlm_cli.stream.controls import Controls, watching
 from svlm_cli.stream.outputs.writers import Writers
 from svlm_cli.stream.questions import Questions, read_questions
 from svlm_cli.types import EndEvent, StreamEvent, WarningEvent
@@ -310,7 +310,7 @@ class Fleet:
             writers.trace if kept.trace else None,
             Controls(
                 questions=opened.questions,
-                watch=one.watching(None if attendant is None else attendant.watch, writers.watch),
+                watch=watching(None if attendant is None else attendant.watch, writers.watch),
                 keeper=one.keeper_of(kept, writers, stack),
                 resume=resume,
             ),

@@ -20,11 +20,11 @@ from svlm_cli.files import remove_partials
 from svlm_cli.media.address import LiveOptions
 from svlm_cli.media.source import reconnects_of
 from svlm_cli.settings import Pace, StreamSettings
-from svlm_cli.stream.controls import Controls
+from svlm_cli.stream.controls import Controls, watching
 from svlm_cli.stream.outputs.append import is_file_or_none
 from svlm_cli.stream.outputs.contract import Earlier
 from svlm_cli.stream.outputs.kinds import require_distinct
-from svlm_cli.stream.outputs.rotation import Rotation
+from svlm_cli.stream.outputs.rotation import FileRotation
 from svlm_cli.stream.outputs.writers import Writers
 from svlm_cli.stream.questions import Questions, read_questions
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from svlm_cli.stream.page.hub import Hub
     from svlm_cli.stream.page.push import Opener
     from svlm_cli.stream.state import SavedState, StateKeeper
-    from svlm_cli.types import Clip, StreamEvent
+    from svlm_cli.types import StreamEvent
 
 _STATE_OPENING_BYTES = 64
 BANNER = (
@@ -248,19 +248,8 @@ def writers_of(kept: Kept, source: str) -> Writers:
         overwrite=kept.overwrite,
         cues=kept.cues,
         voice=kept.voice,
-        rotation=Rotation.of(kept.rotate) if kept.rotate else None,
+        rotation=FileRotation.of(kept.rotate) if kept.rotate else None,
     )
-
-
-def watching(*watchers: Callable[[Clip], None] | None) -> Callable[[Clip], None] | None:
-    """Who is shown every clip, as one; None for nobody."""
-    found = [each for each in watchers if each is not None]
-
-    def watch(clip: Clip) -> None:
-        for each in found:
-            each(clip)
-
-    return watch if found else None
 
 
 def resumed(kept: Kept, writers: Writers, source: Source, view: Talking) -> SavedState | None:

@@ -267,6 +267,19 @@ def seconds_of(time: str) -> float:
     return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
 
 
+def encoded(text: str) -> bytes:
+    """UTF-8, whatever a text holds."""
+    return text.encode("utf-8", "backslashreplace")
+
+
+def resumed(output: OutputFormat, kept: str, held: str) -> Written:
+    """Go on behind what is kept; where what was held back is another build's, behind that alone."""
+    try:
+        return output.resume(kept, held)
+    except (ValueError, KeyError, TypeError):
+        return output.resume(kept, "")
+
+
 FORMATS: Mapping[str, Callable[[CueStyle], OutputFormat]] = {
     ".vtt": lambda style: CueFormat(VTT, style),
     ".srt": lambda style: CueFormat(SRT, style),

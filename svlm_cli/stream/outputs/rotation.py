@@ -23,7 +23,7 @@ _WRITTEN = re.compile(r"(\d{1,9})([mhdkMG])")
 
 
 @dataclass(frozen=True, slots=True)
-class Rotation:
+class FileRotation:
     """When a part is over.
 
     Args:
@@ -35,7 +35,7 @@ class Rotation:
     num_bytes: float = math.inf
 
     @classmethod
-    def of(cls, text: str) -> Rotation:
+    def of(cls, text: str) -> FileRotation:
         """As an option has it: ``1d``, ``6h``, ``30m``, or ``100M``, ``1G``, ``500k``.
 
         Raises:

@@ -20,9 +20,18 @@ from svlm_cli.stream.outputs.append import AppendFile
 from svlm_cli.stream.outputs.contract import Earlier
 from svlm_cli.stream.outputs.cues import CueStyle
 from svlm_cli.stream.outputs.film import Film
-from svlm_cli.stream.outputs.formats import FORMATS, OutputFormat, Pieces, TraceFormat, Written, kept_bytes
+from svlm_cli.stream.outputs.formats import (
+    FORMATS,
+    OutputFormat,
+    Pieces,
+    TraceFormat,
+    Written,
+    encoded,
+    kept_bytes,
+    resumed,
+)
 from svlm_cli.stream.outputs.kinds import PRODUCTIONS, require_distinct, require_known
-from svlm_cli.stream.outputs.rotation import Rotation, current_part, go_back, part_path
+from svlm_cli.stream.outputs.rotation import FileRotation, current_part, go_back, part_path
 from svlm_cli.types import Clip, EndEvent, StepEvent, StreamEvent, WarningEvent, reached_by
 
 if TYPE_CHECKING:
@@ -55,7 +64,7 @@ class Writers:
         overwrite: bool = False,
         cues: CueStyle = CueStyle.READING,
         voice: str | None = None,
-        rotation: Rotation | None = None,
+        rotation: FileRotation | None = None,
     ) -> None:
         require_known(paths)
         require_distinct([*paths, *([trace_path] if trace_path else [])], source)
@@ -195,7 +204,7 @@ class Writers:
             if (content := found.get(file.real_path)) is not None:
                 kept = content[: file.num_bytes].decode("utf-8", "replace")
                 held = earlier.part_and_open(file.real_path)[1] if earlier.cut else ""
-                self._put(file, output, _resumed(output, kept, held))
+                self._put(file, output, resumed(output, kept, held))
 
     def _begin_all(self, files: Sequence[AppendFile]) -> None:
         for each in self._productions:
@@ -263,7 +272,7 @@ class Writers:
         """Go on in another file, where that is due as a step comes."""
         if self._rotation is None or not isinstance(event, StepEvent) or not file.is_ordinary:
             return
-        header, footer = _encoded(output.header), _encoded(output.footer)
+        header, footer = encoded(output.header), encoded(output.footer)
         if file.num_bytes > len(header) and self._rotation.is_due(file.num_bytes, file.touched):
             self._put(file, output, output.finish())
             target = Path(file.real_path)
@@ -271,7 +280,7 @@ class Writers:
             output.restart()
 
     def _put(self, file: AppendFile, pieces: Pieces, written: Written) -> None:
-        file.append(_encoded(written.pieces), _encoded(written.open + pieces.footer))
+        file.append(encoded(written.pieces), encoded(written.open + pieces.footer))
 
     def _give_up(self, path: Path, error: OSError) -> WarningEvent:
         self._failed.append(f"{path} ({error.strerror})")
@@ -323,7 +332,7 @@ class Writers:
                 if file in outputs:
                     self._put(file, pieces, outputs[file].finish())
                     if not file.is_ordinary:
-                        file.append(_encoded(pieces.footer))
+                        file.append(encoded(pieces.footer))
                 file.sync()
             except OSError as error:
                 self._failed.append(str(error.strerror))
@@ -339,15 +348,3 @@ class Writers:
 
     def __exit__(self, *_: object) -> None:
         self.finish()
-
-
-def _encoded(text: str) -> bytes:
-    return text.encode("utf-8", "backslashreplace")
-
-
-def _resumed(output: OutputFormat, kept: str, held: str) -> Written:
-    """Go on behind what is kept; where what was held back is another build's, behind that alone."""
-    try:
-        return output.resume(kept, held)
-    except (ValueError, KeyError, TypeError):
-        return output.resume(kept, "")

@@ -13,7 +13,7 @@ import webvtt
 
 from svlm_cli.errors import UsageError
 from svlm_cli.stream.outputs.contract import Earlier
-from svlm_cli.stream.outputs.rotation import Rotation
+from svlm_cli.stream.outputs.rotation import FileRotation
 from svlm_cli.stream.outputs.writers import Writers
 from svlm_cli.types import StepEvent
 from tests.stream.outputs.test_cues import END, said
@@ -42,7 +42,7 @@ def words_of(folder: Path) -> list[str]:
 
 
 def writers_in(folder: Path) -> Writers:
-    return Writers([folder / f"x.{kind}" for kind in KINDS], rotation=Rotation.of("1k"))
+    return Writers([folder / f"x.{kind}" for kind in KINDS], rotation=FileRotation.of("1k"))
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -72,7 +72,7 @@ def test_every_word_is_in_one_part_over_kills(tmp_path: Path, seed: int, is_file
 
 def test_a_period_ends_by_utc(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
-    day = Rotation.of("1d")
+    day = FileRotation.of("1d")
     assert not day.is_due(5, 86_400.0 * 20 + 5, 86_400.0 * 21 - 1)
     assert day.is_due(5, 86_400.0 * 21 - 1, 86_400.0 * 21)
     with Writers([path], rotation=day) as writers:
@@ -91,4 +91,4 @@ def test_a_period_ends_by_utc(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "0d", "1", "d", "1w", "-1d", "1.5G", "1M1", "inf"])
 def test_what_is_no_period_and_no_size_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--rotate"):
-        Rotation.of(text)
+        FileRotation.of(text)
