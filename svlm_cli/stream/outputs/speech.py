@@ -40,6 +40,7 @@ class Reciter:
         self.name = voice
         if voice.endswith(".onnx"):
             self._say: Synthesis = _piper(Path(voice))
+            self._try()
             return
         programs = {"espeak-ng": _espeak, "flite": _flite}
         if name and name not in programs:
@@ -53,6 +54,18 @@ class Reciter:
             raise OutputError(f"a voice needs {what}, which is not installed", "apt install espeak-ng")
         self.name = f"{found}:{own}" if own else found
         self._say = programs[found](own)
+        self._try()
+
+    def _try(self) -> None:
+        """Say a word: a voice that is none is found out now, and not in mid-stream.
+
+        Raises:
+            UsageError: it cannot be said.
+        """
+        try:
+            self.samples("one")
+        except OSError as error:
+            raise UsageError(f"--voice {self.name}: {error.strerror}", "name another voice") from error
 
     def samples(self, text: str, speed: float = 1.0) -> np.ndarray:
         """A text as sound, without the silence around it.
@@ -84,6 +97,12 @@ def _espeak(voice: str) -> Synthesis:
 
 
 def _flite(voice: str) -> Synthesis:
+    known = (
+        _run(["flite", "-lv"]).partition(":")[2].split() if voice else []
+    )  # it says nothing of unknown ones
+    if voice and voice not in known:
+        raise UsageError(f"flite has no voice {voice}", f"it has {', '.join(known)}")
+
     def say(text: str, speed: float, path: Path) -> None:
         stretch = f"duration_stretch={1 / speed:.3f}"
         text_path = str(_written(text, path))
@@ -119,7 +138,8 @@ def _written(text: str, path: Path) -> Path:
     return written
 
 
-def _run(command: list[str]) -> None:
+def _run(command: list[str]) -> str:
+    """Run a program; what it prints."""
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, errors="replace", check=False, timeout=_LONGEST_SECONDS
@@ -128,6 +148,7 @@ def _run(command: list[str]) -> None:
         raise OSError(0, f"{command[0]} does not answer") from error
     if done.returncode:
         raise OSError(0, f"{command[0]} fails: {done.stderr.strip()[-200:]}")
+    return done.stdout
 
 
 def _read(path: Path) -> np.ndarray:

@@ -189,6 +189,12 @@ def test_no_voice_is_refused_in_a_line(tmp_path: Path, monkeypatch) -> None:
         Writers([tmp_path / "x.wav"], voice="nobody")
     with pytest.raises(OutputError, match=r"piper-tts|no such voice"):
         Writers([tmp_path / "x.wav"], voice="nobody.onnx")
+    if shutil.which("flite"):
+        with pytest.raises(UsageError, match="flite has no voice nobody"):
+            Writers([tmp_path / "x.wav"], voice="flite:nobody")
+    if shutil.which("espeak-ng"):
+        with pytest.raises(UsageError, match="does not exist"):
+            Writers([tmp_path / "x.wav"], voice="espeak-ng:nobody")
     monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(OutputError, match="which is not installed"):
         Writers([tmp_path / "x.wav"])
