@@ -45,7 +45,7 @@ class SavedState:
         made_with: version, model and settings.
         source: as its user named it.
         reached_seconds: where the next step starts.
-        saved_at: wall time, seconds since the epoch.
+        saved_at: wall time at which the next step began, seconds since the epoch.
         outputs: real path and length in bytes of every output at that moment.
         questions: that waited: seconds and text.
         held: what each output held back at that moment, by real path.
@@ -150,9 +150,18 @@ class StateKeeper:
         remove_partials(path)
 
     def save_if_due(
-        self, session: StreamSession, source: str, reached_seconds: float, questions: Questions
+        self,
+        session: StreamSession,
+        source: str,
+        reached_seconds: float,
+        questions: Questions,
+        late_seconds: float = 0.0,
     ) -> str:
         """Save where it is time to, in a thread of its own.
+
+        Args:
+            session, source, reached_seconds, questions: what there is to be saved.
+            late_seconds: how long ago ``reached_seconds`` was due; a live source has gone on since.
 
         Returns:
             What went wrong with the save before this one, once; mostly nothing.
@@ -160,20 +169,27 @@ class StateKeeper:
         is_writing = self._writing is not None and self._writing.is_alive()
         if time.monotonic() - self._last >= self._every_seconds and not is_writing:
             self._last = time.monotonic()
-            content = self._content(session, source, reached_seconds, questions)
+            content = self._content(session, source, reached_seconds, questions, late_seconds)
             self._writing = threading.Thread(target=self._write, args=content, name="svlm-state")
             self._writing.start()
         failure, self._failure = self._failure, ""
         return failure
 
-    def save(self, session: StreamSession, source: str, reached_seconds: float, questions: Questions) -> str:
-        """Save now.
+    def save(
+        self,
+        session: StreamSession,
+        source: str,
+        reached_seconds: float,
+        questions: Questions,
+        late_seconds: float = 0.0,
+    ) -> str:
+        """Save now, with what ``save_if_due`` takes.
 
         Returns:
             What went wrong; mostly nothing.
         """
         self.close()
-        self._write(*self._content(session, source, reached_seconds, questions))
+        self._write(*self._content(session, source, reached_seconds, questions, late_seconds))
         failure, self._failure = self._failure, ""
         return failure
 
@@ -183,14 +199,19 @@ class StateKeeper:
             self._writing.join()
 
     def _content(
-        self, session: StreamSession, source: str, reached_seconds: float, questions: Questions
+        self,
+        session: StreamSession,
+        source: str,
+        reached_seconds: float,
+        questions: Questions,
+        late_seconds: float,
     ) -> tuple[dict[str, Any], Mapping[str, torch.Tensor]]:
         snapshot = session.snapshot()
         header = {
             "made_with": _made_with(session),
             "source": source,
             "reached_seconds": reached_seconds,
-            "saved_at": time.time(),
+            "saved_at": time.time() - late_seconds,
             "outputs": dict(self._outputs()),
             "held": dict(self._held()),
             "questions": questions.waiting(),

@@ -28,6 +28,7 @@ from svlm_cli.errors import ModelError, StateError
 from svlm_cli.settings import Deinterlace, PictureStyle, Reader
 from svlm_cli.stream import state as state_module
 from svlm_cli.stream.controls import Controls
+from svlm_cli.stream.questions import Questions
 from svlm_cli.stream.session import StreamSession
 from svlm_cli.stream.state import StateKeeper, load_state
 from tests.trust.forked import Svlm
@@ -217,6 +218,17 @@ def svlm(folder: Path, *arguments: str) -> Svlm:
     outputs = [f"--out={folder / name}" for name in ("x.vtt", "x.srt", "x.ttml", "x.jsonl")]
     small = ["--greedy", "--sink=8", "--threads=1", "--quiet"]
     return Svlm(["stream", MATCH, *small, *outputs, *arguments], folder / "log")
+
+
+def test_a_live_stream_that_was_late_goes_on_behind_all_it_has_told(bundled, tmp_path, monkeypatch) -> None:
+    """A second of a live source that was spoken late has long been over when its state is saved."""
+    saved = []
+    monkeypatch.setattr(state_module, "write_state", lambda _path, header, _tensors: saved.append(header))
+    keeper, session = StateKeeper(tmp_path / "s.svlm"), StreamSession(bundled, SMALL)
+    for late in (0.0, 25.0):
+        assert keeper.save(session, "x", 40.0, Questions(), late_seconds=late) == ""
+    assert saved[0]["saved_at"] - saved[1]["saved_at"] == pytest.approx(25.0, abs=1.0)
+    assert time.time() - saved[0]["saved_at"] < 5.0
 
 
 def test_resume_auto_begins_and_goes_on(tmp_path: Path) -> None:

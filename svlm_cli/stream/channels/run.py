@@ -196,7 +196,8 @@ class StreamRun:
         """What is to be said when all is over."""
         if self._controls.keeper is not None and self._is_between_steps:
             keeper, questions = self._controls.keeper, self._controls.questions
-            failure = keeper.save(self._session, self._source.name, self._reached, questions)
+            late = max(0.0, self._clock.behind(self._reached))
+            failure = keeper.save(self._session, self._source.name, self._reached, questions, late)
             yield from self._failed(failure)
         if num_left := len(self._controls.questions):
             yield self.warning(f"the stream ended before {num_left} of the questions could be asked")
@@ -266,9 +267,8 @@ class StreamRun:
         if stuck := self._repetition.add(step):
             yield self.warning(stuck)
         if (keeper := self._controls.keeper) is not None:
-            failure = keeper.save_if_due(
-                self._session, self._source.name, self._reached, self._controls.questions
-            )
+            kept = self._session, self._source.name, self._reached, self._controls.questions
+            failure = keeper.save_if_due(*kept, step.lag_seconds)
             yield from self._failed(failure)
 
     def _behind(self, end_seconds: float) -> float:

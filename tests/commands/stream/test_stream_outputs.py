@@ -35,8 +35,8 @@ def test_an_output_that_is_there_is_kept_beside_unless_told_otherwise(svlm_here,
     told = [line for line in svlm_here(*arguments).stderr.splitlines() if line.startswith("warning")]
     kept = "was there already: it is kept as"
     assert told == [
-        f"warning: {path} {kept} x.vtt.1 (--overwrite replaces it)",
-        f"warning: {trace} {kept} trace.1 (--overwrite replaces it)",
+        f"warning at 00:00:00: {path} {kept} x.vtt.1 (--overwrite replaces it)",
+        f"warning at 00:00:00: {trace} {kept} trace.1 (--overwrite replaces it)",
     ]
     assert (tmp_path / "x.vtt.1").read_text() == (tmp_path / "trace.1").read_text() == "precious"
     events = [json.loads(line) for line in svlm_here(*arguments, "--json").stdout.splitlines()]
