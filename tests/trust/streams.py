@@ -37,7 +37,9 @@ def run(folder: Path, *more: str) -> Svlm:
 def told(folder: Path) -> dict[str, object]:
     """What the outputs of a folder hold, but for times of day and of work; fails where one is not whole."""
     lines = [json.loads(line) for line in _whole_lines(folder / "x.jsonl")]
-    steps = [{key: line[key] for key in line if key not in ("timings", "lag_seconds")} for line in lines]
+    steps = [
+        {key: line[key] for key in line if key not in ("timings", "lag_seconds", "utc")} for line in lines
+    ]
     return {
         "x.vtt": [(cue.start, cue.end, cue.raw_text) for cue in webvtt.read(str(folder / "x.vtt"))],
         "x.srt": parse_srt((folder / "x.srt").read_text()),

@@ -31,7 +31,7 @@ def test_an_output_that_is_there_is_kept_beside_unless_told_otherwise(svlm_here,
     path, trace = tmp_path / "x.vtt", tmp_path / "trace"
     for file in (path, trace):
         file.write_text("precious")
-    arguments = ["stream", "fake:", "--out", str(path), "--trace", str(trace)]
+    arguments = ["stream", "fake:", "--cues=second", "--out", str(path), "--trace", str(trace)]
     told = [line for line in svlm_here(*arguments).stderr.splitlines() if line.startswith("warning")]
     kept = "was there already: it is kept as"
     assert told == [
@@ -85,7 +85,8 @@ def test_an_empty_state_is_no_ctrl_c_and_leftovers_beside_it_are_cleared(svlm_he
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_a_full_disk_is_named_in_the_summary(tmp_path: Path) -> None:
     (tmp_path / "full.srt").symlink_to("/dev/full")
-    done = svlm("stream", "fake:", "--out", str(tmp_path / "full.srt"), "--out", str(tmp_path / "x.vtt"))
+    outputs = ["--cues=second", "--out", str(tmp_path / "full.srt"), "--out", str(tmp_path / "x.vtt")]
+    done = svlm("stream", "fake:", *outputs)
     assert done.returncode == 1
     assert "full.srt (No space left on device)" in done.stderr.splitlines()[-1]
     assert len(webvtt.read(str(tmp_path / "x.vtt"))) == 3
@@ -126,7 +127,9 @@ def test_an_interrupted_stream_leaves_whole_outputs(
 ) -> None:
     vtt, jsonl = tmp_path / "x.vtt", tmp_path / "x.jsonl"
     process = subprocess.Popen(
-        command("stream", "fake:steps=1000000,pause=0.01", "--out", str(vtt), "--out", str(jsonl)),
+        command(
+            "stream", "fake:steps=1000000,pause=0.01", "--cues=second", "--out", str(vtt), "--out", str(jsonl)
+        ),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment(),
@@ -154,6 +157,7 @@ def test_outputs_are_valid_after_sigkill_at_any_moment(tmp_path: Path) -> None:
                 "stream",
                 "fake:steps=1000000",
                 "--quiet",
+                "--cues=second",
                 "--overwrite",
                 *(f"--out={path}" for path in outputs),
             ),
