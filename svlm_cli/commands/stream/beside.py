@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from svlm_cli.commands.options import OUTPUT_PANEL, choices, finite, not_nan, op
 from svlm_cli.commands.stream.options import ASKING_PANEL, SOURCE_PANEL, STATE_PANEL, WORDS
 from svlm_cli.media.address import LiveOptions, RtspTransport
 from svlm_cli.stream.outputs.cues import CueStyle
+
+if TYPE_CHECKING:
+    from svlm_cli.stream.outputs.writers import Writers
 
 LIVE = LiveOptions()
 AUTO = Path("auto")
@@ -252,3 +255,22 @@ class Kept:
     def named(self) -> tuple[Path, ...]:
         """Every file that a stream writes or goes on from."""
         return (*self.outputs, *filter(None, (self.trace, self.save_state, self.resume)))
+
+    def writers(self, source: str) -> Writers:
+        """What writes outputs and trace of the stream of a source.
+
+        Raises:
+            UsageError, OutputError: as ``Writers``; a rotation that is none.
+        """
+        from svlm_cli.stream.outputs.rotation import FileRotation
+        from svlm_cli.stream.outputs.writers import Writers
+
+        return Writers(
+            self.outputs,
+            self.trace,
+            source,
+            overwrite=self.overwrite,
+            cues=self.cues,
+            voice=self.voice,
+            rotation=FileRotation.of(self.rotate) if self.rotate else None,
+        )

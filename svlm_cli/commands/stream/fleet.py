@@ -294,7 +294,7 @@ class Fleet:
         spec, stack = opened.spec, opened.stack
         kept, settings = spec.kept, spec.settings
         asked = read_questions(spec.asking.ask_file) if spec.asking.ask_file else []
-        opened.writers = writers = one.writers_of(kept, spec.source)
+        opened.writers = writers = kept.writers(spec.source)
         one.claim_all(kept, stack)
         stack.enter_context(writers)
         source = stack.enter_context(opened.source or open_source(spec.source, spec.live, settings.viewing))

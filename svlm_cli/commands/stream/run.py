@@ -24,7 +24,6 @@ from svlm_cli.stream.controls import Controls, watching
 from svlm_cli.stream.outputs.append import is_file_or_none
 from svlm_cli.stream.outputs.contract import Earlier
 from svlm_cli.stream.outputs.kinds import require_distinct
-from svlm_cli.stream.outputs.rotation import FileRotation
 from svlm_cli.stream.outputs.writers import Writers
 from svlm_cli.stream.questions import Questions, read_questions
 
@@ -90,7 +89,7 @@ def run_stream(
     """
     check(source, asking, kept)
     asked = read_questions(asking.ask_file) if asking.ask_file else []
-    writers = writers_of(kept, source)
+    writers = kept.writers(source)
     questions = Questions()
     with ExitStack() as stack:
         claim_all(kept, stack)
@@ -237,19 +236,6 @@ def to_ask(asked: list[tuple[float, str]], resume: SavedState | None) -> list[tu
 def fitting_pace(source: Source) -> Pace:
     """What suits a source: what is live is shown by the clock."""
     return Pace.REALTIME if source.is_live else Pace.MAX
-
-
-def writers_of(kept: Kept, source: str) -> Writers:
-    """What writes a stream's outputs and trace."""
-    return Writers(
-        kept.outputs,
-        kept.trace,
-        source,
-        overwrite=kept.overwrite,
-        cues=kept.cues,
-        voice=kept.voice,
-        rotation=FileRotation.of(kept.rotate) if kept.rotate else None,
-    )
 
 
 def resumed(kept: Kept, writers: Writers, source: Source, view: Talking) -> SavedState | None:
