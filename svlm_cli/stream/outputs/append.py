@@ -20,6 +20,34 @@ def is_file_or_none(path: Path) -> bool:
     return path.is_file() or not path.exists()
 
 
+def output_target(path: Path) -> Path:
+    """Where an output will lie, links followed.
+
+    Raises:
+        OutputError: there is no such folder, or something there cannot be written.
+    """
+    target = Path(os.path.realpath(path))
+    if not target.parent.is_dir():
+        raise OutputError(f"no folder {target.parent} for the output {path}", f"mkdir -p {target.parent}")
+    if target.is_dir():
+        raise OutputError(f"the output {path} is a folder", "name a file in it")
+    if not os.access(target if target.exists() else target.parent, os.W_OK):
+        raise OutputError(f"no permission to write {path}", "choose another folder")
+    return target
+
+
+def file_target(path: Path) -> Path:
+    """As ``output_target``, for what can only be an ordinary file: no pipe, no device.
+
+    Raises:
+        OutputError: it cannot be.
+    """
+    target = output_target(path)
+    if not is_file_or_none(target):
+        raise OutputError(f"the output {path} is no ordinary file", "name another")
+    return target
+
+
 class AppendFile:
     """A file of whole pieces, the last of which may still be replaced by a longer one.
 
@@ -44,16 +72,9 @@ class AppendFile:
         self._tail = b""
         self.touched = time.time()  # wall time of the last writing
         self._new: Path | None = None
-        target = Path(os.path.realpath(path))
-        if not target.parent.is_dir():
-            raise OutputError(f"no folder {target.parent} for the output {path}", f"mkdir -p {target.parent}")
-        if target.is_dir():
-            raise OutputError(f"the output {path} is a folder", "name a file in it")
-        if not os.access(target if target.exists() else target.parent, os.W_OK):
-            raise OutputError(f"no permission to write {path}", "choose another folder")
-        self._target = target
+        self._target = output_target(path)
         self._is_named = False
-        self.is_ordinary = is_file_or_none(target)
+        self.is_ordinary = is_file_or_none(self._target)
 
     def prepare(self, header: bytes, footer: bytes = b"") -> None:
         """Write ``header`` and ``footer`` to a new file under a hidden name; pipes are just opened.

@@ -19,6 +19,7 @@ import numpy as np
 
 from svlm_cli.errors import OutputError
 from svlm_cli.files import put_aside, sync
+from svlm_cli.stream.outputs.append import file_target
 from svlm_cli.stream.outputs.contract import Earlier
 from svlm_cli.stream.outputs.cues import Caption, CueStyle, ReadingCues, SecondCues
 from svlm_cli.stream.outputs.speech import SAMPLE_RATE, Reciter
@@ -56,13 +57,8 @@ class Film:
 
     def __init__(self, path: Path, style: CueStyle = CueStyle.READING, voice: str | None = None) -> None:
         self.path = path
-        self._target = Path(os.path.realpath(path))
+        self._target = file_target(path)
         self.real_path = str(self._target)
-        if not self._target.parent.is_dir():
-            folder = self._target.parent
-            raise OutputError(f"no folder {folder} for the output {path}", f"mkdir -p {folder}")
-        if self._target.exists() and not self._target.is_file():
-            raise OutputError(f"the output {path} is no ordinary file", "name another")
         self._cues: ReadingCues | SecondCues = SecondCues() if style is CueStyle.SECOND else ReadingCues()
         self._spoken = None if voice is None else Spoken(Reciter(voice))
         self._waiting: OrderedDict[float, np.ndarray] = OrderedDict()

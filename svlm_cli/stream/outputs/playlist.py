@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from collections import deque
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from pathlib import Path
 from svlm_cli.errors import OutputError
 from svlm_cli.files import put_aside, sync
 from svlm_cli.settings import Pace
+from svlm_cli.stream.outputs.append import file_target
 from svlm_cli.stream.outputs.contract import Earlier
 from svlm_cli.stream.outputs.cues import Caption, CueStyle, ReadingCues, SecondCues
 from svlm_cli.stream.outputs.formats import vtt_cue
@@ -52,13 +52,8 @@ class CaptionPlaylist:
 
     def __init__(self, path: Path, style: CueStyle = CueStyle.READING) -> None:
         self.path = path
-        target = Path(os.path.realpath(path))
-        self.real_path = str(target)
-        self._target, self._folder = target, target.with_suffix("")
-        if not target.parent.is_dir():
-            raise OutputError(f"no folder {target.parent} for the output {path}", f"mkdir -p {target.parent}")
-        if (target.exists() and not target.is_file()) or not os.access(target.parent, os.W_OK):
-            raise OutputError(f"the output {path} cannot be written", "name another file")
+        self._target = target = file_target(path)
+        self.real_path, self._folder = str(target), target.with_suffix("")
         if self._folder.exists() and not self._folder.is_dir():
             raise OutputError(
                 f"{self._folder} is no folder: segments of {path} cannot lie there", "name another"

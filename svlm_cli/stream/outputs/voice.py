@@ -13,6 +13,7 @@ import numpy as np
 from svlm_cli.cue_text import clean_text
 from svlm_cli.errors import OutputError
 from svlm_cli.files import put_aside, sync
+from svlm_cli.stream.outputs.append import file_target
 from svlm_cli.stream.outputs.contract import Earlier
 from svlm_cli.stream.outputs.speech import FASTEST, SAMPLE_RATE, Reciter
 from svlm_cli.types import StartEvent, StepEvent, StreamEvent
@@ -77,13 +78,8 @@ class VoiceFile:
 
     def __init__(self, path: Path, voice: str = "") -> None:
         self.path = path
-        self._target = Path(os.path.realpath(path))
+        self._target = file_target(path)
         self.real_path = str(self._target)
-        if not self._target.parent.is_dir():
-            folder = self._target.parent
-            raise OutputError(f"no folder {folder} for the output {path}", f"mkdir -p {folder}")
-        if self._target.exists() and not self._target.is_file():
-            raise OutputError(f"the output {path} is no ordinary file", "name another")
         self._spoken = Spoken(Reciter(voice))
         self._descriptor = -1
         self._origin: float | None = None
