@@ -24,7 +24,7 @@ from svlm_cli.stream.outputs.contract import Earlier
 from svlm_cli.stream.outputs.cues import Caption, CueStyle, ReadingCues, SecondCues
 from svlm_cli.stream.outputs.speech import SAMPLE_RATE, Reciter
 from svlm_cli.stream.outputs.subtitle import Subtitles
-from svlm_cli.stream.outputs.voice import Spoken
+from svlm_cli.stream.outputs.voice import SpokenTrack
 from svlm_cli.types import Clip, EndEvent, StepEvent, StreamEvent
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Film:
         self._target = file_target(path)
         self.real_path = str(self._target)
         self._cues: ReadingCues | SecondCues = SecondCues() if style is CueStyle.SECOND else ReadingCues()
-        self._spoken = None if voice is None else Spoken(Reciter(voice))
+        self._spoken = None if voice is None else SpokenTrack(Reciter(voice))
         self._waiting: OrderedDict[float, np.ndarray] = OrderedDict()
         self._lock = threading.Lock()
         self._fixed: list[Caption] = []

@@ -22,7 +22,7 @@ HEADER_BYTES, SAMPLE_BYTES = 44, 2
 _MOST_BYTES = (1 << 32) - 1
 
 
-class Spoken:
+class SpokenTrack:
     """Where words lie in time when they are spoken: each in its second, or once those before it are said.
 
     Words wait for no more than a step's words before them: what would end later than a step behind its own is
@@ -80,7 +80,7 @@ class VoiceFile:
         self.path = path
         self._target = file_target(path)
         self.real_path = str(self._target)
-        self._spoken = Spoken(Reciter(voice))
+        self._spoken = SpokenTrack(Reciter(voice))
         self._descriptor = -1
         self._origin: float | None = None
         self._num_samples = 0

@@ -14,7 +14,7 @@ import pytest
 from svlm_cli.errors import OutputError, UsageError
 from svlm_cli.stream.outputs.contract import Earlier
 from svlm_cli.stream.outputs.speech import SAMPLE_RATE, Reciter
-from svlm_cli.stream.outputs.voice import Spoken
+from svlm_cli.stream.outputs.voice import SpokenTrack
 from svlm_cli.stream.outputs.writers import Writers
 from svlm_cli.types import Clip, EndEvent, StartEvent, StepEvent
 from tests.stream.outputs.test_cues import said
@@ -43,7 +43,7 @@ class Metronome(Reciter):
 @pytest.mark.parametrize("seed", range(10))
 @pytest.mark.parametrize("rate", [12, 40, 120])
 def test_nobody_speaks_before_the_second_or_a_step_late(seed: int, rate: int) -> None:
-    spoken, ends, said_words = Spoken(Metronome()), 0.0, 0
+    spoken, ends, said_words = SpokenTrack(Metronome()), 0.0, 0
     for event in said(random.Random(seed), 40, rate):
         start, samples = spoken.add(event)
         if len(samples):
