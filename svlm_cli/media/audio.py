@@ -16,7 +16,7 @@ from svlm_cli.media.container import DamageError, decoded, stream_tick
 from svlm_cli.media.file.pyav_reader import PyavPictures
 from svlm_cli.media.joins import Join
 from svlm_cli.media.mixing import SAMPLE_RATE, Mixer
-from svlm_cli.media.packets import OneClock
+from svlm_cli.media.packets import OneClock, Tail
 from svlm_cli.media.probe import open_container, open_file
 from svlm_cli.media.timeline import LONGEST_SECONDS
 from svlm_cli.media.tracks import SoundChoice, SoundTrack, in_order, named, shown_track, sound_tracks, why
@@ -46,6 +46,7 @@ class Sound:
         cancelled_seconds: in which the channels would have cancelled each other, and one alone was taken.
         joins: where the file's clock starts again or leaps ahead; seconds count as the samples do.
         behind_byte: where in the file another recording begins that is not read; None for nowhere.
+        mute_from_seconds: where the track goes on and nothing of it decodes any more; None for nowhere.
     """
 
     samples: np.ndarray
@@ -55,6 +56,7 @@ class Sound:
     cancelled_seconds: float = 0.0
     joins: tuple[Join, ...] = ()
     behind_byte: int | None = None
+    mute_from_seconds: float | None = None
 
 
 def read_sound(path: str) -> np.ndarray:
@@ -83,6 +85,8 @@ def listen(path: str, choice: SoundChoice | None = None) -> Sound:
         picture = shown_track(path, file.container)
         tracks = sound_tracks(file.container, picture)
         format_name = file.container.format.name
+        shown_id = None if picture is None else picture.id
+        ids = [stream.id for stream in file.container.streams]
     if not tracks:
         raise SourceError(f"{path} has no sound", "give it a transcript with --transcript-from")
     origin = _first_picture_seconds(path) if picture is not None else None
@@ -98,7 +102,8 @@ def listen(path: str, choice: SoundChoice | None = None) -> Sound:
                 tuple(each for each in tracks if each is not track),
                 reader.mixer.cancelled_seconds,
                 tuple(reader.joins),
-                recording_behind(path, format_name),
+                recording_behind(path, format_name, ids[track.index] if shown_id is None else shown_id),
+                reader.mute_from_seconds,
             )
     if not any(track.codec for track in tracks):
         raise SourceError(f"{path}: libav has no decoder for its sound", "convert it with ffmpeg")
@@ -119,7 +124,7 @@ class _TrackReader:
 
     Attributes:
         mixer: knows of channels that cancel each other.
-        joins: as in ``Sound``, once it was read.
+        joins, mute_from_seconds: as in ``Sound``, once it was read.
     """
 
     def __init__(self, path: str, track: SoundTrack, origin: float | None) -> None:
@@ -128,6 +133,7 @@ class _TrackReader:
         self._origin = origin
         self.mixer = Mixer()
         self.joins: list[Join] = []
+        self.mute_from_seconds: float | None = None
 
     def read(self) -> np.ndarray | None:
         """Its samples; None where nothing of it could be decoded."""
@@ -155,7 +161,8 @@ class _TrackReader:
             base = stream_tick(stream)
             start = at = 0
             held: list[np.ndarray] = []
-            for frame in chain(_frames(clock, stream), [None]):
+            tail = Tail()
+            for frame in chain(_frames(clock, stream, tail), [None]):
                 if frame is not None and frame.pts is not None:
                     seconds = float(frame.pts * base)
                     self._origin = seconds if self._origin is None else self._origin
@@ -170,6 +177,8 @@ class _TrackReader:
             if held:
                 yield at, self.mixer.mono(np.concatenate(held, axis=1))
             origin = self._origin or 0.0
+            begin = tail.begin(base)
+            self.mute_from_seconds = None if begin is None else begin - origin
             self.joins = [Join(each.seconds - origin, each.by_seconds) for each in clock.joins.joins]
 
 
@@ -180,13 +189,14 @@ def _goes_on(held: list[np.ndarray], distance: int, channels: np.ndarray) -> boo
     return is_alike and length < _BLOCK_SAMPLES and abs(distance - length) <= _GAP_SAMPLES
 
 
-def _frames(clock: OneClock, stream: Any) -> Iterator[AudioFrame]:
+def _frames(clock: OneClock, stream: Any, tail: Tail) -> Iterator[AudioFrame]:
     own = (packet for packet in clock.packets() if packet.stream_index == stream.index)
     for packet in chain(own, [None]):
         try:
             frames = decoded(stream.codec_context, packet)
         except DamageError:
-            continue
+            frames = []
+        tail.add(packet, len(frames))
         yield from frames
 
 

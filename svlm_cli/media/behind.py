@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
+from svlm_cli.media.other_pids import recording_of_other_pids
+
 # How such a file begins, after whatever libav passes over.
 _FLV_START, _FLV_REST = b"FLV\x01", b"\0\0\0\x09\0\0\0\0"
 _ASF_START = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
@@ -15,6 +17,7 @@ _MXF_START = bytes.fromhex("060e2b34020501010d0102010102")
 _STARTS = {"flv": _FLV_START, "asf": _ASF_START, "mxf": _MXF_START}
 # Of one chunk that states its length, in this order of bytes.
 _CHUNK_ORDERS: dict[str, Literal["little", "big"]] = {"wav": "little", "aiff": "big"}
+_TRANSPORT_STREAM = "mpegts"
 _MP4_NAMES = frozenset({"mov", "mp4"})
 
 
@@ -35,15 +38,18 @@ def outer_boxes(file: Path) -> Iterator[tuple[bytes, int, int]]:
             position += length
 
 
-def recording_behind(path: str, format_name: str) -> int | None:
+def recording_behind(path: str, format_name: str, stream_id: int) -> int | None:
     """At which byte of a local file another recording begins that libav does not read; None for none.
 
     Args:
         path: the path of the file.
         format_name: libav's name of the format it was opened as.
+        stream_id: the file's own id of the track that is shown, or heard.
     """
     names = set(format_name.split(","))
     with suppress(OSError, ValueError):
+        if format_name == _TRANSPORT_STREAM:
+            return recording_of_other_pids(Path(path), stream_id)
         if names & _MP4_NAMES:
             return _second_index(Path(path))
         if names & _CHUNK_ORDERS.keys():

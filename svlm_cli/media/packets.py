@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from svlm_cli.media.container import OpenFile, libav, stream_tick
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.stream import VideoStream
 
+_LONG_SECONDS = 5
+_SURE, _DOUBT = 3.0, 0.2  # of pictures in fields, every second packet gives a frame
 LONGEST_STILL_SECONDS = 600.0
 """How long a picture may stay in a file of pictures alone whose container is no stream of a broadcast."""
 
@@ -26,6 +29,41 @@ def clock_streams(file: OpenFile, picture: VideoStream | None) -> list[Any]:
     }
     shown: list[Any] = [] if picture is None else [picture]
     return shown + [stream for stream in streams.audio if stream.index in told]
+
+
+@dataclass(slots=True)
+class Tail:
+    """How long a track has given packets and nothing has come of them, as where its codec has changed.
+
+    Args:
+        since: the stamp of the first of these packets; None where there is none.
+        last: the stamp of the newest one.
+        number: of them.
+        trust: in frames that come all the same; a decoder makes one of other data now and then.
+    """
+
+    since: int | None = None
+    last: int = 0
+    number: int = 0
+    trust: float = 0.0
+
+    def add(self, packet: Packet[Any] | None, num_frames: int) -> None:
+        """Note what a packet has given; None is the end, and gives what was held."""
+        if packet is None:
+            self.since = None if 2 * num_frames >= self.number else self.since
+            return
+        self.trust = self.trust + 1 if num_frames else max(0.0, self.trust - _DOUBT)
+        if self.trust >= _SURE:
+            self.since, self.number, self.trust = None, 0, _SURE
+        elif packet.pts is not None:
+            self.since = packet.pts if self.since is None else self.since
+            self.last = packet.pts
+            self.number += 1
+
+    def begin(self, tick: Fraction) -> float | None:
+        """From which second on nothing has come; None where that is not for long."""
+        is_long = self.since is not None and (self.last - self.since) * tick > _LONG_SECONDS
+        return float(self.since * tick) if is_long and self.since is not None else None
 
 
 @dataclass(slots=True)

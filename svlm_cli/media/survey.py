@@ -115,7 +115,7 @@ def _survey(path: str, _changed: int, _size: int) -> Survey:
             key_frames=tuple(key_frames) if joins else (),
             joins=joins,
             is_cut_off=missing > max(_MISSING_SECONDS, _MISSING_SHARE * (stated or 0.0)),
-            behind_byte=recording_behind(path, video.container.format.name),
+            behind_byte=recording_behind(path, video.container.format.name, video.stream.id),
         )
 
 

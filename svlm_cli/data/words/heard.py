@@ -69,6 +69,8 @@ def sound_record(sound: Sound) -> dict[str, Any]:
             {"seconds": round(each.seconds, 3), "by_seconds": round(each.by_seconds, 3)}
             for each in sound.joins[:_MOST_JOINS]
         ]
+    if sound.mute_from_seconds is not None:
+        record["mute_from_seconds"] = round(sound.mute_from_seconds, 1)
     if sound.behind_byte is not None:
         record["behind_byte"] = sound.behind_byte
     return record
@@ -106,6 +108,10 @@ def sound_notes(sound: Mapping[str, Any], num_words: int) -> list[str]:
                 f"the file's clock leaps by {join['by_seconds']:.0f} s at {join['seconds']:.1f} s; "
                 "words and pictures go on there without a gap"
             )
+    if (mute := sound.get("mute_from_seconds")) is not None:
+        notes.append(
+            f"nothing of {track} decodes from {mute} s on (its codec may change there): part the file"
+        )
     if isinstance(at := sound.get("behind_byte"), int):
         notes.append(told(at))
     return notes

@@ -27,6 +27,7 @@ class Damage:
         is_joined: whether the file's clock was set or started again somewhere, so that its stamps are not one
             clock's.
         behind_byte: where another recording begins in the file, which is not read.
+        blind_from_seconds: from where on no picture decodes, to the end.
     """
 
     num_corrupt: int = 0
@@ -38,6 +39,7 @@ class Damage:
     late_seconds: float = 0.0
     is_joined: bool = False
     behind_byte: int | None = None
+    blind_from_seconds: float | None = None
 
     def add_corrupt(self, seconds: float) -> None:
         """Count a picture that had to be skipped."""
@@ -93,6 +95,8 @@ class Damage:
             )
         elif self.ends_in_frame:
             found.append(f"the file ends in the middle of a frame, at {self.end_seconds:.1f} s")
+        if self.blind_from_seconds is not None:
+            found.append(f"no picture decodes from {self.blind_from_seconds:.1f} s on; the file goes on")
         if self.behind_byte is not None:
             found.append(told(self.behind_byte))
         if self.stopped_by:

@@ -13,7 +13,7 @@ from svlm_cli.media.container import DamageError, OpenVideo, decoded
 from svlm_cli.media.file.convert import Orientation, RgbConverter
 from svlm_cli.media.file.damage import Damage
 from svlm_cli.media.file.fields import FieldOrder
-from svlm_cli.media.packets import OneClock
+from svlm_cli.media.packets import OneClock, Tail
 from svlm_cli.media.probe import describe, open_container, states_picture_length, undecodable
 from svlm_cli.media.source import VideoInfo
 from svlm_cli.media.survey import may_leap, survey
@@ -229,7 +229,8 @@ class PyavPictures:
             yield picture
         if last_good is not None:
             if self._damage.end_seconds is None and self._video is not None:
-                self._damage.behind_byte = recording_behind(self._path, self._video.container.format.name)
+                name, number = self._video.container.format.name, self._video.stream.id
+                self._damage.behind_byte = recording_behind(self._path, name, number)
             self._damage.end_seconds = last_good.end_seconds
 
     def _whole(
@@ -280,15 +281,20 @@ class PyavPictures:
         video = self._video
         if video is None:
             return
+        tail = Tail()
         for packet in chain(islice(self._packets(video), skipped, None), [None]):
             try:
                 # Without a packet the decoder hands out the frames that it still holds.
                 frames = decoded(video.stream.codec_context, packet)
             except DamageError:
+                tail.add(packet, 0)
                 yield None, packet.pts if packet is not None else None
                 continue
+            tail.add(packet, len(frames))
             for frame in frames:
                 yield frame, frame.pts
+        begin = tail.begin(self._tick)
+        self._damage.blind_from_seconds = None if begin is None else begin - float(self.origin_seconds)
 
     def _packets(self, video: OpenVideo) -> Iterator[Packet[VideoStream]]:
         """The pictures' packets on one clock, without one that the end of the file cuts short."""

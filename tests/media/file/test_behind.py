@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
 from svlm_cli.data.fetch.folder import fetch_all
+from svlm_cli.data.words.heard import sound_notes, sound_record
 from svlm_cli.media.audio import SAMPLE_RATE, listen
 from svlm_cli.media.file.reader import open_video
 from svlm_cli.media.survey import survey
-from tests.media.numbered import needs_ffmpeg
+from tests.media.numbered import needs_ffmpeg, write_video
 
 SOURCE = ["-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=2", "-f", "lavfi", "-i", "sine=d=2:r=48000"]
 CODING = {
@@ -64,3 +67,71 @@ def test_sound_that_is_not_read_is_told(tmp_path: Path, suffix: str) -> None:
     found = listen(str(two))
     assert (found.behind_byte == one.stat().st_size) == (suffix in ("wav", "aiff", "m4a", "wma"))
     assert (found.behind_byte is None) == (len(found.samples) > 3.5 * SAMPLE_RATE)
+
+
+def transport_stream(path: Path, *coding: str) -> Path:
+    """Eight seconds, so that what is lost of the second of two is worth telling."""
+    source = ["-f", "lavfi", "-i", "testsrc2=s=64x48:r=10:d=8", "-f", "lavfi", "-i", "sine=d=8:r=48000"]
+    subprocess.run(["ffmpeg", "-v", "error", *source, "-g", "10", *coding, str(path)], check=True)
+    return path
+
+
+def joined(path: Path, *parts: Path, between: bytes = b"") -> Path:
+    path.write_bytes(between.join(part.read_bytes() for part in parts))
+    return path
+
+
+def problems_of(path: Path) -> list[str]:
+    with open_video(path) as reader:
+        list(reader.clips(2, 1.0))
+        return reader.problems
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("between", [b"", b"\x00" * 77], ids=["whole", "torn"])
+def test_a_recording_of_other_packet_ids_is_told(tmp_path: Path, between: bytes) -> None:
+    coding = ["-c:v", "mpeg2video", "-c:a", "mp2"]
+    one = transport_stream(tmp_path / "one.ts", *coding)
+    other = transport_stream(tmp_path / "other.ts", *coding, "-streamid", "0:512", "-streamid", "1:513")
+    both = joined(tmp_path / "both.ts", one, other, between=between)
+    length = one.stat().st_size
+    assert survey(str(one)).behind_byte is None
+    assert survey(str(joined(tmp_path / "twice.ts", one, one, between=between))).behind_byte is None
+    assert survey(str(both)).behind_byte == pytest.approx(length, abs=max(0.05 * length, 1 << 16))
+    assert listen(str(both)).behind_byte == survey(str(both)).behind_byte
+    assert sum("another recording begins" in problem for problem in problems_of(both)) == 1
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize(("first", "second"), [("aac", "ac3"), ("ac3", "mp2"), ("mp2", "aac")])
+def test_sound_whose_codec_changes_is_told(tmp_path: Path, first: str, second: str) -> None:
+    parts = [
+        transport_stream(tmp_path / f"{codec}.ts", "-c:v", "mpeg2video", "-c:a", codec)
+        for codec in (first, second)
+    ]
+    found = listen(str(joined(tmp_path / "both.ts", *parts)))
+    assert found.mute_from_seconds == pytest.approx(8.0, abs=0.4)
+    (note,) = sound_notes(sound_record(found), 1)
+    assert f"{first}, 1 channels) decodes from {found.mute_from_seconds:.1f} s on" in note
+    assert listen(str(joined(tmp_path / "twice.ts", parts[0], parts[0]))).mute_from_seconds is None
+
+
+@needs_ffmpeg
+def test_pictures_whose_codec_changes_are_told(tmp_path: Path) -> None:
+    parts = [
+        transport_stream(tmp_path / f"{codec}.ts", "-c:v", codec, "-pix_fmt", "yuv420p", "-c:a", "mp2")
+        for codec in ("mpeg2video", "libx264")
+    ]
+    told = problems_of(joined(tmp_path / "both.ts", *parts))
+    assert any(re.search(r"no picture decodes from (7.9|8.0) s on", problem) for problem in told)
+    assert not any(
+        "no picture" in each for each in problems_of(joined(tmp_path / "twice.ts", *parts[:1] * 2))
+    )
+
+
+def test_a_few_slides_that_the_decoder_holds_to_the_end_are_all_there(tmp_path: Path) -> None:
+    slides = range(0, 60, 10)
+    path = write_video(
+        tmp_path / "slides.mkv", slides, Fraction(1), rate=1, options={"bf": "2", "preset": "ultrafast"}
+    )
+    assert problems_of(path) == []
