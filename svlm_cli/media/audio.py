@@ -16,7 +16,7 @@ from svlm_cli.media.container import DamageError, decoded, stream_tick
 from svlm_cli.media.file.pyav_reader import PyavPictures
 from svlm_cli.media.joins import Join
 from svlm_cli.media.mixing import SAMPLE_RATE, Mixer
-from svlm_cli.media.packets import OneClock, Tail
+from svlm_cli.media.packets import Fruitless, OneClock
 from svlm_cli.media.probe import open_container, open_file
 from svlm_cli.media.timeline import LONGEST_SECONDS
 from svlm_cli.media.tracks import SoundChoice, SoundTrack, in_order, named, shown_track, sound_tracks, why
@@ -161,7 +161,7 @@ class _TrackReader:
             base = stream_tick(stream)
             start = at = 0
             held: list[np.ndarray] = []
-            tail = Tail()
+            tail = Fruitless()
             for frame in chain(_frames(clock, stream, tail), [None]):
                 if frame is not None and frame.pts is not None:
                     seconds = float(frame.pts * base)
@@ -189,7 +189,7 @@ def _goes_on(held: list[np.ndarray], distance: int, channels: np.ndarray) -> boo
     return is_alike and length < _BLOCK_SAMPLES and abs(distance - length) <= _GAP_SAMPLES
 
 
-def _frames(clock: OneClock, stream: Any, tail: Tail) -> Iterator[AudioFrame]:
+def _frames(clock: OneClock, stream: Any, tail: Fruitless) -> Iterator[AudioFrame]:
     own = (packet for packet in clock.packets() if packet.stream_index == stream.index)
     for packet in chain(own, [None]):
         try:

@@ -32,7 +32,7 @@ def clock_streams(file: OpenFile, picture: VideoStream | None) -> list[Any]:
 
 
 @dataclass(slots=True)
-class Tail:
+class Fruitless:
     """How long a track has given packets and nothing has come of them, as where its codec has changed.
 
     Args:

@@ -13,7 +13,7 @@ from svlm_cli.media.container import DamageError, OpenVideo, decoded
 from svlm_cli.media.file.convert import Orientation, RgbConverter
 from svlm_cli.media.file.damage import Damage
 from svlm_cli.media.file.fields import FieldOrder
-from svlm_cli.media.packets import OneClock, Tail
+from svlm_cli.media.packets import Fruitless, OneClock
 from svlm_cli.media.probe import describe, open_container, states_picture_length, undecodable
 from svlm_cli.media.source import VideoInfo
 from svlm_cli.media.survey import may_leap, survey
@@ -281,7 +281,7 @@ class PyavPictures:
         video = self._video
         if video is None:
             return
-        tail = Tail()
+        tail = Fruitless()
         for packet in chain(islice(self._packets(video), skipped, None), [None]):
             try:
                 # Without a packet the decoder hands out the frames that it still holds.
