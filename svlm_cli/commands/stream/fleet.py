@@ -245,7 +245,7 @@ class Fleet:
             told = list(pool.map(self._added_or_told, new))
         failed = [each for each in told if each]
         left = len(gone) - len(set(gone) & wanted.keys())
-        done = f"{len(new) - len(failed)} channels added, {left} removed, {len(wanted) - len(new)} kept"
+        done = f"{len(new) - len(failed)} added, {left} removed, {len(wanted) - len(new)} kept"
         return "; ".join([done, *failed])
 
     def pass_on(self, told: ChannelEvent) -> None:

@@ -90,9 +90,9 @@ def test_a_file_read_again_adds_removes_and_keeps(tmp_path, capfd) -> None:
     assert not problems
     assert code == 130
     assert not any(each.name.startswith("svlm-") for each in threading.enumerate()), "else it may abort"
-    assert "1 channels added, 1 removed, 1 kept; none: " in told(), told()
+    assert "1 added, 1 removed, 1 kept; none: " in told(), told()
     assert "did you mean fps?" in told()
-    assert "1 channels added, 0 removed, 1 kept" in told()
+    assert "1 added, 0 removed, 1 kept" in told()
     assert [each["index"] for each in steps("aa")] == list(range(len(steps("aa"))))
     for name in ("aa", "bbb", "cccc"):
         assert ended(name)
