@@ -230,7 +230,7 @@ def test_numbers_that_are_not_finite_are_of_one_channel(bundled, one_thread) -> 
 
 
 def test_too_many_channels_are_told_and_drop_alike(bundled, monkeypatch) -> None:
-    """Steps made slow: all fall behind, whatever their rate each leaves out about as much; it is said once."""
+    """Steps made slow: all fall behind, whatever their rate each leaves out about as much, told once."""
     from svlm_cli.stream.channels import rounds
     from svlm_cli.stream.channels import seeing as module
 
