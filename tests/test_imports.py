@@ -63,7 +63,8 @@ INNER = {
         "samples": {"words", "chunks"},
     },
     "model": {
-        **{room: set() for room in ("checkpoint", "states", "kernels")},
+        **{room: set() for room in ("checkpoint", "states")},
+        "kernels": {"states"},
         "vision": {"kernels"},
         "family": {"states"},
         "lean": {"kernels", "vision"},

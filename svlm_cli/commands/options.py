@@ -23,7 +23,7 @@ _MOST_TEXT_BYTES = 1 << 24
 
 
 class Dtype(StrEnum):
-    """Number format of weights and cache."""
+    """Number format of weights."""
 
     AUTO = "auto"
     FLOAT32 = "float32"
@@ -34,6 +34,15 @@ class Quantize(StrEnum):
     """Format of the weights of linear layers, where it is another than the model's."""
 
     NONE = "none"
+    INT8 = "int8"
+
+
+class KvCache(StrEnum):
+    """Number format of keys and values in the cache."""
+
+    AUTO = "auto"
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
     INT8 = "int8"
 
 
@@ -193,9 +202,9 @@ class ModelChoice:
             callback=device_name,
         ),
     ] = "auto"
-    dtype: Annotated[
-        Dtype, option(MODEL_PANEL, f"--dtype {choices(Dtype)}", "Number format of weights and cache.")
-    ] = Dtype.AUTO
+    dtype: Annotated[Dtype, option(MODEL_PANEL, f"--dtype {choices(Dtype)}", "Number format of weights.")] = (
+        Dtype.AUTO
+    )
     threads: Annotated[
         int | None,
         option(MODEL_PANEL, "--threads N", "CPU threads.", min=1, show_default="torch's own choice"),
@@ -211,6 +220,15 @@ class ModelChoice:
             "Linear layers in signed bytes: faster on a CPU and a quarter of the memory; words may differ.",
         ),
     ] = Quantize.NONE
+    kv_cache: Annotated[
+        KvCache,
+        option(
+            MODEL_PANEL,
+            f"--kv-cache {choices(KvCache)}",
+            "Number format of cached keys and values; auto: the model's, bfloat16 under --quantize. On a CPU "
+            "a smaller one is faster; words may differ.",
+        ),
+    ] = KvCache.AUTO
 
     def load(self, **more: Any) -> VideoLanguageModel:
         """Open it.
@@ -231,6 +249,7 @@ class ModelChoice:
             threads=self.threads,
             adapter=self.adapter,
             quantize=self.quantize.value,
+            kv_cache=self.kv_cache.value,
             **more,
         )
 

@@ -7,7 +7,7 @@ transformers' SDPA repeats every key head g times as soon as there is a mask, an
 one of m x (n + m). Here the g query heads that share a key head become g * m rows of it, so nothing is
 repeated; every new token sees all n cached ones, so that part needs no mask; only the m x m corner is causal.
 The two parts are joined by their log-sum-exps (the online softmax of FlashAttention, arXiv 2205.14135). On
-the CPU the compiled kernels do all of it in one pass, where they are there.
+the CPU the compiled kernels do all of it in one pass, where they are there; else bfloat16 goes by blocks.
 
 transformers calls it by its own hook (``hooks.attention``). Whatever is no plain causal attention of one
 stream (a padding mask, packed rows, training) goes to transformers' SDPA.
@@ -23,8 +23,10 @@ import torch
 from torch.nn import functional
 
 from svlm_cli.model.kernels.attention import attend, can_attend
+from svlm_cli.model.kernels.blocks import attend_by_blocks, multiplies_bfloat16
 from svlm_cli.model.kernels.native import native
-from svlm_cli.model.states.tail import Tail
+from svlm_cli.model.states.formats import as_numbers
+from svlm_cli.model.states.tail import Tail, write_tails
 
 GROUPED = "svlm_grouped"
 
@@ -58,9 +60,9 @@ class Shares:
         """
         tails, lengths = self.tails, list(self.lengths)
         free = [tail.free_keys[layer] for tail in tails] + [tail.free_values[layer] for tail in tails]
-        torch._foreach_copy_(free, [*torch.split(key, lengths, 2), *torch.split(value, lengths, 2)])
+        write_tails(free, [*torch.split(key, lengths, 2), *torch.split(value, lengths, 2)])
         seen = [
-            _causal(own, tail.keys[layer], tail.values[layer], scaling)
+            causal(own, tail.keys[layer], tail.values[layer], scaling)
             for own, tail in zip(torch.split(query, lengths, 2), tails, strict=True)
         ]
         return torch.cat(seen, dim=1)
@@ -75,6 +77,7 @@ def grouped_attention(
     dropout: float = 0.0,
     scaling: float | None = None,
     shares: Shares | None = None,
+    keys_only: bool = False,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
     """transformers' attention function: the new tokens are the last m of the keys, causal among themselves.
@@ -85,10 +88,13 @@ def grouped_attention(
         key, value: (1, H, n + m, D).
         attention_mask: None, or bool (1, 1, 1, n + m) with one new token: True where it may look.
         shares: where the rows are of several streams; ``key`` and ``value`` are then of the new ones alone.
+        keys_only: nobody reads what comes back; the keys are where they belong.
 
     Returns:
         (1, m, h, D), and None for the weights.
     """
+    if keys_only:
+        return query.new_empty(()).expand(query.shape).transpose(1, 2), None
     if shares is not None:
         return shares.attend(module.layer_idx, query, key, value, scaling), None  # type: ignore[arg-type]
     plain = getattr(module, "is_causal", True) and not query.requires_grad
@@ -101,15 +107,19 @@ def grouped_attention(
         return sdpa_attention_forward(  # type: ignore[no-any-return]
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
-    return _causal(query, key, value, scaling).contiguous(), None
+    return causal(query, key, value, scaling).contiguous(), None
 
 
-def _causal(
+def causal(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None
 ) -> torch.Tensor:
     """Attention of (1, h, m, D), the last m of the keys, causal among themselves: (1, m, h, D)."""
-    if can_attend(query, key) and (kernels := native()) is not None:
-        return attend(kernels, query, key, value, scaling)
+    if query.device.type == "cpu":
+        if can_attend(query, key) and (kernels := native()) is not None:
+            return attend(kernels, query, key, value, scaling)
+        if key.dtype is not torch.float32 and multiplies_bfloat16():
+            return attend_by_blocks(query, key, value, scaling)
+        key, value = (as_numbers(each, query.dtype) for each in (key, value))
     if query.shape[2] == 1:
         return _over_cached(query, key, value, scaling).transpose(1, 2)
     if query.device.type == "cpu":

@@ -13,20 +13,21 @@ Keys reach the cache already rotated to the position of their first forward. Mov
 ``s`` positions rotates its key by ``s * inv_freq``: attention depends on differences alone, and a
 span moves by the same amount in all three M-RoPE rows, so the rows need not be told apart
 (RoPE: arXiv 2104.09864, section 3.2). A key is always rotated from its first copy, never from a
-rotated one, so any number of moves costs one rounding.
+rotated one, so any number of moves costs one rounding (in int8 there was one before: the copy's).
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
 from svlm_cli.model.device import to_device
+from svlm_cli.model.states.formats import as_numbers, as_rows, head_size_of
 from svlm_cli.model.states.kv_layer import StreamingCacheLayer
+from svlm_cli.model.states.mark import CacheMark
 from svlm_cli.model.states.recurrent import RecurrentLayer, RecurrentStates
 from svlm_cli.model.states.rotation import Rotation
 from svlm_cli.model.states.tail import Tail
@@ -38,14 +39,6 @@ MAX_ROTATED_ELEMENTS = 1 << 24
 RECURRENT = ("conv", "matrix")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class CacheMark:
-    """Where a cache stood: tokens held, and the states of layers that cannot take tokens out again."""
-
-    num_tokens: int
-    recurrent: tuple[RecurrentStates | None, ...] = ()
-
-
 class StreamingCache:
     """KV states of the kept tokens of one stream (batch of one); ``hooks.cache`` hands it to transformers.
 
@@ -54,10 +47,16 @@ class StreamingCache:
         rotation: how the family turns its keys.
         capacity: tokens to allocate at first; grows by half when it does not suffice.
         recurrent: numbers of the layers that have a state of fixed size in place of keys and values.
+        number_format: of keys and values (``KV_FORMATS``); None for that of the first states.
     """
 
     def __init__(
-        self, num_layers: int, rotation: Rotation, capacity: int, recurrent: Collection[int] = ()
+        self,
+        num_layers: int,
+        rotation: Rotation,
+        capacity: int,
+        recurrent: Collection[int] = (),
+        number_format: torch.dtype | None = None,
     ) -> None:
         self._recurrent = [RecurrentLayer() for _ in recurrent]
         self._kv = [StreamingCacheLayer(self, index) for index in range(num_layers - len(recurrent))]
@@ -65,6 +64,7 @@ class StreamingCache:
         self.layers = [next(rest[number not in recurrent]) for number in range(num_layers)]
         self._rotation = rotation
         self._capacity = capacity
+        self._format = number_format
         self._keys: torch.Tensor | None = None
         self._values: torch.Tensor | None = None
         self._originals: torch.Tensor | None = None
@@ -109,7 +109,7 @@ class StreamingCache:
         value_states: torch.Tensor,
         recurrent: RecurrentStates | None = None,
     ) -> None:
-        """Make storage for all layers at once, of the dtype and device of the first states.
+        """Make storage for all layers at once, on the device of the first states.
 
         Args:
             key_states, value_states: shape (1, H, any, D).
@@ -119,8 +119,10 @@ class StreamingCache:
             for layer in self._recurrent:
                 layer.make_memory(recurrent)
         if self._keys is None:
-            self._keys = self._empty(key_states, self._capacity)
-            self._values = self._empty(value_states, self._capacity)
+            first = (each[:, :, :0] for each in (key_states, value_states))
+            self._keys, self._values = (
+                self._zeros(as_rows(each, self._format or each.dtype)) for each in first
+            )
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, layer: int
@@ -129,7 +131,7 @@ class StreamingCache:
         return self.layers[layer].update(key_states, value_states)  # type: ignore[no-any-return]
 
     def storage(self, layer: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Keys and values of the ``layer``-th layer that has some, shape (1, H, C, D); views."""
+        """Rows of keys and values of the ``layer``-th layer that has some, shape (1, H, C, D); views."""
         assert self._keys is not None
         assert self._values is not None
         return self._keys[layer : layer + 1], self._values[layer : layer + 1]
@@ -154,19 +156,17 @@ class StreamingCache:
     def held(self, layer: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Keys and values of one layer in layout order, shape (n, H, D); copies."""
         self._follow()
-        keys, values = self.storage(layer)
         slots = self._index(self._slots)
-        return keys[0, :, slots].transpose(0, 1), values[0, :, slots].transpose(0, 1)
+        keys, values = (as_numbers(each[0, :, slots], self._floating) for each in self.storage(layer))
+        return keys.transpose(0, 1), values.transpose(0, 1)
 
     def reserve(self, num_tokens: int) -> None:
         """Make room for ``num_tokens`` in all; copies only when capacity does not suffice."""
         if num_tokens <= self._capacity:
             return
         self._capacity = max(num_tokens, int(self._capacity * GROWTH))
-        if self._keys is None or self._values is None:
-            return
-        self._keys = self._grown(self._keys)
-        self._values = self._grown(self._values)
+        if self._keys is not None and self._values is not None:
+            self._keys, self._values = self._grown(self._keys), self._grown(self._values)
         if self._originals is not None:
             self._originals = self._grown(self._originals)
 
@@ -191,7 +191,7 @@ class StreamingCache:
         """Copies, on the CPU, of all that ``restore`` needs; the order of slots is kept, so it is exact.
 
         Returns:
-            ``keys`` and ``values`` (L, H, n, D), ``originals`` (L, H, m, D) of the slots that have one, and
+            Rows: ``keys`` and ``values`` (L, H, n, D), ``originals`` (L, H, m, D) of slots that have one, and
             ``slots`` int64, ``shifts`` float64, ``has_original`` bool, each (n,). Where layers have states of
             fixed size, those of all of them: ``conv`` (layers, c, w) and ``matrix`` (layers, h, k, v).
         """
@@ -214,11 +214,17 @@ class StreamingCache:
         }
 
     def restore(self, saved: Mapping[str, torch.Tensor], device: torch.device) -> None:
-        """Become the cache of which ``saved`` is the snapshot; this one must be new."""
+        """Become the cache of which ``saved`` is the snapshot; this one must be new.
+
+        Raises:
+            ValueError: its rows are of another format.
+        """
         keys, values, originals = (saved[name].to(device) for name in ("keys", "values", "originals"))
+        if self._format is not None and {each.dtype for each in (keys, values, originals)} != {self._format}:
+            raise ValueError(f"keys are in {keys.dtype}, not in {self._format}")
         held = keys.shape[2]
         self.reserve(held)
-        self.allocate(keys[0:1], values[0:1])
+        self._keys, self._values = (self._zeros(each) for each in (keys, values))
         assert self._keys is not None
         assert self._values is not None
         self._keys[:, :, :held] = keys
@@ -314,23 +320,30 @@ class StreamingCache:
         tables = self._rotation.tables(torch.from_numpy(shifts))
         cos, sin = (to_device(table, self._keys.device) for table in tables)
         index = self._index(slots)
-        num_heads, head_size = self._keys.shape[1], self._keys.shape[3]
+        num_heads, head_size = self._keys.shape[1], head_size_of(self._keys)
         per_pass = max(1, MAX_ROTATED_ELEMENTS // (num_heads * head_size * len(slots)))
         for first in range(0, len(self._kv), per_pass):
             layers = slice(first, first + per_pass)
-            rotated = self._rotation.turned(self._originals[layers].index_select(2, index), cos, sin)
-            self._keys[layers].index_copy_(2, index, rotated)
+            originals = self._originals[layers].index_select(2, index)
+            rotated = self._rotation.turned(as_numbers(originals, self._floating), cos, sin)
+            self._keys[layers].index_copy_(2, index, as_rows(rotated, self._keys.dtype))
 
     def _index(self, slots: np.ndarray) -> torch.Tensor:
         assert self._keys is not None
         return to_device(torch.from_numpy(np.ascontiguousarray(slots)), self._keys.device)
 
-    def _empty(self, like: torch.Tensor, capacity: int) -> torch.Tensor:
-        _, num_heads, _, head_size = like.shape
-        return like.new_zeros((len(self._kv), num_heads, capacity, head_size))
+    @property
+    def _floating(self) -> torch.dtype:
+        """The format that rows are computed with."""
+        assert self._keys is not None
+        return torch.float32 if self._keys.dtype is torch.int8 else self._keys.dtype
+
+    def _zeros(self, rows: torch.Tensor) -> torch.Tensor:
+        """Room for such rows (any, H, any, numbers) of all layers."""
+        return rows.new_zeros((len(self._kv), rows.shape[1], self._capacity, rows.shape[3]))
 
     def _grown(self, tensor: torch.Tensor) -> torch.Tensor:
-        grown = tensor.new_zeros((*tensor.shape[:2], self._capacity, tensor.shape[3]))
+        grown = self._zeros(tensor)
         grown[:, :, : tensor.shape[2]] = tensor
         return grown
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from svlm_cli.model.lean.network import LeanNetwork, open_lean
 from svlm_cli.model.lean.tokenizer import plain_tokenizer
 from svlm_cli.model.patches import PatchSettings, pixel_limits
 from svlm_cli.model.runtime import VideoLanguageModel
+from svlm_cli.model.states.choice import kv_format
 
 BUNDLED = Path(__file__).resolve().parent.parent / "assets" / "arena"
 BUNDLED_NAME = "bundled"
@@ -36,8 +37,7 @@ ATTENTIONS = ("sdpa", "flash_attention_2")
 
 @dataclass(frozen=True, slots=True)
 class _CheckpointFiles:
-    """A checkpoint in its folder: its name as the user gave it, its config.json, the folder of an adapter for
-    it, and how its weights are quantised."""
+    """A checkpoint: its name as the user gave it, how its weights are quantised, an adapter's folder."""
 
     folder: Path
     name: str
@@ -75,6 +75,7 @@ def load_model(
     threads: int | None = None,
     adapter: str | None = None,
     quantize: str = "none",
+    kv_cache: str = "auto",
     packed: bool = False,
     compiled: bool = False,
     graphs: str = "auto",
@@ -91,6 +92,8 @@ def load_model(
         adapter: folder or Hugging Face id of a LoRA adapter to add to the weights: in float32, which takes
             that much host memory while the model is opened, and then as ``dtype`` says.
         quantize: ``none``, or ``int8`` for linear layers in bytes (CPU).
+        kv_cache: ``auto`` (the model's format; bfloat16 under quantized linear layers), ``float32``,
+            ``bfloat16`` or ``int8``; another than the model's on the CPU alone.
         packed: lay the weights of linear layers out for the CPU's kernels: faster, no training. Of no effect
             where ``compiled``, whose kernels read them as they are.
         compiled: feed words through ``torch.compile``, which takes some seconds at the first one.
@@ -125,7 +128,8 @@ def load_model(
             tokens_per_second=tokens_per_second(network.config),
             word_forward=forward,
         )
-        return check_turning(opened)
+        chosen = kv_format(kv_cache, network, opened.reads_any_format, is_quantized=quantize != "none")
+        return check_turning(replace(opened, kv_cache=chosen))
 
 
 def _machine(device: str, dtype: str, attention: str, quantize: str) -> _Machine:

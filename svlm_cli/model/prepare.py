@@ -7,6 +7,8 @@ from typing import Any
 from svlm_cli.model.attention import keep_flash_first
 from svlm_cli.model.finite import check_weights
 from svlm_cli.model.hooks.attention import register_grouped, register_windows
+from svlm_cli.model.kernels.last_row import keep_last_row
+from svlm_cli.model.kernels.native import native
 from svlm_cli.model.linear import Int8Linear, PackedLinear, can_pack, replace_linears
 
 
@@ -43,6 +45,8 @@ def set_stream_attention(network: Any, attention: str) -> None:
         return
     if not getattr(network.config.text_config, "use_sliding_window", False):
         network.set_attn_implementation({"text_config": register_grouped()})
+        keep_last_row(network.model.language_model.layers[-1])
     vision = network.config.vision_config
-    if network.device.type == "cuda" and vision._attn_implementation == "sdpa":
+    has_kernels = network.device.type == "cuda" or native() is not None
+    if has_kernels and vision._attn_implementation == "sdpa":
         network.set_attn_implementation({"vision_config": register_windows()})

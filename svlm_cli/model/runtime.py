@@ -19,10 +19,12 @@ from svlm_cli.model.cache import StreamingCache
 from svlm_cli.model.device import to_device
 from svlm_cli.model.family.markup import Markup
 from svlm_cli.model.family.table import family_of, recurrent_layers
+from svlm_cli.model.kernels.last_row import ASKED
 from svlm_cli.model.lean.network import LeanNetwork
 from svlm_cli.model.patches import Patches, PatchSettings
 from svlm_cli.model.states.rotation import Rotation
 from svlm_cli.model.vision.frames import DeepFeatures, VideoFeatures
+from svlm_cli.model.vision.packs import packs_of
 from svlm_cli.model.words import PlainWords, Words, no_states
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ class VideoLanguageModel:
         tokens_per_second: the rate of the time row of M-RoPE, None where the family counts patches.
         adapter: whose update is in the weights, as the user gave it; None for none.
         quantize: ``none``, or the format of its linear layers.
+        kv_cache: the number format of keys and values in a stream's cache; None for the model's.
         word_forward: the compiled or captured way to feed a word; None for the plain one.
         vision_plans: what the vision tower works out of a grid, by grid; filled as they come.
     """
@@ -59,6 +62,7 @@ class VideoLanguageModel:
     tokens_per_second: float | None
     adapter: str | None = None
     quantize: str = "none"
+    kv_cache: torch.dtype | None = None
     word_forward: WordForward | None = None
     vision_plans: dict[tuple[int, int, int], Any] = field(default_factory=dict, repr=False)
 
@@ -69,8 +73,13 @@ class VideoLanguageModel:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of weights and cache."""
+        """Of weights and what is computed with them."""
         return torch.empty(0, dtype=self.network.dtype).dtype
+
+    @property
+    def kv_dtype(self) -> torch.dtype:
+        """Of keys and values in a stream's cache."""
+        return self.kv_cache or self.dtype
 
     @property
     def attention(self) -> str:
@@ -95,7 +104,8 @@ class VideoLanguageModel:
         language = self.network.model.language_model
         config = self.network.config
         rotation = Rotation(language.rotary_emb.inv_freq, family_of(config).pairs)
-        return StreamingCache(len(language.layers), rotation, capacity, recurrent_layers(config))
+        recurrent = recurrent_layers(config)
+        return StreamingCache(len(language.layers), rotation, capacity, recurrent, self.kv_dtype)
 
     def words(self, cache: StreamingCache) -> Words:
         """How the words of the stream with this cache are fed."""
@@ -113,20 +123,27 @@ class VideoLanguageModel:
     def encode_videos(self, clips: Sequence[Patches]) -> list[VideoFeatures]:
         """Run the vision tower once over all frames of several clips, each of which sees itself alone."""
         merge = self.patches.merge_size
-        plans = [self._plan(clip.grid_thw) for clip in clips]
-        pixels = [clip.pixel_values.to(self.device, self.dtype) for clip in clips]
-        tokens, deep = self._seen(pixels, plans)
+        found = [self.see_pack(pack) for pack in packs_of(clips, self.device)]
+        rows = found[0][0] if len(found) == 1 else torch.cat([each for each, _ in found])
+        deep = None if found[0][1] is None else torch.cat([each for _, each in found if each is not None], 1)
         grids = [
             (time, height // merge, width // merge)
             for time, height, width in (clip.grid_thw for clip in clips)
         ]
         lengths = [math.prod(grid) for grid in grids]
-        features = torch.split(tokens, lengths)
-        deeper = torch.split(torch.stack(deep), lengths, 1) if deep else [None] * len(clips)
+        features = torch.split(rows, lengths)
+        deeper = [None] * len(clips) if deep is None else torch.split(deep, lengths, 1)
         return [
             VideoFeatures(rows, grid, deep=below)
             for rows, grid, below in zip(features, grids, deeper, strict=True)
         ]
+
+    def see_pack(self, clips: Sequence[Patches]) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """One call of the tower: features (v, d) of all clips; (layers, v, d) where it has deeper ones."""
+        plans = [self._plan(clip.grid_thw) for clip in clips]
+        pixels = [clip.pixel_values.to(self.device, self.dtype) for clip in clips]
+        tokens, deep = self._seen(pixels, plans)
+        return tokens, torch.stack(deep) if deep else None
 
     def _plan(self, grid: tuple[int, int, int]) -> Any:
         found = self.vision_plans.get(grid)
@@ -187,9 +204,8 @@ class VideoLanguageModel:
             return self.network.lm_head(rows)[0]  # type: ignore[no-any-return]
         from svlm_cli.model.hooks.cache import cache_of
 
-        output = self._language(
-            embeddings, positions, deep, past_key_values=cache_of(cache.layers), use_cache=True
-        )
+        how: dict[str, Any] = {"past_key_values": cache_of(cache.layers), "use_cache": True}
+        output = self._language(embeddings, positions, deep, **how, **self._asked(deep))
         return self.network.lm_head(output.last_hidden_state[:, -1])[0]  # type: ignore[no-any-return]
 
     def _language(
@@ -207,13 +223,27 @@ class VideoLanguageModel:
             **how,
         )
 
+    def _asked(self, deep: DeepFeatures | None) -> dict[str, bool]:
+        """That the last layer see the last row alone, unless features of frames are added behind it."""
+        is_free = deep is None or len(deep.layers) < len(self.network.model.language_model.layers)
+        return {ASKED: True} if is_free and self.attends_itself else {}
+
     @property
-    def can_share(self) -> bool:
-        """Whether ``forward_shared`` can run: every layer attends by svlm's own kernel, over full windows."""
+    def attends_itself(self) -> bool:
+        """Whether every cache of keys is read by svlm's own kernel, over full windows."""
         language = self.network.model.language_model
         is_ours = language.config._attn_implementation == GROUPED
-        is_full = not getattr(language, "has_sliding_layers", False)
-        return is_ours and is_full and not recurrent_layers(self.network.config)
+        return is_ours and not getattr(language, "has_sliding_layers", False)
+
+    @property
+    def reads_any_format(self) -> bool:
+        """Whether its cache may be in another number format than the model: on the CPU, words fed plainly."""
+        return self.attends_itself and self.word_forward is None and self.device.type == "cpu"
+
+    @property
+    def can_share(self) -> bool:
+        """Whether ``forward_shared`` can run: every layer attends itself."""
+        return self.attends_itself and not recurrent_layers(self.network.config)
 
     @torch.inference_mode()
     def forward_shared(

@@ -74,7 +74,8 @@ class SavedState:
         """
         now = _made_with(session)
         pictures = {key: now[key] for key in EARLIER_PICTURES} if is_plain else EARLIER_PICTURES
-        then = {**EARLIER, **pictures, **self.made_with}
+        cached = {"kv_cache": self.made_with.get("dtype")}
+        then = {**EARLIER, **cached, **pictures, **self.made_with}
         differ = [
             f"{key} ({then.get(key)} -> {now.get(key)})"
             for key in sorted(now.keys() | then.keys())
@@ -237,6 +238,7 @@ def _made_with(session: StreamSession) -> dict[str, Any]:
         "version": __version__,
         "model": model.fingerprint(),
         "dtype": str(model.dtype).removeprefix("torch."),
+        "kv_cache": str(model.kv_dtype).removeprefix("torch."),
         **_fixed(session.settings),
     }
     plain: dict[str, Any] = json.loads(json.dumps(facts))

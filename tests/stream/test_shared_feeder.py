@@ -98,7 +98,7 @@ def test_other_number_formats(checkpoint, quantize: str) -> None:
     plans = [each.plan(each.see(clip)) for each, clip in zip(shared, shown, strict=True)]
     seen = torch.stack(SharedFeeder(model).feed(plans))
     spread = float(expected.float().std())
-    assert float((seen - expected).abs().max()) < (0.05 if quantize == "bfloat16" else 0.02) * spread
+    assert float((seen - expected).abs().max()) < 0.05 * spread
     wrong = float((seen.roll(1, 0) - expected).abs().max())
     assert wrong > spread, "a row of somebody else must show"
 

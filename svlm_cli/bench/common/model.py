@@ -24,6 +24,7 @@ class ModelOptions:
     threads: int | None = 1
     adapter: str | None = None
     quantize: str = "none"
+    kv_cache: str = "auto"
 
     def load(self) -> VideoLanguageModel:
         """Open it, without progress bars of its own.
@@ -44,6 +45,7 @@ class ModelOptions:
             threads=self.threads,
             adapter=self.adapter,
             quantize=self.quantize,
+            kv_cache=self.kv_cache,
         )
 
 
@@ -55,7 +57,8 @@ class ModelFacts:
         name: as the user gave it, with its adapter; ``bundled`` for the one that ships with svlm.
         fingerprint: the fingerprint of its weights and configuration.
         device: ``cpu`` or ``cuda``; a number behind it changes nothing.
-        dtype: the number format of weights and cache; and that of linear layers, where it is another.
+        dtype: the number format of weights and cache; and those of linear layers and of the cache, where they
+            are others.
     """
 
     name: str
@@ -70,9 +73,17 @@ def model_facts(model: VideoLanguageModel) -> ModelFacts:
         name=f"{model.name} with {model.adapter}" if model.adapter else model.name,
         fingerprint=_fingerprint(model),
         device=model.device.type,
-        dtype=str(model.dtype).removeprefix("torch.")
-        + ("" if model.quantize == "none" else f", {model.quantize}"),
+        dtype=_formats(model),
     )
+
+
+def _formats(model: VideoLanguageModel) -> str:
+    told = [str(model.dtype).removeprefix("torch.")]
+    if model.quantize != "none":
+        told.append(model.quantize)
+    if model.kv_dtype is not model.dtype:
+        told.append(f"{str(model.kv_dtype).removeprefix('torch.')} cache")
+    return ", ".join(told)
 
 
 def _fingerprint(model: VideoLanguageModel) -> str:

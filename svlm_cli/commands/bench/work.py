@@ -101,6 +101,7 @@ def opening(model: ModelChoice, threads: int | None = None) -> ModelOptions:
         threads or model.threads,
         model.adapter,
         model.quantize.value,
+        model.kv_cache.value,
     )
 
 

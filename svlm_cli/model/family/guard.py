@@ -50,10 +50,10 @@ def check_turning(model: VideoLanguageModel) -> VideoLanguageModel:
         here.shift(np.full(NUM_TOKENS, FAR))
     except RuntimeError as error:  # shapes that cannot be
         raise _refused(model, str(error).splitlines()[0]) from error
-    is_exact = model.dtype is torch.float32 and model.quantize == "none"
+    is_exact = {model.dtype, model.kv_dtype} == {torch.float32} and model.quantize == "none"
     for layer in range(here.num_kv_layers):
         errors = _errors(here, there, layer)
-        if errors[0] > MOST_FIRST.get(model.dtype, MOST_FIRST_ROUNDED) or (
+        if errors[0] > MOST_FIRST.get(model.kv_dtype, MOST_FIRST_ROUNDED) or (
             is_exact and max(errors) > MOST_LATER
         ):
             raise _refused(model, f"layer {layer} is off by {max(errors):.2g} of its keys' size")

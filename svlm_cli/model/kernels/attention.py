@@ -12,7 +12,6 @@ import torch
 from svlm_cli.model.kernels.native import Native
 
 FORMATS = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}
-SCALE_BYTES = 4  # behind the D bytes of an int8 row, a float32
 _Numbers5, _Numbers8 = ctypes.c_int64 * 5, ctypes.c_int64 * 8
 
 

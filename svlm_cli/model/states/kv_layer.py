@@ -10,6 +10,8 @@ from typing import Protocol
 
 import torch
 
+from svlm_cli.model.states.formats import write_rows
+
 
 class _Storage(Protocol):
     """Of all layers; ``StreamingCache``."""
@@ -21,7 +23,7 @@ class _Storage(Protocol):
         """Make room for so many in all."""
 
     def storage(self, layer: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Keys and values of one layer; views."""
+        """Keys and values of one layer, rows in the cache's format; views."""
 
 
 class StreamingCacheLayer:
@@ -58,15 +60,15 @@ class StreamingCacheLayer:
             key_states, value_states: shape (1, H, m, D), keys rotated.
 
         Returns:
-            Keys and values, shape (1, H, n + m, D).
+            Keys and values, shape (1, H, n + m, D), or the rows of another format that the cache is in.
         """
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         start, end = self._length, self._length + key_states.shape[2]
         self._owner.reserve(end)
         self.keys, self.values = self._owner.storage(self._index)
-        self.keys[:, :, start:end] = key_states
-        self.values[:, :, start:end] = value_states
+        write_rows(self.keys[:, :, start:end], key_states)
+        write_rows(self.values[:, :, start:end], value_states)
         self._length = end
         return self.keys[:, :, :end], self.values[:, :, :end]
 

@@ -1,8 +1,9 @@
-"""The vision tower's attention within windows where there is no flash-attention: those of one length at once.
+"""The vision tower's attention within windows where there is no flash-attention: many of them at once.
 
 transformers runs its SDPA once per window and block: some 3,000 kernels for a second at 8 FPS, each of which
 costs a GPU more to start than to run. Where an implementation's name holds "flash" it hands over all patches
-in one call, with the bounds of the windows: that is the hook used here.
+in one call, with the bounds of the windows: that is the hook used here. The CPU's compiled kernels take those
+as they are; else windows of one length go together.
 
 Shape legend: n = patches, h = heads, D = head size, w = windows of one length, l = that length.
 """
@@ -14,6 +15,9 @@ from typing import Any
 
 import torch
 from torch.nn import functional
+
+from svlm_cli.model.kernels.attention import attend, can_attend
+from svlm_cli.model.kernels.native import native
 
 WINDOWS = "svlm_flash_windows"
 
@@ -37,6 +41,8 @@ def windowed_attention(
     Returns:
         (1, n, h, D), and None for the weights.
     """
+    if can_attend(query, key) and (kernels := native()) is not None:
+        return attend(kernels, query, key, value, scaling, bounds=cu_seq_lens_q.long()), None
     groups = _groups(tuple(cu_seq_lens_q.diff().tolist()), query.device)
     if len(groups) == 1:
         return _within(query, key, value, groups[0][0], scaling), None

@@ -10,6 +10,7 @@ import torch
 
 from svlm_cli import __version__
 from svlm_cli.media.source import Source, VideoInfo
+from svlm_cli.model.kernels.native import kernels_in_words
 from svlm_cli.model.runtime import VideoLanguageModel
 from svlm_cli.model.seal import pictures_trained_on
 from svlm_cli.settings import StreamSettings
@@ -61,6 +62,8 @@ def start_event(
         | {
             "attention": model.attention,
             "quantize": model.quantize,
+            "kv_cache": str(model.kv_dtype).removeprefix("torch."),
+            "kernels": kernels_in_words() if model.device.type == "cpu" else "of the device",
             "compiled": model.word_forward is not None and model.word_forward.compiled,
             "graphs": model.word_forward is not None and model.word_forward.graphs,
             "threads": torch.get_num_threads(),

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import torch
 
-from svlm_cli.model.cache import CacheMark
 from svlm_cli.model.prompt import Answer
+from svlm_cli.model.states.mark import CacheMark
 from svlm_cli.stream.context import Mark
 from svlm_cli.stream.sight import SeenClip
 from svlm_cli.stream.step.feeding import FeedPlan
