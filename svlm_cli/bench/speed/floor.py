@@ -10,7 +10,7 @@ Shape legend: m = new tokens, n = cached tokens, h = query heads, H = key/value 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +20,10 @@ from torch.nn import functional
 
 from svlm_cli.model.cache import StreamingCache
 from svlm_cli.model.family.table import recurrent_layers
-from svlm_cli.model.linear import Int8Linear
+from svlm_cli.model.lean.grid import Plan
+from svlm_cli.model.lean.text import TextLayer
+from svlm_cli.model.lean.tower import Block, Tower
+from svlm_cli.model.linear import Int8Linear, PlainLinear
 from svlm_cli.model.patches import Patches
 from svlm_cli.model.runtime import VideoLanguageModel
 from svlm_cli.model.vision.frames import DeepFeatures, VideoFeatures
@@ -115,7 +118,7 @@ class Floor:
         self._recurrent = recurrent_layers(model.network.config)
         self._experts = [list(_experts(layer)) for layer in language.layers]
         self._blocks = [_linears(block) for block in visual.blocks]
-        mergers = [visual.merger, *getattr(visual, "deepstack_merger_list", ())]
+        mergers = [visual] if isinstance(visual, Tower) else [visual.merger, *_deeper(visual)]
         self._mergers = [linear for merger in mergers for linear in _linears(merger)]
 
     @torch.inference_mode()
@@ -145,28 +148,36 @@ class Floor:
     def _vision(self, grid: tuple[int, int, int]) -> None:
         visual = self._model.network.model.visual
         num_patches = grid[0] * grid[1] * grid[2]
-        weight = visual.patch_embed.proj.weight.flatten(1)
-        functional.linear(self._input(num_patches, weight.shape[1]), weight)
-        whole = getattr(visual, "fullatt_block_indexes", range(len(self._blocks)))
+        if isinstance(visual, Tower):
+            self._product(visual.patches, num_patches)
+        else:
+            weight = visual.patch_embed.proj.weight.flatten(1)
+            functional.linear(self._input(num_patches, weight.shape[1]), weight)
+        whole = getattr(visual.config, "fullatt_block_indexes", range(len(self._blocks)))
         for number, block in enumerate(self._blocks):
             for linear in block:
                 self._product(linear, num_patches)
             bounds = "cu_seqlens" if number in whole else "cu_window_seqlens"
-            self._see(self._sequences(grid, bounds), visual.blocks[number].attn)
+            owner = visual.config if isinstance(visual, Tower) else visual.blocks[number].attn
+            self._see(self._sequences(grid, bounds), owner.num_heads, owner.head_dim)
         for linear in self._mergers:
-            self._product(linear, num_patches // visual.spatial_merge_size**2)
+            self._product(linear, num_patches // visual.config.spatial_merge_size**2)
 
     def _sequences(self, grid: tuple[int, int, int], bounds: str) -> list[int]:
         """Lengths of the sequences of a block, asked of the device once per grid."""
         if (grid, bounds) not in self._lengths:
-            self._lengths[grid, bounds] = self._model.vision_plans[grid][bounds].diff().tolist()
+            plan = self._model.vision_plans[grid]
+            if isinstance(plan, Plan):
+                found = plan.whole if bounds == "cu_seqlens" else plan.windows
+            else:
+                found = plan[bounds]
+            self._lengths[grid, bounds] = found.diff().tolist()
         return self._lengths[grid, bounds]
 
-    def _see(self, lengths: list[int], attention: Any) -> None:
+    def _see(self, lengths: list[int], num_heads: int, size: int) -> None:
         """Attention within sequences of a block, those of one length at once."""
-        size = attention.head_dim
         for length in sorted(set(lengths)):
-            shape = (lengths.count(length), attention.num_heads, length, size)
+            shape = (lengths.count(length), num_heads, length, size)
             states = self._input(shape[0] * shape[1] * length, size).view(shape)
             functional.scaled_dot_product_attention(states, states, states)
 
@@ -205,8 +216,8 @@ class Floor:
         size: int = linear.in_features  # type: ignore[assignment]
         if isinstance(linear, Int8Linear):
             torch._int_mm(self._input(num_rows, size, torch.int8), linear.weight.t())
-        elif type(linear) is torch.nn.Linear:
-            functional.linear(self._input(num_rows, size), linear.weight, linear.bias)
+        elif type(linear) in (torch.nn.Linear, PlainLinear):
+            functional.linear(self._input(num_rows, size), linear.weight, linear.bias)  # type: ignore[arg-type]
         else:
             linear(self._input(num_rows, size))
 
@@ -240,16 +251,25 @@ class _Experts:
     num_used: int
 
 
-def _experts(layer: torch.nn.Module) -> Iterator[_Experts]:
+def _deeper(visual: Any) -> Sequence[Any]:
+    """Mergers of the layers of which the first of the language model take something."""
+    return getattr(visual, "deepstack_merger_list", ())
+
+
+def _experts(layer: Any) -> Iterator[_Experts]:
+    if not isinstance(layer, torch.nn.Module):
+        return
     for mixture in layer.modules():
         experts, router = getattr(mixture, "experts", None), getattr(mixture, "gate", None)
         if experts is not None and router is not None:
             yield _Experts(router.weight, (experts.gate_up_proj, experts.down_proj), router.top_k)
 
 
-def _linears(module: torch.nn.Module) -> list[torch.nn.Module]:
+def _linears(module: Any) -> list[torch.nn.Module]:
     """Every layer with a matrix product, quantised ones too."""
-    return list(_walk(module))
+    if isinstance(module, TextLayer | Block):
+        return [each.linear for each in module.products]
+    return [each.linear for each in module.mergers] if isinstance(module, Tower) else list(_walk(module))
 
 
 def _walk(module: torch.nn.Module) -> Iterator[torch.nn.Module]:

@@ -84,7 +84,7 @@ class Tower:
         self._merge = config.spatial_merge_size**2
         patches = weights.take("visual.patch_embed.proj.weight", dtype=form.dtype)
         self._patch_shape = patches.shape
-        self._patches: Linear = Format(form.dtype, "none").linear(patches.flatten(1), None)
+        self.patches: Linear = Format(form.dtype, "none").linear(patches.flatten(1), None)
         self.blocks = [Block(weights, config, form, number) for number in range(config.depth)]
         self._norm = weights.take("visual.merger.ln_q.weight", dtype=form.dtype)
         self.mergers = [
@@ -99,7 +99,7 @@ class Tower:
         """Tokens (t, d) of clips end to end, each of which sees itself alone; their patches (n, values)."""
         plan = joined(plans)
         values = pixels[0] if len(pixels) == 1 else torch.cat(list(pixels))
-        rows = self._patches.forward(values)
+        rows = self.patches.forward(values)
         rows = rows.view(-1, self._merge, rows.shape[1])[plan.order].flatten(0, 1)
         for block in self.blocks:
             rows = block(rows, plan)
@@ -109,7 +109,7 @@ class Tower:
 
     def state(self) -> Iterator[tuple[str, torch.Tensor]]:
         """Its tensors by stored names."""
-        yield "visual.patch_embed.proj.weight", self._patches.dense().view(self._patch_shape)
+        yield "visual.patch_embed.proj.weight", self.patches.dense().view(self._patch_shape)
         yield "visual.merger.ln_q.weight", self._norm
         for block in self.blocks:
             yield from block.state()
