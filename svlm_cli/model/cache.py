@@ -214,11 +214,7 @@ class StreamingCache:
         }
 
     def restore(self, saved: Mapping[str, torch.Tensor], device: torch.device) -> None:
-        """Become the cache of which ``saved`` is the snapshot; this one must be new.
-
-        Raises:
-            ValueError: its rows are of another format.
-        """
+        """Become the cache of ``saved``, its snapshot; this one must be new. ValueError: another format."""
         keys, values, originals = (saved[name].to(device) for name in ("keys", "values", "originals"))
         if self._format is not None and {each.dtype for each in (keys, values, originals)} != {self._format}:
             raise ValueError(f"keys are in {keys.dtype}, not in {self._format}")

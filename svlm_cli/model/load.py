@@ -86,17 +86,13 @@ def load_model(
         name: folder or Hugging Face id; None takes ``$SVLM_MODEL``, else the bundled arena model.
         device: ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
         dtype: ``auto`` (bfloat16 on CUDA, float32 on the CPU), ``float32`` or ``bfloat16``.
-        attention: ``auto`` (flash-attention 2 for the vision tower on CUDA where installed, else SDPA),
-            ``sdpa`` or ``flash_attention_2`` (for all).
+        attention: ``auto`` (flash-attention 2 for CUDA's tower where installed), ``sdpa``, ``flash_attention_2``.
         threads: CPU threads torch computes with, None for torch's own choice.
-        adapter: folder or Hugging Face id of a LoRA adapter to add to the weights: in float32, which takes
-            that much host memory while the model is opened, and then as ``dtype`` says.
+        adapter: folder or Hugging Face id of a LoRA adapter to add to the weights, in float32.
         quantize: ``none``, or ``int8`` for linear layers in bytes (CPU).
-        kv_cache: ``auto`` (the model's format; bfloat16 under quantized linear layers), ``float32``,
-            ``bfloat16`` or ``int8``; another than the model's on the CPU alone.
-        packed: lay the weights of linear layers out for the CPU's kernels: faster, no training. Of no effect
-            where ``compiled``, whose kernels read them as they are.
-        compiled: feed words through ``torch.compile``, which takes some seconds at the first one.
+        kv_cache: format of cached keys and values, or ``auto``; another than the model's on the CPU alone.
+        packed: lay linear layers out for the CPU's kernels: faster, no training. Not where ``compiled``.
+        compiled: feed words through ``torch.compile``; the first takes seconds.
         graphs: ``auto``, ``on`` or ``off``: replay the feeding of a word as a CUDA graph.
 
     Raises:
@@ -128,8 +124,8 @@ def load_model(
             tokens_per_second=tokens_per_second(network.config),
             word_forward=forward,
         )
-        chosen = kv_format(kv_cache, network, opened.reads_any_format, is_quantized=quantize != "none")
-        return check_turning(replace(opened, kv_cache=chosen))
+        cached = kv_format(kv_cache, network, opened.reads_any_format, is_quantized=quantize != "none")
+        return check_turning(replace(opened, kv_cache=cached))
 
 
 def _machine(device: str, dtype: str, attention: str, quantize: str) -> _Machine:

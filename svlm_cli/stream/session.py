@@ -137,11 +137,7 @@ class StreamSession:
         """Go on where a session of the same model and settings was when it gave ``saved``."""
         plain, tensors, device = saved.plain, saved.tensors, self._model.device
         self._turn = int(plain["turn"])
-        arrays = {
-            name.removeprefix("context."): tensor.numpy()
-            for name, tensor in tensors.items()
-            if name.startswith("context.")
-        }
+        arrays = {name.split(".")[1]: t.numpy() for name, t in tensors.items() if name.startswith("context.")}
         self._context.restore(plain, arrays)
         self._videos = stored_videos(plain["grids"], tensors, device)
         cache = {name: tensors[f"cache.{name}"] for name in CACHE_TENSORS if f"cache.{name}" in tensors}

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from svlm_cli.model.attention import causal
 from svlm_cli.model.cache import StreamingCache
 from svlm_cli.model.family.table import recurrent_layers
 from svlm_cli.model.lean.grid import Plan
@@ -26,7 +27,8 @@ from svlm_cli.model.lean.tower import Block, Tower
 from svlm_cli.model.linear import Int8Linear, PlainLinear
 from svlm_cli.model.patches import Patches
 from svlm_cli.model.runtime import VideoLanguageModel
-from svlm_cli.model.vision.frames import DeepFeatures, VideoFeatures
+from svlm_cli.model.states.formats import head_size_of
+from svlm_cli.model.vision.frames import DeepFeatures
 from svlm_cli.model.words import Words
 from svlm_cli.stream.trace import Stopwatch
 
@@ -55,10 +57,10 @@ class WatchedModel(VideoLanguageModel):
     grids: list[tuple[int, int, int]] = field(default_factory=list)
     fed: list[Fed] = field(default_factory=list)
 
-    def encode_video(self, patches: Patches) -> VideoFeatures:
+    def see_pack(self, clips: Sequence[Patches]) -> tuple[torch.Tensor, torch.Tensor | None]:
         """As ``VideoLanguageModel``, which is slotted: that rules out the zero-argument super()."""
-        self.grids.append(patches.grid_thw)
-        return VideoLanguageModel.encode_video(self, patches)
+        self.grids.extend(clip.grid_thw for clip in clips)
+        return VideoLanguageModel.see_pack(self, clips)
 
     def forward(
         self,
@@ -115,6 +117,7 @@ class Floor:
         self._has_run = False
         language, visual = model.network.model.language_model, model.network.model.visual
         self._layers = [_linears(layer) for layer in language.layers]
+        self._behind_keys = _behind_keys(language.layers[-1])
         self._recurrent = recurrent_layers(model.network.config)
         self._experts = [list(_experts(layer)) for layer in language.layers]
         self._blocks = [_linears(block) for block in visual.blocks]
@@ -185,16 +188,23 @@ class Floor:
         kept = iter(range(cache.num_kv_layers))
         for number, layer in enumerate(self._layers):
             for linear in layer:
-                self._product(linear, fed.num_new)
+                self._product(linear, 1 if linear in self._behind_keys else fed.num_new)
             for experts in self._experts[number]:
                 self._mix(experts, fed.num_new)
             if number not in self._recurrent:
-                self._attend(fed, *cache.storage(next(kept)))
+                is_last = number + 1 == len(self._layers) and self._behind_keys
+                self._attend(fed, *cache.storage(next(kept)), num_rows=1 if is_last else fed.num_new)
         self._product(self._model.network.lm_head, 1)
 
-    def _attend(self, fed: Fed, keys: torch.Tensor, values: torch.Tensor) -> None:
-        """The cached part over packed heads, and the corner of the new tokens."""
+    def _attend(self, fed: Fed, keys: torch.Tensor, values: torch.Tensor, num_rows: int) -> None:
+        """The cached part over packed heads and the corner of the new tokens; on a CPU the engine's."""
         config = self._model.network.config.text_config
+        if self._model.device.type == "cpu":
+            shape = (1, config.num_attention_heads, num_rows, head_size_of(keys))
+            held = slice(fed.num_cached + fed.num_new)
+            query = self._input(shape[1] * num_rows, shape[3]).view(shape)
+            causal(query, keys[:, :, held], values[:, :, held], None)
+            return
         num_heads, size = keys.shape[1], keys.shape[3]
         group = config.num_attention_heads // num_heads
         rows = self._input(fed.num_new * config.num_attention_heads, size)
@@ -263,6 +273,13 @@ def _experts(layer: Any) -> Iterator[_Experts]:
         experts, router = getattr(mixture, "experts", None), getattr(mixture, "gate", None)
         if experts is not None and router is not None:
             yield _Experts(router.weight, (experts.gate_up_proj, experts.down_proj), router.top_k)
+
+
+def _behind_keys(layer: Any) -> set[torch.nn.Module]:
+    """Products of the last layer that see one row of a prefill: those behind its keys, or its attention."""
+    if isinstance(layer, TextLayer):
+        return set(_linears(layer)[1:])
+    return set(_linears(layer)) - set(_linears(getattr(layer, "self_attn", layer)))
 
 
 def _linears(module: Any) -> list[torch.nn.Module]:

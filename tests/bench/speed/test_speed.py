@@ -23,6 +23,7 @@ from svlm_cli import (
 )
 from svlm_cli.bench.common.compare import compare
 from svlm_cli.bench.common.records import claim_folder
+from svlm_cli.bench.speed import floor as floor_module
 from svlm_cli.bench.speed import measure as efficiency
 from svlm_cli.bench.speed.floor import Fed, Floor, watched
 from svlm_cli.bench.speed.fps import SpeedEnd, SpeedStart, bench_fps
@@ -30,6 +31,7 @@ from svlm_cli.bench.speed.grid import load_speed_grid
 from svlm_cli.bench.speed.measure import SpeedRun, find_max_fps, measure
 from svlm_cli.bench.speed.plan import NamedSettings, SpeedClock, SpeedPlan
 from svlm_cli.bench.speed.report import latency_plot, main_table, row, slope, steady_start
+from svlm_cli.model.attention import causal
 from tests.stream.engine import clips
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -85,6 +87,10 @@ def test_the_floor_runs_every_product_of_a_step_once(model, monkeypatch):
         scores.append(query.shape[:-1].numel() * key.shape[2])
         return attend(query, key, value, is_causal=is_causal, enable_gqa=enable_gqa)
 
+    def seeing(query, key, value, scaling):
+        scores.append(query.shape[:-1].numel() * key.shape[2])
+        return causal(query, key, value, scaling)
+
     def watching(x, weight, bias=None):
         products.append(x.shape[0] * weight.numel())
         return linear(x, weight, bias)
@@ -93,6 +99,7 @@ def test_the_floor_runs_every_product_of_a_step_once(model, monkeypatch):
     floor.seconds(seen, session.cache)  # the first one runs it twice
     monkeypatch.setattr(torch.nn.functional, "linear", watching)
     monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", attending)
+    monkeypatch.setattr(floor_module, "causal", seeing)
     seconds = floor.seconds(seen, session.cache)
     patch_embedding = products.pop(0)  # a convolution in the tower
     assert patch_embedding == model.network.model.visual.patch_embed.proj.weight.numel() * np.prod(
@@ -105,7 +112,8 @@ def test_the_floor_runs_every_product_of_a_step_once(model, monkeypatch):
 
 def scores_needed(model, seen) -> int:
     """Products of a query with a key: vision within its windows (of a frame pair in some blocks), words
-    with all before them; the causal corner counted whole, as its kernel leaves out half."""
+    with all before them, in the last layer but the last of them; the causal corner counted whole, as its
+    kernel leaves out half."""
     visual, text = model.network.model.visual, model.network.config.text_config
     total = 0
     for time, height, width in seen.grids:
@@ -122,9 +130,8 @@ def scores_needed(model, seen) -> int:
                 lengths = cells * time
             total += sum(length**2 for length in lengths) * visual.blocks[block].attn.num_heads
     for fed in seen.fed:
-        total += (
-            text.num_hidden_layers * text.num_attention_heads * fed.num_new * (fed.num_cached + fed.num_new)
-        )
+        rows = (text.num_hidden_layers - 1) * fed.num_new + 1
+        total += text.num_attention_heads * rows * (fed.num_cached + fed.num_new)
     return total
 
 
