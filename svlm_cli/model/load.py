@@ -86,7 +86,7 @@ def load_model(
         name: folder or Hugging Face id; None takes ``$SVLM_MODEL``, else the bundled arena model.
         device: ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
         dtype: ``auto`` (bfloat16 on CUDA, float32 on the CPU), ``float32`` or ``bfloat16``.
-        attention: ``auto`` (flash-attention 2 for CUDA's tower where installed), ``sdpa``, ``flash_attention_2``.
+        attention: ``auto`` (flash-attention 2 for the tower on CUDA), ``sdpa``, or ``flash_attention_2``.
         threads: CPU threads torch computes with, None for torch's own choice.
         adapter: folder or Hugging Face id of a LoRA adapter to add to the weights, in float32.
         quantize: ``none``, or ``int8`` for linear layers in bytes (CPU).
