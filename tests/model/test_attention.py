@@ -134,7 +134,10 @@ def test_no_stream_on_a_gpu_waits_for_cudnn_to_plan(device, attention):
         vision_config=SimpleNamespace(_attn_implementation="sdpa"),
     )
     network = SimpleNamespace(
-        device=torch.device(device), config=config, set_attn_implementation=lambda _: None
+        device=torch.device(device),
+        config=config,
+        set_attn_implementation=lambda _: None,
+        model=SimpleNamespace(language_model=SimpleNamespace(layers=[object()])),
     )
     was_enabled = torch.backends.cuda.cudnn_sdp_enabled()
     try:

@@ -104,10 +104,22 @@ struct Pairs {  // bfloat16 as it is
 };
 #endif
 
+// Rows that will be read soon, which memory is to bring: going from keys to values and back, it would not begin
+// by itself.
+struct Ahead {
+  const char *rows;
+  int64_t row_bytes;
+  INLINE void fetch(int64_t first, int64_t count) const {
+    if (rows)
+      for (int64_t i = 0; i < count * row_bytes; i += 64) __builtin_prefetch(rows + first * row_bytes + i, 0, 2);
+  }
+};
+
 template <class K, int R>
 static void word_scores(const char *keys, int64_t row_bytes, int64_t key_bytes, int64_t count, int64_t size,
-                        const float *queries, int64_t query_row, float *scores) {
+                        const float *queries, int64_t query_row, float *scores, Ahead ahead) {
   for (int64_t k = 0; k < count; k += 4) {
+    ahead.fetch(k, lesser(4, count - k));
     vf sums[4][R] = {};
     const char *rows[4];
     for (int i = 0; i < 4; i++) rows[i] = keys + lesser(k + i, count - 1) * row_bytes;
@@ -124,12 +136,13 @@ static void word_scores(const char *keys, int64_t row_bytes, int64_t key_bytes, 
 
 template <class K, int R, int S>
 static void word_values(const char *values, int64_t row_bytes, int64_t count, int64_t left,
-                        const typename K::P::number *weights, float *to, int64_t width) {
+                        const typename K::P::number *weights, float *to, int64_t width, Ahead ahead) {
   vf sums[R][S][K::PARTS];
   UNROLL for (int r = 0; r < R; r++)
     UNROLL for (int s = 0; s < S; s++)
       UNROLL for (int p = 0; p < K::PARTS; p++) sums[r][s][p] = load(to + r * width + s * K::STEP + p * W);
   for (int64_t k = 0; k < count; k += K::KEYS_AT_ONCE) {
+    ahead.fetch(k, lesser(K::KEYS_AT_ONCE, count - k));
     const char *value = values + k * row_bytes, *next = k + 1 < count ? value + row_bytes : value;
     K::template add<R, S>(sums, value, next, left, weights + k, WORD_KEYS);
   }
@@ -140,19 +153,23 @@ static void word_values(const char *values, int64_t row_bytes, int64_t count, in
 
 template <class K, int R>
 static void word_rows(const char *values, int64_t row_bytes, int64_t value_bytes, int64_t count, int64_t size,
-                      const typename K::P::number *weights, float *sums, int64_t width) {
-  for (int64_t d = 0; d < size;) {
-    int64_t steps = (size - d + K::STEP - 1) / K::STEP;
+                      const typename K::P::number *weights, float *sums, int64_t width, Ahead ahead) {
+  for (int64_t d = 0; d < size; ahead.rows = nullptr) {
+    int64_t steps = (size - d + K::STEP - 1) / K::STEP, left = size - d, taken = 1;
     const char *from = values + d * value_bytes;
-    int taken = 1;
-    if (steps >= 8 && K::MOST_STEPS >= 8)
-      word_values<K, R, K::MOST_STEPS >= 8 ? 8 : 1>(from, row_bytes, count, size - d, weights, sums + d, width), taken = 8;
-    else if (steps >= 4 && K::MOST_STEPS >= 4)
-      word_values<K, R, K::MOST_STEPS >= 4 ? 4 : 1>(from, row_bytes, count, size - d, weights, sums + d, width), taken = 4;
-    else if (steps >= 2)
-      word_values<K, R, 2>(from, row_bytes, count, size - d, weights, sums + d, width), taken = 2;
-    else
-      word_values<K, R, 1>(from, row_bytes, count, size - d, weights, sums + d, width);
+    float *to = sums + d;
+    if (K::MOST_STEPS >= 8 && steps >= 8) {
+      word_values<K, R, K::MOST_STEPS >= 8 ? 8 : 1>(from, row_bytes, count, left, weights, to, width, ahead);
+      taken = 8;
+    } else if (K::MOST_STEPS >= 4 && steps >= 4) {
+      word_values<K, R, K::MOST_STEPS >= 4 ? 4 : 1>(from, row_bytes, count, left, weights, to, width, ahead);
+      taken = 4;
+    } else if (steps >= 2) {
+      word_values<K, R, 2>(from, row_bytes, count, left, weights, to, width, ahead);
+      taken = 2;
+    } else {
+      word_values<K, R, 1>(from, row_bytes, count, left, weights, to, width, ahead);
+    }
     d += taken * K::STEP;
   }
 }
@@ -212,11 +229,12 @@ static void attend_word(const svlm::Attention &job, int64_t head, int64_t first,
     }
     for (int64_t r = 0; r < group; r += WORD_ROWS) {
       const float *query = queries + r * plan.width;
+      const Ahead ahead = {r ? nullptr : value_rows, value_bytes};
       float *to = scores + r * WORD_KEYS;
       switch (lesser(WORD_ROWS, group - r)) {
-        case 3: word_scores<K, 3>(key_rows, key_bytes, state, count, size, query, plan.width, to); break;
-        case 2: word_scores<K, 2>(key_rows, key_bytes, state, count, size, query, plan.width, to); break;
-        default: word_scores<K, 1>(key_rows, key_bytes, state, count, size, query, plan.width, to);
+        case 3: word_scores<K, 3>(key_rows, key_bytes, state, count, size, query, plan.width, to, ahead); break;
+        case 2: word_scores<K, 2>(key_rows, key_bytes, state, count, size, query, plan.width, to, ahead); break;
+        default: word_scores<K, 1>(key_rows, key_bytes, state, count, size, query, plan.width, to, ahead);
       }
     }
     for (int64_t r = 0; r < group; r++)
@@ -224,11 +242,13 @@ static void attend_word(const svlm::Attention &job, int64_t head, int64_t first,
                                     scales + WORD_KEYS, rows, r);
     for (int64_t r = 0; r < group; r += WORD_ROWS) {
       const number *weight = weights + r * WORD_KEYS;
+      bool is_more = !r && key + 2 * WORD_KEYS <= last;
+      const Ahead ahead = {is_more ? key_rows + WORD_KEYS * key_bytes : nullptr, key_bytes};
       float *to = rows.sums + r * plan.width;
       switch (lesser(WORD_ROWS, group - r)) {
-        case 3: word_rows<K, 3>(value_rows, value_bytes, state, count, size, weight, to, plan.width); break;
-        case 2: word_rows<K, 2>(value_rows, value_bytes, state, count, size, weight, to, plan.width); break;
-        default: word_rows<K, 1>(value_rows, value_bytes, state, count, size, weight, to, plan.width);
+        case 3: word_rows<K, 3>(value_rows, value_bytes, state, count, size, weight, to, plan.width, ahead); break;
+        case 2: word_rows<K, 2>(value_rows, value_bytes, state, count, size, weight, to, plan.width, ahead); break;
+        default: word_rows<K, 1>(value_rows, value_bytes, state, count, size, weight, to, plan.width, ahead);
       }
     }
   }
