@@ -27,7 +27,7 @@ MATCH = "arena:soccer?seed=3&minutes=inf&size=168x112"
 TOKEN = "open-sesame"
 PATHS = (
     "/", "/events", "/picture?at=1.000", "/ask", "/words.vtt", "/events.jsonl", "/static/page.js", "/health",
-    "/metrics", "/channels", "/overlay", "/api.json",
+    "/metrics", "/channels", "/overlay", "/api.json", "/captions.m3u8", "/captions/0.vtt", "/camera",
 )  # fmt: skip
 HALVES = [chr(code) for code in (0xD800, 0xD83D, 0xDBFF, 0xDC00, 0xDFFF)]
 ODD = ["\0", "\x1b]0;x\x07", "\x9b2J", "\u202e", "\u2028", "\U0010ffff", "<|im_end|>", "ÿ", "é\u0301", "\r\n"]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import re
 import secrets
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
@@ -25,6 +27,8 @@ from svlm_cli.stream.page.taking import Pauses, Refused, answered, question_in, 
 
 ASSETS = Path(__file__).parents[2] / "assets" / "page"
 MOST_OPENING = 4
+PLAYLIST_TYPE = "application/vnd.apple.mpegurl"
+_SEGMENT = re.compile(r"[0-9]{1,9}\.vtt")
 
 
 class PageAnswers:
@@ -105,6 +109,25 @@ class PageAnswers:
     async def all_events(self, request: Request) -> Response:
         """All events up to now."""
         return self._download(self._hub(request).events_path, "application/jsonl")
+
+    async def captions(self, request: Request) -> Response:
+        """The playlist of the captions, for players."""
+        hub = self._hub(request)
+        try:
+            text = hub.playlist_path.read_text(encoding="utf-8")
+        except OSError:
+            raise Refused(404, "nothing has been said yet", "try again later") from None
+        if "channel" in request.query_params:  # so that its segments are asked of the same channel
+            query = urlencode({"channel": hub.name})
+            text = re.sub(r"^(?!#)(.+)$", lambda found: f"{found[1]}?{query}", text, flags=re.MULTILINE)
+        return Response(text, media_type=PLAYLIST_TYPE, headers={"Cache-Control": "no-store"})
+
+    async def segment(self, request: Request) -> Response:
+        """A segment of the captions."""
+        folder, name = self._hub(request).playlist_path.with_suffix(""), request.path_params["name"]
+        if not _SEGMENT.fullmatch(name) or not (folder / name).is_file():
+            raise Refused(404, "there is no such segment, or not any more", "/captions.m3u8 lists them")
+        return FileResponse(folder / name, media_type="text/vtt", headers={"Cache-Control": "max-age=600"})
 
     async def ask(self, request: Request) -> Response:
         """Take a question: JSON ``{"question": TEXT}``."""

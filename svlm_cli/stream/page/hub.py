@@ -19,7 +19,7 @@ from svlm_cli.text import as_json
 from svlm_cli.types import Clip, EndEvent, StartEvent, StreamEvent, WarningEvent, reached_by
 
 KEPT_EVENTS = 900
-WORDS_FILE, EVENTS_FILE = "words.vtt", "events.jsonl"
+WORDS_FILE, EVENTS_FILE, PLAYLIST_FILE = "words.vtt", "events.jsonl", "captions.m3u8"
 
 
 class Hub:
@@ -52,11 +52,13 @@ class Hub:
         self.figures = Figures()
         self.pictures = PictureShelf()
         self.words_path, self.events_path = folder / WORDS_FILE, folder / EVENTS_FILE
+        self.playlist_path = folder / PLAYLIST_FILE
         self._audience = audience
-        self._writers: Writers | None = Writers([self.words_path, self.events_path])
+        written = (self.words_path, self.events_path, self.playlist_path)
+        self._writers: Writers | None = Writers(written)
         self._start: Message | None = None
         self._kept: deque[Message] = deque(maxlen=KEPT_EVENTS)
-        names = {str(path): path.name for path in (*private, self.words_path, self.events_path)}
+        names = {str(path): path.name for path in (*private, *written)}
         self._hidden = dict(sorted(names.items(), key=lambda each: -len(each[0])))
 
     def publish(self, event: StreamEvent) -> list[WarningEvent]:

@@ -164,6 +164,8 @@ def page_app(
         Route("/ask", answers.ask, methods=["POST"]),
         Route("/words.vtt", answers.words),
         Route("/events.jsonl", answers.all_events),
+        Route("/captions.m3u8", answers.captions),
+        Route("/captions/{name}", answers.segment),
         Route("/health", answers.health),
         Route("/metrics", answers.metrics),
         Route("/channels", answers.channels, methods=["GET", "POST", "DELETE"]),

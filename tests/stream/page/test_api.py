@@ -57,7 +57,7 @@ def test_what_is_described_is_there_and_the_other_way_round(page: Served) -> Non
         if method != "HEAD" and route.path != "/"
     }
     assert routes == {(path, method) for path, methods in PATHS.items() for method in methods}
-    named = set(re.findall(r"`(?:GET|POST|DELETE) (/[a-z.]+)", DOCUMENT))
+    named = set(re.findall(r"`(?:GET|POST|DELETE) (/[a-z0-9./{}]+)", DOCUMENT))
     assert named == set(PATHS)
     assert got(page, "/api.json")["info"]["version"] != "0"
 
@@ -209,6 +209,32 @@ def test_events_of_all_channels_have_their_names(several: Served) -> None:
     assert numbers == sorted(numbers)
     everybody.close()
     one.close()
+
+
+def test_captions_for_players_are_those_of_the_channel(several: Served) -> None:
+    hub = several.board.hubs["court-2"]
+    for index in range(1, 9):
+        hub.publish(said(index, f"second {index}"))
+    for query in ("", "?channel=court-1"):
+        assert several.request("GET", f"/captions.m3u8{query}")[0] == (404 if query else 400)
+    status, body, headers = several.request("GET", "/captions.m3u8?channel=court-2")
+    assert (status, headers["content-type"]) == (200, "application/vnd.apple.mpegurl")
+    segments = [line for line in body.decode().splitlines() if not line.startswith("#")]
+    assert len(segments) >= 3
+    assert all(re.fullmatch(r"captions/\d+\.vtt\?channel=court-2", line) for line in segments)
+    texts = [several.request("GET", f"/{line}")[1].decode() for line in segments]
+    assert all(text.startswith("WEBVTT") and text.endswith("\n\n") for text in texts)
+    assert "second 2" in "".join(texts)
+    for odd in (
+        "9999.vtt",
+        "x.vtt",
+        "..%2fwords.vtt",
+        "%00",
+        "1" * 5000 + ".vtt",
+        "0.vtt%0a",
+        "²".encode().hex(),
+    ):
+        assert several.request("GET", f"/captions/{odd}?channel=court-2")[0] == 404
 
 
 def test_the_wall_and_its_list(several: Served) -> None:

@@ -47,8 +47,14 @@ def test_the_lines_of_the_document_run(page: Served, line: str, tmp_path: Path) 
     assert done.returncode == 0, done.stderr
     pictures = [Image.open(each) for each in tmp_path.glob("*.jpg")]
     assert done.stdout or [each.format for each in pictures] == ["JPEG"]
-    path = re.search(r":8000(/[a-z.]+)", line)[1]
-    kinds = {"/events": b"data: {", "/words.vtt": b"WEBVTT", "/ask": b'"id"', "/metrics": b"svlm_words_total"}
+    path = re.search(r":8000(/[a-z0-9.]+)", line)[1]
+    kinds = {
+        "/events": b"data: {",
+        "/words.vtt": b"WEBVTT",
+        "/captions.m3u8": b"#EXTM3U",
+        "/ask": b'"id"',
+        "/metrics": b"svlm_words_total",
+    }
     assert kinds.get(path, b"") in done.stdout
     method = "post" if path == "/ask" else "get"
     if "application/json" in str(PATHS[path][method]["responses"]["202" if method == "post" else "200"]):
