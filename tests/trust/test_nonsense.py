@@ -21,6 +21,7 @@ import torch
 from svlm_cli import Policy, Sampling, StreamSession, StreamSettings, load_model, open_source
 from svlm_cli.errors import ModelError
 from svlm_cli.model.hooks.fixed_words import WordForward
+from svlm_cli.model.lean.network import LeanNetwork
 from svlm_cli.model.load import BUNDLED
 from svlm_cli.model.runtime import VideoLanguageModel
 from svlm_cli.types import Clip
@@ -102,6 +103,8 @@ def one_wrong(tensor: torch.Tensor, place: int, number: float) -> Iterator[None]
 
 def floating(model: VideoLanguageModel) -> dict[str, torch.Tensor]:
     """All that can hold such a number: weights, and the scales of int8."""
+    if isinstance(model.network, LeanNetwork):  # what it holds as it is: norms, biases, scales
+        return {name: tensor for name, tensor in model.network.state_dict().items() if tensor.ndim == 1}
     held = dict(model.network.named_parameters()) | {
         name: buffer for name, buffer in model.network.named_buffers() if name.endswith("scales")
     }
