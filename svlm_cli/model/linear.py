@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from svlm_cli.model.kernels.rows import FORMATS, byte_kernels, bytes_product
+
 MOST = 127  # of a signed byte, symmetric
 ROWS_EXPECTED = 1  # oneDNN's layout for words; a prefill loses a few percent of its gain by it
 
@@ -75,8 +77,9 @@ class PackedLinear(torch.nn.Module):
 class Int8Linear(torch.nn.Module):
     """Weights in signed bytes with a scale for each output, inputs in signed bytes with a scale for each row.
 
-    The product is torch's own of bytes (``torch._int_mm``, whole numbers added up in 32 bits), so what is
-    lost is the rounding of both sides to 255 steps about 0 ("vector-wise", arXiv 2208.07339, section 2).
+    The product is of bytes, whole numbers added up in 32 bits (by the compiled kernels for few rows, else by
+    ``torch._int_mm``), so what is lost is the rounding of both sides to 255 steps about 0 ("vector-wise",
+    arXiv 2208.07339, section 2).
 
     Args:
         weight: (o, i), any floating format, on the CPU.
@@ -93,10 +96,16 @@ class Int8Linear(torch.nn.Module):
         self.register_buffer("bias", None if bias is None else bias.float())
         small, scales = _to_bytes(weight.float())
         self.register_buffer("weight", small)
-        self.register_buffer("scales", scales[:, 0])
+        self.register_buffer("scales", scales[:, 0].contiguous())
+        self._sums = small.sum(dim=1, dtype=torch.int32)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """(..., i) to (..., o), in the inputs' number format."""
+        kept = self._buffers
+        if (kernels := byte_kernels()) is not None and inputs.dtype in FORMATS:
+            flat = inputs.reshape(-1, self.in_features).contiguous()
+            out = bytes_product(kernels, flat, kept["weight"], kept["scales"], self._sums, kept["bias"])
+            return out if inputs.ndim == 2 else out.view(*inputs.shape[:-1], self.out_features)
         rows, scales = _to_bytes(inputs.reshape(-1, self.in_features).float())
         out = torch._int_mm(rows, self.weight.t()).float().mul_(self.scales).mul_(scales)
         if self.bias is not None:

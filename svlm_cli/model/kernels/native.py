@@ -18,6 +18,7 @@ VERSION = 1  # of what ``api.cpp`` exports
 ROOM = Path(__file__).parent
 PLACES = [ROOM / f"_native{suffix}" for suffix in importlib.machinery.EXTENSION_SUFFIXES]
 
+_LONG = ctypes.c_int64
 _POINTER, _INT, _SIZES = ctypes.c_void_p, ctypes.c_int, ctypes.POINTER(ctypes.c_int64)
 _ARGUMENTS: dict[str, list[Any]] = {
     "svlm_has_set": [_INT],
@@ -26,6 +27,12 @@ _ARGUMENTS: dict[str, list[Any]] = {
         *(_INT, _INT, _POINTER, _POINTER, _POINTER, _POINTER, _INT, _INT),
         *(_SIZES, _SIZES, _POINTER, ctypes.c_int64, ctypes.c_float, _INT),
     ],
+    "svlm_has_bytes": [],
+    "svlm_bytes_rows": [
+        *(_INT, _POINTER, _INT, _LONG, _LONG, _POINTER, _POINTER, _POINTER, _POINTER, _LONG, _POINTER)
+    ],
+    "svlm_to_bytes": [_POINTER, _INT, _LONG, _LONG, _POINTER, _POINTER],
+    "svlm_from_sums": [_POINTER, _LONG, _LONG, _POINTER, _POINTER, _POINTER, _POINTER, _INT],
 }
 
 

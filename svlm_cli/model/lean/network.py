@@ -97,7 +97,7 @@ def open_lean(
     weights = mapped_weights(files, name)
     if weights is None or weights.shapes != _shapes(config):
         return None
-    with torch.inference_mode():
+    with torch.no_grad():
         text = TextModel(weights, config.text_config, form)
         tower = Tower(weights, config.vision_config, form)
         head = _TABLE if config.is_tied else _HEAD

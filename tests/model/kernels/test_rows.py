@@ -1,0 +1,76 @@
+"""Products with weights of bytes by the compiled kernels against whole numbers of torch."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from svlm_cli.model import linear
+from svlm_cli.model.kernels.rows import MOST_ROWS, byte_kernels, bytes_product
+from svlm_cli.model.linear import Int8Linear
+
+kernels = byte_kernels()
+pytestmark = pytest.mark.skipif(kernels is None, reason="this processor has no products of bytes")
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_the_numbers_of_whole_products(seed):
+    """Any shape, sizes that fill no vector too; rows of very different size; few and many rows."""
+    generator = torch.Generator().manual_seed(seed)
+    pick = lambda least, most: int(torch.randint(least, most, (1,), generator=generator))  # noqa: E731
+    rows, size, outputs = (
+        pick(1, 2 * MOST_ROWS),
+        pick(1, 300),
+        8 * pick(1, 30) + (seed % 3 if seed % 2 else 0),
+    )
+    dtype = (torch.float32, torch.bfloat16)[seed % 2]
+    inputs = (torch.randn(rows, size, generator=generator) * 10.0 ** pick(-5, 5)).to(dtype)
+    inputs[0] = 0
+    weight = torch.randint(-127, 128, (outputs, size), generator=generator, dtype=torch.int8)
+    scales, bias = torch.rand(outputs, generator=generator), torch.randn(outputs, generator=generator)
+    given = bias if seed % 3 else None
+    found = bytes_product(kernels, inputs, weight, scales, weight.sum(1, dtype=torch.int32), given)
+    steps = inputs.float().abs().amax(1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny) / 127
+    whole = (inputs.float() / steps).round().double() @ weight.double().t()  # exact
+    wanted = whole.float() * scales * steps + (0 if given is None else given)
+    assert found.dtype is dtype
+    torch.testing.assert_close(
+        found, wanted.to(dtype), rtol=1e-6 if dtype is torch.float32 else 8e-3, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("rows", [1, 5, MOST_ROWS + 1])
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+def test_a_number_that_is_none_shows_in_its_row_alone(rows, number):
+    torch.manual_seed(rows)
+    layer, inputs = Int8Linear(torch.randn(40, 96), torch.randn(40)), torch.randn(rows, 96)
+    inputs[rows // 2, 17] = number
+    finite = layer(inputs).isfinite().all(dim=1)
+    assert finite.tolist() == [row != rows // 2 for row in range(rows)]
+
+
+def test_several_threads_share_the_outputs():
+    torch.manual_seed(0)
+    layer, inputs, before = (
+        Int8Linear(torch.randn(4099, 512), None),
+        torch.randn(3, 512),
+        torch.get_num_threads(),
+    )
+    try:
+        found = []
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            found.append(layer(inputs))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(*found)
+
+
+def test_where_there_are_none_torch_computes_the_same(monkeypatch):
+    torch.manual_seed(0)
+    layer = Int8Linear(torch.randn(56, 200), torch.randn(56))
+    inputs = [torch.randn(1, 200), torch.randn(2, 3, 200), torch.randn(50, 200)]
+    found = [layer(each) for each in inputs]
+    monkeypatch.setattr(linear, "byte_kernels", lambda: None)
+    for own, each in zip(found, inputs, strict=True):
+        torch.testing.assert_close(own, layer(each), rtol=1e-6, atol=1e-6)
