@@ -6,8 +6,8 @@ in a loaded network; none can be trained. A weight or bias that is given is not 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
 
 import torch
 from torch.nn import functional
@@ -15,6 +15,7 @@ from torch.nn import functional
 from svlm_cli.model.kernels.rows import FORMATS, byte_kernels, bytes_product
 
 MOST = 127  # of a signed byte, symmetric
+ROWS_AT_ONCE = 1024  # of a weight that are brought to bytes
 ROWS_EXPECTED = 1  # oneDNN's layout for words; a prefill loses a few percent of its gain by it
 
 
@@ -74,6 +75,20 @@ class PackedLinear(torch.nn.Module):
         destination[f"{prefix}weight"] = self.dense()
 
 
+class RowBlocks(Protocol):
+    """A weight that is read a few rows at a time."""
+
+    @property
+    def shape(self) -> torch.Size:
+        """(o, i)."""
+
+    def __len__(self) -> int:
+        """o."""
+
+    def split(self, num_rows: int) -> Iterable[torch.Tensor]:
+        """Its rows in order, about so many at a time."""
+
+
 class Int8Linear(torch.nn.Module):
     """Weights in signed bytes with a scale for each output, inputs in signed bytes with a scale for each row.
 
@@ -82,7 +97,7 @@ class Int8Linear(torch.nn.Module):
     arXiv 2208.07339, section 2).
 
     Args:
-        weight: (o, i), any floating format, on the CPU.
+        weight: (o, i), any floating format, on the CPU; or what gives its rows, some at a time.
         bias: (o,) or None.
     """
 
@@ -90,24 +105,33 @@ class Int8Linear(torch.nn.Module):
     scales: torch.Tensor
     bias: torch.Tensor | None
 
-    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+    def __init__(self, weight: torch.Tensor | RowBlocks, bias: torch.Tensor | None) -> None:
         super().__init__()
-        self.out_features, self.in_features = weight.shape
         self.register_buffer("bias", None if bias is None else bias.float())
-        small, scales = _to_bytes(weight.float())
+        self.out_features, self.in_features = weight.shape
+        small, scales = torch.empty(tuple(weight.shape), dtype=torch.int8), torch.empty(len(weight))
+        self._sums = torch.empty(len(weight), dtype=torch.int32)
+        start = 0
+        for block in weight.split(ROWS_AT_ONCE):
+            rows = slice(start, start + len(block))
+            start = rows.stop
+            small[rows], scales[rows, None] = _to_bytes(block.float())
+            self._sums[rows] = small[rows].sum(dim=1, dtype=torch.int32)
         self.register_buffer("weight", small)
-        self.register_buffer("scales", scales[:, 0].contiguous())
-        self._sums = small.sum(dim=1, dtype=torch.int32)
+        self.register_buffer("scales", scales)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """(..., i) to (..., o), in the inputs' number format."""
         kept = self._buffers
         if (kernels := byte_kernels()) is not None and inputs.dtype in FORMATS:
             flat = inputs.reshape(-1, self.in_features).contiguous()
-            out = bytes_product(kernels, flat, kept["weight"], kept["scales"], self._sums, kept["bias"])
+            weight, scales, bias = kept["weight"], kept["scales"], kept["bias"]
+            assert weight is not None
+            assert scales is not None
+            out = bytes_product(kernels, flat, weight, scales, self._sums, bias)
             return out if inputs.ndim == 2 else out.view(*inputs.shape[:-1], self.out_features)
-        rows, scales = _to_bytes(inputs.reshape(-1, self.in_features).float())
-        out = torch._int_mm(rows, self.weight.t()).float().mul_(self.scales).mul_(scales)
+        rows, own = _to_bytes(inputs.reshape(-1, self.in_features).float())
+        out = torch._int_mm(rows, self.weight.t()).float().mul_(self.scales).mul_(own)
         if self.bias is not None:
             out = out.add_(self.bias)
         return out.to(inputs.dtype).view(*inputs.shape[:-1], self.out_features)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from svlm_cli.model.lean.weights import Weights
+from svlm_cli.model.lean.weights import StoredRows, Weights
 from svlm_cli.model.linear import Int8Linear, PackedLinear, PlainLinear, can_pack
 
 Linear = PackedLinear | PlainLinear | Int8Linear
@@ -38,10 +38,14 @@ class Format:
     quantize: str
 
     def linear(self, weight: torch.Tensor, bias: torch.Tensor | None) -> Linear:
-        """A product with a weight (o, i), which is not kept."""
-        if self.quantize == "int8":
-            return Int8Linear(weight, bias)
+        """A product with a weight (o, i), which is not kept, not quantised."""
         return PackedLinear(weight, bias) if can_pack(self.dtype) else PlainLinear(weight, bias)
+
+    def read(self, weights: Weights, names: Sequence[str], bias: torch.Tensor | None = None) -> Linear:
+        """A product with stored weights one below another, as they are to run."""
+        if self.quantize == "int8":
+            return Int8Linear(StoredRows(weights, tuple(names), self.dtype), bias)
+        return self.linear(weights.take(*names, dtype=self.dtype), bias)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,9 +75,8 @@ def product(weights: Weights, form: Format, prefix: str, names: Sequence[str], *
     parts = tuple(
         StoredProduct(f"{prefix}{name}", len(weights.view(f"{prefix}{name}.weight"))) for name in names
     )
-    weight = weights.take(*(f"{part.name}.weight" for part in parts), dtype=form.dtype)
     own = weights.take(*(f"{part.name}.bias" for part in parts), dtype=form.dtype) if bias else None
-    return Product(form.linear(weight, own), parts)
+    return Product(form.read(weights, [f"{part.name}.weight" for part in parts], own), parts)
 
 
 def normed(rows: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tensor:

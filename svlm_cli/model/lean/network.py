@@ -98,11 +98,11 @@ def open_lean(
     if weights is None or weights.shapes != _shapes(config):
         return None
     with torch.no_grad():
+        # The head first: nothing takes more beside what it is made of.
+        head = form.read(weights, [_TABLE if config.is_tied else _HEAD])
         text = TextModel(weights, config.text_config, form)
         tower = Tower(weights, config.vision_config, form)
-        head = _TABLE if config.is_tied else _HEAD
-        made = form.linear(weights.take(head, dtype=form.dtype), None)
-    return LeanNetwork(Inner(text, tower), made, config, form, folder)
+    return LeanNetwork(Inner(text, tower), head, config, form, folder)
 
 
 def _shapes(config: LeanConfig) -> dict[str, tuple[int, ...]]:

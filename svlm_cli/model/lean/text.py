@@ -173,7 +173,6 @@ class TextModel:
         self.rotary_emb = RotaryEmbedding(config, form.dtype)
         self.layers = [TextLayer(weights, config, form, number) for number in range(config.num_hidden_layers)]
         self._norm = weights.take("text.norm.weight", dtype=form.dtype)
-        weights.release("text.embed_tokens.weight")
 
     def run(
         self,

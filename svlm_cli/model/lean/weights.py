@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import mmap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ _PREFIXES = {  # of published checkpoints and of those that transformers 4.52 an
     "model.": "text.",
     "lm_head.": "lm_head.",
 }
-_ROWS_AT_ONCE = 1 << 22  # numbers looked at in one go
+_BYTES_AT_ONCE = 1 << 23
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,12 +42,14 @@ class MappedTensor:
     start: int
     length: int
 
-    def release(self) -> None:
-        """Let go of its pages: they are read again from the file where somebody needs them."""
-        start = -(-self.start // mmap.PAGESIZE) * mmap.PAGESIZE  # the first page that is its own
-        length = self.start + self.length - start
+    def release(self, start: int = 0, end: int | None = None) -> None:
+        """Let go of the pages of its bytes from ``start`` to ``end``: they are read again where needed."""
+        first = (
+            -(-(self.start + start) // mmap.PAGESIZE) * mmap.PAGESIZE
+        )  # the first page that is all its own
+        length = self.start + (self.length if end is None else end) - first
         if length > 0 and hasattr(mmap, "MADV_DONTNEED"):
-            self.mapping.madvise(mmap.MADV_DONTNEED, start, length)
+            self.mapping.madvise(mmap.MADV_DONTNEED, first, length)
 
 
 class Weights:
@@ -71,22 +73,31 @@ class Weights:
         """The tensor where it lies, in the number format it lies in; must not be written to."""
         return self._stored[name].tensor
 
-    def take(self, *names: str, dtype: torch.dtype) -> torch.Tensor:
-        """A copy of tensors, one below another, whose pages are then let go of.
+    def blocks(self, *names: str, dtype: torch.dtype) -> Iterator[torch.Tensor]:
+        """Copies of a few rows at a time of tensors, one below another; pages are let go of on the way.
 
         Raises:
             ModelError: some numbers are not finite.
         """
-        parts = []
         for name in names:
-            self.check(name)
-            parts.append(self.view(name))
-        taken = torch.empty((sum(len(part) for part in parts), *parts[0].shape[1:]), dtype=dtype)
+            stored = self._stored[name]
+            rows = stored.tensor
+            row_bytes = stored.length // len(rows)
+            step = max(1, _BYTES_AT_ONCE // row_bytes)
+            for start in range(0, len(rows), step):
+                block = rows[start : start + step]
+                self._check(stored, block)
+                yield block.to(dtype, copy=True)
+                stored.release(start * row_bytes, min(len(rows), start + step) * row_bytes)
+
+    def take(self, *names: str, dtype: torch.dtype) -> torch.Tensor:
+        """``blocks`` in one tensor."""
+        tensors = [self.view(name) for name in names]
+        taken = torch.empty((sum(map(len, tensors)), *tensors[0].shape[1:]), dtype=dtype)
         start = 0
-        for name, part in zip(names, parts, strict=True):
-            taken[start : start + len(part)] = part
-            start += len(part)
-            self.release(name)
+        for block in self.blocks(*names, dtype=dtype):
+            taken[start : start + len(block)] = block
+            start += len(block)
         return taken
 
     def check(self, name: str) -> None:
@@ -95,19 +106,38 @@ class Weights:
         Raises:
             ModelError: some are not.
         """
-        flat = self.view(name).flatten()
-        for start in range(0, len(flat), _ROWS_AT_ONCE):
-            extremes = torch.stack(torch.aminmax(flat[start : start + _ROWS_AT_ONCE]))
-            if not extremes.float().isfinite().all():
-                raise ModelError(
-                    f"the weights of the model {self._model} are damaged: numbers of "
-                    f"{self._stored[name].name} are not finite",
-                    "download it again, or go back to an earlier checkpoint",
-                )
+        for _ in self.blocks(name, dtype=self.view(name).dtype):
+            pass
 
-    def release(self, name: str) -> None:
-        """See ``MappedTensor.release``."""
-        self._stored[name].release()
+    def _check(self, stored: MappedTensor, block: torch.Tensor) -> None:
+        if not torch.stack(torch.aminmax(block)).float().isfinite().all():
+            raise ModelError(
+                f"the weights of the model {self._model} are damaged: numbers of {stored.name} "
+                "are not finite",
+                "download it again, or go back to an earlier checkpoint",
+            )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredRows:
+    """Tensors one below another, read a few rows at a time; ``linear.RowBlocks``."""
+
+    weights: Weights
+    names: tuple[str, ...]
+    dtype: torch.dtype
+
+    @property
+    def shape(self) -> torch.Size:
+        """Of all of them."""
+        return torch.Size((len(self), *self.weights.view(self.names[0]).shape[1:]))
+
+    def __len__(self) -> int:
+        """Rows of all of them."""
+        return sum(len(self.weights.view(name)) for name in self.names)
+
+    def split(self, _num_rows: int) -> Iterator[torch.Tensor]:
+        """See ``Weights.blocks``."""
+        return self.weights.blocks(*self.names, dtype=self.dtype)
 
 
 def mapped_weights(files: Sequence[Path], model: str) -> Weights | None:
