@@ -60,7 +60,8 @@ def fit_adapter(network: Any, config: Any, stored: Mapping[str, torch.Tensor]) -
         stored: the adapter's tensors by their stored names.
 
     Raises:
-        ModelError: a tensor has no module here, or a module of which others were stored has none.
+        ModelError: a tensor has no module here, or a module of which others were stored has none; or two
+            tensors are of one place.
     """
     names = _Names([name for name, _ in network.named_modules() if name])
     parts = [_part(key, names) for key in stored]
@@ -73,10 +74,14 @@ def fit_adapter(network: Any, config: Any, stored: Mapping[str, torch.Tensor]) -
         raise ModelError(f"{len(missing)} of its modules have no weights, the first is {missing[0]}")
     if unnamed := _unnamed(config, adapted):
         raise ModelError(f"its configuration does not name {len(unnamed)} modules, the first is {unnamed[0]}")
-    weights = {}
+    places: dict[str, str] = {}
     for part in parts:
         base = _BASE if part.module in adapted and not part.is_lora and _TOKENS not in part.key else ""
-        weights[f"{_PREFIX}{part.module}{base}.{part.part}"] = stored[part.key]
+        place = f"{_PREFIX}{part.module}{base}.{part.part}"
+        if place in places:
+            raise ModelError(f"{places[place]} and {part.key} are of one place: files of two adapters")
+        places[place] = part.key
+    weights = {place: stored[key] for place, key in places.items()}
     return FittedAdapter(_exact(config, parts, adapted), weights)
 
 

@@ -98,8 +98,11 @@ def _hint_on_missing(absent: Collection[str], unexpected: Collection[str]) -> st
 def _is_of(network: Any, key: str) -> bool:
     """Whether a stored weight belongs to a part that the network has.
 
-    What else a file holds (a value head, layers that guess ahead, a voice) is another network's.
+    What else a file holds (a value head, layers that guess ahead, a voice) is another network's; angles of
+    RoPE, which some files hold, are computed anew.
     """
+    if key.endswith(".inv_freq"):
+        return False
     parts = key.split(".")
     while len(parts) > 1 and parts[0] in _WRAPPERS:
         del parts[0]

@@ -61,6 +61,15 @@ KINDS: dict[str, dict[str, Any]] = {
     },
     "some layers": {"target_modules": ["q_proj", "v_proj"], "layers_to_transform": [0, 2]},
     "excluded": {"target_modules": LANGUAGE, "exclude_modules": r".*visual.*|.*layers\.1\..*"},
+    "tower with its convolution": {"target_modules": ["qkv", "proj"]},
+    "norms saved": {"target_modules": ["q_proj"], "modules_to_save": ["input_layernorm", "norm"]},
+    "DoRA, rsLoRA, patterns": {
+        "target_modules": LANGUAGE,
+        "use_dora": True,
+        "use_rslora": True,
+        "rank_pattern": {"^model.language_model.layers.1.self_attn.v_proj": 7},
+        "alpha_pattern": {"q_proj": 9},
+    },
     "head": {"target_modules": ["q_proj", "lm_head"]},
     "embedding": {"target_modules": ["q_proj", "embed_tokens"]},
     "both": {"target_modules": ["q_proj", "embed_tokens", "lm_head"]},
@@ -157,6 +166,41 @@ def old_names(folder: Path, text: dict[str, str], visual: str = "visual.") -> No
     for key in ("rank_pattern", "alpha_pattern"):
         content[key] = {old(name): value for name, value in content[key].items()}
     config.write_text(json.dumps(content))
+
+
+def renamed(folder: Path, pattern: str, name: str) -> None:
+    path = folder / "adapter_model.safetensors"
+    save_file({re.sub(pattern, name, key): tensor for key, tensor in load_file(path).items()}, path)
+
+
+@pytest.mark.parametrize("family", ["smolvlm", "internvl", "llava_onevision"])
+@pytest.mark.parametrize("names", ["before 4.52", "the text model alone", "its own name told"])
+def test_other_names_in_families_of_square_frames(family: str, names: str, tmp_path: Path) -> None:
+    is_text = names == "the text model alone"
+    chosen = ["gate_proj", "o_proj"] if is_text else ["q_proj", "fc1", "up_proj"]
+    network = network_of(family=family, seed=6)
+    adapted = trained(network, 6, target_modules=chosen, exclude_modules=r".*vision.*" if is_text else None)
+    folder = stored(adapted, tmp_path / "lora")
+    if is_text:
+        renamed(folder, r"model\.model\.(language|text)_model\.", "model.model.")
+    elif names == "before 4.52":
+        renamed(folder, r"model\.language_model\.", "language_model.model.")
+        renamed(folder, r"model\.vision_tower\.", "vision_tower.")
+    else:
+        renamed(folder, r"(lora_[AB])\.weight", r"\1.default.weight")
+    check(network, adapted, folder)
+
+
+def test_two_tensors_of_one_place_are_refused(tmp_path: Path) -> None:
+    network = network_of(seed=8)
+    folder = stored(trained(network, 8, target_modules=["q_proj"]), tmp_path / "lora")
+    path = folder / "adapter_model.safetensors"
+    tensors = load_file(path)
+    key = random.Random(8).choice(sorted(tensors))
+    tensors[key.removeprefix("base_model.model.")] = tensors[key] + 1
+    save_file(tensors, path)
+    with pytest.raises(ModelError, match="are of one place"):
+        merged(network, folder)
 
 
 NAMES = {
