@@ -33,6 +33,7 @@ class Layout(StrEnum):
     """How a data set is stored."""
 
     INF_STREAM = "inf-stream"
+    LIVECC = "livecc"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,8 @@ class Cut:
         typer.Option(
             "--format",
             metavar=options.choices(Layout),
-            help="Layout of the data set: that of the published Inf-Stream-Train.",
+            help="Layout of the data set: that of the published Inf-Stream-Train, or the same with the "
+            "samples' offsets as the last line, as LiveCC's trainer reads them.",
         ),
     ] = Layout.INF_STREAM
     seed: Annotated[int, typer.Option("--seed", help="Seed for choosing the held-out videos.")] = 0
@@ -177,6 +179,7 @@ def chunk(
             check_videos=not cut.no_video_check,
             language=language_code(cut.language),
             viewing=Viewing(cut.pictures, reader=cut.reader),
+            index_last=cut.format is Layout.LIVECC,
             on_progress=lambda done, num_videos: status.update(
                 f"cutting video {done + 1} of {num_videos} ..."
             ),

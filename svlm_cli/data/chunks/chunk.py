@@ -185,16 +185,17 @@ def _told(opening_text: str, words: Sequence[TimedWord], end: int, rule: ChunkRu
     return " ".join([*filter(None, [opening_text]), *said])
 
 
-def write_layout(folder: Path, name: str, chunks: Iterable[Chunk]) -> int:
+def write_layout(folder: Path, name: str, chunks: Iterable[Chunk], *, index_last: bool = False) -> int:
     """Write ``NAME_with_seeks.jsonl`` and ``NAME_seeks.jsonl`` (a list of the samples' offsets in bytes).
 
+    With ``index_last`` the first file's last line is that list too, as in the files of Live-WhisperX.
     Where writing fails, a pair that was there stays as it was.
 
     Returns:
         How many chunks were written.
     """
     lines = (json.dumps(_to_json(chunk), ensure_ascii=False).encode() for chunk in chunks)
-    return write_lines(folder, name, lines)
+    return write_lines(folder, name, lines, index_last=index_last)
 
 
 class ChunkFile:

@@ -44,6 +44,7 @@ class _ChunkPlan:
     check_videos: bool
     language: str
     viewing: Viewing
+    index_last: bool
 
     def layout(self, split: str) -> str:
         """The name of a pair of files."""
@@ -63,6 +64,7 @@ def chunk_folder(
     check_videos: bool = True,
     language: str = "en",
     viewing: Viewing = VIEWING,
+    index_last: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> ChunkReport:
     """Cut every video of a folder into chunks and write ``train_s*w*`` and ``valid_s*w*``.
@@ -84,13 +86,15 @@ def chunk_folder(
         check_videos: leave out videos whose file is not there.
         language: the language of transcripts made elsewhere, two letters; others are left out.
         viewing: where it names a reader, every video is opened with it.
+        index_last: as ``write_layout`` has it.
         on_progress: told how many videos are done, and of how many.
 
     Raises:
         SourceError: the folder cannot be read, or no video gives a chunk to train on.
         OutputError: ``dataset`` cannot be written, or another run is writing to it.
     """
-    plan = _ChunkPlan(folder, dataset, rule, min_words_per_second, annealing, check_videos, language, viewing)
+    how = min_words_per_second, annealing, check_videos, language, viewing, index_last
+    plan = _ChunkPlan(folder, dataset, rule, *how)
     videos = find_videos(folder, check_videos=check_videos)
     manifest = Manifest(folder)
     bad_lines = manifest.bad_lines() if manifest.exists else []
@@ -121,9 +125,8 @@ def _write(
         tally = Tally()
         for bad in bad_lines if name == TRAIN else ():
             tally.drop_video(DAMAGED_LINE, f"line {bad.number}", bad.reason)
-        write_layout(
-            work, plan.layout(name), _chunks(_told(videos, done, num_videos, on_progress), plan, tally)
-        )
+        chunks = _chunks(_told(videos, done, num_videos, on_progress), plan, tally)
+        write_layout(work, plan.layout(name), chunks, index_last=plan.index_last)
         done += len(videos)
         splits.append(tally.report(name))
         if name == TRAIN and not tally.chunks:

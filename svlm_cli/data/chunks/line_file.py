@@ -24,10 +24,17 @@ def pair_paths(folder: Path, name: str) -> tuple[Path, Path]:
     return folder / f"{name}_with_seeks.jsonl", folder / f"{name}_seeks.jsonl"
 
 
-def write_lines(folder: Path, name: str, lines: Iterable[bytes]) -> int:
+def write_lines(folder: Path, name: str, lines: Iterable[bytes], *, index_last: bool = False) -> int:
     """Write such a pair; a line, which has no line break, is forgotten once it is written.
 
     Where writing fails, a pair that was there stays as it was.
+
+    Args:
+        folder: to write to.
+        name: the name of the pair.
+        lines: the samples.
+        index_last: write the offsets behind the lines as well, as one more line (LiveCC's trainer reads them
+            there).
 
     Returns:
         How many lines were written.
@@ -41,6 +48,9 @@ def write_lines(folder: Path, name: str, lines: Iterable[bytes]) -> int:
                 seeks.write(f"{', ' if count > 1 else ''}{file.tell()}")
                 file.write(line + b"\n")
             seeks.write("]")
+            seeks.flush()
+            if index_last and count:
+                file.write(partial_seeks.read_bytes() + b"\n")
         # The lines take their place first; without offsets they are read all the same.
         seeks_path.unlink(missing_ok=True)
         sync(folder)
