@@ -93,6 +93,8 @@ class Checkpoint(Section):
         weights: what they are held in. An optimizer over bfloat16 weights loses small updates: take float32
             for what is trained, bfloat16 under LoRA.
         min_pixels, max_pixels: fewest and most pixels of a frame, None for those of the base.
+        prompt_format: how samples are written: ``svlm``, ``livecc`` (as LiveCC was trained), or ``auto``: the
+            one that the base was trained on.
     """
 
     base: str
@@ -100,6 +102,7 @@ class Checkpoint(Section):
     weights: Literal["float32", "bfloat16"] = "float32"
     min_pixels: Annotated[int, Field(ge=1, le=MOST_PIXELS)] | None = None
     max_pixels: Annotated[int, Field(ge=1, le=MOST_PIXELS)] | None = None
+    prompt_format: Literal["auto", "svlm", "livecc"] = "auto"
 
 
 def _kind_of_model(value: Any) -> str:

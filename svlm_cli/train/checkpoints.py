@@ -20,9 +20,11 @@ from safetensors import safe_open
 from svlm_cli.data.chunks.line_file import pair_paths
 from svlm_cli.errors import ModelError, UsageError, boundary
 from svlm_cli.files import put_aside, sha256_of, sync, sync_tree
+from svlm_cli.model.family.livecc import FORMAT_KEY, chosen_format
 from svlm_cli.model.seal import SEAL_FILE, Seal, check_files, read_seal, write_seal
 from svlm_cli.recipe import dump_recipe
 from svlm_cli.sections import Recipe, Stage
+from svlm_cli.settings import PromptFormat
 
 RECIPE_FILE = "recipe.yaml"
 BASE = "base_sha256"
@@ -193,11 +195,20 @@ def _fixed(made_from: Mapping[str, Any]) -> dict[str, Any]:
     free = FREE_KEYS if any(stage["chunks"] for stage in recipe["stages"]) else FREE_KEYS | VIEWING_KEYS
     names = [stage["name"] for stage in recipe["stages"]]
     fixed = {key: value for key, value in recipe.items() if key not in free}
+    fixed["model"] = _with_format(recipe["model"])
     fixed["stages"] = {
         stage["name"]: {key: value for key, value in stage.items() if key not in FREE_STAGE_KEYS}
         for stage in recipe["stages"][: names.index(made_from["stage"]) + 1]
     }
     return fixed
+
+
+def _with_format(model: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe's model with the format of its samples told; the first recipes knew svlm's alone."""
+    if "base" not in model:
+        return dict(model)
+    said = PromptFormat(model.get(FORMAT_KEY, PromptFormat.SVLM))
+    return {**model, FORMAT_KEY: chosen_format(said, str(model["base"])).value}
 
 
 def _differences(place: str, before: Any, now: Any) -> list[str]:

@@ -36,6 +36,7 @@ def open_chunks(
         # Turns are never evicted in training, so their number does not count.
         limits=WindowLimits(source.sink, source.text_window, 1, 1),
         features=features,
+        prompt_format=learner.prompt_format,
         **options,
     )
 

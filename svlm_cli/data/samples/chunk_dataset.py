@@ -13,6 +13,7 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from svlm_cli.data.chunks.chunk import Chunk, ChunkFile
+from svlm_cli.data.samples.first_turn import joined_turns
 from svlm_cli.data.samples.sample import (
     BadSample,
     Features,
@@ -25,11 +26,11 @@ from svlm_cli.data.samples.sample import (
 from svlm_cli.digest import digest
 from svlm_cli.errors import SourceError
 from svlm_cli.media.file.reader import open_video
+from svlm_cli.model.family.livecc import steps_of_first_turn
 from svlm_cli.model.patches import Patches, PatchSettings, clip_to_patches
-from svlm_cli.model.positions import time_stride
 from svlm_cli.model.prompt import PromptWriter
 from svlm_cli.model.window import WindowLimits, middle_cut
-from svlm_cli.settings import VIEWING, Viewing
+from svlm_cli.settings import VIEWING, PromptFormat, Viewing
 
 STEP_SECONDS = 1.0
 
@@ -98,6 +99,7 @@ class ChunkDataset(Dataset[Sample]):
         features: keeps what the vision tower makes of each second; None to train on frames.
         num_tries: chunks to try for one sample.
         viewing: how pictures are read and shown.
+        prompt_format: how samples are written; not ``auto``.
 
     Raises:
         SourceError: the data set cannot be read or is empty.
@@ -118,6 +120,7 @@ class ChunkDataset(Dataset[Sample]):
         features: FeatureStore | None = None,
         num_tries: int = 1,
         viewing: Viewing = VIEWING,
+        prompt_format: PromptFormat = PromptFormat.SVLM,
     ) -> None:
         self._writer = writer
         self._patches = patches
@@ -133,8 +136,9 @@ class ChunkDataset(Dataset[Sample]):
         self._features = features
         self._num_tries = num_tries
         self._viewing = viewing
-        stride = time_stride(fps, patches.temporal_patch_size, tokens_per_second)
-        self._samples = SampleWriter(writer, patches.merge_size, stride)
+        stride = patches.stride(fps, tokens_per_second)
+        self._samples = SampleWriter(writer, patches.merge_size, stride, prompt_format)
+        self._num_first = steps_of_first_turn(prompt_format, STEP_SECONDS)
         self._order = lru_cache(maxsize=2)(self._draw_order)
 
     def __len__(self) -> int:
@@ -174,6 +178,7 @@ class ChunkDataset(Dataset[Sample]):
             for second, line, patches in zip(count(chunk.start_seconds), lines, frames, strict=False)
         ]
         kept = middle_cut(len(self._writer.encode_plain(chunk.previous_text)), self._limits)
+        turns = joined_turns(turns, self._num_first)
         return self._samples.write(chunk.previous_text, turns, kept=kept, query=chunk.query)
 
     def video(self, chunk: Chunk) -> VideoClips:

@@ -15,9 +15,11 @@ from torch.utils.data import Dataset
 
 from svlm_cli.errors import SourceError
 from svlm_cli.model import positions
+from svlm_cli.model.family.livecc import opened
 from svlm_cli.model.patches import Patches
 from svlm_cli.model.prompt import Part, PromptWriter
 from svlm_cli.model.window import SpanKind, TokenRange
+from svlm_cli.settings import PromptFormat
 
 IGNORED = -100
 _ANSWER = frozenset({SpanKind.WORDS, SpanKind.ANSWER_TAIL})
@@ -135,11 +137,19 @@ class SampleWriter:
     Args:
         writer: what writes its prompts.
         merge_size: patches per side of a token.
-        stride: positions between two temporal patches (``positions.time_stride``).
+        stride: positions between two temporal patches (``PatchSettings.stride``).
+        prompt_format: not ``auto``.
     """
 
-    def __init__(self, writer: PromptWriter, merge_size: int, stride: float) -> None:
+    def __init__(
+        self,
+        writer: PromptWriter,
+        merge_size: int,
+        stride: float | None,
+        prompt_format: PromptFormat = PromptFormat.SVLM,
+    ) -> None:
         self._writer = writer
+        self._prompt_format = prompt_format
         self._merge_size = merge_size
         self._stride = stride
 
@@ -158,14 +168,14 @@ class SampleWriter:
         Args:
             previous_text: what the chunk is told: opening text and earlier commentary.
             turns: its seconds.
-            kept: ranges of the previous text to write, None for all.
+            kept: ranges of the previous text to write, None for all; LiveCC's prompt has all.
             query: stands in the first turn.
             bare: leave out the user's and the assistant's headers and the times: video blocks and
                 answers only. For the dense first stages of a model trained from nothing.
             trained: which tokens of the previous text that is written are trained on besides the
                 answers; empty for none.
         """
-        parts = self._writer.opening(previous_text, kept)
+        parts, query = opened(self._writer, previous_text, query, self._prompt_format, kept)
         for number, turn in enumerate(turns):
             written = [*self._user(number, turn, "" if number else query), *self._answer(number, turn)]
             if bare:

@@ -1,12 +1,10 @@
-"""LiveCC as it was trained (showlab/livecc): what a baseline must be shown to be a fair one.
+"""LiveCC as it was trained (``model/family/livecc.py``): what a baseline must be shown to be a fair one.
 
-No "previous text": title and earlier words stand in the query of the first turn, which shows three seconds;
-nothing is ever evicted; frames are smaller and answers shorter than StreamingVLM's.
+Nothing is ever evicted from its prompt.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -15,29 +13,32 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from svlm_cli.errors import UsageError
-from svlm_cli.settings import Policy, PromptFormat, Sampling, StreamSettings, whole
+from svlm_cli.model.family.livecc import (
+    MAX_NEW_TOKENS,
+    MAX_PIXELS,
+    check_livecc,
+    chosen_format,
+    steps_of_first_turn,
+)
+from svlm_cli.settings import Policy, PromptFormat, Sampling, StreamSettings
 from svlm_cli.types import Clip
 
 if TYPE_CHECKING:
     from svlm_cli.model.runtime import VideoLanguageModel
-
-NAME = re.compile(r"(^|/)LiveCC-7B-(Base|Instruct)/?$")
-FIRST_SECONDS = 3.0
-MAX_PIXELS = 384 * 28 * 28
-MAX_NEW_TOKENS = 16
 
 
 def fitted(settings: StreamSettings, model: VideoLanguageModel) -> StreamSettings:
     """Settings whose prompt format is no longer open, with LiveCC's own where nothing else was asked for.
 
     Raises:
-        UsageError: a policy that evicts from a prompt without "previous text".
+        UsageError: a policy that evicts from a prompt without "previous text", or a family that has none.
     """
     if settings.prompt_format is PromptFormat.AUTO:
-        chosen = PromptFormat.LIVECC if NAME.search(model.name) else PromptFormat.SVLM
+        chosen = chosen_format(settings.prompt_format, model.name, model.prompt_format)
         settings = replace(settings, prompt_format=chosen)
     if settings.prompt_format is PromptFormat.SVLM:
         return settings
+    check_livecc(model.patches)
     if settings.policy is Policy.RECOMPUTE:
         raise UsageError(
             "--policy recompute evicts, which LiveCC's prompt was not made for",
@@ -56,8 +57,8 @@ def fitted(settings: StreamSettings, model: VideoLanguageModel) -> StreamSetting
 
 def first_joined(clips: Iterator[Clip], settings: StreamSettings) -> Iterator[Clip]:
     """The clips of a stream from its beginning, the first ones as one where the format wants that."""
-    num = whole(FIRST_SECONDS / settings.step_seconds)
-    if settings.prompt_format is not PromptFormat.LIVECC or num is None or num < 2:
+    num = steps_of_first_turn(settings.prompt_format, settings.step_seconds)
+    if num < 2:
         return clips
     return _joined(clips, num)
 
