@@ -66,7 +66,7 @@ INNER = {
         **{room: set() for room in ("checkpoint", "states")},
         "kernels": {"states"},
         "vision": {"kernels"},
-        "family": {"states"},
+        "family": {"states", "vision", "lean"},
         "lean": {"kernels", "vision"},
     },
     "stream": {"step": set(), "page": {"outputs"}, "outputs": set()},

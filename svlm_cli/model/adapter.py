@@ -20,7 +20,7 @@ from svlm_cli.model.seal import check_weights
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
-PIXELS_FILE = "svlm.json"
+SETTINGS_FILE = "svlm.json"
 _ADAPTERS_OWN = ("lora_", "modules_to_save", "trainable_tokens_")
 
 
@@ -61,18 +61,19 @@ def base_of(folder: Path) -> str | None:
         return None
 
 
-def stored_pixels(folder: Path) -> dict[str, int]:
-    """The pixel limits that an adapter was trained with, as far as it says.
+def stored_settings(folder: Path) -> dict[str, Any]:
+    """What an adapter was trained with, as far as it says: pixel limits, the format of prompts.
 
     Raises:
-        ModelError: they are there and cannot be read.
+        ModelError: it is there and cannot be read.
     """
-    path = folder / PIXELS_FILE
+    path = folder / SETTINGS_FILE
     if not path.is_file():
         return {}
     try:
         stored = read_json(path)
-        return pixel_limits(stored)
+        pixel_limits(stored)
+        return dict(stored)
     except (OSError, ValueError, TypeError) as error:
         raise ModelError(f"{path} cannot be read: {error}") from error
 

@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from svlm_cli import values
-from svlm_cli.documents import read_json
 from svlm_cli.errors import ModelError, UsageError, boundary
-from svlm_cli.model.adapter import base_of, check_adapter, merge_adapter, stored_pixels
+from svlm_cli.model.adapter import check_adapter, merge_adapter
 from svlm_cli.model.checkpoint.stored import check_stored, weight_files
 from svlm_cli.model.device import check_quantize, named_device, named_dtype
+from svlm_cli.model.family.described import describe, read_config
 from svlm_cli.model.family.guard import check_turning
-from svlm_cli.model.family.markup import config_ids, find_markup
-from svlm_cli.model.family.table import FAMILIES, markup_of, patch_settings, tokens_per_second
+from svlm_cli.model.family.table import FAMILIES
 from svlm_cli.model.lean.config import lean_config
 from svlm_cli.model.lean.layers import Format
 from svlm_cli.model.lean.network import LeanNetwork, open_lean
-from svlm_cli.model.lean.tokenizer import plain_tokenizer
-from svlm_cli.model.patches import PatchSettings, pixel_limits
 from svlm_cli.model.runtime import VideoLanguageModel
 from svlm_cli.model.states.choice import kv_format
 
 BUNDLED = Path(__file__).resolve().parent.parent / "assets" / "arena"
 BUNDLED_NAME = "bundled"
 HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.jinja", "*.model"]
-STATIC_ROPE_TYPES = ("default", "linear", "yarn", "llama3")
-TOKENIZER_FILES = ("tokenizer.json", "vocab.json")
 ATTENTIONS = ("sdpa", "flash_attention_2")
 
 
@@ -107,8 +100,8 @@ def load_model(
     folder = checkpoint_folder(wanted)
     adapter_folder = None if adapter is None else check_adapter(checkpoint_folder(adapter))
     with boundary(f"the model {wanted} cannot be opened", ModelError):
-        config = _checked_config(folder, wanted)
-        tokenizer = _tokenizer(folder, wanted, config, packed=packed)
+        config = read_config(folder, wanted)
+        told = describe(folder, wanted, config, adapter_folder, packed=packed)  # before gigabytes are read
         kept = _CheckpointFiles(folder, wanted, config, adapter_folder, check_stored(folder, wanted, config))
         way = _RunOptions(quantize, attention, packed, compiled, graphs)
         network, forward = _opened(kept, machine, way)
@@ -118,11 +111,12 @@ def load_model(
             quantize=quantize,
             is_bundled=folder == BUNDLED,
             network=network.eval(),
-            tokenizer=tokenizer,
-            markup=markup_of(tokenizer, network.config),
-            patches=_patch_settings(folder, config, network.config, adapter_folder),
-            tokens_per_second=tokens_per_second(network.config),
+            tokenizer=told.tokenizer,
+            markup=told.markup,
+            patches=told.patches,
+            tokens_per_second=told.tokens_per_second,
             word_forward=forward,
+            prompt_format=told.prompt_format,
         )
         cached = kv_format(kv_cache, network, opened.reads_any_format, is_quantized=quantize != "none")
         return check_turning(replace(opened, kv_cache=cached))
@@ -204,77 +198,6 @@ def _reason(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
-def _read_json(path: Path, model: str) -> dict[str, Any]:
-    try:
-        content = read_json(path)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path.name} of the model {model} cannot be read: {error}") from error
-    if not isinstance(content, dict):
-        raise ModelError(f"{path.name} of the model {model} is not a JSON object")
-    return content
-
-
-def _checked_config(folder: Path, name: str) -> dict[str, Any]:
-    if not (folder / "config.json").is_file():
-        if base := base_of(folder):
-            raise ModelError(f"{name} is an adapter", f"type --model {base} --adapter {name}")
-        raise ModelError(
-            f"the model folder {name} has no config.json", "is this the checkpoint's own folder?"
-        )
-    config = _read_json(folder / "config.json", name)
-    if config.get("model_type") not in FAMILIES:
-        raise ModelError(
-            f"the model {name} is of type {config.get('model_type')!r}",
-            f"svlm streams with {', '.join(sorted(FAMILIES))}",
-        )
-    # Published checkpoints hold the text model's sizes flat, newer ones in a section of its own.
-    text = config.get("text_config", config)
-    if (
-        not isinstance(config.get("vision_config"), dict)
-        or not isinstance(text, dict)
-        or "hidden_size" not in text
-    ):
-        raise ModelError(f"config.json of the model {name} does not describe its text and vision parts")
-    return config
-
-
-def _tokenizer(folder: Path, name: str, config: Mapping[str, Any], *, packed: bool) -> Any:
-    if not any((folder / file).is_file() for file in TOKENIZER_FILES):
-        raise ModelError(f"the model folder {name} has no tokenizer ({' or '.join(TOKENIZER_FILES)})")
-    tokenizer = plain_tokenizer(folder) if packed else None
-    if tokenizer is None:
-        tokenizer = _transformers_tokenizer(folder, name)
-    try:
-        find_markup(tokenizer)
-    except KeyError as error:
-        raise ModelError(
-            f"the tokenizer of the model {name} does not know {error.args[0]}",
-            "svlm needs Qwen's chat markup",
-        ) from error
-    _check_ids(config, tokenizer, name)
-    return tokenizer
-
-
-def _transformers_tokenizer(folder: Path, name: str) -> Any:
-    import transformers
-
-    with boundary(f"the tokenizer of the model {name} cannot be opened", ModelError):
-        return transformers.AutoTokenizer.from_pretrained(
-            folder, trust_remote_code=False, local_files_only=True
-        )
-
-
-def _check_ids(config: Mapping[str, Any], tokenizer: Any, name: str) -> None:
-    """Where config.json numbers the markup around pictures, the tokenizer means the same by it."""
-    for key, known in config_ids(tokenizer).items():
-        stated = config.get(key)
-        if stated is not None and stated != known:
-            raise ModelError(
-                f"config.json of the model {name} has {key} {values.short(stated)}, its tokenizer {known}",
-                "take both from the same checkpoint",
-            )
-
-
 def _opened(kept: _CheckpointFiles, machine: _Machine, way: _RunOptions) -> tuple[Any, Any]:
     """The network, and how it feeds words where not plainly."""
     lean = _lean(kept, machine, way)
@@ -304,7 +227,6 @@ def _network(kept: _CheckpointFiles, machine: _Machine) -> Any:
     if kept.adapter is not None:
         network = merge_adapter(network, kept.adapter, kept.name, machine.dtype)
     network = network.to(machine.device)
-    _check_rope(network, kept.name)
     return network
 
 
@@ -316,32 +238,3 @@ def _made_ready(network: Any, name: str, way: _RunOptions) -> Any:
     set_stream_attention(network, way.attention)
     prepare(network, name, way.quantize, packed=way.packed and not way.compiled)
     return word_forward(network, compiled=way.compiled, graphs=way.graphs)
-
-
-def _check_rope(network: Any, name: str) -> None:
-    kind = network.model.language_model.rotary_emb.rope_type
-    if kind not in STATIC_ROPE_TYPES:
-        raise ModelError(f"the model {name} uses {kind} RoPE, whose angles change with length")
-
-
-def _patch_settings(
-    folder: Path, config: Mapping[str, Any], opened: Any, adapter: Path | None
-) -> PatchSettings:
-    """How pictures are cut: sizes from the vision tower, normalisation from the preprocessor.
-
-    Pixel limits are the recipe's of StreamingVLM unless config.json records those of training under ``svlm``
-    (``min_pixels``, ``max_pixels``, ``aspect_ratio``), or an adapter does; the preprocessor's are for stills.
-    """
-    known: dict[str, Any] = {}
-    preprocessor = folder / "preprocessor_config.json"
-    if preprocessor.is_file():
-        stored = _read_json(preprocessor, str(folder))
-        known = {key: tuple(stored[key]) for key in ("image_mean", "image_std") if key in stored}
-    trained = config.get("svlm", {})
-    known |= pixel_limits(trained)
-    known |= {"aspect_ratio": tuple(trained["aspect_ratio"])} if "aspect_ratio" in trained else {}
-    known |= {} if adapter is None else stored_pixels(adapter)
-    try:
-        return patch_settings(opened, **known)
-    except ValueError as error:
-        raise ModelError(f"{preprocessor} or the config.json beside it is wrong: {error}") from error

@@ -18,7 +18,7 @@ import torch
 from svlm_cli.documents import read_json
 from svlm_cli.errors import ModelError, boundary
 from svlm_cli.files import sha256_of
-from svlm_cli.model.adapter import WEIGHTS_FILE, stored_pixels
+from svlm_cli.model.adapter import WEIGHTS_FILE, stored_settings
 from svlm_cli.model.checkpoint.folder import new_model_folder
 from svlm_cli.model.checkpoint.stored import MODELOPT_FILE, stored_tensors, weight_files
 from svlm_cli.model.load import HUB_FILES, checkpoint_folder, load_model
@@ -48,8 +48,8 @@ def merge(base: str, adapter: str, out: Path) -> None:
         network = opened.network
         for weight in network.parameters():
             weight.data = weight.data.to(_numbers(folder, base))
-        if pixels := stored_pixels(update):
-            network.config.svlm = getattr(network.config, "svlm", {}) | pixels
+        if trained := stored_settings(update):
+            network.config.svlm = getattr(network.config, "svlm", {}) | trained
         unfinished.mkdir()
         _copy_what_is_beside(folder, unfinished)
         with boundary(f"the model {out} cannot be written", ModelError):

@@ -1,4 +1,4 @@
-"""From frames to what the vision towers of the Qwen-VL families take: resize, normalise, cut.
+"""From frames to what the vision towers take: resize, normalise, and for those of the Qwen-VL families cut.
 
 Shapes: T frames, H x W pixels as read, h x w pixels as resized; a patch is p x p pixels of
 ``temporal_patch_size`` frames; m x m patches merge into one token.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ import torch
 from svlm_cli import values
 from svlm_cli.errors import SourceError
 from svlm_cli.model.device import to_device
+from svlm_cli.model.positions import time_stride
+from svlm_cli.model.vision.squares import Square, to_squares
 from svlm_cli.settings import MOST_PIXELS
 
 MAX_ASPECT_RATIO = 200
@@ -39,6 +41,8 @@ class PatchSettings:
         max_pixels: most pixels of a resized frame.
         aspect_ratio: width and height of the only shape of picture the model knows: the middle of the frame
             that has it is shown. None: any shape.
+        square: how frames become pictures of one size, in families that take no other: then a token is a
+            patch, and a frame a temporal one. None: each frame keeps its shape.
     """
 
     patch_size: int = 14
@@ -49,6 +53,12 @@ class PatchSettings:
     min_pixels: int = MIN_TOKENS * 28 * 28
     max_pixels: int = MAX_TOKENS * 28 * 28
     aspect_ratio: tuple[int, int] | None = None
+    square: Square | None = None
+
+    def __repr__(self) -> str:
+        """As before there were squares, where there is none: keys of stored results hold this."""
+        told = [each.name for each in fields(self) if each.name != "square" or self.square is not None]
+        return f"PatchSettings({', '.join(f'{name}={getattr(self, name)!r}' for name in told)})"
 
     def __post_init__(self) -> None:
         if min(self.patch_size, self.merge_size, self.temporal_patch_size) < 1:
@@ -71,6 +81,24 @@ class PatchSettings:
         """Both sides of a resized frame are multiples of this: the side of a token in pixels."""
         return self.patch_size * self.merge_size
 
+    def stride(self, fps: float, tokens_per_second: float | None) -> float | None:
+        """Positions between two temporal patches (``positions.time_stride``); None where tokens of frames
+        follow each other like words."""
+        if self.square is not None:
+            return None
+        return time_stride(fps, self.temporal_patch_size, tokens_per_second)
+
+    def frame_tokens(self, height: int, width: int) -> int:
+        """Tokens of a temporal patch of frames of so many pixels.
+
+        Raises:
+            SourceError: they are too long and thin (``fit_size``).
+        """
+        if self.square is not None:
+            return self.square.num_tokens
+        fitted = fit_size(height, width, self.factor, self.min_pixels, self.max_pixels)
+        return (fitted[0] // self.factor) * (fitted[1] // self.factor)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Patches:
@@ -78,7 +106,8 @@ class Patches:
 
     Args:
         pixel_values: float32, shape (t * h * w, 3 * temporal_patch_size * p * p), normalised; the
-            patches of one token stand together, tokens in reading order, temporal patches in time.
+            patches of one token stand together, tokens in reading order, temporal patches in time. Of square
+            frames (t, 3, side, side).
         grid_thw: the patch grid (t, h, w).
     """
 
@@ -176,6 +205,8 @@ def fit_frames(frames: np.ndarray, settings: PatchSettings) -> torch.Tensor:
     Raises:
         SourceError: the frames are too long and thin (``fit_size``).
     """
+    if settings.square is not None:
+        return to_squares(frames, settings.square)
     height, width = frames.shape[1:3]
     if settings.aspect_ratio is not None:
         wide, high = settings.aspect_ratio
@@ -199,6 +230,10 @@ def to_patches(frames: torch.Tensor, settings: PatchSettings) -> tuple[torch.Ten
     Returns:
         (pixel_values, grid_thw) as in ``Patches``.
     """
+    mean, std = (_per_channel(each, frames.device) for each in (settings.image_mean, settings.image_std))
+    if settings.square is not None:
+        num_tokens = settings.square.tokens_per_side
+        return (frames.float() - mean[..., None]) / std[..., None], (len(frames), num_tokens, num_tokens)
     depth, side, merge = settings.temporal_patch_size, settings.patch_size, settings.merge_size
     missing = -frames.shape[0] % depth
     if missing:
@@ -211,8 +246,7 @@ def to_patches(frames: torch.Tensor, settings: PatchSettings) -> tuple[torch.Ten
     # Moved while still bytes: a quarter of the memory traffic of moving floats.
     moved = cut.permute(0, 3, 6, 4, 7, 2, 1, 5, 8).contiguous()
     values = moved.view(time * rows * columns, _NUM_CHANNELS, depth * side * side).to(torch.float32)
-    values.sub_(_per_channel(settings.image_mean, frames.device))
-    values.div_(_per_channel(settings.image_std, frames.device))
+    values.sub_(mean).div_(std)
     return values.flatten(1), (time, rows, columns)
 
 

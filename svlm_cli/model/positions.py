@@ -1,7 +1,8 @@
-"""M-RoPE positions over the kept tokens: contiguous, fractional in time, by arithmetic.
+"""Positions over the kept tokens: contiguous, by arithmetic; those of M-RoPE are fractional in time.
 
 Shape legend: n = tokens; rows = (time, height, width). All positions are float64 on the host; they
-become float32 only when they reach the model.
+become float32 only when they reach the model. A ``stride`` of None is a family's whose tokens of frames
+follow each other like words: its three rows are equal.
 
 Source: StreamingVLM (arXiv 2510.09608, contiguous RoPE) over Qwen2.5-VL's M-RoPE
 (arXiv 2502.13923, section 2.1).
@@ -30,15 +31,15 @@ def time_stride(fps: float, temporal_patch_size: int, tokens_per_second: float |
     return 1.0 if tokens_per_second is None else temporal_patch_size / fps * tokens_per_second
 
 
-def extent(span: Span, stride: float) -> float:
+def extent(span: Span, stride: float | None) -> float:
     """How far the next span starts behind this one: largest value used in any row, plus 1."""
-    if span.grid is None:
+    if span.grid is None or stride is None:
         return float(span.num_tokens)
     time, height, width = span.grid
     return max((time - 1) * stride, height - 1.0, width - 1.0) + 1.0
 
 
-def span_starts(spans: Sequence[Span], stride: float) -> list[float]:
+def span_starts(spans: Sequence[Span], stride: float | None) -> list[float]:
     """Where each span starts when positions are counted from 0 over ``spans``, and the end."""
     extents = [float(span.num_tokens) if span.grid is None else extent(span, stride) for span in spans]
     return list(accumulate(extents, initial=0.0))
@@ -54,7 +55,7 @@ def time_row(spans: Sequence[Span], stride: float) -> np.ndarray:
     return times
 
 
-def rows(spans: Sequence[Span], stride: float, start: float = 0.0) -> np.ndarray:
+def rows(spans: Sequence[Span], stride: float | None, start: float = 0.0) -> np.ndarray:
     """Position rows of ``spans`` laid end to end from ``start``.
 
     Returns:
@@ -69,10 +70,10 @@ def rows(spans: Sequence[Span], stride: float, start: float = 0.0) -> np.ndarray
 
 @lru_cache(maxsize=256)
 def _offsets(
-    num_tokens: int, grid: tuple[int, int, int] | None, places: tuple[int, ...] | None, stride: float
+    num_tokens: int, grid: tuple[int, int, int] | None, places: tuple[int, ...] | None, stride: float | None
 ) -> np.ndarray:
     """Rows of one span relative to its start: float64, shape (3, num_tokens), read-only."""
-    if grid is None:
+    if grid is None or stride is None:
         offsets = np.tile(np.arange(num_tokens, dtype=np.float64), (3, 1))
     else:
         offsets = np.indices(grid, dtype=np.float64).reshape(3, -1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from svlm_cli.model.attention import keep_flash_first
+from svlm_cli.model.family.parts import language_part
 from svlm_cli.model.finite import check_weights
 from svlm_cli.model.hooks.attention import register_grouped, register_windows
 from svlm_cli.model.kernels.last_row import keep_last_row
@@ -45,8 +46,9 @@ def set_stream_attention(network: Any, attention: str) -> None:
         return
     if not getattr(network.config.text_config, "use_sliding_window", False):
         network.set_attn_implementation({"text_config": register_grouped()})
-        keep_last_row(network.model.language_model.layers[-1])
+        keep_last_row(language_part(network).layers[-1])
     vision = network.config.vision_config
     has_kernels = network.device.type == "cuda" or native() is not None
-    if has_kernels and vision._attn_implementation == "sdpa":
+    has_windows = not hasattr(vision, "image_size")  # sequences laid end to end, not pictures of one size
+    if has_windows and has_kernels and vision._attn_implementation == "sdpa":
         network.set_attn_implementation({"vision_config": register_windows()})

@@ -10,7 +10,7 @@ import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from svlm_cli.model.family.markup import TURN_END, TURN_START, Markup, Tokenizer
+from svlm_cli.model.family.markup import Markup, Tokenizer
 from svlm_cli.model.window import Span, SpanKind, TokenRange
 from svlm_cli.text import encodable
 
@@ -52,11 +52,6 @@ def time_text(start_seconds: float, end_seconds: float) -> str:
     return f"Time={start_seconds:.1f}-{end_seconds:.1f}s"
 
 
-def stamp_text(seconds: float) -> str:
-    """The time of one temporal patch as Qwen3-VL reads it (transformers' ``Qwen3VLProcessor``)."""
-    return f"<{seconds:.1f} seconds>"
-
-
 def unknown_words_text(words: Sequence[str]) -> str:
     """What is told of words from ``PromptWriter.unknown_words``."""
     return f"the model's vocabulary lacks: {', '.join(words)}; it reads them as unknown"
@@ -75,10 +70,13 @@ class PromptWriter:
         self.markup = markup
         self._silence = self.encode(SILENCE)
         self._newline = self.encode("\n")
-        self._turn_tail = self.encode(f"{TURN_END}\n")
-        self._turn_head = self.encode(f"{TURN_START}user\n")
+        dialect = markup.dialect
+        self._dialect = dialect
+        self._turn_tail = self.encode(f"{dialect.turn_end}\n")
+        self._turn_head = self.encode(dialect.header("user"))
         thoughts = NO_THOUGHTS if markup.ends_thoughts else ""
-        self._answer_head = self.encode(f"{TURN_START}assistant\n{thoughts}")
+        self._answer_head = self.encode(f"{dialect.answer_head}{thoughts}")
+        self._around_pads = self.encode(dialect.block_start), self.encode(dialect.block_end)
 
     def encode(self, text: str) -> tuple[int, ...]:
         """Ids of one part of the prompt, tokenised alone."""
@@ -114,9 +112,11 @@ class PromptWriter:
         text = self.encode_plain(previous_text)
         if kept is not None:
             text = tuple(token for piece in kept for token in text[piece.start : piece.end])
+        dialect = self._dialect
+        system = f"{dialect.opening}{dialect.header('system')}{SYSTEM_TEXT}{dialect.turn_end}\n"
         return [
-            _part(SpanKind.SYSTEM, -1, self.encode(f"{TURN_START}system\n{SYSTEM_TEXT}{TURN_END}\n")),
-            _part(SpanKind.PREVIOUS_HEAD, -1, self.encode(f"{TURN_START}{PREVIOUS_ROLE}\n")),
+            _part(SpanKind.SYSTEM, -1, self.encode(system)),
+            _part(SpanKind.PREVIOUS_HEAD, -1, self.encode(dialect.header(PREVIOUS_ROLE))),
             _part(SpanKind.PREVIOUS_TEXT, -1, text),
             _part(SpanKind.PREVIOUS_TAIL, -1, self._turn_tail),
         ]
@@ -141,16 +141,15 @@ class PromptWriter:
             question: stands after the time.
             places: tokens of the grid that are shown, None for all.
         """
-        asked = f" {question}" if question else ""
+        dialect = self._dialect
+        time = self.encode(time_text(start_seconds, end_seconds))
+        asked = self.encode_plain(f" {question}" if question else "")
+        lead = self.encode(dialect.before_query if query else "")
         return [
             _part(SpanKind.TURN_HEAD, turn, self._turn_head),
-            _part(
-                SpanKind.TIME,
-                turn,
-                self.encode(time_text(start_seconds, end_seconds)) + self.encode_plain(asked),
-            ),
+            _part(SpanKind.TIME, turn, time + asked + self.encode(dialect.after_time)),
             *self._frames(turn, start_seconds, end_seconds, grid, places),
-            _part(SpanKind.QUERY, turn, self.encode_plain(query) + self._turn_tail),
+            _part(SpanKind.QUERY, turn, lead + self.encode_plain(query) + self._turn_tail),
             _part(SpanKind.ANSWER_HEAD, turn, self._answer_head),
         ]
 
@@ -166,14 +165,16 @@ class PromptWriter:
         if not self.markup.frames_per_stamp:
             return self._block(turn, grid, places)
         parts: list[Part] = []
-        size = grid[1] * grid[2]
+        size, number = grid[1] * grid[2], 1
         for patch, seconds in enumerate(self._stamps(start_seconds, end_seconds, grid[0])):
             first = patch * size
             own = None
             if places is not None:
                 own = tuple(place - first for place in places if first <= place < first + size)
             if own != ():
-                parts += self._block(turn, (1, *grid[1:]), own, self.encode(stamp_text(seconds)))
+                stamp = self.encode(self._dialect.stamp_text(seconds, number))
+                parts += self._block(turn, (1, *grid[1:]), own, stamp)
+                number += 1
         return parts
 
     def _block(
@@ -185,10 +186,13 @@ class PromptWriter:
     ) -> list[Part]:
         """One vision block; its stamp leaves with it."""
         pads = (self.markup.video_pad,) * (grid[0] * grid[1] * grid[2] if places is None else len(places))
+        closing = Part(Span(SpanKind.VIDEO, turn, 1, (1, 1, 1)), (self.markup.video_pad,))
+        start, end = self._around_pads
         return [
-            _part(SpanKind.VISION_START, turn, (*stamp, self.markup.vision_start)),
+            _part(SpanKind.VISION_START, turn, stamp + start),
             Part(Span(SpanKind.VIDEO, turn, len(pads), grid, places), pads),
-            _part(SpanKind.VISION_END, turn, (self.markup.vision_end,)),
+            *([closing] * self._dialect.num_closing),
+            _part(SpanKind.VISION_END, turn, end),
         ]
 
     def _stamps(self, start_seconds: float, end_seconds: float, num_patches: int) -> list[float]:
@@ -199,7 +203,7 @@ class PromptWriter:
         return [(shown[first] + shown[first + depth - 1]) / 2 for first in range(0, len(shown), depth)]
 
     def plain(self, grid: tuple[int, int, int], question: str, seconds: float) -> list[Part]:
-        """A conversation of one turn about one video, as Qwen's own chat template writes it: no stream.
+        """A conversation of one turn about one video, as the family's chat template writes it: no stream.
 
         Args:
             grid: merged grid of the video.

@@ -1,4 +1,4 @@
-"""Build a small random Qwen-VL checkpoint with the real Qwen vocabulary.
+"""Build a small random checkpoint of a family with the real Qwen vocabulary.
 
     python -m svlm_cli.model.random_checkpoint FOLDER [--size tiny|100m|180m] [--family qwen2_5_vl|...]
 
@@ -21,8 +21,9 @@ import transformers
 
 from svlm_cli.errors import ModelError, UsageError, boundary
 from svlm_cli.model.checkpoint.folder import new_model_folder
-from svlm_cli.model.family.markup import END_OF_TEXT, MARKUP_TOKENS, TURN_END
-from svlm_cli.model.family.random_config import SIZES, random_config
+from svlm_cli.model.family.dialect import TURN_END
+from svlm_cli.model.family.markup import END_OF_TEXT, MARKUP_TOKENS
+from svlm_cli.model.family.random_config import SIZES, family_tokenizer, random_config
 from svlm_cli.model.family.table import (
     FAMILIES,
     family_of,
@@ -72,7 +73,7 @@ def build_random_checkpoint(
     Raises:
         ModelError: the vocabulary cannot be had.
     """
-    tokenizer = open_vocabulary(vocabulary)
+    tokenizer = family_tokenizer(open_vocabulary(vocabulary), family)
     torch.manual_seed(seed)
     network = getattr(transformers, FAMILIES[family].class_name)(random_config(size, family, tokenizer))
     with torch.no_grad():

@@ -18,14 +18,17 @@ from svlm_cli.model.attention import GROUPED, Shares
 from svlm_cli.model.cache import StreamingCache
 from svlm_cli.model.device import to_device
 from svlm_cli.model.family.markup import Markup
-from svlm_cli.model.family.table import family_of, recurrent_layers
+from svlm_cli.model.family.parts import language_part
+from svlm_cli.model.family.table import family_of, has_rows, recurrent_layers
 from svlm_cli.model.kernels.last_row import ASKED
 from svlm_cli.model.lean.network import LeanNetwork
 from svlm_cli.model.patches import Patches, PatchSettings
 from svlm_cli.model.states.rotation import Rotation
 from svlm_cli.model.vision.frames import DeepFeatures, VideoFeatures
 from svlm_cli.model.vision.packs import packs_of
+from svlm_cli.model.vision.squares import see_squares
 from svlm_cli.model.words import PlainWords, Words, no_states
+from svlm_cli.settings import PromptFormat
 
 if TYPE_CHECKING:
     from svlm_cli.model.hooks.fixed_words import WordForward
@@ -50,6 +53,7 @@ class VideoLanguageModel:
         quantize: ``none``, or the format of its linear layers.
         kv_cache: the number format of keys and values in a stream's cache; None for the model's.
         word_forward: the compiled or captured way to feed a word; None for the plain one.
+        prompt_format: that it was trained on, None where its files do not say.
         vision_plans: what the vision tower works out of a grid, by grid; filled as they come.
     """
 
@@ -64,6 +68,7 @@ class VideoLanguageModel:
     quantize: str = "none"
     kv_cache: torch.dtype | None = None
     word_forward: WordForward | None = None
+    prompt_format: PromptFormat | None = None
     vision_plans: dict[tuple[int, int, int], Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -101,7 +106,7 @@ class VideoLanguageModel:
 
     def new_cache(self, capacity: int) -> StreamingCache:
         """An empty cache with room for ``capacity`` tokens."""
-        language = self.network.model.language_model
+        language = language_part(self.network)
         config = self.network.config
         rotation = Rotation(language.rotary_emb.inv_freq, family_of(config).pairs)
         recurrent = recurrent_layers(config)
@@ -122,6 +127,11 @@ class VideoLanguageModel:
     @torch.inference_mode()
     def encode_videos(self, clips: Sequence[Patches]) -> list[VideoFeatures]:
         """Run the vision tower once over all frames of several clips, each of which sees itself alone."""
+        if self.patches.square is not None:
+            seen = see_squares(
+                self.network, [clip.pixel_values.to(self.device, self.dtype) for clip in clips]
+            )
+            return [VideoFeatures(rows, clip.grid_thw) for rows, clip in zip(seen, clips, strict=True)]
         merge = self.patches.merge_size
         found = [self.see_pack(pack) for pack in packs_of(clips, self.device)]
         rows = found[0][0] if len(found) == 1 else torch.cat([each for each, _ in found])
@@ -175,7 +185,7 @@ class VideoLanguageModel:
     @torch.inference_mode()
     def embed(self, ids: Sequence[int]) -> torch.Tensor:
         """Embeddings of token ids, shape (n, d)."""
-        table = self.network.model.language_model.embed_tokens
+        table = language_part(self.network).embed_tokens
         return table(to_device(torch.tensor(ids, dtype=torch.long), table.weight.device))  # type: ignore[no-any-return]
 
     @torch.inference_mode()
@@ -212,26 +222,27 @@ class VideoLanguageModel:
         self, embeddings: torch.Tensor, positions: np.ndarray, deep: DeepFeatures | None, **how: Any
     ) -> Any:
         """What the language model gives for embeddings (n, d) at positions (3, n)."""
-        language = self.network.model.language_model
+        language = language_part(self.network)
         if deep is not None:
             is_visual = to_device(deep.is_visual, embeddings.device)[None]
             how |= {"visual_pos_masks": is_visual, "deepstack_visual_embeds": list(deep.layers)}
+        rows = to_device(torch.from_numpy(positions).float(), embeddings.device)[:, None]
         return language(
             inputs_embeds=embeddings[None],
             attention_mask=NO_MASK if _needs_no_mask(language) else None,
-            position_ids=to_device(torch.from_numpy(positions).float(), embeddings.device)[:, None],
+            position_ids=rows if has_rows(self.network.config) else rows[0],
             **how,
         )
 
     def _asked(self, deep: DeepFeatures | None) -> dict[str, bool]:
         """That the last layer see the last row alone, unless features of frames are added behind it."""
-        is_free = deep is None or len(deep.layers) < len(self.network.model.language_model.layers)
+        is_free = deep is None or len(deep.layers) < len(language_part(self.network).layers)
         return {ASKED: True} if is_free and self.attends_itself else {}
 
     @property
     def attends_itself(self) -> bool:
         """Whether every cache of keys is read by svlm's own kernel, over full windows."""
-        language = self.network.model.language_model
+        language = language_part(self.network)
         is_ours = language.config._attn_implementation == GROUPED
         return is_ours and not getattr(language, "has_sliding_layers", False)
 

@@ -45,13 +45,13 @@ class Context:
     """Spans, ids and positions of the kept tokens, in layout order.
 
     Args:
-        stride: positions between two temporal patches (``positions.time_stride``).
+        stride: positions between two temporal patches (``PatchSettings.stride``).
         rebase_positions: largest ``base`` before everything is rotated back to 0.
         grows: never move a token, so that positions grow with the stream.
     """
 
     def __init__(
-        self, stride: float, rebase_positions: float = REBASE_POSITIONS, *, grows: bool = False
+        self, stride: float | None, rebase_positions: float = REBASE_POSITIONS, *, grows: bool = False
     ) -> None:
         self._stride = stride
         self._grows = grows

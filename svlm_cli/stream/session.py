@@ -17,7 +17,6 @@ import torch
 from svlm_cli.errors import UsageError
 from svlm_cli.model.cache import RECURRENT, StreamingCache
 from svlm_cli.model.decode import told
-from svlm_cli.model.positions import time_stride
 from svlm_cli.model.prompt import Answer, PromptWriter
 from svlm_cli.model.runtime import VideoLanguageModel
 from svlm_cli.model.vision.frames import VideoFeatures, stored_videos, video_tensors
@@ -279,8 +278,7 @@ class StreamSession:
         return begun
 
     def _new_context(self) -> Context:
-        vision = self._model.patches
-        stride = time_stride(self._settings.fps, vision.temporal_patch_size, self._model.tokens_per_second)
+        stride = self._model.patches.stride(self._settings.fps, self._model.tokens_per_second)
         return Context(stride, grows=self._settings.positions is Positions.GROWING)
 
     def _ready_cache(self, clip: SeenClip) -> StreamingCache:

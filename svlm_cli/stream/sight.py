@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from svlm_cli.errors import UsageError
 from svlm_cli.model.device import to_device
 from svlm_cli.model.patches import Patches, PatchSettings, fit_frames, to_patches
 from svlm_cli.model.runtime import VideoLanguageModel
@@ -185,7 +186,16 @@ def _own_queue(device: torch.device) -> torch.cuda.Stream | None:
 
 
 def patch_settings(own: PatchSettings, settings: StreamSettings) -> PatchSettings:
-    """The checkpoint's patch settings with the user's pixel limits, if any."""
+    """The checkpoint's patch settings with the user's pixel limits, if any.
+
+    Raises:
+        UsageError: limits for a model whose frames have one size.
+    """
+    if own.square is not None and (settings.min_pixels or settings.max_pixels):
+        raise UsageError(
+            f"this model reads every frame as {own.square.side} x {own.square.side} pixels",
+            "leave --min-pixels and --max-pixels out",
+        )
     return replace(
         own,
         min_pixels=settings.min_pixels or min(own.min_pixels, settings.max_pixels or own.min_pixels),

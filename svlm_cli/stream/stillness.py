@@ -38,11 +38,13 @@ class Stillness:
 
         Args:
             pixels: uint8, shape (T * d or fewer, 3, h * s, w * s): the last frame stands for missing ones.
+                What is too narrow for a token at the right and at the bottom is not looked at.
         """
         missing = -pixels.shape[0] % self._depth
         if missing:
             pixels = torch.cat([pixels, pixels[-1:].expand(missing, -1, -1, -1)])
         height, width = pixels.shape[2] // self._side, pixels.shape[3] // self._side
+        pixels = pixels[..., : height * self._side, : width * self._side]
         is_new = self._turn == 0 or (self._restart > 0 and self._turn % self._restart == 0)
         if is_new or self._shown.shape[-2:] != pixels.shape[-2:]:
             self._shown = torch.full_like(pixels[: self._depth], 0, dtype=torch.int16)

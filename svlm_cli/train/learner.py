@@ -14,16 +14,19 @@ import transformers
 
 from svlm_cli.data.chunks.chunk import QUERY
 from svlm_cli.errors import ModelError, boundary
-from svlm_cli.model.adapter import PIXELS_FILE
+from svlm_cli.model.adapter import SETTINGS_FILE
 from svlm_cli.model.attention import keep_flash_first
 from svlm_cli.model.checkpoint.network import open_network
 from svlm_cli.model.checkpoint.stored import check_stored
+from svlm_cli.model.family.livecc import FORMAT_KEY, MAX_PIXELS, check_livecc, chosen_format
 from svlm_cli.model.family.markup import Markup, find_markup
+from svlm_cli.model.family.parts import LANGUAGE_PARTS, language_part, vision_weights
 from svlm_cli.model.family.table import FAMILIES
 from svlm_cli.model.load import load_model
 from svlm_cli.model.patches import PatchSettings
 from svlm_cli.model.prompt import PromptWriter
 from svlm_cli.sections import LANGUAGE_LINEARS, Checkpoint, Lora, NewModel, Recipe, Stage
+from svlm_cli.settings import PromptFormat
 from svlm_cli.train.arena.seedling import (
     ASPECT_RATIO,
     IMAGE_MEAN,
@@ -32,6 +35,7 @@ from svlm_cli.train.arena.seedling import (
     new_seedling,
 )
 from svlm_cli.train.arena.vocabulary import word_tokenizer
+from svlm_cli.train.inputs import take_samples
 from svlm_cli.train.rows import keep_trained_rows
 
 NEW_TOKENS_PER_SECOND = 2.0
@@ -48,6 +52,7 @@ class Learner:
         patches: how frames become patches.
         markup: the markup of its prompts.
         tokens_per_second: the rate of its time positions; None where the family counts temporal patches.
+        prompt_format: how its samples are written.
         beside: files, by name, that have to lie beside its weights.
     """
 
@@ -56,6 +61,7 @@ class Learner:
     patches: PatchSettings
     markup: Markup
     tokens_per_second: float | None
+    prompt_format: PromptFormat = PromptFormat.SVLM
     beside: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -86,9 +92,11 @@ def open_learner(recipe: Recipe, stage: Stage, before: Path | None) -> Learner:
         learner = _new(recipe, recipe.model, before)
     if not isinstance(recipe.model, Checkpoint) or recipe.model.lora is None:
         learner.network.requires_grad_(requires_grad=True)
-        learner.network.model.visual.requires_grad_(requires_grad=not stage.freeze_vision)
+        for _, weight in vision_weights(learner.network):
+            weight.requires_grad = not stage.freeze_vision
     _set_attention(learner.base, recipe)
     keep_trained_rows(learner.base)
+    take_samples(learner.base)
     return learner
 
 
@@ -135,7 +143,7 @@ def _new(recipe: Recipe, model: NewModel, before: Path | None) -> Learner:
     patches = new_patch_settings(model, recipe.pixels)
     network.config.svlm = _pixels(patches) | _shape(patches)
     beside = {PREPROCESSOR_FILE: normalisation}
-    return Learner(network, tokenizer, patches, find_markup(tokenizer), NEW_TOKENS_PER_SECOND, beside)
+    return Learner(network, tokenizer, patches, find_markup(tokenizer), NEW_TOKENS_PER_SECOND, beside=beside)
 
 
 def _load_new(folder: Path) -> Any:
@@ -149,20 +157,37 @@ def _load_new(folder: Path) -> Any:
 def _checkpoint(model: Checkpoint, before: Path | None, seed: int) -> Learner:
     folder = model.base if before is None or model.lora is not None else str(before)
     opened = load_model(folder, device="cpu", dtype=model.weights)
-    patches = with_pixels(opened.patches, model)
+    prompt_format = chosen_format(PromptFormat(model.prompt_format), model.base, opened.prompt_format)
+    patches = with_pixels(opened.patches, model, prompt_format)
     network, beside = opened.network, {}
-    if patches != replace(PatchSettings(), image_mean=patches.image_mean, image_std=patches.image_std):
-        network.config.svlm = _pixels(patches) | _shape(patches)
+    like_ours = replace(PatchSettings(), image_mean=patches.image_mean, image_std=patches.image_std)
+    trained: dict[str, Any] = {}
+    if patches.square is None and patches != like_ours:
+        trained = _pixels(patches) | _shape(patches)
+    if prompt_format is not PromptFormat.SVLM:
+        trained[FORMAT_KEY] = prompt_format.value
+    if trained:
+        network.config.svlm = trained
     normalisation = {"image_mean": patches.image_mean, "image_std": patches.image_std}
     beside[PREPROCESSOR_FILE] = json.dumps(normalisation)
     if model.lora is not None:
         network = _adapted(network, model.lora, before, seed)
-        beside[PIXELS_FILE] = json.dumps(_pixels(patches))
-    return Learner(network, opened.tokenizer, patches, opened.markup, opened.tokens_per_second, beside)
+        beside[SETTINGS_FILE] = json.dumps(_pixels(patches) | {FORMAT_KEY: prompt_format.value})
+    return Learner(
+        network,
+        opened.tokenizer,
+        patches,
+        opened.markup,
+        opened.tokens_per_second,
+        prompt_format,
+        beside,
+    )
 
 
 def _pixels(patches: PatchSettings) -> dict[str, int]:
     """Recorded with the model, so that streaming resizes to what it was trained on."""
+    if patches.square is not None:
+        return {}
     return {"min_pixels": patches.min_pixels, "max_pixels": patches.max_pixels}
 
 
@@ -171,12 +196,22 @@ def _shape(patches: PatchSettings) -> dict[str, list[int]]:
     return {} if patches.aspect_ratio is None else {"aspect_ratio": list(patches.aspect_ratio)}
 
 
-def with_pixels(patches: PatchSettings, model: Checkpoint) -> PatchSettings:
-    """How frames are cut for a checkpoint: its own limits, or the recipe's.
+def with_pixels(patches: PatchSettings, model: Checkpoint, prompt_format: PromptFormat) -> PatchSettings:
+    """How frames are cut for a checkpoint: its own limits or its format's, or the recipe's.
 
     Raises:
-        ModelError: the least is more than the most.
+        ModelError: the least is more than the most, or the model's frames have one size.
+        UsageError: LiveCC's format for such a model.
     """
+    if prompt_format is PromptFormat.LIVECC:
+        check_livecc(patches)
+        patches = replace(patches, max_pixels=max(MAX_PIXELS, model.min_pixels or patches.min_pixels))
+    if patches.square is not None and (model.min_pixels or model.max_pixels):
+        side = patches.square.side
+        raise ModelError(
+            f"the model {model.base} reads every frame as {side} x {side} pixels",
+            "leave min_pixels and max_pixels out",
+        )
     try:
         return replace(
             patches,
@@ -200,7 +235,7 @@ def _adapted(network: Any, lora: Lora, before: Path | None, seed: int) -> Any:
         r=lora.rank,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
-        target_modules=rf".*language_model\..*\.({names})",
+        target_modules=rf".*({'|'.join(LANGUAGE_PARTS)})\..*\.({names})",
         task_type="CAUSAL_LM",
     )
     torch.manual_seed(seed)
@@ -220,7 +255,7 @@ def lora_linears(network: Any, lora: Lora) -> list[torch.nn.Linear]:
     ends = tuple(f".{target}" for target in lora.targets)
     linears = {
         name: module
-        for name, module in network.model.language_model.named_modules()
+        for name, module in language_part(network).named_modules()
         if isinstance(module, torch.nn.Linear)
     }
     found = {name: linear for name, linear in linears.items() if f".{name}".endswith(ends)}

@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 
+from svlm_cli.model.family.parts import is_vision
+
 LARGEST_SIDE = 1024
 WIDTH = 192  # of the layers that the learning rate is meant for
 BETAS = (0.9, 0.98)
-_VISION = ".visual."
 
 
 class MuonWithAdamW(torch.optim.Optimizer):
@@ -76,7 +77,7 @@ def new_optimizer(
     for key, weight in network.named_parameters():
         if not weight.requires_grad:
             continue
-        rate = learning_rate * (vision_rate if _VISION in key else 1.0)
+        rate = learning_rate * (vision_rate if is_vision(key) else 1.0)
         if name == "adamw":
             decay = weight_decay if weight.ndim > 1 else 0.0
             adamw.append({"params": [weight], "lr": rate, "weight_decay": decay})

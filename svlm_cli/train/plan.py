@@ -12,17 +12,21 @@ import torch
 import transformers
 
 from svlm_cli.data.chunks.chunk import Chunk, ChunkFile
-from svlm_cli.errors import SourceError, SvlmError
+from svlm_cli.errors import ModelError, SourceError, SvlmError, boundary
 from svlm_cli.media.file.reader import open_video
+from svlm_cli.model.family.livecc import chosen_format, format_of
+from svlm_cli.model.family.parts import vision_weights
 from svlm_cli.model.family.table import (
+    check_text,
     family_of,
     frames_per_stamp,
     patch_settings,
     recurrent_layers,
+    tokens_per_second,
 )
-from svlm_cli.model.patches import PatchSettings, fit_size
+from svlm_cli.model.patches import PatchSettings, pixel_limits
 from svlm_cli.sections import Checkpoint, ChunkSource, NewModel, Recipe, Stage
-from svlm_cli.settings import Viewing
+from svlm_cli.settings import PromptFormat, Viewing
 from svlm_cli.train.arena.seedling import new_seedling
 from svlm_cli.train.arguments import world_size
 from svlm_cli.train.learner import lora_linears, new_patch_settings, new_tokenizer, with_pixels
@@ -171,7 +175,6 @@ def plan_lines(found: TrainingPlan) -> Iterator[str]:
 
 def _shape(recipe: Recipe) -> _Shape:
     network, patches = _hollow(recipe)
-    vision = network.model.visual
     config = network.config.text_config
     everything = _count(network)
     lora = recipe.model.lora if isinstance(recipe.model, Checkpoint) else None
@@ -181,7 +184,7 @@ def _shape(recipe: Recipe) -> _Shape:
         everything += trained
     else:
         frozen = all(stage.freeze_vision for stage in recipe.stages)
-        trained = everything - (_count(vision) if frozen else 0)
+        trained = everything - (sum(weight.numel() for _, weight in vision_weights(network)) if frozen else 0)
     layers = config.num_hidden_layers
     stamped = STAMP_TOKENS if frames_per_stamp(network.config) else 0
     sizes = config.hidden_size, layers, config.vocab_size
@@ -194,10 +197,26 @@ def _hollow(recipe: Recipe) -> tuple[Any, PatchSettings]:
     if isinstance(recipe.model, NewModel):
         patches = new_patch_settings(recipe.model, recipe.pixels)
         return new_seedling(recipe.model, new_tokenizer(), recipe.seed), patches
-    config = model_config(recipe.model.base)
+    config, patches, told = described(recipe.model.base)
+    prompt_format = chosen_format(PromptFormat(recipe.model.prompt_format), recipe.model.base, told)
+    patches = with_pixels(patches, recipe.model, prompt_format)
     with torch.device("meta"):
         network = getattr(transformers, family_of(config).class_name)(config)
-    return network, with_pixels(patch_settings(config), recipe.model)
+    return network, patches
+
+
+def described(base: str) -> tuple[Any, PatchSettings, PromptFormat | None]:
+    """What the configuration of a checkpoint says: itself, how frames are cut, the format it was trained on.
+
+    Raises:
+        ModelError: it cannot be had, or says what cannot be.
+    """
+    config = model_config(base)
+    with boundary(f"config.json of the model {base} is wrong", ModelError):
+        trained = getattr(config, "svlm", {})
+        check_text(config, base)
+        tokens_per_second(config)
+        return config, patch_settings(config, **pixel_limits(trained)), format_of(trained)
 
 
 def _count(module: Any) -> int:
@@ -260,12 +279,10 @@ def _lengths(
 def _length(chunk: Chunk, source: ChunkSource, shape: _Shape, viewing: Viewing) -> int:
     patches = shape.patches
     with open_video(source.path / chunk.video, viewing=viewing) as video:
-        height, width = fit_size(
-            video.info.height, video.info.width, patches.factor, patches.min_pixels, patches.max_pixels
-        )
+        per_frame = patches.frame_tokens(video.info.height, video.info.width)
     seconds = chunk.end_seconds - chunk.start_seconds
     temporal = source.fps / patches.temporal_patch_size
-    frames = temporal * ((height // patches.factor) * (width // patches.factor) + shape.stamp_tokens)
+    frames = temporal * (per_frame + shape.stamp_tokens)
     told = min(TOKENS_PER_WORD * len(chunk.previous_text.split()), source.sink + source.text_window)
     said = TOKENS_PER_WORD * len(chunk.words)
     return round(OPENING_TOKENS + told + said + seconds * (TURN_MARKUP_TOKENS + frames))

@@ -46,7 +46,7 @@ from svlm_cli.train.standing import (
     named_standing,
     put_result,
 )
-from svlm_cli.train.vision_cache import VisionCache, add_features, fill
+from svlm_cli.train.vision_cache import VisionCache, fill
 
 
 def train(
@@ -214,7 +214,6 @@ class _StageRun:
         if not stage.cache_vision:
             return None
         tower = learner.base
-        add_features(tower)
         tower.to(arguments.device)
         cache = VisionCache(self._windows, tower, learner.patches)
         chosen = [

@@ -11,13 +11,15 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch.utils.data import DataLoader, Dataset, get_worker_info
-from transformers.models.qwen3_vl.modeling_qwen3_vl import BaseModelOutputWithDeepstackFeatures
 
 from svlm_cli.data.samples.chunk_dataset import ChunkDataset, VideoClips
 from svlm_cli.data.samples.sample import Features
 from svlm_cli.errors import SourceError, boundary
 from svlm_cli.files import whole_file
+from svlm_cli.model.family.parts import vision_parts, vision_weights
+from svlm_cli.model.family.table import has_rows
 from svlm_cli.model.patches import Patches, PatchSettings
+from svlm_cli.model.vision.squares import see_squares
 
 RUN_SECONDS = 16  # of video that the tower takes at once
 
@@ -36,7 +38,7 @@ class VisionCache:
 
     def __init__(self, folder: Path, network: Any, patches: PatchSettings) -> None:
         self._network = network
-        self._folder = folder / f"vision-{_fingerprint(network.model.visual, patches)}"
+        self._folder = folder / f"vision-{_fingerprint(network, patches)}"
         self._folder.mkdir(parents=True, exist_ok=True)
 
     def missing(self, keys: Sequence[str]) -> list[int]:
@@ -52,20 +54,25 @@ class VisionCache:
         """
         if get_worker_info() is not None:
             raise SourceError(f"the features {keys[0]} are gone from {self._folder}")
-        pixels = torch.cat([clip.pixel_values for clip in clips])
-        grids = torch.tensor([clip.grid_thw for clip in clips])
-        device = self._network.device
-        with torch.autocast(device.type, enabled=False):
-            found = self._network.get_video_features(
-                pixels.to(device, self._network.model.visual.dtype), grids.to(device)
-            )
-        deep = getattr(found, "deepstack_features", None) or []
+        with torch.autocast(self._network.device.type, enabled=False):
+            pooled, deep = self._seen(clips)
         for number, (key, clip) in enumerate(zip(keys, clips, strict=True)):
-            kept = {"features": found.pooler_output[number], "grid_thw": torch.tensor(clip.grid_thw)}
+            kept = {"features": pooled[number], "grid_thw": torch.tensor(clip.grid_thw)}
             if deep:
                 kept["deep"] = torch.stack([layer[number] for layer in deep])
             with whole_file(self._path(key)) as partial:
                 save_file({name: tensor.cpu().contiguous() for name, tensor in kept.items()}, partial)
+
+    def _seen(self, clips: Sequence[Patches]) -> tuple[Sequence[torch.Tensor], Sequence[Any]]:
+        """The features of each clip, and the deep ones by layer where there are some."""
+        network = self._network
+        dtype = next(vision_parts(network)[0].parameters()).dtype
+        pixels = [clip.pixel_values.to(network.device, dtype) for clip in clips]
+        if not has_rows(network.config):
+            return see_squares(network, pixels), []
+        grids = torch.tensor([clip.grid_thw for clip in clips]).to(network.device)
+        found = network.get_video_features(torch.cat(pixels), grids)
+        return found.pooler_output, getattr(found, "deepstack_features", None) or []
 
     def read(self, key: str) -> Features:
         """Features of the clip under a key.
@@ -160,27 +167,17 @@ def _stretches(seconds: Sequence[int]) -> Iterator[tuple[int, int]]:
             start = place
 
 
-def add_features(network: Any) -> None:
-    """Let ``network`` take ``video_features`` (rows, d) in place of pixels, through a forward pre-hook.
-
-    Row k stands where the k-th ``<|video_pad|>`` of ``input_ids`` is; so does that of ``deep_features``.
-    """
-
-    def hand_over(_module: Any, _arguments: Any, inputs: dict[str, Any]) -> Any:
-        features, deep = inputs.pop("video_features", None), inputs.pop("deep_features", None)
-        if features is None:
-            return None
-        seen = BaseModelOutputWithDeepstackFeatures(
-            pooler_output=[features], deepstack_features=None if deep is None else [[layer] for layer in deep]
-        )
-        return (), inputs | {"mm_encoder_outputs": {"video": seen}}
-
-    network.register_forward_pre_hook(hand_over, with_kwargs=True)
-
-
-def _fingerprint(tower: Any, patches: PatchSettings) -> str:
+def _fingerprint(network: Any, patches: PatchSettings) -> str:
     digest = hashlib.sha256(str(patches).encode())
-    for name, weight in sorted(tower.state_dict().items()):
+    for name, weight in _tower_weights(network):
         digest.update(name.encode())
         digest.update(weight.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def _tower_weights(network: Any) -> list[tuple[str, torch.Tensor]]:
+    """By name, in its order; a lone tower's without its own name, as folders of earlier builds have them."""
+    parts = vision_parts(network)
+    if len(parts) == 1:
+        return sorted(parts[0].state_dict().items())
+    return sorted(vision_weights(network))

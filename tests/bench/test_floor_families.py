@@ -7,7 +7,7 @@ import torch
 
 from svlm_cli import Sampling, StreamSession, StreamSettings
 from svlm_cli.bench.speed.floor import Floor, watched
-from tests.families import RECURRENT, STAMPED, made_model
+from tests.families import RECURRENT, SQUARE, STAMPED, made_model
 from tests.stream.engine import clips
 
 
@@ -21,7 +21,7 @@ def by_experts(model, num_rows: int) -> int:
     return text.num_hidden_layers * num_rows * (text.num_experts * size + asked)
 
 
-@pytest.mark.parametrize("family", STAMPED + RECURRENT)
+@pytest.mark.parametrize("family", STAMPED + RECURRENT + SQUARE)
 def test_the_floor_runs_every_product_of_a_step_once(model, family: str, monkeypatch) -> None:
     seen = watched(made_model(family, model.tokenizer))
     sampling = Sampling(4, greedy=True, repetition_penalty=9.0)

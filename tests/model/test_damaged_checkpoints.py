@@ -14,6 +14,7 @@ import pytest
 from svlm_cli import ModelError, load_model
 from svlm_cli.model.family.table import tokens_per_second
 from svlm_cli.model.patches import PatchSettings, pixel_limits
+from svlm_cli.train.plan import described
 
 
 @pytest.fixture
@@ -193,7 +194,8 @@ def test_damage_is_named(broken, damage, says, capfd):
     assert capfd.readouterr().err == "", "the error is all there is to read"
 
 
-def test_absurd_numbers_are_refused(broken):
+def test_absurd_numbers_are_refused_before_a_weight_is_read(broken, monkeypatch):
+    monkeypatch.setattr("svlm_cli.model.load.open_network", lambda *_: pytest.fail("gigabytes were read"))
     dice = random.Random("absurd")
     path = broken / "config.json"
     whole = json.loads(path.read_text())
@@ -206,6 +208,18 @@ def test_absurd_numbers_are_refused(broken):
         with pytest.raises(ModelError, match=told) as raised:
             load_model(str(broken), device="cpu")
         assert "\n" not in str(raised.value)
+        if key != "video_token_id":  # a dry run opens no tokenizer
+            with pytest.raises(ModelError, match=told):
+                described(str(broken))
+    path.write_text(json.dumps(whole))
+    adapter = broken.parent / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    (adapter / "adapter_model.safetensors").write_bytes(b"")
+    for settings, told in (({"max_pixels": 10**12}, "max_pixels"), ({"prompt_format": "x"}, "prompt_format")):
+        (adapter / "svlm.json").write_text(json.dumps(settings))
+        with pytest.raises(ModelError, match=told):
+            load_model(str(broken), device="cpu", adapter=str(adapter))
 
 
 @pytest.mark.parametrize("seed", range(10))

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from svlm_cli.model.family.dialect import QWEN
 from svlm_cli.model.prompt import PromptWriter
 
 
@@ -96,5 +97,5 @@ def test_words_outside_a_small_vocabulary_are_named():
             known = {"Commentate": 1, " on": 2, " Lions": 3, "<|im_end|>": 4, "\n": 5, " ...": 6}
             return [known.get(text, 9)]
 
-    writer = PromptWriter(Small(), SimpleNamespace(ends_thoughts=False))
+    writer = PromptWriter(Small(), SimpleNamespace(ends_thoughts=False, dialect=QWEN))
     assert writer.unknown_words("Commentate on Lions Zebras on Zebras; Zebras") == ["Zebras"]

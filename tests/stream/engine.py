@@ -13,6 +13,7 @@ from svlm_cli import Clip, StreamSession
 from svlm_cli.media.source import VideoInfo
 from svlm_cli.model.cache import StreamingCache
 from svlm_cli.model.decode import Speech
+from svlm_cli.model.family.parts import language_part
 from svlm_cli.model.runtime import VideoLanguageModel
 from svlm_cli.model.vision.frames import DeepFeatures
 from svlm_cli.stream.step import speech
@@ -117,7 +118,7 @@ class KeyLedger:
         """Stored keys equal a fresh rotation of their originals, in every layer."""
         assert len(self.fed_at) == self.session.cache.num_tokens
         moved = [now - then for now, then in zip(self.stands_at(), self.fed_at, strict=False)]
-        inv_freq = self.session.model.network.model.language_model.rotary_emb.inv_freq
+        inv_freq = language_part(self.session.model.network).rotary_emb.inv_freq
         torch.testing.assert_close(
             self._held().double(), rotated(self.keys, moved, inv_freq), atol=1e-5, rtol=1e-5
         )

@@ -16,24 +16,23 @@ from transformers.models.qwen3_vl.processing_qwen3_vl import Qwen3VLProcessor
 from svlm_cli import Policy, Sampling, StreamSession, StreamSettings
 from svlm_cli.model.family.markup import find_markup
 from svlm_cli.model.hooks.fixed_words import WordForward
-from svlm_cli.model.patches import clip_to_patches
 from svlm_cli.model.prepare import prepare
 from svlm_cli.model.prompt import PromptWriter
 from svlm_cli.model.runtime import VideoLanguageModel
 from svlm_cli.model.window import SpanKind
 from svlm_cli.stream.probe import ProbedSession
 from svlm_cli.stream.step.feeding import LoneFeeder
-from tests.families import RECURRENT, STAMPED, made_model
+from tests.families import RECURRENT, SQUARE, STAMPED, library_rows_and_logits, made_model
 
 from .engine import KeyLedger, clips, follow, recording, rotated
-from .test_session import full_forward, said, scripted, walk
+from .test_session import said, scripted, walk
 
 SIZE = (64, 96)
 GREEDY = Sampling(greedy=True, max_new_tokens=5)
 SMALL = StreamSettings(vision_window=3, rounds=2, sink=6, text_window=6, previous_text="a b c d e f g")
 
 
-@pytest.fixture(scope="module", params=STAMPED + RECURRENT)
+@pytest.fixture(scope="module", params=STAMPED + RECURRENT + SQUARE)
 def family(request: pytest.FixtureRequest, model) -> VideoLanguageModel:
     return made_model(request.param, model.tokenizer)
 
@@ -56,13 +55,9 @@ def test_positions_and_logits_are_those_of_the_library(family, fps: float) -> No
     watched = recording(family)
     options = StreamSettings(policy=Policy.FULL, fps=fps, previous_text="a b c", sampling=GREEDY)
     _, records, _ = run(watched, options, 4)
-    ids = torch.tensor([records[-1].context_ids])
     shown = clips(4, fps=fps, size=SIZE)
-    grids = torch.tensor([clip_to_patches(clip.frames, family.patches).grid_thw for clip in shown])
-    is_video = (ids == family.markup.video_pad).int()
-    rows, _ = family.network.model.get_rope_index(ids, 2 * is_video, video_grid_thw=grids)
-    assert np.array_equal(np.array(records[-1].position_ids), rows[:, 0].numpy())
-    expected = full_forward(family, shown, records[-1])
+    rows, expected = library_rows_and_logits(family, shown, records[-1].context_ids)
+    assert np.array_equal(np.array(records[-1].position_ids), rows)
     compared = 0
     for fed in watched.fed:
         last = fed.start + fed.positions.shape[1] - 1
@@ -164,7 +159,7 @@ def test_fixed_shapes_give_the_plain_logits(family) -> None:
 
 
 @pytest.mark.parametrize("policy", list(Policy))
-@pytest.mark.parametrize("name", ["qwen3_vl", "qwen3_5"])
+@pytest.mark.parametrize("name", ["qwen3_vl", "qwen3_5", *SQUARE])
 def test_a_restored_session_goes_on_as_if_undisturbed(model, name: str, policy: Policy) -> None:
     """Deep features are of the state: under ``recompute`` kept frames are fed again. So are fixed states."""
     stamped = made_model(name, model.tokenizer)
@@ -187,7 +182,7 @@ def test_a_restored_session_goes_on_as_if_undisturbed(model, name: str, policy: 
 
 
 @pytest.mark.parametrize("how", ["int8", "bfloat16", "packed"])
-@pytest.mark.parametrize("name", ["qwen3_vl_moe", "qwen3_5_moe"])
+@pytest.mark.parametrize("name", ["qwen3_vl_moe", "qwen3_5_moe", *SQUARE])
 def test_other_number_formats_stream(model, name: str, how: str) -> None:
     made = made_model(name, model.tokenizer, dtype=torch.bfloat16 if how == "bfloat16" else torch.float32)
     exact = made_model(name, model.tokenizer)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import random
+import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ from svlm_cli.model.window import WindowLimits
 from svlm_cli.settings import StreamSettings
 from svlm_cli.train.plan import plan
 from svlm_cli.train.trainer import train
-from tests.families import RECURRENT, STAMPED, made_model
+from tests.families import RECURRENT, SQUARE, STAMPED, library_inputs, made_model
 from tests.stream.engine import follow
 from tests.train.clips import chunk_at, clip_recipe, losses, overlapping, random_words, write_chunks
 
@@ -41,9 +43,9 @@ def video(tmp_path_factory: pytest.TempPathFactory, make_video: Callable[..., Pa
     return make_video(tmp_path_factory.mktemp("video") / "clip.mp4", seconds=float(LENGTH))
 
 
-@pytest.fixture(scope="module")
-def stamped(model):
-    return made_model("qwen3_vl", model.tokenizer)
+@pytest.fixture(scope="module", params=["qwen3_vl", *SQUARE])
+def family(request: pytest.FixtureRequest, model):
+    return made_model(request.param, model.tokenizer)
 
 
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -55,7 +57,7 @@ def stamped(model):
     text_window=st.sampled_from([1, 7, 512]),
 )
 def test_ids_of_a_chunk_are_what_a_stream_holds(
-    stamped, video: Path, tmp_path: Path, seed: int, start: int, fps: float, sink: int, text_window: int
+    family, video: Path, tmp_path: Path, seed: int, start: int, fps: float, sink: int, text_window: int
 ) -> None:
     dice = random.Random(seed)
     end = dice.randint(start + 1, min(LENGTH, start + 4))
@@ -64,11 +66,11 @@ def test_ids_of_a_chunk_are_what_a_stream_holds(
     write_chunks(tmp_path, [chunk])
     (tmp_path / video.name).unlink(missing_ok=True)
     (tmp_path / video.name).symlink_to(video)
-    writer = PromptWriter(stamped.tokenizer, stamped.markup)
+    writer = PromptWriter(family.tokenizer, family.markup)
     sample = ChunkDataset(
         writer,
-        stamped.patches,
-        stamped.tokens_per_second,
+        family.patches,
+        family.tokens_per_second,
         folder=tmp_path,
         name="train_s2w4",
         fps=fps,
@@ -80,7 +82,7 @@ def test_ids_of_a_chunk_are_what_a_stream_holds(
     with pytest.MonkeyPatch.context() as patch, open_video(video) as source:
         said = [list(writer.spoken(line)) for line in chunk.lines]
         follow(patch, said)
-        session = StreamSession(stamped, told)
+        session = StreamSession(family, told)
         for clip in source.clips(fps, 1.0, float(start), float(end - start)):
             session.step(clip)
     assert session.context.ids.tolist() == sample.input_ids.tolist()
@@ -92,7 +94,7 @@ def chunks(tmp_path_factory: pytest.TempPathFactory, make_video: Callable[..., P
     return overlapping(tmp_path_factory.mktemp("chunks") / "data", make_video, num_chunks=4)
 
 
-@pytest.fixture(scope="module", params=STAMPED + RECURRENT[:1])
+@pytest.fixture(scope="module", params=STAMPED + RECURRENT[:1] + SQUARE)
 def folder(
     request: pytest.FixtureRequest, part_of_vocabulary: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
@@ -105,53 +107,94 @@ def folder(
     return folder
 
 
+@dataclass(frozen=True)
+class Hand:
+    """How a family is written, by hand: around what is said, and the frames of a second of 2 frames."""
+
+    system: str = SYSTEM
+    previous: str = "<|im_start|>previous text\n"
+    user: str = "<|im_start|>user\n"
+    assistant: str = "<|im_start|>assistant\n"
+    end: str = "<|im_end|>"
+    lead: str = ""
+
+    def frames(self, second: int, num_tokens: int) -> str:
+        pads = "<|video_pad|>" * num_tokens
+        return f"<{second + 0.25:.1f} seconds><|vision_start|>{pads}<|vision_end|>"
+
+
+class SmolHand(Hand):
+    def frames(self, second: int, num_tokens: int) -> str:
+        mark = "<fake_token_around_image>"
+        return f"\nFrame from 00:{second:02d}:{mark}<global-img>{'<image>' * num_tokens}{mark}" * 2
+
+
+class InternHand(Hand):
+    def frames(self, second: int, num_tokens: int) -> str:
+        pads = f"<img>{'<IMG_CONTEXT>' * num_tokens}</img>"
+        return f"\nFrame1: {pads}\nFrame2: {pads}"
+
+
+class LlavaHand(Hand):
+    def frames(self, second: int, num_tokens: int) -> str:
+        return "\n" + "<video>" * (2 * num_tokens + 1)
+
+
+HANDS = {
+    "smolvlm": SmolHand(
+        "<|im_start|>System: You are a helpful assistant.<end_of_utterance>\n",
+        *("Previous text: ", "User: ", "Assistant:", "<end_of_utterance>", "\n\n"),
+    ),
+    "internvl": InternHand(lead="\n"),
+    "llava_onevision": LlavaHand(lead="\n"),
+}
+
+
 def by_hand(chunk: Chunk, folder: Path, opened) -> dict[str, Any]:
     """Ids, labels and pixels of a chunk, from the text alone; positions are the library's own."""
     ids: list[int] = []
     labels: list[int] = []
-    pixels, grids = [], []
+    seen = []
+    family = opened.network.config.model_type
+    hand = HANDS.get(family, Hand())
 
     def write(text: str, *, is_answer: bool = False) -> None:
         for token in opened.tokenizer.encode(text, add_special_tokens=False):
             ids.append(token)
             labels.append(token if is_answer else -100)
 
-    write(SYSTEM)
-    write("<|im_start|>previous text\n")
+    write(hand.system)
+    write(hand.previous)
     write(chunk.previous_text)
-    write("<|im_end|>\n")
-    sizes = replace(opened.patches, min_pixels=PIXELS, max_pixels=PIXELS)
+    write(f"{hand.end}\n")
+    is_square = family in SQUARE
+    sizes = opened.patches if is_square else replace(opened.patches, min_pixels=PIXELS, max_pixels=PIXELS)
     first, seconds = float(chunk.start_seconds), float(chunk.end_seconds - chunk.start_seconds)
     with open_video(folder / chunk.video) as video:
         shown = list(video.clips(2.0, 1.0, first, seconds))
     for number, clip in enumerate(shown):
         second = chunk.start_seconds + number
         patches = clip_to_patches(clip.frames, sizes)
-        pixels.append(patches.pixel_values)
-        grids.append(patches.grid_thw)
+        seen.append(patches)
         if number:
             write("\n")
-        write("<|im_start|>user\n")
+        write(hand.user)
         write(f"Time={second}.0-{second + 1}.0s")
-        write(f"<{second + 0.25:.1f} seconds>")
-        write("<|vision_start|>" + "<|video_pad|>" * (patches.grid_thw[1] * patches.grid_thw[2] // 4))
-        write("<|vision_end|>")
+        for part in re.split(
+            "(<[^>]*>)", hand.frames(second, math.prod(patches.grid_thw[1:]) // (1 if is_square else 4))
+        ):
+            write(part)
+        write(f"{hand.lead}" if number == 0 else "")
         write("Commentate on this match" if number == 0 else "")
-        write("<|im_end|>\n")
-        write("<|im_start|>assistant\n")
+        write(f"{hand.end}\n")
+        write(hand.assistant)
         said = [word.text for word in chunk.words if second < word.end_seconds <= second + 1]
         if said:
             write(f" {' '.join(said)}", is_answer=True)
         write(" ...", is_answer=True)
-        write("<|im_end|>", is_answer=True)
+        write(hand.end, is_answer=True)
     held = torch.tensor([ids])
-    return {
-        "input_ids": held,
-        "labels": torch.tensor(labels),
-        "mm_token_type_ids": 2 * (held == opened.markup.video_pad).int(),
-        "pixel_values_videos": torch.cat(pixels),
-        "video_grid_thw": torch.tensor(grids),
-    }
+    return {"input_ids": held, "labels": torch.tensor(labels)} | library_inputs(opened, seen, held)
 
 
 def loss_by_hand(chunks: Path, opened) -> float:
@@ -170,8 +213,9 @@ def loss_by_hand(chunks: Path, opened) -> float:
 
 
 def sized(recipe):
+    pixels = None if Path(recipe.model.base).name in SQUARE else PIXELS
     return recipe.model_copy(
-        update={"model": recipe.model.model_copy(update={"min_pixels": PIXELS, "max_pixels": PIXELS})}
+        update={"model": recipe.model.model_copy(update={"min_pixels": pixels, "max_pixels": pixels})}
     )
 
 
@@ -192,7 +236,8 @@ def test_the_first_loss_is_that_of_a_forward_by_hand(folder: Path, tmp_path: Pat
         recipe = sized(clip_recipe(tmp_path, folder, chunks, options, steps=1, **stage))
         train(recipe, tmp_path / name)
         assert losses(tmp_path / name / "sft")[0] == pytest.approx(expected, rel=1e-5), name
-    assert load_model(str(tmp_path / "padded" / "sft" / "final"), device="cpu").patches.max_pixels == PIXELS
+    trained = load_model(str(tmp_path / "padded" / "sft" / "final"), device="cpu")
+    assert trained.patches.square or trained.patches.max_pixels == PIXELS
     if folder.name == "cosmos3_omni":
         return  # the class of qwen3_vl under another name
     lora = clip_recipe(tmp_path, folder, chunks, ["model.lora.rank=4"], steps=2, micro_batch=4)
@@ -201,7 +246,7 @@ def test_the_first_loss_is_that_of_a_forward_by_hand(folder: Path, tmp_path: Pat
     assert first == pytest.approx(expected, rel=1e-5)
     assert second < first
     adapted = load_model(str(folder), adapter=str(tmp_path / "lora" / "sft" / "final"), device="cpu")
-    assert adapted.patches.max_pixels == PIXELS
+    assert adapted.patches.square or adapted.patches.max_pixels == PIXELS
 
 
 def test_a_dry_run_counts_stamps_and_tokens_of_its_size(folder: Path, tmp_path: Path, chunks: Path) -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from svlm_cli.train.inputs import take_samples
 from svlm_cli.train.learner import new_patch_settings, new_tokenizer
 from svlm_cli.train.loss import token_loss
-from svlm_cli.train.vision_cache import VisionCache, add_features
+from svlm_cli.train.vision_cache import VisionCache
 from tests.train.small import MODEL, batch_of, dataset, network
 
 PATCHES = new_patch_settings(MODEL, 168 * 112)
@@ -25,7 +26,7 @@ def test_cached_features_give_the_loss_of_pixels(tmp_path: Path, windows: Path) 
             return float(token_loss(model(**batch), labels))
 
     from_pixels = loss(None)
-    add_features(model)
+    take_samples(model)
     cache = VisionCache(tmp_path, model, PATCHES)
     assert loss(cache) == pytest.approx(from_pixels, rel=1e-5)
     written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("vision-*/*")}

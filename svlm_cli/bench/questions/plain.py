@@ -115,7 +115,7 @@ class PlainPrompt:
         """Feed the prompt: its cache, the logits after it, shape (v,), and the next position."""
         model = self._model
         depth = model.patches.temporal_patch_size
-        stride = positions.time_stride(fps, depth, model.tokens_per_second)
+        stride = model.patches.stride(fps, model.tokens_per_second)
         parts = self._writer.plain(video.grid, question, video.grid[0] * depth / fps)
         spans = [part.span for part in parts]
         ids = [token for part in parts for token in part.ids]

@@ -18,8 +18,10 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from svlm_cli.bench.speed.tower import SquareTower, square_tower
 from svlm_cli.model.attention import causal
 from svlm_cli.model.cache import StreamingCache
+from svlm_cli.model.family.parts import language_part
 from svlm_cli.model.family.table import recurrent_layers
 from svlm_cli.model.lean.grid import Plan
 from svlm_cli.model.lean.text import TextLayer
@@ -115,11 +117,15 @@ class Floor:
         self._inputs: dict[tuple[int, torch.dtype], torch.Tensor] = {}
         self._lengths: dict[tuple[tuple[int, int, int], str], list[int]] = {}
         self._has_run = False
-        language, visual = model.network.model.language_model, model.network.model.visual
+        language = language_part(model.network)
         self._layers = [_linears(layer) for layer in language.layers]
         self._behind_keys = _behind_keys(language.layers[-1])
         self._recurrent = recurrent_layers(model.network.config)
         self._experts = [list(_experts(layer)) for layer in language.layers]
+        self._squares = None if model.patches.square is None else square_tower(model)
+        if self._squares is not None:
+            return
+        visual = model.network.model.visual
         self._blocks = [_linears(block) for block in visual.blocks]
         mergers = [visual] if isinstance(visual, Tower) else [visual.merger, *_deeper(visual)]
         self._mergers = [linear for merger in mergers for linear in _linears(merger)]
@@ -149,6 +155,9 @@ class Floor:
         return watch
 
     def _vision(self, grid: tuple[int, int, int]) -> None:
+        if self._squares is not None:
+            self._vision_of_squares(self._squares, grid[0])
+            return
         visual = self._model.network.model.visual
         num_patches = grid[0] * grid[1] * grid[2]
         if isinstance(visual, Tower):
@@ -165,6 +174,15 @@ class Floor:
             self._see(self._sequences(grid, bounds), owner.num_heads, owner.head_dim)
         for linear in self._mergers:
             self._product(linear, num_patches // visual.config.spatial_merge_size**2)
+
+    def _vision_of_squares(self, tower: SquareTower, num_frames: int) -> None:
+        functional.linear(self._input(num_frames * tower.num_patches, tower.patch.shape[1]), tower.patch)
+        for block in tower.blocks:
+            for linear in block:
+                self._product(linear, num_frames * tower.num_seen)
+            self._see([tower.num_seen] * num_frames, tower.num_heads, tower.head_size)
+        for linear in tower.mergers:
+            self._product(linear, num_frames * tower.num_merged)
 
     def _sequences(self, grid: tuple[int, int, int], bounds: str) -> list[int]:
         """Lengths of the sequences of a block, asked of the device once per grid."""

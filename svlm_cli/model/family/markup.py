@@ -6,9 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Protocol
 
-END_OF_TEXT, TURN_START, TURN_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
-VISION_START, VISION_END = "<|vision_start|>", "<|vision_end|>"
-IMAGE_PAD, VIDEO_PAD = "<|image_pad|>", "<|video_pad|>"
+from svlm_cli.model.family.dialect import (
+    IMAGE_PAD,
+    QWEN,
+    TURN_END,
+    TURN_START,
+    VIDEO_PAD,
+    VISION_END,
+    VISION_START,
+    Dialect,
+)
+
+END_OF_TEXT = "<|endoftext|>"
 MARKUP_TOKENS = (
     *(END_OF_TEXT, TURN_START, TURN_END, VISION_START, VISION_END),
     *("<|vision_pad|>", IMAGE_PAD, VIDEO_PAD),
@@ -32,9 +41,12 @@ class Tokenizer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Markup:
-    """Ids of the special tokens, taken from the tokenizer by name.
+    """Ids of the special tokens, taken from the tokenizer by name, and the dialect that they are written in.
 
     Args:
+        vision_start, vision_end: around the pads of a vision block, the nearest to them; None where a family
+            has no such tokens.
+        video_pad: stands for one row of features.
         end_of_text: None where the vocabulary has no ``<|endoftext|>``.
         frames_per_stamp: frames of a temporal patch, each of which is a block of its own behind its time as
             text (``Family.has_stamps``); 0 where a clip is one block.
@@ -43,12 +55,13 @@ class Markup:
 
     turn_start: int
     turn_end: int
-    vision_start: int
-    vision_end: int
+    vision_start: int | None
+    vision_end: int | None
     video_pad: int
     end_of_text: int | None
     frames_per_stamp: int = 0
     ends_thoughts: bool = False
+    dialect: Dialect = QWEN
 
     def __repr__(self) -> str:
         """Without what is usual: fingerprints of models, and so keys of stored results, hold this."""
@@ -61,13 +74,16 @@ class Markup:
         return (self.turn_end,) if self.end_of_text is None else (self.turn_end, self.end_of_text)
 
 
-def find_markup(tokenizer: Tokenizer, frames_per_stamp: int = 0, *, thinks: bool = False) -> Markup:
+def find_markup(
+    tokenizer: Tokenizer, frames_per_stamp: int = 0, *, thinks: bool = False, dialect: Dialect = QWEN
+) -> Markup:
     """Look the markup up by name.
 
     Args:
         tokenizer: the tokenizer of the checkpoint.
         frames_per_stamp: as ``Markup`` has it.
         thinks: whether the model would; where the vocabulary has no word for that, it does not.
+        dialect: names the tokens.
 
     Raises:
         KeyError: the vocabulary lacks one of the tokens; names it.
@@ -83,19 +99,26 @@ def find_markup(tokenizer: Tokenizer, frames_per_stamp: int = 0, *, thinks: bool
             raise KeyError(token)
         return found
 
+    starts, ends = (special_tokens(text) for text in (dialect.block_start, dialect.block_end))
+    found = [need(token) for token in (*starts, *ends)]
     return Markup(
-        turn_start=need(TURN_START),
-        turn_end=need(TURN_END),
-        vision_start=need(VISION_START),
-        vision_end=need(VISION_END),
-        video_pad=need(VIDEO_PAD),
+        turn_start=need(dialect.turn_start),
+        turn_end=need(dialect.turn_end),
+        vision_start=found[len(starts) - 1] if starts else None,
+        vision_end=found[len(starts)] if ends else None,
+        video_pad=need(dialect.pad),
         end_of_text=find(END_OF_TEXT),
         frames_per_stamp=frames_per_stamp,
         ends_thoughts=thinks and find("<think>") is not None,
+        dialect=dialect,
     )
 
 
-def config_ids(tokenizer: Tokenizer) -> dict[str, int | None]:
+def special_tokens(text: str) -> list[str]:
+    """The special tokens that a text is made of."""
+    return [f"{piece}>" for piece in text.split(">")[:-1]]
+
+
+def config_ids(tokenizer: Tokenizer, dialect: Dialect = QWEN) -> dict[str, int | None]:
     """Ids of the markup around pictures as a configuration of transformers names them."""
-    names = {"video": VIDEO_PAD, "image": IMAGE_PAD, "vision_start": VISION_START, "vision_end": VISION_END}
-    return {f"{role}_token_id": tokenizer.convert_tokens_to_ids(token) for role, token in names.items()}
+    return {name: tokenizer.convert_tokens_to_ids(token) for name, token in dialect.config_ids.items()}

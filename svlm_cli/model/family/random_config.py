@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Any
 
 import transformers
 
-from svlm_cli.model.family.markup import END_OF_TEXT, TURN_END, config_ids
+from svlm_cli.model.family.dialect import Dialect
+from svlm_cli.model.family.markup import END_OF_TEXT, config_ids, special_tokens
 from svlm_cli.model.family.table import FAMILIES
 
 VOCABULARY_SIZE = 151_936
@@ -47,17 +49,29 @@ def random_config(name: str, family: str, tokenizer: Any) -> Any:
         family: a key of ``table.FAMILIES``.
         tokenizer: for the ids of the markup.
     """
-    size = SIZES[name]
-    ends = {"bos_token_id": END_OF_TEXT, "eos_token_id": TURN_END}
+    size, dialect = SIZES[name], FAMILIES[family].dialect
+    ends = {"bos_token_id": END_OF_TEXT, "eos_token_id": dialect.turn_end}
+    text = {"vocab_size": num_rows(tokenizer)} | {
+        role: tokenizer.convert_tokens_to_ids(token) for role, token in ends.items()
+    }
+    own: dict[str, Any] = {"vision_config": _vision(size, family), "text_config": text | _text(size, family)}
+    if FAMILIES[family].square is not None:
+        own = _with_squares(size, family, text, is_tiny=name == "tiny")
     return transformers.AutoConfig.for_model(
-        family,
-        vision_config=_vision(size, family),
-        text_config=_text(size, family)
-        | {"vocab_size": num_rows(tokenizer)}
-        | {role: tokenizer.convert_tokens_to_ids(token) for role, token in ends.items()},
-        tie_word_embeddings=True,
-        **config_ids(tokenizer),
+        family, **own, tie_word_embeddings=True, **config_ids(tokenizer, dialect)
     )
+
+
+def family_tokenizer(tokenizer: Any, family: str) -> Any:
+    """A copy of Qwen's tokenizer that knows the special tokens of a family."""
+    fitted = copy.deepcopy(tokenizer)
+    dialect: Dialect = FAMILIES[family].dialect
+    texts = (dialect.turn_start, dialect.turn_end, dialect.block_start, dialect.block_end, dialect.pad)
+    named = [token for text in (*texts, *dialect.config_ids.values()) for token in special_tokens(text)]
+    new = [token for token in dict.fromkeys(named) if fitted.convert_tokens_to_ids(token) is None]
+    if new:
+        fitted.add_special_tokens({"additional_special_tokens": new})
+    return fitted
 
 
 def num_rows(tokenizer: Any) -> int:
@@ -138,3 +152,41 @@ def _linear_attention(size: Size) -> dict[str, Any]:
             "mrope_section": [turned - 2 * side, side, side],
         },
     }
+
+
+# Pixels per side of a picture, and of a patch, as published; of a tiny one.
+_PICTURES = {"smolvlm": (512, 16), "internvl": (448, 14), "llava_onevision": (384, 14)}
+_TINY_PICTURES = {"smolvlm": (96, 16), "internvl": (84, 14), "llava_onevision": (98, 14)}
+
+
+def _with_squares(size: Size, family: str, text: dict[str, Any], *, is_tiny: bool) -> dict[str, Any]:
+    """Families whose tower takes square pictures of one size, and whose positions are those of words."""
+    side, patch = (_TINY_PICTURES if is_tiny else _PICTURES)[family]
+    vision = {
+        "hidden_size": size.vision_hidden,
+        "intermediate_size": size.vision_mlp,
+        "num_hidden_layers": size.vision_layers,
+        "num_attention_heads": size.vision_heads,
+        "image_size": side,
+        "patch_size": patch,
+    }
+    text |= {
+        "hidden_size": size.hidden,
+        "intermediate_size": size.mlp,
+        "num_hidden_layers": size.layers,
+        "num_attention_heads": size.heads,
+        "num_key_value_heads": size.key_value_heads,
+        "head_dim": size.hidden // size.heads,
+    }
+    if family == "smolvlm":
+        scale = {"scale_factor": 2 if is_tiny else 4}
+        return {"vision_config": vision, "text_config": {"model_type": "llama"} | text, **scale}
+    if family == "internvl":
+        per_frame = (side // patch // 2) ** 2
+        return {
+            "vision_config": vision,
+            "text_config": {"model_type": "qwen3"} | text,
+            "image_seq_length": per_frame,
+        }
+    tower = {"model_type": "siglip_vision_model", "vision_use_head": False}
+    return {"vision_config": tower | vision, "text_config": {"model_type": "qwen2"} | text}

@@ -6,15 +6,20 @@ relies on; ``family.guard`` looks at every checkpoint that is opened.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from svlm_cli import values
+from svlm_cli.errors import ModelError
+from svlm_cli.model.family.dialect import INTERNVL, LLAVA_ONEVISION, QWEN, SMOLVLM, Dialect
 from svlm_cli.model.family.markup import Markup, Tokenizer, find_markup
 from svlm_cli.model.patches import CLIP_MEAN, CLIP_STD, MAX_TOKENS, MIN_TOKENS, PatchSettings
 from svlm_cli.model.states.rotation import Pairs
+from svlm_cli.model.vision.squares import Square
 
 HALF = (0.5, 0.5, 0.5)
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _TOKENS_PER_SECOND = 0.01, 1000.0  # published: 2 and 25
 
 
@@ -30,6 +35,10 @@ class Family:
         thinks: whether its answers begin with thoughts where the prompt does not close them.
         image_mean, image_std: normalisation where a checkpoint does not state its own.
         pairs: which numbers of a key RoPE turns together.
+        dialect: how its conversations are written.
+        square: reads from a configuration how frames become pictures of one size; then positions are those of
+            words. None where frames keep their shape, and positions are those of M-RoPE.
+        text_types: ``model_type`` of the language models that fit its cache; empty where there is one alone.
     """
 
     class_name: str
@@ -39,6 +48,41 @@ class Family:
     image_mean: tuple[float, ...] = CLIP_MEAN
     image_std: tuple[float, ...] = CLIP_STD
     pairs: Pairs = Pairs.HALVES
+    dialect: Dialect = QWEN
+    square: Callable[[Any], Square] | None = None
+    text_types: tuple[str, ...] = ()
+
+
+def _side(pixels: Any) -> int:
+    """A size that some configurations give for both directions."""
+    return int(pixels[0] if isinstance(pixels, list | tuple) else pixels)
+
+
+def _grid_of(config: Any) -> tuple[int, int]:
+    """Pixels and patches per side of a tower's picture."""
+    side = _side(config.vision_config.image_size)
+    return side, side // _side(config.vision_config.patch_size)
+
+
+def _smolvlm(config: Any) -> Square:
+    side, patches = _grid_of(config)
+    return Square(side, _shared(patches, config.scale_factor), "lanczos", in_two=True)
+
+
+def _internvl(config: Any) -> Square:
+    side, patches = _grid_of(config)
+    return Square(side, _shared(patches, round(1 / config.downsample_ratio)), "bicubic")
+
+
+def _llava_onevision(config: Any) -> Square:
+    side, patches = _grid_of(config)
+    return Square(side, -(-patches // 2), "bicubic")
+
+
+def _shared(patches: int, per_token: int) -> int:
+    if patches % per_token:
+        raise ValueError(f"{patches} patches per side cannot be shared out in tokens of {per_token}")
+    return patches // per_token
 
 
 def _qwen3(class_name: str, *, thinks: bool = False) -> Family:
@@ -53,12 +97,50 @@ FAMILIES = {
     "cosmos3_omni": _qwen3("Cosmos3OmniForConditionalGeneration"),
     "qwen3_5": _qwen3("Qwen3_5ForConditionalGeneration", thinks=True),
     "qwen3_5_moe": _qwen3("Qwen3_5MoeForConditionalGeneration", thinks=True),
+    "smolvlm": Family(
+        "SmolVLMForConditionalGeneration",
+        has_stamps=True,
+        image_mean=HALF,
+        image_std=HALF,
+        dialect=SMOLVLM,
+        square=_smolvlm,
+        text_types=("llama",),
+    ),
+    "internvl": Family(
+        "InternVLForConditionalGeneration",
+        has_stamps=True,
+        image_mean=IMAGENET_MEAN,
+        image_std=IMAGENET_STD,
+        dialect=INTERNVL,
+        square=_internvl,
+        text_types=("qwen2", "qwen3", "qwen3_moe", "llama"),
+    ),
+    "llava_onevision": Family(
+        "LlavaOnevisionForConditionalGeneration",
+        dialect=LLAVA_ONEVISION,
+        square=_llava_onevision,
+        text_types=("qwen2", "qwen3"),
+    ),
 }
 
 
 def family_of(config: Any) -> Family:
     """The row of a model's configuration."""
     return FAMILIES[config.model_type]
+
+
+def check_text(config: Any, name: str) -> None:
+    """Refuse a language model whose cache nobody has looked at, in families that come with several.
+
+    Raises:
+        ModelError: it is one.
+    """
+    known, kind = family_of(config).text_types, config.text_config.model_type
+    if known and kind not in known:
+        raise ModelError(
+            f"the language model of {name} is of type {kind!r}",
+            f"svlm streams {config.model_type} with {', '.join(known)}",
+        )
 
 
 def tokens_per_second(config: Any) -> float | None:
@@ -76,7 +158,15 @@ def tokens_per_second(config: Any) -> float | None:
 
 def frames_per_stamp(config: Any) -> int:
     """For ``Markup``: frames of a temporal patch where each is a block behind its time, else 0."""
-    return int(config.vision_config.temporal_patch_size) if family_of(config).has_stamps else 0
+    family = family_of(config)
+    if not family.has_stamps:
+        return 0
+    return 1 if family.square is not None else int(config.vision_config.temporal_patch_size)
+
+
+def has_rows(config: Any) -> bool:
+    """Whether the language model takes three rows of positions (M-RoPE), not one."""
+    return family_of(config).square is None
 
 
 def markup_of(tokenizer: Tokenizer, config: Any) -> Markup:
@@ -85,7 +175,8 @@ def markup_of(tokenizer: Tokenizer, config: Any) -> Markup:
     Raises:
         KeyError: as ``find_markup``.
     """
-    return find_markup(tokenizer, frames_per_stamp(config), thinks=family_of(config).thinks)
+    family = family_of(config)
+    return find_markup(tokenizer, frames_per_stamp(config), thinks=family.thinks, dialect=family.dialect)
 
 
 def recurrent_layers(config: Any) -> tuple[int, ...]:
@@ -105,8 +196,13 @@ def patch_settings(config: Any, **known: Any) -> PatchSettings:
         ValueError: they contradict each other.
     """
     family, vision = family_of(config), config.vision_config
+    own: dict[str, Any]
+    if family.square is not None:
+        square = family.square(config)
+        own = {"image_mean": family.image_mean, "image_std": family.image_std}
+        return PatchSettings(square.side // square.tokens_per_side, 1, 1, **(own | known), square=square)
     pixels = (vision.patch_size * vision.spatial_merge_size) ** 2
-    own: dict[str, Any] = {
+    own = {
         "image_mean": family.image_mean,
         "image_std": family.image_std,
         "min_pixels": MIN_TOKENS * pixels,

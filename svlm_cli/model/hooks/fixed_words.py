@@ -20,7 +20,8 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 from svlm_cli.errors import ModelError, UsageError
 from svlm_cli.model.attention import GROUPED
 from svlm_cli.model.cache import StreamingCache
-from svlm_cli.model.family.table import recurrent_layers
+from svlm_cli.model.family.parts import language_part
+from svlm_cli.model.family.table import has_rows, recurrent_layers
 from svlm_cli.model.hooks.cache import cache_of
 from svlm_cli.model.states.recurrent import RecurrentLayer, RecurrentStates, no_recurrent_states
 from svlm_cli.model.words import no_states
@@ -51,6 +52,7 @@ class WordForward:
             )
         self.network = network
         self.recurrent = recurrent_layers(network.config)
+        self.has_rows = has_rows(network.config)
         self.compiled = compiled
         self.graphs = graphs
         self.device = torch.device(network.device)
@@ -109,11 +111,11 @@ class WordForward:
         storage: Pairs,
         recurrent: Pairs,
     ) -> torch.Tensor:
-        language = self.network.model.language_model
+        language = language_part(self.network)
         seen = torch.arange(storage[0][0].shape[2], device=slot.device) <= slot
         output = language(
             inputs_embeds=language.embed_tokens(token)[None],
-            position_ids=position,
+            position_ids=position if self.has_rows else position[0],
             attention_mask=seen[None, None, None],
             past_key_values=_fixed_cache(storage, slot, recurrent, self.recurrent),
             use_cache=True,
@@ -147,7 +149,7 @@ class FixedWords:
             return
         self._capacity, before = self._cache.capacity, self._cache.mark()
         network = self._forward.network
-        self._cache.allocate(*no_states(network), no_recurrent_states(network))
+        self._cache.allocate(*no_states(network), no_recurrent_states(language_part(network)))
         self._storage = tuple(self._cache.storage(layer) for layer in range(self._cache.num_kv_layers))
         self._recurrent = tuple((held.conv, held.matrix) for held in self._cache.recurrent_memory())
         self._slot.fill_(self._cache.num_tokens)  # a free one: what is written there is nobody's

@@ -123,15 +123,15 @@ class RecurrentLayer:
         return held
 
 
-def no_recurrent_states(network: Any) -> RecurrentStates | None:
+def no_recurrent_states(language: Any) -> RecurrentStates | None:
     """What a layer with such states starts from, zeros; None where the model has no such layer."""
-    for layer in network.model.language_model.layers:
+    for layer in language.layers:
         own = getattr(layer, "linear_attn", None)
         if own is not None:
             conv = (1, own.conv_dim, own.conv_kernel_size)
             matrix = (1, own.num_v_heads, own.head_k_dim, own.head_v_dim)
             return RecurrentStates(
-                torch.zeros(conv, dtype=network.dtype, device=network.device),
-                torch.zeros(matrix, dtype=torch.float32, device=network.device),
+                torch.zeros(conv, dtype=language.dtype, device=language.device),
+                torch.zeros(matrix, dtype=torch.float32, device=language.device),
             )
     return None

@@ -5,6 +5,7 @@ Shape legend: n = tokens, v = those of frames among them, d = hidden size.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,8 +19,9 @@ class VideoFeatures:
     """A clip as the language model reads it.
 
     Args:
-        features: shape (v, d), one row per merged patch, time-major.
-        grid: merged (time, height, width), whose product is v unless tokens were left out.
+        features: shape (v, d), one row per merged patch, time-major; behind them those of no place, in
+            families that end a clip with one.
+        grid: merged (time, height, width).
         places: which tokens of the grid are there, ascending; None for all.
         deep: shape (layers, v, d): what is added to the hidden states behind each of the first layers
             (DeepStack, arXiv 2406.04334); None in families without.
@@ -32,7 +34,7 @@ class VideoFeatures:
 
     def only(self, places: tuple[int, ...]) -> VideoFeatures:
         """The same with these tokens alone."""
-        chosen = list(places)
+        chosen = [*places, *range(math.prod(self.grid), len(self.features))]
         deep = None if self.deep is None else self.deep[:, chosen]
         return VideoFeatures(self.features[chosen], self.grid, places, deep)
 

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 import transformers
 
-from svlm_cli.model.family.markup import END_OF_TEXT, TURN_END, config_ids
+from svlm_cli.model.family.dialect import TURN_END
+from svlm_cli.model.family.markup import END_OF_TEXT, config_ids
 from svlm_cli.sections import NewModel
 from svlm_cli.train.arena.induction import plant_induction
 

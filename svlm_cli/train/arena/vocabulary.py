@@ -13,7 +13,8 @@ import tokenizers
 import transformers
 from tokenizers import decoders, models, pre_tokenizers
 
-from svlm_cli.model.family.markup import END_OF_TEXT, MARKUP_TOKENS, TURN_END
+from svlm_cli.model.family.dialect import TURN_END
+from svlm_cli.model.family.markup import END_OF_TEXT, MARKUP_TOKENS
 from svlm_cli.model.prompt import PREVIOUS_ROLE, SILENCE, SYSTEM_TEXT
 
 UNKNOWN = "<unk>"

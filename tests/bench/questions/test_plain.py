@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ import torch
 from svlm_cli.bench.questions.plain import PlainPrompt
 from svlm_cli.model.patches import clip_to_patches
 from svlm_cli.settings import StreamSettings
+from tests.families import library_inputs, made_model
 
 LEAD = "The answer is:\n"
 
@@ -47,6 +50,43 @@ def test_scores_are_those_of_the_library(family, frames, request):
     candidates = list(range(30, 60))
     ours = plain.scores(plain.look(frames), 1.0, "A or B?", LEAD, candidates)
     torch.testing.assert_close(ours, expected[candidates], atol=1e-4, rtol=1e-4)
+
+
+SMOL = "<fake_token_around_image><global-img>PADS<fake_token_around_image>"
+SYSTEM = "You are a helpful assistant."
+SQUARES = {
+    "smolvlm": (
+        f"<|im_start|>System: {SYSTEM}<end_of_utterance>\n"
+        f"User: \nFrame from 00:00:{SMOL}\nFrame from 00:01:{SMOL}"
+        "\n\nA or B?<end_of_utterance>\nAssistant:"
+    ),
+    "internvl": (
+        f"<|im_start|>system\n{SYSTEM}<|im_end|>\n"
+        "<|im_start|>user\nFrame1: <img>PADS</img>\nFrame2: <img>PADS</img>"
+        "\nA or B?<|im_end|>\n<|im_start|>assistant\n"
+    ),
+    "llava_onevision": (
+        f"<|im_start|>system\n{SYSTEM}<|im_end|>\n<|im_start|>user\nPADSPADS<video>\nA or B?<|im_end|>\n"
+        "<|im_start|>assistant\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("family", SQUARES)
+def test_scores_of_square_frames_are_those_of_the_library(model, family, frames):
+    made = made_model(family, model.tokenizer)
+    patches = clip_to_patches(frames, made.patches)
+    pads = made.tokenizer.decode([made.markup.video_pad]) * made.patches.square.num_tokens
+    pieces = re.split("(<[^>]*>)", SQUARES[family].replace("PADS", pads))
+    pieces += ["The answer is:", "\n"]
+    ids = [token for piece in pieces for token in made.tokenizer.encode(piece, add_special_tokens=False)]
+    held = torch.tensor([ids])
+    with torch.inference_mode():
+        expected = made.network(input_ids=held, **library_inputs(made, [patches], held)).logits[0, -1]
+    plain = PlainPrompt(made, StreamSettings())
+    candidates = list(range(30, 60))
+    ours = plain.scores(plain.look(frames), 1.0, "A or B?", LEAD, candidates)
+    torch.testing.assert_close(ours, expected[candidates], atol=1e-5, rtol=1e-5)
 
 
 def test_the_reply_and_its_likelihood(model, frames):
