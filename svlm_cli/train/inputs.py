@@ -30,8 +30,7 @@ def take_samples(network: Any) -> None:
             _flatten(given)
             pixels, grids = given.pop("pixel_values_videos", None), given.pop("video_grid_thw", None)
             if pixels is not None:
-                clips = torch.split(pixels.to(network.dtype), grids[:, 0].tolist())
-                features = torch.cat(see_squares(network, clips))
+                given |= _frames(network, pixels.to(network.dtype), grids[:, 0].tolist())
         if features is not None:
             given["mm_encoder_outputs"] = _seen(network, features, deep)
         return arguments, given
@@ -44,6 +43,27 @@ def _flatten(given: dict[str, Any]) -> None:
     rows = given.get("position_ids")
     if isinstance(rows, torch.Tensor) and rows.ndim == 3:
         given["position_ids"] = rows[0].long()
+
+
+def _frames(network: Any, pixels: torch.Tensor, lengths: list[int]) -> dict[str, Any]:
+    """Square frames by the names of the network's own class.
+
+    Through its own forward wherever that can be, so that whoever has shared out its weights brings them.
+
+    Args:
+        network: as ``take_samples`` has it.
+        pixels: (frames, 3, side, side).
+        lengths: frames of each clip.
+    """
+    if not hasattr(network.model, "image_newline"):
+        return {"pixel_values": pixels[None] if hasattr(network.model, "connector") else pixels}
+    if len(set(lengths)) == 1:
+        return {"pixel_values_videos": pixels.view(len(lengths), lengths[0], *pixels.shape[1:])}
+    return {
+        "mm_encoder_outputs": _seen(
+            network, torch.cat(see_squares(network, torch.split(pixels, lengths))), None
+        )
+    }
 
 
 def _seen(network: Any, features: torch.Tensor, deep: torch.Tensor | None) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from svlm_cli.model.patches import CLIP_MEAN, CLIP_STD, MAX_TOKENS, MIN_TOKENS, 
 from svlm_cli.model.states.rotation import Pairs
 from svlm_cli.model.vision.squares import Square
 
+STATIC_ROPE_TYPES = ("default", "linear", "yarn", "llama3")
 HALF = (0.5, 0.5, 0.5)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _TOKENS_PER_SECOND = 0.01, 1000.0  # published: 2 and 25
@@ -130,17 +131,22 @@ def family_of(config: Any) -> Family:
 
 
 def check_text(config: Any, name: str) -> None:
-    """Refuse a language model whose cache nobody has looked at, in families that come with several.
+    """Refuse a language model whose keys could not be moved.
 
     Raises:
-        ModelError: it is one.
+        ModelError: its angles change with length; or, in families that come with several, nobody has looked
+            at it.
     """
-    known, kind = family_of(config).text_types, config.text_config.model_type
+    text = config.text_config
+    known, kind = family_of(config).text_types, getattr(text, "model_type", "")
     if known and kind not in known:
         raise ModelError(
             f"the language model of {name} is of type {kind!r}",
             f"svlm streams {config.model_type} with {', '.join(known)}",
         )
+    rope = (getattr(text, "rope_parameters", None) or {}).get("rope_type", "default")
+    if rope not in STATIC_ROPE_TYPES:
+        raise ModelError(f"the model {name} uses {rope} RoPE, whose angles change with length")
 
 
 def tokens_per_second(config: Any) -> float | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import random
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +21,6 @@ from safetensors.torch import load_file, save_file
 from svlm_cli.errors import ModelError
 from svlm_cli.model.checkpoint.network import open_network
 from svlm_cli.model.checkpoint.stored import check_stored, quantisation
-from svlm_cli.model.family.table import FAMILIES
 from svlm_cli.sections import Checkpoint
 from svlm_cli.train.published import model_config
 from tests.model.checkpoint.tiny import CLASS, IDS, logits, tiny_network
@@ -323,38 +321,3 @@ def test_a_recipe_names_what_its_base_lacks(copy: Path) -> None:
     with pytest.raises(ModelError, match="has no weights"):
         model_config(Checkpoint(base=str(copy)).base)
     assert IDS.max() < 90
-
-
-OLD_NAMES = [
-    (r"^model\.language_model\.", "language_model.model."),
-    (r"^lm_head\.", "language_model.lm_head."),
-    (r"^model\.", ""),
-]
-
-
-@pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
-@pytest.mark.parametrize("family", ["internvl", "llava_onevision", "smolvlm"])
-def test_published_names_of_families_of_square_frames_open(family: str, tied: bool, tmp_path: Path) -> None:
-    """As their folders on the hub have them; SmolVLM's are those of today."""
-    network = tiny_network(family, tied=tied, seed=5)
-    network.save_pretrained(tmp_path)
-    tensors = weights(tmp_path)
-    for pattern, name in OLD_NAMES if family != "smolvlm" else ():
-        tensors = {re.sub(pattern, name, key): tensor for key, tensor in tensors.items()}
-    put(tmp_path, tensors)
-    config = json.loads((tmp_path / "config.json").read_text())
-    class_name = FAMILIES[family].class_name
-    found = open_network(
-        tmp_path, "x", class_name, torch.float32, "sdpa", check_stored(tmp_path, "x", config)
-    )
-    assert torch.equal(logits(found.eval()), logits(network))
-    assert (found.lm_head.weight is found.get_input_embeddings().weight) == tied
-
-
-def test_angles_that_a_file_holds_are_computed_anew(copy: Path) -> None:
-    truth = logits(opened(copy).eval())
-    tensors = weights(copy)
-    tensors["visual.rotary_pos_emb.inv_freq"] = torch.zeros(4)
-    tensors["model.layers.0.self_attn.rotary_emb.inv_freq"] = torch.zeros(8)
-    put(copy, tensors)
-    assert torch.equal(logits(opened(copy).eval()), truth)
