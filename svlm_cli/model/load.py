@@ -226,8 +226,7 @@ def _network(kept: _CheckpointFiles, machine: _Machine) -> Any:
     network = open_network(kept.folder, kept.name, class_name, opened_as, machine.attention, kept.method)
     if kept.adapter is not None:
         network = merge_adapter(network, kept.adapter, kept.name, machine.dtype)
-    network = network.to(machine.device)
-    return network
+    return network.to(machine.device)
 
 
 def _made_ready(network: Any, name: str, way: _RunOptions) -> Any:
