@@ -103,8 +103,7 @@ def load_model(
         config = read_config(folder, wanted)
         told = describe(folder, wanted, config, adapter_folder, packed=packed)  # before gigabytes are read
         kept = _CheckpointFiles(folder, wanted, config, adapter_folder, check_stored(folder, wanted, config))
-        way = _RunOptions(quantize, attention, packed, compiled, graphs)
-        network, forward = _opened(kept, machine, way)
+        network, forward = _opened(kept, machine, _RunOptions(quantize, attention, packed, compiled, graphs))
         opened = VideoLanguageModel(
             name=BUNDLED_NAME if folder == BUNDLED else wanted,
             adapter=adapter,
