@@ -195,7 +195,8 @@ def test_damage_is_named(broken, damage, says, capfd):
 
 
 def test_absurd_numbers_are_refused_before_a_weight_is_read(broken, monkeypatch):
-    monkeypatch.setattr("svlm_cli.model.load.open_network", lambda *_: pytest.fail("gigabytes were read"))
+    network = "svlm_cli.model.checkpoint.network.open_network"
+    monkeypatch.setattr(network, lambda *_: pytest.fail("gigabytes were read"))
     dice = random.Random("absurd")
     path = broken / "config.json"
     whole = json.loads(path.read_text())
