@@ -158,7 +158,7 @@ def _checkpoint(model: Checkpoint, before: Path | None, seed: int) -> Learner:
     folder = model.base if before is None or model.lora is not None else str(before)
     opened = load_model(folder, device="cpu", dtype=model.weights)
     prompt_format = chosen_format(PromptFormat(model.prompt_format), model.base, opened.prompt_format)
-    patches = with_pixels(opened.patches, model, prompt_format)
+    patches = with_pixels(opened.patches, model, prompt_format, opened.prompt_format)
     network, beside = opened.network, {}
     like_ours = replace(PatchSettings(), image_mean=patches.image_mean, image_std=patches.image_std)
     trained: dict[str, Any] = {}
@@ -196,8 +196,19 @@ def _shape(patches: PatchSettings) -> dict[str, list[int]]:
     return {} if patches.aspect_ratio is None else {"aspect_ratio": list(patches.aspect_ratio)}
 
 
-def with_pixels(patches: PatchSettings, model: Checkpoint, prompt_format: PromptFormat) -> PatchSettings:
+def with_pixels(
+    patches: PatchSettings,
+    model: Checkpoint,
+    prompt_format: PromptFormat,
+    trained: PromptFormat | None = None,
+) -> PatchSettings:
     """How frames are cut for a checkpoint: its own limits or its format's, or the recipe's.
+
+    Args:
+        patches: the checkpoint's own.
+        model: the section that may name others.
+        prompt_format: of its samples.
+        trained: the format that the checkpoint says it was trained on, whose limits are then its own.
 
     Raises:
         ModelError: the least is more than the most, or the model's frames have one size.
@@ -205,6 +216,7 @@ def with_pixels(patches: PatchSettings, model: Checkpoint, prompt_format: Prompt
     """
     if prompt_format is PromptFormat.LIVECC:
         check_livecc(patches)
+    if prompt_format is PromptFormat.LIVECC and trained is not PromptFormat.LIVECC:
         patches = replace(patches, max_pixels=max(MAX_PIXELS, model.min_pixels or patches.min_pixels))
     if patches.square is not None and (model.min_pixels or model.max_pixels):
         side = patches.square.side

@@ -199,7 +199,7 @@ def _hollow(recipe: Recipe) -> tuple[Any, PatchSettings]:
         return new_seedling(recipe.model, new_tokenizer(), recipe.seed), patches
     config, patches, told = described(recipe.model.base)
     prompt_format = chosen_format(PromptFormat(recipe.model.prompt_format), recipe.model.base, told)
-    patches = with_pixels(patches, recipe.model, prompt_format)
+    patches = with_pixels(patches, recipe.model, prompt_format, told)
     with torch.device("meta"):
         network = getattr(transformers, family_of(config).class_name)(config)
     return network, patches

@@ -29,7 +29,7 @@ from svlm_cli.train.learner import with_pixels
 from svlm_cli.train.plan import plan
 from svlm_cli.train.trainer import train
 from tests.stream.engine import follow
-from tests.train.clips import chunk_at, clip_recipe, losses, overlapping, random_words, write_chunks
+from tests.train.clips import PIXELS, chunk_at, clip_recipe, losses, overlapping, random_words, write_chunks
 
 LENGTH = 9
 LIVECC = PromptFormat.LIVECC
@@ -131,8 +131,10 @@ def test_a_recipe_trains_on_it_and_what_it_leaves_says_so(
         train(recipe, tmp_path / asked)
         found[asked] = losses(tmp_path / asked / "sft")[0]
         final = load_model(str(tmp_path / asked / "sft" / "final"), device="cpu")
-        kept = fitted(StreamSettings(), final).prompt_format
-        assert kept is (PromptFormat.SVLM if asked == "svlm" else LIVECC)
+        kept = fitted(StreamSettings(), final)
+        assert kept.prompt_format is (PromptFormat.SVLM if asked == "svlm" else LIVECC)
+        assert kept.max_pixels is None
+        assert final.patches.max_pixels == PIXELS, "streamed as it was trained"
     assert found["auto"] == found["livecc"] != found["svlm"]
     lora = clip_recipe(
         tmp_path,
@@ -154,6 +156,7 @@ def test_frames_are_of_livecc_s_size_unless_the_recipe_says_otherwise(qwen2_vl_m
     assert with_pixels(own, Checkpoint(base="x"), LIVECC).max_pixels == MAX_PIXELS
     assert with_pixels(own, Checkpoint(base="x", max_pixels=90_000), LIVECC).max_pixels == 90_000
     assert with_pixels(own, Checkpoint(base="x"), PromptFormat.SVLM) == own
+    assert with_pixels(own, Checkpoint(base="x"), LIVECC, LIVECC) == own, "its own limits are LiveCC's"
     least = MAX_PIXELS * 2
     assert with_pixels(own, Checkpoint(base="x", min_pixels=least), LIVECC).max_pixels == least
 

@@ -44,13 +44,15 @@ def fitted(settings: StreamSettings, model: VideoLanguageModel) -> StreamSetting
             "--policy recompute evicts, which LiveCC's prompt was not made for",
             "use --policy full or window, or --prompt-format svlm",
         )
+    own = model.prompt_format is PromptFormat.LIVECC  # then its files say how large its frames were
+    most = None if own else max(MAX_PIXELS, settings.min_pixels or 0)
     sampling = settings.sampling
     if sampling.max_new_tokens == Sampling().max_new_tokens:
         sampling = replace(sampling, max_new_tokens=MAX_NEW_TOKENS)
     return replace(
         settings,
         policy=Policy.FULL if settings.policy is Policy.STREAMING else settings.policy,
-        max_pixels=settings.max_pixels or max(MAX_PIXELS, settings.min_pixels or 0),
+        max_pixels=settings.max_pixels or most,
         sampling=sampling,
     )
 

@@ -57,7 +57,7 @@ SYSTEM = "You are a helpful assistant."
 SQUARES = {
     "smolvlm": (
         f"<|im_start|>System: {SYSTEM}<end_of_utterance>\n"
-        f"User: \nFrame from 00:00:{SMOL}\nFrame from 00:01:{SMOL}"
+        f"User: |\nFrame from 00:00:{SMOL}\nFrame from 00:01:{SMOL}"
         "\n\nA or B?<end_of_utterance>\nAssistant:"
     ),
     "internvl": (
@@ -77,9 +77,12 @@ def test_scores_of_square_frames_are_those_of_the_library(model, family, frames)
     made = made_model(family, model.tokenizer)
     patches = clip_to_patches(frames, made.patches)
     pads = made.tokenizer.decode([made.markup.video_pad]) * made.patches.square.num_tokens
-    pieces = re.split("(<[^>]*>)", SQUARES[family].replace("PADS", pads))
-    pieces += ["The answer is:", "\n"]
-    ids = [token for piece in pieces for token in made.tokenizer.encode(piece, add_special_tokens=False)]
+    pieces = [*re.split(r"(<[^>]*>)|\|(?!im_)", SQUARES[family].replace("PADS", pads)), LEAD]
+    ids = [
+        token
+        for piece in filter(None, pieces)
+        for token in made.tokenizer.encode(piece, add_special_tokens=False)
+    ]
     held = torch.tensor([ids])
     with torch.inference_mode():
         expected = made.network(input_ids=held, **library_inputs(made, [patches], held)).logits[0, -1]
