@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import random
 import re
@@ -43,9 +44,14 @@ def video(tmp_path_factory: pytest.TempPathFactory, make_video: Callable[..., Pa
     return make_video(tmp_path_factory.mktemp("video") / "clip.mp4", seconds=float(LENGTH))
 
 
-@pytest.fixture(scope="module", params=["qwen3_vl", *SQUARE])
+@pytest.fixture(scope="module", params=["qwen3_vl", "qwen3_5", *SQUARE])
 def family(request: pytest.FixtureRequest, model):
-    return made_model(request.param, model.tokenizer)
+    tokenizer = copy.deepcopy(model.tokenizer)
+    if request.param == "qwen3_5":
+        tokenizer.add_tokens(["<think>", "</think>"])
+    made = made_model(request.param, tokenizer)
+    assert made.markup.ends_thoughts == (request.param == "qwen3_5")
+    return made
 
 
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
