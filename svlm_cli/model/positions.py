@@ -45,7 +45,7 @@ def span_starts(spans: Sequence[Span], stride: float | None) -> list[float]:
     return list(accumulate(extents, initial=0.0))
 
 
-def time_row(spans: Sequence[Span], stride: float) -> np.ndarray:
+def time_row(spans: Sequence[Span], stride: float | None) -> np.ndarray:
     """The first of ``rows``, from 0: float64, shape (n,)."""
     if not spans:
         return np.zeros(0)
