@@ -23,6 +23,7 @@ import torch
 
 from svlm_cli import Sampling, StreamSession, StreamSettings, load_model, open_source
 from svlm_cli.bench.speed.floor import Fed, Floor, watched
+from svlm_cli.model.lean.tower import Tower
 from svlm_cli.model.vision.plan import vision_plan
 
 FORMATS: dict[str, dict[str, object]] = {
@@ -59,7 +60,9 @@ def products(name: str | None, repeats: int) -> list[dict[str, object]]:
     kinds = {}
     for label, how in FORMATS.items():
         model = load_model(name, device="cpu", threads=1, **how)
-        model.vision_plans[GRID] = vision_plan(model.network.model.visual, GRID, model.device)
+        visual = model.network.model.visual
+        is_lean = isinstance(visual, Tower)
+        model.vision_plans[GRID] = visual.plan(GRID) if is_lean else vision_plan(visual, GRID, model.device)
         seen = watched(model)
         seen.grids.append(GRID)
         seen.fed.extend([Fed(NUM_NEW, 1), *(Fed(1, 1) for _ in range(NUM_WORDS - 1))])
