@@ -13,7 +13,6 @@ import time
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from types import SimpleNamespace
 
 import torch
 
@@ -22,6 +21,7 @@ from svlm_cli.arena.moments import Kind
 from svlm_cli.arena.narrate import line_of, parse_line
 from svlm_cli.arena.setup import draw_setup
 from svlm_cli.arena.truth import opening_text, truth
+from svlm_cli.model.family.markup import Markup
 from svlm_cli.settings import StreamSettings
 from svlm_cli.types import EndEvent, StartEvent, StepEvent, StreamEvent
 
@@ -41,10 +41,12 @@ class FakeModel:
     dtype: torch.dtype = torch.float32
     patches: object = None
     tokenizer: FakeTokenizer = field(default_factory=FakeTokenizer)
-    markup: object = field(default_factory=lambda: SimpleNamespace(ends_thoughts=False))
+    markup: Markup = field(default_factory=lambda: Markup(1, 2, 3, 4, 5, 6))
     tokens_per_second: float = 2.0
     adapter: str | None = None
     quantize: str = "none"
+    prompt_format: None = None
+    kv_dtype: torch.dtype = torch.float32
 
     def fingerprint(self) -> str:
         return self.name
