@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import threading
-from collections import deque
 from functools import partial
 
 import pytest
 
 from svlm_cli import Sampling, StreamSettings, load_model
-from svlm_cli.bench.arena import workers
 from svlm_cli.bench.arena.match import MatchJob, MatchResult, play
 from svlm_cli.bench.arena.runs import ArenaRun
+from svlm_cli.bench.common.hands import ModelHire, ModelJob
+from svlm_cli.bench.common.model import ModelOptions
 from svlm_cli.model.runtime import VideoLanguageModel
 from svlm_cli.stream.step import meeting as module
 from svlm_cli.stream.step.meeting import do_all
+from svlm_cli.work.jobs import UNHEARD
 
 SHOWN = StreamSettings(
     vision_window=2, rounds=2, sink=8, text_window=24, sampling=Sampling(greedy=True, max_new_tokens=6)
@@ -33,7 +33,7 @@ def said(events) -> dict[int, tuple[str, ...]]:
 
 
 def works(model):
-    return (partial(play, model, job) for job in JOBS)
+    return (partial(play, model, job, UNHEARD) for job in JOBS)
 
 
 def test_a_batch_says_what_each_says_alone(bundled, monkeypatch, one_thread) -> None:
@@ -70,18 +70,8 @@ def test_who_fails_ends_all_and_closing_does(bundled) -> None:
 
 
 def test_a_worker_holds_a_batch(bundled, one_thread) -> None:
-    """What a worker does with its connection: two matches at once, then none is left."""
-    ours, theirs = multiprocessing.Pipe()
-    serve = partial(workers._play_here, bundled, iter(theirs.recv, None), 2)
-    thread = threading.Thread(target=lambda: workers._report(theirs, serve()))
-    thread.start()
-    waiting, busy, results = deque(JOBS[:3]), [], []
-    for _ in range(2):
-        workers._hand_out(ours, busy, waiting)
-    while len(results) < 3:
-        message = workers._receive(ours, busy)
-        if isinstance(message, MatchResult):
-            results.append(message)
-            workers._hand_out(ours, busy, waiting)
-    thread.join()
-    assert said(results) == said(do_all(bundled, (partial(play, bundled, job) for job in JOBS[:3]), 1))
+    """What a hand does with a job: its matches, two at once."""
+    hire = ModelHire(ModelOptions(device="cpu", threads=1), play, 2)
+    came = [event for _, event in hire(UNHEARD).do(ModelJob(tuple(JOBS[:3])))]
+    alone = do_all(bundled, (partial(play, bundled, job, UNHEARD) for job in JOBS[:3]), 1)
+    assert said(came) == said(alone)
