@@ -156,7 +156,7 @@ def live_soak(minutes: float, num_cuts: int, num_viewers: int, fps: float, threa
         command = [sys.executable, "-m", "svlm_cli", "stream", f"http://127.0.0.1:{broadcaster.port}/live.ts"]
         command += ["--pace", "max", "--fps", f"{fps:g}", "--threads", f"{threads}", "--greedy"]
         command += ["--serve", f"127.0.0.1:{page}", "--save-state", "state.svlm", "--save-every", "10"]
-        command += ["--out", "words.vtt", "--out", "events.jsonl"]
+        command += ["--out", "words.vtt", "--cues", "second", "--out", "events.jsonl"]
         with (folder / "talk").open("wb") as talk:
             stream = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=talk)
         try:
