@@ -51,16 +51,16 @@ def best_first(found: list[Variant], max_height: int) -> list[Variant]:
     """Variants in the order in which to try them: the best of those that are not too high, then the lowest.
 
     Of equal height the one of more bits comes first, and equal ones (spares on other servers) as listed.
-    Where no variant says its height, bits decide.
+    Those that do not say their height, which may be sound alone, come last, by their bits.
     """
     shown = [each for each in found if not each.is_sound] or found
-    if any(each.height for each in shown):
-        shown = [each for each in shown if each.height]
-    fitting = [each for each in shown if each.height <= max_height]
+    untold = [each for each in shown if not each.height]
+    fitting = [each for each in shown if 0 < each.height <= max_height]
     too_high = [each for each in shown if each.height > max_height]
     return [
         *sorted(fitting, key=lambda each: (-each.height, -each.bits_per_second)),
         *sorted(too_high, key=lambda each: (each.height, -each.bits_per_second)),
+        *sorted(untold, key=lambda each: -each.bits_per_second),
     ]
 
 
