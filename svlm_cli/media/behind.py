@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
+from svlm_cli.media.matroska import part_not_read
 from svlm_cli.media.other_pids import recording_of_other_pids
 
 # How such a file begins, after whatever libav passes over.
@@ -19,6 +20,9 @@ _STARTS = {"flv": _FLV_START, "asf": _ASF_START, "mxf": _MXF_START}
 _CHUNK_ORDERS: dict[str, Literal["little", "big"]] = {"wav": "little", "aiff": "big"}
 _TRANSPORT_STREAM = "mpegts"
 _MP4_NAMES = frozenset({"mov", "mp4"})
+_MATROSKA_NAMES = frozenset({"matroska", "webm"})
+_OGG, _OGG_PAGE, _THEORA = "ogg", b"OggS\0\x02", b"\x80theora"
+_OGG_HEADER_BYTES = 28  # of a page of one packet
 
 
 def outer_boxes(file: Path) -> Iterator[tuple[bytes, int, int]]:
@@ -52,6 +56,10 @@ def recording_behind(path: str, format_name: str, stream_id: int) -> int | None:
             return recording_of_other_pids(Path(path), stream_id)
         if names & _MP4_NAMES:
             return _second_index(Path(path))
+        if names & _MATROSKA_NAMES:
+            return part_not_read(Path(path))
+        if format_name == _OGG:
+            return _second_theora(Path(path))
         if names & _CHUNK_ORDERS.keys():
             return _behind_chunk(Path(path), _CHUNK_ORDERS[format_name])
         for name in names & _STARTS.keys():
@@ -95,3 +103,17 @@ def _second_start(file: Path, start: bytes) -> int | None:
             if at >= 0 and (start != _FLV_START or content[at + 5 : at + 13] == _FLV_REST):
                 return at
     return None
+
+
+def _second_theora(file: Path) -> int | None:
+    """Where tracks begin again beside pictures; chained sound libav reads."""
+    with file.open("rb") as data, mmap.mmap(data.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        first = content.find(_THEORA)
+        again = content.find(_THEORA, first + 1) if first >= 0 else -1
+        while again >= 0 and content[again - _OGG_HEADER_BYTES :][: len(_OGG_PAGE)] != _OGG_PAGE:
+            again = content.find(_THEORA, again + 1)
+        if again < 0:
+            return None
+        last_of_first = content.rfind(b"OggS\0\x04", 0, again)  # the page that ends a track
+        begins = content.find(_OGG_PAGE, max(last_of_first, first))
+        return begins if 0 <= begins <= again else None
