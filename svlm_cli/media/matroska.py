@@ -29,6 +29,13 @@ def part_not_read(file: Path) -> int | None:
     return None
 
 
+def is_joined(file: Path) -> bool:
+    """Whether another part begins behind the first."""
+    with file.open("rb") as data:
+        parts = _parts(data, file.stat().st_size)
+        return next(parts, None) is not None and next(parts, None) is not None
+
+
 def _parts(data: BinaryIO, size: int) -> Iterator[tuple[int, int, int]]:
     """Of each part: where it begins, and where what its segment holds begins and ends."""
     at = 0

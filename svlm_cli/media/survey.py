@@ -7,12 +7,14 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
+from pathlib import Path
 from statistics import median
 
 from svlm_cli.errors import SourceError, boundary
 from svlm_cli.media.behind import recording_behind
 from svlm_cli.media.container import OpenVideo
 from svlm_cli.media.joins import JUMP_SECONDS, Join
+from svlm_cli.media.matroska import is_joined
 from svlm_cli.media.packets import OneClock
 from svlm_cli.media.probe import is_url, open_container, stated_duration, states_picture_length
 
@@ -73,8 +75,11 @@ def survey(path: str) -> Survey:
 
 def may_leap(video: OpenVideo) -> bool:
     """Whether an open file's clock may start again or leap, for all that its index says; reads nothing."""
-    if is_url(video.container.name.removeprefix("file:")):
+    name = video.container.name.removeprefix("file:")
+    if is_url(name):
         return False
+    if "matroska" in video.container.format.name and Path(name).is_file() and is_joined(Path(name)):
+        return True  # its index is of the first part until a jump reads the others', and of all of them then
     entries = video.stream.index_entries
     if not states_picture_length(video) or len(entries) < 2:
         return True

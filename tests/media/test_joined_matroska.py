@@ -56,3 +56,29 @@ def test_told_is_what_libav_leaves_out(tmp_path: Path, seed: int) -> None:
         with open_video(joined) as video:
             list(video.clips(2.0, 1.0))
             assert any(f"at byte {at} " in problem for problem in video.problems)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_jumps_within_joined_files_show_what_reading_through_shows(tmp_path: Path, seed: int) -> None:
+    dice = random.Random(seed)
+    parts = [long_part(tmp_path / f"{k}.mkv", 20 + 90 * k) for k in range(2)]
+    joined = tmp_path / "joined.mkv"
+    joined.write_bytes(b"".join(each.read_bytes() for each in parts))
+    times = [dice.uniform(0, 15.9) for _ in range(7)]
+    with open_video(joined) as video:
+        shown = [float(video.frames_at([time]).mean()) for time in times]
+    for time, seen in zip(times, shown, strict=True):
+        half, within = divmod(time, 8.0)
+        assert seen == pytest.approx(20 + 90 * half + int(within * FRAMES) // 4, abs=4)
+
+
+def long_part(path: Path, darkest: int) -> Path:
+    """Eight seconds that grow brighter by a grey level in four pictures, a keyframe a second."""
+    with av.open(str(path), "w", format="matroska") as file:
+        pictures = file.add_stream("mpeg4", rate=FRAMES, options={"g": str(FRAMES), "qscale": "2"})
+        pictures.width, pictures.height, pictures.pix_fmt = 64, 48, "yuv420p"
+        for number in range(8 * FRAMES):
+            shown = np.full((48, 64, 3), darkest + number // 4, np.uint8)
+            file.mux(pictures.encode(av.VideoFrame.from_ndarray(shown, "rgb24")))
+        file.mux(pictures.encode(None))
+    return path
