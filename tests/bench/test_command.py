@@ -122,6 +122,11 @@ def test_more_matches_of_the_same_go_on(bench: Bench, tmp_path: Path) -> None:
     assert talk[0] == "narrator on cpu (float32): 2 matches, 1 already there"
     assert len(talk) == 2
     assert talk[1].startswith("streaming, seed 1: event F1 100.00 %, full F1 100.00 %, team name 100.00 %")
+    path = tmp_path / "results.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(reversed(lines)))  # as workers may end
+    bench("--matches", "2", "--minutes", "1", "--out", str(tmp_path))
+    assert path.read_bytes().splitlines(keepends=True) == lines
     other = bench("--matches", "2", "--minutes", "1", "--out", str(tmp_path), "--sink", "7")
     assert "already there" not in other.stderr
     renewed = bench("--matches", "2", "--minutes", "1", "--out", str(tmp_path), "--model", "retrained")

@@ -88,6 +88,7 @@ def bench_arena(plan: ArenaPlan, staff: Staff, out: Path) -> Generator[BenchEven
         num_done = sum(results.find(job) is not None for job in jobs)
         yield BenchStart(facts, plan.num_seconds * len(missing), num_done, num_done + len(missing))
         yield from _streamed(crew, missing, results, facts)
+        results.sort([(job.key, job.seed) for job in jobs])
         summaries = tuple(
             summarize(run, plan, facts, [score_match(_found(results, job)) for job in jobs if job.run is run])
             for run in plan.runs
