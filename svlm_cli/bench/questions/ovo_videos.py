@@ -21,14 +21,21 @@ def ovo_videos(queries: Sequence[Query], folder: Path) -> list[Path]:
 
     A source is looked for under its whole name, then under its base name where that is no number; where
     none is there, the query's chunk is. A folder that holds sources by their base names is not searched for
-    chunks: its numbers are those of sources.
+    chunks, as its numbers are those of sources. A number that is an item's and a source's too is a chunk only
+    beside files that can be nothing else, those of forward items.
 
     Args:
         folder: of sources, or of chunks.
     """
     whole = {query.video: _source(folder, query.video) for query in queries}
     is_flat = any(path is not None and path != folder / video for video, path in whole.items())
-    return [whole[query.video] or _chunk(folder, query, is_flat=is_flat) for query in queries]
+    sources = {Path(video).stem for video in whole}
+    if any("_" in path.stem for path in folder.glob("*.mp4") if _NUMBER.fullmatch(path.stem)):
+        sources = set()
+    return [
+        whole[query.video] or (folder / query.video if is_flat else _chunk(folder, query, sources))
+        for query in queries
+    ]
 
 
 def _source(folder: Path, video: str) -> Path | None:
@@ -38,7 +45,7 @@ def _source(folder: Path, video: str) -> Path | None:
     return base if not _NUMBER.fullmatch(base.stem) and base.is_file() else None
 
 
-def _chunk(folder: Path, query: Query, *, is_flat: bool) -> Path:
+def _chunk(folder: Path, query: Query, sources: set[str]) -> Path:
     number = f"_{query.number}" if GROUP_OF[query.task] == "forward" else ""
     path = folder / f"{query.id}{number}.mp4"
-    return path if not is_flat and path.is_file() else folder / query.video
+    return path if path.stem not in sources and path.is_file() else folder / query.video

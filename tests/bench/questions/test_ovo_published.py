@@ -116,6 +116,9 @@ def test_chunks_belong_to_items(shared_data: Path, tmp_path: Path) -> None:
                 assert video.name == (f"{query.id}_{query.number}.mp4" if is_forward else f"{query.id}.mp4")
             else:
                 assert video.is_file() != numbered
+    part = sources / "AutoEvalMetaData"  # numbered sources alone
+    videos = [each.video for each in asked(found, part, OvoProtocol.OFFICIAL)]
+    assert not [video for video in videos if video.is_file()]
     (chunks / "106.mp4").unlink()
     missing = [each.video.is_file() for each in asked(found, chunks, OvoProtocol.OFFICIAL)]
     assert missing.count(False) == 1
