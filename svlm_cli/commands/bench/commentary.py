@@ -212,7 +212,10 @@ def generate(
         else (bench.one_run(name, settings, task, games, windows, folder),)
     )
     show_work(commentate(runs, staff(model, address, batch), out, bench.shape), talk)
-    show_written(out, json=talk.json, hint=f"svlm bench commentary score {out} RIVAL --metadata {metadata}")
+    asked = f" --clips {choice.clips}" if choice.clips else ""
+    asked += "" if choice.start is None else f" --start {choice.start:g}"
+    hint = f"svlm bench commentary score {out} RIVAL --metadata {metadata}{asked}"
+    show_written(out, json=talk.json, hint=hint)
 
 
 def _refuse_idle(context: typer.Context, choice: Choice, address: judging.EndpointChoice) -> None:
@@ -274,7 +277,8 @@ def score(
     against = one_of(load_predictions(rival), rival)
     rules = bench.rules(judge.template(), seed)
     inputs = [path and path.resolve() for path in (ours, rival, metadata, clips)]
-    out = judging.own_folder(out, SCORES, [*inputs, start, judge.judge, rules.name], talk)
+    part = [] if limit is None else [limit]
+    out = judging.own_folder(out, SCORES, [*inputs, start, judge.judge, rules.name, *part], talk)
     work = claim(out, "commentary", [*inputs, judge.judge, rules.name])
     notes, judgings = [], []
     runs = load_predictions(ours)

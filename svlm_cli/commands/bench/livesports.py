@@ -175,7 +175,8 @@ def score(
     contests, missing = livesports.contests(livesports.load_events(*events)[:limit], a, b)
     rules = livesports.rules(judge.template())
     inputs = [path.resolve() for path in (ours, rival, *events)]
-    out = judging.own_folder(out, SCORES, [*inputs, judge.judge, rules.name], talk)
+    part = [] if limit is None else [limit]
+    out = judging.own_folder(out, SCORES, [*inputs, judge.judge, rules.name, *part], talk)
     work = claim(out, "livesports", [*inputs, judge.judge, rules.name])
     judgement = Judging(contests, (a.name, b.name), rules, judge.options(), out)
     if judge_all([judgement], judge, talk):

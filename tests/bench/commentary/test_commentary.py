@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import signal
 import subprocess
@@ -174,6 +175,7 @@ def test_a_grid_is_run_judged_and_printed_beside_the_paper(data, checkpoint, tmp
     out = tmp_path / "grid"
     arguments = generate(data, out, "--grid", str(grid), "--start", "1", "--model", str(checkpoint), *SMALL)
     assert run(arguments) == 0
+    assert f"--metadata {data[0]} --clips {data[2]} --start 1\n" in capsys.readouterr().out
     assert [line["run"] for line in results(out)] == ["small"] * 2 + ["pieces"] * 3
     rival = made_data.predictions(tmp_path / "rival.jsonl", "theirs")
     score = ["bench", "commentary", "score", str(out), str(rival), "--metadata", data[0], "--clips", data[2]]
@@ -192,6 +194,11 @@ def test_a_grid_is_run_judged_and_printed_beside_the_paper(data, checkpoint, tmp
     report = (tmp_path / "judged" / "report.md").read_text()
     assert "| soccer |" in report
     assert "| fifth 4 |" in report
+    folders = set()
+    for part in ([], ["--limit", "1"], ["--limit", "2"]):
+        assert run([*score, "--dry-run", *part]) == 0
+        folders.add(re.findall(r"figures and plots go to (\S+)", capsys.readouterr().err)[0])
+    assert len(folders) == 3, "each part has its own"
 
 
 @pytest.mark.parametrize(
