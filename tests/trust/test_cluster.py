@@ -1,6 +1,6 @@
 """Three nodes of Ray, one of them killed in the midst: align, commentary and the arena end as on one machine.
 
-For --whole alone, as each of the three starts many programs; tests/work/test_cluster.py has the crew itself.
+For --whole alone, as each of the three starts many programs; the crew itself is tested beside its room.
 """
 
 from __future__ import annotations
