@@ -82,7 +82,27 @@ class Entrance(socket.socket):
         raise BlockingIOError
 
 
-class ImpatientProtocol(H11Protocol):
+class TakenInTime(asyncio.Protocol):
+    """Lets go of a reader that takes nothing of what is sent for ``SEND_SECONDS``."""
+
+    loop: asyncio.AbstractEventLoop
+    transport: Any
+    _stalled: asyncio.TimerHandle | None = None
+
+    def pause_writing(self) -> None:
+        """The reader is slow."""
+        super().pause_writing()
+        self._stalled = self.loop.call_later(SEND_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """It has taken something."""
+        super().resume_writing()
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+
+
+class ImpatientProtocol(TakenInTime, H11Protocol):
     """HTTP of uvicorn that lets go of whoever holds a connection without using it.
 
     A request, whichever of its connection, is to be there whole ``REQUEST_SECONDS`` after it has begun, the
@@ -92,7 +112,6 @@ class ImpatientProtocol(H11Protocol):
     """
 
     _deadline: asyncio.TimerHandle | None = None
-    _stalled: asyncio.TimerHandle | None = None
     _is_coming = True
     _is_handed_over = False
 
@@ -136,18 +155,6 @@ class ImpatientProtocol(H11Protocol):
         super().on_response_complete()
         self._look()
 
-    def pause_writing(self) -> None:
-        """The reader is slow."""
-        super().pause_writing()
-        self._stalled = self.loop.call_later(SEND_SECONDS, self.transport.abort)
-
-    def resume_writing(self) -> None:
-        """It has taken something."""
-        super().resume_writing()
-        if self._stalled is not None:
-            self._stalled.cancel()
-            self._stalled = None
-
     def _look(self) -> None:
         """Set the time that is left by what of a request is there."""
         state = self.conn.their_state
@@ -169,10 +176,9 @@ class ImpatientProtocol(H11Protocol):
         self._deadline = None if seconds is None else self.loop.call_later(seconds, self.transport.abort)
 
 
-class ImpatientSocket(WebSocketsSansIOProtocol):
+class ImpatientSocket(TakenInTime, WebSocketsSansIOProtocol):
     """WebSockets of uvicorn that let go of a reader that takes nothing, and of what is no WebSocket."""
 
-    _stalled: asyncio.TimerHandle | None = None
     _is_deaf = False
 
     def data_received(self, data: bytes) -> None:
@@ -197,18 +203,6 @@ class ImpatientSocket(WebSocketsSansIOProtocol):
         """Nothing is waited for any more."""
         self.resume_writing()
         super().connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        """The reader is slow."""
-        super().pause_writing()
-        self._stalled = self.loop.call_later(SEND_SECONDS, self.transport.abort)
-
-    def resume_writing(self) -> None:
-        """It has taken something."""
-        super().resume_writing()
-        if self._stalled is not None:
-            self._stalled.cancel()
-            self._stalled = None
 
 
 class QuietServer(uvicorn.Server):
