@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from svlm_cli.stream.page.answers import ASSETS
+from svlm_cli.types import EndEvent
 
 DESCRIBED = json.loads((ASSETS / "api.json").read_text(encoding="utf-8"))
 PATHS = DESCRIBED["paths"]
+DOCUMENT = (Path(__file__).parents[3] / "docs" / "api.md").read_text(encoding="utf-8")
+END = EndEvent(3, 3.0, 1.0, 3.0, 0.1, 0.1, 0.1, 1, 0)
 
 
 def conforms(value: object, schema: dict, place: str = "") -> None:

@@ -6,28 +6,13 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from svlm_cli.types import EndEvent
-from tests.stream.page.described import PATHS, described
-from tests.stream.served import START, Served, said, served, shown
-
-DOCUMENT = (Path(__file__).parents[3] / "docs" / "api.md").read_text(encoding="utf-8")
-END = EndEvent(3, 3.0, 1.0, 3.0, 0.1, 0.1, 0.1, 1, 0)
-
-
-@pytest.fixture
-def page(tmp_path: Path) -> Iterator[Served]:
-    with served(tmp_path) as running:
-        for event in (START, said(0, "kick-off"), said(1, "a fine pass", lag_seconds=0.5)):
-            running.hub.publish(event)
-        running.hub.watch(shown(0, level=10))
-        running.hub.watch(shown(1, level=200))
-        yield running
+from tests.stream.page.described import DOCUMENT, END, PATHS, described
+from tests.stream.served import Served, said
 
 
 def blocks(language: str) -> list[str]:
