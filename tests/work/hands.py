@@ -6,12 +6,12 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from svlm_cli.claims import claimed
 from svlm_cli.errors import ModelError, SourceError
-from svlm_cli.work.jobs import Signals
+from svlm_cli.work.jobs import Aside, BegunAgain, Came, Crew, Ended, Signals
 
 
 @dataclass(frozen=True)
@@ -84,3 +84,33 @@ class Noter:
             held.require()
             (folder / f"{job.number}.txt").write_text(str(job.number**2))
             yield job.number**2
+
+
+@dataclass(frozen=True)
+class Results:
+    """What each job came to, why others failed, what was told, why some began again, and who worked."""
+
+    done: dict[Job, object] = field(default_factory=dict)
+    failed: dict[Job, BaseException] = field(default_factory=dict)
+    told: list[object] = field(default_factory=list)
+    again: list[str] = field(default_factory=list)
+    pids: set[int] = field(default_factory=set)
+
+
+def results(crew: Crew) -> Results:
+    """All that is heard of a crew."""
+    found = Results()
+    for heard in crew.events():
+        match heard:
+            case Came(event=("pid", pid)):
+                found.pids.add(pid)
+            case Came(job=job, event=event):
+                assert job not in found.done
+                found.done[job] = event
+            case Ended(job=job, error=error) if error is not None:
+                found.failed[job] = error
+            case Aside(what=what):
+                found.told.append(what)
+            case BegunAgain(reason=reason):
+                found.again.append(reason)
+    return found

@@ -21,7 +21,7 @@ from svlm_cli.data.manifest import Manifest
 from svlm_cli.errors import ModelError, SourceError, SvlmError
 from svlm_cli.work.jobs import BegunAgain, Came, Ended
 from svlm_cli.work.place import parse_place
-from tests.work.hands import CannotBegin, Job, Noting, Squarer
+from tests.work.hands import CannotBegin, Job, Noting, Squarer, results
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'svlm-cli[cluster]'")
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,23 +53,6 @@ def crew_on(cluster, hire, per_node: int = 1):
     )
 
 
-def results(crew) -> tuple[dict[Job, object], dict[Job, BaseException], list[str], set[int]]:
-    done: dict[Job, object] = {}
-    failed, again, pids = {}, [], set()
-    for heard in crew.events():
-        match heard:
-            case Came(event=("pid", pid)):
-                pids.add(pid)
-            case Came(job=job, event=event):
-                assert job not in done
-                done[job] = event
-            case Ended(job=job, error=error) if error is not None:
-                failed[job] = error
-            case BegunAgain(reason=reason):
-                again.append(reason)
-    return done, failed, again, pids
-
-
 def gone(pids: set[int]) -> None:
     """Workers end soon after their crew."""
     deadline = time.monotonic() + 20
@@ -83,16 +66,16 @@ def test_all_nodes_work_and_failures_are_of_their_jobs(cluster) -> None:
     jobs = [Job(number, "fails" if number % 4 == 0 else "", 0.1) for number in numbers]
     with crew_on(cluster, Squarer) as crew:
         crew.add(jobs)
-        done, failed, again, pids = results(crew)
-    assert done == {job: job.number**2 for job in jobs if not job.how}
-    assert {job.number: str(error) for job, error in failed.items()} == {
+        found = results(crew)
+    assert found.done == {job: job.number**2 for job in jobs if not job.how}
+    assert {job.number: str(error) for job, error in found.failed.items()} == {
         job.number: f"no {job.number} (try another)" for job in jobs if job.how
     }
-    assert all(isinstance(error, SourceError) for error in failed.values())
-    assert len(pids) == 3
-    assert os.getpid() not in pids
-    assert again == []
-    gone(pids)
+    assert all(isinstance(error, SourceError) for error in found.failed.values())
+    assert len(found.pids) == 3
+    assert os.getpid() not in found.pids
+    assert found.again == []
+    gone(found.pids)
 
 
 def test_a_node_that_dies_loses_nothing_and_nothing_is_done_twice(cluster, tmp_path: Path) -> None:
@@ -124,11 +107,11 @@ def test_a_node_that_dies_loses_nothing_and_nothing_is_done_twice(cluster, tmp_p
 def test_a_job_that_kills_its_workers_ends_and_the_others_are_done(cluster) -> None:
     with crew_on(cluster, Squarer) as crew:
         crew.add([Job(1, "killed"), *(Job(number) for number in range(2, 8))])
-        done, failed, again, _ = results(crew)
-    assert {job.number for job in done} == set(range(2, 8))
-    (error,) = failed.values()
+        found = results(crew)
+    assert {job.number for job in found.done} == set(range(2, 8))
+    (error,) = found.failed.values()
     assert "3 workers ended in the middle of job 1" in str(error)
-    assert sum("job 1 begins again" in reason for reason in again) == 2
+    assert sum("job 1 begins again" in reason for reason in found.again) == 2
 
 
 def test_fetch_on_a_cluster_fills_the_folder_as_it_does_here(cluster, make_video, tmp_path: Path) -> None:
@@ -158,7 +141,7 @@ def test_fetch_on_a_cluster_fills_the_folder_as_it_does_here(cluster, make_video
 def test_why_hands_cannot_begin_is_told(cluster) -> None:
     with crew_on(cluster, CannotBegin()) as crew:
         crew.add([Job(1)])
-        (error,) = results(crew)[1].values()
+        (error,) = results(crew).failed.values()
     assert isinstance(error, ModelError)
     assert str(error) == "there is no model (name one)"
 

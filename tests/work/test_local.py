@@ -16,10 +16,10 @@ import psutil
 import pytest
 
 from svlm_cli.errors import ModelError, SourceError, SvlmError, UsageError
-from svlm_cli.work.jobs import Aside, Backlog, Came, Crew, Ended
+from svlm_cli.work.jobs import Backlog, Came, Crew, Ended
 from svlm_cli.work.local import OneHand, Processes, Threads
 from svlm_cli.work.place import HERE, Workplace, parse_place
-from tests.work.hands import CannotBegin, Job, Squarer
+from tests.work.hands import CannotBegin, Job, Squarer, results
 
 MakeCrew = Callable[[], Crew]
 CREWS = {
@@ -29,38 +29,20 @@ CREWS = {
 }
 
 
-def results(crew: Crew) -> tuple[dict[Job, object], dict[Job, BaseException], list[object], set[int]]:
-    """What each job came to, why others failed, what was told, and who worked."""
-    done: dict[Job, object] = {}
-    failed, told, pids = {}, [], set()
-    for heard in crew.events():
-        match heard:
-            case Came(event=("pid", pid)):
-                pids.add(pid)
-            case Came(job=job, event=event):
-                assert job not in done
-                done[job] = event
-            case Ended(job=job, error=error) if error is not None:
-                failed[job] = error
-            case Aside(what=what):
-                told.append(what)
-    return done, failed, told, pids
-
-
 @pytest.mark.parametrize("make", CREWS.values(), ids=CREWS)
 def test_every_job_is_done_once_and_failures_are_its_own(make: MakeCrew) -> None:
     numbers = random.Random(1).sample(range(1000), 12)
     jobs = [Job(number, "fails" if number % 4 == 0 else "") for number in numbers]
     with make() as crew:
         crew.add(jobs)
-        done, failed, told, pids = results(crew)
-    assert done == {job: job.number**2 for job in jobs if not job.how}
-    assert {job: str(error) for job, error in failed.items()} == {
+        found = results(crew)
+    assert found.done == {job: job.number**2 for job in jobs if not job.how}
+    assert {job: str(error) for job, error in found.failed.items()} == {
         job: f"no {job.number} (try another)" for job in jobs if job.how
     }
-    assert all(isinstance(error, SourceError) for error in failed.values())
-    assert sorted(told) == sorted(f"told of {number}" for number in numbers)
-    assert (os.getpid() in pids) == (make is not CREWS["processes"])
+    assert all(isinstance(error, SourceError) for error in found.failed.values())
+    assert sorted(found.told) == sorted(f"told of {number}" for number in numbers)
+    assert (os.getpid() in found.pids) == (make is not CREWS["processes"])
     assert multiprocessing.active_children() == []
 
 
@@ -87,7 +69,7 @@ def test_what_comes_of_a_job_comes_in_its_order_however_large(make: MakeCrew) ->
 def test_no_more_processes_than_jobs() -> None:
     with Processes(Squarer, 9) as crew:
         crew.add([Job(1, seconds=0.2), Job(2, seconds=0.2)])
-        assert len(results(crew)[3]) <= 2
+        assert len(results(crew).pids) <= 2
 
 
 def test_a_killed_process_is_told_with_its_job_and_the_others_end() -> None:
@@ -102,7 +84,7 @@ def test_who_cannot_begin_says_why() -> None:
     for crew in (OneHand(CannotBegin()), Processes(CannotBegin(), 2)):
         with crew:
             crew.add([Job(1)])
-            (error,) = results(crew)[1].values()
+            (error,) = results(crew).failed.values()
             assert isinstance(error, ModelError)
             assert str(error) == "there is no model (name one)"
     with pytest.raises(ModelError):
@@ -145,9 +127,9 @@ if __name__ == "__main__":
 def test_threads_hear_that_they_shall_stop_and_outlive_a_call_of_exit() -> None:
     with Threads(Squarer, 1) as crew:
         crew.add([Job(1, "exits"), Job(2)])
-        done, failed, _, _ = results(crew)
-    assert [*done.values()] == [4]
-    assert [*map(type, failed.values())] == [SystemExit]
+        found = results(crew)
+    assert [*found.done.values()] == [4]
+    assert [*map(type, found.failed.values())] == [SystemExit]
     begun = time.monotonic()
     with Threads(Squarer, 1) as crew:
         crew.add([Job(1, seconds=60)])
