@@ -53,6 +53,15 @@ def crew_on(cluster, hire, per_node: int = 1):
     )
 
 
+def node_of(cluster, pid: int):
+    """The node, other than the head, whose worker this process is; None for none."""
+    above = {each.pid for each in psutil.Process(pid).parents()}
+    for node in cluster.worker_nodes:
+        if above & {each.process.pid for each in node.all_processes["raylet"]}:
+            return node
+    return None
+
+
 def gone(pids: set[int]) -> None:
     """Workers end soon after their crew."""
     deadline = time.monotonic() + 20
@@ -79,25 +88,28 @@ def test_all_nodes_work_and_failures_are_of_their_jobs(cluster) -> None:
 
 
 def test_a_node_that_dies_loses_nothing_and_nothing_is_done_twice(cluster, tmp_path: Path) -> None:
-    jobs = [Job(number) for number in range(12)]
-    done, again = {}, []
-    with crew_on(cluster, Noting(tmp_path, 0.4), 2) as crew:
+    jobs = [Job(number) for number in range(16)]
+    done, again, dies = {}, [], None
+    with crew_on(cluster, Noting(tmp_path, 1.0), 2) as crew:
         crew.add(jobs)
         for heard in crew.events():
             match heard:
+                case Came(event=("pid", pid)) if dies is None and len(done) > 1:
+                    dies = node_of(cluster, pid)  # in the midst of this job
+                    if dies is not None:
+                        cluster.remove_node(dies, allow_graceful=False)
+                        cluster.add_node(num_cpus=1, object_store_memory=80_000_000)
                 case Came(job=job, event=int() as event):
                     assert job.number not in done
                     done[job.number] = event
-                    if len(done) == 2:
-                        cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
-                        cluster.add_node(num_cpus=1, object_store_memory=80_000_000)
-                case BegunAgain(reason=reason):
+                case BegunAgain(job=job, reason=reason):
                     again.append(reason)
+                    done.pop(job.number, None)  # its end was lost with the node: it is told anew
                 case Ended(error=error):
                     assert error is None
-    assert done == {number: number**2 for number in range(12)}
+    assert done == {number: number**2 for number in range(16)}
     assert {path.name: path.read_text() for path in tmp_path.glob("*.txt")} == {
-        f"{number}.txt": str(number**2) for number in range(12)
+        f"{number}.txt": str(number**2) for number in range(16)
     }
     assert not list(tmp_path.glob(".*"))
     assert again
