@@ -17,28 +17,9 @@ import webvtt
 from svlm_cli.stream.outputs.contract import Earlier
 from svlm_cli.stream.outputs.cues import Caption, CueStyle, ReadingCues
 from svlm_cli.stream.outputs.writers import Writers
-from svlm_cli.types import EndEvent, StepEvent
+from svlm_cli.types import StepEvent
+from tests.stream.outputs.streams import END, said, write_over_kills
 from tests.strict_srt import parse_srt, seconds
-
-END = EndEvent(2, 2.0, 1.0, 2.0, 0.5, 0.6, 0.7, 1000, 0)
-WORDS = ("a", "goal", "by", "the", "captain", "who", "waited", "all", "&", "<b>", "pass", "足球", "naïve")
-
-
-def said(rng: random.Random, num_steps: int, rate: float, *, sentences: bool = True) -> list[StepEvent]:
-    """Steps of a second of random words, each word numbered; some silent, some seconds skipped."""
-    events, now, number = [], 0.0, 0
-    for index in range(num_steps):
-        now += rng.choice((0.0,) * 12 + (3.0,))
-        words = []
-        if rng.random() > 0.25:
-            while sum(map(len, words)) + len(words) < rate * rng.uniform(0.3, 1.0):
-                words.append(f"{rng.choice(WORDS)}{number}")
-                number += 1
-            if sentences and words and rng.random() < 0.3:
-                words[-1] += rng.choice((".", "!", "?", '."'))
-        events.append(StepEvent(index, now, now + 1.0, " ".join(words), 2, 7, 8, 5))
-        now += 1.0
-    return events
 
 
 def all_cues(events: list[StepEvent]) -> list[Caption]:
@@ -138,22 +119,8 @@ def test_a_file_stream_that_is_killed_anywhere_has_the_cues_of_one_that_was_not(
     with writers_in(tmp_path / "whole") as writers:
         for event in [*events, END]:
             writers.write(event)
-    saved, at = None, 0
-    for last in [*sorted(rng.sample(range(1, 30), 4)), None]:
-        writers = writers_in(tmp_path / "torn")
-        if saved is not None:
-            writers.resume(saved)
-        save_at = rng.randrange(at, last) if last is not None else -1
-        for number, event in list(enumerate(events))[at:last]:
-            writers.write(event)
-            if number == save_at:
-                saved = Earlier(writers.lengths, event.end_seconds, True, writers.held)
-        if last is None:
-            writers.write(END)
-            writers.finish()
-        else:
-            at = save_at + 1
-            writers.close()  # as a kill does: nothing more is written
+    seconds = sorted(rng.sample(range(1, 30), 4))
+    write_over_kills(rng, events, lambda: writers_in(tmp_path / "torn"), seconds)
     assert read_back(tmp_path / "torn") == read_back(tmp_path / "whole")
 
 

@@ -12,12 +12,11 @@ from pathlib import Path
 import pytest
 import webvtt
 
-from svlm_cli.stream.outputs.contract import Earlier
 from svlm_cli.stream.outputs.playlist import WINDOW_SEGMENTS
 from svlm_cli.stream.outputs.writers import Writers
 from svlm_cli.types import ClockKind, EndEvent, StartEvent, StepEvent
 from svlm_cli.utc import utc_seconds, utc_text
-from tests.stream.outputs.test_cues import END, said
+from tests.stream.outputs.streams import END, said, write_over_kills
 from tests.strict_srt import seconds
 
 PTS, UTC = 95_000.0, 1_790_000_000.0  # the 33 bits wrap after 95443.7 s
@@ -137,22 +136,15 @@ def test_a_live_playlist_is_written_on_time_and_forgets(tmp_path: Path) -> None:
 def test_killed_and_resumed_no_word_is_lost_or_doubled(tmp_path: Path, seed: int, is_file: bool) -> None:
     rng = random.Random(seed)
     events = clocked(said(rng, 40, 16))
-    saved, at = None, 0
-    for last in [*sorted(rng.sample(range(3, 40), 3)), None]:
-        writers = Writers([tmp_path / "x.m3u8"])
-        if saved is not None:
-            writers.resume(saved)
-        writers.write(started("max" if is_file else "realtime"))
-        save_at = rng.randrange(at, last) if last is not None else -1
-        for number, event in list(enumerate(events))[at:last]:
-            writers.write(event)
-            if number == save_at:
-                saved = Earlier(writers.lengths, event.end_seconds, is_file, writers.held)
-        at = 40 if last is None else save_at + 1 if is_file else last
-        if last is not None:
-            writers.close()
-    writers.write(END)
-    writers.finish()
+    start = started("max" if is_file else "realtime")
+    write_over_kills(
+        rng,
+        events,
+        lambda: Writers([tmp_path / "x.m3u8"]),
+        sorted(rng.sample(range(3, 40), 3)),
+        is_file=is_file,
+        begin=lambda writers: writers.write(start),
+    )
     read = Read.of(tmp_path / "x.m3u8")
     check_segments(read)
     cues = read.cues()

@@ -16,7 +16,7 @@ from svlm_cli.stream.outputs.contract import Earlier
 from svlm_cli.stream.outputs.rotation import FileRotation
 from svlm_cli.stream.outputs.writers import Writers
 from svlm_cli.types import StepEvent
-from tests.stream.outputs.test_cues import END, said
+from tests.stream.outputs.streams import said, write_over_kills
 from tests.strict_srt import parse_srt
 
 KINDS = ("vtt", "srt", "ttml", "jsonl")
@@ -50,21 +50,8 @@ def writers_in(folder: Path) -> Writers:
 def test_every_word_is_in_one_part_over_kills(tmp_path: Path, seed: int, is_file: bool) -> None:
     rng = random.Random(seed)
     events = said(rng, 60, 18)
-    saved, at = None, 0
-    for last in [*sorted(rng.sample(range(3, 60), 3)), None]:
-        writers = writers_in(tmp_path)
-        if saved is not None:
-            writers.resume(saved)
-        save_at = rng.randrange(at, last) if last is not None else -1
-        for number, event in list(enumerate(events))[at:last]:
-            writers.write(event)
-            if number == save_at:
-                saved = Earlier(writers.lengths, event.end_seconds, is_file, writers.held)
-        at = 60 if last is None else save_at + 1 if is_file else last
-        if last is not None:
-            writers.close()
-    writers.write(END)
-    writers.finish()
+    seconds = sorted(rng.sample(range(3, 60), 3))
+    write_over_kills(rng, events, lambda: writers_in(tmp_path), seconds, is_file=is_file)
     assert words_of(tmp_path) == " ".join(event.text for event in events).split()
     assert len(parts(tmp_path, "vtt")) >= 2 < len(parts(tmp_path, "jsonl"))
     assert all(path.stat().st_size < 1600 for kind in KINDS for path in parts(tmp_path, kind))

@@ -17,7 +17,7 @@ from svlm_cli.stream.outputs.speech import SAMPLE_RATE, Reciter
 from svlm_cli.stream.outputs.voice import SpokenTrack
 from svlm_cli.stream.outputs.writers import Writers
 from svlm_cli.types import Clip, EndEvent, StartEvent, StepEvent
-from tests.stream.outputs.test_cues import said
+from tests.stream.outputs.streams import said
 
 END = EndEvent(2, 2.0, 1.0, 2.0, 0.5, 0.6, 0.7, 1000, 0)
 START = StartEvent("1", "a", "b", "cpu", "float32")
