@@ -21,8 +21,8 @@ _CHUNK_ORDERS: dict[str, Literal["little", "big"]] = {"wav": "little", "aiff": "
 _TRANSPORT_STREAM = "mpegts"
 _MP4_NAMES = frozenset({"mov", "mp4"})
 _MATROSKA_NAMES = frozenset({"matroska", "webm"})
-_OGG, _OGG_PAGE, _THEORA = "ogg", b"OggS\0\x02", b"\x80theora"
-_OGG_HEADER_BYTES = 28  # of a page of one packet
+_OGG, _OGG_PAGE, _THEORA = "ogg", b"OggS\0", b"\x80theora"
+_BEGINS = 2  # flag of a page that begins a track
 
 
 def outer_boxes(file: Path) -> Iterator[tuple[bytes, int, int]]:
@@ -106,14 +106,12 @@ def _second_start(file: Path, start: bytes) -> int | None:
 
 
 def _second_theora(file: Path) -> int | None:
-    """Where tracks begin again beside pictures; chained sound libav reads."""
+    """Where tracks begin again beside pictures, behind pages of data; chained sound libav reads."""
     with file.open("rb") as data, mmap.mmap(data.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        first = content.find(_THEORA)
-        again = content.find(_THEORA, first + 1) if first >= 0 else -1
-        while again >= 0 and content[again - _OGG_HEADER_BYTES :][: len(_OGG_PAGE)] != _OGG_PAGE:
-            again = content.find(_THEORA, again + 1)
-        if again < 0:
+        if content.find(_THEORA) < 0:
             return None
-        last_of_first = content.rfind(b"OggS\0\x04", 0, again)  # the page that ends a track
-        begins = content.find(_OGG_PAGE, max(last_of_first, first))
-        return begins if 0 <= begins <= again else None
+        page = content.find(_OGG_PAGE)
+        while page >= 0 and content[page + len(_OGG_PAGE)] & _BEGINS:
+            page = content.find(_OGG_PAGE, page + 1)
+        begins = content.find(_OGG_PAGE + bytes([_BEGINS]), page) if page >= 0 else -1
+        return begins if begins >= 0 and content.find(_THEORA, begins) >= 0 else None

@@ -14,7 +14,7 @@ from svlm_cli.errors import SourceError, boundary
 from svlm_cli.media.behind import recording_behind
 from svlm_cli.media.container import OpenVideo
 from svlm_cli.media.joins import JUMP_SECONDS, Join
-from svlm_cli.media.matroska import is_joined
+from svlm_cli.media.matroska import may_be_joined
 from svlm_cli.media.packets import OneClock
 from svlm_cli.media.probe import is_url, open_container, stated_duration, states_picture_length
 
@@ -78,7 +78,7 @@ def may_leap(video: OpenVideo) -> bool:
     name = video.container.name.removeprefix("file:")
     if is_url(name):
         return False
-    if "matroska" in video.container.format.name and Path(name).is_file() and is_joined(Path(name)):
+    if "matroska" in video.container.format.name and Path(name).is_file() and may_be_joined(Path(name)):
         return True  # its index is of the first part until a jump reads the others', and of all of them then
     entries = video.stream.index_entries
     if not states_picture_length(video) or len(entries) < 2:
