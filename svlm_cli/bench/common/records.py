@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 from typing import Any, Self, TypeVar
 
 from svlm_cli import documents
@@ -78,6 +79,7 @@ class RecordFile:
         self._key_of = key_of
         self._records: dict[Hashable, Record] = {}
         self._is_clean = True
+        self._lock = Lock()
         self._claim = claim_folder(path.parent) if is_claimed else None
         try:
             content = path.read_bytes() if path.exists() else b""
@@ -105,23 +107,27 @@ class RecordFile:
     def add(self, record: Record) -> None:
         """Write one more record; there is none of its key yet.
 
+        An answer that was on its way when the file was let go of is put behind what is there then: somebody
+        else may be writing to it.
+
         Raises:
             OutputError: it cannot be written.
             ValueError: its key is taken.
         """
         key = self._key_of(record)
-        if key in self._records:
-            raise ValueError(f"{self.path} holds {key} already")
-        if self._claim is not None:
-            self._claim.require()
-        if not self._is_clean:
-            self._rewrite(self._records.values())
-        try:
-            append_record(self.path, record)
-        except OutputError:
-            self._is_clean = False
-            raise
-        self._records[key] = record
+        with self._lock:
+            if key in self._records:
+                raise ValueError(f"{self.path} holds {key} already")
+            if self._claim is not None:
+                self._claim.require()
+                if not self._is_clean:
+                    self._rewrite(self._records.values())
+            try:
+                append_record(self.path, record)
+            except OutputError:
+                self._is_clean = False
+                raise
+            self._records[key] = record
 
     def sort(self, keys: Sequence[Hashable]) -> None:
         """Put the records of ``keys`` in that order, behind all others: the end of work done in any order."""
@@ -158,7 +164,8 @@ class RecordFile:
 
     def close(self) -> None:
         """Let go of the folder; more than once is fine."""
-        claimed, self._claim = self._claim, None  # answers that are on their way are stored nevertheless
+        with self._lock:
+            claimed, self._claim = self._claim, None
         if claimed is not None:
             claimed.release()
 

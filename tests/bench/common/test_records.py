@@ -141,3 +141,15 @@ def test_lines_of_another_benchmark_outlive_a_rewriting(tmp_path: Path, seed: in
     left = [json.loads(line) for line in path.read_text().splitlines()]
     assert [each["key"] for each in left if "key" in each] == ["new", "2", "1", "0"]
     assert sorted(each["fingerprint"] for each in left if "key" not in each) == ["0", "1", "2"]
+
+
+def test_an_answer_that_comes_late_takes_nothing_from_whoever_writes_now(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_bytes(b'{"key": "a"}\n{"key": "tor')
+    late = RecordFile(path, key_of)
+    late.close()
+    with RecordFile(path, key_of) as now:
+        now.add({"key": "b"})
+        late.add({"key": "c"})
+        now.add({"key": "d"})
+    assert [json.loads(line)["key"] for line in path.read_text().splitlines()] == ["a", "b", "c", "d"]
