@@ -36,6 +36,7 @@ class EvidencePlace(StrEnum):
 
     OPENING = "opening"
     WORDS = "words"
+    SINCE = "since"
     FRAMES = "frames"
 
 
@@ -45,14 +46,16 @@ class Evidence:
 
     Args:
         place: of what kind it is.
-        second: of the frames or the line; -1 for the opening text.
+        second: of the frames or the line; -1 for the opening text. ``SINCE`` is all that was said from this
+            second on, as only who has missed nothing behind it can tell that something was the last; from -1
+            on it is the opening text and all that was said.
     """
 
     place: EvidencePlace
     second: int = -1
 
 
-OPENING = Evidence(EvidencePlace.OPENING)
+OPENING, ALL = Evidence(EvidencePlace.OPENING), Evidence(EvidencePlace.SINCE)
 Needs = tuple[frozenset[Evidence], ...]
 
 
@@ -67,6 +70,7 @@ class HeardSecond:
         score: at its end.
         holder: the side that has the ball then, or None.
         third: of the picture that the ball is in, 0 to 2 from the left; None where that is not to be asked.
+        shows_holder: whether who has the ball can be seen.
     """
 
     second: int
@@ -75,6 +79,7 @@ class HeardSecond:
     score: tuple[int, int]
     holder: int | None = None
     third: int | None = None
+    shows_holder: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +92,6 @@ class AskedQuestion:
         text: the question.
         answer: what is right if it can be known.
         needs: groups of evidence.
-        needs_all: the answer is that something has not been, which only the whole commentary tells.
     """
 
     kind: Ask
@@ -95,14 +99,8 @@ class AskedQuestion:
     text: str
     answer: str
     needs: Needs
-    needs_all: bool = False
 
-    def right(self, is_kept: Callable[[Evidence], bool], *, is_whole: bool) -> str:
-        """What is to be said.
-
-        Args:
-            is_kept: whether a piece of evidence is still there.
-            is_whole: nothing that was said since the opening, which is there, has left.
-        """
+    def right(self, is_kept: Callable[[Evidence], bool]) -> str:
+        """What is to be said, by whether a piece of evidence is still there."""
         known = all(any(is_kept(each) for each in group) for group in self.needs)
-        return self.answer if known and (is_whole or not self.needs_all) else NOT_KNOWN
+        return self.answer if known else NOT_KNOWN

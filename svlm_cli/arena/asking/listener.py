@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from svlm_cli.arena.asking.asked import (
+    ALL,
     OPENING,
     AskedQuestion,
     Evidence,
@@ -28,7 +29,7 @@ from svlm_cli.arena.asking.wording import (
     Ask,
 )
 from svlm_cli.arena.dice import Dice
-from svlm_cli.arena.moments import Kind
+from svlm_cli.arena.moments import SILENT_KINDS, Kind
 from svlm_cli.arena.narrate import NAMELESS, SpokenEvent, line_of
 from svlm_cli.arena.setup import NUMBERS, REFEREES, TEAMS, WINNING_SCORE, score_words
 
@@ -47,7 +48,7 @@ class _Fact:
     Args:
         answer: to the question.
         others: false claims.
-        needs, needs_all: see ``AskedQuestion``.
+        needs: see ``AskedQuestion``.
         fill: what stands in the wordings besides what is claimed.
         claim: the true claim, None for the answer.
     """
@@ -55,18 +56,17 @@ class _Fact:
     answer: str
     others: Sequence[str]
     needs: Needs
-    needs_all: bool = False
     fill: dict[str, str] = field(default_factory=dict)
     claim: str | None = None
 
 
 @dataclass(slots=True)
 class _Reign:
-    """A score: from when it holds (-1: since before the opening), and the seconds in which it was said."""
+    """A score: from when it holds and when it was said; -1 is the opening."""
 
     score: tuple[int, int]
     since: int
-    said: list[Evidence]
+    said: list[int]
 
 
 class Listener:
@@ -82,7 +82,7 @@ class Listener:
         self._sides = sides
         self._first = first_second
         self._now: HeardSecond | None = None
-        self._reigns = [_Reign(score, -1, [OPENING])]
+        self._reigns = [_Reign(score, -1, [-1])]
         self._spoken: list[HeardSecond] = []
         self._last: dict[Kind, list[HeardSecond]] = {}
         self._facts: dict[Ask, Callable[[Dice], _Fact | None]] = {
@@ -92,7 +92,7 @@ class Listener:
             Ask.BALL: self._ball,
             Ask.EVENT: self._event,
             Ask.THIRD: self._third,
-            Ask.SCORER: lambda _: self._of_last(Kind.GOAL),
+            Ask.SCORER: self._scorer,
             Ask.FREE_KICK: lambda _: self._of_last(Kind.FREE_KICK),
             Ask.CARD: self._card,
             Ask.REFEREE: self._referee,
@@ -110,7 +110,7 @@ class Listener:
             reign = _Reign(heard.score, heard.second, [])
             self._reigns.append(reign)
         if heard.kind in (Kind.GOAL, Kind.SCORE) or (heard.kind is Kind.KICK_OFF and changed):
-            reign.said.append(Evidence(EvidencePlace.WORDS, heard.second))
+            reign.said.append(heard.second)
         if heard.kind is not None:
             self._spoken.append(heard)
             self._last.setdefault(heard.kind, []).append(heard)
@@ -133,11 +133,11 @@ class Listener:
             return None
         if not is_claim:
             text = dice.pick(QUESTIONS[kind]).format(**fact.fill)
-            return AskedQuestion(kind, False, text, fact.answer, fact.needs, fact.needs_all)
+            return AskedQuestion(kind, False, text, fact.answer, fact.needs)
         true = fact.claim or fact.answer
         claimed = true if dice.chance(0.5) else dice.pick(fact.others)
         text = self._claim(kind, claimed, fact, dice)
-        return AskedQuestion(kind, True, text, YES if claimed == true else NO, fact.needs, fact.needs_all)
+        return AskedQuestion(kind, True, text, YES if claimed == true else NO, fact.needs)
 
     def _claim(self, kind: Ask, claimed: str, fact: _Fact, dice: Dice) -> str:
         if claimed == NOBODY:
@@ -171,11 +171,12 @@ class Listener:
         return frozenset([OPENING, *lines])
 
     def _score_told(self) -> Needs:
-        """What tells the score: its last telling, and where it has just changed the frames besides."""
-        now, reign = self._here().second, self._reigns[-1]
-        if reign.since != now:
-            return (frozenset(each for each in reign.said if each.second < now),)
-        return (frozenset(self._reigns[-2].said), frozenset([self._frames()]))
+        """What tells the score: its last telling, and where it has just changed what shows the change."""
+        now, reign = self._here(), self._reigns[-1]
+        if reign.since != now.second:
+            return (_since(second for second in reign.said if second < now.second),)
+        change = (frozenset([self._frames()]), *(self._cause(Kind.GOAL) if now.kind is Kind.GOAL else ()))
+        return (_since(self._reigns[-2].said), *change)
 
     def _score(self, dice: Dice) -> _Fact:
         score = self._here().score
@@ -197,11 +198,13 @@ class Listener:
         """What is needed to call a side by its name; nothing for other answers."""
         return tuple(self._name_told(side) for side in range(2) if answer == self._team(side))
 
-    def _ball(self, _dice: Dice) -> _Fact:
+    def _ball(self, _dice: Dice) -> _Fact | None:
+        if not self._here().shows_holder:
+            return None
         holder = self._here().holder
         answer = NOBODY if holder is None else self._team(holder)
         needs = (frozenset([self._frames()]), *self._who(answer))
-        return _Fact(answer, _without(self._teams(), answer), needs)
+        return _Fact(answer, _without(self._teams(NOBODY), answer), needs)
 
     def _event(self, _dice: Dice) -> _Fact | None:
         if not self._spoken:
@@ -210,7 +213,7 @@ class Listener:
         assert last.kind is not None
         side = None if last.kind in NAMELESS else last.side
         kit, name = (None, None) if side is None else (self._sides.kits[side], self._sides.names[side])
-        needs: Needs = (frozenset([self._frames(last.second), Evidence(EvidencePlace.WORDS, last.second)]),)
+        needs: Needs = (_since([last.second]) | {self._frames(last.second)},)
         if side is not None and last.second == self._here().second:
             needs += (*self._cause(last.kind), self._name_told(side))
         true = line_of(SpokenEvent(last.kind))
@@ -223,17 +226,22 @@ class Listener:
             return None
         return _Fact(THIRDS[third], _without(THIRDS, THIRDS[third]), (frozenset([self._frames()]),))
 
+    def _scorer(self, _dice: Dice) -> _Fact | None:
+        """Nobody is known of where the opening tells of goals and not of whose they were."""
+        is_open = not self._last.get(Kind.GOAL) and self._reigns[0].score != (0, 0)
+        return None if is_open else self._of_last(Kind.GOAL)
+
     def _of_last(self, kind: Kind) -> _Fact:
         """Whose the last event of a kind was whose line names its side."""
         found = self._last.get(kind)
         if not found:
-            return _Fact(NOBODY, self._teams(), (), needs_all=True)
+            return _Fact(NOBODY, self._teams(), (frozenset([ALL]),))
         last = found[-1]
         assert last.side is not None
         answer = self._team(last.side)
-        others = _without(self._teams(), answer)
+        others = _without(self._teams(NOBODY), answer)
         if last.second < self._here().second:
-            return _Fact(answer, others, (frozenset([Evidence(EvidencePlace.WORDS, last.second)]),))
+            return _Fact(answer, others, (_since([last.second]),))
         return _Fact(answer, others, (*self._cause(kind), *self._who(answer)))
 
     def _cause(self, kind: Kind) -> Needs:
@@ -248,15 +256,14 @@ class Listener:
         """The side that was booked is the one that did not get the free kick behind the card."""
         cards, kicks = self._last.get(Kind.CARD), self._last.get(Kind.FREE_KICK, [])
         if not cards:
-            return _Fact(NOBODY, self._teams(), (), needs_all=True)
+            return _Fact(NOBODY, self._teams(), (frozenset([ALL]),))
         card = cards[-1]
         kick = next((each for each in kicks if each.second > card.second), None)
         if kick is None or kick.second == self._here().second or kick.side is None:
             return None
         answer = self._team(1 - kick.side)
-        told = (card.second, kick.second)
-        needs = tuple(frozenset([Evidence(EvidencePlace.WORDS, second)]) for second in told)
-        return _Fact(answer, _without(self._teams(), answer), (*needs, *self._who(answer)))
+        others = _without(self._teams(NOBODY), answer)
+        return _Fact(answer, others, (_since([card.second]), *self._who(answer)))
 
     def _referee(self, dice: Dice) -> _Fact:
         now = self._here().second
@@ -288,7 +295,7 @@ class Listener:
         is_old = reign.since < 0 or reign.since <= now - ago - margin
         if not is_old or (end is not None and end < now - ago + margin):
             return None
-        told = frozenset(each for each in reign.said if each.second < now)
+        told = _since(min(second, now - ago) for second in reign.said if second < now)
         fill = {"ago": f"{NUMBERS[count]} {AGO[count > 1]}"}
         return _Fact(_score_text(reign.score), _other_scores(reign.score, dice), (told,), fill=fill)
 
@@ -300,23 +307,19 @@ class Listener:
         if fouls and fouls[-1].second > kicks[-1].second:
             return None  # its free kick is still to come
         if len(kicks) == 1:
-            return _Fact(NOBODY, self._teams(), (), needs_all=True)
+            return _Fact(NOBODY, self._teams(), (frozenset([ALL]),))
         assert kicks[-2].side is not None
         answer = self._team(1 - kicks[-2].side)
-        needs = tuple(frozenset([Evidence(EvidencePlace.WORDS, each.second)]) for each in kicks[-2:])
-        return _Fact(answer, _without(self._teams(), answer), (*needs, *self._who(answer)))
+        others = _without(self._teams(NOBODY), answer)
+        return _Fact(answer, others, (_since([kicks[-2].second]), *self._who(answer)))
 
 
-_ASKED_KINDS = (
-    Kind.PASS,
-    Kind.STEAL,
-    Kind.SHOT,
-    Kind.SAVE,
-    Kind.GOAL,
-    Kind.FOUL,
-    Kind.FREE_KICK,
-    Kind.KICK_OFF,
-)
+_ASKED_KINDS = tuple(kind for kind in Kind if kind not in SILENT_KINDS)
+
+
+def _since(seconds: Iterable[int]) -> frozenset[Evidence]:
+    """Any of these lines, with all that was said behind it."""
+    return frozenset(Evidence(EvidencePlace.SINCE, second) for second in seconds)
 
 
 def _without(options: Sequence[str], one: str) -> list[str]:

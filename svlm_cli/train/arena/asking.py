@@ -19,7 +19,7 @@ from svlm_cli.train.arena.play import Beat, Cast, draw_score, tell
 
 ASKED_SHARE = 0.18  # of the seconds of a chunk
 ASKED_BEFORE_SHARE = 0.02  # of those before it: one in 50 s
-_OPENING = -1
+_OPENING, _NONE = -1, -2
 
 
 @dataclass(slots=True)
@@ -31,18 +31,18 @@ class AskedPast:
         kept: ranges of its tokens that the chunk is shown.
         score: at its end.
         seconds: how many there were.
-        whole: nothing of it is left out.
         listener: has heard it.
         left: seconds of which all words are kept, -1 for the opening.
+        last_gone: the last second of which words are not kept; -2 where all are.
     """
 
     text: str
     kept: tuple[TokenRange, ...]
     score: tuple[int, int]
     seconds: int
-    whole: bool
     listener: Listener
     left: frozenset[int]
+    last_gone: int
 
 
 def draw_asked_past(
@@ -57,7 +57,7 @@ def draw_asked_past(
     owners = [_OPENING] * len(pieces)
     for second, beat in enumerate(beats):
         line, score = _told(beat, cast, score)
-        listener.hear(_heard(second, beat, score))
+        listener.hear(HeardSecond(second, beat.kind, beat.side, score, beat.holder))
         words = [f" {word}" for word in line.split()]
         if dice.random() < ASKED_BEFORE_SHARE:
             asked = draw_question(listener, chance)
@@ -68,7 +68,7 @@ def draw_asked_past(
     places = {place for piece in kept for place in range(piece.start, piece.end)}
     gone = {owner for place, owner in enumerate(owners) if place not in places}
     left = frozenset(owners) - gone
-    return AskedPast("".join(pieces), kept, score, len(beats), not gone, listener, left)
+    return AskedPast("".join(pieces), kept, score, len(beats), listener, left, max(gone, default=_NONE))
 
 
 def with_questions(
@@ -95,7 +95,10 @@ def with_questions(
     for k, (turn, beat) in enumerate(zip(turns, beats, strict=True)):
         _, score = _told(beat, cast, score)
         now = past.seconds + k
-        past.listener.hear(_heard(now, beat, score, None if thirds is None else thirds[k]))
+        # In words alone a second in which something happens does not say who has the ball then.
+        shows = thirds is not None or beat.kind is None
+        third = None if thirds is None else thirds[k]
+        past.listener.hear(HeardSecond(now, beat.kind, beat.side, score, beat.holder, third, shows))
         asked = draw_question(past.listener, chance) if dice.random() < ASKED_SHARE else None
         asked_turns.append(turn if asked is None else _with_question(turn, asked, past, now))
     return asked_turns
@@ -103,17 +106,16 @@ def with_questions(
 
 def _with_question(turn: Turn, asked: AskedQuestion, past: AskedPast, now: int) -> Turn:
     def is_kept(evidence: Evidence) -> bool:
+        second = evidence.second
         if evidence.place is EvidencePlace.FRAMES:
-            return past.seconds <= evidence.second <= now
-        return evidence.second in past.left or past.seconds <= evidence.second < now
+            return past.seconds <= second <= now
+        if evidence.place is EvidencePlace.SINCE:
+            return past.last_gone < second < now
+        return second in past.left or past.seconds <= second < now
 
-    return replace(turn, question=asked.text, reply=asked.right(is_kept, is_whole=past.whole))
+    return replace(turn, question=asked.text, reply=asked.right(is_kept))
 
 
 def _told(beat: Beat, cast: Cast, score: tuple[int, int]) -> tuple[str, tuple[int, int]]:
     (line,), score = tell([beat], cast, score)
     return line, score
-
-
-def _heard(second: int, beat: Beat, score: tuple[int, int], third: int | None = None) -> HeardSecond:
-    return HeardSecond(second, beat.kind, beat.side, score, beat.holder, third)

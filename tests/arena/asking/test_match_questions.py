@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import functools
+import random
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
 from svlm_cli.arena.address import ArenaAddress
-from svlm_cli.arena.asking.asked import EvidencePlace
-from svlm_cli.arena.asking.match import MEAN_GAP_SECONDS, MatchQuestion, match_questions
-from svlm_cli.arena.asking.wording import Ask
+from svlm_cli.arena.asking.asked import ALL, OPENING, Evidence, EvidencePlace, HeardSecond
+from svlm_cli.arena.asking.listener import Listener
+from svlm_cli.arena.asking.match import MEAN_GAP_SECONDS, MatchQuestion, heard_seconds, match_questions
+from svlm_cli.arena.asking.wording import NOT_KNOWN, Ask
+from svlm_cli.arena.dice import Dice
 from svlm_cli.arena.moments import Kind
 from svlm_cli.arena.narrate import parse_line
 from svlm_cli.arena.setup import KITS, NUMBERS, REFEREES, TEAMS, MatchSetup, draw_setup
@@ -76,7 +81,7 @@ def test_last_events_are_found_by_counting(match: Match) -> None:
         kind = Kind.GOAL if each.asked.kind is Ask.SCORER else Kind.FREE_KICK
         found = match.lines(each, kind)
         assert each.asked.answer == (match.team(found[-1].spoken.team) if found else "nobody")
-        assert each.asked.needs_all == (not found)
+        assert (ALL in each.asked.needs[0]) == (not found)
     for each in plain(match, Ask.CARD):
         cards = match.lines(each, Kind.CARD)
         assert each.asked.answer == (match.team(cards[-1].spoken.team) if cards else "nobody")
@@ -112,6 +117,75 @@ def test_the_score_some_minutes_ago(match: Match) -> None:
         assert {each.asked.answer} == {words(score) for score in scores}
 
 
+def test_no_wording_gives_its_answer_away() -> None:
+    """Of claims that put nothing but a word into a form, each form is sometimes right and sometimes wrong."""
+    answers: dict[str, set[str]] = {}
+    names = "|".join([*KITS, *NUMBERS, *REFEREES, *TEAMS])
+    for seed in range(60):
+        address = ArenaAddress(seed=seed, minutes=20)
+        setup, dice = draw_setup("soccer", seed), Dice("claims", seed)
+        listener = Listener(setup, setup.opening_score)
+        for heard in heard_seconds(address):
+            listener.hear(heard)
+            if heard.second % 7 == 0:
+                for kind in Ask:
+                    if (asked := listener.ask(kind, dice, is_claim=True)) is not None:
+                        form = re.sub(rf"\b({names})\b", "_", asked.text)
+                        answers.setdefault(form, set()).add(asked.answer)
+    assert {form for form, found in answers.items() if found != {"yes", "no"}} == set()
+
+
+def told_by(seconds: Sequence[HeardSecond], kept: set[int], now: HeardSecond) -> Iterator[tuple[str, str]]:
+    """All plain questions of a second and what is right where the lines of these seconds are kept alone."""
+    sides = draw_setup("soccer", 5)
+    listener = Listener(sides, (0, 0))
+    for each in [*seconds, now]:
+        listener.hear(each)
+    gone = {each.second for each in seconds if each.kind and each.second not in kept}
+
+    def is_kept(evidence: Evidence) -> bool:
+        if evidence.place is EvidencePlace.SINCE:
+            return not any(second >= evidence.second for second in gone)
+        if evidence.place is EvidencePlace.FRAMES:
+            return evidence.second > now.second - 16
+        return evidence == OPENING or evidence.second in kept
+
+    for kind in (Ask.SCORE, Ask.LEADER, Ask.SCORER, Ask.FREE_KICK, Ask.PAST_SCORE):
+        asked = listener.ask(kind, Dice("told", kind))
+        if asked is not None:
+            yield asked.text, asked.right(is_kept)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_shows_the_same_is_answered_alike(seed: int) -> None:
+    """Two pasts that differ in what has left alone have one answer to each question."""
+    dice = random.Random(seed)
+    tail = [HeardSecond(k, Kind.PASS if k % 5 == 0 else None, k // 5 % 2, (0, 0)) for k in range(200, 260)]
+
+    def past(goal_at: int | None, score: tuple[int, int]) -> list[HeardSecond]:
+        """Of 200 s; a goal changes the score that is told later."""
+        found, now = [], (0, 0)
+        for k in range(200):
+            kind = Kind.GOAL if k == goal_at else Kind.PASS if k % 7 == 0 else None
+            now = score if goal_at is not None and k >= goal_at else now
+            found.append(HeardSecond(k, kind, 0, now))
+        return found
+
+    goal_at, tells = dice.randrange(30, 190), dice.random() < 0.5
+    answers = []
+    for seconds in (past(goal_at, (1, 0)), past(dice.randrange(30, 190), (1, 0)), past(None, (0, 0))):
+        score = seconds[-1].score
+        last = [replace(each, score=score) for each in tail]
+        if tells and score == (1, 0):
+            last[20] = replace(last[20], kind=Kind.SCORE, side=1)
+        answers.append(dict(told_by([*seconds, *last[:-1]], {each.second for each in tail}, last[-1])))
+    if not tells:  # all three show the same tail
+        for text in answers[0].keys() & answers[2].keys():
+            assert answers[0][text] == answers[2][text] == NOT_KNOWN
+    for text in answers[0].keys() & answers[1].keys():
+        assert answers[0][text] == answers[1][text]
+
+
 def test_claims_are_true_or_false_by_the_same_truth(match: Match) -> None:
     claims = [each for each in match.questions if each.asked.is_claim]
     assert {each.asked.answer for each in claims} == {"yes", "no"}
@@ -135,9 +209,11 @@ def test_evidence_tells_the_answer(match: Match) -> None:
     """Whoever reads a line that is named as evidence finds the answer there."""
     for each in plain(match, Ask.SCORE, Ask.SCORER, Ask.FREE_KICK):
         for evidence in each.asked.needs[0] if each.asked.needs else ():
-            if evidence.place is not EvidencePlace.WORDS or each.second in {
-                e.second for g in each.asked.needs for e in g
-            }:
+            if (
+                evidence.place is not EvidencePlace.SINCE
+                or evidence.second < 0
+                or each.second in {e.second for g in each.asked.needs for e in g}
+            ):
                 continue
             line = match.seconds[evidence.second].line
             assert evidence.second < each.second
