@@ -28,7 +28,7 @@ class _Element:
 
 
 @dataclass(frozen=True, slots=True)
-class _Segment:
+class _JoinedFile:
     """One of several files: where it begins, what its segment holds, and whether that says its length."""
 
     at: int
@@ -67,7 +67,7 @@ def _content(file: Path) -> mmap.mmap:
         return mmap.mmap(data.fileno(), 0, access=mmap.ACCESS_READ)
 
 
-def _parts(content: Content) -> Iterator[_Segment]:
+def _parts(content: Content) -> Iterator[_JoinedFile]:
     at = 0
     while (segment := _segment(content, at)) is not None:
         end, says_length = segment.end, segment.end is not None
@@ -75,7 +75,7 @@ def _parts(content: Content) -> Iterator[_Segment]:
             content
         ):  # a recorder that was killed, a file cut short: what follows is found
             end = _next_header(content, segment.begin)
-        yield _Segment(at, segment.begin, end, says_length)
+        yield _JoinedFile(at, segment.begin, end, says_length)
         at = _behind_fillers(content, end)
 
 
@@ -102,7 +102,7 @@ def _behind_fillers(content: Content, at: int) -> int:
     return at
 
 
-def _track_numbers(content: Content, part: _Segment) -> Iterator[int]:
+def _track_numbers(content: Content, part: _JoinedFile) -> Iterator[int]:
     for element in _children(content, part.begin, part.end):
         if element.kind == _CLUSTER:
             return
