@@ -94,7 +94,7 @@ class Chat:
         """Ask once, with the client's own retries.
 
         Args:
-            messages: in the form of the chat completions API.
+            messages: the messages, in the form of the chat completions API.
             settings: further fields of the request, as ``seed``.
 
         Raises:

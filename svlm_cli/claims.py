@@ -151,7 +151,7 @@ class Claim:
 
         Args:
             found: what it says.
-            is_locked: by us; False: by somebody else, None: this file system has no locks.
+            is_locked: True: we have locked it; False: somebody else has; None: this file system has no locks.
         """
         if is_locked is False:
             return True
@@ -213,7 +213,7 @@ def claimed(path: Path, should_stop: Callable[[], bool] = lambda: False) -> Iter
 
     Args:
         path: as ``Claim`` has it; folders above it are made.
-        should_stop: asked while another one has it.
+        should_stop: says whether to stop waiting while another one has it.
 
     Yields:
         The claim; None once told to stop.

@@ -29,10 +29,10 @@ class Lease:
     Args:
         pid, host, command: who holds it, for people.
         since: seconds since 1970.
-        machine: of the boot of its kernel, whose locks are known to all processes of that boot.
-        numbering: of the namespace of ``pid``.
+        machine: the boot of the machine's kernel; its locks are known to all processes of that boot.
+        numbering: the namespace that ``pid`` is a number of.
         born: when that process began, in the kernel's ticks: numbers of processes come again.
-        token: of this claim alone.
+        token: a text that this claim alone has.
         term: seconds without renewal after which it may be taken over.
         renewed: how often it was.
     """

@@ -31,8 +31,8 @@ class Formation:
     so much distance that discs hardly ever overlap.
 
     Args:
-        setup: for directions and the vertical flip.
-        dice: for the walks; used by nothing else.
+        setup: the match, which gives directions and the vertical flip.
+        dice: the dice of the walks; used by nothing else.
     """
 
     def __init__(self, setup: MatchSetup, dice: Dice) -> None:

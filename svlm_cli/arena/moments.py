@@ -73,7 +73,7 @@ class Mark:
     """A sign drawn from the event's time until just before its second ends; ``kind`` names the event.
 
     Args:
-        team: whose kit colour it wears; of a foul's only.
+        team: the team whose kit colour it wears; only a foul's has one.
     """
 
     kind: Kind

@@ -45,7 +45,7 @@ class Renderer:
     The pitch keeps its shape of 3 to 2; a frame of another shape shows more grass on two sides.
 
     Args:
-        setup: for the kits.
+        setup: the match, whose kits are drawn.
         width, height: the width and height of a frame, pixels.
     """
 

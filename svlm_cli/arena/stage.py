@@ -23,8 +23,8 @@ class MatchStage:
         setup: the match.
 
     Attributes:
-        dice: for whatever is decided.
-        formation: for free places.
+        dice: the dice for whatever is decided.
+        formation: where places are free.
         now_ms, places, ball, holder: as of the last moment; ``holder`` stays the last one who had the
             ball while nobody has it.
         score: goals of the two teams.

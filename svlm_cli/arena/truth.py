@@ -44,9 +44,9 @@ class TruthSecond:
     """What is true of [second, second + 1).
 
     Args:
-        second: from the start of the match.
+        second: the second of the match, from 0.
         line: what the narrator says in this second; empty when silent.
-        events: in order of time; at most one of them is spoken.
+        events: what happens in it, in order of time; at most one event is spoken.
         possession: team that has the ball when the second ends; None while nobody does.
         player: who has it then.
         score: goals of the two teams then.

@@ -52,7 +52,7 @@ def speak(records: Iterable[TruthSecond], duration_seconds: float, program: str)
     Args:
         records: the records of the match.
         duration_seconds: the duration of the track; what does not fit in is not said.
-        program: from ``find_speaker``.
+        program: what ``find_speaker`` gave.
 
     Raises:
         SourceError: the synthesiser fails.

@@ -40,10 +40,10 @@ class Sound:
 
     Args:
         samples: int16, shape (n,), mono at ``SAMPLE_RATE``; sample 0 is at the first picture.
-        track: that was listened to.
-        reason: asked for, default, language or order.
+        track: the track that was listened to.
+        reason: why it was taken: asked for, default, language or order.
         others: the file's other sound tracks.
-        cancelled_seconds: in which the channels would have cancelled each other, and one alone was taken.
+        cancelled_seconds: how long one channel was taken alone, as together they would cancel each other.
         joins: where the file's clock starts again or leaps ahead; seconds count as the samples do.
         behind_byte: where in the file another recording begins that is not read; None for nowhere.
         mute_from_seconds: where the track goes on and nothing of it decodes any more; None for nowhere.

@@ -22,7 +22,7 @@ class CaptionClock:
     Args:
         late_seconds: how long after the file's beginning its first picture is shown.
         length_seconds: the length in seconds of the file from its beginning; None where nobody measured it.
-        leaps: of the file's clock, ahead; seconds count from the beginning of the file, leaps left out.
+        leaps: where the file's clock leaps ahead; seconds count from the beginning of the file without.
     """
 
     late_seconds: float = 0.0
@@ -38,7 +38,7 @@ class CaptionClock:
         """A time of a caption on the pictures' clock; below 0 where it is before the first one.
 
         Args:
-            seconds: from the beginning of the file.
+            seconds: seconds from the beginning of the file.
             counts_leaps: as these captions do.
         """
         for leap in self.leaps if counts_leaps else ():

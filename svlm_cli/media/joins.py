@@ -33,7 +33,7 @@ class Timed(NamedTuple, Generic[ItemT]):
         track: the track of the file.
         stamp: when it is decoded; None where the file does not say.
         start: when it is presented; None likewise.
-        length: for how long; 0 likewise.
+        length: how long it is; 0 likewise.
     """
 
     item: ItemT

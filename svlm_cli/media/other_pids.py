@@ -24,7 +24,7 @@ def recording_of_other_pids(file: Path, pid: int) -> int | None:
 
     Args:
         file: a local file.
-        pid: of the pictures that are shown.
+        pid: the id of the pictures that are shown.
     """
     size = file.stat().st_size
     end = next((at for at in _ends(file, pid) if at is not None), None)

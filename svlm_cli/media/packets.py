@@ -38,8 +38,8 @@ class Fruitless:
     Args:
         since: the stamp of the first of these packets; None where there is none.
         last: the stamp of the newest one.
-        number: of them.
-        trust: in frames that come all the same; a decoder makes one of other data now and then.
+        number: how many there are.
+        trust: how far frames that come all the same are believed; decoders make one of other data at times.
     """
 
     since: int | None = None

@@ -67,11 +67,11 @@ def open_input(
     """Open what libav knows by a URL, and find its pictures.
 
     Args:
-        url: with its protocol.
+        url: the address with its protocol.
         container_format: the demuxer to use, None to find out.
         options: the options of the protocol and the demuxer.
         timeouts_seconds: longest wait for the opening, and for each read after it; None for ever.
-        name: for messages, where it is not the URL.
+        name: what messages call it, where that is not the URL.
         max_height: the greatest height, where a manifest offers several; None for any.
 
     Raises:

@@ -54,7 +54,7 @@ class PushedSource:
 
     Args:
         name: shown to viewers.
-        width, height: of every picture; others are scaled to it.
+        width, height: the size of every picture; others are scaled to it.
         fps: at which pictures are sent: the last one lasts as long.
         taken: called with the number of pictures that the reader has taken; in its thread.
     """

@@ -70,7 +70,7 @@ class VideoInfo:
         duration_seconds: length of the picture track that the container states, or None.
         has_audio: whether there is a sound track.
         codec: the codec of the pictures, e.g. ``h264``.
-        num_frames: that the container states, or None; some containers state it wrongly.
+        num_frames: the number that the container states, or None; some containers state it wrongly.
         appearance: how its pictures become what is shown.
         first_pts_seconds: second 0 by the container's own stamps, None where that is not known beforehand.
         created_utc_seconds: second 0 in UTC, by the creation time that the file states, or None.
@@ -186,7 +186,7 @@ class Source(Protocol):
             step_seconds: seconds per clip.
             start_seconds: position of the first clip.
             duration_seconds: the source counts as ended this long after the start; None: all of it.
-            guide: asked before each clip where to go on; None: one step after the other.
+            guide: says before each clip where to go on; None: one step after the other.
 
         Raises:
             SourceError: it ends before ``start_seconds``.

@@ -38,7 +38,7 @@ class Survey:
         start_seconds: where it begins for players and for ffmpeg: with the first track that does.
         picture_seconds: where the first picture is shown, whether it decodes or not.
         end_seconds: where the last one ends.
-        key_frames: in the order of the file, at most one a second; none where the clock goes on throughout.
+        key_frames: at most one a second, in the file's order; none where the clock goes on throughout.
         joins: where the file's clock starts again or leaps.
         is_cut_off: whether the pictures end long before the container states that they do.
         behind_byte: where in the file another recording begins that is not read; None for nowhere.

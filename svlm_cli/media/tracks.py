@@ -65,7 +65,7 @@ class SoundTrack:
         language: as the file has it, empty where it does not say.
         title: likewise.
         codec: libav's name of it, empty where it has no decoder.
-        channels: that the file states, 0 where it does not.
+        channels: the number of channels that the file states, 0 where it does not.
         is_default: whether the file flags it so.
         is_aside: whether it is a description for the blind, a comment, without voices, or a part of another.
         is_of_picture: whether it is in the program of the pictures shown; True in files without programs.
@@ -124,7 +124,7 @@ def sound_tracks(container: Any, picture: VideoStream | None) -> tuple[SoundTrac
 
     Args:
         container: PyAV's container.
-        picture: whose program counts; None for a file of sound alone.
+        picture: the picture track whose program counts; None for a file of sound alone.
     """
     return tuple(
         _described(number, stream, _is_of(container, picture, stream))

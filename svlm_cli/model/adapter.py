@@ -82,7 +82,7 @@ def merge_adapter(network: Any, folder: Path, name: str, dtype: torch.dtype) -> 
     """The network with an adapter's update added to its weights, by PEFT.
 
     Args:
-        network: in float32, so that weights are rounded once, behind the sum.
+        network: the network in float32, so that weights are rounded once, behind the sum.
         folder: the folder of an adapter that ``check_adapter`` has passed.
         name: the name of the model, as the user gave it.
         dtype: the number format of the weights afterwards.

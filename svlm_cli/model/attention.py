@@ -37,7 +37,7 @@ class Shares:
 
     Args:
         lengths: rows of each stream.
-        tails: of each stream's cache, as long as its rows.
+        tails: the tail of each stream's cache, as long as its rows.
     """
 
     lengths: Sequence[int]

@@ -17,7 +17,7 @@ def to_device(host: torch.Tensor, device: torch.device) -> torch.Tensor:
     allocator keeps and does not hand out again before the copy is done. A plain ``to`` would wait.
 
     Args:
-        host: on the CPU; returned as it is where that is the device.
+        host: a tensor on the CPU; returned as it is where that is the device.
         device: the device of the model.
     """
     if device.type != "cuda":

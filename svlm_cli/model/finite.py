@@ -90,7 +90,7 @@ def check_weights(network: torch.nn.Module, name: str) -> None:
     """All weights of a network must be finite.
 
     Args:
-        network: on its device, before its linear layers are changed.
+        network: the network on its device, before its linear layers are changed.
         name: the name of the model, as the user gave it.
 
     Raises:

@@ -93,8 +93,8 @@ def random_model(
 
     Args:
         config: the configuration of one of the families, e.g. from ``random_config``.
-        tokenizer: with Qwen's vocabulary.
-        name: for reports.
+        tokenizer: a tokenizer with Qwen's vocabulary.
+        name: what reports call it.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         dtype: the number format of weights and cache.
         graphs: as in ``load_model``.

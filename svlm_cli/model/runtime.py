@@ -49,11 +49,11 @@ class VideoLanguageModel:
         markup: ids of the chat markup.
         patches: how frames become patches.
         tokens_per_second: the rate of the time row of M-RoPE, None where the family counts patches.
-        adapter: whose update is in the weights, as the user gave it; None for none.
+        adapter: the adapter whose update is in the weights, as the user gave it; None for none.
         quantize: ``none``, or the format of its linear layers.
         kv_cache: the number format of keys and values in a stream's cache; None for the model's.
         word_forward: the compiled or captured way to feed a word; None for the plain one.
-        prompt_format: that it was trained on, None where its files do not say.
+        prompt_format: the format that it was trained on, None where its files do not say.
         vision_plans: what the vision tower works out of a grid, by grid; filled as they come.
     """
 
@@ -272,7 +272,7 @@ class VideoLanguageModel:
         Args:
             embeddings: shape (n, d), stream after stream.
             positions: float64, shape (3, n).
-            caches: of the streams, all different.
+            caches: the streams' caches, all different.
             lengths: tokens of each; they add up to n.
             deep: as in ``forward``.
 

@@ -42,7 +42,7 @@ class Seal:
 
     Args:
         made_from: what the checkpoint was made from.
-        files: by their names below the folder; None in seals of 0.1.0's first builds, which list none.
+        files: its files by their names in it; None in seals of 0.1.0's first builds, which list none.
     """
 
     made_from: Mapping[str, Any]
@@ -62,7 +62,7 @@ def write_seal(folder: Path, made_from: Mapping[str, Any]) -> None:
     Reads every file once.
 
     Args:
-        folder: with all its files.
+        folder: the folder with all its files.
         made_from: what it was made from, of JSON's types.
 
     Raises:

@@ -21,7 +21,7 @@ class Controls:
 
     Args:
         stop: set from any thread to end the stream after the present step.
-        questions: asked while it runs.
+        questions: the questions that are asked while it runs.
         watch: shown every clip as it was read, in the reader's thread.
         overlap: prepare the next clip while the present one is spoken about; the words are the same.
         keeper: saves the state of the stream as it goes on and when it ends.

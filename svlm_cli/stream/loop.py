@@ -24,12 +24,12 @@ def stream_video(
     """Stream a source through a model, one event per step.
 
     Args:
-        model: from ``load_model``.
-        source: from ``open_source``; the caller closes it.
+        model: what ``load_model`` gave.
+        source: what ``open_source`` gave; the caller closes it.
         settings: defaults where None. Where they hold no previous text, a source that knows how its
             commentary opens (an arena match) gives it.
         trace: called with one record per step.
-        controls: to stop it, to ask, to look on, to save and resume its state.
+        controls: how to stop it, to ask, to look on, to save and resume its state.
 
     Yields:
         A ``StartEvent``, a ``StepEvent`` per step with ``WarningEvent`` between them where something

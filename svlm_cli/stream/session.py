@@ -181,7 +181,7 @@ class StreamSession:
 
         Args:
             clip: what is shown, from ``see``.
-            question: asked in its turn, None for none.
+            question: what is asked in its turn, None for nothing.
 
         Raises:
             Exception: as ``fed``.

@@ -72,7 +72,7 @@ class Sight:
 
     Args:
         model: a loaded checkpoint.
-        settings: for the pixel limits.
+        settings: the settings, which have the pixel limits.
         clock: seconds, for the timings.
     """
 
@@ -127,7 +127,7 @@ def look_together(clips: Sequence[tuple[Sight, SizedClip]]) -> list[SeenClip | E
     """Run the vision tower over the clips of several streams, as many at once as pays.
 
     Args:
-        clips: with the sight of each, all of one model; ``vision_seconds`` are shared evenly.
+        clips: clips with the sight of each, all of one model; ``vision_seconds`` are shared evenly.
 
     Returns:
         For each clip how it is seen, or what it ran into.

@@ -16,7 +16,7 @@ class Snapshot:
 
     Args:
         plain: what JSON can hold.
-        tensors: by name, on the CPU.
+        tensors: the tensors by name, on the CPU.
     """
 
     plain: Mapping[str, Any]

@@ -47,7 +47,7 @@ class SavedState:
         reached_seconds: where the next step starts.
         saved_at: wall time at which the next step began, seconds since the epoch.
         outputs: real path and length in bytes of every output at that moment.
-        questions: that waited: seconds and text.
+        questions: the questions that waited: seconds and text.
         held: what each output held back at that moment, by real path.
     """
 

@@ -63,7 +63,7 @@ def write_state(path: Path, header: Mapping[str, Any], tensors: Mapping[str, tor
 
     Args:
         header: what JSON can hold, of the fields that ``read_state`` gives back.
-        tensors: on the CPU.
+        tensors: tensors on the CPU.
 
     Raises:
         OSError: it cannot be written; the one before stays.

@@ -17,7 +17,7 @@ class Statistics:
     """Counts steps from when it is made; eight bytes for each.
 
     Args:
-        step_seconds: of the stream.
+        step_seconds: the length of the stream's steps.
         reached_seconds: where it stands before its first step.
     """
 

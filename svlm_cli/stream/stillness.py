@@ -17,7 +17,7 @@ class Stillness:
     from the frame before, or slow changes would never be seen), and as soon as that token has left the cache.
 
     Args:
-        settings: for the threshold, and for how long tokens are kept.
+        settings: the settings: the threshold, and how long tokens are kept.
         side: the side of a token in pixels (s).
         depth: frames per temporal patch (d).
     """

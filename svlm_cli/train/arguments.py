@@ -30,7 +30,7 @@ def training_arguments(
     Args:
         recipe, stage: the run and its part.
         steps: optimizer steps of the stage.
-        folder: for checkpoints and logs.
+        folder: the folder of checkpoints and logs.
 
     Raises:
         UsageError: an engine or a tracker that the recipe names is not installed.

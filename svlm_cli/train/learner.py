@@ -207,7 +207,7 @@ def with_pixels(
     Args:
         patches: the checkpoint's own.
         model: the section that may name others.
-        prompt_format: of its samples.
+        prompt_format: the format of its samples.
         trained: the format that the checkpoint says it was trained on, whose limits are then its own.
 
     Raises:

@@ -53,11 +53,11 @@ class StagePlan:
     Args:
         name: the name of the stage.
         steps: optimizer steps.
-        samples_per_step: on all processes.
+        samples_per_step: the number of samples a step, on all processes.
         num_chunks: the number of chunks of all its sources.
         tokens_per_sample, max_tokens_per_sample: mean and largest of the chunks looked at, about; None for
             samples of the arena.
-        tokens_per_step: on all processes, about.
+        tokens_per_step: the number of tokens a step, on all processes, about.
     """
 
     name: str
@@ -76,10 +76,10 @@ class TrainingPlan:
     Args:
         num_weights, num_trained: all of the model, and those that change; 0 where it cannot be found.
         num_processes: the number of processes of this run.
-        memory_bytes: by part, for one process, about; ``activations`` grow with the longest sample.
+        memory_bytes: the bytes of each part, about, a process; ``activations`` grow with the longest sample.
         checkpoint_bytes: the size in bytes of one checkpoint.
         disk_bytes, free_bytes: what checkpoints will take at most, and what the disk has.
-        stages: in order.
+        stages: the stages, in order.
         problems: what keeps the recipe from running, one line each.
         warnings: chunks that were looked at and cannot be read.
     """

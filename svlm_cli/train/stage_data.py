@@ -55,7 +55,7 @@ def num_steps(stage: Stage, num_chunks: int, world: int) -> int:
 
     Args:
         stage: names steps or epochs.
-        num_chunks: in all of its sources.
+        num_chunks: the number of chunks in all of its sources.
         world: number of processes.
     """
     if stage.steps is not None:
@@ -80,7 +80,7 @@ def training_data(
 
     Args:
         recipe, stage: the run and its part.
-        learner: whose samples they are.
+        learner: the learner whose samples they are.
         features: the features of the frozen tower; None to train on frames.
         steps: optimizer steps of the stage.
         windows: folder of the arena's drawn windows.

@@ -29,7 +29,7 @@ class StageTrainer(transformers.Trainer):  # type: ignore[misc]
     Args:
         stage: what to do.
         book: where bad samples are written down.
-        options: for the Trainer.
+        options: the Trainer's options.
     """
 
     optimizer: Any
@@ -137,7 +137,7 @@ def rate_share(stage: Stage, num_steps: int, step: int) -> float:
     Args:
         stage: names warm-up, schedule and what is left at the end.
         num_steps: the number of steps of the stage.
-        step: from 0.
+        step: the number of the step, from 0.
     """
     warmup = stage.warmup_steps or math.ceil(stage.warmup_share * num_steps)
     if step < warmup:

@@ -38,8 +38,8 @@ class StageResult:
         model: its folder, which ``svlm stream --model`` opens (``--adapter`` for LoRA).
         steps: optimizer steps.
         loss: the loss of the last logged steps.
-        eval_loss: on held-out chunks, None where there are none.
-        num_bad_samples: that could not be read; they are named in ``bad_samples.jsonl``.
+        eval_loss: the loss on held-out chunks, None where there are none.
+        num_bad_samples: the number of samples that could not be read; ``bad_samples.jsonl`` names them.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Standing:
 
     Args:
         result: the result of a stage that is done.
-        checkpoint: to go on from; None to begin.
+        checkpoint: the checkpoint to go on from; None to begin.
         told: lines for people: what was passed over, and why.
     """
 
@@ -126,7 +126,7 @@ def clear(folder: Path, checkpoint: Path | None) -> None:
 
     Args:
         folder: the folder of the stage.
-        checkpoint: that is gone on from: later ones go; None: all go.
+        checkpoint: the checkpoint to go on from: later ones go; None: all go.
     """
     make_folder(folder)
     shutil.rmtree(folder / f"{FINAL}.partial", ignore_errors=True)

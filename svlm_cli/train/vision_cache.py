@@ -100,7 +100,7 @@ def fill(cache: VisionCache, datasets: Sequence[ChunkDataset], *, workers: int, 
     be read is passed over: its chunks come up as bad samples.
 
     Args:
-        cache: to fill.
+        cache: the cache to fill.
         datasets: data sets of chunks.
         workers: processes that decode and resize meanwhile.
         rank, world: this process does every ``world``-th run of seconds.

@@ -34,7 +34,7 @@ class Errand:
     Args:
         folder: relative paths are of this one.
         environment: where models are found, and keys.
-        version: of svlm.
+        version: svlm's version.
     """
 
     folder: Path
@@ -47,7 +47,7 @@ class NodeHand:
 
     Args:
         hire: makes the hand, pickled: what it needs may be missing here.
-        errand: of the command that the work is for.
+        errand: the errand of the command that the work is for.
     """
 
     def __init__(self, hire: bytes, errand: Errand) -> None:
@@ -67,7 +67,7 @@ class NodeHand:
 
         Args:
             job: pickled; None to go on.
-            seconds: to wait for the job's end at most.
+            seconds: the seconds to wait for the job's end at most.
 
         Returns:
             What came, in its order: ``CAME`` and pickled, ``TOLD`` and pickled, ``ENDED`` and the error.

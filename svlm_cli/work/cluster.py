@@ -47,9 +47,9 @@ class _NodeWorker(Generic[JobT]):
     """An actor, and what it is at.
 
     Args:
-        actor: of Ray.
+        actor: the actor, as Ray has it.
         node: the id of its node.
-        host: of the node, for people.
+        host: what people call the node.
         job: None where it is idle.
     """
 

@@ -19,8 +19,8 @@ class Workplace:
     """A place to work.
 
     Args:
-        on_cluster: on a Ray cluster, else on this machine.
-        address: of the cluster; empty for the one this machine belongs to.
+        on_cluster: True: on a Ray cluster; False: on this machine.
+        address: the address of the cluster; empty for the one this machine belongs to.
     """
 
     on_cluster: bool = False
@@ -41,8 +41,8 @@ class Workplace:
         Args:
             hire: makes a hand; can be pickled, unless ``shares`` and on this machine.
             num_workers: hands on this machine, or on each node of a cluster.
-            shares: on this machine several threads share one hand, which knows of that.
-            with_gpu: on a cluster each hand has a GPU, where there are some.
+            shares: whether several threads share one hand on this machine, which knows of that.
+            with_gpu: whether each hand on a cluster has a GPU, where there are some.
             near: what a job reads: on a cluster, jobs that read the same go to the same node.
             name: what a job is called, for people.
 

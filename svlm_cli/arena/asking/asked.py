@@ -45,7 +45,7 @@ class Evidence:
     """Something that tells.
 
     Args:
-        place: of what kind it is.
+        place: what kind of place it is.
         second: of the frames or the line; -1 for the opening text. ``SINCE`` is all that was said from this
             second on, as only who has missed nothing behind it can tell that something was the last; from -1
             on it is the opening text and all that was said.
@@ -69,7 +69,7 @@ class HeardSecond:
         side: 0 or 1, whose that is; of a foul the side that will get the free kick, of a card the booked one.
         score: at its end.
         holder: the side that has the ball then, or None.
-        third: of the picture that the ball is in, 0 to 2 from the left; None where that is not to be asked.
+        third: where the ball is, 0 to 2 from the left; None where that is not to be asked.
         shows_holder: whether who has the ball can be seen.
     """
 

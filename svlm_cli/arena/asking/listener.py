@@ -46,7 +46,7 @@ class _Fact:
     """What is right.
 
     Args:
-        answer: to the question.
+        answer: the answer to the question.
         others: false claims.
         needs: see ``AskedQuestion``.
         fill: what stands in the wordings besides what is claimed.
@@ -121,7 +121,7 @@ class Listener:
         Args:
             kind: what is asked for.
             dice: chooses the wording, and what is claimed.
-            is_claim: to be answered by yes or no.
+            is_claim: whether it is to be answered by yes or no.
 
         Raises:
             ValueError: nothing has been heard.

@@ -31,7 +31,7 @@ class MatchQuestion:
     """A question of a match.
 
     Args:
-        second: in whose turn it is asked.
+        second: the second in whose turn it is asked.
         asked: what, and what is right.
     """
 

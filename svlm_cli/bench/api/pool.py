@@ -35,7 +35,7 @@ class Work(Generic[JobT, AnswerT]):
         unit: what an answer is, as a plural.
         path: the path of the file.
         key_of: the key of a record.
-        jobs: by key, in the order the file shall have.
+        jobs: the jobs by key, in the order the file shall have.
         ask: one question, in a thread; may raise ``NoReplyError`` or ``SourceError``.
         record: the record of an answer.
         place: the place of a job, for people.

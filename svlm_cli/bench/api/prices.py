@@ -40,7 +40,7 @@ class CallPlan:
         model: the model's name at the address.
         address: as it may be shown.
         num_calls: questions that are not answered yet.
-        num_stored: that are.
+        num_stored: questions whose answers are stored.
         prompt_tokens: the prompt tokens of all calls, estimated.
         completion_tokens: likewise.
         dollars: None where the price is not known.

@@ -69,7 +69,7 @@ class ArenaPlan:
     """Every run over every match.
 
     Args:
-        runs: with names of their own.
+        runs: runs with names of their own.
         first_seed, num_matches: the seeds ``first_seed`` and following, all below
             ``NUM_UNSEEN_SEEDS``.
         minutes: length of each match, whole seconds.

@@ -94,7 +94,7 @@ def tally(
     """Count the outcomes and the silent seconds of a part of a match.
 
     Args:
-        outcomes: from ``match_events`` over the whole match, so that no pair is cut at a border.
+        outcomes: what ``match_events`` gave over the whole match, so that no pair is cut at a border.
         truth, said: as there.
         seconds: the part; None for all of it.
 

@@ -67,7 +67,7 @@ class RunSummary:
         run: what was run, on which ``model``, over which matches of ``num_seconds`` each.
         scores: the scores of all matches, one per metric.
         decay: the decay of the metrics in ``OVER_TIME``.
-        minutes: for every minute of the stream the same metrics, counts of all matches added.
+        minutes: the same metrics for every minute of the stream, counts of all matches added.
         realtime_factor: stream seconds per wall second, over all matches.
         slowest_realtime_factor: the slowest real-time factor of one match.
         p50_step_seconds, p95_step_seconds: the middle and the worst match's.

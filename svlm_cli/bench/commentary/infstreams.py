@@ -81,8 +81,8 @@ class Task:
         """What to commentate, so that every window is covered.
 
         Args:
-            games: with windows or without.
-            windows: that are scored.
+            games: games with windows or without.
+            windows: the windows that are scored.
             videos: folder of the videos.
 
         Raises:

@@ -143,7 +143,7 @@ class EventPredictions:
 
     Args:
         name: the name of the run.
-        texts: by id.
+        texts: the texts by id.
         facts: the facts of the run, for tables.
     """
 

@@ -83,7 +83,7 @@ class SpeakJob:
 
     Args:
         run: the name of the run it is of.
-        settings: of the run.
+        settings: the settings of the run.
         line: what is to be had.
         out: folder of the benchmark, where it is saved on the way.
     """

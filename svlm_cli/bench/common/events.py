@@ -59,7 +59,7 @@ def told_apart(names: Sequence[str], marks: Sequence[str]) -> list[str]:
     """The names, no two alike: those that differ by their mark have it behind them, the rest a number.
 
     Args:
-        marks: of each name what tells it from others of it, e.g. its protocol; empty for nothing.
+        marks: for each name what tells it from others of it, e.g. its protocol; empty for nothing.
     """
     known: dict[str, set[str]] = {}
     for name, mark in zip(names, marks, strict=True):

@@ -28,7 +28,7 @@ class ModelJob(Generic[WorkT]):
 
     Args:
         works: pieces of work, in their order; none only to open the model and look at it.
-        facts: that the model must have, so that all hands give the same results; None before any looked.
+        facts: what the model must be, so that all hands give the same results; None before any looked.
         prompts: texts that the model will read, to look at.
     """
 
@@ -58,7 +58,7 @@ class ModelHire(Generic[WorkT]):
 
     Args:
         options: how to open it.
-        play: of a module, so that it can be sent elsewhere.
+        play: a function of a module, so that it can be sent elsewhere.
         batch: pieces of work at once, in shared forwards.
     """
 
@@ -159,7 +159,7 @@ class ModelCrew(Generic[WorkT]):
     """A crew whose hands hold the same model; a context manager.
 
     Args:
-        crew: of hands as ``ModelHire`` makes them.
+        crew: a crew of hands as ``ModelHire`` makes them.
         size: pieces of work in a job.
     """
 
@@ -216,7 +216,7 @@ def _of_pieces(
     """What is heard of a job, of its pieces; what comes again of one that is done with is left out.
 
     Args:
-        left: of each job the pieces that are not done with, by their number.
+        left: for each job the pieces that are not done with, by their number.
     """
     match heard:
         case Came(job=job, event=(int() as number, event)) if number in left[id(job)]:

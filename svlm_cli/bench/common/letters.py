@@ -115,7 +115,7 @@ def sure_letter(reply: str, letters: str = "ABCDE", *, is_choice: bool = True) -
 
     Args:
         reply: any text.
-        letters: that there are.
+        letters: the letters that there are.
         is_choice: whether another letter that stands as an answer would speaks against a leading one; of two
             candidates the other one may be spoken of.
     """

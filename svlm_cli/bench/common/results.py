@@ -50,7 +50,7 @@ class LineForm(Generic[ValueT]):
 
     Args:
         one, many: what they are: ``answer of OVO-Bench``, ``answers``.
-        read: from a line, its name within its run (for people too), and its value; a ``KeyError``,
+        read: gives a line's name within its run (for people too) and its value; a ``KeyError``,
             ``TypeError`` or ``ValueError`` says that it is no such line.
         hint: what to do where one is none.
         maker: the command that makes them.
@@ -69,7 +69,7 @@ class StoredRun(Generic[ValueT]):
 
     Args:
         name: its name, with a number where another model or setting ran under the same one.
-        rule: that its answers were taken by; empty where there is one alone.
+        rule: the rule that its answers were taken by; empty where there is one alone.
         facts: as its first line tells them.
         lines: each once, by its name.
     """

@@ -54,7 +54,7 @@ def windows_text(settings: StreamSettings, sink: str = "") -> str:
     """What the cache keeps, in one cell; of the policies that use none of it, what they do use.
 
     Args:
-        sink: in place of its tokens.
+        sink: what stands in place of the sink's tokens.
     """
     if not settings.policy.keeping.is_bounded:
         return "everything"

@@ -280,7 +280,7 @@ def plot_names(titles: Sequence[str], taken: Collection[str] = ()) -> list[str]:
     """Of the pictures of sections or benchmarks: ``By task, strict`` is ``by_task_strict.png``.
 
     Args:
-        titles: in their order; one that would have the picture of another gets a number.
+        titles: the titles in their order; one that would have the picture of another gets a number.
         taken: names of other pictures of the folder.
     """
     names: list[str] = []

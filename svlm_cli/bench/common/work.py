@@ -79,7 +79,7 @@ class Failures:
     """Counts pieces of work that could not be done, up to where going on is pointless.
 
     Args:
-        most: that may fail.
+        most: how many may fail.
     """
 
     def __init__(self, most: int = MOST_FAILURES) -> None:

@@ -45,7 +45,7 @@ class Rules:
     Args:
         name: as tables show it, with the wording.
         template: one user message, with ``{title}``, ``{reference}``, ``{a}``, ``{b}``.
-        read: from a reply, which may be empty, to ``first``, ``second``, ``tie``, or None where it cannot be
+        read: turns a reply, maybe empty, into ``first``, ``second``, ``tie``, or None where it cannot be
             read.
         request: further fields of the request.
         expected_tokens: how long a reply is expected to be, for the estimate; a model that thinks first needs

@@ -69,10 +69,10 @@ class JudgeOutcome:
         votes: the votes of the contests with both orders.
         left_out: contests that lack a vote, by id.
         prompt_tokens, completion_tokens: sums over every reply, unreadable ones included.
-        dollars: for them; None where the price is not known.
+        dollars: their price; None where it is not known.
         num_unread: replies that no winner could be read from, each asked for again.
         num_ties: votes for nobody.
-        num_letters: of those, replies that are sure of a letter, in a form that the rules do not read.
+        num_letters: how many of those are sure of a letter, in a form that the rules do not read.
     """
 
     votes: Sequence[Vote]
@@ -106,11 +106,11 @@ class Judging:
     """All votes on some contests.
 
     Args:
-        contests: with ids of their own.
+        contests: contests with ids of their own.
         names: the names of the two, different.
         rules: the rules of the judge.
         options: who it is.
-        folder: for ``votes.jsonl``.
+        folder: the folder of ``votes.jsonl``.
 
     Raises:
         UsageError: the names are the same.

@@ -145,7 +145,7 @@ def queries(
     """All queries of the items, in their order.
 
     Args:
-        items: from ``load_items``.
+        items: what ``load_items`` gave.
         protocol: under ``logit`` the videos of CRR are shown from ``ask_time`` on, as LiveCC and StreamingVLM
             have it; everything else is shown from the beginning.
         wording: the wording of the prompts.

@@ -25,7 +25,7 @@ def ovo_videos(queries: Sequence[Query], folder: Path) -> list[Path]:
     beside files that can be nothing else, those of forward items.
 
     Args:
-        folder: of sources, or of chunks.
+        folder: a folder of sources, or of chunks.
     """
     whole = {query.video: _source(folder, query.video) for query in queries}
     is_flat = any(path is not None and path != folder / video for video, path in whole.items())

@@ -32,7 +32,7 @@ class PlainPrompt:
 
     Args:
         model: a loaded checkpoint.
-        settings: for the pixel limits.
+        settings: the settings, which have the pixel limits.
         feeder: computes what is asked for; one of its own where None.
     """
 
@@ -61,7 +61,7 @@ class PlainPrompt:
         """The answer to a question about frames: the best tokens, without a penalty.
 
         Args:
-            video: from ``look``.
+            video: what ``look`` gave.
             fps: frames per second they stand for.
             question: what is asked.
             max_new_tokens: most tokens of the answer.

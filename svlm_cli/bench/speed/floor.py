@@ -135,8 +135,8 @@ class Floor:
         """Seconds by stage (``vision``, ``prefill``, ``decode``) of what ``model`` has taken down.
 
         Args:
-            model: with the shapes of one step.
-            cache: that step's, for keys and values to read.
+            model: a model with the shapes of one step.
+            cache: that step's cache, whose keys and values are read.
         """
         if not self._has_run:
             self._has_run = True

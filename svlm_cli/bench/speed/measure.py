@@ -42,7 +42,7 @@ class SpeedRun:
         name: as the plan calls it.
         policy, fps, step_seconds: its policy, frame rate and seconds per step.
         warm_up_steps: steps before the window is full.
-        seconds: by stage, one number per step.
+        seconds: for each stage one number per step.
         num_words: tokens drawn in each step.
         num_cached: tokens with states after each step.
         engine, floor: seconds by stage of the last steps and of bare kernels of the same shapes.
@@ -103,7 +103,7 @@ def measure(
     Args:
         model, plan, named: what is measured.
         opener: opens the plan's source; None for what ``svlm stream`` opens.
-        is_enough: asked after every step but the last: whether to end there, without the floor of the rest.
+        is_enough: says after every step but the last whether to end there, without the floor of the rest.
 
     Yields:
         ``WorkProgress`` of one step each, then the run.

@@ -45,7 +45,7 @@ class SpeedPlan:
 
     Args:
         source: as the user named it.
-        runs: with different names.
+        runs: runs with different names.
         num_seconds: the seconds of the source that each run shows.
         floor_steps: steps at the end of a run that are followed by the floor; 0 for none.
         clock: the clock of all figures but the highest FPS, which is always of wall time.

@@ -71,7 +71,7 @@ def bench_streams(
     Args:
         model: loaded.
         plan: its first run's settings are those of every stream.
-        counts: of streams at once.
+        counts: the numbers of streams at once.
         options: how the model was opened, for the report and to tell results apart.
         out: folder for ``results.jsonl``, ``summary.json`` and ``report.md``; what is there with the same
             fingerprint is not repeated.

@@ -21,17 +21,17 @@ class StreamsRun:
 
     Args:
         streams: how many.
-        steps: that were measured, of each.
-        step_seconds: of the stream, in one step.
-        cpu_seconds_per_stream_second: of this process, shared evenly.
-        alone_cpu_seconds_per_stream_second: of streams alone, in the same minutes; and how many there were.
+        steps: the number of steps of each that were measured.
+        step_seconds: the seconds of stream in one step.
+        cpu_seconds_per_stream_second: the CPU time of this process, shared evenly.
+        alone_cpu_seconds_per_stream_second: the same of streams alone, in the same minutes.
         alone_streams: how many those were.
         words_per_step, alone_words_per_step: tokens drawn in a step of a stream.
         step_p50_seconds, step_p95_seconds, step_p99_seconds: wall time from the moment that all are due
             until all have spoken.
         bytes_per_channel: memory of the process beyond that before, over all streams, those alone too.
-        cache_bytes_per_channel: of its KV cache.
-        read_cpu_seconds_per_stream_second: of reading the source.
+        cache_bytes_per_channel: the bytes of its KV cache.
+        read_cpu_seconds_per_stream_second: what reading the source takes.
     """
 
     streams: int

@@ -23,7 +23,7 @@ class SquareTower:
     """A tower each of whose frames is a sequence.
 
     Args:
-        num_patches: of a frame.
+        num_patches: the number of patches of a frame.
         num_seen: the same with a token for the whole frame, where the tower has one.
         num_merged: rows of a frame that are brought to the size of words.
     """

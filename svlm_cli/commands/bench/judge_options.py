@@ -304,7 +304,7 @@ def own_folder(out: Path | None, beginning: str, inputs: Sequence[object], talk:
 
     Args:
         out: as it was asked for; None for a fitting one.
-        beginning: of its name.
+        beginning: how its name begins.
         inputs: paths and other plain values that decide the figures.
         talk: whether to say where they go.
     """

@@ -52,7 +52,7 @@ def show_work(events: Generator[WorkEvent, None, None], talk: Talk, *, at_once: 
     """Show all events of a piece of work.
 
     Args:
-        at_once: on Ctrl-C end the process without waiting for questions on their way.
+        at_once: whether Ctrl-C ends the process without waiting for questions on their way.
     """
     from svlm_cli.commands.bench.view import WorkView
 
@@ -157,7 +157,7 @@ def finish(report: Report, out: Path, work: str, *, json: bool) -> None:
     """Write a report and print its main table, or all of it as JSON.
 
     Args:
-        work: from ``tables.claim``.
+        work: what ``tables.claim`` gave.
     """
     report = replace(report, more={**report.more, "work": work})
     report.write(out)

@@ -77,7 +77,7 @@ class Live:
         """How a source is opened and held.
 
         Args:
-            waits: for a source that is not there yet, where that was asked for.
+            waits: whether to wait for a source that is not there yet, where that was asked for.
 
         Raises:
             UsageError: a value outside its limits.

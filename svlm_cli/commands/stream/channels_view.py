@@ -64,7 +64,7 @@ class ChannelsView(TalkView):
     """Shows the events of several channels; a context manager that leaves the terminal as it found it.
 
     Args:
-        names: of the channels, in their order.
+        names: the names of the channels, in their order.
         json: JSON Lines on standard output, each with its ``channel``, instead of words.
         quiet: nothing on standard error but errors.
         out, err: standard output and standard error unless a test says otherwise.

@@ -53,13 +53,13 @@ class OpenChannel:
     Args:
         spec: as it was asked for.
         stack: holds its source, its files and its claims.
-        questions: asked of it.
-        source: of its clips, once it is open.
+        questions: the questions asked of it.
+        source: where its clips come from, once it is open.
         writers: its files, once they are open.
         attendant: who looks on, if anybody.
         channel: None where its source could not be opened.
         failures: what went wrong, in words; none where all went well.
-        is_leaving: asked to end before its source does.
+        is_leaving: whether it was asked to end before its source does.
         is_closed: set once its files, its source and its claims are let go.
     """
 

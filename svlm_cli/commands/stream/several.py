@@ -37,7 +37,7 @@ def run_channels(
     """Stream several sources and pass every event to its channel's files and to the view.
 
     Args:
-        specs: with different names.
+        specs: channels with different names.
         book: where they are from, and those that are added later.
         loads: each gives the model on a device.
         asking: whether questions are taken from standard input; the page and who may add channels.

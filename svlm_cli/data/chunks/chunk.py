@@ -142,7 +142,7 @@ def cut_chunks(
 
     Args:
         video: path to write into the chunks.
-        words: in order of their ends.
+        words: the words, in order of their ends.
         duration_seconds: the duration of the video.
         rule: how it is cut.
         opening_text: title or context, told before anything is said.
@@ -204,7 +204,7 @@ class ChunkFile:
     It may be pickled, and used after a fork and in threads. Each process opens the file once.
 
     Args:
-        folder: that holds ``NAME_with_seeks.jsonl`` and ``NAME_seeks.jsonl``; without the second, the first
+        folder: holds ``NAME_with_seeks.jsonl`` and ``NAME_seeks.jsonl``; without the second, the first
             is looked through once for where its lines begin.
         name: the name of the pair.
 

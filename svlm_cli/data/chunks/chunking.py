@@ -76,7 +76,7 @@ def chunk_folder(
     ``dataset`` before all is written: a run that fails or is killed leaves the data set that was there.
 
     Args:
-        folder: with ``videos.jsonl`` and ``transcripts/``, or with transcripts alone (``find_videos``).
+        folder: has ``videos.jsonl`` and ``transcripts/``, or transcripts alone (``find_videos``).
         dataset: folder to write to; video paths are stored relative to it.
         rule: how videos are cut.
         min_words_per_second: chunks with fewer words are left out.

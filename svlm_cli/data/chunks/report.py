@@ -20,13 +20,13 @@ class SplitReport:
 
     Args:
         name: ``train`` or ``valid``.
-        num_videos: with at least one chunk.
+        num_videos: the number of videos with at least one chunk.
         num_chunks: written.
         hours: the hours of all chunks, overlaps counted every time.
         words_per_second: over those hours.
         silent_share: share of their seconds in which nothing is said.
         dropped_chunks, dropped_videos, dropped_words: how many were left out, by reason.
-        dropped_video_names: by reason, the first 20 of those videos, with details where there are any.
+        dropped_video_names: for each reason the first 20 of those videos, with details where there are any.
     """
 
     name: str

@@ -44,7 +44,7 @@ def find_videos(folder: Path, *, check_videos: bool) -> list[CommentatedVideo]:
     """Every video that ``videos.jsonl`` names; where there is none, one for each transcript.
 
     Args:
-        folder: with ``videos.jsonl`` and ``transcripts/``, or with transcripts made elsewhere (in it or in
+        folder: has ``videos.jsonl`` and ``transcripts/``, or transcripts made elsewhere (in it or in
             ``transcripts/``), each named by the id of its video.
         check_videos: transcripts alone are not enough.
 
@@ -103,7 +103,7 @@ def load_transcript(path: Path, language: str, media: Path) -> tuple[Transcript,
 
     Args:
         path: its path.
-        language: that a transcript made elsewhere should be in, two letters.
+        language: the language that a transcript made elsewhere should be in, two letters.
         media: its video; where that is there, a transcript made elsewhere is placed on its pictures' clock.
 
     Returns:

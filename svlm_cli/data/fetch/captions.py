@@ -30,8 +30,8 @@ def keep_captions(folder: Path, video_id: str, language: str, get: Callable[[], 
 
     Args:
         folder: the folder of the videos.
-        video_id: whose they are.
-        language: that was asked for.
+        video_id: the video that they belong to.
+        language: the language that was asked for.
         get: downloads them.
 
     Returns:

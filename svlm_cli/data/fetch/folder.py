@@ -104,8 +104,8 @@ def fetch_all(
     """Fetch everything, and say of each video what became of it, in the order in which they end.
 
     Args:
-        sources: from ``expand``.
-        folder: to fetch into; made.
+        sources: what ``expand`` gave.
+        folder: the folder to fetch into; made.
         options: how.
         on_progress: called with how far each video is.
         place: where the work is done.

@@ -110,11 +110,11 @@ class FetchRun:
     """What all sources of one run share.
 
     Args:
-        folder: to fetch into.
+        folder: the folder to fetch into.
         manifest: the manifest of the folder.
         options: how.
         tell: called with the progress of each video, from the working threads.
-        should_stop: asked now and then; True ends the work.
+        should_stop: says now and then whether to stop; True ends the work.
     """
 
     folder: Path

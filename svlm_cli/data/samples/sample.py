@@ -59,7 +59,7 @@ def stored_features(
     """Features of the clips of one window, each computed at most once.
 
     Args:
-        store: that keeps them.
+        store: the store that keeps them.
         keys: one for each clip, in order.
         cut: makes the clips of ``keys[first:last]``; asked only for what is not there yet.
 
@@ -99,7 +99,7 @@ class Turn:
         line: what is said, may be empty.
         frames: its frames as patches or as features, None where ``symbols`` stand in their place.
         symbols: words that stand for the frames (text-only stages), each one token.
-        question: asked in this second; empty for none.
+        question: the question of this second; empty for none.
         reply: what is said to it, before the line.
     """
 

@@ -33,9 +33,9 @@ def align_folder(
     """Make the transcripts that are missing, or that were made with other settings.
 
     Args:
-        folder: with ``videos.jsonl``.
+        folder: a folder with ``videos.jsonl``.
         options: how.
-        formats: to write, some of ``FORMATS``; JSON in any case.
+        formats: the formats to write, some of ``FORMATS``; JSON in any case.
         place: where the work is done.
 
     Yields:

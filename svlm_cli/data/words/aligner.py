@@ -45,7 +45,7 @@ class AlignOptions:
         whisper: the recogniser.
         transcript_from: ``captions``, or a file or folder of transcripts made elsewhere; None recognises.
         clean: how.
-        llm: for ``clean`` ``llm``.
+        llm: what ``clean`` ``llm`` asks.
         audio_track: which sound: ``auto``, its number or a language, as ``SoundChoice`` has it.
     """
 
@@ -102,7 +102,7 @@ class AlignJob:
         media: its file.
         outputs: where its transcript goes.
         source: a transcript made elsewhere; None where there is none.
-        store: for what is heard; None for a file that lies among others, where only its transcript is kept.
+        store: keeps what is heard; None for a file that lies among others, where only its transcript is kept.
     """
 
     video: Video

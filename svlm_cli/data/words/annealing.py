@@ -22,7 +22,7 @@ def dense_clips(words: Sequence[TimedWord]) -> tuple[DenseClip, ...]:
     cut into equal parts.
 
     Args:
-        words: in order, none ending before the one before it.
+        words: the words in order, none ending before the one before it.
     """
     clips = (clip for run in _runs(words) for clip in _cut(run))
     return tuple(clip for clip in clips if clip.num_words >= LEAST_WORDS_PER_SECOND * _length(clip))

@@ -62,7 +62,7 @@ def align_files(
     is in the way is put aside, which the notes of the result tell.
 
     Args:
-        paths: from ``recordings``.
+        paths: what ``recordings`` gave.
         options: how.
         formats: some of ``FORMATS``.
         answers: folder for those of a language model.

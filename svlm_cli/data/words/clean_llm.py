@@ -74,7 +74,7 @@ class LanguageModel:
     Args:
         options: where it is.
         store: folder of the answers.
-        should_stop: asked before each question.
+        should_stop: says before each question whether to stop.
 
     Raises:
         SvlmError: there is no key in ``OPENAI_API_KEY`` and no other address was given.
@@ -121,7 +121,7 @@ def clean(
     """Let a language model go over a transcript.
 
     Args:
-        sentences: from ``split_sentences``.
+        sentences: what ``split_sentences`` gave.
         title: the title of the video.
         model: whom to ask.
 

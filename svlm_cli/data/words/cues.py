@@ -30,7 +30,7 @@ class TimedText:
     """A stretch of a row.
 
     Args:
-        text: with the blanks at its ends, which part it from its neighbours.
+        text: the text with the blanks at its ends, which part it from its neighbours.
         start_seconds, end_seconds: when it is said; None where the file does not tell.
     """
 
@@ -79,7 +79,7 @@ def cue_of(start: Any, end: Any, rows: Iterable[Sequence[TimedText]], where: str
 
     Args:
         start, end: seconds.
-        rows: in which it is shown.
+        rows: the rows in which it is shown.
         where: it stands, for people.
 
     Raises:

@@ -24,7 +24,7 @@ def said_in(source: Path, media: Path, language: str) -> tuple[list[Utterance], 
     Args:
         source: the transcript; the video itself, where its own captions are meant.
         media: the video.
-        language: of its captions.
+        language: the language of its captions.
 
     Raises:
         NoCaptionsError: the video holds none that can be read.
@@ -41,7 +41,7 @@ def on_pictures(utterances: Sequence[Utterance], source: Path, media: Path) -> l
     """Words of a transcript on the clock of the pictures; what was said before the first one is left out.
 
     Args:
-        utterances: by the transcript's own times.
+        utterances: the utterances by the transcript's own times.
         source: the transcript; one of svlm's own is on that clock already.
         media: the video; where it cannot be read, times are taken as they are.
     """
@@ -122,7 +122,7 @@ def transcript_for(media: Path, given: str | None, language: str, *, is_one: boo
     Args:
         media: the file.
         given: a transcript, or a folder of them named as the files are, or ``captions``.
-        language: of captions.
+        language: the language of captions.
         is_one: whether there is no other file.
 
     Raises:

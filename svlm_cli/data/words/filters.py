@@ -140,7 +140,7 @@ def refusal(utterances: Sequence[Utterance], num_looped: int, language: str) -> 
     """Why a whole transcript should be refused, or nothing: a kind of reason, a colon, figures.
 
     Args:
-        utterances: that are left.
+        utterances: the utterances that are left.
         num_looped: words that were dropped as loops.
         language: it should be in.
     """

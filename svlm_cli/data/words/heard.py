@@ -81,7 +81,7 @@ def sound_notes(sound: Mapping[str, Any], num_words: int) -> list[str]:
 
     Args:
         sound: as a transcript has it; empty where nothing was listened to, or with the captions read.
-        num_words: that were heard in it.
+        num_words: the number of words that were heard in it.
     """
     if "is" not in sound:
         return [f"read {each}" for each in (sound.get("captions"),) if each]

@@ -25,9 +25,9 @@ def hear(
 
     Args:
         media: the file.
-        choice: of the track.
+        choice: which track was chosen.
         load: gives the recogniser, which is loaded once there is sound.
-        should_stop: asked between stretches.
+        should_stop: says between stretches whether to stop.
 
     Raises:
         SourceError: there is no sound that can be decoded, or it cannot be recognised.

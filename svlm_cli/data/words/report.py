@@ -29,10 +29,10 @@ class VideoReport:
         id: its id.
         outcome: what came of it in the last run: aligned, had, refused, skipped, failed.
         reason: why, for the last three outcomes.
-        num_words: that stay.
+        num_words: the number of words that stay.
         words_per_second: over the whole video.
         dropped_words: left out, by reason.
-        notes: on its sound: the track, what else there was, what was odd; and what files were put aside.
+        notes: what its sound was (track, other tracks, oddities), and which files were put aside.
     """
 
     id: str
@@ -52,8 +52,8 @@ class AlignReport:
         videos: one by one.
         outcomes: how many of each.
         hours: the hours of the videos that have a transcript.
-        num_words, words_per_second: in them.
-        dropped_words: by reason.
+        num_words, words_per_second: how many words they have, in all and a second.
+        dropped_words: the number of words dropped, by reason.
         left_out: videos without a transcript, by reason.
         bad_lines: the lines of ``videos.jsonl``, each with what is wrong with it.
         sentences: kept, edited and deleted by a language model; ``malformed`` of those kept were answered
@@ -104,7 +104,7 @@ def report(folder: Path | None, results: Sequence[Aligned], wall_seconds: float)
     Args:
         folder: the folder of the videos; None for files that lie anywhere, of which nothing is written.
         results: the results of a whole run.
-        wall_seconds: that it took.
+        wall_seconds: the seconds that it took.
     """
     from svlm_cli.data.words.annealing import LEAST_LIVE_SHARE
 

@@ -56,7 +56,7 @@ def place(words: Sequence[CaptionWord], start: float, end: float, *, lingers: bo
     """Words over a span of time: those whose times are told there, the others evenly between them.
 
     Args:
-        words: in order.
+        words: the words, in order.
         start, end: seconds of the span.
         lingers: the span does not end when the last word does.
     """
@@ -101,7 +101,7 @@ class _Change:
     """What a cue shows of the cue before it.
 
     Args:
-        num_old_rows: that were shown before, counted from above.
+        num_old_rows: how many rows were shown before, counted from above.
         num_old_words: the number of words of the last of them, where it has grown; else None.
         is_rolling: the captions roll here.
     """
@@ -116,7 +116,7 @@ class _Overlap:
     """How the rows of a cue can be read as those of the cue before it, moved up.
 
     Args:
-        num_rows: that are the last ones of the cue before; 0 for none.
+        num_rows: how many rows are the last ones of the cue before; 0 for none.
         num_grown: the same, where the last of them may have grown.
         num_words: the number of words of the last row of the cue before.
         is_same: the two show the same.

@@ -69,8 +69,8 @@ class Recognition:
     Args:
         utterances: Whisper's segments, words in order.
         dropped: words outside of speech.
-        speech_seconds: in which somebody speaks.
-        other_language: that was heard instead of the one asked for, and how sure that is; nothing is
+        speech_seconds: the seconds in which somebody speaks.
+        other_language: what was heard instead of the one asked for, and how sure that is; nothing is
             recognised then.
     """
 
@@ -115,7 +115,7 @@ class Recogniser:
 
         Args:
             sound: int16, shape (n,), at ``SAMPLE_RATE``.
-            should_stop: asked between stretches.
+            should_stop: says between stretches whether to stop.
 
         Raises:
             SvlmError: it was told to stop.
@@ -229,7 +229,7 @@ def group_stretches(speech: Sequence[Stretch], num_samples: int) -> list[Stretch
     """Stretches with their surroundings, near ones together, so that each is a piece for Whisper.
 
     Args:
-        speech: in order.
+        speech: the stretches of speech, in order.
         num_samples: the number of samples of the whole sound.
     """
     margin = round(_MARGIN_SECONDS * SAMPLE_RATE)

@@ -55,7 +55,7 @@ class Dropped:
 
     Args:
         reason: why.
-        start_seconds, end_seconds: from the first of them to the last.
+        start_seconds, end_seconds: from the beginning of the first of them to the end of the last.
         text: what they were.
         num_words: how many.
     """
@@ -79,7 +79,7 @@ class DenseClip:
 
     Args:
         start_seconds, end_seconds: whole seconds.
-        num_words: that end in it.
+        num_words: the number of words that end in it.
         longest_silence_seconds: between two words of it.
         live_share: how much of it is live commentary, 0 to 1, in the judgement of a language model; None
             where none was asked.
@@ -97,7 +97,7 @@ class Transcript:
     """What is known of a video's words.
 
     Args:
-        words: in order.
+        words: the words, in order.
         origin: how they were made: settings by name; empty for a transcript that came with its video.
         dropped: what was left out.
         clips: stretches that may serve the annealing stage.

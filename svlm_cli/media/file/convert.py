@@ -128,7 +128,7 @@ class RgbConverter:
         """The image of a frame: uint8, (height, width, 3); may be a view, do not write to it.
 
         Args:
-            picture: to convert; deinterlaced first where it is ``Woven``.
+            picture: the picture to convert; deinterlaced first where it is ``Woven``.
             on_failure: told that it cannot be converted; the image made before is given instead.
 
         Raises:

@@ -27,7 +27,7 @@ class Damage:
         is_joined: whether the file's clock was set or started again somewhere, so that its stamps are not one
             clock's.
         behind_byte: where another recording begins in the file, which is not read.
-        blind_from_seconds: from where on no picture decodes, to the end.
+        blind_from_seconds: the time from which no picture decodes, to the end.
     """
 
     num_corrupt: int = 0

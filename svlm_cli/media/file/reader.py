@@ -135,7 +135,7 @@ class VideoReader:
             step_seconds: seconds per clip; ``fps * step_seconds`` must be a whole number.
             start_seconds: where the first step starts.
             duration_seconds: the video counts as ended this long after the start; None: all of it.
-            guide: asked before each clip where to go on.
+            guide: says before each clip where to go on.
 
         Raises:
             SourceError: at the call, not later: the video ends before ``start_seconds``.
@@ -152,7 +152,7 @@ class VideoReader:
         """The pictures on screen at any times, by the same rule; seeks instead of reading through.
 
         Args:
-            times_seconds: in any order; before the first picture the first, after the end the last.
+            times_seconds: times in any order; one before the first picture or after the end has the nearest.
 
         Returns:
             uint8 RGB, shape (num_times, height, width, 3), in the order of ``times_seconds``.

@@ -88,7 +88,7 @@ class _Stamper:
     as they are pictures before the first that has one.
 
     Args:
-        video: whose pictures they are.
+        video: the video that the pictures belong to.
     """
 
     def __init__(self, video: OpenVideo) -> None:

@@ -31,7 +31,7 @@ class Connector:
 
     Args:
         address: as the user typed it.
-        name: for messages.
+        name: what messages call it.
         options: patience and size.
 
     Attributes:

@@ -35,9 +35,9 @@ class DatedSegment:
     """A segment whose beginning has a date.
 
     Args:
-        url: of the segment.
-        header_url: of what comes before every segment (fMP4), empty for nothing.
-        utc_seconds: of its first picture, in seconds since 1970.
+        url: the address of the segment.
+        header_url: the address of what comes before every segment (fMP4), empty for nothing.
+        utc_seconds: the time of its first picture, in seconds since 1970.
     """
 
     url: str
@@ -106,7 +106,7 @@ class Dating:
     """Dates the stretches of a clock, in a thread, for as long as its source lasts.
 
     Args:
-        clock: of the source.
+        clock: the clock of the source.
         playlist: address and headers of the playlist that is read now; an empty address for none.
     """
 

@@ -29,11 +29,11 @@ class Glimpse:
     """What a server has answered.
 
     Args:
-        url: that answered, behind all redirections, with the name and password of the one asked.
+        url: the address that answered, behind all redirections, with the name and password of the one asked.
         body: its first bytes.
         has_parts: whether it serves parts of the file.
         length: the length of the whole answer in bytes, None where the server does not say.
-        cookies: that it has set, as libav takes them.
+        cookies: the cookies that it has set, as libav takes them.
     """
 
     url: str
@@ -50,7 +50,7 @@ def glimpse(
 
     Args:
         url: http or https.
-        headers: to send.
+        headers: the headers to send.
         seconds: patience.
         num_bytes: most to read.
         asks_part: ask for these bytes alone.

@@ -26,7 +26,7 @@ class Loss:
     Args:
         at_seconds: wall time.
         place: where, in words.
-        num_tries: to connect again, so far.
+        num_tries: how often it has tried to connect again so far.
         delay_seconds: before the next one.
     """
 
@@ -41,12 +41,12 @@ class Connection:
     """What is needed to decode the packets of one connection, also after it is closed.
 
     Args:
-        number: from 0.
+        number: its number, from 0.
         decoder: the decoder of its pictures.
         unit: seconds per unit of its stamps.
         nominal_seconds: length of a picture that states none.
         pixel_aspect: width of a pixel over its height, as claimed; None where it is not.
-        loss: that it has come after; None for the first.
+        loss: the loss that it comes after; None for the first.
     """
 
     number: int
@@ -95,7 +95,7 @@ class PacketBuffer:
     Until the first packet is taken, a live source's buffer holds the newest pictures, from a keyframe on.
 
     Attributes:
-        shift_seconds: from the places of packets to where they are shown; known to whoever takes them.
+        shift_seconds: how much later than its place a packet is shown; known to whoever takes them.
         is_begun: whether any has been taken.
         taken_number: the number of the connection whose packets are being decoded; -1 before any.
         shown_number: the number of the newest connection of which a picture was shown; -1 before any.

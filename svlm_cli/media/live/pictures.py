@@ -37,7 +37,7 @@ class LivePictures:
     Args:
         buffer: the buffer of the receiver.
         tell: takes one sentence about what went wrong.
-        guide: asked whether anybody still waits.
+        guide: says whether anybody still waits.
         zero_seconds: position of the first picture.
         viewing: how pictures are shown.
         stall_seconds: a connection whose packets give no picture for so long is given up; infinity for never.

@@ -43,7 +43,7 @@ class _ClockRun:
 
     Args:
         from_seconds: the place of the first.
-        offset_seconds: from its stamps to places.
+        offset_seconds: what is added to its stamps for places.
         newest_pts_seconds: the newest stamp.
         anchors: places, and UTC less place from there on.
         kind: what UTC goes by, once it is known.
@@ -74,7 +74,7 @@ class SourceClock:
     """The clocks of one live source over all its connections; read and written from several threads.
 
     Attributes:
-        num_stretches: with stamps of one clock, so far; each is to be dated anew.
+        num_stretches: how many stretches with stamps of one clock have begun; each is dated anew.
     """
 
     def __init__(self) -> None:
@@ -87,7 +87,7 @@ class SourceClock:
 
         Args:
             place: where it is shown, in seconds as its receiver counts.
-            offset: from its own stamp to that.
+            offset: what is added to its own stamp for that.
             utc: as its sender reports, in seconds since 1970, or None.
         """
         with self._lock:

@@ -20,7 +20,7 @@ class Placed:
     """What to do with a packet.
 
     Args:
-        offset_seconds: to be added to its own stamps.
+        offset_seconds: the seconds to add to its own stamps.
         decode_seconds: its place in decoding order, in stream time.
         jump_seconds: how far its source's clock has jumped, or None.
         is_first: whether it is the first of a connection.

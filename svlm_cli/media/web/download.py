@@ -46,7 +46,7 @@ class DownloadOptions:
         subtitle_language: the language of the captions to take along, e.g. ``en``; None for none.
         bytes_per_second: the bytes per second of one download; None for no limit.
         cookies: text of a Netscape cookie file.
-        browser: whose cookies to use: yt-dlp's BROWSER[+KEYRING][:PROFILE][::CONTAINER].
+        browser: the browser whose cookies to use: yt-dlp's BROWSER[+KEYRING][:PROFILE][::CONTAINER].
         limit: take at most this many videos of a playlist, channel or search.
     """
 
@@ -66,7 +66,7 @@ class Address:
 
     Args:
         url: as the user or a playlist gave it; also ``ytsearch5:...``.
-        extractor: that a playlist names for it, None to find one.
+        extractor: the extractor that a playlist names for it, None to find one.
         video_id: as a playlist tells it before it is looked up, else empty.
         facts: what a page tells of a video that has no page of its own.
     """
@@ -147,11 +147,11 @@ def download(
     """Download a video into a folder of its own, or go on with what an earlier try left there.
 
     Args:
-        video: from ``look_up``.
-        folder: for this video only; what is complete in it lies under one name.
+        video: what ``look_up`` gave.
+        folder: a folder for this video only; what is complete in it lies under one name.
         options: as given to ``look_up``.
         on_progress: called with bytes done and bytes in all (None where unknown).
-        should_stop: asked now and then; True leaves what is there for the next try.
+        should_stop: says now and then whether to stop; True leaves what is there for the next try.
         captions_only: leave the video itself.
 
     Raises:

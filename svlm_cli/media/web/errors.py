@@ -77,7 +77,7 @@ def failure_of(error: Exception) -> SourceError:
     """The failure of one address, which the message does not name.
 
     Args:
-        error: that yt-dlp or the system raised.
+        error: the error that yt-dlp or the system raised.
 
     Returns:
         An error whose message begins with the reason: private, removed, geo-blocked, needs login, network,

@@ -29,10 +29,10 @@ class Description:
 
     Args:
         config: its configuration, as transformers reads it; of a plain Qwen2.5-VL as svlm does.
-        tokenizer, markup: of its prompts.
+        tokenizer, markup: what its prompts are written with.
         patches: how frames are cut for it.
         tokens_per_second: the rate of its time positions; None where the family counts temporal patches.
-        prompt_format: that it, or the adapter beside it, was trained on; None where that is not said.
+        prompt_format: what it, or the adapter beside it, was trained on; None where that is not said.
     """
 
     config: Any
@@ -51,7 +51,7 @@ def describe(
     Args:
         folder: the checkpoint's folder.
         name: the name of the model, as the user gave it.
-        config: from ``read_config``.
+        config: what ``read_config`` gave.
         adapter: the folder of an adapter, whose settings count before the checkpoint's.
         packed: it will be streamed only: then a plain tokenizer is opened without transformers.
 

@@ -30,7 +30,7 @@ def chosen_format(asked: PromptFormat, name: str, trained: PromptFormat | None =
     """The format that is meant where a user leaves it open: the one trained on, else by the model's name.
 
     Args:
-        asked: by the user.
+        asked: the format that the user asked for.
         name: a Hugging Face id or folder.
         trained: the one that a checkpoint says it was trained on, None where it does not.
     """
@@ -73,7 +73,7 @@ def opened(
     """What stands before the first turn, and what that turn asks.
 
     Args:
-        writer: of prompts.
+        writer: the writer of prompts.
         told: title, context, earlier commentary; may be empty.
         query: what is asked; may be empty.
         prompt_format: not ``auto``.

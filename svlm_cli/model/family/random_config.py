@@ -47,7 +47,7 @@ def random_config(name: str, family: str, tokenizer: Any) -> Any:
     Args:
         name: a key of ``SIZES``.
         family: a key of ``table.FAMILIES``.
-        tokenizer: for the ids of the markup.
+        tokenizer: the tokenizer that has the ids of the markup.
     """
     size, dialect = SIZES[name], FAMILIES[family].dialect
     ends = {"bos_token_id": END_OF_TEXT, "eos_token_id": dialect.turn_end}

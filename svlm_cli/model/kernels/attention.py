@@ -41,7 +41,7 @@ def attend(
         key, value: (1, H, n + m, D), float32 or bfloat16; or int8, (1, H, n + m, D + 4), whose rows end with
             their scale, a float32. Where they are not float32 and the processor multiplies bfloat16, both
             factors of both products are rounded to it, sums and the softmax are float32.
-        scaling: of the scores; None for D ** -0.5.
+        scaling: the factor of the scores; None for D ** -0.5.
         is_causal: False where every token sees every key.
         bounds: int64 on the CPU, (sequences + 1,): the tokens between two of them see each other alone, both
             ways; then m tokens are all there are.

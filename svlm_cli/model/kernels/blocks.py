@@ -30,7 +30,7 @@ def attend_by_blocks(
     Args:
         query: (1, h, m, D).
         key, value: rows of (1, H, n + m, D), in any format of a cache.
-        scaling: of the scores; None for D ** -0.5.
+        scaling: the factor of the scores; None for D ** -0.5.
 
     Returns:
         (1, m, h, D) in the query's format. Factors of both products and scores are rounded to bfloat16.

@@ -53,7 +53,7 @@ class Product:
     """Products over the same inputs in one: their outputs stand side by side.
 
     Args:
-        linear: with all rows.
+        linear: the linear layer with all rows.
         parts: as they are stored.
     """
 

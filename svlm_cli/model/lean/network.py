@@ -32,9 +32,9 @@ class LeanNetwork:
 
     Args:
         model: language model and tower.
-        lm_head: from normed rows (m, d) to logits (m, v).
+        lm_head: the head, from normed rows (m, d) to logits (m, v).
         config: sizes.
-        form: of the weights.
+        form: the number format of the weights.
         folder: where the checkpoint lies.
     """
 
@@ -85,11 +85,11 @@ def open_lean(
     """The network of a checkpoint; None where its tensors are not exactly those of its sizes.
 
     Args:
-        files: that hold its weights, headers checked.
+        files: the files that hold its weights, headers checked.
         name: the name of the model, as the user gave it.
         folder: its folder.
         config: what ``lean_config`` read.
-        form: of the weights.
+        form: the number format of the weights.
 
     Raises:
         ModelError: some weights are not finite.

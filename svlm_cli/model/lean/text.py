@@ -33,7 +33,7 @@ class RotaryEmbedding:
 
     Args:
         config: the model's.
-        dtype: of cosines and sines.
+        dtype: the number format of cosines and sines.
     """
 
     rope_type = "default"
@@ -56,7 +56,7 @@ class Embedding:
 
     Args:
         weight: (v, d), in any number format.
-        dtype: of the rows that are given out.
+        dtype: the number format of the rows that are given out.
     """
 
     def __init__(self, weight: torch.Tensor, dtype: torch.dtype) -> None:
@@ -112,8 +112,8 @@ class TextLayer:
         """Rows (m, d) behind this layer; written over.
 
         Args:
-            rows: in front of it.
-            angles: of their positions.
+            rows: the rows before the layer.
+            angles: the angles of their positions.
             cache: takes their states, unless ``shares`` does.
             shares: where the rows are of several streams.
             only_last: give the last row alone, (1, d).
@@ -184,7 +184,7 @@ class TextModel:
         """Feed embeddings (m, d) at positions (3, m), float32.
 
         Args:
-            cache: of the one stream that they are of; takes their states at its tail.
+            cache: the cache of the one stream that they belong to; takes their states at its tail.
             shares: where they are of several.
 
         Returns:

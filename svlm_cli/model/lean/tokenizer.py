@@ -23,7 +23,7 @@ class PlainTokenizer:
     """See ``family.markup.Tokenizer``.
 
     Args:
-        tokenizer: whose special tokens are known to it.
+        tokenizer: a tokenizer that knows its special tokens.
         unk_token_id: what stands for what the vocabulary cannot write; None where it can write all.
     """
 

@@ -56,7 +56,7 @@ class Weights:
     """All tensors of a checkpoint by plain names: ``visual.*``, ``text.*``, ``lm_head.weight``.
 
     Args:
-        stored: by those names.
+        stored: the stored weights by those names.
         model: the name of the model, as the user gave it.
     """
 

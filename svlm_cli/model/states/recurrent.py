@@ -34,7 +34,7 @@ class RecurrentLayer:
     It is no subclass, so that streaming does without that import; ``hooks.cache`` makes it one of theirs.
 
     Args:
-        states: that are read and written; None for a layer that has seen nothing.
+        states: the states to read and write; None for a layer that has seen nothing.
     """
 
     is_compileable = True

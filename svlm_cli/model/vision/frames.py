@@ -74,7 +74,7 @@ def frames_of(
 
     Args:
         spans: the whole layout.
-        videos: by turn, every one that has blocks there.
+        videos: every video that has blocks there, by turn.
         num_fed: tokens that have been fed.
     """
     start = -num_fed

@@ -20,7 +20,7 @@ class Square:
     Args:
         side: S.
         tokens_per_side: the square root of n.
-        filter: of Pillow's resizing, ``lanczos`` or ``bicubic``.
+        filter: Pillow's filter for resizing, ``lanczos`` or ``bicubic``.
         in_two: bring the longer side to S first, in the frame's own shape, and that picture to the square.
     """
 

@@ -22,7 +22,7 @@ class Channel:
 
     Args:
         name: told with its events.
-        source: from ``open_source``.
+        source: what ``open_source`` gave.
         settings, trace, controls: as ``stream_video`` has them; ``controls.overlap`` is taken for granted.
         release: called once, behind its ``EndEvent``, when nothing reads the source any more, in a thread
             that holds nobody up: closes the source and whatever else is the channel's alone.
@@ -70,7 +70,7 @@ class ChannelState:
         condition: how it stands.
         steps: taken.
         reached_seconds: end of its last step.
-        lag_seconds: of its last step.
+        lag_seconds: the lag of its last step.
         skipped_seconds: left out in all.
         error: what it ended by, empty where all is well.
     """

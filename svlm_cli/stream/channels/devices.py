@@ -42,7 +42,7 @@ class Spread:
     A channel goes where it has most free memory to itself once it is there, and stays there.
 
     Args:
-        models: of the same checkpoint, one for each device.
+        models: models of the same checkpoint, one for each device.
         stop, stays: as ``Rounds`` has them.
         free: tells the free bytes of a device.
     """

@@ -15,7 +15,7 @@ class Load:
     """Judges by what is spoken about in a second whether the channels fit, until it has told that not.
 
     Args:
-        rounds: to judge by each time.
+        rounds: the number of rounds to judge by each time.
     """
 
     def __init__(self, rounds: int = ROUNDS_TO_JUDGE) -> None:

@@ -31,7 +31,7 @@ class Rounds:
     """The channels of one model; ``events`` runs them, in one thread, and all else is called from any.
 
     Args:
-        model: from ``load_model``; what it compiled or captured for single words is not used.
+        model: what ``load_model`` gave; what it compiled or captured for single words is not used.
         stop: set from any thread to end all after the present round.
         stays: go on where no channel is left: others may come.
     """
@@ -196,7 +196,7 @@ def stream_channels(
 
     Args:
         model, stop: as ``Rounds`` has them.
-        channels: with different names.
+        channels: channels with different names.
 
     Yields:
         As ``Rounds.events``.

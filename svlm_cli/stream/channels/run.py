@@ -36,8 +36,8 @@ class OpenedStream:
 
     Args:
         session: its settings hold how the source's commentary opens.
-        source: from ``open_source``.
-        controls: of the stream.
+        source: what ``open_source`` gave.
+        controls: the controls of the stream.
         start_seconds: where it begins.
     """
 

@@ -36,7 +36,7 @@ class Caption:
     """Words on a screen.
 
     Args:
-        start_seconds, end_seconds: in the stream.
+        start_seconds, end_seconds: when it begins and ends in the stream.
         text: clean, without line breaks.
         is_wrapped: whether it stands on two lines where it is wide.
     """

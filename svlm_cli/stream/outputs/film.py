@@ -44,7 +44,7 @@ class Film:
     than 2. Seconds that were left out are cut. It cannot be gone on with: after a kill another film begins.
 
     Args:
-        path: of the file.
+        path: the path of the file.
         style: when words become captions.
         voice: as ``Reciter`` has it; None for a silent film.
 

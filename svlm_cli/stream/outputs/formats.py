@@ -91,7 +91,7 @@ class Written:
     """What an event adds to a file.
 
     Args:
-        pieces: that stay as they are.
+        pieces: the pieces that stay as they are.
         open: a piece behind them that the next event may replace by a longer one.
     """
 

@@ -43,7 +43,7 @@ class CaptionPlaylist:
     all, and its end.
 
     Args:
-        path: of the playlist.
+        path: the path of the playlist.
         style: when words become captions; cues to be read are fixed with their segment.
 
     Raises:

@@ -27,8 +27,8 @@ class FileRotation:
     """When a part is over.
 
     Args:
-        period_seconds: of UTC, counted from 1970; infinity for none.
-        num_bytes: of one part, about; infinity for any.
+        period_seconds: a period of UTC, counted from 1970; infinity for none.
+        num_bytes: the size of one part, about; infinity for any.
     """
 
     period_seconds: float = math.inf

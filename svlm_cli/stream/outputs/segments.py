@@ -23,7 +23,7 @@ class Segment:
     Args:
         number: its media sequence number.
         seconds: how long it lasts.
-        date: of its beginning by the source's clock; empty where it has none.
+        date: the date of its beginning by the source's clock; empty where it has none.
         is_jump: whether the source's time stamps jump before it.
     """
 
@@ -47,9 +47,9 @@ class SegmentTime:
     """A second of the stream on the source's own clocks.
 
     Args:
-        seconds: in the stream.
-        pts_seconds: by its time stamps; None where it has none.
-        utc: in seconds since 1970, by its own clock alone; None where it has none.
+        seconds: its time in the stream.
+        pts_seconds: its time by the source's stamps; None where it has none.
+        utc: seconds since 1970 by the source's own clock alone; None where it has none.
     """
 
     seconds: float

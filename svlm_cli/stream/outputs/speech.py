@@ -71,7 +71,7 @@ class Reciter:
         """A text as sound, without the silence around it.
 
         Args:
-            text: on one line.
+            text: a text on one line.
             speed: times as fast as usual.
 
         Returns:

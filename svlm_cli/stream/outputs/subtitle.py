@@ -22,7 +22,7 @@ class Subtitles:
     """Draws lines at the bottom of pictures, white on a dark box.
 
     Args:
-        width, height: of the pictures, in pixels; larger ones lose their right and lower edges.
+        width, height: the size of the pictures, in pixels; larger ones lose their right and lower edges.
     """
 
     def __init__(self, width: int, height: int) -> None:

@@ -68,7 +68,7 @@ class VoiceFile:
     moment, also after a kill. Beyond 4 GiB (27 hours), players go by the file's own length.
 
     Args:
-        path: of the file.
+        path: the path of the file.
         voice: as ``Reciter`` has it.
 
     Raises:

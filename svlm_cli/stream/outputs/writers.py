@@ -47,7 +47,7 @@ class Writers:
         source: the source of the stream as the user named it; it is never written over.
         overwrite: replace a file that is there, instead of keeping it beside.
         cues: when words become captions.
-        voice: of sound, as ``speech.Reciter`` has it; None where none was named.
+        voice: the voice of sound, as ``speech.Reciter`` has it; None where none was named.
         rotation: when captions and events go on in another file; None for never.
 
     Raises:

@@ -36,7 +36,7 @@ class PageAnswers:
 
     Args:
         board: the channels.
-        origins: of pages elsewhere that may use the API.
+        origins: the origins of pages elsewhere that may use the API.
         desk: where channels are added and removed, None where they are not.
         takes_frames: whether a channel is made for whoever sends frames.
     """

@@ -39,7 +39,7 @@ class Viewer:
     """One who looks on, from ``Audience.join`` to ``Audience.leave``.
 
     Args:
-        loop: that it is served in.
+        loop: the loop that it is served in.
         coming: messages to be sent; None is the end.
         missed: what it had not seen when it came.
         channel: the one it wants to see, None for all.

@@ -20,7 +20,7 @@ class Board:
     """The channels of a page: one, or several that come and go.
 
     Args:
-        folder: for the files that viewers may download.
+        folder: the folder of the files that viewers may download.
         is_several: whether channels have names, which stand in their events.
     """
 

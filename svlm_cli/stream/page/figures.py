@@ -21,16 +21,16 @@ class Figures:
 
     Args:
         clock: seconds of wall time.
-        num_reconnects: asked for how often its source has been connected again.
+        num_reconnects: says how often its source has been connected again.
 
     Attributes:
         source: as viewers may know it.
         steps_within: how many steps took at most each of ``BOUNDS`` seconds and more than the bound before;
             the last number is that of longer ones.
         step_seconds: the time that all steps took.
-        lag_seconds, cached_tokens: of the last step.
-        skipped_seconds, words, tokens: in all.
-        last_words: of the last step that had some.
+        lag_seconds, cached_tokens: what the last step had.
+        skipped_seconds, words, tokens: how many there were in all.
+        last_words: the words of the last step that had some.
         last_step_utc: when it was told, None before.
         has_ended: whether the channel has.
     """

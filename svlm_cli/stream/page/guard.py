@@ -68,8 +68,8 @@ def is_own_origin(headers: Headers, origins: Collection[str] = ()) -> bool:
     """Whether no page of another host sends this, but one that may; a program, no page, names no origin.
 
     Args:
-        headers: of the request.
-        origins: from ``check_origins``.
+        headers: the headers of the request.
+        origins: what ``check_origins`` gave.
     """
     named = [origin for origin in headers.getlist("origin") if not {origin, "*"} & set(origins)]
     try:
@@ -101,8 +101,8 @@ class SocketGuard:
 
     Args:
         app: behind it.
-        paths: that answer WebSockets.
-        origins: from ``check_origins``.
+        paths: the paths that answer WebSockets.
+        origins: what ``check_origins`` gave.
     """
 
     def __init__(self, app: ASGIApp, paths: Collection[str], origins: Collection[str] = ()) -> None:
@@ -129,7 +129,7 @@ class TokenGuard:
 
     Args:
         app: behind it.
-        token: to be brought.
+        token: the token that a request must bring.
         port: the port of the page.
     """
 

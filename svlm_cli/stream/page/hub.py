@@ -28,9 +28,9 @@ class Hub:
     The stream's threads only ever append to bounded queues.
 
     Args:
-        name: of the channel; empty for a stream alone, whose events do not tell it.
+        name: the name of the channel; empty for a stream alone, whose events do not tell it.
         audience: who looks on.
-        folder: for the files that viewers may download; of this channel alone.
+        folder: the folder of the files that viewers may download; of this channel alone.
         private: files that warnings may name (outputs, the state): viewers see their base names.
         questions: where what is asked on the page goes.
 

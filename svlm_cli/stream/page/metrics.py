@@ -28,7 +28,7 @@ class ChannelCollector(Collector):
     """Reads the figures at every scrape: a channel that goes leaves no series behind.
 
     Args:
-        figures: of the channels there are, by name.
+        figures: the figures of the channels there are, by name.
         num_viewers: how many look on.
     """
 

@@ -33,7 +33,7 @@ class PictureShelf:
     """The last frame of each of the newest steps; kept by the reader's thread, looked at from another.
 
     Args:
-        most: that are kept.
+        most: how many are kept.
     """
 
     def __init__(self, most: int = KEPT_PICTURES) -> None:

@@ -45,8 +45,8 @@ class PushStart:
 
     Args:
         fps: pictures a second that it sends.
-        width, height: of each.
-        title: of what it shows; may be empty.
+        width, height: the size of each.
+        title: a title of what it shows; may be empty.
     """
 
     fps: float
@@ -87,7 +87,7 @@ class Opener(Protocol):
         """Open a channel; may take its time.
 
         Args:
-            name: asked for; empty for any.
+            name: the name that is asked for; empty for any.
             start: what the sender says of itself.
             taken: called with the number of pictures that were taken, from another thread.
 

@@ -19,7 +19,7 @@ class Following(EventSourceResponse):
     """Server-sent events to one viewer.
 
     Args:
-        audience: that the viewer has joined; it leaves with the response.
+        audience: the audience that the viewer has joined; the viewer leaves it with the response.
         viewer: it.
     """
 

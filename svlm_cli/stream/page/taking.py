@@ -29,7 +29,7 @@ class Refused(Exception):  # noqa: N818 - an answer, not a failure of ours
     """A request that is not taken.
 
     Args:
-        status: of the answer.
+        status: the status of the answer.
         error: why.
         hint: what to send instead; may be empty.
     """

@@ -69,14 +69,14 @@ class PageServer:
 
     Args:
         board: the channels.
-        address: from ``parse_address``.
-        token: to be asked for off loopback; one is made where it is empty.
-        origins: of pages elsewhere that may use the API.
+        address: what ``parse_address`` gave.
+        token: the token to ask for off loopback; one is made where it is empty.
+        origins: the origins of pages elsewhere that may use the API.
         desk: where channels are added and removed, None where they are not.
         opener: makes channels of pictures that are pushed in, None where none are taken.
 
     Attributes:
-        url: to open in a browser; holds the token where one was made.
+        url: the address to open in a browser; holds the token where one was made.
         made_token: whether one was made.
         app, answers: what is served.
 

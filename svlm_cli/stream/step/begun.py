@@ -39,7 +39,7 @@ class BegunStep:
 
     Args:
         clip: what is shown.
-        question: asked in its turn, None for none.
+        question: what is asked in its turn, None for nothing.
         watch: its times so far.
         before: what it goes back to where it fails.
         asking: asks for all that it feeds, one after another, and returns what was drawn.

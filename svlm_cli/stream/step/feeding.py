@@ -65,7 +65,7 @@ def unfed(context: Context, cache: StreamingCache, videos: Mapping[int, VideoFea
     Args:
         context: the layout.
         cache: its states.
-        videos: by turn, every one of which tokens are among them.
+        videos: every video that has tokens among them, by turn.
     """
     num_fed = cache.num_tokens
     cache.reserve(len(context.ids))
@@ -100,7 +100,7 @@ class LoneFeeder:
     """Feeds one session, each plan in a forward of its own.
 
     Args:
-        model: to run.
+        model: the model to run.
     """
 
     def __init__(self, model: VideoLanguageModel) -> None:

@@ -30,7 +30,7 @@ class SharedFeeder:
     Where the attention of the model is not svlm's own, each is fed in a forward of its own.
 
     Args:
-        model: to run.
+        model: the model to run.
         most_rows: tokens of one forward, where more than one plan is in it.
     """
 
@@ -43,7 +43,7 @@ class SharedFeeder:
         """Feed every plan's tokens into its cache.
 
         Args:
-            plans: of different sessions.
+            plans: plans of different sessions.
 
         Returns:
             For each plan the logits after its last token, shape (v,), good until the next call; or what it

@@ -17,8 +17,8 @@ class DueStep:
 
     Args:
         session: between two steps.
-        clip: from its sight.
-        question: asked in its turn, None for none.
+        clip: a clip that its sight has seen.
+        question: what is asked in its turn, None for nothing.
     """
 
     session: StreamSession
@@ -45,7 +45,7 @@ def step_together(due: Sequence[DueStep], feeder: SharedFeeder) -> list[DoneStep
     """Take a step with every session; whatever one of them runs into is its own.
 
     Args:
-        due: of different sessions, all of the feeder's model.
+        due: steps of different sessions, all of the feeder's model.
         feeder: runs the model.
     """
     steps = [_Step(each) for each in due]

@@ -14,7 +14,7 @@ class TurnWriter:
     """Writes the turns of one stream.
 
     Args:
-        settings: for the opening text and the query.
+        settings: the settings, which have the opening text and the query.
         writer: the model's writer of prompts.
         limits: what of the opening text is kept.
     """
@@ -31,7 +31,7 @@ class TurnWriter:
             turn: its number, from 0.
             clip: what is shown in it.
             context: the layout they are to be appended to.
-            question: asked in this turn, empty for none.
+            question: what is asked in this turn, empty for nothing.
         """
         opening, query = ([], "") if context.spans else self._opening(turn)
         user = self._writer.turn(

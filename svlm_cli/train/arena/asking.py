@@ -82,12 +82,12 @@ def with_questions(
     """The turns of a chunk with questions in some of them.
 
     Args:
-        turns: of its seconds, in order.
+        turns: the turns of its seconds, in order.
         beats: its seconds.
         past: what went before; its listener goes on.
         cast: who plays.
         dice: chooses.
-        thirds: of the picture that the ball is in at the end of each second; None where no frames show it.
+        thirds: where the ball is at the end of each second, 0 to 2; None where no frames show it.
     """
     chance = Dice("asked", dice.randrange(1 << 32))
     score = past.score

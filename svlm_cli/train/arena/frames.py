@@ -86,7 +86,7 @@ class WindowStore:
     """Windows by number, drawn when first asked for, and again where what is kept of them is damaged.
 
     Args:
-        folder: for the drawn frames; made where it does not exist.
+        folder: the folder of the drawn frames; made where it does not exist.
     """
 
     def __init__(self, folder: Path) -> None:

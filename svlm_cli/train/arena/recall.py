@@ -27,7 +27,7 @@ class Past:
     Args:
         text: opening text and lines.
         kept: ranges of its words that the chunk is shown.
-        trained: for each word kept, whether it is trained on.
+        trained: whether each word that is kept is trained on.
         score: at its end, as it was said.
         reaches_back: whether the last score said is among the words kept.
     """

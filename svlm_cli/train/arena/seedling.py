@@ -27,7 +27,7 @@ def new_seedling(size: NewModel, tokenizer: Any, seed: int) -> Any:
 
     Args:
         size: its shape; ``vision`` and ``start`` are not looked at.
-        tokenizer: with Qwen's markup.
+        tokenizer: a tokenizer with Qwen's markup.
         seed: the seed of the weights.
     """
     torch.manual_seed(seed)
