@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Callable, Sequence
 from types import FrameType
 
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
@@ -13,12 +14,18 @@ def _terminate(_number: int, _frame: FrameType | None) -> None:
     raise SystemExit(TERMINATED)
 
 
-def main() -> None:
-    """Run the command line; SIGTERM ends it as cleanly as Ctrl-C does."""
+def main(run: Callable[[Sequence[str]], int] | None = None) -> None:
+    """Run the command line; SIGTERM ends it as cleanly as Ctrl-C does.
+
+    Args:
+        run: takes its words and gives the exit code; None for ``cli.run``.
+    """
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        from svlm_cli.cli import run  # half a second in which Ctrl-C is no traceback
+        if run is None:
+            from svlm_cli import cli  # half a second in which Ctrl-C is no traceback
 
+            run = cli.run
         code = run(sys.argv[1:])
     except KeyboardInterrupt:
         code = INTERRUPTED

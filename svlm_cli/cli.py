@@ -7,7 +7,7 @@ no model code: every command imports what it needs when it runs.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
@@ -15,6 +15,7 @@ import typer
 from svlm_cli import __version__
 from svlm_cli.commands import align, chunk, fetch, train
 from svlm_cli.commands.bench import command as bench
+from svlm_cli.commands.engine import Engine, Invocation
 from svlm_cli.commands.output import INTERRUPTED, ReaderGone, TalkConsole, emit, prepare_streams, print_error
 from svlm_cli.commands.stream import command as stream
 from svlm_cli.errors import SvlmError, UsageError
@@ -57,12 +58,12 @@ app.command(epilog=train.EXAMPLES)(train.train)
 app.add_typer(bench.app, name="bench")
 
 
-def exit_code(action: Callable[[], object], state: Mapping[str, bool]) -> int:
+def exit_code(action: Callable[[], object], state: Invocation) -> int:
     """Run ``action`` and say how it ended.
 
     Args:
         action: what to do; an integer it returns is the exit code.
-        state: ``verbose`` is read after a failure: True shows the traceback.
+        state: what it was called with, as read after a failure.
     """
     try:
         code = action()
@@ -77,13 +78,13 @@ def exit_code(action: Callable[[], object], state: Mapping[str, bool]) -> int:
     except ParserError as error:
         return _report(_parser_message(error), WRONG_USAGE, state)
     except Exception as error:
-        hint = "" if state.get("verbose") else " (run again with --verbose for the traceback)"
+        hint = "" if state.verbose else " (run again with --verbose for the traceback)"
         return _report(f"{type(error).__name__}: {error}{hint}", FAILED, state)
     return code if isinstance(code, int) else DONE
 
 
-def _report(message: str, code: int, state: Mapping[str, bool]) -> int:
-    if state.get("verbose"):
+def _report(message: str, code: int, state: Invocation) -> int:
+    if state.verbose:
         TalkConsole().print(traceback.format_exc().rstrip())
     print_error(message)
     return code
@@ -102,10 +103,15 @@ def _parser_message(error: Exception) -> str:
     return f"{text[:1].lower()}{text[1:]} ({hint})"
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run ``svlm`` with these arguments and return its exit code."""
+def run(arguments: Sequence[str], engine: Engine | None = None) -> int:
+    """Run ``svlm`` with these arguments and return its exit code.
+
+    Args:
+        arguments: the words of the command line.
+        engine: runs ``svlm stream`` of one source; None for svlm's own.
+    """
     prepare_streams()
-    state = {"verbose": False}
+    state = Invocation(engine or Engine())
 
     def parse_and_do() -> object:
         command = typer.main.get_command(app)

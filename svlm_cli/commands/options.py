@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from svlm_cli.commands.engine import Engine, Invocation
 from svlm_cli.documents import MalformedError, read_text
 from svlm_cli.errors import SvlmError
 
@@ -98,8 +99,8 @@ def device_name(value: str) -> str:
 
 
 def _remember_verbose(context: typer.Context, value: bool) -> bool:
-    if value and isinstance(context.obj, dict):
-        context.obj["verbose"] = True
+    if value and isinstance(context.obj, Invocation):
+        context.obj.verbose = True
     return value
 
 
@@ -230,18 +231,17 @@ class ModelChoice:
         ),
     ] = KvCache.AUTO
 
-    def load(self, **more: Any) -> VideoLanguageModel:
+    def load(self, engine: Engine | None = None, **more: Any) -> VideoLanguageModel:
         """Open it.
 
         Args:
+            engine: opens it; None for svlm's own.
             more: further arguments of ``load_model``.
 
         Raises:
             ModelError, UsageError: see ``load_model``.
         """
-        from svlm_cli.model.load import load_model
-
-        return load_model(
+        return (engine or Engine()).load_model(
             self.model,
             device=self.device,
             dtype=self.dtype.value,

@@ -1,21 +1,22 @@
-"""``svlm`` with a pretended model that says the narrator's own lines, but for what the run takes away.
+"""A pretended model that says the narrator's own lines, but for what the run takes away.
 
-``FAKE_PAUSE`` is seconds per step. Its faults: without a sink it names another referee, with a text
-window of 0 it swaps every score, from blank frames it says nothing, and under the policy ``window`` it
-names the wrong teams after the first restart. Run as a script, or ``install`` it.
+Its faults: without a sink it names another referee, with a text window of 0 it swaps every score, from blank
+frames it says nothing, and under the policy ``window`` it names the wrong teams after the first restart.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 import time
-import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 
+import pytest
 import torch
 
+from svlm_cli.__main__ import main
 from svlm_cli.arena.address import parse_address
 from svlm_cli.arena.moments import Kind
 from svlm_cli.arena.narrate import line_of, parse_line
@@ -70,30 +71,31 @@ def words(line: str, second: int, source: str, settings: StreamSettings) -> str:
     return " ".join(spoken)
 
 
-def stream_video(_model: FakeModel, source, settings: StreamSettings, **_) -> Iterator[StreamEvent]:
+def stream_video(
+    _model: FakeModel, source, settings: StreamSettings, *, pause: float = 0.0, **_: object
+) -> Iterator[StreamEvent]:
     address = parse_address(source.name)
     assert settings.previous_text == opening_text(address)
     yield StartEvent("0", source.name, "narrator", "cpu", "float32")
     is_blank = type(source).__name__ == "_Altered"
     for record in truth(address):
-        time.sleep(float(os.environ.get("FAKE_PAUSE", "0")))
+        time.sleep(pause)
         text = "" if is_blank else words(record.line, record.second, source.name, settings)
         yield StepEvent(record.second, record.second, record.second + 1.0, text, 2, 1, 1, 1)
     yield EndEvent(record.second + 1, record.second + 1.0, 0.5, 120.0, 0.01, 0.02, 0.03, 1, 0)
 
 
-def install() -> None:
-    for name, contents in {
-        "svlm_cli.stream.loop": {"stream_video": stream_video},
-        "svlm_cli.model.load": {"load_model": load_model},
-    }.items():
-        module = types.ModuleType(name)
-        module.__dict__.update(contents)
-        sys.modules[name] = module
+@contextmanager
+def narrating(pause: float = 0.0) -> Iterator[None]:
+    """Have this process benchmark the narrator, who takes ``pause`` seconds a step."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("svlm_cli.stream.loop.stream_video", partial(stream_video, pause=pause))
+        patched.setattr("svlm_cli.model.load.load_model", load_model)
+        yield
 
 
-if __name__ == "__main__":
-    install()
-    from svlm_cli.__main__ import main
-
-    main()
+def run_slowly(arguments: Sequence[str]) -> None:
+    """``svlm`` with these arguments, as the whole of a process."""
+    sys.argv[1:] = arguments
+    with narrating(pause=0.05):
+        main()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,7 @@ from svlm_cli.cli import app, run
 from svlm_cli.commands.bench.command import EXAMPLES
 from tests.bench import fake_bench
 from tests.commands.running import ROOT, environment, error_line
+from tests.trust.forked import forked
 
 Bench = Callable[..., "Done"]
 SHIPPED_GRID = ROOT / "recipes" / "bench_arena_grid.yaml"
@@ -34,16 +37,15 @@ class Done:
 
 
 @pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+def bench(capsys: pytest.CaptureFixture[str]) -> Iterator[Bench]:
     """The command line in this process, the narrator in place of a model."""
-    monkeypatch.setattr("svlm_cli.stream.loop.stream_video", fake_bench.stream_video)
-    monkeypatch.setattr("svlm_cli.model.load.load_model", fake_bench.load_model)
 
     def call(*arguments: str) -> Done:
         code = run(["bench", "arena", *arguments])
         return Done(code, *capsys.readouterr())
 
-    return call
+    with fake_bench.narrating():
+        yield call
 
 
 def results(folder: Path) -> list[dict[str, object]]:
@@ -51,10 +53,10 @@ def results(folder: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
+def wait_for(condition: Callable[[], object], process: BaseProcess) -> None:
     deadline = time.monotonic() + 60
     while not condition():
-        assert process.poll() is None
+        assert process.is_alive()
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
@@ -141,16 +143,11 @@ def test_killed_and_run_again_completes(
     bench: Bench, tmp_path: Path, sign: signal.Signals, code: int
 ) -> None:
     arguments = ("--matches", "3", "--minutes", "0.5", "--out", str(tmp_path))
-    with subprocess.Popen(
-        [sys.executable, fake_bench.__file__, "bench", "arena", *arguments],
-        text=True,
-        stderr=subprocess.PIPE,
-        env=environment(FAKE_PAUSE="0.05"),
-    ) as process:
-        wait_for(lambda: results(tmp_path), process)
-        process.send_signal(sign)
-        process.communicate()
-    assert process.returncode == code
+    process = forked(fake_bench.run_slowly, ["bench", "arena", *arguments])
+    wait_for(lambda: results(tmp_path), process)
+    os.kill(process.pid, sign)
+    process.join()
+    assert process.exitcode == code
     num_whole = len(results(tmp_path))
     assert 1 <= num_whole < 3
     assert not (tmp_path / "summary.json").exists()

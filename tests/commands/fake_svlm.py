@@ -7,15 +7,17 @@ question is answered by its own words. Run as a script.
 from __future__ import annotations
 
 import os
-import sys
 import time
-import types
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import numpy as np
 
+from svlm_cli.__main__ import main
+from svlm_cli.cli import run
+from svlm_cli.commands.engine import Engine
 from svlm_cli.errors import ModelError, SourceError
 from svlm_cli.settings import StreamSettings
 from svlm_cli.stream.controls import Controls
@@ -56,26 +58,31 @@ class FakeSource:
         return "live" in self.plan
 
 
-@contextmanager
-def open_source(source: str, _live: object = None, _viewing: object = None) -> Iterator[FakeSource]:
-    if not source.startswith("fake:"):
-        raise SourceError(f"no such file: {source}", "check the path")
-    pairs = (part.split("=") for part in source.removeprefix("fake:").split(",") if part)
-    yield FakeSource(source, {key: float(value) for key, value in pairs})
+class FakeEngine(Engine):
+    def load_model(self, name: str | None, **_: object) -> FakeModel:
+        if name == "missing":
+            raise ModelError("no such model: missing", "name another")
+        if name == "broken":
+            raise RuntimeError("first line\nsecond line")
+        return FakeModel(name or "arena", is_bundled=name is None)
+
+    @contextmanager
+    def open_source(self, source: str, _live: object, _viewing: object) -> Iterator[FakeSource]:
+        if not source.startswith("fake:"):
+            raise SourceError(f"no such file: {source}", "check the path")
+        pairs = (part.split("=") for part in source.removeprefix("fake:").split(",") if part)
+        yield FakeSource(source, {key: float(value) for key, value in pairs})
+
+    def stream_video(
+        self, model: FakeModel, source: FakeSource, settings: StreamSettings, trace, controls: Controls
+    ) -> Iterator[StreamEvent]:
+        return events(model, source, settings, trace, controls)
 
 
-def load_model(name: str | None = None, **_: object) -> FakeModel:
-    if name == "missing":
-        raise ModelError("no such model: missing", "name another")
-    if name == "broken":
-        raise RuntimeError("first line\nsecond line")
-    return FakeModel(name or "arena", is_bundled=name is None)
-
-
-def stream(
-    model, source: FakeSource, settings: StreamSettings, trace=None, controls: Controls | None = None
+def events(
+    model: FakeModel, source: FakeSource, settings: StreamSettings, trace, controls: Controls
 ) -> Iterator[StreamEvent]:
-    plan, controls = source.plan, controls or Controls()
+    plan = source.plan
     chosen = asdict(settings)
     sampling = chosen.pop("sampling")
     yield StartEvent("0", "fake", model.name, "cpu", "float32", chosen | sampling)
@@ -103,19 +110,5 @@ def stream(
     yield EndEvent(num_steps, float(num_steps), 1.0, num_steps, 0.25, 0.3, 0.4, 10**9, 0)
 
 
-def install() -> None:
-    for name, contents in {
-        "svlm_cli.stream.sources": {"open_source": open_source},
-        "svlm_cli.stream.loop": {"stream_video": stream},
-        "svlm_cli.model.load": {"load_model": load_model},
-    }.items():
-        module = types.ModuleType(name)
-        module.__dict__.update(contents)
-        sys.modules[name] = module
-
-
 if __name__ == "__main__":
-    install()
-    from svlm_cli.__main__ import main
-
-    main()
+    main(partial(run, engine=FakeEngine()))

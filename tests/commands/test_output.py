@@ -16,6 +16,7 @@ from rich.text import Text
 from svlm_cli.cli import exit_code
 from svlm_cli.commands import align_view, fetch_view
 from svlm_cli.commands.bench import view as bench_view
+from svlm_cli.commands.engine import Invocation
 from svlm_cli.commands.output import TalkConsole, emit, print_error
 from svlm_cli.commands.stream import view as stream_view
 from svlm_cli.data.fetch.folder import Fetched
@@ -150,7 +151,7 @@ def test_errors_and_tracebacks_are_inert(capsys: pytest.CaptureFixture[str]) -> 
     def fail() -> None:
         raise SourceError(text)
 
-    assert exit_code(fail, {"verbose": True}) == 1
+    assert exit_code(fail, Invocation(verbose=True)) == 1
     print_error(text)
     shown = capsys.readouterr().err
     assert "Traceback" in shown

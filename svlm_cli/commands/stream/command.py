@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 from svlm_cli.commands.groups import grouped
 from svlm_cli.commands.options import Graphs, ModelChoice, Talk, WordChoice
 from svlm_cli.commands.stream.beside import Asking, Kept, Live, Sources
@@ -40,6 +42,7 @@ svlm stream 'arena:soccer?minutes=inf' --serve 127.0.0.1:8000"""
 
 @grouped
 def stream(
+    context: typer.Context,
     sources: Sources,
     model: ModelChoice,
     feeding: WordChoice,
@@ -66,6 +69,7 @@ def stream(
     from svlm_cli.commands.stream.run import run_stream
     from svlm_cli.commands.stream.view import StreamView
 
+    engine = context.obj.engine
     view = StreamView(json=talk.json, quiet=talk.quiet, verbose=talk.verbose)
     held = live.options(waits=True)
     return run_stream(
@@ -76,7 +80,8 @@ def stream(
         asking,
         kept,
         view,
-        lambda: model.load(packed=True, **asdict(feeding)),
+        engine,
+        lambda: model.load(engine, packed=True, **asdict(feeding)),
     )
 
 

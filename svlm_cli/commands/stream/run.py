@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from svlm_cli.claims import claim
+from svlm_cli.commands.engine import Engine
 from svlm_cli.commands.stream.beside import AUTO, Asking, Kept
 from svlm_cli.commands.stream.stopping import Stopper
 from svlm_cli.commands.stream.view import StreamView
@@ -70,6 +71,7 @@ def run_stream(
     asking: Asking,
     kept: Kept,
     view: StreamView,
+    engine: Engine,
     load: Callable[[], VideoLanguageModel],
 ) -> int:
     """Stream a source and pass every event to the files, the page and the view.
@@ -78,6 +80,7 @@ def run_stream(
         pace: None for what suits the source.
         live: how a live source is opened and held.
         asking, kept: what goes on beside it, and what it writes.
+        engine: opens and streams it.
         load: gives the model.
 
     Returns:
@@ -93,11 +96,9 @@ def run_stream(
     questions = Questions()
     with ExitStack() as stack:
         claim_all(kept, stack)
-        from svlm_cli.stream.sources import open_source
-
         stack.enter_context(writers)
         stack.enter_context(view)
-        opened = stack.enter_context(open_source(source, live, settings.viewing))
+        opened = stack.enter_context(engine.open_source(source, live, settings.viewing))
         resume = resumed(kept, writers, opened, view)
         for at_seconds, text in to_ask(asked, resume):
             questions.ask(text, at_seconds)
@@ -111,11 +112,9 @@ def run_stream(
         controls = Controls(
             stop=stopper.event, questions=questions, watch=watch, keeper=keeper, resume=resume
         )
-        from svlm_cli.stream.loop import stream_video
-
         settings = replace(settings, pace=pace or fitting_pace(opened))
         trace = writers.trace if kept.trace else None
-        _pass_on(stream_video(model, opened, settings, trace, controls), writers, hub, view)
+        _pass_on(engine.stream_video(model, opened, settings, trace, controls), writers, hub, view)
         code = _finish(writers, view, stopper, hub)
     if not code:
         _require_whole(writers, keeper)

@@ -9,7 +9,6 @@ import importlib.util
 import json
 import subprocess
 import sys
-import types
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -45,6 +44,16 @@ UTILS = """def doc_to_visual(doc): return [doc["video"]]
 def doc_to_text(doc, lmms_eval_specific_kwargs=None): return doc["question"]
 def process_results(doc, results): return {"acc": float(doc["answer"] in results[0])}
 """
+# What the class uses of lmms-eval's.
+BASE = """class CacheHook:
+    def add_partial(self, *_):
+        pass
+
+
+class lmms:
+    def __init__(self):
+        self.cache_hook, self.task_dict = CacheHook(), {}
+"""
 
 
 @dataclass
@@ -52,28 +61,17 @@ class Instance:
     args: tuple[Any, ...]
 
 
-@pytest.fixture
-def svlm(monkeypatch: pytest.MonkeyPatch) -> Any:
+@pytest.fixture(scope="module")
+def svlm(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The class, over lmms-eval's own base or one with what the class uses of it."""
-    if not HAS_LMMS:
-
-        class CacheHook:
-            def add_partial(self, *_: Any) -> None:
-                """Keep nothing."""
-
-        class lmms:  # noqa: N801 - its name there
-            def __init__(self) -> None:
-                self.cache_hook = CacheHook()
-                self.task_dict: dict[str, Any] = {}
-
-        base = types.ModuleType("lmms_eval.api.model")
-        base.lmms = lmms  # type: ignore[attr-defined]
-        for name in ("lmms_eval", "lmms_eval.api"):
-            monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
-        monkeypatch.setitem(sys.modules, "lmms_eval.api.model", base)
-        monkeypatch.delitem(sys.modules, "svlm_cli.bench.questions.lmms_model", raising=False)
-    from svlm_cli.bench.questions.lmms_model import Svlm
-
+    with pytest.MonkeyPatch.context() as patched:
+        if not HAS_LMMS:
+            folder = tmp_path_factory.mktemp("packages")
+            base = folder / "lmms_eval" / "api" / "model.py"
+            base.parent.mkdir(parents=True)
+            base.write_text(BASE)
+            patched.syspath_prepend(folder)
+        from svlm_cli.bench.questions.lmms_model import Svlm
     return Svlm
 
 
