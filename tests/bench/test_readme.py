@@ -20,7 +20,9 @@ def commands() -> list[list[str]]:
     return [shlex.split(line)[1:] for line in block.splitlines() if line.startswith("svlm ")]
 
 
-def test_every_command_runs(tmp_path: Path, make_video, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+def test_every_command_runs(
+    tmp_path: Path, make_video, monkeypatch: pytest.MonkeyPatch, capsys, drawn: None
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SVLM_MODEL", raising=False)
     made_data.all_of_the_readme(tmp_path, make_video)

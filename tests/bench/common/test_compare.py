@@ -24,7 +24,7 @@ def summary(folder: Path, run_name: str, percent: float, benchmark: str = "ovo")
     return folder
 
 
-def test_runs_of_a_benchmark_share_a_table(tmp_path: Path, capsys) -> None:
+def test_runs_of_a_benchmark_share_a_table(tmp_path: Path, capsys, drawn: None) -> None:
     folders = [summary(tmp_path / "a", "ours", 61.5), summary(tmp_path / "b", "theirs", 40.0)]
     folders.append(summary(tmp_path / "c", "judged", 12.0, "commentary"))
     speed = tmp_path / "d"
@@ -145,7 +145,7 @@ def test_a_benchmark_of_any_name_stays_in_the_folder(tmp_path: Path, name: str) 
     assert [path.parent for path in tmp_path.rglob("*.png")] == [out]
 
 
-def test_pictures_of_one_name_do_not_overwrite_each_other(tmp_path: Path) -> None:
+def test_pictures_of_one_name_do_not_overwrite_each_other(tmp_path: Path, drawn: None) -> None:
     names = ["My bench", "my-bench", "my_bench", "\u6d4b\u8bd5", "\u8a66\u9a13"]
     folders = [summary(tmp_path / str(n), "r", 10.0 * n, name) for n, name in enumerate(names, 1)]
     out = tmp_path / "out"

@@ -12,6 +12,8 @@ from svlm_cli.bench.common.intervals import Estimate
 from svlm_cli.bench.common.plots import bars, readable_log
 from svlm_cli.bench.common.tables import Report, Row
 
+pytestmark = pytest.mark.usefixtures("drawn")
+
 
 def test_many_panels_stand_in_lines() -> None:
     tasks = {f"T{number}": f"T{number}" for number in range(12)}

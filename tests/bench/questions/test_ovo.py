@@ -42,7 +42,7 @@ def test_the_queries_of_the_benchmark(shared_data: Path) -> None:
     assert all(query.at_seconds >= query.shown_from + 1 for query in late)
 
 
-def test_the_published_scores(shared_data: Path, tmp_path: Path, capsys) -> None:
+def test_the_published_scores(shared_data: Path, tmp_path: Path, capsys, drawn: None) -> None:
     folder = shared_data / "ovo" / "results_FlashVStream"
     assert run(["bench", "ovo", "score", str(folder), "--json", "--out", str(tmp_path)]) == 0
     (found,) = json.loads(capsys.readouterr().out)["runs"]
