@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from svlm_cli.model.seal import check_weights
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 SETTINGS_FILE = "svlm.json"
+# Trained whole beside the LoRA by some trainers, which add it themselves; PEFT reads none of it.
+_BESIDE = ("non_lora*", "vit.safetensors")
 _ADAPTERS_OWN = ("lora_", "modules_to_save", "trainable_tokens_")
 
 
@@ -49,6 +52,12 @@ def check_adapter(folder: Path) -> Path:
                 "convert them to safetensors",
             )
         raise ModelError(f"the adapter folder {folder} has no weights ({WEIGHTS_FILE})")
+    if beside := sorted(path.name for pattern in _BESIDE for path in folder.glob(pattern)):
+        raise ModelError(
+            f"the adapter {folder} has trained weights beside its LoRA ({beside[0]}), without which it is "
+            "another model",
+            "merge both into a checkpoint with what trained them, and name that with --model",
+        )
     check_weights(folder, hashed=False)
     return folder
 
@@ -101,6 +110,7 @@ def merge_adapter(network: Any, folder: Path, name: str, dtype: torch.dtype) -> 
         warnings.catch_warnings(),  # PEFT's, on ties that are cut below and on names
     ):
         warnings.simplefilter("ignore")
+        _check_known(folder, {field.name for field in fields(peft.LoraConfig)})
         try:
             fitted = fit_adapter(network, peft.PeftConfig.from_pretrained(str(folder)), stored)
         except ModelError as error:
@@ -115,6 +125,21 @@ def merge_adapter(network: Any, folder: Path, name: str, dtype: torch.dtype) -> 
     for weight in merged.parameters():  # not buffers: the angles of RoPE stay in float32
         weight.data = weight.data.to(dtype)
     return merged
+
+
+def _check_known(folder: Path, known: Collection[str]) -> None:
+    """Refuse what a newer PEFT has switched on, which this one would leave out with a warning."""
+    settings = read_json(folder / CONFIG_FILE)
+    odd = [key for key, value in settings.items() if key not in known and (value is True or _holds(value))]
+    if odd:
+        raise ModelError(
+            f"the adapter {folder} sets {odd[0]}, which the installed PEFT does not know",
+            "pip install --upgrade peft",
+        )
+
+
+def _holds(value: object) -> bool:
+    return isinstance(value, dict | list) and bool(value)
 
 
 def _stored(folder: Path) -> dict[str, torch.Tensor]:

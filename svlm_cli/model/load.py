@@ -25,6 +25,7 @@ from svlm_cli.model.states.choice import kv_format
 BUNDLED = Path(__file__).resolve().parent.parent / "assets" / "arena"
 BUNDLED_NAME = "bundled"
 HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.jinja", "*.model"]
+BESIDE_ADAPTERS = "non_lora*"  # never opened: that it is there is an error
 ATTENTIONS = ("sdpa", "flash_attention_2")
 
 
@@ -177,7 +178,7 @@ def _downloaded(name: str) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(huggingface_hub.snapshot_download(name, allow_patterns=HUB_FILES))
+        return Path(huggingface_hub.snapshot_download(name, allow_patterns=[*HUB_FILES, BESIDE_ADAPTERS]))
     except HFValidationError as error:
         raise ModelError(f"{name} is neither a folder nor a Hugging Face id") from error
     except LocalEntryNotFoundError as error:
