@@ -2,7 +2,8 @@
 
     python benchmarks/families.py [--families qwen2_5_vl qwen3_vl ...] [--size 180m] [--steps 12]
 
-All models are in one process and one thread, float32 on the CPU; each step is of the same second of noise,
+All models are in one process and one thread, float32 on the CPU, opened from their files as ``svlm stream``
+opens them; each step is of the same second of noise,
 cut to the same grid of tokens where the family lets one choose, and of as many words. Every round steps each
 model once, in turned order, by processor time. The first family is what the others are compared with: the
 median over the rounds of the ratio of a step, whole and without the tower.
@@ -14,17 +15,19 @@ import argparse
 import json
 import statistics
 import sys
+import tempfile
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from svlm_cli import Clip, Sampling, StreamSession, StreamSettings
-from svlm_cli.model.family.random_config import SIZES, family_tokenizer, random_config
+from svlm_cli import Clip, Sampling, StreamSession, StreamSettings, load_model
+from svlm_cli.model.family.random_config import SIZES
 from svlm_cli.model.family.table import FAMILIES
-from svlm_cli.model.random_checkpoint import open_vocabulary, random_model
+from svlm_cli.model.library import silent_library
+from svlm_cli.model.random_checkpoint import build_random_checkpoint
 
 ROWS, COLUMNS = 5, 8  # tokens of a frame
 WORDS = 12
@@ -43,14 +46,13 @@ class Contestant:
     Args:
         family: a key of the table.
         size: a key of ``SIZES``.
-        tokenizer: with Qwen's vocabulary.
+        vocabulary: as ``build_random_checkpoint`` has it.
     """
 
-    def __init__(self, family: str, size: str, tokenizer: Any) -> None:
-        fitted = family_tokenizer(tokenizer, family)
-        torch.manual_seed(0)
-        config = random_config(size, family, fitted)
-        model = random_model(config, fitted, name=family, device="cpu", dtype=torch.float32)
+    def __init__(self, family: str, size: str, vocabulary: str | None) -> None:
+        with tempfile.TemporaryDirectory() as room:
+            build_random_checkpoint(Path(room, family), size=size, family=family, vocabulary=vocabulary)
+            model = load_model(str(Path(room, family)), device="cpu", threads=1, packed=True)
         side = model.patches.factor
         self.size = ROWS * side, COLUMNS * side
         if model.patches.square is None:
@@ -83,9 +85,8 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=12, help="that are measured, once the windows are full")
     parser.add_argument("--vocabulary", help="Hugging Face id or folder, or a .tiktoken file")
     chosen = parser.parse_args()
-    torch.set_num_threads(1)
-    tokenizer = open_vocabulary(chosen.vocabulary)
-    contestants = [Contestant(family, chosen.size, tokenizer) for family in chosen.families]
+    with silent_library():
+        contestants = [Contestant(family, chosen.size, chosen.vocabulary) for family in chosen.families]
     warm = SETTINGS.vision_turns + 2
     measured: list[list[dict[str, float]]] = []
     for number in range(warm + chosen.steps):

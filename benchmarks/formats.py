@@ -23,6 +23,7 @@ import torch
 
 from svlm_cli import Sampling, StreamSession, StreamSettings, load_model, open_source
 from svlm_cli.bench.speed.floor import Fed, Floor, watched
+from svlm_cli.model.lean.deep_tower import DeepTower
 from svlm_cli.model.lean.tower import Tower
 from svlm_cli.model.vision.plan import vision_plan
 
@@ -61,7 +62,7 @@ def products(name: str | None, repeats: int) -> list[dict[str, object]]:
     for label, how in FORMATS.items():
         model = load_model(name, device="cpu", threads=1, **how)
         visual = model.network.model.visual
-        is_lean = isinstance(visual, Tower)
+        is_lean = isinstance(visual, Tower | DeepTower)
         model.vision_plans[GRID] = visual.plan(GRID) if is_lean else vision_plan(visual, GRID, model.device)
         seen = watched(model)
         seen.grids.append(GRID)

@@ -172,7 +172,7 @@ class VideoLanguageModel:
         """What the tower makes of clips: tokens end to end, and what is for deeper layers."""
         visual = self.network.model.visual
         if isinstance(self.network, LeanNetwork):
-            return visual.run(pixels, plans), None
+            return visual.run(pixels, plans)  # type: ignore[no-any-return]
         from svlm_cli.model.vision.plan import joined_plans
 
         seen = (
@@ -208,9 +208,8 @@ class VideoLanguageModel:
             Shape (v,): the head runs on one row only.
         """
         if isinstance(self.network, LeanNetwork):
-            rows = self.network.model.language_model.run(
-                embeddings, torch.from_numpy(positions).float(), cache
-            )
+            places = torch.from_numpy(positions).float()
+            rows = self.network.model.language_model.run(embeddings, places, cache, deep=deep)
             return self.network.lm_head(rows)[0]  # type: ignore[no-any-return]
         from svlm_cli.model.hooks.cache import cache_of
 
@@ -285,7 +284,7 @@ class VideoLanguageModel:
         shares = Shares(lengths, tails)
         if isinstance(self.network, LeanNetwork):
             places = torch.from_numpy(positions).float()
-            rows = self.network.model.language_model.run(embeddings, places, shares=shares)
+            rows = self.network.model.language_model.run(embeddings, places, shares=shares, deep=deep)
         else:
             output = self._language(embeddings, positions, deep, use_cache=False, shares=shares)
             rows = output.last_hidden_state[0]

@@ -23,6 +23,7 @@ from svlm_cli.model.attention import causal
 from svlm_cli.model.cache import StreamingCache
 from svlm_cli.model.family.parts import language_part
 from svlm_cli.model.family.table import recurrent_layers
+from svlm_cli.model.lean.deep_tower import DeepBlock, DeepTower
 from svlm_cli.model.lean.grid import Plan
 from svlm_cli.model.lean.text import TextLayer
 from svlm_cli.model.lean.tower import Block, Tower
@@ -30,7 +31,7 @@ from svlm_cli.model.linear import Int8Linear, PlainLinear
 from svlm_cli.model.patches import Patches
 from svlm_cli.model.runtime import VideoLanguageModel
 from svlm_cli.model.states.formats import head_size_of
-from svlm_cli.model.vision.frames import DeepFeatures
+from svlm_cli.model.vision.frames import DeepFeatures, VideoFeatures
 from svlm_cli.model.words import Words
 from svlm_cli.stream.trace import Stopwatch
 
@@ -59,8 +60,14 @@ class WatchedModel(VideoLanguageModel):
     grids: list[tuple[int, int, int]] = field(default_factory=list)
     fed: list[Fed] = field(default_factory=list)
 
-    def see_pack(self, clips: Sequence[Patches]) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def encode_videos(self, clips: Sequence[Patches]) -> list[VideoFeatures]:
         """As ``VideoLanguageModel``, which is slotted: that rules out the zero-argument super()."""
+        if self.patches.square is not None:  # one call of a tower that takes no packs
+            self.grids.extend(clip.grid_thw for clip in clips)
+        return VideoLanguageModel.encode_videos(self, clips)
+
+    def see_pack(self, clips: Sequence[Patches]) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """As ``VideoLanguageModel``."""
         self.grids.extend(clip.grid_thw for clip in clips)
         return VideoLanguageModel.see_pack(self, clips)
 
@@ -127,7 +134,7 @@ class Floor:
             return
         visual = model.network.model.visual
         self._blocks = [_linears(block) for block in visual.blocks]
-        mergers = [visual] if isinstance(visual, Tower) else [visual.merger, *_deeper(visual)]
+        mergers = [visual] if isinstance(visual, Tower | DeepTower) else [visual.merger, *_deeper(visual)]
         self._mergers = [linear for merger in mergers for linear in _linears(merger)]
 
     @torch.inference_mode()
@@ -160,7 +167,7 @@ class Floor:
             return
         visual = self._model.network.model.visual
         num_patches = grid[0] * grid[1] * grid[2]
-        if isinstance(visual, Tower):
+        if isinstance(visual, Tower | DeepTower):
             self._product(visual.patches, num_patches)
         else:
             weight = visual.patch_embed.proj.weight.flatten(1)
@@ -170,7 +177,7 @@ class Floor:
             for linear in block:
                 self._product(linear, num_patches)
             bounds = "cu_seqlens" if number in whole else "cu_window_seqlens"
-            owner = visual.config if isinstance(visual, Tower) else visual.blocks[number].attn
+            owner = visual.config if isinstance(visual, Tower | DeepTower) else visual.blocks[number].attn
             self._see(self._sequences(grid, bounds), owner.num_heads, owner.head_dim)
         for linear in self._mergers:
             self._product(linear, num_patches // visual.config.spatial_merge_size**2)
@@ -302,9 +309,13 @@ def _behind_keys(layer: Any) -> set[torch.nn.Module]:
 
 def _linears(module: Any) -> list[torch.nn.Module]:
     """Every layer with a matrix product, quantised ones too."""
-    if isinstance(module, TextLayer | Block):
+    if isinstance(module, TextLayer | Block | DeepBlock):
         return [each.linear for each in module.products]
-    return [each.linear for each in module.mergers] if isinstance(module, Tower) else list(_walk(module))
+    return (
+        [each.linear for each in module.mergers]
+        if isinstance(module, Tower | DeepTower)
+        else list(_walk(module))
+    )
 
 
 def _walk(module: torch.nn.Module) -> Iterator[torch.nn.Module]:

@@ -28,7 +28,7 @@ class Description:
     """A checkpoint without its weights.
 
     Args:
-        config: its configuration, as transformers reads it; of a plain Qwen2.5-VL as svlm does.
+        config: its configuration, as transformers reads it; of a plain Qwen2.5-VL or Qwen3-VL as svlm does.
         tokenizer, markup: what its prompts are written with.
         patches: how frames are cut for it.
         tokens_per_second: the rate of its time positions; None where the family counts temporal patches.

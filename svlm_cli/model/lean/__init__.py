@@ -1,4 +1,5 @@
-"""Qwen2.5-VL on the CPU in svlm's own lines, for streaming alone: no import of transformers, fused products.
+"""Qwen2.5-VL and Qwen3-VL on the CPU in svlm's own lines, for streaming alone.
 
-What a checkpoint has beyond the plain case is left to transformers, which also trains every model.
+No import of transformers, fused products. What has more than the plain case is left to transformers,
+which also trains every model.
 """

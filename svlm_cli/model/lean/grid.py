@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from math import isqrt
+from typing import Any
 
 import torch
 
-from svlm_cli.model.lean.config import VisionConfig
+from svlm_cli.model.lean.config import DeepVisionConfig, VisionConfig
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,6 +25,8 @@ class Plan:
         back: int64, shape (tokens,): the place of each token.
         cos, sin: shape (patches, 1, D / 2), in the tower's order, float32.
         whole, windows: bounds of the frame pairs and of the windows, int64, ascending from 0.
+        places: int64, shape (patches, 2): row and column of each patch, in the tower's order.
+        learned: shape (patches, d): what a table adds to each patch, in the tower's order; None without one.
     """
 
     order: torch.Tensor
@@ -31,15 +35,16 @@ class Plan:
     sin: torch.Tensor
     whole: torch.Tensor
     windows: torch.Tensor
+    places: torch.Tensor
+    learned: torch.Tensor | None = None
 
 
-def plan_of(config: VisionConfig, grid: tuple[int, int, int]) -> Plan:
-    """The plan of a clip of patches (t, h, w)."""
+def plan_of(config: VisionConfig | DeepVisionConfig, grid: tuple[int, int, int]) -> Plan:
+    """The plan of a clip of patches (t, h, w); a tower without windows sees one a frame pair."""
     time, height, width = grid
     merge = config.spatial_merge_size
-    order, lengths = _windows(
-        time, height // merge, width // merge, config.window_size // (merge * config.patch_size)
-    )
+    side = config.tokens_per_window or max(height, width)
+    order, lengths = _windows(time, height // merge, width // merge, side)
     patches = (order[:, None] * merge**2 + torch.arange(merge**2)).flatten()
     places = torch.stack(
         [
@@ -47,10 +52,10 @@ def plan_of(config: VisionConfig, grid: tuple[int, int, int]) -> Plan:
             for each in torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
         ],
         dim=1,
-    ).repeat(time, 1)
+    ).repeat(time, 1)[patches]
     spatial = config.head_dim // 2
     frequencies = 1.0 / (config.rope_theta ** (torch.arange(0, spatial, 2, dtype=torch.float) / spatial))
-    angles = (places[patches][..., None].float() * frequencies).flatten(1)[:, None]
+    angles = (places[..., None].float() * frequencies).flatten(1)[:, None]
     return Plan(
         order=order,
         back=order.argsort(),
@@ -58,6 +63,7 @@ def plan_of(config: VisionConfig, grid: tuple[int, int, int]) -> Plan:
         sin=angles.sin(),
         whole=_bounds([height * width] * time),
         windows=_bounds([length * merge**2 for length in lengths]),
+        places=places,
     )
 
 
@@ -66,6 +72,7 @@ def joined(plans: Sequence[Plan]) -> Plan:
     if len(plans) == 1:
         return plans[0]
     starts = list(accumulate((len(plan.order) for plan in plans), initial=0))
+    learned: Any = [plan.learned for plan in plans]
     order = torch.cat([plan.order + start for plan, start in zip(plans, starts, strict=False)])
     return Plan(
         order=order,
@@ -74,7 +81,31 @@ def joined(plans: Sequence[Plan]) -> Plan:
         sin=torch.cat([plan.sin for plan in plans]),
         whole=_bounds([length for plan in plans for length in plan.whole.diff().tolist()]),
         windows=_bounds([length for plan in plans for length in plan.windows.diff().tolist()]),
+        places=torch.cat([plan.places for plan in plans]),
+        learned=None if learned[0] is None else torch.cat(learned),
     )
+
+
+def interpolated(table: torch.Tensor, plan: Plan, grid: tuple[int, int, int]) -> torch.Tensor:
+    """What a square table of learned positions holds for each patch of a clip (t, h, w): (patches, d).
+
+    The table's corners are the picture's; between its rows and columns it goes in straight lines.
+
+    Args:
+        table: (rows of the table squared, d).
+        plan: of the clip.
+    """
+    side = isqrt(len(table))
+    taps, shares = [], []
+    for number, size in enumerate(grid[1:]):
+        place = plan.places[:, number].float() * (side - 1) / max(1, size - 1)
+        below = place.floor()
+        two = below[:, None] + torch.arange(2)
+        taps.append(two.long().clamp(0, side - 1))
+        shares.append((1 - (place[:, None] - two).abs()).clamp(min=0))
+    index = (taps[0][:, :, None] * side + taps[1][:, None]).flatten(1)
+    share = (shares[0][:, :, None] * shares[1][:, None]).flatten(1)
+    return (table[index] * share[:, :, None]).sum(1)
 
 
 def _windows(time: int, height: int, width: int, side: int) -> tuple[torch.Tensor, list[int]]:

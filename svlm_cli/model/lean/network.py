@@ -8,14 +8,15 @@ from pathlib import Path
 
 import torch
 
-from svlm_cli.model.lean.config import LeanConfig, TextConfig, VisionConfig
+from svlm_cli.model.lean.config import LeanConfig, VisionConfig
+from svlm_cli.model.lean.deep_tower import DeepTower
 from svlm_cli.model.lean.layers import Format, Linear
+from svlm_cli.model.lean.shapes import HEAD, TABLE, shapes_of
 from svlm_cli.model.lean.text import TextModel
 from svlm_cli.model.lean.tower import Tower
 from svlm_cli.model.lean.weights import mapped_weights
 
 _STORED = {"visual.": "model.visual.", "text.": "model.language_model."}  # as transformers names them
-_HEAD, _TABLE = "lm_head.weight", "text.embed_tokens.weight"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,7 +24,7 @@ class Inner:
     """Both networks, by transformers' names."""
 
     language_model: TextModel
-    visual: Tower
+    visual: Tower | DeepTower
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +59,7 @@ class LeanNetwork:
         """The configuration as transformers' network writes it: fingerprints hold it."""
         import transformers
 
-        config = transformers.Qwen2_5_VLConfig.from_pretrained(self.folder, local_files_only=True)
+        config = transformers.AutoConfig.from_pretrained(self.folder, local_files_only=True)
         config.tie_word_embeddings = self.config.is_tied
         for section in (config, config.text_config, config.vision_config):
             section.dtype = self.dtype
@@ -95,64 +96,16 @@ def open_lean(
         ModelError: some weights are not finite.
     """
     weights = mapped_weights(files, name)
-    if weights is None or weights.shapes != _shapes(config):
+    if weights is None or weights.shapes != shapes_of(config):
         return None
     with torch.no_grad():
         # The head first: nothing takes more beside what it is made of.
-        head = form.read(weights, [_TABLE if config.is_tied else _HEAD])
+        head = form.read(weights, [TABLE if config.is_tied else HEAD])
         text = TextModel(weights, config.text_config, form)
-        tower = Tower(weights, config.vision_config, form)
+        vision = config.vision_config
+        tower = (
+            Tower(weights, vision, form)
+            if isinstance(vision, VisionConfig)
+            else DeepTower(weights, vision, form)
+        )
     return LeanNetwork(Inner(text, tower), head, config, form, folder)
-
-
-def _shapes(config: LeanConfig) -> dict[str, tuple[int, ...]]:
-    text, vision = config.text_config, config.vision_config
-    table = (text.vocab_size, text.hidden_size)
-    shapes: dict[str, tuple[int, ...]] = {_TABLE: table, "text.norm.weight": (text.hidden_size,)}
-    if not config.is_tied:
-        shapes[_HEAD] = table
-    for number in range(text.num_hidden_layers):
-        shapes |= {f"text.layers.{number}.{name}": shape for name, shape in _text_layer(text).items()}
-    for number in range(vision.depth):
-        shapes |= {f"visual.blocks.{number}.{name}": shape for name, shape in _vision_block(vision).items()}
-    wide = vision.hidden_size * vision.spatial_merge_size**2
-    patch = (vision.in_channels, vision.temporal_patch_size, vision.patch_size, vision.patch_size)
-    return shapes | {
-        "visual.patch_embed.proj.weight": (vision.hidden_size, *patch),
-        "visual.merger.ln_q.weight": (vision.hidden_size,),
-        **_linear("visual.merger.mlp.0", wide, wide),
-        **_linear("visual.merger.mlp.2", vision.out_hidden_size, wide),
-    }
-
-
-def _text_layer(text: TextConfig) -> dict[str, tuple[int, ...]]:
-    size, inner = text.hidden_size, text.intermediate_size
-    states = text.num_key_value_heads * text.head_dim
-    return {
-        "input_layernorm.weight": (size,),
-        "post_attention_layernorm.weight": (size,),
-        **_linear("self_attn.q_proj", size, size),
-        **_linear("self_attn.k_proj", states, size),
-        **_linear("self_attn.v_proj", states, size),
-        "self_attn.o_proj.weight": (size, size),
-        "mlp.gate_proj.weight": (inner, size),
-        "mlp.up_proj.weight": (inner, size),
-        "mlp.down_proj.weight": (size, inner),
-    }
-
-
-def _vision_block(vision: VisionConfig) -> dict[str, tuple[int, ...]]:
-    size, inner = vision.hidden_size, vision.intermediate_size
-    return {
-        "norm1.weight": (size,),
-        "norm2.weight": (size,),
-        **_linear("attn.qkv", 3 * size, size),
-        **_linear("attn.proj", size, size),
-        **_linear("mlp.gate_proj", inner, size),
-        **_linear("mlp.up_proj", inner, size),
-        **_linear("mlp.down_proj", size, inner),
-    }
-
-
-def _linear(name: str, num_outputs: int, num_inputs: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.weight": (num_outputs, num_inputs), f"{name}.bias": (num_outputs,)}

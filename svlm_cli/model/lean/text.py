@@ -1,4 +1,4 @@
-"""The language model of Qwen2.5-VL, over one stream's cache or the tails of several.
+"""The language model of Qwen2.5-VL and Qwen3-VL, over one stream's cache or the tails of several.
 
 Shape legend: m = new tokens, n = tokens held, d = hidden size, h = query heads, H = key/value heads,
 D = head size.
@@ -6,7 +6,7 @@ D = head size.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,8 +16,9 @@ from svlm_cli.model.cache import StreamingCache
 from svlm_cli.model.lean.config import TextConfig
 from svlm_cli.model.lean.layers import Format, gated, normed, product, turned
 from svlm_cli.model.lean.weights import Weights
+from svlm_cli.model.vision.frames import DeepFeatures
 
-PREFIX = "model.language_model."
+_HEAD_NORMS = "q_norm", "k_norm"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,8 +42,13 @@ class RotaryEmbedding:
     def __init__(self, config: TextConfig, dtype: torch.dtype) -> None:
         size = config.head_dim
         self.inv_freq = 1.0 / (config.rope_theta ** (torch.arange(0, size, 2, dtype=torch.float) / size))
-        sections = [torch.full((length,), number % 3) for number, length in enumerate(config.mrope_section)]
-        self._rows = torch.cat(sections)
+        sections = config.mrope_section
+        if config.is_third:
+            self._rows = torch.zeros(size // 2, dtype=torch.long)
+            for row in (1, 2):
+                self._rows[row : 3 * sections[row] : 3] = row
+        else:
+            self._rows = torch.arange(3).repeat_interleave(torch.tensor(sections))
         self._dtype = dtype
 
     def angles(self, positions: torch.Tensor) -> Angles:
@@ -94,7 +100,12 @@ class TextLayer:
             for name in ("input_layernorm", "post_attention_layernorm")
         ]
         attention = ("q_proj", "k_proj", "v_proj")
-        self._qkv = product(weights, form, f"{prefix}self_attn.", attention, bias=True)
+        self._qkv = product(weights, form, f"{prefix}self_attn.", attention, bias=not config.is_third)
+        self._head_norms: torch.Tensor | None = None
+        if config.is_third:
+            own = [weights.take(f"{prefix}self_attn.{name}.weight", dtype=form.dtype) for name in _HEAD_NORMS]
+            numbers = torch.tensor([self._heads, self._kv_heads])
+            self._head_norms = torch.stack(own).repeat_interleave(numbers, dim=0)
         self._out = product(weights, form, f"{prefix}self_attn.", ["o_proj"], bias=False)
         self._gate_up = product(weights, form, f"{prefix}mlp.", ["gate_proj", "up_proj"], bias=False)
         self._down = product(weights, form, f"{prefix}mlp.", ["down_proj"], bias=False)
@@ -136,7 +147,10 @@ class TextLayer:
         """What normed rows (m, d) see: (m, h * D), of the last alone where that is asked for."""
         turning = self._heads + self._kv_heads
         heads = self._qkv.linear.forward(rows).view(len(rows), turning + self._kv_heads, self._size)
-        rotated = turned(heads[:, :turning], angles.cos, angles.sin)
+        moving = heads[:, :turning]
+        if self._head_norms is not None:
+            moving = normed(moving, self._head_norms, self._epsilon)
+        rotated = turned(moving, angles.cos, angles.sin)
         query, key, value = (
             each.transpose(0, 1)[None]
             for each in (rotated[:, : self._heads], rotated[:, self._heads :], heads[:, turning:])
@@ -153,6 +167,9 @@ class TextLayer:
         prefix = f"text.layers.{self.layer_idx}."
         yield f"{prefix}input_layernorm.weight", self._norms[0]
         yield f"{prefix}post_attention_layernorm.weight", self._norms[1]
+        if self._head_norms is not None:
+            for name, row in zip(_HEAD_NORMS, (0, self._heads), strict=True):
+                yield f"{prefix}self_attn.{name}.weight", self._head_norms[row]
         for each in self.products:
             yield from each.state().items()
 
@@ -180,20 +197,30 @@ class TextModel:
         positions: torch.Tensor,
         cache: StreamingCache | None = None,
         shares: Shares | None = None,
+        deep: DeepFeatures | None = None,
     ) -> torch.Tensor:
         """Feed embeddings (m, d) at positions (3, m), float32.
 
         Args:
             cache: the cache of the one stream that they belong to; takes their states at its tail.
             shares: where they are of several.
+            deep: what is added to tokens of frames behind the first layers.
 
         Returns:
             Normed rows: of one stream the last alone, (1, d); of several all, (m, d).
         """
         angles, rows = self.rotary_emb.angles(positions), embeddings
-        for layer in self.layers[:-1]:
-            rows = layer(rows, angles, cache, shares)
-        rows = self.layers[-1](rows, angles, cache, shares, only_last=shares is None)
+        added: Sequence[torch.Tensor] = (
+            () if deep is None else list(deep.layers[: len(self.layers)].to(rows.dtype))
+        )
+        is_free = len(added) < len(self.layers)
+        for number, layer in enumerate(self.layers):
+            only_last = is_free and shares is None and number + 1 == len(self.layers)
+            rows = layer(rows, angles, cache, shares, only_last=only_last)
+            if deep is not None and number < len(added):
+                rows[deep.is_visual] += added[number]
+        if shares is None:
+            rows = rows[-1:]
         return normed(rows, self._norm, self.config.rms_norm_eps)
 
     def state(self) -> Iterator[tuple[str, torch.Tensor]]:

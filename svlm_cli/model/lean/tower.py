@@ -21,6 +21,24 @@ from svlm_cli.model.vision.windows import windowed_attention
 _EPSILON = 1e-6
 
 
+def seen_within(heads: torch.Tensor, plan: Plan, bounds: torch.Tensor) -> torch.Tensor:
+    """What patches see between two bounds, both ways: (n, h * D).
+
+    Args:
+        heads: (n, 3 h, D): queries, keys and values; those of the first two are turned by the plan's angles.
+    """
+    num_heads, scaling = heads.shape[1] // 3, heads.shape[2] ** -0.5
+    rotated = turned(heads[:, : 2 * num_heads], plan.cos, plan.sin)
+    query, key, value = (
+        each.transpose(0, 1)[None] for each in (*torch.chunk(rotated, 2, 1), heads[:, 2 * num_heads :])
+    )
+    if (kernels := native()) is not None:
+        seen = attend(kernels, query, key, value, scaling, is_causal=False, bounds=bounds)
+    else:
+        seen, _ = windowed_attention(None, query, key, value, scaling=scaling, cu_seq_lens_q=bounds)
+    return seen.reshape(len(heads), -1)
+
+
 class Block:
     """Attention within windows or frame pairs, and MLP.
 
@@ -44,25 +62,12 @@ class Block:
 
     def __call__(self, rows: torch.Tensor, plan: Plan) -> torch.Tensor:
         """Rows (n, d) behind this block."""
-        seen = self._attended(normed(rows, self._norms[0], _EPSILON), plan)
+        heads = self._qkv.linear.forward(normed(rows, self._norms[0], _EPSILON))
+        heads = heads.view(len(rows), 3 * self._num_heads, self._size)
+        seen = seen_within(heads, plan, plan.whole if self.sees_whole else plan.windows)
         rows = self._out.linear.forward(seen).add_(rows)
         wide = self._gate_up.linear.forward(normed(rows, self._norms[1], _EPSILON))
         return self._down.linear.forward(gated(wide)).add_(rows)
-
-    def _attended(self, rows: torch.Tensor, plan: Plan) -> torch.Tensor:
-        """What normed rows (n, d) see within their bounds: (n, h * D)."""
-        heads = self._qkv.linear.forward(rows).view(len(rows), 3 * self._num_heads, self._size)
-        rotated = turned(heads[:, : 2 * self._num_heads], plan.cos, plan.sin)
-        query, key, value = (
-            each.transpose(0, 1)[None]
-            for each in (*torch.chunk(rotated, 2, 1), heads[:, 2 * self._num_heads :])
-        )
-        bounds, scaling = plan.whole if self.sees_whole else plan.windows, self._size**-0.5
-        if (kernels := native()) is not None:
-            seen = attend(kernels, query, key, value, scaling, is_causal=False, bounds=bounds)
-        else:
-            seen, _ = windowed_attention(None, query, key, value, scaling=scaling, cu_seq_lens_q=bounds)
-        return seen.reshape(len(rows), -1)
 
     def state(self) -> Iterator[tuple[str, torch.Tensor]]:
         """Its tensors by stored names."""
@@ -95,8 +100,12 @@ class Tower:
         """What is worked out of patches (t, h, w) alone."""
         return plan_of(self.config, grid)
 
-    def run(self, pixels: Sequence[torch.Tensor], plans: Sequence[Plan]) -> torch.Tensor:
-        """Tokens (t, d) of clips end to end, each of which sees itself alone; their patches (n, values)."""
+    def run(self, pixels: Sequence[torch.Tensor], plans: Sequence[Plan]) -> tuple[torch.Tensor, None]:
+        """Tokens (t, d) of clips end to end, each of which sees itself alone; their patches (n, values).
+
+        Returns:
+            Tokens, and nothing for deeper layers.
+        """
         plan = joined(plans)
         values = pixels[0] if len(pixels) == 1 else torch.cat(list(pixels))
         rows = self.patches.forward(values)
@@ -105,7 +114,7 @@ class Tower:
             rows = block(rows, plan)
         tokens = normed(rows, self._norm, _EPSILON).view(len(plan.order), -1)
         first, second = (each.linear for each in self.mergers)
-        return second.forward(functional.gelu(first.forward(tokens)))[plan.back]
+        return second.forward(functional.gelu(first.forward(tokens)))[plan.back], None
 
     def state(self) -> Iterator[tuple[str, torch.Tensor]]:
         """Its tensors by stored names."""

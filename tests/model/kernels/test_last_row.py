@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 
+from svlm_cli.model.family.parts import language_part
 from svlm_cli.model.kernels.last_row import ASKED
 from svlm_cli.model.states.formats import KV_FORMATS
 from svlm_cli.model.vision.frames import DeepFeatures
-from tests.families import RECURRENT, STAMPED, made_model
+from tests.families import RECURRENT, SQUARE, STAMPED, made_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-FAMILIES = ("qwen2_5_vl", "qwen2_vl", *STAMPED[:2], *RECURRENT)
+FAMILIES = ("qwen2_5_vl", "qwen2_vl", *STAMPED[:2], *RECURRENT, *SQUARE)
 
 
 def fed(model, cache, seed: int, count: int, deep: DeepFeatures | None = None) -> torch.Tensor:
@@ -27,7 +28,7 @@ def fed(model, cache, seed: int, count: int, deep: DeepFeatures | None = None) -
 def rows_seen(model) -> list[int]:
     """What the second half of the last layer is given, call by call."""
     seen: list[int] = []
-    mlp = model.network.model.language_model.layers[-1].mlp
+    mlp = language_part(model.network).layers[-1].mlp
     mlp.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0].shape[1]))
     return seen
 
@@ -35,7 +36,7 @@ def rows_seen(model) -> list[int]:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_logits_and_cache_are_the_same(family, model):
     made = {name: made_model(family, model.tokenizer, spread=2.0) for name in ("whole", "last")}
-    made["whole"].network.model.language_model.layers[-1]._forward_pre_hooks.clear()
+    language_part(made["whole"].network).layers[-1]._forward_pre_hooks.clear()
     seen = {name: rows_seen(each) for name, each in made.items()}
     caches = {name: each.new_cache(40) for name, each in made.items()}
     for step, count in enumerate((9, 1, 30, 2)):
