@@ -18,7 +18,7 @@ import pytest
 import typer
 from PIL import Image
 
-from svlm_cli.bench.arena.summary import LABELS
+from svlm_cli.bench.arena.scored import LABELS
 from svlm_cli.cli import app, run
 from svlm_cli.commands.bench.command import EXAMPLES
 from tests.bench import fake_bench

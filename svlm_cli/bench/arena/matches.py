@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from svlm_cli.bench.arena.asked import summarize_asked
 from svlm_cli.bench.arena.match import MatchJob, MatchResult, play, result_key
-from svlm_cli.bench.arena.report import QUALITY_PLOT, document, report
+from svlm_cli.bench.arena.report import ANSWERS_PLOT, PLACES_PLOT, QUALITY_PLOT, document, report
 from svlm_cli.bench.arena.results import ResultsFile
-from svlm_cli.bench.arena.runs import ArenaPlan
-from svlm_cli.bench.arena.summary import RunSummary, ScoredMatch, score_match, summarize
+from svlm_cli.bench.arena.runs import ArenaPlan, ArenaRun
+from svlm_cli.bench.arena.scored import ScoredMatch, score_match
+from svlm_cli.bench.arena.summary import RunSummary, asked_of, summarize
 from svlm_cli.bench.common.events import WorkProgress
 from svlm_cli.bench.common.hands import ModelCrew, Staff, fail
 from svlm_cli.bench.common.model import ModelFacts
@@ -68,7 +70,7 @@ def bench_arena(plan: ArenaPlan, staff: Staff, out: Path) -> Generator[BenchEven
         OutputError: the folder cannot be used.
         SvlmError: a worker failed; whole matches are kept.
     """
-    most = len(plan.runs) * plan.num_matches
+    most = len(plan.runs) * plan.num_matches * (2 if plan.asks else 1)
     with ResultsFile(out) as results, staff.crew(play, _unshared, _name, most) as crew:
         require_benchmark(out, "arena")
         yield from (WarningEvent(problem) for problem in results.problems)
@@ -80,8 +82,9 @@ def bench_arena(plan: ArenaPlan, staff: Staff, out: Path) -> Generator[BenchEven
             if event.unknown:
                 yield WarningEvent(unknown_words_text(event.unknown))
         jobs = [
-            MatchJob(run, seed, plan.num_seconds, result_key(run, facts, plan.num_seconds))
+            MatchJob(each, seed, plan.num_seconds, result_key(each, facts, plan.num_seconds))
             for run in plan.runs
+            for each in ((run, replace(run, is_asked=True)) if plan.asks else (run,))
             for seed in plan.seeds
         ]
         missing = _distinct([job for job in jobs if results.find(job) is None])
@@ -89,10 +92,7 @@ def bench_arena(plan: ArenaPlan, staff: Staff, out: Path) -> Generator[BenchEven
         yield BenchStart(facts, plan.num_seconds * len(missing), num_done, num_done + len(missing))
         yield from _streamed(crew, missing, results, facts)
         results.sort([(job.key, job.seed) for job in jobs])
-        summaries = tuple(
-            summarize(run, plan, facts, [score_match(_found(results, job)) for job in jobs if job.run is run])
-            for run in plan.runs
-        )
+        summaries = tuple(_summary(run, plan, facts, jobs, results) for run in plan.runs)
         _write(out, summaries)
     yield BenchEnd(summaries)
 
@@ -128,13 +128,26 @@ def _streamed(
                     fail(error, _name(job))
 
 
+def _summary(
+    run: ArenaRun, plan: ArenaPlan, facts: ModelFacts, jobs: list[MatchJob], results: ResultsFile
+) -> RunSummary:
+    matches = [score_match(_found(results, job)) for job in jobs if job.run is run]
+    summary = summarize(run, plan, facts, matches)
+    if not plan.asks:
+        return summary
+    asked = replace(run, is_asked=True)
+    of_it = [score_match(_found(results, job)) for job in jobs if job.run == asked]
+    return replace(summary, asked=summarize_asked(of_it, matches))
+
+
 def _unshared(_job: MatchJob) -> str:
     """A match is drawn anew wherever it is streamed."""
     return ""
 
 
 def _name(job: MatchJob) -> str:
-    return f"run {job.run.name!r}, seed {job.seed}"
+    asked = ", asked" if job.run.is_asked else ""
+    return f"run {job.run.name!r}, seed {job.seed}{asked}"
 
 
 def _distinct(jobs: list[MatchJob]) -> list[MatchJob]:
@@ -150,12 +163,14 @@ def _found(results: ResultsFile, job: MatchJob) -> MatchResult:
 
 
 def _write(out: Path, summaries: tuple[RunSummary, ...]) -> None:
-    from svlm_cli.bench.arena.plots import quality_plot, scores_plot
+    from svlm_cli.bench.arena.plots import answers_plot, places_plot, quality_plot, scores_plot
 
     pictures: dict[str, Callable[[tuple[RunSummary, ...]], bytes]] = {
         QUALITY_PLOT: quality_plot,
         SCORES_PLOT: scores_plot,
     }
+    if asked_of(summaries):
+        pictures |= {ANSWERS_PLOT: answers_plot, PLACES_PLOT: places_plot}
     for name, draw in pictures.items():
         write_whole(out / name, draw(summaries))
     write_whole(out / REPORT_NAME, report(summaries).encode())

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from svlm_cli.bench.arena.summary import LABELS, RunSummary
+from svlm_cli.bench.arena.asked import ASKED_LABELS, PLACE_LABELS
+from svlm_cli.bench.arena.scored import LABELS
+from svlm_cli.bench.arena.summary import RunSummary, asked_of
 from svlm_cli.bench.common.plots import COLOURS, DASHES, PERCENT_RANGE, as_png, bars
 
 OVER_TIME_PANELS = ("event_f1", "team", "goal_score")
@@ -41,6 +43,18 @@ def scores_plot(summaries: Sequence[RunSummary]) -> bytes:
     """Every run's scores as bars with their intervals, as PNG."""
     figures = [(summary.run.name, summary.scores) for summary in summaries]
     return bars(figures, {name: LABELS[name] for name in BAR_PANELS}, title="Arena: scores of all matches")
+
+
+def answers_plot(summaries: Sequence[RunSummary]) -> bytes:
+    """Right answers of every run by what was asked, as PNG."""
+    figures = [(each.run, each.scores) for each in asked_of(summaries)]
+    return bars(figures, ASKED_LABELS, title="Arena: right answers where they can be known")
+
+
+def places_plot(summaries: Sequence[RunSummary]) -> bytes:
+    """The same by where the evidence lay when it was asked."""
+    figures = [(each.run, each.places) for each in asked_of(summaries)]
+    return bars(figures, PLACE_LABELS, title="Arena: right answers by where the evidence lies")
 
 
 def _line(axes: Axes, summary: RunSummary, number: int, name: str, linewidth: float) -> None:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from svlm_cli import __version__
+from svlm_cli.bench.arena.asked import asked_sections, asked_table
 from svlm_cli.bench.arena.pairing import TOLERANCE_SECONDS
 from svlm_cli.bench.arena.score import KINDS
-from svlm_cli.bench.arena.summary import LABELS, OVER_TIME, PROTOCOL, RunSummary
+from svlm_cli.bench.arena.scored import LABELS, OVER_TIME
+from svlm_cli.bench.arena.summary import PROTOCOL, RunSummary, asked_of
 from svlm_cli.bench.arena.targets import targets_json, targets_table
 from svlm_cli.bench.common.intervals import NUM_RESAMPLES
 from svlm_cli.bench.common.model import ModelFacts
 from svlm_cli.bench.common.settings import windows_text
 from svlm_cli.bench.common.tables import NOTHING, SCORES_PLOT, percent_text, table
 
-QUALITY_PLOT = "quality.png"
+QUALITY_PLOT, ANSWERS_PLOT, PLACES_PLOT = "quality.png", "answers.png", "answers_by_place.png"
 PAPER_TITLE = "the paper's figure for this row"
 
 Column = tuple[str, Callable[[RunSummary], str]]
@@ -33,12 +35,20 @@ def report(summaries: Sequence[RunSummary]) -> str:
         f"![quality against stream time]({QUALITY_PLOT})",
         f"![scores of all runs]({SCORES_PLOT})",
     ]
+    if asked := asked_of(summaries):
+        pictures = [
+            f"![right answers]({ANSWERS_PLOT})",
+            f"![right answers by where the evidence lies]({PLACES_PLOT})",
+        ]
+        sections += [*asked_sections(asked), *pictures]
     return "\n\n".join(sections) + "\n"
 
 
 def result_tables(summaries: Sequence[RunSummary]) -> str:
     """The figures, and the bars that the first run, in a grid the one that is not ablated, is held to."""
-    return f"{main_table(summaries)}\n\n{targets_table(summaries[0])}"
+    asked = asked_of(summaries)
+    answers = f"\n\n{asked_table(asked)}" if asked else ""
+    return f"{main_table(summaries)}\n\n{targets_table(summaries[0])}{answers}"
 
 
 def main_table(summaries: Sequence[RunSummary]) -> str:

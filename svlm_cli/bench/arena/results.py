@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from svlm_cli import __version__
+from svlm_cli.bench.arena.answers import AnswerOutcome, Where
 from svlm_cli.bench.arena.match import MatchJob, MatchResult
 from svlm_cli.bench.arena.score import Tally
 from svlm_cli.bench.common.intervals import rounded
@@ -37,7 +40,8 @@ class ResultsFile(RecordFile):
         said = [""] * job.num_seconds
         for second, words in record["said"]:
             said[second] = words
-        return MatchResult(job, tuple(said), **{name: record[name] for name in _SPEEDS})
+        answers = tuple(_answer(each) for each in record.get("answers", []))
+        return MatchResult(job, tuple(said), answers=answers, **{name: record[name] for name in _SPEEDS})
 
     def add_match(self, result: MatchResult, facts: ModelFacts, scores: Tally) -> None:
         """Add a match and write it.
@@ -61,6 +65,7 @@ class ResultsFile(RecordFile):
                 "scores": {name: rounded(ratio.percent) for name, ratio in scores.items()},
                 **{name: round(getattr(result, name), 6) for name in _SPEEDS},
                 "said": [[second, words] for second, words in enumerate(result.said) if words],
+                **({"answers": [asdict(answer) for answer in result.answers]} if job.run.is_asked else {}),
             }
         )
 
@@ -70,7 +75,18 @@ def _key(record: Record) -> tuple[str, int]:
     is_whole = _is_speech(record["said"], int(record["seconds"]))
     if not is_whole or not all(isinstance(record[name], int | float) for name in _SPEEDS):
         raise ValueError("not a whole match")
+    for each in record.get("answers", []):
+        _answer(each)
     return str(record["fingerprint"]), int(record["seed"])
+
+
+def _answer(stored: Mapping[str, Any]) -> AnswerOutcome:
+    """A question and what became of it, as it is stored."""
+    texts = [stored[name] for name in ("name", "question", "truth", "right", "reply")]
+    if type(stored["second"]) is not int or not all(isinstance(text, str) for text in texts):
+        raise ValueError("not an answer")
+    name, question, truth, right, reply = texts
+    return AnswerOutcome(stored["second"], name, question, truth, right, Where(stored["where"]), reply)
 
 
 def _is_speech(said: Sequence[Iterable[object]], num_seconds: int) -> bool:

@@ -24,6 +24,7 @@ class ArenaRun:
         sink_is_opening: the sink holds exactly the tokens of the opening text; ``settings.sink`` is
             not used.
         paper: what the paper prints for such a row, e.g. ``66.18 %``; None where it has none.
+        is_asked: the match's questions are asked.
 
     Raises:
         UsageError: settings that cannot be scored.
@@ -34,6 +35,7 @@ class ArenaRun:
     frames: Frames = Frames.SHOWN
     sink_is_opening: bool = False
     paper: str | None = None
+    is_asked: bool = False
 
     def __post_init__(self) -> None:
         if self.settings.step_seconds != 1:
@@ -50,9 +52,11 @@ class ArenaRun:
         """Everything about the run that can change a word: plain values for JSON."""
         settings = self.settings
         sink = {"sink": "opening"} if self.sink_is_opening else {}
+        asked = {"asked": True} if self.is_asked else {}
         return (
             memory_identity(settings)
             | sink
+            | asked
             | {
                 "frames": self.frames.value,
                 "query": settings.query,
@@ -73,6 +77,7 @@ class ArenaPlan:
         first_seed, num_matches: the seeds ``first_seed`` and following, all below
             ``NUM_UNSEEN_SEEDS``.
         minutes: length of each match, whole seconds.
+        asks: each match is streamed a second time, with its questions.
 
     Raises:
         UsageError: seeds that a model may have been trained on, no match, no second.
@@ -82,6 +87,7 @@ class ArenaPlan:
     first_seed: int = 0
     num_matches: int = 20
     minutes: float = 30.0
+    asks: bool = False
 
     def __post_init__(self) -> None:
         if self.num_matches < 1:

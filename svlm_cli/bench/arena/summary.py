@@ -5,58 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from svlm_cli.arena.address import ArenaAddress
-from svlm_cli.arena.truth import truth
-from svlm_cli.bench.arena.match import MatchResult
+from svlm_cli.bench.arena.asked import AskedSummary
 from svlm_cli.bench.arena.pairing import TOLERANCE_SECONDS
 from svlm_cli.bench.arena.runs import ArenaPlan, ArenaRun
-from svlm_cli.bench.arena.score import METRICS, Tally, add_tallies, match_events, tally
+from svlm_cli.bench.arena.score import METRICS, add_tallies
+from svlm_cli.bench.arena.scored import OVER_TIME, Decay, ScoredMatch
 from svlm_cli.bench.common.intervals import Bootstrap, Estimate, Ratio, rounded
 from svlm_cli.bench.common.model import ModelFacts
 
-MINUTE_SECONDS = 60
 PROTOCOL = f"arena, greedy, ±{TOLERANCE_SECONDS} s"
-LABELS = {
-    "event_f1": "event F1",
-    "full_f1": "full F1",
-    "event_precision": "precision",
-    "event_recall": "recall",
-    "team": "team name",
-    "free_kick_team": "free-kick team",
-    "goal_score": "score at goals",
-    "line_score": "score lines",
-    "new_game_score": "score at new games",
-    "referee": "referee",
-    "silence": "silent seconds",
-}
-OVER_TIME = ("event_f1", "full_f1", "team", "goal_score", "referee")
-
-
-@dataclass(frozen=True, slots=True)
-class ScoredMatch:
-    """One match against its truth.
-
-    Args:
-        result: what was said.
-        total: the figures of the whole match.
-        minutes: the figures of each minute; the last one may be shorter.
-        first_quarter, last_quarter: the figures of these quarters of the stream.
-    """
-
-    result: MatchResult
-    total: Tally
-    minutes: tuple[Tally, ...]
-    first_quarter: Tally
-    last_quarter: Tally
-
-
-@dataclass(frozen=True, slots=True)
-class Decay:
-    """A score in the first and last quarter of the stream, and the difference in percentage points."""
-
-    first: Estimate
-    last: Estimate
-    change: Estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +28,7 @@ class RunSummary:
         realtime_factor: stream seconds per wall second, over all matches.
         slowest_realtime_factor: the slowest real-time factor of one match.
         p50_step_seconds, p95_step_seconds: the middle and the worst match's.
+        asked: what became of the questions; None where the run asks none.
     """
 
     run: ArenaRun
@@ -84,6 +42,7 @@ class RunSummary:
     slowest_realtime_factor: float
     p50_step_seconds: float
     p95_step_seconds: float
+    asked: AskedSummary | None = None
 
     def to_json(self) -> dict[str, object]:
         """Plain values; percentages rounded to two decimals."""
@@ -112,30 +71,12 @@ class RunSummary:
                 {"minute": minute} | {name: rounded(ratio.percent) for name, ratio in ratios.items()}
                 for minute, ratios in enumerate(self.minutes)
             ],
+            **({} if self.asked is None else self.asked.to_json()),
             "realtime_factor": round(self.realtime_factor, 2),
             "slowest_realtime_factor": round(self.slowest_realtime_factor, 2),
             "p50_step_seconds": round(self.p50_step_seconds, 4),
             "p95_step_seconds": round(self.p95_step_seconds, 4),
         }
-
-
-def score_match(result: MatchResult) -> ScoredMatch:
-    """Score what was said in one match; the truth is played again from its seed."""
-    num_seconds = result.job.num_seconds
-    address = ArenaAddress(seed=result.job.seed, minutes=num_seconds / 60)
-    true = [record.line for record in truth(address)]
-    outcomes = match_events(true, result.said)
-
-    def part(start: int, end: int) -> Tally:
-        return tally(outcomes, true, result.said, range(start, min(end, num_seconds)))
-
-    return ScoredMatch(
-        result=result,
-        total=part(0, num_seconds),
-        minutes=tuple(part(start, start + MINUTE_SECONDS) for start in range(0, num_seconds, MINUTE_SECONDS)),
-        first_quarter=part(0, num_seconds // 4),
-        last_quarter=part(num_seconds - num_seconds // 4, num_seconds),
-    )
 
 
 def summarize(
@@ -170,3 +111,8 @@ def summarize(
         p50_step_seconds=sorted(result.p50_step_seconds for result in results)[len(results) // 2],
         p95_step_seconds=max(result.p95_step_seconds for result in results),
     )
+
+
+def asked_of(summaries: Sequence[RunSummary]) -> list[AskedSummary]:
+    """Of the runs that were asked."""
+    return [each.asked for each in summaries if each.asked is not None]

@@ -47,6 +47,8 @@ svlm bench arena --matches 2 --minutes 1
 
 svlm bench arena --model runs/arena/checkpoint --fps 8 --workers 2 --out bench-8fps
 
+svlm bench arena --ask --matches 5 --minutes 30 --out bench-asked
+
 svlm bench arena --grid recipes/bench_arena_grid.yaml --matches 5 --minutes 15 --out bench-grid"""
 
 SPEED_OUT = Path("bench-fps")
@@ -101,7 +103,7 @@ def arena(
     place = parse_place(on)
     refuse_numbered(model, place)
     runs = load_grid(matches.grid, settings) if matches.grid else (ArenaRun(settings.policy.value, settings),)
-    plan = ArenaPlan(runs, first_seed=matches.seed, num_matches=matches.matches, minutes=matches.minutes)
+    plan = ArenaPlan(runs, matches.seed, matches.matches, matches.minutes, matches.ask)
     summaries: tuple[RunSummary, ...] = ()
     with (
         prints_are_talk(),

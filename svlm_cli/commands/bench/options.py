@@ -95,6 +95,14 @@ class Matchday:
         ),
     ] = 0
     grid: Annotated[Path | None, grid_option(MATCHES_PANEL, "recipes/bench_arena_grid.yaml")] = None
+    ask: Annotated[
+        bool,
+        option(
+            MATCHES_PANEL,
+            "--ask",
+            "Stream each match a second time and ask its questions: one in 40 s, whose answers are known.",
+        ),
+    ] = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ from typing import Self
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as ProgressBar
 
+from svlm_cli.bench.arena.answers import ALL_ANSWERS
 from svlm_cli.bench.arena.matches import BenchEvent, BenchStart
-from svlm_cli.bench.arena.summary import LABELS, OVER_TIME, ScoredMatch
+from svlm_cli.bench.arena.scored import LABELS, OVER_TIME, ScoredMatch
 from svlm_cli.bench.common.events import WorkDone, WorkEvent, WorkProgress, WorkStart
 from svlm_cli.bench.common.tables import NOTHING
 from svlm_cli.commands.output import TalkConsole
@@ -111,8 +112,12 @@ class BenchView(WorkView):
     def _show_match(self, match: ScoredMatch) -> None:
         job, result = match.result.job, match.result
         names = OVER_TIME if self._verbose else OVER_TIME[:1]
-        scores = ", ".join(_score(match, name) for name in names)
-        self._one_more(f"{job.run.name}, seed {job.seed}: {scores}, {result.realtime_factor:.1f}x real time")
+        scores = [_score(match, name) for name in names]
+        if job.run.is_asked:
+            answers = match.answers[ALL_ANSWERS]
+            scores.append(f"{answers.part} of {answers.whole} answers right")
+        said = ", ".join(scores)
+        self._one_more(f"{job.run.name}, seed {job.seed}: {said}, {result.realtime_factor:.1f}x real time")
 
 
 def _score(match: ScoredMatch, name: str) -> str:

@@ -2,12 +2,41 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from svlm_cli.model.family.livecc import opened
 from svlm_cli.model.prompt import Part, PromptWriter
 from svlm_cli.model.window import WindowLimits, middle_cut
 from svlm_cli.settings import StreamSettings
 from svlm_cli.stream.context import Context
-from svlm_cli.stream.sight import SeenClip
+
+
+class ShownVideo(Protocol):
+    """What a prompt must know of a clip's frames."""
+
+    @property
+    def grid(self) -> tuple[int, int, int]:
+        """Merged grid (time, height, width)."""
+
+    @property
+    def places(self) -> tuple[int, ...] | None:
+        """Tokens of the grid that are shown, None for all."""
+
+
+class ShownClip(Protocol):
+    """What a prompt must know of a clip: ``SeenClip``."""
+
+    @property
+    def start_seconds(self) -> float:
+        """Of the step."""
+
+    @property
+    def end_seconds(self) -> float:
+        """Of the step."""
+
+    @property
+    def video(self) -> ShownVideo:
+        """Its frames."""
 
 
 class TurnWriter:
@@ -24,7 +53,7 @@ class TurnWriter:
         self._writer = writer
         self._limits = limits
 
-    def parts(self, turn: int, clip: SeenClip, context: Context, question: str = "") -> list[Part]:
+    def parts(self, turn: int, clip: ShownClip, context: Context, question: str = "") -> list[Part]:
         """The parts of a turn up to where the answer begins.
 
         Args:
