@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from svlm_cli.__main__ import run
 from svlm_cli.arena.address import parse_address
 from svlm_cli.arena.asking.wording import NOT_KNOWN, Ask
 from svlm_cli.arena.truth import truth
@@ -31,6 +30,7 @@ from svlm_cli.bench.arena.match import MatchJob, MatchResult, play
 from svlm_cli.bench.arena.results import ResultsFile
 from svlm_cli.bench.arena.runs import ArenaRun
 from svlm_cli.bench.common.intervals import Ratio
+from svlm_cli.cli import run
 from svlm_cli.model.family.markup import find_markup
 from svlm_cli.settings import Sampling, StreamSettings
 from svlm_cli.stream.controls import Controls
