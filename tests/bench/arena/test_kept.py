@@ -105,7 +105,7 @@ def test_the_first_group_says_where_an_answer_lies() -> None:
     assert kept.where(asked(OPENING)) is Where.SINK
     assert kept.where(asked(ALL)) is Where.SINK
     assert kept.where(asked(OPENING, frames(1))) is Where.ECHO
-    cut = kept_after(StreamSettings(query="", sink=1, text_window=1, rounds=1), 5)
+    cut = kept_after(StreamSettings(query="", sink=1, text_window=1, vision_window=1, rounds=1), 5)
     assert cut.where(asked(ALL)) is Where.GONE
 
 
