@@ -63,6 +63,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=int, default=40, help="of stream that each run shows at most")
     parser.add_argument("--parts", default="".join(TITLES), help="letters, in the order to run")
     parser.add_argument("--out", type=Path, default=Path("gpu-results"))
+    parser.add_argument("--vocabulary", help="Qwen's: a file or folder; that of dashscope by itself")
     parser.add_argument("--patience", type=float, help="times the parts' seconds: 1, of a rehearsal 4")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="print the section and stop")
     chosen = parser.parse_args()
@@ -173,7 +174,7 @@ def run_parts(chosen: argparse.Namespace, results: dict[str, Any], folder: Path,
     from svlm_cli.model.random_checkpoint import open_vocabulary
 
     whole = WHOLE_SECONDS * chosen.patience
-    tokenizer = open_vocabulary(None)
+    tokenizer = open_vocabulary(chosen.vocabulary)
     tokenizer.save_pretrained(folder / "tokenizer")
     run = Run(chosen.device, SCALES[chosen.size], chosen.seconds, folder, tokenizer)
     parts = works()

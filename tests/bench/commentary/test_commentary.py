@@ -5,23 +5,22 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from svlm_cli.bench.commentary import speak
 from svlm_cli.bench.commentary.games import cut_windows, load_games, load_predictions, load_windows, sport_of
 from svlm_cli.bench.commentary.pieces import Said
 from svlm_cli.bench.commentary.speak import Partial
 from svlm_cli.cli import run
 from svlm_cli.errors import SourceError
 from tests.bench import made_data
-from tests.commands.running import ROOT, environment
+from tests.commands.running import ROOT
 from tests.data.fake_llm import Llm, serve_llm
+from tests.trust.forked import forked
 
 SMALL = ["--max-new-tokens", "3", "--max-pixels", "20000", "--device", "cpu"]
 
@@ -239,34 +238,33 @@ def test_the_shipped_grid_fits(data, tmp_path) -> None:
     assert all(run.paper for run in runs)
 
 
+def run_slowly(arguments: list[str]) -> None:
+    """``svlm``, which saves after each second and takes half a one for it; the whole of a process."""
+
+    add = Partial.add
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(speak, "SAVE_EVERY_SECONDS", 0.0)
+        patch.setattr(Partial, "add", lambda self, said: (add(self, said), time.sleep(0.5)))
+        run(arguments)
+
+
 def test_a_killed_stream_goes_on_where_it_was_saved(checkpoint, data, tmp_path) -> None:
     """The words are those of a stream that was never stopped, and what was saved is not streamed again."""
     arguments = ["--start", "1", "--model", str(checkpoint), *SMALL, "--threads", "1"]
     assert run(generate(data, tmp_path / "whole", *arguments)) == 0
-    script = (
-        "import sys, time; from svlm_cli.bench.commentary import speak; speak.SAVE_EVERY_SECONDS = 0.0\n"
-        "add = speak.Partial.add\n"
-        "def slowly(self, said):\n    add(self, said); time.sleep(0.5)\n"
-        "speak.Partial.add = slowly\n"
-        "from svlm_cli.cli import run; sys.exit(run(sys.argv[1:]))"
-    )
     cut = tmp_path / "cut"
-    process = subprocess.Popen(
-        [sys.executable, "-c", script, *generate(data, cut, *arguments)],
-        env=environment(),
-        stderr=subprocess.PIPE,
-    )
+    process = forked(run_slowly, generate(data, cut, *arguments))
     deadline = time.monotonic() + 60
 
     def words() -> list[str]:
         return [line for file in (cut / "partial").glob("*.jsonl") for line in file.read_text().splitlines()]
 
     while len(words()) < 4 or not list((cut / "partial").glob("*.state")):
-        assert process.poll() is None
+        assert process.is_alive()
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    process.kill()
+    process.join()
     begun = []
     from svlm_cli.stream.state import SavedState
 

@@ -12,7 +12,7 @@ from tests.commands.running import environment
 from tests.data.fake_llm import Llm, serve_llm
 
 
-def test_the_key_is_nowhere(data, tmp_path) -> None:
+def test_the_key_is_nowhere(data, tmp_path, capsys, monkeypatch) -> None:
     """The server sends it back in errors and in replies; the client's own log is on."""
     out, num_asked = tmp_path / "out", 0
 
@@ -32,32 +32,22 @@ def test_the_key_is_nowhere(data, tmp_path) -> None:
         assert done.returncode == 0, done.stderr
         assert all(KEY in key for key in llm.keys), "it has to be sent"
         llm.address = llm.address.replace("http://", f"http://user:{KEY}@")
-        bad = subprocess.run(
-            [sys.executable, "-m", "svlm_cli", *arguments(data, llm, tmp_path / "bad", "--judge", "x", "-v")],
-            env=environment(OPENAI_API_KEY=KEY),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    assert KEY not in done.stdout + done.stderr + bad.stdout + bad.stderr
+        monkeypatch.setenv("OPENAI_API_KEY", KEY)
+        run(arguments(data, llm, tmp_path / "bad", "--judge", "x", "-v"))
+    assert KEY not in done.stdout + done.stderr + "".join(capsys.readouterr())
     for file in [*out.rglob("*"), *(tmp_path / "bad").rglob("*")]:
         assert KEY.encode() not in file.read_bytes(), file
     assert len(votes(out)) == 6
 
 
-def test_a_refused_key_is_not_in_the_traceback(data, tmp_path) -> None:
+def test_a_refused_key_is_not_in_the_traceback(data, tmp_path, capsys, monkeypatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
     with serve_llm(Llm(respond=lambda _: (401, f"Incorrect API key provided: {KEY}"))) as llm:
-        done = subprocess.run(
-            [sys.executable, "-m", "svlm_cli", *arguments(data, llm, tmp_path / "out", "--verbose")],
-            env=environment(OPENAI_API_KEY=KEY),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    assert done.returncode == 1
-    assert "Traceback" in done.stderr
-    assert "Incorrect API key provided: ***" in done.stderr
-    assert KEY not in done.stdout + done.stderr
+        assert run(arguments(data, llm, tmp_path / "out", "--verbose")) == 1
+    out, err = capsys.readouterr()
+    assert "Traceback" in err
+    assert "Incorrect API key provided: ***" in err
+    assert KEY not in out + err
 
 
 def test_a_key_that_no_header_can_hold(data, tmp_path, capsys, monkeypatch) -> None:

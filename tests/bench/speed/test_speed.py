@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -32,6 +35,7 @@ from svlm_cli.bench.speed.measure import SpeedRun, find_max_fps, measure
 from svlm_cli.bench.speed.plan import NamedSettings, SpeedClock, SpeedPlan
 from svlm_cli.bench.speed.report import latency_plot, main_table, row, slope, steady_start
 from svlm_cli.model.attention import causal
+from svlm_cli.types import Clip
 from tests.stream.engine import clips
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -231,6 +235,17 @@ def test_a_short_source_is_shown_again(bundled, make_video, tmp_path):
     assert len(run.num_words) == 5
 
 
+@contextmanager
+def still(_source):
+    """A source without an end whose pictures cost nothing."""
+
+    def clips(fps, length, *_others):
+        frames = np.zeros((round(fps * length), 2, 2, 3), np.uint8)
+        return (Clip(k, k * length, (k + 1) * length, frames) for k in count())
+
+    yield SimpleNamespace(clips=clips, opening_text=lambda _start: "")
+
+
 def test_the_highest_fps_is_searched_by_halves(bundled, monkeypatch):
     """A step that takes a hundredth of a second per frame keeps real time up to 100 FPS."""
 
@@ -242,11 +257,11 @@ def test_the_highest_fps_is_searched_by_halves(bundled, monkeypatch):
             return type("Step", (), {"timings": type("Timings", (), {"total": self.seconds})})
 
     monkeypatch.setattr("svlm_cli.stream.session.StreamSession", Session)
-    trials = list(find_max_fps(bundled, SOURCE, SETTINGS))
+    trials = list(find_max_fps(bundled, SOURCE, SETTINGS, opener=still))
     best = max(trial.fps for trial in trials if trial.is_real_time)
     assert 94 <= best <= 100
     assert [trial.fps for trial in trials[:7]] == [2, 4, 8, 16, 32, 64, 128]
-    assert next(find_max_fps(bundled, SOURCE, SETTINGS, first_pairs=16)).fps == 32
+    assert next(find_max_fps(bundled, SOURCE, SETTINGS, opener=still, first_pairs=16)).fps == 32
 
 
 def test_a_run_of_any_source_ends_where_it_is_enough(bundled):
