@@ -22,16 +22,16 @@ OPTIONS = """
 HEAVY = ["torch", "transformers", "numpy", "av", "decord", "PIL", "yt_dlp", "faster_whisper", "openai"]
 
 
-def test_help_lists_what_exists() -> None:
+def test_help_lists_what_exists(svlm_here) -> None:
     for arguments in (["--help"], []):
-        done = svlm(*arguments)
+        done = svlm_here(*arguments)
         assert done.returncode == 0
         for name in ("fetch", "align", "chunk", "train", "stream", "bench"):
             assert f" {name} " in done.stdout
 
 
-def test_version() -> None:
-    assert svlm("--version").stdout.startswith("svlm 0.")
+def test_version(svlm_here) -> None:
+    assert svlm_here("--version").stdout.startswith("svlm 0.")
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -117,8 +117,8 @@ def test_failures_are_1_and_one_line(svlm_here, arguments: list[str], expected: 
     assert expected in error_line(done)
 
 
-def test_a_traceback_only_when_verbose() -> None:
-    done = svlm("stream", "fake:", "--model", "broken", "--verbose")
+def test_a_traceback_only_when_verbose(svlm_here) -> None:
+    done = svlm_here("stream", "fake:", "--model", "broken", "--verbose")
     assert done.returncode == 1
     assert "Traceback" in done.stderr
     assert done.stderr.splitlines()[-1] == "error: RuntimeError: first line second line"
@@ -178,8 +178,8 @@ def test_words_are_data_and_the_rest_is_talk() -> None:
     assert "\x1b" not in done.stderr
 
 
-def test_quiet_leaves_data_only() -> None:
-    done = svlm("stream", "fake:steps=2,warn=1", "--quiet")
+def test_quiet_leaves_data_only(svlm_here) -> None:
+    done = svlm_here("stream", "fake:steps=2,warn=1", "--quiet")
     assert done.stderr == ""
     assert len(done.stdout.splitlines()) == 2
 
@@ -188,8 +188,8 @@ def test_a_named_model_has_no_banner(svlm_here) -> None:
     assert "bundled" not in svlm_here("stream", "fake:", "--model", "mine").stderr
 
 
-def test_json_lines_and_nothing_else_on_stdout(tmp_path: Path) -> None:
-    done = svlm("stream", "fake:steps=3,silent=1,warn=2", "--json", "--out", str(tmp_path / "x.jsonl"))
+def test_json_lines_and_nothing_else_on_stdout(svlm_here, tmp_path: Path) -> None:
+    done = svlm_here("stream", "fake:steps=3,silent=1,warn=2", "--json", "--out", str(tmp_path / "x.jsonl"))
     kinds = [json.loads(line)["type"] for line in done.stdout.splitlines()]
     assert kinds == ["start", "step", "step", "warning", "step", "end"]
     assert (tmp_path / "x.jsonl").read_text() == done.stdout

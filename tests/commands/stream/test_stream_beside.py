@@ -81,8 +81,8 @@ def test_a_page_stays_for_who_still_reads_it() -> None:
     assert "2 steps" in shown
 
 
-def test_without_a_terminal_nothing_waits() -> None:
-    done = svlm("stream", "fake:steps=2", "--serve", "127.0.0.1:0")
+def test_without_a_terminal_nothing_waits(svlm_here) -> None:
+    done = svlm_here("stream", "fake:steps=2", "--serve", "127.0.0.1:0")
     assert done.returncode == 0
     assert "page: http://127.0.0.1:" in done.stderr
 
