@@ -197,6 +197,8 @@ class ReadingCues:
 
 def columns(text: str) -> int:
     """How wide a text is: wide letters (CJK) count twice, marks on letters nothing."""
+    if text.isascii():  # most texts; several times a step
+        return len(text)
     return sum(
         0 if unicodedata.combining(letter) else 2 if unicodedata.east_asian_width(letter) in "WF" else 1
         for letter in text
@@ -235,8 +237,7 @@ def _parts(text: str) -> Iterator[str]:
 
 
 def _pieces(word: str) -> Iterator[str]:
-    while columns(word) > LINE_COLUMNS:
-        at = _cut(word, LINE_COLUMNS)
+    while (at := _cut(word, LINE_COLUMNS)) < len(word):
         yield word[:at]
         word = word[at:]
     yield word
