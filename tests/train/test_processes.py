@@ -7,7 +7,6 @@ import functools
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,12 +26,12 @@ from tests.trust.training import as_two_processes, end_of, in_a_child, least_rec
 
 
 def test_two_processes_with_half_the_accumulation_give_the_curve_of_one(
-    tmp_path: Path, checkpoint: Path, make_video: Callable[..., Path]
+    tmp_path: Path, checkpoint: Path, make_video: Callable[..., Path], warm_programs: Path
 ) -> None:
     folder = overlapping(tmp_path / "data", make_video, num_chunks=5)
     train(clip_recipe(tmp_path, checkpoint, folder, steps=4, micro_batch=1, accumulate=4), tmp_path / "one")
     clip_recipe(tmp_path, checkpoint, folder, steps=4, micro_batch=1, accumulate=2, cache_vision=True)
-    command = [sys.executable, "-m", "svlm_cli", "train", str(tmp_path / "recipe.yaml"), "--nproc", "2"]
+    command = [str(warm_programs / "svlm"), "train", str(tmp_path / "recipe.yaml"), "--nproc", "2"]
     done = subprocess.run(
         [*command, "--out", str(tmp_path / "two")], capture_output=True, text=True, check=False
     )

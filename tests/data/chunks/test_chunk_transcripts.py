@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from bisect import bisect_right
 from itertools import pairwise
 from pathlib import Path
 
@@ -204,10 +205,10 @@ def test_the_real_transcripts(shared_data: Path, tmp_path: Path) -> None:
     kept, sparse, seconds, num_words, silent = 0, 0, 0, 0, 0
     for name in GOOD_HALVES:
         path = transcripts / f"{name}.json"
-        words = words_of_half(path)
+        moments = [round(word.end_seconds, 3) for word in words_of_half(path)]
         duration = max(end for _, end, _ in json.loads(path.read_text())["segments"].values())
         for start in range(0, math.floor(duration) - 23, 12):
-            ends = [round(w.end_seconds, 3) for w in words if start < round(w.end_seconds, 3) <= start + 24]
+            ends = moments[bisect_right(moments, start) : bisect_right(moments, start + 24)]
             if len(ends) < 48:
                 sparse += 1
                 continue
