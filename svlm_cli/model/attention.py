@@ -16,7 +16,6 @@ stream (a padding mask, packed rows, training) goes to transformers' SDPA.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -25,23 +24,25 @@ from torch.nn import functional
 from svlm_cli.model.kernels.attention import attend, can_attend
 from svlm_cli.model.kernels.blocks import attend_by_blocks, multiplies_bfloat16
 from svlm_cli.model.kernels.native import native
+from svlm_cli.model.kernels.shares import SharePlaces, attend_shares, share_places
 from svlm_cli.model.states.formats import as_numbers
 from svlm_cli.model.states.tail import Tail, write_tails
 
 GROUPED = "svlm_grouped"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Shares:
     """Whose the rows of a forward are: several streams lie end to end in it, each sees its own cache alone.
 
     Args:
-        lengths: rows of each stream.
         tails: the tail of each stream's cache, as long as its rows.
     """
 
-    lengths: Sequence[int]
-    tails: Sequence[Tail]
+    def __init__(self, tails: Sequence[Tail]) -> None:
+        self._tails = tails
+        self._lengths = [tail.num_new for tail in tails]
+        self._formats = {tail.keys.dtype for tail in tails}
+        self._places: SharePlaces | None = None
 
     def attend(
         self,
@@ -58,14 +59,27 @@ class Shares:
             query: (1, h, m, D), m the sum of the lengths.
             key, value: (1, H, m, D).
         """
-        tails, lengths = self.tails, list(self.lengths)
-        free = [tail.free_keys[layer] for tail in tails] + [tail.free_values[layer] for tail in tails]
-        write_tails(free, [*torch.split(key, lengths, 2), *torch.split(value, lengths, 2)])
+        compiled = native() if len(self._formats) == 1 and can_attend(query, self._tails[0].keys) else None
+        is_written = compiled is not None and key.dtype is self._tails[0].keys.dtype is query.dtype
+        if not is_written:
+            self._write(layer, key, value)
+        if compiled is not None:
+            if self._places is None:
+                self._places = share_places(self._tails)
+            new = (key, value) if is_written else None
+            return attend_shares(compiled, query, new, self._places, layer, scaling)
         seen = [
-            causal(own, tail.keys[layer], tail.values[layer], scaling)
-            for own, tail in zip(torch.split(query, lengths, 2), tails, strict=True)
+            causal(own, *tail.held(layer), scaling)
+            for own, tail in zip(torch.split(query, self._lengths, 2), self._tails, strict=True)
         ]
         return torch.cat(seen, dim=1)
+
+    def _write(self, layer: int, key: torch.Tensor, value: torch.Tensor) -> None:
+        keys, values = zip(*(tail.free(layer) for tail in self._tails), strict=True)
+        write_tails(
+            [*keys, *values],
+            [*torch.split(key, self._lengths, 2), *torch.split(value, self._lengths, 2)],
+        )
 
 
 def grouped_attention(

@@ -139,13 +139,10 @@ class StreamingCache:
     def tail(self, num_tokens: int) -> Tail:
         """Room for tokens; whoever has written their states calls ``advance``. Storage is allocated."""
         start = self.num_tokens
-        end = start + num_tokens
-        self.reserve(end)
+        self.reserve(start + num_tokens)
         assert self._keys is not None
         assert self._values is not None
-        held = [each[:, :, :end].unsqueeze(1) for each in (self._keys, self._values)]
-        free = [each[..., start:, :].unbind() for each in held]
-        return Tail(*free, *(each.unbind() for each in held))
+        return Tail(self._keys, self._values, start, num_tokens)
 
     def advance(self, num_tokens: int) -> None:
         """Take note of tokens whose states were written to the tail of the storage directly."""

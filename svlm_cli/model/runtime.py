@@ -280,8 +280,7 @@ class VideoLanguageModel:
         """
         for cache in caches:
             cache.allocate(*no_states(self.network))
-        tails = [cache.tail(length) for cache, length in zip(caches, lengths, strict=True)]
-        shares = Shares(lengths, tails)
+        shares = Shares([cache.tail(length) for cache, length in zip(caches, lengths, strict=True)])
         if isinstance(self.network, LeanNetwork):
             places = torch.from_numpy(positions).float()
             rows = self.network.model.language_model.run(embeddings, places, shares=shares, deep=deep)

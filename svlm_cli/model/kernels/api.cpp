@@ -15,7 +15,7 @@
 
 namespace {
 
-enum { kVersion = 1, kNumSets = 4 };
+enum { kVersion = 2, kNumSets = 4 };
 constexpr int64_t kMostRows = 1536, kFewestRows = 96;     // query rows that share a laid-out block of keys
 constexpr int64_t kBytesOfThread = 1 << 19;               // of keys and values a word's thread is worth
 
@@ -52,10 +52,14 @@ const svlm::AttentionSet *attention_of(int set) {
   return &svlm::kAttention_plain;
 }
 
+int64_t bytes_of(svlm::Format format) {
+  return format == svlm::kFloat32 ? 4 : format == svlm::kBfloat16 ? 2 : 1;
+}
+
 size_t up(size_t size) { return (size + 63) / 64 * 64; }
 
 bool attend_word(const svlm::AttentionSet &set, const svlm::Attention &job, int threads) {
-  int64_t row = std::max(job.key_row, job.value_row) * (job.state_format == 0 ? 4 : job.state_format == 1 ? 2 : 1);
+  int64_t row = std::max(job.key_row, job.value_row) * bytes_of(job.state_format);
   int64_t whole = 2 * row * job.num_held * job.num_heads;
   int64_t wanted = std::max<int64_t>(1, std::min<int64_t>(threads, whole / kBytesOfThread));
   int64_t parts = (wanted + job.num_heads - 1) / job.num_heads;
@@ -95,6 +99,24 @@ bool attend_block(const svlm::AttentionSet &set, svlm::Attention job, int thread
   return true;
 }
 
+bool attend_one(const svlm::AttentionSet &set, const svlm::Attention &job, int threads) {
+  return job.num_new == 1 && !job.bounds ? attend_word(set, job, threads) : attend_block(set, job, threads);
+}
+
+// One of several streams in a forward: its new and all its tokens, its cache of all layers, the cache's capacity.
+struct Share {
+  int64_t num_new, num_held, keys, values, capacity;
+};
+
+// Rows of new states (H, m, D), strides in bytes, behind the others of their heads.
+void write_rows(const char *states, int64_t head, int64_t row, char *cache, const Share &share, int64_t num_heads,
+                int64_t bytes) {
+  for (int64_t h = 0; h < num_heads; h++) {
+    char *at = cache + (h * share.capacity + share.num_held - share.num_new) * bytes;
+    for (int64_t i = 0; i < share.num_new; i++) memcpy(at + i * bytes, states + h * head + i * row, (size_t)bytes);
+  }
+}
+
 }  // namespace
 
 char *svlm::scratch_of_thread(size_t bytes) {
@@ -127,9 +149,59 @@ EXPORT int svlm_attend(int set, int threads, const void *query, const void *key,
                          strides[2], strides[3], strides[4], strides[5], strides[6], strides[7], scale,
                          is_causal != 0, 0, 0};
   try {
-    bool is_word = job.num_new == 1 && !bounds;
-    return is_word ? !attend_word(*kernels, job, threads) : !attend_block(*kernels, job, threads);
+    return !attend_one(*kernels, job, threads);
   } catch (const std::bad_alloc &) {
     return 1;
   }
+}
+
+// The rows of several streams, end to end: new states are written behind each one's own in the cache of a layer
+// (unless key is null: they are there), and its queries see those alone. sizes: H, g, D, the length of a row of
+// the cache, the layer, the number of streams; strides: of query, key, value and out, as above; shares: a row of
+// five for each stream. Returns as svlm_attend.
+EXPORT int svlm_attend_shares(int set, int threads, const void *query, const void *key, const void *value, void *out,
+                              int query_format, int state_format, const int64_t *sizes, const int64_t *strides,
+                              const int64_t *shares, float scale) {
+  const svlm::AttentionSet *kernels = attention_of(set);
+  if (!kernels) return 2;
+  svlm::Format format = (svlm::Format)state_format, numbers = (svlm::Format)query_format;
+  int64_t num_heads = sizes[0], length = sizes[3], layer = sizes[4], count = sizes[5];
+  int64_t bytes = length * bytes_of(format), number = bytes_of(numbers), held = 0;
+  const Share *all = (const Share *)shares;
+  std::vector<int64_t> firsts((size_t)count);
+  for (int64_t i = 0, first = 0; i < count; first += all[i++].num_new) {
+    firsts[(size_t)i] = first;
+    held += all[i].num_held;
+  }
+  std::atomic<bool> has_failed{false};
+  auto attend = [&](int64_t i, int own_threads) {
+    const Share &share = all[i];
+    int64_t first = firsts[(size_t)i], start = layer * num_heads * share.capacity * bytes;
+    char *keys = (char *)share.keys + start, *values = (char *)share.values + start;
+    if (key) {
+      write_rows((const char *)key + first * strides[3] * number, strides[2] * number, strides[3] * number, keys, share,
+                 num_heads, bytes);
+      write_rows((const char *)value + first * strides[5] * number, strides[4] * number, strides[5] * number, values,
+                 share, num_heads, bytes);
+    }
+    svlm::Attention job = {(const char *)query + first * strides[1] * number, keys, values,
+                           (char *)out + first * strides[7] * number, numbers, format, num_heads, sizes[1], sizes[2],
+                           share.num_new, share.num_held, nullptr, 1, strides[0], strides[1],
+                           share.capacity * length, length, share.capacity * length, length, strides[6], strides[7],
+                           scale, true, 0, 0};
+    try {
+      if (!attend_one(*kernels, job, own_threads)) has_failed = true;
+    } catch (const std::bad_alloc &) {
+      has_failed = true;
+    }
+  };
+  int64_t whole = 2 * bytes * held * num_heads;
+  bool is_large = whole / count / kBytesOfThread >= threads;  // each is work for all threads
+  int64_t workers = is_large ? 1 : std::max<int64_t>(1, std::min<int64_t>(threads, whole / kBytesOfThread));
+  try {
+    svlm::share_out(count, (int)workers, [&](int64_t i, int) { attend(i, is_large ? threads : 1); });
+  } catch (const std::bad_alloc &) {
+    return 1;
+  }
+  return has_failed ? 1 : 0;
 }

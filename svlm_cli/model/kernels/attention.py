@@ -53,7 +53,7 @@ def attend(
     Raises:
         MemoryError: none for what lies between.
     """
-    query, key, value = (_with_rows(each) for each in (query, key, value))
+    query, key, value = (with_rows(each) for each in (query, key, value))
     _, num_queries, num_new, size = query.shape
     num_heads, held = key.shape[1], key.shape[2]
     out = torch.empty((1, num_new, num_queries, size), dtype=query.dtype)
@@ -79,6 +79,6 @@ def attend(
     return out
 
 
-def _with_rows(states: torch.Tensor) -> torch.Tensor:
+def with_rows(states: torch.Tensor) -> torch.Tensor:
     """With the numbers of a head side by side."""
     return states if states.stride(3) == 1 else states.contiguous()

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-VERSION = 1  # of what ``api.cpp`` exports
+VERSION = 2  # of what ``api.cpp`` exports
 ROOM = Path(__file__).parent
 PLACES = [ROOM / f"_native{suffix}" for suffix in importlib.machinery.EXTENSION_SUFFIXES]
 
@@ -26,6 +26,10 @@ _ARGUMENTS: dict[str, list[Any]] = {
     "svlm_attend": [
         *(_INT, _INT, _POINTER, _POINTER, _POINTER, _POINTER, _INT, _INT),
         *(_SIZES, _SIZES, _POINTER, ctypes.c_int64, ctypes.c_float, _INT),
+    ],
+    "svlm_attend_shares": [
+        *(_INT, _INT, _POINTER, _POINTER, _POINTER, _POINTER, _INT, _INT),
+        *(_SIZES, _SIZES, _POINTER, ctypes.c_float),
     ],
     "svlm_has_bytes": [],
     "svlm_bytes_rows": [

@@ -12,17 +12,28 @@ from svlm_cli.model.states.formats import write_rows
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tail:
-    """Where the next m tokens go, by layer: views of the storage (``StreamingCache.tail``).
+    """Where the next m tokens go (``StreamingCache.tail``).
 
     Args:
-        free_keys, free_values: the slots to be written, (1, H, m, D) or rows of the cache's own format.
-        keys, values: all slots held and those, (1, H, n + m, D) or such rows.
+        keys, values: the storage of all layers, (L, H, C, D) or rows of the cache's own format.
+        num_held: tokens that are there, n.
+        num_new: m.
     """
 
-    free_keys: tuple[torch.Tensor, ...]
-    free_values: tuple[torch.Tensor, ...]
-    keys: tuple[torch.Tensor, ...]
-    values: tuple[torch.Tensor, ...]
+    keys: torch.Tensor
+    values: torch.Tensor
+    num_held: int
+    num_new: int
+
+    def free(self, layer: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Keys and values of the slots to be written in a layer, (1, H, m, D); views."""
+        slots = slice(self.num_held, self.num_held + self.num_new)
+        return self.keys[layer : layer + 1, :, slots], self.values[layer : layer + 1, :, slots]
+
+    def held(self, layer: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Keys and values of all slots held and those, (1, H, n + m, D); views."""
+        end = self.num_held + self.num_new
+        return self.keys[layer : layer + 1, :, :end], self.values[layer : layer + 1, :, :end]
 
 
 def write_tails(free: Sequence[torch.Tensor], states: Sequence[torch.Tensor]) -> None:
