@@ -6,7 +6,8 @@ or integer, so the same call gives the same bytes on every machine.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -26,7 +27,7 @@ def paint(
     """Blend a shape into ``image``, in place; what falls outside the picture is left out.
 
     Args:
-        image: uint8 RGB, (height, width, 3).
+        image: uint8 RGB, (height, width, 3), contiguous.
         centre: (x, y) in pixels.
         reach: half width and half height of a box around the centre that holds the shape.
         outside: from x (1, w) and y (h, 1) relative to the centre, the distance in pixels to the shape's
@@ -34,17 +35,28 @@ def paint(
         colour: RGB.
         opacity: 0 to 1.
     """
-    left, right = _span(centre[0], reach[0], image.shape[1])
-    top, bottom = _span(centre[1], reach[1], image.shape[0])
-    if left >= right or top >= bottom:
-        return
-    x = np.arange(left, right, dtype=np.float32)[None, :] + np.float32(0.5 - centre[0])
-    y = np.arange(top, bottom, dtype=np.float32)[:, None] + np.float32(0.5 - centre[1])
-    weight = 256 * opacity * np.clip(0.5 - outside(x, y), 0.0, 1.0)
-    alpha = weight.astype(np.int32)[:, :, None]
-    patch = image[top:bottom, left:right]
-    mixed = patch + (((np.array(colour, np.int32) - patch) * alpha + 128) >> 8)
-    patch[...] = mixed.astype(np.uint8)
+    box = _box(image, centre, reach)
+    if box is not None:
+        patch, x, y = box
+        _blend(patch, outside(x, y), colour, opacity)
+
+
+def paint_discs(
+    image: np.ndarray, centre: tuple[float, float], discs: Sequence[tuple[float, Colour]]
+) -> None:
+    """Blend discs about one centre, the largest first: as ``paint`` one after another, worked out together.
+
+    Args:
+        image: uint8 RGB, (height, width, 3), contiguous.
+        centre: (x, y) in pixels.
+        discs: radius in pixels and colour of each.
+    """
+    box = _box(image, centre, (discs[0][0], discs[0][0]))
+    if box is not None:
+        patch, x, y = box
+        away = np.sqrt(x * x + y * y)
+        for radius, colour in discs:
+            _blend(patch, away - np.float32(radius), colour, 1.0)
 
 
 def disc(radius: float) -> Distance:
@@ -99,6 +111,33 @@ def burst(radius: float, half_width: float) -> Distance:
         return nearest
 
     return outside
+
+
+def _box(
+    image: np.ndarray, centre: tuple[float, float], reach: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """What of the picture is around a centre, a view (h, 3 * w); x (1, w) and y (h, 1). None outside it."""
+    left, right = _span(centre[0], reach[0], image.shape[1])
+    top, bottom = _span(centre[1], reach[1], image.shape[0])
+    if left >= right or top >= bottom:
+        return None
+    x = np.arange(left, right, dtype=np.float32)[None, :] + np.float32(0.5 - centre[0])
+    y = np.arange(top, bottom, dtype=np.float32)[:, None] + np.float32(0.5 - centre[1])
+    return image.reshape(len(image), -1)[top:bottom, 3 * left : 3 * right], x, y
+
+
+def _blend(patch: np.ndarray, distance: np.ndarray, colour: Colour, opacity: float) -> None:
+    """Colour a patch (h, 3 * w) where the distance (h, w) is within a shape."""
+    weight = 256 * opacity * (0.5 - distance).clip(0.0, 1.0)
+    alpha = weight.astype(np.int32).repeat(3, axis=1)
+    patch[...] = patch + (((_row(colour, distance.shape[1]) - patch) * alpha + 128) >> 8)
+
+
+@lru_cache(maxsize=512)
+def _row(colour: Colour, width: int) -> np.ndarray:
+    row = np.tile(np.array(colour, np.int32), width)
+    row.setflags(write=False)
+    return row
 
 
 def _span(centre: float, reach: float, size: int) -> tuple[int, int]:

@@ -78,10 +78,10 @@ class Renderer:
 
     def _player(self, image: np.ndarray, player: int, scene: Scene) -> None:
         place, team = self._place(scene, player), team_of(player)
-        self._shape(image, place, PLAYER_RADIUS, paint.disc(self._px(PLAYER_RADIUS)), _OUTLINE)
-        self._shape(image, place, PLAYER_RADIUS, paint.disc(self._px(PLAYER_RADIUS - 0.35)), self._kits[team])
+        discs = [(PLAYER_RADIUS, _OUTLINE), (PLAYER_RADIUS - 0.35, self._kits[team])]
         if player == keeper_of(team):
-            self._shape(image, place, 1.0, paint.disc(self._px(0.8)), _GLOVES)
+            discs.append((0.8, _GLOVES))
+        paint.paint_discs(image, self._pixel(place), [(self._px(radius), colour) for radius, colour in discs])
 
     def _ball(self, image: np.ndarray, scene: Scene) -> None:
         if scene.trail is not None:
@@ -92,8 +92,8 @@ class Renderer:
             ):
                 reach = (abs(x) + self._px(half), abs(y) + self._px(half))
                 paint.paint(image, self._pixel(scene.ball), reach, paint.stroke(x, y, self._px(half)), colour)
-        self._shape(image, scene.ball, BALL_RADIUS, paint.disc(self._px(BALL_RADIUS)), _OUTLINE)
-        self._shape(image, scene.ball, BALL_RADIUS, paint.disc(self._px(BALL_RADIUS - 0.25)), BALL_COLOUR)
+        discs = [(self._px(BALL_RADIUS), _OUTLINE), (self._px(BALL_RADIUS - 0.25), BALL_COLOUR)]
+        paint.paint_discs(image, self._pixel(scene.ball), discs)
 
     def _mark(self, image: np.ndarray, mark: Mark) -> None:
         px = self._px
