@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 
 _ESCAPE_SEQUENCES = re.compile(
@@ -11,6 +12,11 @@ _ESCAPE_SEQUENCES = re.compile(
 )
 TIME_TAG = re.compile(r"<(?:(\d+):)?(\d+):(\d+\.\d+)>")
 """When the words behind it are said, within a line of WebVTT; in linear time, also where none ever closes."""
+# Captions are escaped again by programs on their way; a bare "&" is one.
+_ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+_MOST_ESCAPES = 4
+_BREAK = re.compile(r"<br\s*/?\s*>", re.IGNORECASE)
+_MARKUP = re.compile(r"</?(?:i|b|u|s|em|strong|font|span|c|v|ruby|rt|lang)\b[^<>]*>", re.IGNORECASE)
 # Controls that are no blanks, halves of surrogate pairs, and what turns the direction of writing.
 _INVISIBLE = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 
@@ -19,6 +25,20 @@ def clean_text(text: str) -> str:
     """``text`` on one line and inert: no terminal escapes, no control characters, single blanks."""
     visible = _INVISIBLE.sub("", _ESCAPE_SEQUENCES.sub("", text))
     return re.sub(r"\s+", " ", visible).strip()
+
+
+def plain_text(text: str) -> str:
+    """What a piece of a caption shows: escapes undone, however often (``&amp;#39;``), and tags in them.
+
+    Args:
+        text: without tags of its own form; ``<br>``, which comes in all forms, becomes a line break.
+    """
+    for _ in range(_MOST_ESCAPES):
+        plain = _ENTITY.sub(lambda found: html.unescape(found[0]), text)
+        if plain == text:
+            break
+        text = plain
+    return _MARKUP.sub("", _BREAK.sub("\n", text)) if "<" in text else text
 
 
 def timestamp(seconds: float, decimal_mark: str = ".") -> str:

@@ -5,19 +5,20 @@ What VTT, SRT, TTML and YouTube's own forms are read into; ``spoken`` says what 
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from svlm_cli import values
-from svlm_cli.cue_text import TIME_TAG
+from svlm_cli.cue_text import TIME_TAG, plain_text
 from svlm_cli.documents import MalformedError
 from svlm_cli.values import LATEST_SECONDS
 
-# In linear time, also where none ever closes.
-_TAG = re.compile(r"<[^<>]*>|\{\\[^{}]*\}")
+# In linear time, also where none ever closes. What is less than something else is no tag.
+_TAG = re.compile(r"<(?!\s)[^<>]*>|\{\\[^{}]*\}")
+# In SRT they are of HTML and of ASS.
+_ROW_BREAK = re.compile(r"<br\s*/?\s*>|\\N", re.IGNORECASE)
 _SPAN = re.compile(r"\s*[\d:]+[.,]\d+\s*-->")
 _MARKED = re.compile(r"<(?:u|b|i|font|c)\b[^<>]*>")
 _SPEAKER = re.compile(r"^\s*(?:>>+|-)\s*")
@@ -100,17 +101,18 @@ def words_of_row(pieces: Iterable[TimedText]) -> tuple[CaptionWord, ...]:
     words: list[CaptionWord] = []
     is_open = False
     for piece in pieces:
-        texts = piece.text.split()
+        shown = plain_text(piece.text)
+        texts = shown.split()
         start = piece.start_seconds
-        if texts and is_open and not piece.text[0].isspace():
+        if texts and is_open and not shown[0].isspace():
             last = words.pop()
             words.append(CaptionWord(last.text + texts.pop(0), last.start_seconds, piece.end_seconds))
             start = None
         for number, text in enumerate(texts):
             is_last = number == len(texts) - 1
             words.append(CaptionWord(text, None if number else start, piece.end_seconds if is_last else None))
-        if piece.text:
-            is_open = not piece.text[-1].isspace() and bool(words)
+        if shown:
+            is_open = not shown[-1].isspace() and bool(words)
     return tuple(words)
 
 
@@ -135,7 +137,7 @@ def read_cues(text: str, suffix: str) -> list[Cue]:
         (
             cue.start_in_seconds + _fraction(cue.start),
             cue.end_in_seconds + _fraction(cue.end),
-            cue.raw_text,
+            _ROW_BREAK.sub("\n", cue.raw_text).replace(r"\h", " "),
         )
         for cue in webvtt.from_buffer([text], format=suffix.removeprefix("."))
     ]
@@ -198,13 +200,13 @@ def _differ_in_marks(raw: str, other: str) -> bool:
 
 
 def _plain(raw: str) -> str:
-    return " ".join(_SPEAKER.sub("", html.unescape(_TAG.sub("", raw))).split())
+    return " ".join(_SPEAKER.sub("", plain_text(_TAG.sub("", raw))).split())
 
 
 def _pieces(line: str) -> list[TimedText]:
     """A line of VTT or SRT: pieces as its time tags part it."""
     parts = TIME_TAG.split(line)  # text, then (hours, minutes, seconds, text) for each tag
-    texts = [html.unescape(_TAG.sub("", part)) for part in parts[::4]]
+    texts = [plain_text(_TAG.sub("", part)) for part in parts[::4]]
     texts[0] = _SPEAKER.sub("", texts[0])
     stamps = zip(parts[1::4], parts[2::4], parts[3::4], strict=True)
     starts = [

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from svlm_cli import values
+from svlm_cli.cue_text import plain_text
 from svlm_cli.data.words.filters import word_key
 from svlm_cli.data.words.spoken import spoken, spread
 from svlm_cli.data.words.timed_xml import YoutubeEvent, youtube_cues
@@ -217,7 +218,9 @@ def _parted(words: Utterance) -> list[Utterance]:
 def _said(value: Any, where: str, longest: int = values.LONGEST_TEXT) -> str:
     """Text; a recogniser may leave it out, or write a number as one."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return "" if value is None else values.text(str(value) if is_number else value, where, longest)
+    return (
+        "" if value is None else plain_text(values.text(str(value) if is_number else value, where, longest))
+    )
 
 
 def _thousandth(value: Any) -> Any:

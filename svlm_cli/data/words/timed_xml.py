@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from svlm_cli import values
+from svlm_cli.cue_text import plain_text
 from svlm_cli.data.words.cues import Cue, TimedText, cue_of
 from svlm_cli.documents import MOST_DEPTH, MalformedError
 
@@ -18,6 +18,7 @@ _OFFSET = re.compile(r"(\d+(?:\.\d+)?)(h|m|s|ms|f|t)?")
 _DEFAULT_FRAME_RATE = 30.0
 _NTSC = 30.0
 _PIECE_BYTES = 1 << 16
+_NOT_SHOWN = frozenset({"metadata", "set", "title", "desc", "copyright", "agent", "image", "audio"})
 
 
 def read_xml(content: bytes) -> list[Cue]:
@@ -98,8 +99,9 @@ def youtube_cues(events: Iterator[YoutubeEvent]) -> list[Cue]:
         start, duration = (_milliseconds(each, where) for each in (event.start, event.duration or 0))
         is_timed = any(offset is not None for _, offset in event.pieces)
         rows: list[list[TimedText]] = [[]]
-        for text, offset in event.pieces:
-            said = start + _milliseconds(offset or 0, where) if is_timed else None
+        for place, (text, offset) in enumerate(event.pieces):
+            is_told = is_timed and (offset is not None or place == 0)
+            said = start + _milliseconds(offset or 0, where) if is_told else None
             first, *others = text.split("\n")
             rows[-1].append(TimedText(first, said))
             rows += [[TimedText(each)] for each in others]
@@ -116,11 +118,23 @@ def _milliseconds(value: Any, where: str) -> float:
 
 def _srv3(root: ElementTree.Element) -> Iterator[YoutubeEvent]:
     for each in root.iterfind("body/p"):
-        pieces: list[tuple[str, Any]] = [(each.text or "", None)] if (each.text or "").strip() else []
-        for part in each:
-            pieces += [(part.text or "", part.get("t")), (part.tail or "", None)]
-        pieces = [(text, offset) for text, offset in pieces if text]
+        pieces = list(_srv3_pieces(each, None))
+        while pieces and not pieces[0][0].strip():
+            pieces.pop(0)
         yield YoutubeEvent(each.get("t"), each.get("d"), pieces)
+
+
+def _srv3_pieces(element: ElementTree.Element, offset: str | None) -> Iterator[tuple[str, str | None]]:
+    """The texts of an element, the first of each with its time; a line break is one."""
+    if element.text:
+        yield element.text, offset
+    for child in element:
+        if _name(child) == "br":
+            yield "\n", None
+        else:
+            yield from _srv3_pieces(child, child.get("t", offset))
+        if child.tail:  # a file may be laid out for people
+            yield child.tail if child.tail.strip() else " ", None
 
 
 def _srv1(root: ElementTree.Element) -> list[Cue]:
@@ -128,7 +142,7 @@ def _srv1(root: ElementTree.Element) -> list[Cue]:
     cues = []
     for number, each in enumerate(root.iter("text")):
         where = f"caption {number}"
-        text = html.unescape("".join(each.itertext()))
+        text = plain_text("".join(piece for piece, _ in _srv3_pieces(each, None)))
         if not text.strip():
             continue
         if each.get("t") is not None:
@@ -291,7 +305,7 @@ def _texts(
     for child, inner in _children(element, span, clock):
         if _name(child) == "br":
             yield None, None
-        elif _name(child) == "span":
+        elif _name(child) not in _NOT_SHOWN:
             yield from _texts(child, inner, clock, inner if _is_timed(child) else said)
         if child.tail:
             yield child.tail, said
