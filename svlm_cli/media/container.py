@@ -145,6 +145,11 @@ class OpenVideo(OpenFile):
         """Whether it is read by a manifest, HLS or DASH, which lists what was sent last."""
         return self.container.format.name in PLAYLIST_FORMATS
 
+    @property
+    def has_end(self) -> bool:
+        """Whether it says how long it is, in seconds or, as a server of files does, in bytes."""
+        return bool(self.container.duration) or (not self.is_playlist and self.container.size > 0)
+
     def read_pictures_alone(self) -> None:
         """Leave out all other streams: what is not read cannot hold the pictures up."""
         from av.stream import Discard

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import chain
@@ -11,19 +12,32 @@ from urllib.parse import urlsplit
 from svlm_cli.errors import SourceError, boundary
 from svlm_cli.media.address import Input, LiveOptions, is_playlist, may_be_page, plain_input
 from svlm_cli.media.container import OpenVideo
-from svlm_cli.media.live.glimpse import MOST_PLAYLIST_BYTES, glimpse, lacks_parts
-from svlm_cli.media.live.playlist import best_first, variants
+from svlm_cli.media.live.glimpse import (
+    MOST_PLAYLIST_BYTES,
+    Glimpse,
+    cookie_header,
+    glimpse,
+    is_gone,
+    served_file,
+)
+from svlm_cli.media.live.playlist import best_first, samples, variants
 from svlm_cli.media.loops import LOOP_HINT, is_master, lists_playlists
 from svlm_cli.media.probe import open_input
+from svlm_cli.text import visible
 
 OPEN_SECONDS = 20.0
 SHORTEST_PATIENCE_SECONDS = 2.0
 _MP4_SUFFIXES = frozenset({".mp4", ".m4v", ".mov"})
 _HEADERS = "headers"
+_PLAYLIST_START = b"#EXTM3U"
 
 
 class UnservableError(SourceError):
     """What cannot be played from where it lies, or by this libav."""
+
+
+class GoneError(SourceError):
+    """A playlist of which nothing is there."""
 
 
 class Connector:
@@ -68,7 +82,7 @@ class Connector:
         if not self._is_page:
             try:
                 return self._open(plain, patience)
-            except UnservableError:
+            except (UnservableError, GoneError):
                 raise
             except SourceError:
                 if not may_be_page(self._address):
@@ -91,26 +105,40 @@ class Connector:
             )
         if is_playlist(wanted.url):
             return self._first_that_opens(self._variants(wanted, patience_seconds), patience_seconds)
-        is_named_mp4 = PurePosixPath(urlsplit(wanted.url).path).suffix.lower() in _MP4_SUFFIXES
-        if is_named_mp4 and _is_http(wanted.url):
-            self._require_parts(wanted, patience_seconds)
-        video = self._opened(wanted, patience_seconds)
+        if not _is_http(wanted.url):
+            return self._opened(wanted, patience_seconds)
+        if PurePosixPath(urlsplit(wanted.url).path).suffix.lower() in _MP4_SUFFIXES:
+            return self._opened(self._as_served(wanted, patience_seconds), patience_seconds)
         try:
-            if not _is_http(wanted.url):
+            video = self._opened(wanted, patience_seconds)
+        except SourceError:
+            if self._is_playlist_by_content(wanted, patience_seconds):
+                return self._first_that_opens(self._variants(wanted, patience_seconds), patience_seconds)
+            served = self._as_served(wanted, patience_seconds)
+            if served == wanted:
+                raise
+            return self._opened(served, patience_seconds)
+        return self._as_can_be(video, wanted, patience_seconds)
+
+    def _as_can_be(self, video: OpenVideo, wanted: Input, patience_seconds: float) -> OpenVideo:
+        """An open video, or what is to be opened in its place, by what its name has not told."""
+        try:
+            if not video.is_playlist:
+                is_file = bool(video.container.duration)
+                served = self._as_served(wanted, patience_seconds) if is_file else wanted
+                inputs = iter([served])
+            elif len(video.container.streams.video) > 1:
+                inputs = self._variants(wanted, patience_seconds)
+            else:
                 return video
-            if "mp4" in video.container.format.name.split(",") and not is_named_mp4:
-                self._require_parts(wanted, patience_seconds)
-            if not video.is_playlist or len(video.container.streams.video) < 2:
-                return video
-            chosen = self._variants(wanted, patience_seconds)  # by a name that does not say so
-            best = next(chosen)
+            best = next(inputs)
         except BaseException:
             video.close()
             raise
         if best == wanted:
             return video
         video.close()
-        return self._first_that_opens(chain([best], chosen), patience_seconds)
+        return self._first_that_opens(chain([best], inputs), patience_seconds)
 
     def _first_that_opens(self, inputs: Iterable[Input], patience_seconds: float) -> OpenVideo:
         failure: SourceError | None = None
@@ -118,7 +146,7 @@ class Connector:
             try:
                 return self._opened(wanted, patience_seconds)
             except SourceError as error:  # a variant may be gone where the others are not
-                failure = error
+                failure = failure or error  # the best one's: the last may be of sound alone
         assert failure is not None
         raise failure
 
@@ -139,32 +167,67 @@ class Connector:
         seen = glimpse(wanted.url, _headers(wanted), patience_seconds, MOST_PLAYLIST_BYTES)
         text = "" if seen is None else seen.body.decode("utf-8", "replace")
         found = [] if seen is None else variants(text, seen.url)
-        num_given = 0
+        num_given = num_gone = 0
+        cookies = {"cookies": seen.cookies} if seen is not None and seen.cookies else {}
+        headers = {**_headers(wanted), **cookie_header("" if seen is None else seen.cookies)}
         for each in best_first(found, self._options.max_height):
-            inner = glimpse(each.url, _headers(wanted), patience_seconds, MOST_PLAYLIST_BYTES)
+            inner = glimpse(each.url, headers, patience_seconds, MOST_PLAYLIST_BYTES)
             listed = "" if inner is None else inner.body.decode("utf-8", "replace")
             if is_master(listed) or lists_playlists(listed, each.url):
                 continue
-            cookies = {"cookies": seen.cookies} if seen is not None and seen.cookies else {}
+            if self._lacks_segments(inner, headers, patience_seconds):
+                num_gone += 1
+                height = f"{each.height} lines" if each.height else "no stated height"
+                told = f"{self._name}: of the variant of {height} no segment is there (HTTP 404)"
+                logging.getLogger(__name__).warning("%s", visible(told))
+                continue
             yield replace(wanted, url=each.url, options={**wanted.options, **cookies})
             num_given += 1
+        if not num_given and (
+            num_gone or (not found and self._lacks_segments(seen, headers, patience_seconds))
+        ):
+            what = "no segment of its playlist is there" if not found else "none of its variants has segments"
+            raise GoneError(
+                f"cannot open {self._name}: {what} (HTTP 404)",
+                "the broadcast may be over, or its server out of order; try again later",
+            )
         if (found and not num_given) or (seen is not None and lists_playlists(text, seen.url)):
             raise UnservableError(f"{self._name} leads to playlists and to no pictures", LOOP_HINT)
         if not found:
             yield wanted
 
-    def _require_parts(self, wanted: Input, patience_seconds: float) -> None:
-        """Refuse an MP4 that this server cannot serve: libav would read all of it, again and again.
+    def _is_playlist_by_content(self, wanted: Input, patience_seconds: float) -> bool:
+        """Whether an address that does not say so by its name is that of a playlist of HLS."""
+        seen = glimpse(wanted.url, _headers(wanted), patience_seconds, len(_PLAYLIST_START))
+        return seen is not None and seen.body == _PLAYLIST_START
+
+    def _lacks_segments(
+        self, seen: Glimpse | None, headers: Mapping[str, str], patience_seconds: float
+    ) -> bool:
+        """Whether of a playlist no segment is there, which libav would try one after another, in silence."""
+        if seen is None:
+            return False
+        listed = samples(seen.body.decode("utf-8", "replace"), seen.url)
+        headers = {**headers, **cookie_header(seen.cookies)}
+        return bool(listed) and all(is_gone(each, headers, patience_seconds) for each in listed)
+
+    def _as_served(self, wanted: Input, patience_seconds: float) -> Input:
+        """How to open a file where it lies: not by its parts, where the server only says that it sends them.
 
         Raises:
-            UnservableError: it is one.
+            UnservableError: an MP4 that this server cannot serve; libav would read all of it again and again.
         """
-        if lacks_parts(wanted.url, _headers(wanted), patience_seconds):
+        served = served_file(wanted.url, _headers(wanted), patience_seconds)
+        if served is None or served.sends_parts:
+            return wanted
+        if served.has_late_index:
+            lacks = "says that it sends parts of files (HTTP ranges), and does not"
             raise UnservableError(
                 f"{self._name} cannot be played from there: this MP4 has its index at its end, and the "
-                "server sends no parts of files (HTTP ranges)",
+                f"server {lacks if served.claims_parts else 'sends no parts of files (HTTP ranges)'}",
                 "stream a download of it, or rewrite it: ffmpeg -i IN -c copy -movflags +faststart OUT",
             )
+        return replace(wanted, options={**wanted.options, "seekable": "0"}) if served.claims_parts else wanted
 
 
 def _reads_dash() -> bool:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from svlm_cli.errors import SourceError
 from svlm_cli.media.container import libav
-from svlm_cli.media.live.glimpse import MOST_PLAYLIST_BYTES, glimpse
+from svlm_cli.media.live.glimpse import MOST_PLAYLIST_BYTES, cookie_header, glimpse
 from svlm_cli.media.live.playlist import http_url
 from svlm_cli.media.live.source_clock import SourceClock
 from svlm_cli.utc import utc_seconds
@@ -91,7 +91,7 @@ def stamp_and_date(url: str, headers: Mapping[str, str]) -> tuple[float, float] 
     seen = glimpse(url, headers, PATIENCE_SECONDS, MOST_PLAYLIST_BYTES)
     if seen is None or (dated := newest_dated(seen.body.decode("utf-8", "replace"), seen.url)) is None:
         return None
-    headers = {**headers, "Cookie": seen.cookies} if seen.cookies else headers
+    headers = {**headers, **cookie_header(seen.cookies)}
     content = b""
     for part in filter(None, (dated.header_url, dated.url)):
         got = glimpse(part, headers, PATIENCE_SECONDS, _SEGMENT_BYTES, asks_part=True)

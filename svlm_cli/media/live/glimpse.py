@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from http.client import HTTPException
+from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from svlm_cli import __version__, values
@@ -21,6 +22,7 @@ _HEAD_BYTES = 4096
 _LONGEST_BYTES = 1 << 62
 # libav holds what it has read last, and goes back in that.
 _HELD_BYTES = 1 << 18
+_PART, _GONE = 206, (404, 410)
 _LATE_BOX, _INDEX_BOXES = b"mdat", frozenset({b"moov", b"moof"})
 
 
@@ -31,20 +33,43 @@ class Glimpse:
     Args:
         url: the address that answered, behind all redirections, with the name and password of the one asked.
         body: its first bytes.
-        has_parts: whether it serves parts of the file.
+        is_part: whether it is a part of what lies there.
+        claims_parts: whether the server says that it serves parts.
         length: the length of the whole answer in bytes, None where the server does not say.
         cookies: the cookies that it has set, as libav takes them.
     """
 
     url: str
     body: bytes
-    has_parts: bool
+    is_part: bool
+    claims_parts: bool
     length: int | None
     cookies: str
 
 
+@dataclass(frozen=True, slots=True)
+class ServedFile:
+    """How a server serves a file.
+
+    Args:
+        sends_parts: when it is asked for them.
+        claims_parts: by what it says.
+        has_late_index: an MP4 whose pictures come before its index, too far to go back from one to the other.
+    """
+
+    sends_parts: bool
+    claims_parts: bool
+    has_late_index: bool
+
+
 def glimpse(
-    url: str, headers: Mapping[str, str], seconds: float, num_bytes: int, *, asks_part: bool = False
+    url: str,
+    headers: Mapping[str, str],
+    seconds: float,
+    num_bytes: int,
+    *,
+    asks_part: bool = False,
+    begin: int = 0,
 ) -> Glimpse | None:
     """Ask for an address and read the beginning of the answer; None where that does not work.
 
@@ -54,29 +79,57 @@ def glimpse(
         seconds: patience.
         num_bytes: most to read.
         asks_part: ask for these bytes alone.
+        begin: the first byte; of a part.
     """
     with suppress(OSError, HTTPException, ValueError):
-        plain, own = _without_password(url)
-        wanted = {"User-Agent": f"svlm/{__version__}", **own, **headers}
-        if asks_part:
-            wanted["Range"] = f"bytes=0-{num_bytes - 1}"
-        request = urllib.request.Request(plain, headers=wanted)  # noqa: S310 - the caller's http address
-        with closing(urllib.request.urlopen(request, timeout=seconds)) as answer:  # noqa: S310
+        part = {"Range": f"bytes={begin}-{begin + num_bytes - 1}"} if asks_part else {}
+        with closing(_answer(url, {**headers, **part}, seconds)) as answer:
             body = answer.read(num_bytes)
-            has_parts = answer.status == 206 or answer.headers.get("Accept-Ranges", "").lower() == "bytes"
+            claims_parts = answer.headers.get("Accept-Ranges", "").strip().lower() == "bytes"
             stated = answer.headers.get("Content-Length", "").strip()
             length = values.digits(stated, _LONGEST_BYTES)
             cookies = "\n".join(answer.headers.get_all("Set-Cookie") or [])
-            return Glimpse(_with_password(answer.url, url), body, has_parts, length, cookies)
+            found = _with_password(answer.url, url)
+            return Glimpse(found, body, answer.status == _PART, claims_parts, length, cookies)
     return None
 
 
-def lacks_parts(url: str, headers: Mapping[str, str], seconds: float) -> bool:
-    """Whether an MP4 cannot be played from a server: its index is at its end, and no parts are served."""
-    seen = glimpse(url, headers, seconds, _HEAD_BYTES, asks_part=True)
-    if seen is None or seen.has_parts or (seen.length is not None and seen.length <= _HELD_BYTES):
+def is_gone(url: str, headers: Mapping[str, str], seconds: float) -> bool:
+    """Whether a server says that there is nothing at an address."""
+    try:
+        with closing(_answer(url, {**headers, "Range": "bytes=0-0"}, seconds)):
+            return False
+    except urllib.error.HTTPError as error:
+        with closing(error):
+            return error.code in _GONE
+    except (OSError, HTTPException, ValueError):
         return False
-    return _has_late_index(seen.body)
+
+
+def served_file(url: str, headers: Mapping[str, str], seconds: float) -> ServedFile | None:
+    """How a server serves a file; None where it gives no answer."""
+    seen = glimpse(url, headers, seconds, _HEAD_BYTES, asks_part=True)
+    if seen is None:
+        return None
+    is_short = seen.length is not None and seen.length <= _HELD_BYTES
+    sends = seen.is_part
+    if not sends and seen.claims_parts and not is_short:  # the first one asked may have filled a cache
+        again = glimpse(url, headers, seconds, 1, asks_part=True, begin=_HEAD_BYTES)
+        sends = again is not None and again.is_part
+    return ServedFile(sends, seen.claims_parts, not is_short and _has_late_index(seen.body))
+
+
+def cookie_header(cookies: str) -> dict[str, str]:
+    """The cookies of a ``Glimpse`` as a browser sends them back."""
+    pairs = [each.partition(";")[0].strip() for each in cookies.splitlines()]
+    return {"Cookie": "; ".join(filter(None, pairs))} if any(pairs) else {}
+
+
+def _answer(url: str, headers: Mapping[str, str], seconds: float) -> Any:
+    plain, own = _without_password(url)
+    wanted = {"User-Agent": f"svlm/{__version__}", **own, **headers}
+    request = urllib.request.Request(plain, headers=wanted)  # noqa: S310 - the caller's http address
+    return urllib.request.urlopen(request, timeout=seconds)  # noqa: S310
 
 
 def _has_late_index(head: bytes) -> bool:

@@ -9,9 +9,10 @@ from urllib.parse import urljoin, urlsplit
 
 from svlm_cli import values
 
+_GAP = "#EXT-X-GAP"
 _VARIANT = "#EXT-X-STREAM-INF:"
 _ATTRIBUTE = re.compile(r'([A-Z0-9-]+)=("[^"]*"|[^",]*)')
-_RESOLUTION = re.compile(r"(\d{1,5})x(\d{1,5})")
+_RESOLUTION = re.compile(r"(\d{1,5})\s*[xX×]\s*(\d{1,5})")
 _MOST_BITS = 10**15 - 1
 _SOUND_CODECS = ("mp4a", "ac-3", "ec-3", "ac-4", "opus", "flac", "fLaC")
 
@@ -62,6 +63,25 @@ def best_first(found: list[Variant], max_height: int) -> list[Variant]:
         *sorted(too_high, key=lambda each: (each.height, -each.bits_per_second)),
         *sorted(untold, key=lambda each: -each.bits_per_second),
     ]
+
+
+def samples(text: str, base_url: str) -> list[str]:
+    """Addresses of a few segments of a playlist, the newest first: if none of them is there, none is.
+
+    Args:
+        text: the text of the playlist.
+        base_url: where it came from.
+    """
+    found: list[str] = []
+    is_gap = False
+    for line in map(str.strip, text.splitlines()):
+        is_gap = is_gap or line == _GAP
+        if line and not line.startswith("#"):
+            url = None if is_gap else http_url(base_url, line)
+            found += [url] if url is not None else []
+            is_gap = False
+    places = sorted({len(found) - 1, len(found) // 2, 0}, reverse=True)
+    return [found[place] for place in places] if found else []
 
 
 def http_url(base_url: str, line: str) -> str | None:

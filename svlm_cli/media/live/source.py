@@ -119,7 +119,7 @@ class LiveSource:
         self._stall_seconds = options.stall_seconds
         self._problems: list[str] = []
         video = _beside(partial(_patiently, connector, options.opening_seconds, shown))
-        self.is_live = not video.container.duration
+        self.is_live = not video.has_end
         self.info: VideoInfo = _described(video, viewing)
         self._clock = SourceClock()
         has_dates = video.container.format.name == "hls"

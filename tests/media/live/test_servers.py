@@ -1,0 +1,202 @@
+"""Servers that do not do what they say, and playlists of which nothing is there."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import time
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from svlm_cli.errors import SourceError
+from svlm_cli.media.address import LiveOptions
+from svlm_cli.media.live.playlist import best_first, samples, variants
+from svlm_cli.media.live.source import open_live
+from tests.media import live_servers as servers
+from tests.media.live.test_feeds import ffmpeg, segments
+
+SECONDS = 3
+SUFFIXES = (".mp4", ".mkv", ".avi", ".ts", ".mpg", ".flv", ".ogv", ".wmv", ".mxf", "")
+
+
+class Ranges(http.server.BaseHTTPRequestHandler):
+    """Files, by parts or whole; says what it likes of it.
+
+    ``honest`` sends parts; ``false`` says so and sends whole files; ``none`` says nothing and sends whole
+    files; ``late`` sends the first answer whole, and parts from then on.
+    """
+
+    protocol_version = "HTTP/1.1"
+    folder: Path
+    way: str
+    log: list[str]
+
+    def do_GET(self) -> None:
+        path = self.folder / self.path.strip("/")
+        if not path.is_file():
+            self.send_error(404)
+            return
+        body, asked = path.read_bytes(), self.headers.get("Range", "")
+        self.log.append(asked)
+        sends_parts = self.way == "honest" or (self.way == "late" and len(self.log) > 1)
+        first, _, last = asked.removeprefix("bytes=").partition("-")
+        begin, end = int(first or 0), int(last or len(body) - 1)
+        is_part = sends_parts and bool(asked)
+        self.send_response(206 if is_part else 200)
+        if is_part:
+            self.send_header("Content-Range", f"bytes {begin}-{end}/{len(body)}")
+            body = body[begin : end + 1]
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Connection", "close")  # as libav asks; without a word it goes on to use it
+        if self.way != "none":
+            self.send_header("Accept-Ranges", "bytes")
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def serving(folder: Path, way: str):
+    log: list[str] = []
+    server = servers.HttpServer(type("Own", (Ranges,), {"folder": folder, "way": way, "log": log}))
+    try:
+        yield f"http://127.0.0.1:{server.port}", log
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same pictures and sound in all containers, more of them than libav holds."""
+    folder = tmp_path_factory.mktemp("films")
+    picture = ("-f", "lavfi", "-i", f"nullsrc=s=160x96:r=25:d={SECONDS},geq=random(1)*255:128:128")
+    sound = ("-f", "lavfi", "-i", f"sine=d={SECONDS}:r=48000")
+    coding = {
+        ".mpg": ("-c:v", "mpeg2video", "-q:v", "2", "-c:a", "mp2"),
+        ".mxf": ("-c:v", "mpeg2video", "-q:v", "2", "-c:a", "pcm_s16le"),
+        ".ogv": ("-c:v", "libtheora", "-q:v", "9", "-c:a", "libvorbis"),
+        ".wmv": ("-c:v", "mpeg4", "-q:v", "2", "-c:a", "wmav2"),
+        "": ("-c:v", "libx264", "-preset", "ultrafast", "-crf", "10", "-f", "mp4"),
+    }
+    usual = ("-c:v", "libx264", "-preset", "ultrafast", "-crf", "10", "-pix_fmt", "yuv420p", "-c:a", "aac")
+    for suffix in SUFFIXES:
+        ffmpeg(*picture, *sound, *coding.get(suffix, usual), folder / f"film{suffix}")
+        assert (folder / f"film{suffix}").stat().st_size > 1 << 18
+    first = ("-c", "copy", "-movflags", "+faststart")
+    ffmpeg("-i", folder / "film.mp4", *first, folder / "first.mp4")
+    return folder
+
+
+@pytest.mark.parametrize("way", ["honest", "false", "none", "late"])
+def test_a_file_is_read_once_or_told_not_to_be_playable(films: Path, way: str) -> None:
+    for name in (*(f"film{suffix}" for suffix in SUFFIXES), "first.mp4"):
+        began = time.monotonic()
+        with serving(films, way) as (address, log):
+            if name in ("film.mp4", "film") and way in ("false", "none"):
+                with pytest.raises(SourceError, match=r"index at its end.*faststart") as caught:
+                    open_live(f"{address}/{name}")
+                assert ("says that it sends parts" in str(caught.value)) == (way == "false")
+                assert len(log) <= 6
+            else:
+                with open_live(f"{address}/{name}", LiveOptions(reconnect_seconds=2)) as source:
+                    assert not source.is_live, name
+                    clips = list(source.clips(2, 1.0))
+                    assert (len(clips), source.problems) == (SECONDS, []), name
+                assert len(log) <= 30, name
+        assert time.monotonic() - began < 8, name
+
+
+def master(folder: Path, dice: Random) -> tuple[list[str], int]:
+    """A list of variants, of some of which nothing is there; the heights of those that are gone."""
+    heights = dice.sample([54, 72, 90, 108], 3)
+    gone = dice.sample(heights, dice.randrange(1, 3))
+    lines = ["#EXTM3U"]
+    for height in heights:
+        width = height * 16 // 9
+        segments(folder, f"v{height}-", f"{width}x{height}")
+        times = dice.choice("xX")
+        lines += [
+            f"#EXT-X-STREAM-INF:BANDWIDTH={height},RESOLUTION={width}{times}{height}",
+            f"v{height}-.m3u8",
+        ]
+        if height in gone:
+            for each in folder.glob(f"v{height}-*.ts"):
+                each.unlink()
+    (folder / "master.m3u8").write_text("\n".join(lines) + "\n")
+    return [f"{height} lines" for height in gone], max(set(heights) - set(gone))
+
+
+def test_a_variant_whose_segments_are_gone_gives_way_to_the_next(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for seed in range(3):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        gone, best = master(folder, Random(f"gone {seed}"))
+        server = servers.file_server(folder)
+        caplog.clear()
+        began = time.monotonic()
+        try:
+            with open_live(f"http://127.0.0.1:{server.port}/master.m3u8") as source:
+                assert source.info.height == best
+        finally:
+            server.stop()
+        assert time.monotonic() - began < 5
+        told = [each for each in caplog.messages if "no segment is there (HTTP 404)" in each]
+        assert len(told) <= len(gone)
+        assert all(any(height in each for height in gone) for each in told)
+
+
+@pytest.mark.parametrize("name", ["master.m3u8", "v90-.m3u8"])
+def test_a_playlist_of_which_nothing_is_there_is_one_error_at_once(tmp_path: Path, name: str) -> None:
+    segments(tmp_path, "v90-")
+    for each in tmp_path.glob("*.ts"):
+        each.unlink()
+    lines = ["#EXTM3U", "#EXT-X-STREAM-INF:BANDWIDTH=1,RESOLUTION=160x90", "v90-.m3u8"]
+    (tmp_path / "master.m3u8").write_text("\n".join(lines) + "\n")
+    server = servers.file_server(tmp_path)
+    began = time.monotonic()
+    try:
+        with pytest.raises(SourceError, match=r"HTTP 404.*try again later"):
+            open_live(f"http://127.0.0.1:{server.port}/{name}")
+    finally:
+        server.stop()
+    assert time.monotonic() - began < 5
+
+
+def test_of_variants_that_all_fail_the_first_one_is_told(tmp_path: Path) -> None:
+    """The last one may be of sound alone, whose error is of no use."""
+    ffmpeg("-f", "lavfi", "-i", "sine=d=2", "-c:a", "aac", "-f", "hls", tmp_path / "sound.m3u8")
+    (tmp_path / "high.m3u8").write_text(
+        "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\ntext.ts\n#EXT-X-ENDLIST\n"
+    )
+    (tmp_path / "text.ts").write_text("no pictures\n" * 400)
+    lines = ["#EXTM3U", "#EXT-X-STREAM-INF:BANDWIDTH=2000,RESOLUTION=160x90", "high.m3u8"]
+    lines += ["#EXT-X-STREAM-INF:BANDWIDTH=1000", "sound.m3u8"]
+    (tmp_path / "master.m3u8").write_text("\n".join(lines) + "\n")
+    server = servers.file_server(tmp_path)
+    try:
+        with pytest.raises(SourceError) as caught:
+            open_live(f"http://127.0.0.1:{server.port}/master.m3u8")
+    finally:
+        server.stop()
+    assert "sound" not in str(caught.value)
+
+
+def test_sizes_are_read_however_they_are_written() -> None:
+    for times in ("x", "X", " x ", "×"):
+        text = f"#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1,RESOLUTION=1280{times}720\na.m3u8\n"
+        assert [each.height for each in best_first(variants(text, "http://h/"), 720)] == [720]
+
+
+def test_what_is_asked_for_of_a_playlist() -> None:
+    listed = "".join(f"#EXTINF:1,\n{number}.ts\n" for number in range(9))
+    assert samples(f"#EXTM3U\n{listed}", "http://h/") == [f"http://h/{number}.ts" for number in (8, 4, 0)]
+    gap = "#EXTM3U\n#EXTINF:1,\na.ts\n#EXT-X-GAP\n#EXTINF:1,\nb.ts\n#EXTINF:1,\nfile:///etc/c.ts\n"
+    assert samples(gap, "http://h/") == ["http://h/a.ts"]
+    assert samples("#EXTM3U\n", "http://h/") == []
