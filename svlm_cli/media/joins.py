@@ -7,11 +7,14 @@ whole, so that sound and pictures stay together.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, Generic, NamedTuple, TypeVar
+
+from svlm_cli.media.wraps import leap_seconds
 
 ItemT = TypeVar("ItemT")
 
@@ -102,17 +105,23 @@ class Joins:
         tracks: the tracks of the file that are read.
         picture: which of them shows; None where none does.
         still_seconds: how long nothing may come where pictures are all there is.
+        wrap_seconds: after how long the clock begins again.
 
     Attributes:
         joins: met so far.
     """
 
     def __init__(
-        self, tracks: Iterable[int], picture: int | None, still_seconds: float = JUMP_SECONDS
+        self,
+        tracks: Iterable[int],
+        picture: int | None,
+        still_seconds: float = JUMP_SECONDS,
+        wrap_seconds: float = math.inf,
     ) -> None:
         self.joins: list[Join] = []
         self._known = frozenset(tracks)
         self._picture = picture
+        self._wrap_seconds = wrap_seconds
         self._is_silent = len(self._known) == 1
         self._jump = still_seconds if self._is_silent else JUMP_SECONDS
         self._stretch = _Passage()
@@ -311,7 +320,8 @@ class Joins:
         moved = {track: end for track, end in ends.items() if track in starts or not _goes_on(old, track)}
         at, start = self._edge(moved or ends, max), self._edge(starts, min)
         shift = at - start
-        self.joins.append(Join(at, self._stretch.shift - shift))
+        by = leap_seconds(self._stretch.shift - shift, self._stretch.newest, start, self._wrap_seconds)
+        self.joins.append(Join(at, by))
         self._stretch = _Passage(shift)
         self._stretches.append(self._stretch)
         for track in starts:

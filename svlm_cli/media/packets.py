@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from svlm_cli.media.container import OpenFile, libav, stream_tick
 from svlm_cli.media.joins import JUMP_SECONDS, Joins, Timed
 from svlm_cli.media.tracks import sound_tracks
+from svlm_cli.media.wraps import wrap_seconds
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -104,6 +105,7 @@ class OneClock:
             [stream.index for stream in told],
             None if picture is None else picture.index,
             JUMP_SECONDS if is_broadcast else LONGEST_STILL_SECONDS,
+            wrap_seconds(file.container.format.name),
         )
 
     def packets(self, on_failure: Callable[[str], None] = lambda _reason: None) -> Iterator[Packet[Any]]:

@@ -22,6 +22,7 @@ from svlm_cli.media.container import DamageError, NoAnswerError, OpenVideo, liba
 from svlm_cli.media.live.packets import Connection, Loss, PacketBuffer, Received
 from svlm_cli.media.live.source_clock import SourceClock, sender_utc
 from svlm_cli.media.live.stamps import Stamps
+from svlm_cli.media.wraps import wrap_seconds
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -78,7 +79,11 @@ class Receiver:
         self._has_read = False
         self._first_stamp: float | None = None
         self._jump_told_at = -math.inf
-        self._stamps = Stamps(self._connection.nominal_seconds, runs_by_clock=not is_finite)
+        self._stamps = Stamps(
+            self._connection.nominal_seconds,
+            runs_by_clock=not is_finite,
+            wrap_seconds=wrap_seconds(video.container.format.name),
+        )
         self._thread = threading.Thread(target=self._run, name="svlm-receive", daemon=True)
 
     def start(self) -> None:

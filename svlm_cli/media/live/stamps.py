@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from svlm_cli.media.wraps import leap_seconds
+
 RESET_SECONDS = 1.0
 JUMP_SECONDS = 10.0
 OVERLAP_SECONDS = 60.0
@@ -46,9 +48,13 @@ class Stamps:
     Args:
         nominal_seconds: between packets that have no stamps.
         runs_by_clock: whether packets come as time goes by (and not as fast as they can be sent).
+        wrap_seconds: after how long the source's clock begins again.
     """
 
-    def __init__(self, nominal_seconds: float, *, runs_by_clock: bool = True) -> None:
+    def __init__(
+        self, nominal_seconds: float, *, runs_by_clock: bool = True, wrap_seconds: float = math.inf
+    ) -> None:
+        self._wrap_seconds = wrap_seconds
         self.nominal_seconds = nominal_seconds
         self._runs_by_clock = runs_by_clock
         self._least_delay = math.inf
@@ -100,7 +106,7 @@ class Stamps:
         else:
             place = self._after(before, arrived_seconds)
             # That a source which was lost has begun to count anew is no news.
-            jump = None if is_new else delta
+            jump = None if is_new else leap_seconds(delta, self._stamp, stamp_seconds, self._wrap_seconds)
         place = self._unless_counted_anew(place, arrived_seconds)
         if stamp_seconds is not None:
             self._stamp = stamp_seconds
