@@ -9,7 +9,7 @@ from svlm_cli.errors import SourceError
 from svlm_cli.media.file.pyav_reader import PyavPictures
 from svlm_cli.media.joins import JUMP_SECONDS, Join
 from svlm_cli.media.probe import open_container
-from svlm_cli.media.survey import may_leap, survey
+from svlm_cli.media.survey import indexed_may_leap, survey
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def caption_clock(path: str) -> CaptionClock:
     """
     with closing(open_container(path)) as video:
         start = video.container.start_time
-        leaps = may_leap(video)
+        leaps = indexed_may_leap(video)
     found = survey(path) if leaps else None
     begin = found.start_seconds if found is not None else None if start is None else start / 1e6
     try:

@@ -67,7 +67,8 @@ class VideoInfo:
         width: the width of a picture as displayed (upright, with square pixels), in pixels.
         height: likewise.
         fps: average frames per second that the container states; 0.0 if it does not.
-        duration_seconds: length of the picture track that the container states, or None.
+        duration_seconds: length of the picture track that the container states, or None; of joined recordings
+            that may be a part (``VideoReader.length_seconds`` is by the packets).
         has_audio: whether there is a sound track.
         codec: the codec of the pictures, e.g. ``h264``.
         num_frames: the number that the container states, or None; some containers state it wrongly.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -12,7 +12,7 @@ from statistics import median
 
 from svlm_cli.errors import SourceError, boundary
 from svlm_cli.media.behind import recording_behind
-from svlm_cli.media.container import OpenVideo
+from svlm_cli.media.container import DamageError, OpenVideo
 from svlm_cli.media.joins import JUMP_SECONDS, Join
 from svlm_cli.media.matroska import may_be_joined
 from svlm_cli.media.packets import OneClock
@@ -20,6 +20,12 @@ from svlm_cli.media.probe import is_url, open_container, stated_duration, states
 
 # What may be missing at the end of a whole file, whose header rounds.
 _MISSING_SECONDS, _MISSING_SHARE = 1.0, 0.02
+# What the end of the last picture that an index has and the length that a header claims may differ by, beside
+# the distance of keyframes: a header may round to seconds.
+_ROUNDED_SECONDS = 0.5
+_AVI, _MOST_REORDERED = {"avi"}, 4
+# Others state the length of sound and pictures together, or in decoding order.
+_EXACT_FORMATS = {"mov", "mp4", "matroska", "webm", "avi"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,41 @@ def survey(path: str) -> Survey:
     return _survey(path, state.st_mtime_ns, state.st_size)
 
 
+def length_seconds(path: str, origin_seconds: float) -> float | None:
+    """How long the pictures of a file last, from a time of its own clock on.
+
+    Where its index has all that its header claims, the header is believed; else all packets are read.
+
+    Args:
+        path: the path of the file; of an address only the header is known.
+        origin_seconds: where its first picture is shown.
+
+    Returns:
+        Seconds, None where nobody knows.
+
+    Raises:
+        SourceError: it cannot be read.
+    """
+    with closing(open_container(path)) as video:
+        names = set(video.container.format.name.split(","))
+        if names == _AVI and origin_seconds <= _MOST_REORDERED * video.nominal_seconds:
+            origin_seconds = 0.0  # it has no times but those of decoding, by which the first picture is late
+        stated = stated_duration(video, origin_seconds)
+        is_believed = bool(names & _EXACT_FORMATS) and not indexed_may_leap(video) and _is_whole(video, path)
+        if is_url(path) or (stated is not None and is_believed):
+            return stated
+    return survey(path).end_seconds - origin_seconds
+
+
+def indexed_may_leap(video: OpenVideo) -> bool:
+    """As ``may_leap``, of a container that may be sought in: the index of some is read at the first jump."""
+    if not may_leap(video):
+        return False
+    with suppress(DamageError):
+        video.seek(video.stream.start_time or 0)
+    return may_leap(video)
+
+
 def may_leap(video: OpenVideo) -> bool:
     """Whether an open file's clock may start again or leap, for all that its index says; reads nothing."""
     name = video.container.name.removeprefix("file:")
@@ -84,10 +125,20 @@ def may_leap(video: OpenVideo) -> bool:
     if not states_picture_length(video) or len(entries) < 2:
         return True
     span = (entries[len(entries) - 1].timestamp - entries[0].timestamp) * video.tick
-    if video.rate and abs(span - (len(entries) - 1) / video.rate) < JUMP_SECONDS / 2:
-        return False
-    steps = [(b.timestamp - a.timestamp) * video.tick for a, b in pairwise(entries)]
-    return max(steps) > JUMP_SECONDS + median(steps)
+    is_of_all = video.rate and abs(span - (len(entries) - 1) / video.rate) < JUMP_SECONDS / 2
+    steps = [] if is_of_all else [(b.timestamp - a.timestamp) * video.tick for a, b in pairwise(entries)]
+    longest, usual = (max(steps), median(steps)) if steps else (0, span / (len(entries) - 1))
+    stated = stated_duration(video, float((video.stream.start_time or 0) * video.tick))
+    is_borne_out = (
+        stated is None or -_ROUNDED_SECONDS < stated - span < longest + 2 * usual + _ROUNDED_SECONDS
+    )
+    return not is_borne_out or longest > JUMP_SECONDS + usual
+
+
+def _is_whole(video: OpenVideo, path: str) -> bool:
+    """Whether the last packet that the index has lies within the file."""
+    entries = video.stream.index_entries
+    return entries[len(entries) - 1].pos < os.stat(path).st_size
 
 
 @lru_cache(maxsize=64)

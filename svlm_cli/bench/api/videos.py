@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from svlm_cli.chat import Chat, Reply
 from svlm_cli.types import WarningEvent
 
 if TYPE_CHECKING:
-    from svlm_cli.media.source import VideoInfo
+    from svlm_cli.media.file.reader import VideoReader
 
 JobT = TypeVar("JobT", bound=HasVideo)
 
@@ -39,7 +40,7 @@ class CallForm(Generic[JobT]):
     unit: str
     key: Callable[[JobT], str]
     prompt: Callable[[JobT], str]
-    times: Callable[[JobT, VideoInfo], Sequence[float]]
+    times: Callable[[JobT, VideoReader], Sequence[float]]
     record: Callable[[JobT, Reply], Record]
     place: Callable[[JobT], str]
 
@@ -78,16 +79,16 @@ class VideoCalls(Generic[JobT]):
 
         left = self._work.left()
         rule = PICTURE_TOKENS.get(self._options.model, (85, 170))
-        infos: dict[Path, VideoInfo] = {}
-        prompt = 0
+        by_video: defaultdict[Path, list[JobT]] = defaultdict(list)
         for job in left:
-            if job.video not in infos:
-                with open_video(job.video, viewing=self._options.viewing) as reader:
-                    infos[job.video] = reader.info
-            info = infos[job.video]
-            size = shown_size(info.width, info.height, self._options.height)
-            pictures = [size] * len(self._asking.times(job, info))
-            prompt += text_tokens(self._asking.prompt(job)) + picture_tokens(pictures, *rule)
+            by_video[job.video].append(job)
+        prompt = 0
+        for path, jobs in by_video.items():
+            with open_video(path, viewing=self._options.viewing) as video:
+                size = shown_size(video.info.width, video.info.height, self._options.height)
+                for job in jobs:
+                    pictures = [size] * len(self._asking.times(job, video))
+                    prompt += text_tokens(self._asking.prompt(job)) + picture_tokens(pictures, *rule)
         return make_plan(self._options, len(left), len(self._jobs) - len(left), prompt)
 
     def run(self) -> Generator[WorkEvent, None, None]:
@@ -106,5 +107,5 @@ class VideoCalls(Generic[JobT]):
         from svlm_cli.media.file.reader import open_video
 
         with open_video(job.video, viewing=self._options.viewing) as reader:
-            frames = reader.frames_at(self._asking.times(job, reader.info))
+            frames = reader.frames_at(self._asking.times(job, reader))
         return chat.ask([user_message(self._asking.prompt(job), frames, self._options.height)])

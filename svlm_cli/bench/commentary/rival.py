@@ -50,7 +50,7 @@ def rival(
         unit="pieces",
         key=lambda piece: line_key(identity, piece),
         prompt=lambda piece: _prompt(piece, options),
-        times=lambda piece, _info: _times(piece, options.fps),
+        times=lambda piece, _video: _times(piece, options.fps),
         record=record,
         place=lambda piece: piece.place,
     )

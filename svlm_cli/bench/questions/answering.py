@@ -210,7 +210,7 @@ def answer_by_address(
         unit="answers",
         key=lambda each: _key(identity, each),
         prompt=lambda each: each.question.prompt,
-        times=lambda each, info: question_times(run.way, each.question, info, each.video.name),
+        times=lambda each, video: question_times(run.way, each.question, video),
         record=lambda each, reply: _record(run, identity, facts, each, reply.text),
         place=lambda each: each.question.key,
     )
@@ -228,7 +228,7 @@ def behind_the_end(asked: Sequence[Asked]) -> Generator[WorkEvent, None, None]:
     for video, questions in timed.items():
         try:
             with open_video(video) as reader:
-                end = reader.info.duration_seconds
+                end = reader.length_seconds
         except SourceError:  # told where its questions are asked
             continue
         if end is None:

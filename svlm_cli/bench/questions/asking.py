@@ -24,7 +24,7 @@ from svlm_cli.settings import StreamSettings
 from svlm_cli.types import Clip
 
 if TYPE_CHECKING:
-    from svlm_cli.media.source import VideoInfo
+    from svlm_cli.media.file.reader import VideoReader
     from svlm_cli.model.runtime import VideoLanguageModel
     from svlm_cli.model.vision.frames import VideoFeatures
     from svlm_cli.stream.probe import ProbedSession
@@ -127,15 +127,17 @@ def frame_times(way: Way, start_seconds: float, end_seconds: float) -> list[floa
     return [float(time) for time in np.linspace(start_seconds, end_seconds, num - num % 2)]
 
 
-def question_times(way: Way, question: Question, info: VideoInfo, name: str) -> list[float]:
+def question_times(way: Way, question: Question, video: VideoReader) -> list[float]:
     """``frame_times`` of a question about a video.
 
     Raises:
         SourceError: it is asked at the end of a video that does not say how long it is.
     """
-    end = min(question.at_seconds, info.duration_seconds or question.at_seconds)
+    end = min(question.at_seconds, video.length_seconds or question.at_seconds)
     if end == float("inf"):
-        raise SourceError(f"{name} does not say how long it is", "remux it: ffmpeg -i IN -c copy OUT.mp4")
+        raise SourceError(
+            f"{video.name} does not say how long it is", "remux it: ffmpeg -i IN -c copy OUT.mp4"
+        )
     return frame_times(way, question.shown_from, max(end, question.shown_from))
 
 
@@ -188,7 +190,7 @@ class ModelAsker:
 
         with open_video(path, viewing=self._way.settings.viewing) as reader:
             for question in sorted(questions, key=lambda each: each.at_seconds):
-                times = question_times(self._way, question, reader.info, path.name)
+                times = question_times(self._way, question, reader)
                 video = self._plain.look(reader.frames_at(times))
                 yield question, self._plain_answer(video, frames_per_second(self._way, times), question)
 

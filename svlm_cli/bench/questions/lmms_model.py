@@ -166,7 +166,7 @@ class Svlm(lmms):  # type: ignore[misc]
             if way.showing is Showing.STREAMED:
                 way = Way(Showing.WHOLE, way.settings, way.num_frames)
             with open_video(visuals[0], viewing=way.settings.viewing) as reader:
-                times = frame_times(way, 0.0, reader.info.duration_seconds or 0.0)
+                times = frame_times(way, 0.0, reader.length_seconds or 0.0)
                 return reader.frames_at(times), frames_per_second(way, times)
         pictures = [visual for visual in visuals if isinstance(visual, Image.Image)]
         if not pictures or len(pictures) != len(visuals):

@@ -325,14 +325,14 @@ def _finished(folder: Path, video_id: str) -> Path | None:
 def _note(run: FetchRun, path: Path, video_id: str, title: str, url: str, sport: str | None = None) -> Video:
     """Probe a whole file and write its line; the sport is that of the options where None."""
     with closing(PyavPictures(str(path))) as pictures:
-        info, begin = pictures.info, float(pictures.origin_seconds)
+        info, length = pictures.info, pictures.length_seconds or 0.0
     video = Video(
         id=video_id,
         title=encodable(title),
         sport=encodable(run.options.sport if sport is None else sport),
         url=encodable(url),
         path=path.relative_to(run.folder).as_posix(),
-        duration_seconds=round(survey(str(path)).end_seconds - begin, 3),
+        duration_seconds=round(length, 3),
         width=info.width,
         height=info.height,
         fps=round(info.fps, 3),

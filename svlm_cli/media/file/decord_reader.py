@@ -72,6 +72,11 @@ class DecordPictures:
         first = bisect_right(self._starts, from_seconds + TIME_TOLERANCE_SECONDS) - 1
         return self._numbered(max(0, first), self._pass)
 
+    @property
+    def length_seconds(self) -> float | None:
+        """Where the last picture ends."""
+        return self._starts[-1] + self._last_length
+
     def close(self) -> None:
         """Let go of decord's reader."""
         self._pass += 1

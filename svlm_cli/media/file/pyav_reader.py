@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from svlm_cli.media.file.fields import FieldOrder
 from svlm_cli.media.packets import Fruitless, OneClock
 from svlm_cli.media.probe import describe, open_container, states_picture_length, undecodable
 from svlm_cli.media.source import VideoInfo
-from svlm_cli.media.survey import may_leap, survey
+from svlm_cli.media.survey import indexed_may_leap, length_seconds, survey
 from svlm_cli.media.timeline import TIME_TOLERANCE_SECONDS, Clock, Picture
 from svlm_cli.settings import VIEWING, Viewing
 
@@ -94,6 +94,15 @@ class PyavPictures:
         """Pictures skipped so far; one met in two passes counts twice."""
         return self._damage.num_corrupt
 
+    @cached_property
+    def length_seconds(self) -> float | None:
+        """How long the pictures last, None where nobody knows; see ``media.survey.length_seconds``.
+
+        Raises:
+            SourceError: the file can no longer be read.
+        """
+        return length_seconds(self._path, float(self.origin_seconds))
+
     @property
     def has_one_clock(self) -> bool:
         """Whether all stamps read so far are one clock's."""
@@ -161,19 +170,9 @@ class PyavPictures:
         """Whether the file's clock starts again or leaps somewhere, so that nothing can be sought by it."""
         if self._is_known_regular or self._video is None:
             return False
-        leaps = may_leap(self._video)
-        if leaps and self._can_index(self._video):  # some containers' index is read at the first jump
-            leaps = may_leap(self._video)
-        leaps = leaps and not survey(self._path).is_regular
+        leaps = indexed_may_leap(self._video) and not survey(self._path).is_regular
         self._is_known_regular = not leaps
         return leaps
-
-    def _can_index(self, video: OpenVideo) -> bool:
-        try:
-            video.seek(self._origin)
-        except DamageError:
-            return False
-        return True
 
     def _past_leaps(self, seconds: float) -> Iterator[Picture]:
         """As ``_from``, by counting packets, of which only those from the right keyframe on are decoded."""

@@ -39,6 +39,11 @@ class Pictures(Protocol):
         ...
 
     @property
+    def length_seconds(self) -> float | None:
+        """How long they last, by the packets of the file; None where nobody knows."""
+        ...
+
+    @property
     def has_one_clock(self) -> bool:
         """Whether all stamps read so far are one clock's."""
         ...
@@ -104,6 +109,17 @@ class VideoReader:
     def info(self) -> VideoInfo:
         """What is known of the video; sizes are those of its frames."""
         return self._backend.info
+
+    @property
+    def length_seconds(self) -> float | None:
+        """How long the video lasts, by its packets; None where nobody knows, as of some addresses.
+
+        Free where the file's index has them all. Else, as of a transport stream, they are read once.
+
+        Raises:
+            SourceError: the file can no longer be read.
+        """
+        return self._backend.length_seconds
 
     @property
     def num_corrupt(self) -> int:
