@@ -8,11 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from svlm_cli import values
-from svlm_cli.cue_text import TIME_TAG, plain_text
+from svlm_cli.cue_text import TIME_TAG, plain_text, timestamp
 from svlm_cli.documents import MalformedError
+from svlm_cli.media.captions import StampMap
 from svlm_cli.values import LATEST_SECONDS
 
 # In linear time, also where none ever closes. What is less than something else is no tag.
@@ -20,6 +22,8 @@ _TAG = re.compile(r"<(?!\s)[^<>]*>|\{\\[^{}]*\}")
 # In SRT they are of HTML and of ASS.
 _ROW_BREAK = re.compile(r"<br\s*/?\s*>|\\N", re.IGNORECASE)
 _SPAN = re.compile(r"\s*[\d:]+[.,]\d+\s*-->")
+_SEGMENT = re.compile(r"^(?=\ufeff?WEBVTT\b)", re.MULTILINE)
+_TIME = re.compile(r"(?<![\d:])(?:(\d{1,6}):)?(\d{2}):(\d{2}\.\d{3})(?!\d)")
 _MARKED = re.compile(r"<(?:u|b|i|font|c)\b[^<>]*>")
 _SPEAKER = re.compile(r"^\s*(?:>>+|-)\s*")
 # Cues nearer to each other than this follow on each other.
@@ -131,8 +135,7 @@ def read_cues(text: str, suffix: str) -> list[Cue]:
 
     if not text.strip():
         return []
-    if suffix == ".srt":
-        text = _numbered(text)
+    text = _numbered(text) if suffix == ".srt" else _on_one_clock(text)
     shown = [
         (
             cue.start_in_seconds + _fraction(cue.start),
@@ -155,6 +158,21 @@ def _numbered(text: str) -> str:
             found += ["", "0"] if found else ["0"]
         found.append(line)
     return "\n".join(found)
+
+
+def _on_one_clock(text: str) -> str:
+    """Segments of WebVTT behind each other, each with a clock of its own, on that of the first."""
+    parts = [each for each in _SEGMENT.split(text) if each.strip("\ufeff \r\n")]
+    maps = [each for each in map(StampMap.of, parts) if each is not None]
+    if len(maps) < len(parts) or len(set(maps)) < 2:
+        return text
+    moves = [partial(_moved, each.offset_seconds - maps[0].offset_seconds) for each in maps]
+    return "\n\n".join(_TIME.sub(move, part) for move, part in zip(moves, parts, strict=True))
+
+
+def _moved(by: float, stamp: re.Match[str]) -> str:
+    seconds = int(stamp[1] or 0) * 3600 + int(stamp[2]) * 60 + float(stamp[3])
+    return timestamp(max(0.0, seconds + by))
 
 
 def _fraction(stamp: str) -> float:

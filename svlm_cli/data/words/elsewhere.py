@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from svlm_cli.data.manifest import SUBTITLE_FOLDER, Video
@@ -10,9 +11,9 @@ from svlm_cli.data.words.caption_names import best_captions, caption_files
 from svlm_cli.data.words.captions import SUFFIXES, read_utterances, read_webvtt
 from svlm_cli.data.words.transcript import MOST_BYTES, TimedWord, Utterance, is_own, transcript_path
 from svlm_cli.data.words.within import captions_within
-from svlm_cli.documents import MalformedError, read_json
+from svlm_cli.documents import MalformedError, read_json, read_text
 from svlm_cli.errors import SourceError, UsageError, boundary
-from svlm_cli.media.captions import caption_clock
+from svlm_cli.media.captions import CaptionClock, StampMap, caption_clock
 from svlm_cli.text import encodable
 
 CAPTIONS = "captions"
@@ -31,19 +32,28 @@ def said_in(source: Path, media: Path, language: str) -> tuple[list[Utterance], 
         SourceError: it cannot be read.
     """
     if source != media:
-        return on_pictures(read_utterances(source), source, media), {}
+        told: list[str] = []
+        said = on_pictures(read_utterances(source), source, media, told.append)
+        return said, {"captions_clock": "; ".join(told)} if told else {}
     track, text = captions_within(media, language)
     with boundary(f"the captions within {media} cannot be read", SourceError, "give a file of captions"):
         return on_pictures(read_webvtt(text), source, media), {"captions": str(track)}
 
 
-def on_pictures(utterances: Sequence[Utterance], source: Path, media: Path) -> list[Utterance]:
+def _warn(message: str) -> None:
+    logging.getLogger(__name__).warning("%s", message)
+
+
+def on_pictures(
+    utterances: Sequence[Utterance], source: Path, media: Path, tell: Callable[[str], None] = _warn
+) -> list[Utterance]:
     """Words of a transcript on the clock of the pictures; what was said before the first one is left out.
 
     Args:
         utterances: the utterances by the transcript's own times.
         source: the transcript; one of svlm's own is on that clock already.
         media: the video; where it cannot be read, times are taken as they are.
+        tell: takes a sentence where its header speaks of a clock that is not the video's.
     """
     if not utterances or not media.is_file() or _is_own(source):
         return list(utterances)
@@ -51,17 +61,36 @@ def on_pictures(utterances: Sequence[Utterance], source: Path, media: Path) -> l
         clock = caption_clock(str(media))
     except SourceError:
         return list(utterances)
-    last = max(words[-1].end_seconds for words in utterances)
+    begin = _from_begin(clock, utterances, source, tell)
+    last = max(words[-1].end_seconds for words in utterances) + begin
     counts_leaps = clock.counts_leaps(last)
 
     def placed(word: TimedWord) -> TimedWord:
-        start = clock.on_pictures(word.start_seconds, counts_leaps=counts_leaps)
-        end = clock.on_pictures(word.end_seconds, counts_leaps=counts_leaps)
+        start = clock.on_pictures(word.start_seconds + begin, counts_leaps=counts_leaps)
+        end = clock.on_pictures(word.end_seconds + begin, counts_leaps=counts_leaps)
         return TimedWord(word.text, max(0.0, start), max(0.0, end), word.probability)
 
     moved = [tuple(placed(word) for word in words) for words in utterances]
     kept = [tuple(word for word in words if word.end_seconds > 0) for words in moved]
     return [words for words in kept if words]
+
+
+def _from_begin(
+    clock: CaptionClock, utterances: Sequence[Utterance], source: Path, tell: Callable[[str], None]
+) -> float:
+    """What to add to times of a transcript, so that they count from where the video begins."""
+    told = StampMap.of(read_text(source, MOST_BYTES)) if source.suffix.lower() == ".vtt" else None
+    if told is None:
+        return 0.0
+    by = clock.from_begin(told, [(words[0].start_seconds, words[-1].end_seconds) for words in utterances])
+    if by is not None:
+        return by
+    if told.offset_seconds:
+        tell(
+            f"{source.name} says that its times lie {told.offset_seconds:+.3f} s off on the clock of a "
+            "broadcast (X-TIMESTAMP-MAP), which is not this file's: they are taken from where it begins"
+        )
+    return 0.0
 
 
 def _is_own(source: Path) -> bool:

@@ -84,7 +84,8 @@ def sound_notes(sound: Mapping[str, Any], num_words: int) -> list[str]:
         num_words: the number of words that were heard in it.
     """
     if "is" not in sound:
-        return [f"read {each}" for each in (sound.get("captions"),) if each]
+        read = [f"read {each}" for each in (sound.get("captions"),) if each]
+        return [*read, *(str(each) for each in (sound.get("captions_clock"),) if each)]
     track, others = sound["is"], ", ".join(map(str, sound.get("others") or []))
     notes = []
     if others:
