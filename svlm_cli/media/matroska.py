@@ -10,6 +10,7 @@ from pathlib import Path
 
 _HEADER, _SEGMENT, _TRACKS, _TRACK, _NUMBER = 0x1A45DFA3, 0x18538067, 0x1654AE6B, 0xAE, 0xD7
 _CLUSTER, _VOID, _CRC = 0x1F43B675, 0xEC, 0xBF
+_SIMPLE_BLOCK, _GROUP, _BLOCK = 0xA3, 0xA0, 0xA1
 _HEADER_BYTES = _HEADER.to_bytes(4, "big")
 _LONGEST = 8  # bytes of an element's size, and of a number
 _MOST_CHILDREN = 10_000  # that are looked at of one element
@@ -41,8 +42,8 @@ def part_not_read(file: Path) -> int | None:
     """At which byte a part begins that libav does not read; None for none.
 
     Of parts that follow each other it reads all up to the last one of unknown length (a recorder's that was
-    killed), and two where all say their lengths; none from where a part has a track number that the first one
-    lacks. What is between parts and no filler ends the search.
+    killed), and two where all say their lengths; none from where a part has data of a track whose number the
+    first one lacks. What is between parts and no filler ends the search.
     """
     with _content(file) as content:
         parts = list(_parts(content))
@@ -50,7 +51,7 @@ def part_not_read(file: Path) -> int | None:
         num_read = unknown[-1] + 1 if unknown else PARTS_READ
         known = set(_track_numbers(content, parts[0])) if parts else set()
         for number, part in enumerate(parts[1:], 1):
-            if number >= num_read or not set(_track_numbers(content, part)) <= known:
+            if number >= num_read or _has_data(content, part, set(_track_numbers(content, part)) - known):
                 return part.at
     return None
 
@@ -113,6 +114,27 @@ def _track_numbers(content: Content, part: _JoinedFile) -> Iterator[int]:
                     if each.kind == _NUMBER and each.end is not None and each.end - each.begin <= _LONGEST:
                         yield int.from_bytes(content[each.begin : each.end], "big")
             return
+
+
+def _has_data(content: Content, part: _JoinedFile, numbers: set[int]) -> bool:
+    """Whether a part has anything of some tracks: a track may be there and empty."""
+    at = part.begin
+    while numbers and at < part.end and (found := _element(content, at)) is not None:
+        if found.kind in (_CLUSTER, _GROUP):
+            at = found.begin
+            continue
+        if found.end is None:  # nobody can tell
+            return True
+        if found.kind in (_SIMPLE_BLOCK, _BLOCK) and _block_track(content, found.begin) in numbers:
+            return True
+        at = found.end
+    return False
+
+
+def _block_track(content: Content, at: int) -> int:
+    """The number of the track that a block is of."""
+    length = 9 - content[at].bit_length()
+    return int.from_bytes(content[at : at + length], "big") & ((1 << 7 * length) - 1)
 
 
 def _children(content: Content, begin: int, end: int) -> Iterator[_Element]:
