@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 
 from svlm_cli.errors import SourceError
-from svlm_cli.media.probe import open_container
+from svlm_cli.media.container import decoded
+from svlm_cli.media.file.pyav_reader import PyavPictures
+from svlm_cli.media.probe import is_image, open_container, open_file
 
 _VIDEO = """
 .mp4 .m4v .mov .qt .3gp .3g2 .f4v .ismv .mkv .webm .avi .divx .ts .mts .m2ts .m2t .trp .tp .mpg .mpeg .mpe
@@ -19,11 +22,12 @@ _SOUND = """
 .wav .mp3 .flac .m4a .m4b .aac .ac3 .eac3 .ogg .oga .opus .wma .aif .aiff .mka .amr .ape .caf .au .wv .mp2
 """
 _OTHER = """
-.jpg .jpeg .png .gif .bmp .webp .tif .tiff .heic .avif .svg .ico .psd .dng .cr2 .nef .thm
+.jpg .jpeg .png .bmp .tif .tiff .heic .svg .ico .psd .dng .cr2 .nef .thm
 .srt .vtt .ass .ssa .sub .idx .sup .ttml .dfxp .scc .stl .smi .json .jsonl .txt .md .csv .tsv .xml .html .nfo
 .yaml .yml .log .pdf .doc .docx .xls .xlsx .zip .gz .tar .7z .rar .part .ytdl .py .sh .ini .db .exe .m3u
 .m3u8 .pls .cue .edl .cpi .mpl .bdm .sha256 .md5 .torrent .url .lnk
 """
+_LEAST_PACKETS = 8
 VIDEO_SUFFIXES = frozenset(_VIDEO.split())
 SOUND_SUFFIXES = frozenset(_SOUND.split())
 _OTHER_SUFFIXES = SOUND_SUFFIXES | frozenset(_OTHER.split())
@@ -53,7 +57,21 @@ def _parted(folder: Path, is_wanted: Callable[[Path], bool]) -> tuple[list[Path]
 
 
 def _is_sound(path: Path) -> bool:
-    return path.suffix.lower() in SOUND_SUFFIXES and path.is_file()
+    suffix = path.suffix.lower()
+    if not path.is_file():
+        return False
+    return suffix in SOUND_SUFFIXES or (suffix not in VIDEO_SUFFIXES | _OTHER_SUFFIXES and _sounds(path))
+
+
+def _sounds(path: Path) -> bool:
+    """Whether the first packets of sound give any: libav takes other data for sound now and then."""
+    try:
+        with closing(open_file(str(path))) as file:
+            sound = next((each for each in file.container.streams.audio if each.codec_context), None)
+            packets = islice(file.packets(sound), _LEAST_PACKETS) if sound is not None else ()
+            return sum(len(decoded(sound.codec_context, packet)) for packet in packets) >= 1
+    except SourceError:
+        return False
 
 
 def _is_video(path: Path) -> bool:
@@ -64,6 +82,9 @@ def _is_video(path: Path) -> bool:
         return True
     try:
         with closing(open_container(str(path))) as video:
-            return not video.container.format.name.endswith(("_pipe", "image2"))
+            if not is_image(video):
+                return True
+        PyavPictures(str(path)).close()  # which refuses a still
+        return True
     except SourceError:
         return False

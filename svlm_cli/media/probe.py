@@ -25,6 +25,9 @@ _TEXT_FORMATS = frozenset({"tty", "bin", "xbin", "adf", "idf"})
 # Containers that write down how long their pictures last; others are estimated from what is there.
 _LENGTH_STATING_FORMATS = frozenset({"mov", "mp4", "matroska", "webm", "avi", "flv", "asf"})
 _MAX_THREADS = 8
+_IMAGE_FORMATS = frozenset({"gif", "apng", "image2"})
+_IMAGE_BRANDS = frozenset({"avif", "avis", "heic", "heix", "hevc", "mif1", "msf1"})
+_WEBP_HEAD_BYTES, _WEBP_MOVES = 21, 0x02  # flag of its header (RFC 9649, 2.7)
 # Eleven days: what states more is damaged.
 _LONGEST_VIDEO_SECONDS = 1e6
 
@@ -199,8 +202,23 @@ def states_picture_length(video: OpenVideo) -> bool:
     return own or len(container.streams) == 1
 
 
+def is_image(video: OpenVideo) -> bool:
+    """Whether a file is of a kind that mostly holds one picture and may hold more: GIF, PNG, AVIF ..."""
+    name = video.container.format.name
+    is_of_kind = name in _IMAGE_FORMATS or name.endswith("_pipe")
+    return is_of_kind or video.container.metadata.get("major_brand") in _IMAGE_BRANDS
+
+
+def still(path: str) -> SourceError:
+    """The error for a file of one picture."""
+    return SourceError(f"{path} is a single still picture: too short to stream", "name a video")
+
+
 def undecodable(path: str) -> SourceError:
     """The error for a video stream from which no picture came out."""
+    if "://" not in path and _is_moving_webp(Path(path)):
+        what = f"{path} is an animated WebP, which libav does not read"
+        return SourceError(what, "make a video of it")
     return SourceError(f"no picture of {path} could be decoded", "it is damaged or incomplete; get it again")
 
 
@@ -239,6 +257,15 @@ def _unreadable(path: str, reason: str) -> SourceError:
             "download or record it again to the end",
         )
     return SourceError(f"{path} is not a video that libav can read: {reason}", f"try: ffprobe {path}")
+
+
+def _is_moving_webp(file: Path) -> bool:
+    try:
+        with file.open("rb") as data:
+            head = data.read(_WEBP_HEAD_BYTES)
+    except OSError:
+        return False
+    return head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and bool(head[20] & _WEBP_MOVES)
 
 
 def _lacks_index(file: Path) -> bool:

@@ -14,7 +14,14 @@ from svlm_cli.media.file.convert import Orientation, RgbConverter
 from svlm_cli.media.file.damage import Damage
 from svlm_cli.media.file.fields import FieldOrder
 from svlm_cli.media.packets import Fruitless, OneClock
-from svlm_cli.media.probe import describe, open_container, states_picture_length, undecodable
+from svlm_cli.media.probe import (
+    describe,
+    is_image,
+    open_container,
+    states_picture_length,
+    still,
+    undecodable,
+)
 from svlm_cli.media.source import VideoInfo
 from svlm_cli.media.survey import indexed_may_leap, length_seconds, survey
 from svlm_cli.media.timeline import TIME_TOLERANCE_SECONDS, Clock, Picture
@@ -66,6 +73,9 @@ class PyavPictures:
             first = next(opening, None)
             if first is None:
                 raise undecodable(path)
+            opened = [first, *islice(opening, 1 if is_image(self._video) else 0)]
+            if is_image(self._video) and len(opened) < 2:
+                raise still(path)
             self._origin = clock.origin or 0
             self.info: VideoInfo = describe(
                 self._video,
@@ -82,7 +92,7 @@ class PyavPictures:
             self.close()
             raise
         self._can_seek = not clock.counts and container_format not in _WRONG_AFTER_JUMP
-        self._opening: Iterator[Picture] | None = chain([first], opening)
+        self._opening: Iterator[Picture] | None = chain(opened, opening)
 
     @property
     def origin_seconds(self) -> Fraction:

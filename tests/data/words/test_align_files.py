@@ -125,6 +125,24 @@ def test_a_folder_is_listed_once_for_all_its_files(
     assert [name for name in listing(tmp_path) if name.endswith("abcd.srt")] == [".other.0123abcd.srt"]
 
 
+def test_sound_is_found_by_its_content(talk: Path, tmp_path: Path, hears: None) -> None:
+    """As a recorder names its files, or with a date for a suffix."""
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    for name, kind in {"REC0001": "mp3.mp3", "talk": "s.wav", "of 12.05.2026": "flac.flac"}.items():
+        shutil.copy(talk / kind, folder / name)
+    ffmpeg("-i", talk / "s.wav", "-c:a", "aac", "-f", "adts", folder / "x.recording")
+    (folder / "notes").write_text("no sound\n" * 99)
+    (folder / "odd").write_bytes(np.random.default_rng(0).bytes(200_000))
+    found, left_out = recordings([folder])
+    assert [each.name for each in found] == ["REC0001", "of 12.05.2026", "talk", "x.recording"]
+    assert left_out == [(folder, ["notes", "odd"])]
+    assert set(transcribe(found).values()) == {AlignOutcome.ALIGNED}
+    assert read_transcript(folder / "talk.json").words
+    again, left_out = recordings([folder])
+    assert (again, left_out) == (found, [(folder, ["notes", "odd"])])
+
+
 def test_one_bad_file_leaves_the_others(talk: Path, tmp_path: Path, hears: None) -> None:
     good = Path(shutil.copy(talk / "talk.mp4", tmp_path))
     (tmp_path / "bad.mp4").write_bytes(b"no video")
