@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, takewhile
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
@@ -13,14 +13,15 @@ from svlm_cli.errors import SourceError, boundary
 from svlm_cli.media.address import Input, LiveOptions, is_playlist, may_be_page, plain_input
 from svlm_cli.media.container import OpenVideo
 from svlm_cli.media.live.glimpse import (
+    GONE,
     MOST_PLAYLIST_BYTES,
     Glimpse,
     cookie_header,
     glimpse,
-    is_gone,
+    refusal,
     served_file,
 )
-from svlm_cli.media.live.playlist import best_first, samples, variants
+from svlm_cli.media.live.playlist import best_first, newest_init, samples, variants
 from svlm_cli.media.loops import LOOP_HINT, is_master, lists_playlists
 from svlm_cli.media.probe import open_input
 from svlm_cli.text import visible
@@ -142,11 +143,14 @@ class Connector:
 
     def _first_that_opens(self, inputs: Iterable[Input], patience_seconds: float) -> OpenVideo:
         failure: SourceError | None = None
-        for wanted in inputs:
-            try:
-                return self._opened(wanted, patience_seconds)
-            except SourceError as error:  # a variant may be gone where the others are not
-                failure = failure or error  # the best one's: the last may be of sound alone
+        try:
+            for wanted in inputs:
+                try:
+                    return self._opened(wanted, patience_seconds)
+                except SourceError as error:  # a variant may be gone where the others are not
+                    failure = failure or error  # the best one's: the last may be of sound alone
+        except GoneError as error:
+            raise error from failure
         assert failure is not None
         raise failure
 
@@ -167,49 +171,62 @@ class Connector:
         seen = glimpse(wanted.url, _headers(wanted), patience_seconds, MOST_PLAYLIST_BYTES)
         text = "" if seen is None else seen.body.decode("utf-8", "replace")
         found = [] if seen is None else variants(text, seen.url)
-        num_given = num_gone = 0
         cookies = {"cookies": seen.cookies} if seen is not None and seen.cookies else {}
         headers = {**_headers(wanted), **cookie_header("" if seen is None else seen.cookies)}
+        given, gone, refused = 0, "", list[Input]()
         for each in best_first(found, self._options.max_height):
             inner = glimpse(each.url, headers, patience_seconds, MOST_PLAYLIST_BYTES)
             listed = "" if inner is None else inner.body.decode("utf-8", "replace")
             if is_master(listed) or lists_playlists(listed, each.url):
                 continue
-            if self._lacks_segments(inner, headers, patience_seconds):
-                num_gone += 1
-                height = f"{each.height} lines" if each.height else "no stated height"
-                told = f"{self._name}: of the variant of {height} no segment is there (HTTP 404)"
-                logging.getLogger(__name__).warning("%s", visible(told))
+            reason = self._why_no_segment(inner, headers, patience_seconds)
+            variant = replace(wanted, url=each.url, options={**wanted.options, **cookies})
+            if not reason:
+                given += 1
+                yield variant
                 continue
-            yield replace(wanted, url=each.url, options={**wanted.options, **cookies})
-            num_given += 1
-        if not num_given and (
-            num_gone or (not found and self._lacks_segments(seen, headers, patience_seconds))
-        ):
+            height = f"{each.height} lines" if each.height else "no stated height"
+            self._warn(f"of the variant of {height} no segment is there ({reason})")
+            gone = gone or reason
+            refused += [] if reason in GONE else [variant]
+        yield from refused  # libav may have what this look lacks
+        if not found and not (seen is not None and lists_playlists(text, seen.url)):
+            gone = self._why_no_segment(seen, headers, patience_seconds)
+            if gone not in GONE:
+                yield wanted
+        if gone and not given:
             what = "no segment of its playlist is there" if not found else "none of its variants has segments"
             raise GoneError(
-                f"cannot open {self._name}: {what} (HTTP 404)",
+                f"cannot open {self._name}: {what} ({gone})",
                 "the broadcast may be over, or its server out of order; try again later",
             )
-        if (found and not num_given) or (seen is not None and lists_playlists(text, seen.url)):
+        if not given and not refused and (found or (seen is not None and lists_playlists(text, seen.url))):
             raise UnservableError(f"{self._name} leads to playlists and to no pictures", LOOP_HINT)
-        if not found:
-            yield wanted
+
+    def _warn(self, what: str) -> None:
+        logging.getLogger(__name__).warning("%s", visible(f"{self._name}: {what}"))
 
     def _is_playlist_by_content(self, wanted: Input, patience_seconds: float) -> bool:
         """Whether an address that does not say so by its name is that of a playlist of HLS."""
         seen = glimpse(wanted.url, _headers(wanted), patience_seconds, len(_PLAYLIST_START))
         return seen is not None and seen.body == _PLAYLIST_START
 
-    def _lacks_segments(
+    def _why_no_segment(
         self, seen: Glimpse | None, headers: Mapping[str, str], patience_seconds: float
-    ) -> bool:
-        """Whether of a playlist no segment is there, which libav would try one after another, in silence."""
+    ) -> str:
+        """Why no segment of a playlist can be had, which libav would try one after another, in silence.
+
+        Returns:
+            The reason of the newest one; empty where one is there, or nobody knows.
+        """
         if seen is None:
-            return False
-        listed = samples(seen.body.decode("utf-8", "replace"), seen.url)
-        headers = {**headers, **cookie_header(seen.cookies)}
-        return bool(listed) and all(is_gone(each, headers, patience_seconds) for each in listed)
+            return ""
+        text, headers = seen.body.decode("utf-8", "replace"), {**headers, **cookie_header(seen.cookies)}
+        listed, init = samples(text, seen.url), newest_init(text, seen.url)
+        if init is not None and (reason := refusal(init, headers, patience_seconds)):
+            return reason
+        reasons = list(takewhile(bool, (refusal(each, headers, patience_seconds) for each in listed)))
+        return reasons[0] if reasons and len(reasons) == len(listed) else ""
 
     def _as_served(self, wanted: Input, patience_seconds: float) -> Input:
         """How to open a file where it lies: not by its parts, where the server only says that it sends them.

@@ -6,6 +6,7 @@ Whatever goes wrong here is no error: libav then finds out, with its own patienc
 from __future__ import annotations
 
 import base64
+import socket
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -22,7 +23,8 @@ _HEAD_BYTES = 4096
 _LONGEST_BYTES = 1 << 62
 # libav holds what it has read last, and goes back in that.
 _HELD_BYTES = 1 << 18
-_PART, _GONE = 206, (404, 410)
+_PART, _EMPTY = 206, 416
+GONE, NOT_REACHED = frozenset({"HTTP 404", "HTTP 410"}), "their server cannot be reached"
 _LATE_BOX, _INDEX_BOXES = b"mdat", frozenset({b"moov", b"moof"})
 
 
@@ -94,16 +96,18 @@ def glimpse(
     return None
 
 
-def is_gone(url: str, headers: Mapping[str, str], seconds: float) -> bool:
-    """Whether a server says that there is nothing at an address."""
+def refusal(url: str, headers: Mapping[str, str], seconds: float) -> str:
+    """Why nothing comes from an address, as HTTP has it; empty where something does, or nobody knows."""
     try:
         with closing(_answer(url, {**headers, "Range": "bytes=0-0"}, seconds)):
-            return False
+            return ""
     except urllib.error.HTTPError as error:
         with closing(error):
-            return error.code in _GONE
+            return "" if error.code == _EMPTY else f"HTTP {error.code}"
+    except urllib.error.URLError as error:
+        return NOT_REACHED if isinstance(error.reason, (ConnectionRefusedError, socket.gaierror)) else ""
     except (OSError, HTTPException, ValueError):
-        return False
+        return ""
 
 
 def served_file(url: str, headers: Mapping[str, str], seconds: float) -> ServedFile | None:

@@ -9,6 +9,7 @@ from urllib.parse import urljoin, urlsplit
 
 from svlm_cli import values
 
+_INIT = re.compile(r'^#EXT-X-MAP:(?:.*,)?\s*URI="([^"\n]*)"', re.MULTILINE)
 _GAP = "#EXT-X-GAP"
 _VARIANT = "#EXT-X-STREAM-INF:"
 _ATTRIBUTE = re.compile(r'([A-Z0-9-]+)=("[^"]*"|[^",]*)')
@@ -82,6 +83,12 @@ def samples(text: str, base_url: str) -> list[str]:
             is_gap = False
     places = sorted({len(found) - 1, len(found) // 2, 0}, reverse=True)
     return [found[place] for place in places] if found else []
+
+
+def newest_init(text: str, base_url: str) -> str | None:
+    """The address of what must come before the newest segment (EXT-X-MAP); None where nothing must."""
+    found = _INIT.findall(text)
+    return http_url(base_url, found[-1]) if found else None
 
 
 def http_url(base_url: str, line: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.server
 import time
 from pathlib import Path
@@ -150,6 +151,63 @@ def test_a_variant_whose_segments_are_gone_gives_way_to_the_next(
         told = [each for each in caplog.messages if "no segment is there (HTTP 404)" in each]
         assert len(told) <= len(gone)
         assert all(any(height in each for height in gone) for each in told)
+
+
+class Refusing(http.server.SimpleHTTPRequestHandler):
+    """Serves a folder, and no segment of the variants that are named."""
+
+    refused: tuple[str, ...]
+    status: int
+
+    def do_GET(self) -> None:
+        name = self.path.rpartition("/")[2]
+        if name.startswith(self.refused) and not name.endswith(".m3u8"):
+            self.send_error(self.status)
+        else:
+            super().do_GET()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("status", [403, 410, 500, 503])
+def test_whatever_keeps_segments_back_the_next_variant_is_shown(
+    tmp_path: Path, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    lines = ["#EXTM3U"]
+    for name, size in (("high", "160x90"), ("low", "96x54")):
+        segments(tmp_path, name, size)
+        lines += [f"#EXT-X-STREAM-INF:BANDWIDTH=1,RESOLUTION={size}", f"{name}.m3u8"]
+    (tmp_path / "master.m3u8").write_text("\n".join(lines) + "\n")
+    fields = {"refused": ("high",), "status": status}
+    server = servers.HttpServer(functools.partial(type("Own", (Refusing,), fields), directory=str(tmp_path)))
+    began = time.monotonic()
+    try:
+        with open_live(f"http://127.0.0.1:{server.port}/master.m3u8") as source:
+            assert source.info.height == 54
+        assert f"of the variant of 90 lines no segment is there (HTTP {status})" in caplog.text
+        with pytest.raises(SourceError, match=f"HTTP {status}"):
+            open_live(f"http://127.0.0.1:{server.port}/high.m3u8")
+    finally:
+        server.stop()
+    assert time.monotonic() - began < 8
+
+
+def test_a_variant_without_what_comes_before_its_segments_gives_way(tmp_path: Path) -> None:
+    lines = ["#EXTM3U"]
+    for name, size in (("high", "160x90"), ("low", "96x54")):
+        video = ("-f", "lavfi", "-i", f"testsrc2=s={size}:r=20:d=3", "-c:v", "libx264", "-pix_fmt", "yuv420p")
+        parts = ("-hls_segment_type", "fmp4", "-hls_fmp4_init_filename", f"{name}-init.mp4")
+        ffmpeg(*video, "-g", "20", "-f", "hls", "-hls_time", "1", *parts, tmp_path / f"{name}.m3u8")
+        lines += [f"#EXT-X-STREAM-INF:BANDWIDTH=1,RESOLUTION={size}", f"{name}.m3u8"]
+    (tmp_path / "master.m3u8").write_text("\n".join(lines) + "\n")
+    (tmp_path / "high-init.mp4").unlink()
+    server = servers.file_server(tmp_path)
+    try:
+        with open_live(f"http://127.0.0.1:{server.port}/master.m3u8") as source:
+            assert source.info.height == 54
+    finally:
+        server.stop()
 
 
 @pytest.mark.parametrize("name", ["master.m3u8", "v90-.m3u8"])
