@@ -15,13 +15,14 @@ from svlm_cli.media.container import OpenVideo
 from svlm_cli.media.live.glimpse import (
     GONE,
     MOST_PLAYLIST_BYTES,
+    NO_PARTS,
     Glimpse,
     cookie_header,
     glimpse,
     refusal,
     served_file,
 )
-from svlm_cli.media.live.playlist import best_first, newest_init, samples, variants
+from svlm_cli.media.live.playlist import best_first, newest_init, newest_part, samples, variants
 from svlm_cli.media.loops import LOOP_HINT, is_master, lists_playlists
 from svlm_cli.media.probe import open_input
 from svlm_cli.text import visible
@@ -186,7 +187,7 @@ class Connector:
                 yield variant
                 continue
             height = f"{each.height} lines" if each.height else "no stated height"
-            self._warn(f"of the variant of {height} no segment is there ({reason})")
+            self._warn(f"of the variant of {height} no segment can be had ({reason})")
             gone = gone or reason
             refused += [] if reason in GONE else [variant]
         yield from refused  # libav may have what this look lacks
@@ -195,7 +196,7 @@ class Connector:
             if gone not in GONE:
                 yield wanted
         if gone and not given:
-            what = "no segment of its playlist is there" if not found else "none of its variants has segments"
+            what = "none of its variants has segments" if found else "no segment of its playlist can be had"
             raise GoneError(
                 f"cannot open {self._name}: {what} ({gone})",
                 "the broadcast may be over, or its server out of order; try again later",
@@ -225,6 +226,11 @@ class Connector:
         listed, init = samples(text, seen.url), newest_init(text, seen.url)
         if init is not None and (reason := refusal(init, headers, patience_seconds)):
             return reason
+        part = newest_part(text, seen.url)
+        if part is not None:
+            had = glimpse(part[0], headers, patience_seconds, 1, asks_part=True, begin=part[1])
+            if had is not None and not had.is_part:
+                return NO_PARTS
         reasons = list(takewhile(bool, (refusal(each, headers, patience_seconds) for each in listed)))
         return reasons[0] if reasons and len(reasons) == len(listed) else ""
 

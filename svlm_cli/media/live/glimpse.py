@@ -24,7 +24,8 @@ _LONGEST_BYTES = 1 << 62
 # libav holds what it has read last, and goes back in that.
 _HELD_BYTES = 1 << 18
 _PART, _EMPTY = 206, 416
-GONE, NOT_REACHED = frozenset({"HTTP 404", "HTTP 410"}), "their server cannot be reached"
+NOT_REACHED, NO_PARTS = "their server cannot be reached", "their server sends no parts of files (HTTP ranges)"
+GONE = frozenset({"HTTP 404", "HTTP 410", NO_PARTS})
 _LATE_BOX, _INDEX_BOXES = b"mdat", frozenset({b"moov", b"moof"})
 
 

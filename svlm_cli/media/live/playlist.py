@@ -10,6 +10,7 @@ from urllib.parse import urljoin, urlsplit
 from svlm_cli import values
 
 _INIT = re.compile(r'^#EXT-X-MAP:(?:.*,)?\s*URI="([^"\n]*)"', re.MULTILINE)
+_PART = re.compile(r"#EXT-X-BYTERANGE:(\d{1,15})(?:@(\d{1,15}))?")
 _GAP = "#EXT-X-GAP"
 _VARIANT = "#EXT-X-STREAM-INF:"
 _ATTRIBUTE = re.compile(r'([A-Z0-9-]+)=("[^"]*"|[^",]*)')
@@ -83,6 +84,22 @@ def samples(text: str, base_url: str) -> list[str]:
             is_gap = False
     places = sorted({len(found) - 1, len(found) // 2, 0}, reverse=True)
     return [found[place] for place in places] if found else []
+
+
+def newest_part(text: str, base_url: str) -> tuple[str, int] | None:
+    """Of a playlist of parts of files the address of the newest, and at which byte it begins, if not 0."""
+    found: tuple[str, int] | None = None
+    begin = end = 0
+    for line in map(str.strip, text.splitlines()):
+        told = _PART.fullmatch(line)
+        if told is not None:
+            begin = end if told[2] is None else int(told[2])
+            end = begin + int(told[1])
+        elif line and not line.startswith("#"):
+            url = http_url(base_url, line)
+            found = (url, begin) if url is not None and begin else found
+            begin = 0
+    return found
 
 
 def newest_init(text: str, base_url: str) -> str | None:

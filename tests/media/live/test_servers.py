@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import http.server
+import re
 import time
 from pathlib import Path
 from random import Random
@@ -148,7 +149,7 @@ def test_a_variant_whose_segments_are_gone_gives_way_to_the_next(
         finally:
             server.stop()
         assert time.monotonic() - began < 5
-        told = [each for each in caplog.messages if "no segment is there (HTTP 404)" in each]
+        told = [each for each in caplog.messages if "no segment can be had (HTTP 404)" in each]
         assert len(told) <= len(gone)
         assert all(any(height in each for height in gone) for each in told)
 
@@ -185,12 +186,31 @@ def test_whatever_keeps_segments_back_the_next_variant_is_shown(
     try:
         with open_live(f"http://127.0.0.1:{server.port}/master.m3u8") as source:
             assert source.info.height == 54
-        assert f"of the variant of 90 lines no segment is there (HTTP {status})" in caplog.text
+        assert f"of the variant of 90 lines no segment can be had (HTTP {status})" in caplog.text
         with pytest.raises(SourceError, match=f"HTTP {status}"):
             open_live(f"http://127.0.0.1:{server.port}/high.m3u8")
     finally:
         server.stop()
     assert time.monotonic() - began < 8
+
+
+@pytest.mark.parametrize("has_offsets", [True, False])
+def test_a_playlist_of_parts_needs_a_server_of_parts(tmp_path: Path, has_offsets: bool) -> None:
+    """Without them libav shows the first segment and ends."""
+    picture = ("-f", "lavfi", "-i", "testsrc2=s=160x90:r=20:d=4", "-c:v", "libx264", "-pix_fmt", "yuv420p")
+    cut = ("-g", "20", "-f", "hls", "-hls_time", "1", "-hls_flags", "single_file", "-hls_list_size", "0")
+    ffmpeg(*picture, *cut, tmp_path / "a.m3u8")
+    if not has_offsets:  # which may be left out where parts follow each other
+        text = (tmp_path / "a.m3u8").read_text()
+        (tmp_path / "a.m3u8").write_text(re.sub(r"(BYTERANGE:\d+)@\d+", r"\1", text))
+    for way in ("none", "false", "honest"):
+        with serving(tmp_path, way) as (address, _):
+            if way == "honest":
+                with open_live(f"{address}/a.m3u8") as source:
+                    assert len(list(source.clips(2, 1.0))) == 4
+            else:
+                with pytest.raises(SourceError, match="sends no parts of files"):
+                    open_live(f"{address}/a.m3u8")
 
 
 def test_a_variant_without_what_comes_before_its_segments_gives_way(tmp_path: Path) -> None:
