@@ -7,7 +7,7 @@ import math
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -27,6 +27,7 @@ from svlm_cli.data.words.transcript import Transcript, Utterance, words_in
 from svlm_cli.data.words.within import NoCaptionsError
 from svlm_cli.errors import SourceError, SvlmError
 from svlm_cli.files import remove_partials, sha256_of
+from svlm_cli.media.file.pyav_reader import PyavPictures
 from svlm_cli.media.tracks import AUTO, SoundChoice
 from svlm_cli.settings import Clean
 from svlm_cli.text import encodable
@@ -150,7 +151,7 @@ class Aligner:
                 utterances, figures, refused, sound = self._utterances(job, require)
             except _Skip as skip:
                 return Aligned(video, AlignOutcome.SKIPPED, reason=str(skip))
-            made = self._transcript(video, utterances, refused)
+            made = self._transcript(job, utterances, refused)
             made = replace(made, origin=origin, figures={**figures, **made.figures}, sound=sound)
             require()
             told = tuple(job.outputs.write(made))
@@ -242,8 +243,9 @@ class Aligner:
                     raise
             return self._recogniser
 
-    def _transcript(self, video: Video, utterances: Sequence[Utterance], refused: str) -> Transcript:
+    def _transcript(self, job: AlignJob, utterances: Sequence[Utterance], refused: str) -> Transcript:
         """Filters, cleaning, and what the annealing stage asks."""
+        video = job.video
         language = self._options.whisper.language
         cleaned = filters.clean_by_rules(utterances, language, only_loops=self._options.clean is Clean.OFF)
         refused = refused or cleaned.refused
@@ -256,7 +258,7 @@ class Aligner:
             dropped += more
             figures = {f"sentences_{name}": count for name, count in asdict(counts).items()}
         words = words_in(filters.in_order(kept))
-        length = video.duration_seconds or math.inf
+        length = _length(job)
         past_end = sum(word.start_seconds > length for word in words)
         if past_end:
             figures["words_past_end"] = past_end
@@ -267,6 +269,17 @@ class Aligner:
         if self._llm is not None:
             clips = judge_clips(clips, words, video.title, self._llm)
         return Transcript(words, dropped=tuple(dropped), clips=clips, figures=figures)
+
+
+def _length(job: AlignJob) -> float:
+    """How long a video is in seconds, beyond which nothing is said; infinity where nobody need know."""
+    if job.video.duration_seconds or job.source is None:
+        return job.video.duration_seconds or math.inf
+    try:
+        with closing(PyavPictures(str(job.media))) as pictures:
+            return pictures.length_seconds or math.inf
+    except SourceError:  # of sound alone
+        return math.inf
 
 
 def _is_to_stay(had: Transcript, origin: Mapping[str, Any]) -> bool:

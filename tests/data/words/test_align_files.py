@@ -171,6 +171,20 @@ def test_a_transcript_made_elsewhere_is_placed_and_never_written_over(talk: Path
         transcribe([path, talk / "s.wav"], transcript_from=str(kept))
 
 
+def test_a_transcript_of_another_video_is_refused(talk: Path, tmp_path: Path) -> None:
+    for suffix, length in ((".mp4", 4.0), (".ts", 8.0)):
+        path = tmp_path / f"talk{suffix}"
+        ffmpeg("-i", talk / "talk.mp4", "-c", "copy", path)
+        path.write_bytes(
+            path.read_bytes() * (2 if suffix == ".ts" else 1)
+        )  # joined: its header knows half of it
+        for begin, outcome in ((length - 1.5, AlignOutcome.ALIGNED), (length + 1.5, AlignOutcome.REFUSED)):
+            source = tmp_path / f"{begin}.srt"
+            source.write_text(f"1\n00:00:{begin:06.3f} --> 00:00:{begin + 1:06.3f}\na great save\n")
+            assert transcribe([path], transcript_from=str(source)) == {path.name: outcome}
+            path.with_suffix(".json").unlink()
+
+
 def test_what_cannot_be_asked_for(tmp_path: Path) -> None:
     assert parse_formats("SRT, txt,srt") == ("srt", "txt")
     for given in ("doc", "", "json,doc"):
