@@ -148,16 +148,21 @@ def _survey(path: str, _changed: int, _size: int) -> Survey:
         begin: float | None = None
         key_frames: list[KeyFrame] = []
         number = 0
+        shown_until, hides_any = 0.0, False
         for packet in clock.packets():
             if packet.stream_index != video.stream.index:
                 continue
             if packet.pts is not None:
                 seconds = float(packet.pts * video.tick)
                 begin = seconds if begin is None else min(begin, seconds)
+                length = float((packet.duration or 0) * video.tick) or video.nominal_seconds
+                hides_any = hides_any or packet.is_discard
+                shown_until = shown_until if packet.is_discard else max(shown_until, seconds + length)
                 if packet.is_keyframe and (not key_frames or abs(seconds - key_frames[-1].seconds) >= 1):
                     key_frames.append(KeyFrame(number, seconds))
             number += 1
         end = clock.joins.end(video.stream.index) or begin or 0.0
+        end = min(end, shown_until) if hides_any else end  # by an edit list
         joins = tuple(clock.joins.joins)
         with boundary(f"{path} does not state its length", SourceError, "get it again"):
             stated = stated_duration(video, begin or 0.0) if states_picture_length(video) else None

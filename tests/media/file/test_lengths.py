@@ -105,6 +105,19 @@ def test_of_a_header_that_claims_something_else(tmp_path: Path) -> None:
             assert reader.length_seconds == pytest.approx(5.0, abs=1.1)
 
 
+def test_of_an_edit_list_that_hides_the_end(tmp_path: Path) -> None:
+    for seed in range(4):
+        path = made(tmp_path / f"{seed}.mp4", 100, {})
+        content = bytearray(path.read_bytes())
+        at = content.index(b"elst") + 12
+        shown = Random(f"edit {seed}").randrange(1500, 4500)
+        content[at : at + 4] = shown.to_bytes(4, "big")  # thousandths, the movie's own
+        path.write_bytes(content)
+        with open_video(path) as reader:
+            assert reader.length_seconds == pytest.approx(seen(path), abs=0.06)
+            assert reader.length_seconds == pytest.approx(shown / 1000, abs=0.16)
+
+
 @needs_ffmpeg
 def test_of_joined_recordings(tmp_path: Path) -> None:
     for seed in range(8):
