@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -57,6 +58,22 @@ def test_after_a_loss_time_has_gone_on(gap, new_clock, noticed_late):
     starts = new_clock or 1005.0 + gap
     found = places(stamps, broadcast(1, starts, 55.0 + gap))
     assert found == pytest.approx([5 + gap + k * FRAME for k in range(25)], abs=0.1)
+
+
+def test_a_clock_below_its_first_stamp_has_fallen_and_not_leapt():
+    """libav adds the period of 33 bits to it; over the end of the period a clock runs on."""
+    wrap = 2**33 / 90_000
+    for seed in range(40):
+        dice = Random(f"fall {seed}")
+        first, behind = dice.uniform(100, 90_000), dice.uniform(0, 30)
+        stamps = Stamps(FRAME, wrap_seconds=wrap)
+        stamps.place(first, 0.0)
+        assert stamps.place(behind + wrap, 0.1).jump_seconds == pytest.approx(behind - first)
+        assert stamps.place(behind + wrap + FRAME, 0.14).jump_seconds is None
+        near, hole = dice.uniform(0.1, 10), dice.uniform(11, 30)
+        stamps = Stamps(FRAME, wrap_seconds=wrap)
+        stamps.place(wrap - near, 0.0)
+        assert stamps.place(wrap - near + hole, 0.1).jump_seconds == pytest.approx(hole)
 
 
 def test_what_is_sent_again_keeps_its_place():
