@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 
-NEAR_WRAP_SECONDS = 60.0
-"""A clock that goes over its end within less has run on; by more, it was started again."""
+NEAR_WRAP_SECONDS = 600.0
+"""Further from its end a clock does not go over it: it was started again."""
+FRESH_SECONDS = 60.0
+"""So near to 0 a clock was started again, unless it has come there within as much."""
 _MPEG_SECONDS, _MILLISECONDS = 2**33 / 90_000, 2**32 / 1000
 _WRAPS = {
     "mpegts": _MPEG_SECONDS,
@@ -34,6 +36,8 @@ def leap_seconds(by_seconds: float, before: float, behind: float, wrap: float) -
         behind: the first one behind it, likewise.
         wrap: the period in seconds.
     """
-    if math.isinf(wrap) or by_seconds <= NEAR_WRAP_SECONDS or behind // wrap <= before // wrap:
+    if math.isinf(wrap) or by_seconds <= FRESH_SECONDS or behind // wrap <= before // wrap:
         return by_seconds
-    return by_seconds - wrap
+    fallen = by_seconds - wrap
+    is_near = wrap - before % wrap <= NEAR_WRAP_SECONDS and behind % wrap > FRESH_SECONDS
+    return by_seconds if is_near and by_seconds < -fallen else fallen

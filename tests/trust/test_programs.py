@@ -17,11 +17,18 @@ import pytest
 from svlm_cli.media.audio import listen
 from svlm_cli.media.file.pyav_reader import PyavPictures
 from svlm_cli.media.file.reader import open_video
+from svlm_cli.media.joins import JUMP_SECONDS
 from svlm_cli.media.survey import survey
 from tests.media.numbered import number_of, numbers_of, on_screen
-from tests.media.programs import bursts_of, concat_filter, joined, num_pictures, random_program
+from tests.media.programs import Part, bursts_of, concat_filter, joined, num_pictures, random_program
 
 SEAM_SECONDS = 0.07
+
+
+def leaps_of(parts: list[Part]) -> list[float]:
+    """By how much the clocks of parts go on later, of which three are told."""
+    moves = [b.clock + b.begins - a.clock - a.seconds for a, b in pairwise(parts)]
+    return [move for move in moves if move > JUMP_SECONDS][:3]
 
 
 def test_pictures_and_sound_lie_where_ffmpeg_puts_them(
@@ -39,8 +46,10 @@ def test_pictures_and_sound_lie_where_ffmpeg_puts_them(
         tolerance = SEAM_SECONDS * len(parts)
         pictures = PyavPictures(path)
         shown = [(each.start_seconds, number_of(each.rgb())) for each in pictures.pictures(0.0)]
+        leaps = [float(each.split("by ")[1].split(" s ")[0]) for each in pictures.problems if "clock" in each]
         pictures.close()
         told = f"case {case}: {parts}"
+        assert leaps == pytest.approx(leaps_of(parts), abs=2.5), told
         assert [number for _, number in shown] == [number for _, number in truth.pictures], told
         times = [at for at, _ in shown]
         for first, behind in pairwise(accumulate(map(num_pictures, parts), initial=0)):
