@@ -68,8 +68,10 @@ def _sounds(path: Path) -> bool:
     try:
         with closing(open_file(str(path))) as file:
             sound = next((each for each in file.container.streams.audio if each.codec_context), None)
-            packets = islice(file.packets(sound), _LEAST_PACKETS) if sound is not None else ()
-            return sum(len(decoded(sound.codec_context, packet)) for packet in packets) >= 1
+            if sound is None:
+                return False
+            packets = islice(file.packets(sound), _LEAST_PACKETS)
+            return any(decoded(sound.codec_context, packet) for packet in packets)
     except SourceError:
         return False
 
