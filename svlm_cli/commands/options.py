@@ -36,6 +36,7 @@ class Quantize(StrEnum):
 
     NONE = "none"
     INT8 = "int8"
+    INT4 = "int4"
 
 
 class KvCache(StrEnum):
@@ -218,7 +219,8 @@ class ModelChoice:
         option(
             MODEL_PANEL,
             f"--quantize {choices(Quantize)}",
-            "Linear layers in signed bytes: faster on a CPU and a quarter of the memory; words may differ.",
+            "Linear layers in signed bytes, or those of the language model in four bits: faster on a CPU, "
+            "and a quarter or an eighth of the memory; words may differ, in four bits more.",
         ),
     ] = Quantize.NONE
     kv_cache: Annotated[

@@ -6,7 +6,7 @@ import torch
 
 from svlm_cli.errors import ModelError, UsageError
 
-QUANTIZATIONS = ("none", "int8")
+QUANTIZATIONS = ("none", "int8", "int4")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -68,6 +68,8 @@ def check_quantize(quantize: str, device: torch.device) -> None:
         UsageError: there are none, or nobody knows it.
     """
     if quantize not in QUANTIZATIONS:
-        raise UsageError(f"--quantize {quantize} is not known", f"use {' or '.join(QUANTIZATIONS)}")
-    if quantize == "int8" and device.type != "cpu":
-        raise UsageError("--quantize int8 is for the CPU", "on CUDA use --dtype bfloat16, or --device cpu")
+        raise UsageError(f"--quantize {quantize} is not known", f"use {', '.join(QUANTIZATIONS)}")
+    if quantize != "none" and device.type != "cpu":
+        raise UsageError(
+            f"--quantize {quantize} is for the CPU", "on CUDA use --dtype bfloat16, or --device cpu"
+        )

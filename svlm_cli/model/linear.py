@@ -12,6 +12,9 @@ from typing import Any, Protocol
 import torch
 from torch.nn import functional
 
+from svlm_cli.model.kernels.memory import zeros
+from svlm_cli.model.kernels.native import Native
+from svlm_cli.model.kernels.panels import empty_panels, panel_kernels
 from svlm_cli.model.kernels.rows import FORMATS, byte_kernels, bytes_product
 
 MOST = 127  # of a signed byte, symmetric
@@ -75,12 +78,52 @@ class PackedLinear(torch.nn.Module):
         destination[f"{prefix}weight"] = self.dense()
 
 
+class PanelLinear(torch.nn.Module):
+    """A linear layer whose weight the compiled kernels have laid out: a word reads it from end to end.
+
+    Args:
+        weight: (o, i), float32 or bfloat16, on the CPU; or what gives its rows, some at a time.
+        bias: (o,) of any format, or None.
+        kernels: what ``panel_kernels`` gives.
+    """
+
+    def __init__(self, weight: torch.Tensor | RowBlocks, bias: torch.Tensor | None, kernels: Native) -> None:
+        super().__init__()
+        self.out_features, self.in_features = weight.shape
+        self.register_buffer("bias", bias)
+        self._wide = None if bias is None else bias.float()
+        self._panels = empty_panels(kernels, (self.out_features, self.in_features), weight.dtype)
+        start = 0
+        for block in weight.split(ROWS_AT_ONCE):
+            self._panels.lay(block, start)
+            start += len(block)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """(..., i) to (..., o), in the weight's number format."""
+        if inputs.ndim == 2 and inputs.is_contiguous():
+            return self._panels.product(inputs, self._wide)
+        flat = inputs.reshape(-1, self.in_features).contiguous()
+        return self._panels.product(flat, self._wide).view(*inputs.shape[:-1], self.out_features)
+
+    def dense(self) -> torch.Tensor:
+        """The weight (o, i), laid out as it was."""
+        return self._panels.rows()
+
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        destination[f"{prefix}weight"] = self.dense()
+
+
 class RowBlocks(Protocol):
     """A weight that is read a few rows at a time."""
 
     @property
     def shape(self) -> torch.Size:
         """(o, i)."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the rows given."""
 
     def __len__(self) -> int:
         """o."""
@@ -109,7 +152,9 @@ class Int8Linear(torch.nn.Module):
         super().__init__()
         self.register_buffer("bias", None if bias is None else bias.float())
         self.out_features, self.in_features = weight.shape
-        small, scales = torch.empty(tuple(weight.shape), dtype=torch.int8), torch.empty(len(weight))
+        num_weights = self.out_features * self.in_features
+        small = zeros(num_weights).view(torch.int8).view(self.out_features, self.in_features)
+        scales = torch.empty(len(weight))
         self._sums = torch.empty(len(weight), dtype=torch.int32)
         start = 0
         for block in weight.split(ROWS_AT_ONCE):
@@ -168,6 +213,18 @@ def replace_linears(network: torch.nn.Module, make: Make) -> int:
             bias = None if layer.bias is None else layer.bias.detach()
             setattr(parent, name, make(layer.weight.detach(), bias))
     return len(places)
+
+
+def laid_out(weight: torch.Tensor, bias: torch.Tensor | None) -> PanelLinear | PackedLinear | PlainLinear:
+    """A linear layer in the layout that this processor multiplies fastest.
+
+    Args:
+        weight: (o, i), float32 or bfloat16, on the CPU.
+        bias: (o,) or None.
+    """
+    if (kernels := panel_kernels(weight.dtype)) is not None:
+        return PanelLinear(weight, bias, kernels)
+    return PackedLinear(weight, bias) if can_pack(weight.dtype) else PlainLinear(weight, bias)
 
 
 def can_pack(dtype: torch.dtype) -> bool:

@@ -8,9 +8,10 @@ from svlm_cli.model.attention import keep_flash_first
 from svlm_cli.model.family.parts import language_part
 from svlm_cli.model.finite import check_weights
 from svlm_cli.model.hooks.attention import register_grouped, register_windows
+from svlm_cli.model.kernels.fourbit import Int4Linear
 from svlm_cli.model.kernels.last_row import keep_last_row
 from svlm_cli.model.kernels.native import native
-from svlm_cli.model.linear import Int8Linear, PackedLinear, can_pack, replace_linears
+from svlm_cli.model.linear import Int8Linear, laid_out, replace_linears
 
 
 def prepare(network: Any, name: str, quantize: str, *, packed: bool) -> None:
@@ -19,7 +20,7 @@ def prepare(network: Any, name: str, quantize: str, *, packed: bool) -> None:
     Args:
         network: Hugging Face model.
         name: the name of the model, as the user gave it.
-        quantize: ``none`` or ``int8``.
+        quantize: ``none``, ``int8`` or ``int4``.
         packed: lay weights out for the kernels of this CPU, where it has some.
 
     Raises:
@@ -27,10 +28,13 @@ def prepare(network: Any, name: str, quantize: str, *, packed: bool) -> None:
     """
     check_weights(network, name)
     weight = network.lm_head.weight
-    if quantize == "int8":
+    if quantize == "int4":
+        replace_linears(language_part(network), Int4Linear)
+        network.lm_head = Int4Linear(network.lm_head.weight.detach(), None)
+    if quantize != "none":
         replace_linears(network, Int8Linear)
-    elif packed and weight.device.type == "cpu" and can_pack(weight.dtype):
-        replace_linears(network, PackedLinear)
+    elif packed and weight.device.type == "cpu":
+        replace_linears(network, laid_out)
 
 
 def set_stream_attention(network: Any, attention: str) -> None:

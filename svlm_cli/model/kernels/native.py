@@ -31,6 +31,15 @@ _ARGUMENTS: dict[str, list[Any]] = {
         *(_INT, _INT, _POINTER, _POINTER, _POINTER, _POINTER, _INT, _INT),
         *(_SIZES, _SIZES, _POINTER, ctypes.c_float),
     ],
+    "svlm_panel_bytes": [_INT, _INT, _LONG, _LONG],
+    "svlm_lay_panels": [_INT, _INT, _LONG, _LONG, _POINTER, _LONG, _LONG, _POINTER],
+    "svlm_take_panels": [_INT, _INT, _LONG, _LONG, _POINTER, _POINTER],
+    "svlm_panels_product": [*(_INT, _INT, _INT, _POINTER, _LONG, _LONG, _POINTER, _POINTER, _LONG, _POINTER)],
+    "svlm_has_tiles": [],
+    "svlm_nibble_bytes": [_LONG, _LONG],
+    "svlm_lay_nibbles": [_LONG, _POINTER, _POINTER, _LONG, _LONG, _POINTER],
+    "svlm_take_nibbles": [_LONG, _POINTER, _POINTER, _LONG, _POINTER],
+    "svlm_nibbles_product": [_INT, _POINTER, _INT, _LONG, _LONG, _POINTER, _POINTER, _LONG, _POINTER],
     "svlm_has_bytes": [],
     "svlm_bytes_rows": [
         *(_INT, _POINTER, _INT, _LONG, _LONG, _POINTER, _POINTER, _POINTER, _POINTER, _LONG, _POINTER)
@@ -76,6 +85,8 @@ def opened(path: Path) -> Native:
     except AttributeError as error:
         raise OSError(f"{path.name} is of another build: {error}") from error
     library.svlm_set_name.restype = ctypes.c_char_p
+    for name in ("svlm_panel_bytes", "svlm_nibble_bytes"):
+        getattr(library, name).restype = _LONG
     sets = {}
     number = 0
     while name := library.svlm_set_name(number):

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
+from svlm_cli.model.kernels.fourbit import Int4Linear
+from svlm_cli.model.kernels.panels import panel_kernels
 from svlm_cli.model.lean.weights import StoredRows, Weights
-from svlm_cli.model.linear import Int8Linear, PackedLinear, PlainLinear, can_pack
+from svlm_cli.model.linear import Int8Linear, PackedLinear, PanelLinear, PlainLinear, laid_out
 
-Linear = PackedLinear | PlainLinear | Int8Linear
+Linear = PanelLinear | PackedLinear | PlainLinear | Int8Linear | Int4Linear
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,20 +33,28 @@ class Format:
 
     Args:
         dtype: float32 or bfloat16.
-        quantize: ``none`` or ``int8``.
+        quantize: ``none``, ``int8`` or ``int4``.
     """
 
     dtype: torch.dtype
     quantize: str
 
+    @property
+    def of_tower(self) -> Format:
+        """Of the vision tower, which memory does not bind: bytes where the language model is in four bits."""
+        return Format(self.dtype, "int8" if self.quantize == "int4" else self.quantize)
+
     def linear(self, weight: torch.Tensor, bias: torch.Tensor | None) -> Linear:
         """A product with a weight (o, i), which is not kept, not quantised."""
-        return PackedLinear(weight, bias) if can_pack(self.dtype) else PlainLinear(weight, bias)
+        return laid_out(weight, bias)
 
     def read(self, weights: Weights, names: Sequence[str], bias: torch.Tensor | None = None) -> Linear:
         """A product with stored weights one below another, as they are to run."""
-        if self.quantize == "int8":
-            return Int8Linear(StoredRows(weights, tuple(names), self.dtype), bias)
+        rows = StoredRows(weights, tuple(names), self.dtype)
+        if self.quantize != "none":
+            return (Int4Linear if self.quantize == "int4" else Int8Linear)(rows, bias)
+        if (kernels := panel_kernels(self.dtype)) is not None:
+            return PanelLinear(rows, bias, kernels)
         return self.linear(weights.take(*names, dtype=self.dtype), bias)
 
 

@@ -104,8 +104,8 @@ def open_lean(
         text = TextModel(weights, config.text_config, form)
         vision = config.vision_config
         tower = (
-            Tower(weights, vision, form)
+            Tower(weights, vision, form.of_tower)
             if isinstance(vision, VisionConfig)
-            else DeepTower(weights, vision, form)
+            else DeepTower(weights, vision, form.of_tower)
         )
     return LeanNetwork(Inner(text, tower), head, config, form, folder)

@@ -16,6 +16,8 @@ namespace {
 #include "product.inl"
 #include "attention.inl"
 #include "word.inl"
+#include "panels.inl"
 }  // namespace
 
 const svlm::AttentionSet svlm::kAttention_plain = {scratch_bytes, block, word_bytes, word, join};
+const svlm::ProductSet svlm::kProduct_plain = {PANEL, W, prepared_bytes, prepare, product_scratch, panels, lay, take};

@@ -4,14 +4,9 @@
 #include <algorithm>
 #include <new>
 
+#include "export.h"
 #include "sets.h"
 #include "threads.h"
-
-#if defined(_WIN32)
-#define EXPORT extern "C" __declspec(dllexport)
-#else
-#define EXPORT extern "C" __attribute__((visibility("default")))
-#endif
 
 namespace {
 
@@ -43,7 +38,7 @@ bool has(int set) {
 }
 
 const svlm::AttentionSet *attention_of(int set) {
-  if (set < 0 || set >= kNumSets || !has(set)) return nullptr;
+  if (!svlm::has_set(set)) return nullptr;
 #if defined(__x86_64__)
   if (set == 1) return &svlm::kAttention_avx2;
   if (set == 2) return &svlm::kAttention_avx512;
@@ -56,14 +51,12 @@ int64_t bytes_of(svlm::Format format) {
   return format == svlm::kFloat32 ? 4 : format == svlm::kBfloat16 ? 2 : 1;
 }
 
-size_t up(size_t size) { return (size + 63) / 64 * 64; }
-
 bool attend_word(const svlm::AttentionSet &set, const svlm::Attention &job, int threads) {
   int64_t row = std::max(job.key_row, job.value_row) * bytes_of(job.state_format);
   int64_t whole = 2 * row * job.num_held * job.num_heads;
   int64_t wanted = std::max<int64_t>(1, std::min<int64_t>(threads, whole / kBytesOfThread));
   int64_t parts = (wanted + job.num_heads - 1) / job.num_heads;
-  int64_t size = (int64_t)up(set.word_bytes(job)), units = parts * job.num_heads;
+  int64_t size = (int64_t)svlm::whole_lines(set.word_bytes(job)), units = parts * job.num_heads;
   char *scratch = svlm::scratch_of_thread((size_t)(size * units));
   if (!scratch) return false;
   svlm::share_out(units, (int)wanted, [&](int64_t unit, int) {
@@ -91,7 +84,7 @@ bool attend_block(const svlm::AttentionSet &set, svlm::Attention job, int thread
   job.chunk = std::max((rows + wanted - 1) / wanted, std::min<int64_t>(rows, kFewestRows));
   job.num_chunks = (rows + job.chunk - 1) / job.chunk;
   int64_t units = blocks * job.num_chunks, workers = std::min<int64_t>(threads, units);
-  size_t size = up(set.scratch_bytes(job));
+  size_t size = svlm::whole_lines(set.scratch_bytes(job));
   char *scratch = svlm::scratch_of_thread(size * (size_t)workers);
   if (!scratch) return false;
   svlm::share_out(units, (int)workers,
@@ -119,6 +112,8 @@ void write_rows(const char *states, int64_t head, int64_t row, char *cache, cons
 
 }  // namespace
 
+bool svlm::has_set(int set) { return set >= 0 && set < kNumSets && has(set); }
+
 char *svlm::scratch_of_thread(size_t bytes) {
   static thread_local Scratch own;
   if (own.size < bytes) {
@@ -134,7 +129,7 @@ EXPORT int svlm_version() { return kVersion; }
 
 EXPORT const char *svlm_set_name(int set) { return set < 0 || set >= kNumSets ? nullptr : kNames[set]; }
 
-EXPORT int svlm_has_set(int set) { return set >= 0 && set < kNumSets && has(set); }
+EXPORT int svlm_has_set(int set) { return svlm::has_set(set); }
 
 // sizes: H, g, D, m, n + m; strides: of query, key, value, out, each from head to head and from token to token,
 // in numbers. Returns 0, or 1 where memory is short, 2 where the processor has no such set.

@@ -7,48 +7,15 @@
 #include <algorithm>
 #include <new>
 
+#include "export.h"
 #include "threads.h"
 
-#if defined(_WIN32)
-#define EXPORT extern "C" __declspec(dllexport)
-#else
-#define EXPORT extern "C" __attribute__((visibility("default")))
-#endif
-
 #if defined(__x86_64__)
-#include <immintrin.h>
-#define VNNI __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")))
+#include "vnni.h"
 
 namespace {
 
 constexpr int64_t kBytesOfThread = 1 << 19;  // of weights that a thread is worth
-constexpr float kTiny = 1.17549435e-38f, kMost = 127.0f;
-
-bool has_vnni() {
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-         __builtin_cpu_supports("avx512vnni");
-}
-
-VNNI inline __mmask16 first(int64_t count) { return count >= 16 ? 0xffff : (__mmask16)((1u << count) - 1); }
-
-VNNI inline __m512 numbers(const char *from, bool is_bf16, int64_t place, int64_t count) {
-  __mmask16 some = first(count);
-  if (!is_bf16) return _mm512_maskz_loadu_ps(some, (const float *)from + place);
-  __m256i half = _mm256_maskz_loadu_epi16(some, (const uint16_t *)from + place);
-  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
-}
-
-VNNI inline void put(char *to, bool is_bf16, int64_t place, int64_t count, __m512 value) {
-  __mmask16 some = first(count);
-  if (!is_bf16) return _mm512_mask_storeu_ps((float *)to + place, some, value);
-  __m512i bits = _mm512_castps_si512(value);  // to the nearest, ties to even; what is no number stays none
-  __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-  __m512i rounded = _mm512_srli_epi32(_mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff))), 16);
-  __m512i none = _mm512_or_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(0x40));
-  rounded = _mm512_mask_mov_epi32(rounded, _mm512_cmp_ps_mask(value, value, _CMP_UNORD_Q), none);
-  _mm256_mask_storeu_epi16((uint16_t *)to + place, some, _mm512_cvtepi32_epi16(rounded));
-}
 
 // One row to bytes; its scale. A row with a number that is none has a scale that is none.
 VNNI float row_to_bytes(const char *from, bool is_bf16, int64_t size, int8_t *to) {

@@ -19,9 +19,11 @@ namespace {
 #include "product.inl"
 #include "attention.inl"
 #include "word.inl"
+#include "panels.inl"
 }  // namespace
 
 const svlm::AttentionSet svlm::kAttention_avx512 = {scratch_bytes, block, word_bytes, word, join};
+const svlm::ProductSet svlm::kProduct_avx512 = {PANEL, W, prepared_bytes, prepare, product_scratch, panels, lay, take};
 
 #if defined(__clang__)
 #pragma clang attribute pop

@@ -1,0 +1,97 @@
+// Products with weights in float32 and bfloat16, as Python calls them.
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+#include <algorithm>
+#include <new>
+
+#include "export.h"
+#include "sets.h"
+#include "threads.h"
+
+namespace {
+
+constexpr int64_t kBytesOfThread = 1 << 19;  // of weights that a thread is worth
+
+const svlm::ProductSet *products_of(int set) {
+  if (!svlm::has_set(set)) return nullptr;
+#if defined(__x86_64__)
+  if (set == 1) return &svlm::kProduct_avx2;
+  if (set == 2) return &svlm::kProduct_avx512;
+  if (set == 3) return &svlm::kProduct_avx512_bf16;
+#endif
+  return &svlm::kProduct_plain;
+}
+
+bool multiply(const svlm::ProductSet &set, svlm::Product job, int threads) {
+  int64_t number = job.format == svlm::kFloat32 ? 4 : 2, num_panels = (job.outputs + set.columns - 1) / set.columns;
+  int64_t worth = job.outputs * job.size * number * std::max<int64_t>(1, job.rows / 4) / kBytesOfThread;
+  int64_t workers = std::max<int64_t>(1, std::min<int64_t>({threads, worth, num_panels}));
+  int64_t units = job.rows <= 8 || workers == 1 ? workers : std::min<int64_t>(num_panels, workers * 8);
+  size_t prepared = svlm::whole_lines(set.prepared_bytes(job)), own = svlm::whole_lines(set.scratch_bytes(job));
+  char *scratch = svlm::scratch_of_thread(prepared + own * (size_t)workers);
+  if (!scratch) return false;
+  if (prepared) {
+    set.prepare(job, scratch);
+    job.inputs = scratch;
+  }
+  svlm::share_out(units, (int)workers, [&](int64_t unit, int worker) {
+    set.panels(job, num_panels * unit / units, num_panels * (unit + 1) / units,
+               scratch + prepared + own * (size_t)worker);
+  });
+  return true;
+}
+
+}  // namespace
+
+// Bytes of weights (outputs, size) in panels; -1 where the processor has no such set.
+EXPORT int64_t svlm_panel_bytes(int set, int format, int64_t outputs, int64_t size) {
+  const svlm::ProductSet *kernels = products_of(set);
+  if (!kernels) return -1;
+  int64_t pair = format == svlm::kFloat32 ? 1 : 2;
+  return (outputs + kernels->vector - 1) / kernels->vector * kernels->vector * ((size + pair - 1) / pair) * 4;
+}
+
+// Rows [first, first + count) of weights to their places in panels, which are zeros where nothing was laid.
+EXPORT int svlm_lay_panels(int set, int format, int64_t outputs, int64_t size, const void *rows, int64_t first,
+                           int64_t count, void *panels) {
+  const svlm::ProductSet *kernels = products_of(set);
+  if (!kernels) return 2;
+  svlm::Product job = {nullptr, nullptr, nullptr, nullptr, (svlm::Format)format, 0, size, outputs};
+  kernels->lay(job, (const char *)rows, first, count, (char *)panels);
+  return 0;
+}
+
+// Panels to the rows they were made of.
+EXPORT int svlm_take_panels(int set, int format, int64_t outputs, int64_t size, const void *panels, void *rows) {
+  const svlm::ProductSet *kernels = products_of(set);
+  if (!kernels) return 2;
+  svlm::Product job = {nullptr, (const char *)panels, nullptr, nullptr, (svlm::Format)format, 0, size, outputs};
+  kernels->take(job, (char *)rows);
+  return 0;
+}
+
+// out (rows, outputs) = inputs (rows, size) times weights in panels, and a bias or null. Returns as svlm_attend.
+EXPORT int svlm_panels_product(int set, int threads, int format, const void *inputs, int64_t rows, int64_t size,
+                               const void *panels, const float *bias, int64_t outputs, void *out) {
+  const svlm::ProductSet *kernels = products_of(set);
+  if (!kernels) return 2;
+  svlm::Product job = {(const char *)inputs, (const char *)panels, bias, (char *)out, (svlm::Format)format, rows,
+                       size, outputs};
+  try {
+    return !multiply(*kernels, job, threads);
+  } catch (const std::bad_alloc &) {
+    return 1;
+  }
+}
+
+// Whether the processor multiplies tiles of bfloat16 (AMX), for which there are no kernels here.
+EXPORT int svlm_has_tiles() {
+#if defined(__x86_64__)
+  unsigned a, b, c, d;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d >> 22 & 1) && (d >> 24 & 1);
+#else
+  return 0;
+#endif
+}
