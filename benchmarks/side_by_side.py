@@ -1,6 +1,6 @@
 """Two checkouts of svlm against one another: CPU time, both at work at the same moment.
 
-    python benchmarks/side_by_side.py OLD NEW [--rounds 10] [--what bundled --what 180m] [--whisper-model DIR]
+    python benchmarks/side_by_side.py OLD NEW [--rounds 10] [--what bundled --what 180m] [--format float32]
 
 Both run in a process of their own with one thread on one core, and change cores from round to round: what a
 shared machine adds, and how fast it is by the minute, falls on both. A round's ratio is new to old; printed
@@ -8,8 +8,9 @@ are the median of the rounds' ratios with their quartiles, and the ratio of the 
 all rounds (what others add is never less than nothing). An even number of rounds has both on both cores
 alike. Linux, two cores, and nothing else at work; ffmpeg, and flite for align.
 
-What is done: `svlm bench fps` of the bundled model or of a random one of 180 M parameters (a step's median),
-`svlm stream` of a plain 8-bit file (file), `svlm align` of speech (align).
+What is done: `svlm bench fps` of the bundled model or of a random one of 180 M parameters in `--format` (a
+step's median; 180m with short windows, 180m-2fps and 180m-8fps with full ones of 640x360), `svlm stream` of a
+plain 8-bit file (file), `svlm align` of speech (align).
 """
 
 from __future__ import annotations
@@ -32,6 +33,13 @@ SVLM = (sys.executable, "-m", "svlm_cli")
 MATCH = "arena:soccer,seed=7,minutes=10"
 PLAIN = "testsrc2=size=640x360:rate=25:duration=240"
 MINUTES_OF_SPEECH = 4
+WHATS = ("bundled", "180m", "180m-2fps", "180m-8fps", "file", "align")
+FORMATS = {
+    "float32": [],
+    "bfloat16": ["--dtype", "bfloat16"],
+    "int8": ["--quantize", "int8"],
+    "int4": ["--quantize", "int4"],
+}
 
 
 @dataclass(frozen=True)
@@ -43,34 +51,29 @@ class Work:
     has_steps: bool = False
 
 
-def steps(*options: str) -> Work:
-    """``svlm bench fps`` at 2 FPS."""
-    common = [
-        "bench",
-        "fps",
-        MATCH,
-        "--policy",
-        "streaming",
-        "--fps",
-        "2",
-        "--threads",
-        "1",
-        "--clock",
-        "cpu",
-    ]
+def steps(*options: str, source: str = MATCH, fps: int = 2) -> Work:
+    """``svlm bench fps``."""
+    common = ["bench", "fps", source, "--policy", "streaming", "--fps", str(fps), "--threads", "1"]
+    common += ["--clock", "cpu"]
     return Work(
         lambda run: [*common, "--floor-steps", "0", *options, "--out", str(run / "fps")], has_steps=True
     )
 
 
-def all_work(folder: Path, new: Path, whisper: str) -> dict[str, Callable[[], Work]]:
+def all_work(folder: Path, new: Path, whisper: str, form: str) -> dict[str, Callable[[], Work]]:
     """By name; each makes what it needs in ``folder`` when it is called."""
 
-    def random_model() -> Work:
+    def random_model(*options: str, source: str = MATCH, fps: int = 2) -> Work:
         model = str(folder / "180m")
         make = [sys.executable, "-m", "svlm_cli.model.random_checkpoint", model, "--size", "180m"]
         subprocess.run(make, env=environment(new), cwd=folder, stdout=subprocess.DEVNULL, check=True)
-        return steps("--model", model, "--seconds", "12", "--vision-window", "4", "--rounds", "4")
+        return steps("--model", model, *FORMATS[form], *options, source=source, fps=fps)
+
+    def full_windows(fps: int, seconds: int) -> Work:
+        clip = str(folder / "full.mp4")
+        noise = ["-i", "testsrc2=size=640x360:rate=8:duration=60", "-vf", "noise=alls=8:allf=t"]
+        subprocess.run(["ffmpeg", "-v", "error", "-y", "-f", "lavfi", *noise, clip], check=True)
+        return random_model("--seconds", str(seconds), source=clip, fps=fps)
 
     def plain_file() -> Work:
         clip = str(folder / "plain.mp4")
@@ -95,7 +98,9 @@ def all_work(folder: Path, new: Path, whisper: str) -> dict[str, Callable[[], Wo
 
     return {
         "bundled": lambda: steps("--seconds", "240"),
-        "180m": random_model,
+        "180m": lambda: random_model("--seconds", "12", "--vision-window", "4", "--rounds", "4"),
+        "180m-2fps": lambda: full_windows(2, 24),
+        "180m-8fps": lambda: full_windows(8, 20),
         "file": plain_file,
         "align": speech,
     }
@@ -117,7 +122,7 @@ def begun(checkout: Path, work: Work, run: Path, core: int) -> subprocess.Popen[
 
 
 def ended(process: subprocess.Popen[bytes], work: Work, run: Path) -> dict[str, float]:
-    """User CPU seconds of the process; where it has steps, CPU seconds of a median one and its decoding."""
+    """User CPU seconds of the process; where it has steps, CPU seconds of a median one and of its stages."""
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
@@ -125,7 +130,8 @@ def ended(process: subprocess.Popen[bytes], work: Work, run: Path) -> dict[str, 
     found = {"process": used.ru_utime}
     if work.has_steps:
         (row,) = json.loads((run / "fps" / "summary.json").read_text())["runs"]
-        found |= {"step": row["p50_step_seconds"], "decode": row["stages"]["decode"]}
+        found |= {"step": row["p50_step_seconds"]}
+        found |= {stage: row["stages"][stage] for stage in ("vision", "prefill", "decode")}
     return found
 
 
@@ -171,15 +177,17 @@ def main() -> None:
     parser.add_argument("old", type=Path, help="folder of a checkout")
     parser.add_argument("new", type=Path, help="folder of another")
     parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--what", action="append", choices=("bundled", "180m", "file", "align"))
+    parser.add_argument("--what", action="append", choices=WHATS)
+    parser.add_argument("--format", choices=list(FORMATS), default="float32", help="of the random model")
     parser.add_argument("--whisper-model", default="tiny.en", help="folder or name, for align")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        works = all_work(Path(name), chosen.new, chosen.whisper_model)
+        works = all_work(Path(name), chosen.new, chosen.whisper_model, chosen.format)
         for what in chosen.what or ("bundled", "180m"):
             for key, ratios in compared(chosen.old, chosen.new, works[what](), chosen.rounds).items():
                 shown = {name: round(x, 4) if isinstance(x, float) else x for name, x in ratios.items()}
-                print(json.dumps({"what": what, "measured": key, **shown}), flush=True)
+                told = {"what": what, "format": chosen.format, "measured": key, **shown}
+                print(json.dumps(told), flush=True)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from torch.nn import functional
 from svlm_cli.model.kernels.memory import zeros
 from svlm_cli.model.kernels.native import Native
 from svlm_cli.model.kernels.panels import empty_panels, panel_kernels
-from svlm_cli.model.kernels.rows import FORMATS, byte_kernels, bytes_product
+from svlm_cli.model.kernels.rows import FORMATS, byte_kernels, bytes_product, empty_byte_panels
 
 MOST = 127  # of a signed byte, symmetric
 ROWS_AT_ONCE = 1024  # of a weight that are brought to bytes
@@ -59,6 +59,7 @@ class PackedLinear(torch.nn.Module):
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
         super().__init__()
         self.out_features, self.in_features = weight.shape
+        self.dtype = weight.dtype
         self.register_buffer("bias", bias)
         self._packed = torch.ops.mkldnn._reorder_linear_weight(weight, ROWS_EXPECTED)
 
@@ -91,6 +92,7 @@ class PanelLinear(torch.nn.Module):
         super().__init__()
         self.out_features, self.in_features = weight.shape
         self.register_buffer("bias", bias)
+        self.dtype = weight.dtype
         self._wide = None if bias is None else bias.float()
         self._panels = empty_panels(kernels, (self.out_features, self.in_features), weight.dtype)
         start = 0
@@ -144,46 +146,59 @@ class Int8Linear(torch.nn.Module):
         bias: (o,) or None.
     """
 
-    weight: torch.Tensor
     scales: torch.Tensor
     bias: torch.Tensor | None
 
     def __init__(self, weight: torch.Tensor | RowBlocks, bias: torch.Tensor | None) -> None:
         super().__init__()
         self.register_buffer("bias", None if bias is None else bias.float())
-        self.out_features, self.in_features = weight.shape
-        num_weights = self.out_features * self.in_features
-        small = zeros(num_weights).view(torch.int8).view(self.out_features, self.in_features)
+        self.out_features, self.in_features = shape = (weight.shape[0], weight.shape[1])
         scales = torch.empty(len(weight))
         self._sums = torch.empty(len(weight), dtype=torch.int32)
+        self._panels = empty_byte_panels(shape)
+        whole = zeros(0 if self._panels is not None else shape[0] * shape[1]).view(torch.int8)
+        self._rows = whole.view(-1, shape[1])  # (o, i), or none where there are panels
         start = 0
         for block in weight.split(ROWS_AT_ONCE):
             rows = slice(start, start + len(block))
+            small, scales[rows, None] = _to_bytes(block.float())
+            self._sums[rows] = small.sum(dim=1, dtype=torch.int32)
+            if self._panels is None:
+                self._rows[rows] = small
+            else:
+                self._panels.lay(small, start)
             start = rows.stop
-            small[rows], scales[rows, None] = _to_bytes(block.float())
-            self._sums[rows] = small[rows].sum(dim=1, dtype=torch.int32)
-        self.register_buffer("weight", small)
         self.register_buffer("scales", scales)
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """Bytes (o, i)."""
+        return self._rows if self._panels is None else self._panels.rows()
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """(..., i) to (..., o), in the inputs' number format."""
-        kept = self._buffers
+        scales, bias = self._buffers["scales"], self._buffers["bias"]
+        assert scales is not None
         if (kernels := byte_kernels()) is not None and inputs.dtype in FORMATS:
             flat = inputs.reshape(-1, self.in_features).contiguous()
-            weight, scales, bias = kept["weight"], kept["scales"], kept["bias"]
-            assert weight is not None
-            assert scales is not None
-            out = bytes_product(kernels, flat, weight, scales, self._sums, bias)
+            if self._panels is not None:
+                out = self._panels.product(flat, scales, self._sums, bias)
+            else:
+                out = bytes_product(kernels, flat, self._rows, scales, self._sums, bias)
             return out if inputs.ndim == 2 else out.view(*inputs.shape[:-1], self.out_features)
         rows, own = _to_bytes(inputs.reshape(-1, self.in_features).float())
-        out = torch._int_mm(rows, self.weight.t()).float().mul_(self.scales).mul_(own)
-        if self.bias is not None:
-            out = out.add_(self.bias)
+        out = torch._int_mm(rows, self.weight.t()).float().mul_(scales).mul_(own)
+        if bias is not None:
+            out = out.add_(bias)
         return out.to(inputs.dtype).view(*inputs.shape[:-1], self.out_features)
 
     def dense(self) -> torch.Tensor:
         """The weight (o, i) multiplied out, float32."""
         return self.weight * self.scales[:, None]
+
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        destination[f"{prefix}weight"] = self.weight
 
 
 def _to_bytes(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

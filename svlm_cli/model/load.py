@@ -83,8 +83,7 @@ def load_model(
         attention: ``auto`` (flash-attention 2 for the tower on CUDA), ``sdpa``, or ``flash_attention_2``.
         threads: CPU threads torch computes with, None for torch's own choice.
         adapter: folder or Hugging Face id of a LoRA adapter to add to the weights, in float32.
-        quantize: ``none``, or, on the CPU, ``int8`` for linear layers in bytes, ``int4`` for those of the
-            language model in four bits.
+        quantize: ``none``; on the CPU ``int8`` or, the language model in four bits, ``int4``.
         kv_cache: format of cached keys and values, or ``auto``; another than the model's on the CPU alone.
         packed: lay linear layers out for the CPU's kernels: faster, no training. Not where ``compiled``.
         compiled: feed words through ``torch.compile``; the first takes seconds.

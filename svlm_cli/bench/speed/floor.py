@@ -1,8 +1,9 @@
-"""The floor: the matrix products and the attention that a step cannot do without, as bare kernels.
+"""The floor: what a step must multiply and read, at the best rates that this process reaches.
 
-Run in the same process, on the same weights and the same cached keys, with the shapes of a step that the
-engine has just run: what lies above is overhead. The head is counted on one row per word, key heads are not
-repeated, the causal corner is half; norms, activations, rotations, sampling, reading and upkeep are left out.
+Multiplications of matrix products and attention by number format, over the rate of the fastest kernel for
+that format (``rates.py``); plus weights, keys and values, read once a forward, over the measured bandwidth.
+The head is counted on one row per word, the causal corner is half; norms, activations, rotations, sampling,
+reading and upkeep are left out.
 
 Shape legend: m = new tokens, n = cached tokens, h = query heads, H = key/value heads, D = head size.
 """
@@ -10,16 +11,16 @@ Shape legend: m = new tokens, n = cached tokens, h = query heads, H = key/value 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional
 
+from svlm_cli.bench.speed.rates import Rates, Shape, attention_format, product_format, weight_bytes
 from svlm_cli.bench.speed.tower import SquareTower, square_tower
-from svlm_cli.model.attention import causal
 from svlm_cli.model.cache import StreamingCache
 from svlm_cli.model.family.parts import language_part
 from svlm_cli.model.family.table import recurrent_layers
@@ -27,13 +28,11 @@ from svlm_cli.model.lean.deep_tower import DeepBlock, DeepTower
 from svlm_cli.model.lean.grid import Plan
 from svlm_cli.model.lean.text import TextLayer
 from svlm_cli.model.lean.tower import Block, Tower
-from svlm_cli.model.linear import Int8Linear, PlainLinear
 from svlm_cli.model.patches import Patches
 from svlm_cli.model.runtime import VideoLanguageModel
 from svlm_cli.model.states.formats import head_size_of
 from svlm_cli.model.vision.frames import DeepFeatures, VideoFeatures
 from svlm_cli.model.words import Words
-from svlm_cli.stream.trace import Stopwatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,23 +106,41 @@ class _WatchedWords:
         return self.words.feed(token, position)
 
 
-SCALE_OF_BYTES = 16  # so that they are not all 0
+@dataclass(slots=True)
+class Work:
+    """What a stage of a step cannot do without.
+
+    Args:
+        products: multiplications of a weight by an input, by number format.
+        scores: those of attention, both of its products, by number format.
+        num_bytes: of weights, keys and values, each once a forward.
+        shapes: of the products.
+    """
+
+    products: Counter[str] = field(default_factory=Counter)
+    scores: Counter[str] = field(default_factory=Counter)
+    num_bytes: int = 0
+    shapes: Counter[Shape] = field(default_factory=Counter)
+
+    def multiply(self, number_format: str, num_rows: int, outputs: int, size: int, num_bytes: int) -> None:
+        """One product with a weight (outputs, size)."""
+        self.products[number_format] += num_rows * outputs * size
+        self.shapes[Shape(number_format, num_rows, outputs, size)] += 1
+        self.num_bytes += num_bytes
 
 
 class Floor:
-    """Bare kernels over a model's weights.
+    """The floor of a model's steps.
 
     Args:
-        model: its linear layers are run as they are, in its number format.
+        model: its linear layers are counted in the formats that they are in.
         clock: as the engine's, for the CPU; on CUDA device events measure.
     """
 
     def __init__(self, model: VideoLanguageModel, clock: Callable[[], float] = time.perf_counter) -> None:
         self._model = model
-        self._clock = clock
-        self._inputs: dict[tuple[int, torch.dtype], torch.Tensor] = {}
+        self._rates = Rates(model.device, clock)
         self._lengths: dict[tuple[tuple[int, int, int], str], list[int]] = {}
-        self._has_run = False
         language = language_part(model.network)
         self._layers = [_linears(layer) for layer in language.layers]
         self._behind_keys = _behind_keys(language.layers[-1])
@@ -142,54 +159,56 @@ class Floor:
         """Seconds by stage (``vision``, ``prefill``, ``decode``) of what ``model`` has taken down.
 
         Args:
-            model: a model with the shapes of one step.
-            cache: that step's cache, whose keys and values are read.
+            model: with the shapes of one step.
+            cache: that step's, for the formats of keys and values.
         """
-        if not self._has_run:
-            self._has_run = True
-            self._step(model, cache)  # draws what is multiplied and wakes the kernels
-        laps = self._step(model, cache).laps
-        return {stage: laps.get(stage, 0.0) for stage in ("vision", "prefill", "decode")}
+        work = self.work(model, cache)
+        shapes = sum((each.shapes for each in work.values()), Counter[Shape]())
+        found = {}
+        for stage, each in work.items():
+            multiplied = each.products + each.scores
+            found[stage] = each.num_bytes / self._rates.bandwidth() + sum(
+                count / self._rates.best(number_format, shapes) for number_format, count in multiplied.items()
+            )
+        return found
 
-    def _step(self, model: WatchedModel, cache: StreamingCache) -> Stopwatch:
-        watch = Stopwatch(self._model.device, self._clock)
+    def work(self, model: WatchedModel, cache: StreamingCache) -> dict[str, Work]:
+        """The same step in multiplications and bytes."""
+        found = {stage: Work() for stage in ("vision", "prefill", "decode")}
         for grid in model.grids:
-            self._vision(grid)
-        watch.lap("vision")
-        for fed in sorted(model.fed, key=lambda each: each.stage, reverse=True):
-            self._forward(fed, cache)
-            watch.lap(fed.stage)
-        return watch
+            self._vision(grid, found["vision"])
+        for fed in model.fed:
+            self._forward(fed, cache, found[fed.stage])
+        return found
 
-    def _vision(self, grid: tuple[int, int, int]) -> None:
+    def _vision(self, grid: tuple[int, int, int], work: Work) -> None:
         if self._squares is not None:
-            self._vision_of_squares(self._squares, grid[0])
+            self._vision_of_squares(self._squares, grid[0], work)
             return
         visual = self._model.network.model.visual
         num_patches = grid[0] * grid[1] * grid[2]
         if isinstance(visual, Tower | DeepTower):
-            self._product(visual.patches, num_patches)
+            _product(visual.patches, num_patches, work)
         else:
-            weight = visual.patch_embed.proj.weight.flatten(1)
-            functional.linear(self._input(num_patches, weight.shape[1]), weight)
+            _multiply(visual.patch_embed.proj.weight.flatten(1), num_patches, work)
         whole = getattr(visual.config, "fullatt_block_indexes", range(len(self._blocks)))
         for number, block in enumerate(self._blocks):
             for linear in block:
-                self._product(linear, num_patches)
+                _product(linear, num_patches, work)
             bounds = "cu_seqlens" if number in whole else "cu_window_seqlens"
             owner = visual.config if isinstance(visual, Tower | DeepTower) else visual.blocks[number].attn
-            self._see(self._sequences(grid, bounds), owner.num_heads, owner.head_dim)
+            self._see(self._sequences(grid, bounds), owner.num_heads, owner.head_dim, work)
         for linear in self._mergers:
-            self._product(linear, num_patches // visual.config.spatial_merge_size**2)
+            _product(linear, num_patches // visual.config.spatial_merge_size**2, work)
 
-    def _vision_of_squares(self, tower: SquareTower, num_frames: int) -> None:
-        functional.linear(self._input(num_frames * tower.num_patches, tower.patch.shape[1]), tower.patch)
+    def _vision_of_squares(self, tower: SquareTower, num_frames: int, work: Work) -> None:
+        _multiply(tower.patch, num_frames * tower.num_patches, work)
         for block in tower.blocks:
             for linear in block:
-                self._product(linear, num_frames * tower.num_seen)
-            self._see([tower.num_seen] * num_frames, tower.num_heads, tower.head_size)
+                _product(linear, num_frames * tower.num_seen, work)
+            self._see([tower.num_seen] * num_frames, tower.num_heads, tower.head_size, work)
         for linear in tower.mergers:
-            self._product(linear, num_frames * tower.num_merged)
+            _product(linear, num_frames * tower.num_merged, work)
 
     def _sequences(self, grid: tuple[int, int, int], bounds: str) -> list[int]:
         """Lengths of the sequences of a block, asked of the device once per grid."""
@@ -202,79 +221,54 @@ class Floor:
             self._lengths[grid, bounds] = found.diff().tolist()
         return self._lengths[grid, bounds]
 
-    def _see(self, lengths: list[int], num_heads: int, size: int) -> None:
-        """Attention within sequences of a block, those of one length at once."""
-        for length in sorted(set(lengths)):
-            shape = (lengths.count(length), num_heads, length, size)
-            states = self._input(shape[0] * shape[1] * length, size).view(shape)
-            functional.scaled_dot_product_attention(states, states, states)
+    def _see(self, lengths: Sequence[int], num_heads: int, size: int, work: Work) -> None:
+        """Attention within sequences of a block."""
+        number_format = attention_format(self._model.dtype, self._model.device)
+        work.scores[number_format] += 2 * num_heads * size * sum(length**2 for length in lengths)
 
-    def _forward(self, fed: Fed, cache: StreamingCache) -> None:
+    def _forward(self, fed: Fed, cache: StreamingCache, work: Work) -> None:
         kept = iter(range(cache.num_kv_layers))
         for number, layer in enumerate(self._layers):
             for linear in layer:
-                self._product(linear, 1 if linear in self._behind_keys else fed.num_new)
+                _product(linear, 1 if linear in self._behind_keys else fed.num_new, work)
             for experts in self._experts[number]:
-                self._mix(experts, fed.num_new)
+                _mix(experts, fed.num_new, work)
             if number not in self._recurrent:
                 is_last = number + 1 == len(self._layers) and self._behind_keys
-                self._attend(fed, *cache.storage(next(kept)), num_rows=1 if is_last else fed.num_new)
-        self._product(self._model.network.lm_head, 1)
+                self._attend(fed, cache.storage(next(kept))[0], 1 if is_last else fed.num_new, work)
+        _product(self._model.network.lm_head, 1, work)
 
-    def _attend(self, fed: Fed, keys: torch.Tensor, values: torch.Tensor, num_rows: int) -> None:
-        """The cached part over packed heads and the corner of the new tokens; on a CPU the engine's."""
-        config = self._model.network.config.text_config
-        if self._model.device.type == "cpu":
-            shape = (1, config.num_attention_heads, num_rows, head_size_of(keys))
-            held = slice(fed.num_cached + fed.num_new)
-            query = self._input(shape[1] * num_rows, shape[3]).view(shape)
-            causal(query, keys[:, :, held], values[:, :, held], None)
-            return
-        num_heads, size = keys.shape[1], keys.shape[3]
-        group = config.num_attention_heads // num_heads
-        rows = self._input(fed.num_new * config.num_attention_heads, size)
-        packed = rows.view(1, num_heads, group * fed.num_new, size)
-        first = fed.num_cached + (1 if fed.num_new == 1 else 0)
-        if first:
-            functional.scaled_dot_product_attention(packed, keys[:, :, :first], values[:, :, :first])
-        if fed.num_new > 1:
-            corner = slice(fed.num_cached, fed.num_cached + fed.num_new)
-            functional.scaled_dot_product_attention(
-                rows.view(1, num_heads * group, fed.num_new, size),
-                keys[:, :, corner],
-                values[:, :, corner],
-                is_causal=True,
-                enable_gqa=group > 1,
-            )
+    def _attend(self, fed: Fed, keys: torch.Tensor, num_rows: int, work: Work) -> None:
+        """The last rows of the new tokens, which see what is cached and those before them."""
+        num_heads = self._model.network.config.text_config.num_attention_heads
+        held = fed.num_cached + fed.num_new
+        seen = num_rows * held - num_rows * (num_rows - 1) // 2
+        number_format = attention_format(keys.dtype, self._model.device)
+        work.scores[number_format] += 2 * num_heads * seen * head_size_of(keys)
+        work.num_bytes += 2 * held * keys.shape[1] * keys.shape[3] * keys.element_size()
 
-    def _product(self, linear: torch.nn.Module, num_rows: int) -> None:
-        size: int = linear.in_features  # type: ignore[assignment]
-        if isinstance(linear, Int8Linear):
-            torch._int_mm(self._input(num_rows, size, torch.int8), linear.weight.t())
-        elif type(linear) in (torch.nn.Linear, PlainLinear):
-            functional.linear(self._input(num_rows, size), linear.weight, linear.bias)  # type: ignore[arg-type]
-        else:
-            linear(self._input(num_rows, size))
 
-    def _mix(self, experts: _Experts, num_rows: int) -> None:
-        """A router and its experts, rows spread over them evenly."""
-        functional.linear(self._input(num_rows, experts.router.shape[1]), experts.router)
-        num_asked = num_rows * experts.num_used
-        num_experts = min(len(experts.router), num_asked)
-        for number in range(num_experts):
-            share = num_asked // num_experts + (number < num_asked % num_experts)
-            for weight in experts.weights:
-                functional.linear(self._input(share, weight.shape[2]), weight[number])
+def _product(linear: torch.nn.Module, num_rows: int, work: Work) -> None:
+    outputs: int = linear.out_features  # type: ignore[assignment]
+    size: int = linear.in_features  # type: ignore[assignment]
+    number_format = product_format(linear)
+    work.multiply(number_format, num_rows, outputs, size, weight_bytes(number_format, outputs, size))
 
-    def _input(self, num_rows: int, size: int, dtype: torch.dtype | None = None) -> torch.Tensor:
-        """Numbers to compute with, shape (num_rows, size): a part of those kept for this size."""
-        dtype = dtype or self._model.dtype
-        found = self._inputs.get((size, dtype))
-        if found is None or len(found) < num_rows:
-            drawn = torch.randn(2 * num_rows, size, device=self._model.device)
-            scale = SCALE_OF_BYTES if dtype is torch.int8 else 1
-            found = self._inputs[size, dtype] = (drawn * scale).to(dtype)
-        return found[:num_rows]
+
+def _multiply(weight: torch.Tensor, num_rows: int, work: Work) -> None:
+    number_format = str(weight.dtype).removeprefix("torch.")
+    work.multiply(number_format, num_rows, *weight.shape, weight.numel() * weight.element_size())
+
+
+def _mix(experts: _Experts, num_rows: int, work: Work) -> None:
+    """A router and its experts, rows spread over them evenly."""
+    _multiply(experts.router, num_rows, work)
+    num_asked = num_rows * experts.num_used
+    num_experts = min(len(experts.router), num_asked)
+    for number in range(num_experts):
+        share = num_asked // num_experts + (number < num_asked % num_experts)
+        for weight in experts.weights:
+            _multiply(weight[number], share, work)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

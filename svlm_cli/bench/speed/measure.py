@@ -45,7 +45,7 @@ class SpeedRun:
         seconds: for each stage one number per step.
         num_words: tokens drawn in each step.
         num_cached: tokens with states after each step.
-        engine, floor: seconds by stage of the last steps and of bare kernels of the same shapes.
+        engine, floor: seconds by stage of the last steps and of their floor.
         wall_seconds: the wall time of the whole run.
         cache_bytes, resident_bytes: at its end.
         peak_device_bytes: until the first floor, 0 on the CPU.

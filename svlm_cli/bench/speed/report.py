@@ -126,7 +126,7 @@ def row(run: SpeedRun) -> dict[str, Any]:
 
 
 def _floor(run: SpeedRun) -> dict[str, Any] | None:
-    """Engine against bare kernels; ratios are medians over steps, each against its own floor."""
+    """Engine against its floor; ratios are medians over steps, each against its own floor."""
     if not run.floor["vision"]:
         return None
     engine = np.sum([run.engine[stage] for stage in WORK], axis=0)

@@ -133,7 +133,7 @@ def fps(
     out: own.Folder = SPEED_OUT,
     talk: Talk,
 ) -> None:
-    """Time every stage of a stream under each policy, over time and against a floor of bare kernels."""
+    """Time every stage of a stream under each policy, over time and against the least it could take."""
     settings = stream_settings(sight, memory, SamplingChoice(max_new_tokens, greedy=True))
     counts = _streams(timing, more_streams)
     from svlm_cli.bench.speed.fps import SpeedEnd, bench_fps

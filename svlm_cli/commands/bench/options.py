@@ -156,7 +156,7 @@ class Timing:
         option(
             SPEED_PANEL,
             "--floor-steps N",
-            "Steps at the end of each run to compare with bare kernels of the same shapes; 0 for none.",
+            "Steps at the end of each run to compare with what they must multiply and read; 0 for none.",
             min=0,
         ),
     ] = 4

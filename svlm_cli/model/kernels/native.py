@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-VERSION = 2  # of what ``api.cpp`` exports
+VERSION = 3  # of what ``api.cpp`` exports
 ROOM = Path(__file__).parent
 PLACES = [ROOM / f"_native{suffix}" for suffix in importlib.machinery.EXTENSION_SUFFIXES]
 
@@ -40,6 +40,12 @@ _ARGUMENTS: dict[str, list[Any]] = {
     "svlm_lay_nibbles": [_LONG, _POINTER, _POINTER, _LONG, _LONG, _POINTER],
     "svlm_take_nibbles": [_LONG, _POINTER, _POINTER, _LONG, _POINTER],
     "svlm_nibbles_product": [_INT, _POINTER, _INT, _LONG, _LONG, _POINTER, _POINTER, _LONG, _POINTER],
+    "svlm_byte_panel_bytes": [_LONG, _LONG],
+    "svlm_lay_byte_panels": [_LONG, _LONG, _POINTER, _LONG, _LONG, _POINTER],
+    "svlm_take_byte_panels": [_LONG, _LONG, _POINTER, _POINTER],
+    "svlm_byte_panels_product": [
+        *(_INT, _POINTER, _INT, _LONG, _LONG, _POINTER, _POINTER, _POINTER, _POINTER, _LONG, _POINTER)
+    ],
     "svlm_has_bytes": [],
     "svlm_bytes_rows": [
         *(_INT, _POINTER, _INT, _LONG, _LONG, _POINTER, _POINTER, _POINTER, _POINTER, _LONG, _POINTER)
@@ -85,7 +91,7 @@ def opened(path: Path) -> Native:
     except AttributeError as error:
         raise OSError(f"{path.name} is of another build: {error}") from error
     library.svlm_set_name.restype = ctypes.c_char_p
-    for name in ("svlm_panel_bytes", "svlm_nibble_bytes"):
+    for name in ("svlm_panel_bytes", "svlm_byte_panel_bytes", "svlm_nibble_bytes"):
         getattr(library, name).restype = _LONG
     sets = {}
     number = 0

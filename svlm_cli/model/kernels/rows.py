@@ -5,10 +5,12 @@ Shape legend: n = rows, i = inputs, o = outputs.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 
 import torch
 
+from svlm_cli.model.kernels.memory import zeros
 from svlm_cli.model.kernels.native import Native, native
 
 FORMATS = (torch.float32, torch.bfloat16)
@@ -20,6 +22,68 @@ def byte_kernels() -> Native | None:
     """The compiled kernels where this processor has what products of bytes need."""
     kernels = native()
     return kernels if kernels is not None and kernels.functions.svlm_has_bytes() else None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BytePanels:
+    """A weight (o, i) of signed bytes as the kernels read it from end to end.
+
+    Args:
+        kernels: what ``byte_kernels`` gives.
+        memory: int8.
+        shape: (o, i).
+    """
+
+    kernels: Native
+    memory: torch.Tensor
+    shape: tuple[int, int]
+
+    def lay(self, rows: torch.Tensor, first: int) -> None:
+        """Put rows (k, i), int8, contiguous, where they belong, the first of them as number ``first``."""
+        self.kernels.functions.svlm_lay_byte_panels(
+            *self.shape, rows.data_ptr(), first, len(rows), self.memory.data_ptr()
+        )
+
+    def rows(self) -> torch.Tensor:
+        """The weight (o, i), int8."""
+        found = torch.empty(self.shape, dtype=torch.int8)
+        self.kernels.functions.svlm_take_byte_panels(*self.shape, self.memory.data_ptr(), found.data_ptr())
+        return found
+
+    def product(
+        self, inputs: torch.Tensor, scales: torch.Tensor, sums: torch.Tensor, bias: torch.Tensor | None
+    ) -> torch.Tensor:
+        """As ``bytes_product``."""
+        rows, outputs = len(inputs), self.shape[0]
+        out = torch.empty((rows, outputs), dtype=inputs.dtype)
+        failed = self.kernels.functions.svlm_byte_panels_product(
+            torch.get_num_threads(),
+            inputs.data_ptr(),
+            inputs.dtype is torch.bfloat16,
+            rows,
+            self.shape[1],
+            self.memory.data_ptr(),
+            scales.data_ptr(),
+            sums.data_ptr(),
+            None if bias is None else bias.data_ptr(),
+            outputs,
+            out.data_ptr(),
+        )
+        if failed:
+            raise MemoryError("no memory for a product")
+        return out
+
+
+def empty_byte_panels(shape: tuple[int, int]) -> BytePanels | None:
+    """Room for a weight (o, i), all zeros; None where there are no such kernels, or torch's are faster.
+
+    On processors with AMX torch's is: there weights stay in rows.
+    """
+    kernels = byte_kernels()
+    if kernels is None or kernels.functions.svlm_has_tiles():
+        return None
+    size = kernels.functions.svlm_byte_panel_bytes(*shape)
+    return BytePanels(kernels, zeros(size).view(torch.int8), shape)
 
 
 def bytes_product(

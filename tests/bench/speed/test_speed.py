@@ -26,7 +26,6 @@ from svlm_cli import (
 )
 from svlm_cli.bench.common.compare import compare
 from svlm_cli.bench.common.records import claim_folder
-from svlm_cli.bench.speed import floor as floor_module
 from svlm_cli.bench.speed import measure as efficiency
 from svlm_cli.bench.speed.floor import Fed, Floor, watched
 from svlm_cli.bench.speed.fps import SpeedEnd, SpeedStart, bench_fps
@@ -34,7 +33,6 @@ from svlm_cli.bench.speed.grid import load_speed_grid
 from svlm_cli.bench.speed.measure import SpeedRun, find_max_fps, measure
 from svlm_cli.bench.speed.plan import NamedSettings, SpeedClock, SpeedPlan
 from svlm_cli.bench.speed.report import latency_plot, main_table, row, slope, steady_start
-from svlm_cli.model.attention import causal
 from svlm_cli.types import Clip
 from tests.stream.engine import clips
 
@@ -59,7 +57,7 @@ def bundled():
     return load_model(device="cpu", threads=1)
 
 
-def test_the_floor_runs_every_product_of_a_step_once(model, monkeypatch):
+def test_the_floor_counts_every_product_of_a_step_once(model):
     """The floor multiplies as much as the engine's own linear layers, the head on one row a word."""
     seen = watched(model)
     session = StreamSession(
@@ -83,41 +81,26 @@ def test_the_floor_runs_every_product_of_a_step_once(model, monkeypatch):
             hook.remove()
     assert [fed.stage for fed in seen.fed].count("decode") == event.num_new_tokens - 1
     assert seen.fed[-1] == Fed(1, event.num_cached_tokens - 1)
-    products: list[int] = []
-    scores: list[int] = []
-    linear, attend = torch.nn.functional.linear, torch.nn.functional.scaled_dot_product_attention
-
-    def attending(query, key, value, is_causal=False, enable_gqa=False):
-        scores.append(query.shape[:-1].numel() * key.shape[2])
-        return attend(query, key, value, is_causal=is_causal, enable_gqa=enable_gqa)
-
-    def seeing(query, key, value, scaling):
-        scores.append(query.shape[:-1].numel() * key.shape[2])
-        return causal(query, key, value, scaling)
-
-    def watching(x, weight, bias=None):
-        products.append(x.shape[0] * weight.numel())
-        return linear(x, weight, bias)
-
     floor = Floor(model)
-    floor.seconds(seen, session.cache)  # the first one runs it twice
-    monkeypatch.setattr(torch.nn.functional, "linear", watching)
-    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", attending)
-    monkeypatch.setattr(floor_module, "causal", seeing)
+    work = floor.work(seen, session.cache)
+    embedding = model.network.model.visual.patch_embed.proj.weight.numel() * np.prod(seen.grids[0])
+    assert sum(each.products["float32"] for each in work.values()) == sum(counted) + embedding
+    assert sum(each.scores["float32"] for each in work.values()) == scores_needed(model, seen)
+    words = [fed for fed in seen.fed if fed.stage == "decode"]
+    text = model.network.model.language_model
+    weights = [each.weight for each in text.layers.modules() if isinstance(each, torch.nn.Linear)]
+    read = len(words) * sum(each.numel() for each in (*weights, model.network.lm_head.weight))
+    size = text.config.num_key_value_heads * text.config.hidden_size // text.config.num_attention_heads
+    read += sum(2 * len(text.layers) * (fed.num_cached + 1) * size for fed in words)
+    assert work["decode"].num_bytes == 4 * read
     seconds = floor.seconds(seen, session.cache)
-    patch_embedding = products.pop(0)  # a convolution in the tower
-    assert patch_embedding == model.network.model.visual.patch_embed.proj.weight.numel() * np.prod(
-        seen.grids[0]
-    )
-    assert sum(products) == sum(counted)
-    assert sum(scores) == scores_needed(model, seen)
     assert sorted(seconds) == ["decode", "prefill", "vision"]
+    assert min(seconds.values()) > 0
 
 
 def scores_needed(model, seen) -> int:
-    """Products of a query with a key: vision within its windows (of a frame pair in some blocks), words
-    with all before them, in the last layer but the last of them; the causal corner counted whole, as its
-    kernel leaves out half."""
+    """Multiplications of queries by keys and of weights by values: vision within its windows (of a frame pair
+    in some blocks), words with those before them, in the last layer but the last of them."""
     visual, text = model.network.model.visual, model.network.config.text_config
     total = 0
     for time, height, width in seen.grids:
@@ -132,10 +115,11 @@ def scores_needed(model, seen) -> int:
                     for left in range(0, width, side)
                 ]
                 lengths = cells * time
-            total += sum(length**2 for length in lengths) * visual.blocks[block].attn.num_heads
+            attention = visual.blocks[block].attn
+            total += 2 * attention.num_heads * attention.head_dim * sum(length**2 for length in lengths)
     for fed in seen.fed:
-        rows = (text.num_hidden_layers - 1) * fed.num_new + 1
-        total += text.num_attention_heads * rows * (fed.num_cached + fed.num_new)
+        seen_by = [fed.num_cached + row + 1 for row in range(fed.num_new)]
+        total += 2 * text.hidden_size * ((text.num_hidden_layers - 1) * sum(seen_by) + seen_by[-1])
     return total
 
 

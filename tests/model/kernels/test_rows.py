@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from svlm_cli.model import linear
-from svlm_cli.model.kernels.rows import MOST_ROWS, byte_kernels, bytes_product
+from svlm_cli.model.kernels.rows import MOST_ROWS, byte_kernels, bytes_product, empty_byte_panels
 from svlm_cli.model.linear import Int8Linear
 
 kernels = byte_kernels()
@@ -29,13 +29,37 @@ def test_the_numbers_of_whole_products(seed):
     weight = torch.randint(-127, 128, (outputs, size), generator=generator, dtype=torch.int8)
     scales, bias = torch.rand(outputs, generator=generator), torch.randn(outputs, generator=generator)
     given = bias if seed % 3 else None
-    found = bytes_product(kernels, inputs, weight, scales, weight.sum(1, dtype=torch.int32), given)
+    sums = weight.sum(1, dtype=torch.int32)
+    found = bytes_product(kernels, inputs, weight, scales, sums, given)
     steps = inputs.float().abs().amax(1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny) / 127
     whole = (inputs.float() / steps).round().double() @ weight.double().t()  # exact
     wanted = whole.float() * scales * steps + (0 if given is None else given)
     assert found.dtype is dtype
     torch.testing.assert_close(
         found, wanted.to(dtype), rtol=1e-6 if dtype is torch.float32 else 8e-3, atol=1e-6
+    )
+    if (panels := empty_byte_panels((outputs, size))) is not None:
+        for start in range(0, outputs, 50):
+            panels.lay(weight[start : start + 50], start)
+        assert torch.equal(panels.rows(), weight)
+        torch.testing.assert_close(
+            panels.product(inputs, scales, sums, given),
+            found,
+            rtol=1e-6 if dtype is torch.float32 else 8e-3,
+            atol=1e-6,
+        )
+
+
+def test_panels_deeper_than_what_is_multiplied_at_once():
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(40, 9001, generator=generator)
+    weight = torch.randint(-127, 128, (80, 9001), generator=generator, dtype=torch.int8)
+    scales, sums = torch.rand(80, generator=generator), weight.sum(1, dtype=torch.int32)
+    if (panels := empty_byte_panels((80, 9001))) is None:
+        pytest.skip("torch's products are faster here")
+    panels.lay(weight, 0)
+    assert torch.equal(
+        panels.product(inputs, scales, sums, None), bytes_product(kernels, inputs, weight, scales, sums, None)
     )
 
 

@@ -18,9 +18,6 @@ typedef PairProduct HalfProduct;
 typedef SplitProduct HalfProduct;
 #endif
 
-static INLINE int64_t pair_of(const svlm::Product &job) { return job.format == svlm::kFloat32 ? 1 : 2; }
-static INLINE int64_t steps_of(const svlm::Product &job) { return up(job.size, pair_of(job)) / pair_of(job); }
-
 // Inputs that cannot be read where they lie: an odd number of pairs, or bfloat16 that is to be float32.
 static size_t prepared_bytes(const svlm::Product &job) {
   if (job.format == svlm::kFloat32) return 0;
@@ -58,44 +55,55 @@ static void put_numbers(const svlm::Product &job, int64_t row, int64_t column, i
   }
 }
 
-template <class P, int C>
-static void one_panel(const svlm::Product &job, const char *panel, int64_t column, float *sums) {
+template <class P, int C, class Put>
+static void one_panel(const svlm::Product &job, const char *panel, int64_t column, float *sums, const Put &put) {
   typedef typename P::number number;
   int64_t depth = up(job.size, P::PAIR), count = lesser(C * W, job.outputs - column);
   const number *inputs = (const number *)job.inputs;
   for (int64_t row = 0; row < job.rows; row += ROWS_AT_ONCE) {
     int64_t rows = lesser(ROWS_AT_ONCE, job.rows - row);
-    const number *from = inputs + row * depth;
-    int64_t once = rows <= MOST_R ? depth : STEPS_AT_ONCE * P::PAIR;
+    const number *from = inputs + row * job.stride;
+    int64_t once = rows <= MOST_R ? depth : STEPS_AT_ONCE * (P::PAIR == 4 ? 4 : 1) * P::PAIR;
     for (int64_t k = 0; k < depth; k += once) {
       int64_t some = lesser(once, depth - k);
       const char *part = panel + k / P::PAIR * C * SVLM_BYTES;
-      if (k) panel_product<P, C, true>(from + k, depth, rows, part, some, sums, C * W);
-      else panel_product<P, C, false>(from, depth, rows, part, some, sums, C * W);
+      if (k && P::PAIR == 4) {  // whole numbers, beside those there are: compilers do badly with adding to them
+        float *more = sums + rows * C * W;
+        panel_product<P, C, false>(from + k, job.stride, rows, part, some, more, C * W);
+        for (int64_t i = 0; i < rows * C * W; i += W)
+          store(sums + i, (vf)((vi)load(sums + i) + (vi)load(more + i)));
+      } else if (k)
+        panel_product<P, C, true>(from + k, job.stride, rows, part, some, sums, C * W);
+      else
+        panel_product<P, C, false>(from, job.stride, rows, part, some, sums, C * W);
     }
-    for (int64_t r = 0; r < rows; r++) put_numbers(job, row + r, column, count, sums + r * C * W);
+    for (int64_t r = 0; r < rows; r++) put(row + r, column, count, sums + r * C * W);
   }
 }
 
-template <class P>
-static void panels_of(const svlm::Product &job, int64_t first, int64_t last, char *scratch) {
-  int64_t steps = steps_of(job);
+// put(row, column, count, sums): where the sums of some outputs of a row go.
+template <class P, class Put>
+static void panels_of(const svlm::Product &job, int64_t first, int64_t last, char *scratch, const Put &put) {
+  int64_t steps = up(job.size, P::PAIR) / P::PAIR;
   for (int64_t n = first * PANEL; n < lesser(last * PANEL, job.outputs); n += PANEL) {
     const char *panel = job.panels + n * steps * 4;
     switch ((lesser(PANEL, job.outputs - n) + W - 1) / W) {
 #if SVLM_MANY_REGISTERS
-      case 4: one_panel<P, 4>(job, panel, n, (float *)scratch); break;
-      case 3: one_panel<P, 3>(job, panel, n, (float *)scratch); break;
+      case 4: one_panel<P, 4>(job, panel, n, (float *)scratch, put); break;
+      case 3: one_panel<P, 3>(job, panel, n, (float *)scratch, put); break;
 #endif
-      case 2: one_panel<P, 2>(job, panel, n, (float *)scratch); break;
-      case 1: one_panel<P, 1>(job, panel, n, (float *)scratch); break;
+      case 2: one_panel<P, 2>(job, panel, n, (float *)scratch, put); break;
+      case 1: one_panel<P, 1>(job, panel, n, (float *)scratch, put); break;
     }
   }
 }
 
 static void panels(const svlm::Product &job, int64_t first, int64_t last, char *scratch) {
-  if (job.format == svlm::kFloat32) panels_of<PlainProduct>(job, first, last, scratch);
-  else panels_of<HalfProduct>(job, first, last, scratch);
+  auto put = [&](int64_t row, int64_t column, int64_t count, const float *sums) {
+    put_numbers(job, row, column, count, sums);
+  };
+  if (job.format == svlm::kFloat32) panels_of<PlainProduct>(job, first, last, scratch, put);
+  else panels_of<HalfProduct>(job, first, last, scratch, put);
 }
 
 // Between rows and panels, number by number; zeros where there are none are the caller's.

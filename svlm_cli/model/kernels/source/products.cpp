@@ -35,6 +35,7 @@ bool multiply(const svlm::ProductSet &set, svlm::Product job, int threads) {
   if (prepared) {
     set.prepare(job, scratch);
     job.inputs = scratch;
+    job.stride = (job.size + 1) / 2 * 2;
   }
   svlm::share_out(units, (int)workers, [&](int64_t unit, int worker) {
     set.panels(job, num_panels * unit / units, num_panels * (unit + 1) / units,
@@ -58,7 +59,7 @@ EXPORT int svlm_lay_panels(int set, int format, int64_t outputs, int64_t size, c
                            int64_t count, void *panels) {
   const svlm::ProductSet *kernels = products_of(set);
   if (!kernels) return 2;
-  svlm::Product job = {nullptr, nullptr, nullptr, nullptr, (svlm::Format)format, 0, size, outputs};
+  svlm::Product job = {nullptr, nullptr, nullptr, nullptr, (svlm::Format)format, 0, size, outputs, size};
   kernels->lay(job, (const char *)rows, first, count, (char *)panels);
   return 0;
 }
@@ -67,7 +68,7 @@ EXPORT int svlm_lay_panels(int set, int format, int64_t outputs, int64_t size, c
 EXPORT int svlm_take_panels(int set, int format, int64_t outputs, int64_t size, const void *panels, void *rows) {
   const svlm::ProductSet *kernels = products_of(set);
   if (!kernels) return 2;
-  svlm::Product job = {nullptr, (const char *)panels, nullptr, nullptr, (svlm::Format)format, 0, size, outputs};
+  svlm::Product job = {nullptr, (const char *)panels, nullptr, nullptr, (svlm::Format)format, 0, size, outputs, size};
   kernels->take(job, (char *)rows);
   return 0;
 }
@@ -78,7 +79,7 @@ EXPORT int svlm_panels_product(int set, int threads, int format, const void *inp
   const svlm::ProductSet *kernels = products_of(set);
   if (!kernels) return 2;
   svlm::Product job = {(const char *)inputs, (const char *)panels, bias, (char *)out, (svlm::Format)format, rows,
-                       size, outputs};
+                       size, outputs, size};
   try {
     return !multiply(*kernels, job, threads);
   } catch (const std::bad_alloc &) {

@@ -11,6 +11,7 @@ struct Product {
   char *out;                // (rows, outputs)
   Format format;            // of inputs, weights and out: float32 or bfloat16
   int64_t rows, size, outputs;
+  int64_t stride;           // of inputs, from row to row, in numbers
 };
 
 // The kernels of one instruction set. Weights lie in panels of `columns` outputs end to end: number after number

@@ -17,23 +17,6 @@ namespace {
 
 constexpr int64_t kBytesOfThread = 1 << 19;  // of weights that a thread is worth
 
-// One row to bytes; its scale. A row with a number that is none has a scale that is none.
-VNNI float row_to_bytes(const char *from, bool is_bf16, int64_t size, int8_t *to) {
-  __m512 most = _mm512_setzero_ps(), none = _mm512_setzero_ps();
-  for (int64_t i = 0; i < size; i += 16) {
-    __m512 value = _mm512_abs_ps(numbers(from, is_bf16, i, size - i));
-    most = _mm512_max_ps(most, value);
-    none = _mm512_add_ps(none, _mm512_sub_ps(value, value));  // 0, but for what is not finite
-  }
-  float scale = std::max(_mm512_reduce_max_ps(most), kTiny) / kMost + _mm512_reduce_add_ps(none);
-  __m512 whole = _mm512_set1_ps(scale);
-  for (int64_t i = 0; i < size; i += 16) {
-    __m512 value = _mm512_div_ps(numbers(from, is_bf16, i, size - i), whole);
-    _mm_mask_storeu_epi8(to + i, first(size - i), _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(value)));
-  }
-  return scale;
-}
-
 struct Job {
   const uint8_t *inputs;  // rows of `stride` bytes, 128 added to each, zeros (so 128) behind
   const float *row_scales;
@@ -132,18 +115,6 @@ VNNI void outputs_of(const Job &job, int64_t from, int64_t to) {
     for (; job.rows - row >= 4; row += 4) four_rows(job, output, row);
     for (; row < job.rows; row++) one_row(job, output, row);
   }
-}
-
-VNNI void rows_to_bytes(const char *from, bool is_bf16, int64_t rows, int64_t size, int8_t *to, int64_t stride,
-                        float *scales) {
-  for (int64_t row = 0; row < rows; row++)
-    scales[row] = row_to_bytes(from + row * size * (is_bf16 ? 2 : 4), is_bf16, size, to + row * stride);
-}
-
-VNNI void shift(uint8_t *bytes, int64_t count) {
-  __m512i half = _mm512_set1_epi8((char)0x80);
-  for (int64_t i = 0; i < count; i += 64)
-    _mm512_storeu_si512(bytes + i, _mm512_xor_si512(_mm512_loadu_si512(bytes + i), half));
 }
 
 }  // namespace
