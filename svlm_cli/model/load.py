@@ -16,6 +16,7 @@ from svlm_cli.model.device import check_quantize, named_device, named_dtype
 from svlm_cli.model.family.described import describe, read_config
 from svlm_cli.model.family.guard import check_turning
 from svlm_cli.model.family.table import FAMILIES
+from svlm_cli.model.kernels.memory import give_back
 from svlm_cli.model.lean.config import lean_config
 from svlm_cli.model.lean.layers import Format
 from svlm_cli.model.lean.network import LeanNetwork, open_lean
@@ -103,6 +104,7 @@ def load_model(
     with boundary(f"the model {wanted} cannot be opened", ModelError):
         config = read_config(folder, wanted)
         told = describe(folder, wanted, config, adapter_folder, packed=packed)  # before gigabytes are read
+        give_back()  # a vocabulary leaves twice behind what it takes
         kept = _CheckpointFiles(folder, wanted, config, adapter_folder, check_stored(folder, wanted, config))
         network, forward = _opened(kept, machine, _RunOptions(quantize, attention, packed, compiled, graphs))
         opened = VideoLanguageModel(

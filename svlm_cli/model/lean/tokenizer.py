@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,10 @@ from svlm_cli.documents import read_json
 _AS_WRITTEN = ("TokenizersBackend", "PreTrainedTokenizerFast")
 _QWEN = ("Qwen2Tokenizer", "Qwen2TokenizerFast")
 _ROLES = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token")
+_MODEL = (
+    *("byte_fallback", "dropout", "ignore_merges"),
+    *("unk_token", "continuing_subword_prefix", "end_of_word_suffix"),
+)
 _QWEN_PIECES = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -56,14 +61,28 @@ def plain_tokenizer(folder: Path) -> PlainTokenizer | None:
     """
     try:
         said = read_json(folder / "tokenizer_config.json")
-        written = read_json(folder / "tokenizer.json")
+        tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+        written = _written(tokenizer)
         if not (_is_as_written(said, written) and _adds_nothing(said, written)):
             return None
-        tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
         unknown = _unknown(said)
         return PlainTokenizer(tokenizer, None if unknown is None else tokenizer.token_to_id(unknown))
     except Exception:  # the library raises bare ones; transformers then says what is wrong
         return None
+
+
+def _written(tokenizer: tokenizers.Tokenizer) -> dict[str, Any]:
+    """What its file says but for the vocabulary, which as Python's objects would take a hundred MiB."""
+    parts = {name: getattr(tokenizer, name) for name in ("normalizer", "pre_tokenizer", "decoder")}
+    model = tokenizer.model
+    return {
+        **{name: None if part is None else json.loads(part.__getstate__()) for name, part in parts.items()},
+        "model": {"type": type(model).__name__, **{name: getattr(model, name, None) for name in _MODEL}},
+        "added_tokens": [
+            {"content": token.content, "special": token.special}
+            for token in tokenizer.get_added_tokens_decoder().values()
+        ],
+    }
 
 
 def _is_as_written(said: Mapping[str, Any], written: Mapping[str, Any]) -> bool:

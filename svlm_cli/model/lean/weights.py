@@ -23,7 +23,7 @@ _PREFIXES = {  # of published checkpoints and of those that transformers 4.52 an
     "model.": "text.",
     "lm_head.": "lm_head.",
 }
-_BYTES_AT_ONCE = 1 << 23
+_BYTES_AT_ONCE = 1 << 19
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,6 +89,7 @@ class Weights:
                 self._check(stored, block)
                 yield block.to(dtype, copy=True)
                 stored.release(start * row_bytes, min(len(rows), start + step) * row_bytes)
+            stored.release()  # what the system has brought in again on either side of each block
 
     def take(self, *names: str, dtype: torch.dtype) -> torch.Tensor:
         """``blocks`` in one tensor."""
