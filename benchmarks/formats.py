@@ -3,9 +3,9 @@
     python benchmarks/formats.py [--matches 5] [--minutes 10] [--model CHECKPOINT] [--out formats]
 
 Every format streams the same matches greedily by ``svlm bench arena``, one thread, and is compared with
-float32: seconds that say the same, edits for 100 words, score at goals, team names, event F1. The seeds are for
-measuring formats alone: no training and no other figure uses them. A Markdown table is printed; what is in
-``--out`` is not streamed again.
+float32: seconds that say the same, edits for 100 words, score at goals, team names, event F1. The seeds are
+for measuring formats alone: no training and no other figure uses them. A Markdown table is printed; what is
+in ``--out`` is not streamed again.
 """
 
 from __future__ import annotations
