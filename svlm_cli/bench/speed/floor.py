@@ -257,7 +257,8 @@ def _product(linear: torch.nn.Module, num_rows: int, work: Work) -> None:
 
 def _multiply(weight: torch.Tensor, num_rows: int, work: Work) -> None:
     number_format = str(weight.dtype).removeprefix("torch.")
-    work.multiply(number_format, num_rows, *weight.shape, weight.numel() * weight.element_size())
+    outputs, size = weight.shape
+    work.multiply(number_format, num_rows, outputs, size, weight.numel() * weight.element_size())
 
 
 def _mix(experts: _Experts, num_rows: int, work: Work) -> None:

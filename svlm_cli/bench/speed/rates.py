@@ -44,7 +44,7 @@ def product_format(linear: torch.nn.Module) -> str:
         return "int8" if isinstance(linear, Int8Linear) else "int4"
     if isinstance(linear, PanelLinear | PackedLinear):
         return str(linear.dtype).removeprefix("torch.")
-    return str(linear.weight.dtype).removeprefix("torch.")  # type: ignore[union-attr]
+    return str(linear.weight.dtype).removeprefix("torch.")
 
 
 def weight_bytes(number_format: str, outputs: int, size: int) -> int:
