@@ -104,7 +104,6 @@ def load_model(
     with boundary(f"the model {wanted} cannot be opened", ModelError):
         config = read_config(folder, wanted)
         told = describe(folder, wanted, config, adapter_folder, packed=packed)  # before gigabytes are read
-        give_back()  # a vocabulary leaves twice behind what it takes
         kept = _CheckpointFiles(folder, wanted, config, adapter_folder, check_stored(folder, wanted, config))
         network, forward = _opened(kept, machine, _RunOptions(quantize, attention, packed, compiled, graphs))
         opened = VideoLanguageModel(
@@ -202,6 +201,7 @@ def _reason(error: Exception) -> str:
 
 def _opened(kept: _CheckpointFiles, machine: _Machine, way: _RunOptions) -> tuple[Any, Any]:
     """The network, and how it feeds words where not plainly."""
+    give_back()  # a vocabulary leaves twice behind what it takes
     lean = _lean(kept, machine, way)
     if lean is not None:
         return lean, None

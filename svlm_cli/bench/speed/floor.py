@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from svlm_cli.bench.speed.rates import Rates, Shape, attention_format, product_format, weight_bytes
+from svlm_cli.bench.speed.rates import ProductShape, Rates, attention_format, product_format, weight_bytes
 from svlm_cli.bench.speed.tower import SquareTower, square_tower
 from svlm_cli.model.cache import StreamingCache
 from svlm_cli.model.family.parts import language_part
@@ -107,7 +107,7 @@ class _WatchedWords:
 
 
 @dataclass(slots=True)
-class Work:
+class StageWork:
     """What a stage of a step cannot do without.
 
     Args:
@@ -120,12 +120,12 @@ class Work:
     products: Counter[str] = field(default_factory=Counter)
     scores: Counter[str] = field(default_factory=Counter)
     num_bytes: int = 0
-    shapes: Counter[Shape] = field(default_factory=Counter)
+    shapes: Counter[ProductShape] = field(default_factory=Counter)
 
     def multiply(self, number_format: str, num_rows: int, outputs: int, size: int, num_bytes: int) -> None:
         """One product with a weight (outputs, size)."""
         self.products[number_format] += num_rows * outputs * size
-        self.shapes[Shape(number_format, num_rows, outputs, size)] += 1
+        self.shapes[ProductShape(number_format, num_rows, outputs, size)] += 1
         self.num_bytes += num_bytes
 
 
@@ -163,7 +163,7 @@ class Floor:
             cache: that step's, for the formats of keys and values.
         """
         work = self.work(model, cache)
-        shapes = sum((each.shapes for each in work.values()), Counter[Shape]())
+        shapes = sum((each.shapes for each in work.values()), Counter[ProductShape]())
         found = {}
         for stage, each in work.items():
             multiplied = each.products + each.scores
@@ -172,16 +172,16 @@ class Floor:
             )
         return found
 
-    def work(self, model: WatchedModel, cache: StreamingCache) -> dict[str, Work]:
+    def work(self, model: WatchedModel, cache: StreamingCache) -> dict[str, StageWork]:
         """The same step in multiplications and bytes."""
-        found = {stage: Work() for stage in ("vision", "prefill", "decode")}
+        found = {stage: StageWork() for stage in ("vision", "prefill", "decode")}
         for grid in model.grids:
             self._vision(grid, found["vision"])
         for fed in model.fed:
             self._forward(fed, cache, found[fed.stage])
         return found
 
-    def _vision(self, grid: tuple[int, int, int], work: Work) -> None:
+    def _vision(self, grid: tuple[int, int, int], work: StageWork) -> None:
         if self._squares is not None:
             self._vision_of_squares(self._squares, grid[0], work)
             return
@@ -201,7 +201,7 @@ class Floor:
         for linear in self._mergers:
             _product(linear, num_patches // visual.config.spatial_merge_size**2, work)
 
-    def _vision_of_squares(self, tower: SquareTower, num_frames: int, work: Work) -> None:
+    def _vision_of_squares(self, tower: SquareTower, num_frames: int, work: StageWork) -> None:
         _multiply(tower.patch, num_frames * tower.num_patches, work)
         for block in tower.blocks:
             for linear in block:
@@ -221,12 +221,12 @@ class Floor:
             self._lengths[grid, bounds] = found.diff().tolist()
         return self._lengths[grid, bounds]
 
-    def _see(self, lengths: Sequence[int], num_heads: int, size: int, work: Work) -> None:
+    def _see(self, lengths: Sequence[int], num_heads: int, size: int, work: StageWork) -> None:
         """Attention within sequences of a block."""
         number_format = attention_format(self._model.dtype, self._model.device)
         work.scores[number_format] += 2 * num_heads * size * sum(length**2 for length in lengths)
 
-    def _forward(self, fed: Fed, cache: StreamingCache, work: Work) -> None:
+    def _forward(self, fed: Fed, cache: StreamingCache, work: StageWork) -> None:
         kept = iter(range(cache.num_kv_layers))
         for number, layer in enumerate(self._layers):
             for linear in layer:
@@ -238,7 +238,7 @@ class Floor:
                 self._attend(fed, cache.storage(next(kept))[0], 1 if is_last else fed.num_new, work)
         _product(self._model.network.lm_head, 1, work)
 
-    def _attend(self, fed: Fed, keys: torch.Tensor, num_rows: int, work: Work) -> None:
+    def _attend(self, fed: Fed, keys: torch.Tensor, num_rows: int, work: StageWork) -> None:
         """The last rows of the new tokens, which see what is cached and those before them."""
         num_heads = self._model.network.config.text_config.num_attention_heads
         held = fed.num_cached + fed.num_new
@@ -248,20 +248,20 @@ class Floor:
         work.num_bytes += 2 * held * keys.shape[1] * keys.shape[3] * keys.element_size()
 
 
-def _product(linear: torch.nn.Module, num_rows: int, work: Work) -> None:
+def _product(linear: torch.nn.Module, num_rows: int, work: StageWork) -> None:
     outputs: int = linear.out_features  # type: ignore[assignment]
     size: int = linear.in_features  # type: ignore[assignment]
     number_format = product_format(linear)
     work.multiply(number_format, num_rows, outputs, size, weight_bytes(number_format, outputs, size))
 
 
-def _multiply(weight: torch.Tensor, num_rows: int, work: Work) -> None:
+def _multiply(weight: torch.Tensor, num_rows: int, work: StageWork) -> None:
     number_format = str(weight.dtype).removeprefix("torch.")
     outputs, size = weight.shape
     work.multiply(number_format, num_rows, outputs, size, weight.numel() * weight.element_size())
 
 
-def _mix(experts: _Experts, num_rows: int, work: Work) -> None:
+def _mix(experts: _Experts, num_rows: int, work: StageWork) -> None:
     """A router and its experts, rows spread over them evenly."""
     _multiply(experts.router, num_rows, work)
     num_asked = num_rows * experts.num_used

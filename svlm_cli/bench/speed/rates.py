@@ -24,7 +24,7 @@ MANY_ROWS = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class ProductShape:
     """Of a product: rows times a weight (outputs, size)."""
 
     number_format: str
@@ -85,7 +85,7 @@ class Rates:
             self._bandwidth = BYTES_READ / min(self._seconds(way) for way in self._readings())
         return self._bandwidth
 
-    def best(self, number_format: str, shapes: Counter[Shape]) -> float:
+    def best(self, number_format: str, shapes: Counter[ProductShape]) -> float:
         """Multiplications a second in a format: the fastest kernel on any of the shapes; of the first call's.
 
         Args:
@@ -122,7 +122,7 @@ class Rates:
             row = torch.ones(1, size)
             yield lambda: layer(row)
 
-    def _kernels(self, shape: Shape) -> Iterator[Callable[[], object]]:
+    def _kernels(self, shape: ProductShape) -> Iterator[Callable[[], object]]:
         """Ways to multiply it, each with numbers of its own, which are let go of behind it."""
         is_whole = shape.number_format in ("int8", "int4")
         dtype = torch.float32 if is_whole else getattr(torch, shape.number_format)
@@ -144,9 +144,9 @@ class Rates:
             yield lambda: panels(rows)
 
 
-def _largest(number_format: str, shapes: Counter[Shape]) -> list[Shape]:
+def _largest(number_format: str, shapes: Counter[ProductShape]) -> list[ProductShape]:
     own = [shape for shape in shapes if shape.number_format == number_format] or list(shapes)
     many = [shape for shape in own if shape.num_rows >= FEW_ROWS]
-    many = many or [Shape(number_format, MANY_ROWS, shape.outputs, shape.size) for shape in own]
+    many = many or [ProductShape(number_format, MANY_ROWS, shape.outputs, shape.size) for shape in own]
     ordered = sorted(many, key=lambda shape: shape.multiplications, reverse=True)[:MOST_SHAPES]
-    return [Shape(number_format, shape.num_rows, shape.outputs, shape.size) for shape in ordered]
+    return [ProductShape(number_format, shape.num_rows, shape.outputs, shape.size) for shape in ordered]
