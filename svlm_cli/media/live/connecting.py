@@ -29,6 +29,7 @@ from svlm_cli.text import visible
 
 OPEN_SECONDS = 20.0
 SHORTEST_PATIENCE_SECONDS = 2.0
+LOOK_SECONDS = 5.0
 _MP4_SUFFIXES = frozenset({".mp4", ".m4v", ".mov"})
 _HEADERS = "headers"
 _PLAYLIST_START = b"#EXTM3U"
@@ -222,6 +223,7 @@ class Connector:
         """
         if seen is None:
             return ""
+        patience_seconds = min(patience_seconds, LOOK_SECONDS)  # one that does not answer may yet
         text, headers = seen.body.decode("utf-8", "replace"), {**headers, **cookie_header(seen.cookies)}
         listed, init = samples(text, seen.url), newest_init(text, seen.url)
         if init is not None and (reason := refusal(init, headers, patience_seconds)):
