@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -50,4 +49,5 @@ def with_hls(site: Site, film: bytes, folder: Path) -> list[str]:
 
 
 def command(folder: Path, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", "svlm_cli", "fetch", *arguments, "--out", str(folder)]
+    """The words behind ``svlm``."""
+    return ["fetch", *arguments, "--out", str(folder)]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 
+from svlm_cli.cli import run
 from svlm_cli.data.manifest import Manifest
 from svlm_cli.media.web import halves
 from svlm_cli.media.web.download import Address, DownloadOptions, RemoteVideo, look_up
 from svlm_cli.media.web.halves import Halves
 from tests.data.loopback import Site
 from tests.data.web import command, fetch_one, with_hls
+from tests.trust.forked import Svlm
 
 
 def facts_of(address: str) -> Mapping[str, Any]:
@@ -47,28 +49,28 @@ def test_a_whole_file_without_its_line_is_not_downloaded_again(site: Site, tmp_p
 def test_killed_in_the_middle_of_three_and_run_again(site: Site, film: bytes, tmp_path: Path) -> None:
     names = ("/one.mp4", "/two.mp4", "/three.mp4")
     site.bytes_per_second = dict.fromkeys(names, len(film) / 3)
-    run = command(tmp_path, *map(site.url, names), "--workers", "3")
-    process = subprocess.Popen(run, stderr=subprocess.DEVNULL, start_new_session=True)
+    arguments = command(tmp_path, *map(site.url, names), "--workers", "3")
+    started = Svlm(arguments, tmp_path / "log")
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         halves = [path.stat().st_size for path in tmp_path.rglob("*.part")]
         if len(halves) == 3 and min(halves) > len(film) // 8:
             break
         time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    started.signal(signal.SIGKILL)
+    assert started.wait() == -signal.SIGKILL
     assert not Manifest(tmp_path).exists
     assert len(list(tmp_path.rglob("*.part"))) == 3
     site.bytes_per_second = {}
     first_tries = {name: len(site.starts[name]) for name in names}
-    subprocess.run(run, check=True, capture_output=True)
+    assert run(arguments) == 0
     videos = Manifest(tmp_path).videos()
     assert [(tmp_path / video.path).read_bytes() == film for video in videos] == [True] * 3
     assert not list(tmp_path.rglob("*.part"))
     for name in names:
         assert max(site.starts[name][first_tries[name] :]) > len(film) // 8  # went on, did not repeat
     lines = (tmp_path / "videos.jsonl").read_bytes()
-    subprocess.run(run, check=True, capture_output=True)
+    assert run(arguments) == 0
     assert (tmp_path / "videos.jsonl").read_bytes() == lines
 
 
@@ -79,14 +81,13 @@ def test_hls_killed_again_and_again_is_the_same_file(site: Site, film: bytes, tm
     folder = tmp_path / "killed"
     site.bytes_per_second = dict.fromkeys(fragments, 4 * len(site.files[fragments[0]]))
     for _ in range(3):
-        run = command(folder, site.url("/list.m3u8"))
-        process = subprocess.Popen(run, stderr=subprocess.DEVNULL, start_new_session=True)
+        started = Svlm(command(folder, site.url("/list.m3u8")), tmp_path / "log")
         before = len(list(folder.rglob("*-Frag*")))
         deadline = time.monotonic() + 60
         while len(list(folder.rglob("*-Frag*"))) < before + 2 and time.monotonic() < deadline:
             time.sleep(0.01)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        started.signal(signal.SIGKILL)
+        started.wait()
     # What a kill between two writes of yt-dlp leaves: a fragment too many, a half one that is whole.
     (partial,) = [path for path in (folder / ".partial").iterdir() if path.is_dir()]
     with (partial / "media.mp4.part").open("ab") as file:
@@ -150,9 +151,9 @@ def test_another_quality_is_another_file(site: Site, film: bytes, tmp_path: Path
 
 def test_two_runs_share_a_folder(site: Site, film: bytes, tmp_path: Path) -> None:
     site.bytes_per_second = {"/film.mp4": len(film)}
-    run = command(tmp_path, site.url("/film.mp4"), site.url("/other.mp4"))
-    both = [subprocess.Popen(run, stderr=subprocess.DEVNULL) for _ in range(2)]
-    assert [process.wait(timeout=120) for process in both] == [0, 0]
+    arguments = command(tmp_path, site.url("/film.mp4"), site.url("/other.mp4"))
+    both = [Svlm(arguments, tmp_path / name) for name in ("log1", "log2")]
+    assert [started.wait() for started in both] == [0, 0]
     assert len((tmp_path / "videos.jsonl").read_text().splitlines()) == 2
     assert site.served_bytes["/film.mp4"] < 1.5 * len(film) + 300_000
 
@@ -161,7 +162,8 @@ def test_a_full_disk_is_told_and_harms_nothing(site: Site, film: bytes, tmp_path
     """The limit of a process stands in for the disk's; both refuse to write."""
     fetch_one(site.url("/film.mp4"), tmp_path)
     before = (tmp_path / "videos.jsonl").read_bytes()
-    small = f"ulimit -f {len(film) // 1024 // 2}; exec " + " ".join(command(tmp_path, site.url("/other.mp4")))
+    line = " ".join(command(tmp_path, site.url("/other.mp4")))
+    small = f"ulimit -f {len(film) // 1024 // 2}; exec {sys.executable} -m svlm_cli {line}"
     done = subprocess.run(["bash", "-c", small], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "disk full" in done.stderr
@@ -171,27 +173,23 @@ def test_a_full_disk_is_told_and_harms_nothing(site: Site, film: bytes, tmp_path
 
 def test_ctrl_c_ends_at_once_although_a_server_hangs(site: Site, film: bytes, tmp_path: Path) -> None:
     site.bytes_per_second = {"/film.mp4": len(film) / 100}
-    process = subprocess.Popen(command(tmp_path, site.url("/film.mp4")), stderr=subprocess.PIPE, text=True)
+    started = Svlm(command(tmp_path, site.url("/film.mp4")), tmp_path / "log")
     deadline = time.monotonic() + 60
     while not list(tmp_path.rglob("*.part")) and time.monotonic() < deadline:
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=20)
-    assert process.returncode == 130
-    assert "run the same command again" in told
+    started.signal(signal.SIGINT)
+    assert started.wait(20) == 130
+    assert "run the same command again" in started.talk
     assert list(tmp_path.rglob("*.part"))
 
 
 def test_a_match_stops_at_sigterm(tmp_path: Path) -> None:
-    run = command(tmp_path, "arena:soccer,seed=1000003,minutes=1440,size=168x112")
-    process = subprocess.Popen(run, stderr=subprocess.DEVNULL)
+    arguments = command(tmp_path, "arena:soccer,seed=1000003,minutes=1440,size=168x112")
+    started = Svlm(arguments, tmp_path / "log")
     deadline = time.monotonic() + 60
-    try:
-        while not list(tmp_path.rglob("*.lock")) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        process.terminate()
-        assert process.wait(timeout=60) == 128 + signal.SIGTERM
-    finally:
-        process.kill()
+    while not list(tmp_path.rglob("*.lock")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    started.signal(signal.SIGTERM)
+    assert started.wait(60) == 128 + signal.SIGTERM
     assert not list(tmp_path.rglob("*.lock"))
     assert not list(tmp_path.rglob("*.mp4"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import av
 import pytest
 
+from svlm_cli.cli import run
 from svlm_cli.data.fetch.folder import expand, fetch_all
 from svlm_cli.data.fetch.one import FetchOptions
 from svlm_cli.data.manifest import Manifest
@@ -181,34 +181,30 @@ def test_captions_come_with_a_video_or_after_it(site: Site, tmp_path: Path) -> N
     assert b"and he scores" in (tmp_path / "subtitles" / f"{video.id}.en.vtt").read_bytes()
 
 
-def test_the_command_lists_failures_and_exits_1(site: Site, tmp_path: Path) -> None:
-    run = command(tmp_path, site.url("/film.mp4"), site.url("/missing.mp4"), "--json")
-    done = subprocess.run(run, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    document = json.loads(done.stdout)
+def test_the_command_lists_failures_and_exits_1(site: Site, tmp_path: Path, capsys) -> None:
+    assert run(command(tmp_path, site.url("/film.mp4"), site.url("/missing.mp4"), "--json")) == 1
+    out, err = capsys.readouterr()
+    document = json.loads(out)
     assert [video["title"] for video in document["videos"]] == ["film"]
     assert document["failed"][0]["problem"].startswith("removed (404)")
-    assert "1 failed:" in done.stderr
-    assert "yt-dlp 20" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert "1 failed:" in err
+    assert "yt-dlp 20" in err
+    assert "Traceback" not in err
 
 
-def test_a_relative_folder_will_do(site: Site, film: bytes, tmp_path: Path) -> None:
-    run = command(Path("matches"), site.url("/film.mp4"))
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
-    subprocess.run(run, cwd=tmp_path, env=environment, check=True, capture_output=True)
+def test_a_relative_folder_will_do(site: Site, film: bytes, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(command(Path("matches"), site.url("/film.mp4"))) == 0
     (video,) = Manifest(tmp_path / "matches").videos()
     assert (tmp_path / "matches" / video.path).read_bytes() == film
 
 
 @pytest.mark.parametrize("text", ["no cookies", "# Netscape HTTP Cookie File\n", "a\tb\tc\n"])
-def test_what_is_no_cookie_file_is_told_before_anything_is_fetched(tmp_path: Path, text: str) -> None:
+def test_what_is_no_cookie_file_is_told_before_anything_is_fetched(tmp_path: Path, text: str, capsys) -> None:
     path = tmp_path / "cookies.txt"
     path.write_text(text)
-    run = command(tmp_path / "out", "nowhere.mp4", "--cookies", str(path))
-    done = subprocess.run(run, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "cookies.txt" in done.stderr
+    assert run(command(tmp_path / "out", "nowhere.mp4", "--cookies", str(path))) == 2
+    assert "cookies.txt" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

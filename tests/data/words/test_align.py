@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from svlm_cli.cli import run as svlm
 from svlm_cli.data.fetch.folder import fetch_all
 from svlm_cli.data.words import aligner as aligning
 from svlm_cli.data.words.align import align_folder
@@ -26,6 +27,7 @@ from tests.data.fake_llm import Llm, serve_llm
 from tests.data.whisper import SAMPLE_RATE, say, tiny_whisper
 from tests.data.words.test_filters import EMPTY, GOOD_HALVES, REPEATED, SPANISH
 from tests.media.numbered import overwrite_packets
+from tests.trust.forked import Svlm
 
 LINES = ("the lions attack down the left side", "what a save by the goalkeeper", "uh it is a corner")
 
@@ -33,25 +35,19 @@ LINES = ("the lions attack down the left side", "what a save by the goalkeeper",
 def film(path: Path, seconds: int, sound: Path | None = None) -> Path:
     if not shutil.which("ffmpeg"):
         pytest.skip("ffmpeg is not installed")
-    run = [
-        "ffmpeg",
-        "-loglevel",
-        "error",
-        "-f",
-        "lavfi",
-        "-i",
-        f"testsrc2=size=64x48:rate=5:duration={seconds}",
-    ]
+    pictures = f"testsrc2=size=64x48:rate=5:duration={seconds}"
+    run = ["ffmpeg", "-loglevel", "error", "-f", "lavfi", "-i", pictures]
     run += ["-i", str(sound), "-c:a", "aac"] if sound is not None else []
     subprocess.run([*run, "-c:v", "libx264", str(path)], check=True)
     return path
 
 
-@pytest.fixture
-def spoken(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of three spoken videos and a silent one."""
     if not shutil.which("flite"):
         pytest.skip("flite is not installed")
+    tmp_path = tmp_path_factory.mktemp("made")
     for k, line in enumerate(LINES):
         with wave.open(str(tmp_path / "voice.wav"), "wb") as file:
             file.setnchannels(1)
@@ -63,6 +59,26 @@ def spoken(tmp_path: Path) -> Path:
     folder = tmp_path / "matches"
     list(fetch_all([str(path) for path in sorted(tmp_path.glob("*.mp4"))], folder))
     return folder
+
+
+@pytest.fixture(scope="module")
+def heard(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, aligned."""
+    folder = shutil.copytree(made, tmp_path_factory.mktemp("heard") / "matches")
+    list(align_folder(folder, AlignOptions(whisper())))
+    return folder
+
+
+@pytest.fixture
+def spoken(made: Path, tmp_path: Path) -> Path:
+    """A copy to work on."""
+    return shutil.copytree(made, tmp_path / "matches")
+
+
+@pytest.fixture
+def aligned(heard: Path, tmp_path: Path) -> Path:
+    """A copy to go on from."""
+    return shutil.copytree(heard, tmp_path / "matches")
 
 
 def whisper(**more: object) -> WhisperOptions:
@@ -98,59 +114,55 @@ def test_speech_becomes_words_and_seconds(spoken: Path) -> None:
     assert json.loads((spoken / "align.json").read_text())["num_words"] == account.num_words
 
 
-def test_again_nothing_is_done_and_other_cleaning_listens_to_nothing(spoken: Path) -> None:
-    run(spoken, AlignOptions(whisper()))
-    before = files(spoken)
-    again = run(spoken, AlignOptions(whisper()))
+def test_again_nothing_is_done_and_other_cleaning_listens_to_nothing(aligned: Path) -> None:
+    before = files(aligned)
+    again = run(aligned, AlignOptions(whisper()))
     assert {result.outcome for result in again.values()} == {AlignOutcome.HAD, AlignOutcome.SKIPPED}
-    assert files(spoken) == before
-    heard = {path.name: path.stat().st_mtime_ns for path in (spoken / ".align").glob("*.json")}
-    off = run(spoken, AlignOptions(whisper(), clean=Clean.OFF))
+    assert files(aligned) == before
+    heard = {path.name: path.stat().st_mtime_ns for path in (aligned / ".align").glob("*.json")}
+    off = run(aligned, AlignOptions(whisper(), clean=Clean.OFF))
     assert off["video2"].outcome is AlignOutcome.ALIGNED
-    assert {path.name: path.stat().st_mtime_ns for path in (spoken / ".align").glob("*.json")} == heard
+    assert {path.name: path.stat().st_mtime_ns for path in (aligned / ".align").glob("*.json")} == heard
 
 
-def test_a_damaged_store_is_listened_to_again(spoken: Path) -> None:
-    run(spoken, AlignOptions(whisper()))
-    before = files(spoken)
-    for path in (spoken / ".align").glob("*.json"):
+def test_a_damaged_store_is_listened_to_again(aligned: Path) -> None:
+    before = files(aligned)
+    for path in (aligned / ".align").glob("*.json"):
         path.write_text("{")
-    for path in (spoken / "transcripts").glob("*.json"):
+    for path in (aligned / "transcripts").glob("*.json"):
         path.unlink()
-    run(spoken, AlignOptions(whisper()))
-    assert files(spoken) == before
+    run(aligned, AlignOptions(whisper()))
+    assert files(aligned) == before
 
 
-def test_killed_again_and_again_the_result_is_that_of_an_undisturbed_run(spoken: Path) -> None:
-    list(align_folder(spoken, AlignOptions(whisper())))
-    wanted = files(spoken)
-    for name in ("transcripts", ".align"):
-        shutil.rmtree(spoken / name)
-    command = [sys.executable, "-m", "svlm_cli", "align", str(spoken), "--whisper-model", tiny_whisper()]
+def test_killed_again_and_again_the_result_is_that_of_an_undisturbed_run(
+    spoken: Path, heard: Path, tmp_path: Path, capsys
+) -> None:
+    wanted = files(heard)
+    arguments = ["align", str(spoken), "--whisper-model", tiny_whisper()]
     for _ in range(3):
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        started = Svlm(arguments, tmp_path / "log")
         known = set(files(spoken))
         deadline = time.monotonic() + 60
-        while set(files(spoken)) == known and process.poll() is None and time.monotonic() < deadline:
+        while set(files(spoken)) == known and started.process.is_alive() and time.monotonic() < deadline:
             time.sleep(0.005)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        started.signal(signal.SIGKILL)
+        started.wait()
         assert all(wanted[name] == content for name, content in files(spoken).items())
-    done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
+    assert svlm([*arguments, "--json"]) == 0
     assert files(spoken) == wanted
-    assert json.loads(done.stdout)["outcomes"]["skipped"] == 1
+    assert json.loads(capsys.readouterr().out)["outcomes"]["skipped"] == 1
 
 
-def test_a_full_disk_leaves_old_files_whole(spoken: Path) -> None:
-    run(spoken, AlignOptions(whisper()))
-    before = files(spoken)
-    command = f"{sys.executable} -m svlm_cli align {spoken} --whisper-model {tiny_whisper()} --clean off"
+def test_a_full_disk_leaves_old_files_whole(aligned: Path) -> None:
+    before = files(aligned)
+    command = f"{sys.executable} -m svlm_cli align {aligned} --whisper-model {tiny_whisper()} --clean off"
     done = subprocess.run(
         ["bash", "-c", f"ulimit -f 0; {command} 2>&1"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
     assert "File too large" in done.stdout
-    assert files(spoken) == before
+    assert files(aligned) == before
 
 
 def test_a_truth_that_came_with_its_video_stays(tmp_path: Path) -> None:
