@@ -20,7 +20,7 @@ from svlm_cli.model.patches import pixel_limits
 from svlm_cli.model.seal import check_weights
 
 CONFIG_FILE = "adapter_config.json"
-WEIGHTS_FILE = "adapter_model.safetensors"
+ADAPTER_WEIGHTS_FILE = "adapter_model.safetensors"
 SETTINGS_FILE = "svlm.json"
 # Trained whole beside the LoRA by some trainers, which add it themselves; PEFT reads none of it.
 _BESIDE = ("non_lora*", "vit.safetensors")
@@ -45,13 +45,13 @@ def check_adapter(folder: Path) -> Path:
         raise ModelError(f"{CONFIG_FILE} of the adapter {folder} cannot be read: {error!r}") from error
     if kind != "LORA":
         raise ModelError(f"the adapter {folder} is of type {kind}", "svlm merges LoRA adapters")
-    if not (folder / WEIGHTS_FILE).is_file():
+    if not (folder / ADAPTER_WEIGHTS_FILE).is_file():
         if list(folder.glob("*.bin")):
             raise ModelError(
                 f"the adapter {folder} has pickled weights only, which can run code when opened",
                 "convert them to safetensors",
             )
-        raise ModelError(f"the adapter folder {folder} has no weights ({WEIGHTS_FILE})")
+        raise ModelError(f"the adapter folder {folder} has no weights ({ADAPTER_WEIGHTS_FILE})")
     if beside := sorted(path.name for pattern in _BESIDE for path in folder.glob(pattern)):
         raise ModelError(
             f"the adapter {folder} has trained weights beside its LoRA ({beside[0]}), without which it is "
@@ -146,7 +146,7 @@ def _stored(folder: Path) -> dict[str, torch.Tensor]:
     from safetensors.torch import load_file
 
     with boundary(f"the weights of the adapter {folder} cannot be opened", ModelError):
-        return dict(load_file(folder / WEIGHTS_FILE))
+        return dict(load_file(folder / ADAPTER_WEIGHTS_FILE))
 
 
 def _absent(adapted: Any, missing: Collection[str]) -> list[str]:

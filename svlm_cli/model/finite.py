@@ -86,7 +86,7 @@ def scores_of(
     return logits[list(candidates)].float().cpu()
 
 
-def check_weights(network: torch.nn.Module, name: str) -> None:
+def check_finite_weights(network: torch.nn.Module, name: str) -> None:
     """All weights of a network must be finite.
 
     Args:

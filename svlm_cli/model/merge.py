@@ -18,7 +18,7 @@ import torch
 from svlm_cli.documents import read_json
 from svlm_cli.errors import ModelError, boundary
 from svlm_cli.files import sha256_of
-from svlm_cli.model.adapter import WEIGHTS_FILE, stored_settings
+from svlm_cli.model.adapter import ADAPTER_WEIGHTS_FILE, stored_settings
 from svlm_cli.model.checkpoint.folder import new_model_folder
 from svlm_cli.model.checkpoint.stored import MODELOPT_FILE, stored_tensors, weight_files
 from svlm_cli.model.load import HUB_FILES, checkpoint_folder, load_model
@@ -54,7 +54,8 @@ def merge(base: str, adapter: str, out: Path) -> None:
         _copy_what_is_beside(folder, unfinished)
         with boundary(f"the model {out} cannot be written", ModelError):
             network.save_pretrained(unfinished)
-        made_from = {"base": base, "adapter": adapter, "adapter_sha256": sha256_of(update / WEIGHTS_FILE)}
+        adapter_sha256 = sha256_of(update / ADAPTER_WEIGHTS_FILE)
+        made_from = {"base": base, "adapter": adapter, "adapter_sha256": adapter_sha256}
         write_seal(unfinished, made_from)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from svlm_cli.model.attention import keep_flash_first
 from svlm_cli.model.family.parts import language_part
-from svlm_cli.model.finite import check_weights
+from svlm_cli.model.finite import check_finite_weights
 from svlm_cli.model.hooks.attention import register_grouped, register_windows
 from svlm_cli.model.kernels.fourbit import Int4Linear
 from svlm_cli.model.kernels.last_row import keep_last_row
@@ -26,7 +26,7 @@ def prepare(network: Any, name: str, quantize: str, *, packed: bool) -> None:
     Raises:
         ModelError: some weights are not finite.
     """
-    check_weights(network, name)
+    check_finite_weights(network, name)
     weight = network.lm_head.weight
     if quantize == "int4":
         replace_linears(language_part(network), Int4Linear)

@@ -83,7 +83,7 @@ class Sight:
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._model = model
-        self._patches = patch_settings(model.patches, settings)
+        self._patches = within_limits(model.patches, settings)
         self._clock = clock
         own = self._patches
         self._stillness = (
@@ -185,7 +185,7 @@ def _own_queue(device: torch.device) -> torch.cuda.Stream | None:
     return queue
 
 
-def patch_settings(own: PatchSettings, settings: StreamSettings) -> PatchSettings:
+def within_limits(own: PatchSettings, settings: StreamSettings) -> PatchSettings:
     """The checkpoint's patch settings with the user's pixel limits, if any.
 
     Raises:

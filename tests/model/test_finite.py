@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from svlm_cli.errors import ModelError
-from svlm_cli.model.finite import LogitsCheck, check_weights
+from svlm_cli.model.finite import LogitsCheck, check_finite_weights
 
 NUMBERS = [float("nan"), float("inf"), -float("inf")]
 
@@ -21,12 +21,12 @@ def layers() -> torch.nn.Sequential:
 @pytest.mark.parametrize("number", NUMBERS)
 def test_one_weight_among_many_is_named_by_its_tensor(number, dtype) -> None:
     network = layers().to(dtype)
-    check_weights(network, "whole")
+    check_finite_weights(network, "whole")
     network[0].weight.data[:] = 3e38  # large is not infinite
-    check_weights(network, "large")
+    check_finite_weights(network, "large")
     network[1].bias.data[1] = number
     with pytest.raises(ModelError) as caught:
-        check_weights(network, "mine")
+        check_finite_weights(network, "mine")
     assert caught.value.message == (  # the empty one is none of them
         "the weights of the model mine are damaged: 1 of 4 tensors hold numbers that are not finite, "
         "the first is 1.bias"

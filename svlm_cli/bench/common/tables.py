@@ -188,7 +188,7 @@ class Report:
         return table(cells, rows)
 
 
-def claim(folder: Path, benchmark: str, work: Sequence[object]) -> str:
+def claim_figures(folder: Path, benchmark: str, work: Sequence[object]) -> str:
     """A digest of what is scored, for ``Report.more``; a folder keeps the figures of one such work.
 
     Args:

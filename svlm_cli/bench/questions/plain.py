@@ -22,7 +22,7 @@ from svlm_cli.model.vision.frames import VideoFeatures, frames_of
 from svlm_cli.model.window import Span, SpanKind
 from svlm_cli.settings import StreamSettings
 from svlm_cli.stream.probe import BEST
-from svlm_cli.stream.sight import patch_settings
+from svlm_cli.stream.sight import within_limits
 from svlm_cli.stream.step.feeding import Feeder, LoneFeeder, PrefillPlan, WordPlan
 from svlm_cli.stream.step.speech import word_plans
 
@@ -41,7 +41,7 @@ class PlainPrompt:
     ) -> None:
         self._model = model
         self._feeder = feeder or LoneFeeder(model)
-        self._patches = patch_settings(model.patches, settings)
+        self._patches = within_limits(model.patches, settings)
         self._writer = PromptWriter(model.tokenizer, model.markup)
 
     @torch.inference_mode()

@@ -270,7 +270,7 @@ def score(
     """Let a judge compare two sets of predictions, window by window, in both orders; votes are stored."""
     from svlm_cli.bench.commentary import infstreams as bench
     from svlm_cli.bench.commentary.games import load_predictions, one_of
-    from svlm_cli.bench.common.tables import claim
+    from svlm_cli.bench.common.tables import claim_figures
     from svlm_cli.bench.judge.judge import Judging
 
     _, windows = _data(metadata, clips, start, limit, talk)
@@ -279,7 +279,7 @@ def score(
     inputs = [path and path.resolve() for path in (ours, rival, metadata, clips)]
     part = [] if limit is None else [limit]
     out = judging.own_folder(out, SCORES, [*inputs, start, judge.judge, rules.name, *part], talk)
-    work = claim(out, "commentary", [*inputs, judge.judge, rules.name])
+    work = claim_figures(out, "commentary", [*inputs, judge.judge, rules.name])
     notes, judgings = [], []
     runs = load_predictions(ours)
     for run in runs:

@@ -154,7 +154,7 @@ def score(
 ) -> None:
     """Let a judge compare two sets of predictions, event by event, in both orders; or score stored votes."""
     from svlm_cli.bench.commentary import livesports
-    from svlm_cli.bench.common.tables import claim
+    from svlm_cli.bench.common.tables import claim_figures
     from svlm_cli.bench.judge.judge import Judging
     from svlm_cli.bench.judge.votes import load_votes
 
@@ -162,7 +162,7 @@ def score(
         if ours is not None or judge.dry_run:
             raise UsageError("--votes asks nobody: it goes with neither predictions nor --dry-run")
         out = judging.own_folder(out, SCORES, [votes], talk)
-        work = claim(out, "livesports", [votes.resolve()])
+        work = claim_figures(out, "livesports", [votes.resolve()])
         found = load_votes(votes)
         known = livesports.load_events(*events) if events else []
         rows = livesports.rows_of_votes(found, baseline, votes.name, known)
@@ -177,7 +177,7 @@ def score(
     inputs = [path.resolve() for path in (ours, rival, *events)]
     part = [] if limit is None else [limit]
     out = judging.own_folder(out, SCORES, [*inputs, judge.judge, rules.name, *part], talk)
-    work = claim(out, "livesports", [*inputs, judge.judge, rules.name])
+    work = claim_figures(out, "livesports", [*inputs, judge.judge, rules.name])
     judgement = Judging(contests, (a.name, b.name), rules, judge.options(), out)
     if judge_all([judgement], judge, talk):
         row, told = livesports.row(a, b, judgement)

@@ -83,10 +83,10 @@ def score(
     talk: Talk,
 ) -> None:
     """Score stored answers: overall, by duration group and by category."""
-    from svlm_cli.bench.common.tables import claim
+    from svlm_cli.bench.common.tables import claim_figures
     from svlm_cli.bench.questions.longvideo import report, rows
 
     found, notes = rows(results)
     folder = judging.score_folder(out, [results], "bench-longvideo-score", talk)
-    work = claim(folder, "longvideo", [results.resolve()])
+    work = claim_figures(folder, "longvideo", [results.resolve()])
     finish(report(found, notes), folder, work, json=talk.json)

@@ -120,9 +120,9 @@ def score(
     talk: Talk,
 ) -> None:
     """Score stored answers by the rule of their protocol and, beside it, by strict extraction."""
-    from svlm_cli.bench.common.tables import claim
+    from svlm_cli.bench.common.tables import claim_figures
     from svlm_cli.bench.questions.ovo_bench import load_results, report
 
     folder = judging.score_folder(out, results, "bench-ovo-score", talk)
-    work = claim(folder, "ovo", [path.resolve() for path in results])
+    work = claim_figures(folder, "ovo", [path.resolve() for path in results])
     finish(report(load_results(results)), folder, work, json=talk.json)

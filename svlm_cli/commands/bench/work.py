@@ -157,7 +157,7 @@ def finish(report: Report, out: Path, work: str, *, json: bool) -> None:
     """Write a report and print its main table, or all of it as JSON.
 
     Args:
-        work: what ``tables.claim`` gave.
+        work: what ``tables.claim_figures`` gave.
     """
     report = replace(report, more={**report.more, "work": work})
     report.write(out)
