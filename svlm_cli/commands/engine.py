@@ -6,6 +6,8 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 if TYPE_CHECKING:
     from svlm_cli.media.address import LiveOptions
     from svlm_cli.media.source import Source
@@ -56,3 +58,8 @@ class Invocation:
 
     engine: Engine = field(default_factory=Engine)
     verbose: bool = False
+
+
+def engine_of(context: typer.Context) -> Engine:
+    """What a command is to run; svlm's own where the parser was not called by ``cli.run``."""
+    return context.obj.engine if isinstance(context.obj, Invocation) else Engine()

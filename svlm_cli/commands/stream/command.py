@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from svlm_cli.commands.engine import engine_of
 from svlm_cli.commands.groups import grouped
 from svlm_cli.commands.options import Graphs, ModelChoice, Talk, WordChoice
 from svlm_cli.commands.stream.beside import Asking, Kept, Live, Sources
@@ -69,7 +70,7 @@ def stream(
     from svlm_cli.commands.stream.run import run_stream
     from svlm_cli.commands.stream.view import StreamView
 
-    engine = context.obj.engine
+    engine = engine_of(context)
     view = StreamView(json=talk.json, quiet=talk.quiet, verbose=talk.verbose)
     held = live.options(waits=True)
     return run_stream(
