@@ -19,8 +19,10 @@ from svlm_cli import (
     open_source,
     stream_video,
 )
+from svlm_cli.model.prompt import PromptWriter
 from svlm_cli.settings import PromptFormat
 from svlm_cli.stream.step.livecc import first_joined, fitted
+from svlm_cli.stream.step.speech import Speaker
 from svlm_cli.stream.trace import TraceRecord
 
 from .engine import clips, follow
@@ -145,6 +147,28 @@ def test_a_second_is_silent_exactly_where_silence_is_likely_enough(model, greedy
     shares, is_silent = stream(threshold)
     assert is_silent == [share >= threshold for share in shares]
     assert set(is_silent) == {True, False}
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_neither_penalty_nor_temperature_undoes_it(model, seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    writer = PromptWriter(model.tokenizer, model.markup)
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(max(500, writer.silence + 1), generator=generator)
+    logits = logits * float(draw.uniform(1, 20)) + float(draw.uniform(-60, 60))
+    share = float(torch.softmax(logits, -1)[writer.silence])
+    for factor in (0.5, 1.5):
+        sampling = Sampling(
+            repetition_penalty=float(10 ** draw.uniform(-1.5, 1.5)),
+            temperature=float(10 ** draw.uniform(-2, 3)),
+            top_k=int(draw.integers(1, 2 * len(logits))),
+            greedy=bool(seed % 2),
+            silence_threshold=min(0.99, max(1e-30, share * factor)),
+        )
+        speaker = Speaker(sampling, writer, torch.device("cpu"))
+        speaker.sampler.begin([*draw.integers(0, len(logits), 90).tolist(), writer.silence][: 90 + seed % 3])
+        is_silent = speaker.sampler.draw(speaker._decided(logits)) == writer.silence
+        assert is_silent == (share >= sampling.silence_threshold)
 
 
 @pytest.mark.parametrize("wrong", [0.0, 1.0, -1.0, float("nan")])

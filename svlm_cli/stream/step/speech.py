@@ -13,7 +13,7 @@ from svlm_cli.settings import Sampling
 from svlm_cli.stream.context import Context
 from svlm_cli.stream.step.feeding import WordPlan
 
-CERTAIN = 100.0  # above any other logit, also once the repetition penalty has divided it
+CERTAIN = 100.0  # above any other logit behind penalty and temperature
 WordPlans = Generator[WordPlan, torch.Tensor, list[int]]
 
 
@@ -80,14 +80,19 @@ class Speaker:
         return [*replied, *(yield from speak(logits, sampler, sampling.max_new_tokens, is_end))]
 
     def _decided(self, logits: torch.Tensor) -> torch.Tensor:
-        """Logits of a second's first token: silence is certain or ruled out where a threshold says so."""
-        if self._sampling.silence_threshold is None:
+        """Logits of a second's first token: silence is certain or ruled out where a threshold says so.
+
+        So it stays whatever the repetition penalty multiplies or divides and whatever the temperature.
+        """
+        sampling = self._sampling
+        if sampling.silence_threshold is None:
             return logits
-        silence = self._writer.silence
-        share = torch.softmax(logits.float(), dim=-1)[silence]
-        decided = logits.clone()
-        is_silent = bool(share >= self._sampling.silence_threshold)
-        decided[silence] = decided.abs().max() * 2 + CERTAIN if is_silent else decided.min()
+        silence, decided = self._writer.silence, logits.float()
+        is_silent = bool(torch.softmax(decided, dim=-1)[silence] >= sampling.silence_threshold)
+        reach = max(sampling.repetition_penalty, 1 / sampling.repetition_penalty)
+        beyond = (decided.abs().max() * reach + CERTAIN * max(1.0, sampling.temperature)) * reach
+        decided = decided.clone()
+        decided[silence] = beyond if is_silent else -beyond
         return decided
 
 
