@@ -117,7 +117,7 @@ def quantisation(config: Mapping[str, Any], modelopt: Mapping[str, Any] | None =
     parts = [config, *(part for part in config.values() if isinstance(part, Mapping))]
     found = [part[key] for part in parts for key in _SECTIONS if part.get(key)]
     if not found:
-        return "modelopt" if modelopt is not None else None
+        return "modelopt" if modelopt is not None and not _says_plain(modelopt) else None
     said = next((each for each in found if isinstance(each, Mapping)), {})
     if method := said.get("quant_method"):
         return str(method)
@@ -126,6 +126,13 @@ def quantisation(config: Mapping[str, Any], modelopt: Mapping[str, Any] | None =
     if "quant_algo" in said or "producer" in said:
         return "modelopt"
     return "mlx" if "group_size" in said else "an unknown way"
+
+
+def _says_plain(modelopt: Mapping[str, Any]) -> bool:
+    """Whether ModelOpt's own file says that it has quantised nothing."""
+    section = modelopt.get("quantization")
+    algorithms = ("quant_algo", "kv_cache_quant_algo")
+    return isinstance(section, Mapping) and "quant_algo" in section and not any(map(section.get, algorithms))
 
 
 def check_quantisation(method: str | None, name: str) -> None:

@@ -115,6 +115,17 @@ def test_every_way_is_named_in_a_dry_run_too(copy: Path, config: dict[str, Any],
         assert "download" not in str(raised.value)
 
 
+@pytest.mark.parametrize("algorithm", [None, "FP8"])
+def test_modelopt_may_say_that_it_quantised_nothing(copy: Path, algorithm: str | None) -> None:
+    section = {"quant_algo": None, "kv_cache_quant_algo": algorithm, "exclude_modules": []}
+    (copy / "hf_quant_config.json").write_text(json.dumps(MODELOPT | {"quantization": section}))
+    if algorithm is None:
+        assert opened(copy) is not None
+    else:
+        with pytest.raises(ModelError, match=r"is quantised \(modelopt\)"):
+            opened(copy)
+
+
 def test_blocks_of_fp8_are_multiplied_out(copy: Path) -> None:
     tensors, exact = weights(copy), {}
     for key in linears(tensors):
