@@ -56,6 +56,7 @@ _SCALES = (  # how the names end of what belongs to quantised weights
 )
 _DISTRIBUTED = re.compile(r"shard-\d{5}-model-\d{5}-of-\d{5}\.safetensors$")
 _AGAIN = "download it again"
+_BLOCK = (128, 128)  # of FP8 where a configuration names none
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,8 @@ def check_stored(folder: Path, name: str, config: Mapping[str, Any]) -> str | No
     tensors = stored_tensors(weight_files(folder, name, config), name)
     if method is None:
         _check_plain(tensors, name)
+    else:
+        _check_blocks(tensors, config, name)
     return method
 
 
@@ -219,6 +222,25 @@ def _check_plain(tensors: Mapping[str, StoredTensor], name: str) -> None:
             f"the model {name} is quantised, though its config.json does not say how: {odd}{kind}",
             "name the checkpoint in 16 or 32 bits that it was made from",
         )
+
+
+def _check_blocks(tensors: Mapping[str, StoredTensor], config: Mapping[str, Any], name: str) -> None:
+    """Blocks of FP8 must divide their weights: transformers takes all blocks for equally large."""
+    said = next((config[key] for key in _SECTIONS if isinstance(config.get(key), Mapping)), {})
+    block = said.get("weight_block_size", _BLOCK)
+    if not isinstance(block, list | tuple) or len(block) != 2:
+        return
+    for key, scale in tensors.items():
+        weight = tensors.get(key.removesuffix("_scale_inv"))
+        if not key.endswith(".weight_scale_inv") or weight is None or len(scale.shape) < 2:
+            continue
+        axes = zip(weight.shape[-2:], scale.shape[-2:], block, strict=True)
+        if any(number > 1 and number * size != length for length, number, size in axes):
+            raise ModelError(
+                f"the model {name} is quantised (fp8) in blocks of {block[0]} x {block[1]} that do not "
+                f"divide {key.removesuffix('_scale_inv')}, which svlm does not read",
+                "name the checkpoint in 16 or 32 bits that it was made from",
+            )
 
 
 def _shards(folder: Path, name: str, index: str) -> list[Path]:
