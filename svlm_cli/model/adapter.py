@@ -120,6 +120,7 @@ def merge_adapter(network: Any, folder: Path, name: str, dtype: torch.dtype) -> 
         if odd := [*report.unexpected_keys, *_absent(adapted, report.missing_keys)]:
             raise ModelError(f"{misfit}: {len(odd)} weights, the first is {odd[0]}", _base_hint(folder, name))
         _untie(adapted.get_base_model())
+        _settle(adapted.get_base_model())
         merged = adapted.merge_and_unload()
     note_tie(merged)
     for weight in merged.parameters():  # not buffers: the angles of RoPE stay in float32
@@ -173,6 +174,22 @@ def _untie(network: Any) -> None:
         weight = dict(part.named_parameters(recurse=False)).get("weight")
         if weight is not None and id(weight) in shared:
             part.weight = torch.nn.Parameter(weight.detach().clone(), requires_grad=False)
+
+
+def _settle(network: Any) -> None:
+    """Merge what lies within a LoRA: PEFT would leave the wrapper, and the LoRA out.
+
+    Trained tokens of embeddings are trained tokens of a tied head too, around which LoRA may be.
+    """
+    from peft.tuners.tuners_utils import BaseTunerLayer
+    from peft.utils.other import AuxiliaryTrainingWrapper
+
+    for module in list(network.modules()):
+        inner = getattr(module, "base_layer", None)
+        if isinstance(module, BaseTunerLayer) and isinstance(inner, AuxiliaryTrainingWrapper):
+            module.base_layer = inner.unload_and_optionally_merge_module(
+                merge=True, safe_merge=False, adapter_names=None
+            )
 
 
 def _base_hint(folder: Path, name: str) -> str:

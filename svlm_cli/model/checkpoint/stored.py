@@ -226,7 +226,8 @@ def _check_plain(tensors: Mapping[str, StoredTensor], name: str) -> None:
 
 def _check_blocks(tensors: Mapping[str, StoredTensor], config: Mapping[str, Any], name: str) -> None:
     """Blocks of FP8 must divide their weights: transformers takes all blocks for equally large."""
-    said = next((config[key] for key in _SECTIONS if isinstance(config.get(key), Mapping)), {})
+    found = [config[key] for key in _SECTIONS if isinstance(config.get(key), Mapping)]
+    said: Mapping[str, Any] = found[0] if found else {}
     block = said.get("weight_block_size", _BLOCK)
     if not isinstance(block, list | tuple) or len(block) != 2:
         return

@@ -74,6 +74,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "embedding": {"target_modules": ["q_proj", "embed_tokens"]},
     "both": {"target_modules": ["q_proj", "embed_tokens", "lm_head"]},
     "tied adapters": {"target_modules": ["q_proj", "embed_tokens"], "ensure_weight_tying": True},
+    "head and tokens": {"target_modules": ["q_proj", "lm_head"], "trainable_token_indices": [3, 50]},
     "DoRA on the head": {"target_modules": ["v_proj", "lm_head"], "use_dora": True},
 }
 
