@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from svlm_cli.bench.arena.answers import ALL_ANSWERS, ASKED, LOST, PLAIN, YES_NO, Where, cell_name, told_name
 from svlm_cli.bench.arena.scored import LABELS, Decay, ScoredMatch
 from svlm_cli.bench.common.intervals import Bootstrap, Estimate, rounded
-from svlm_cli.bench.common.tables import NOTHING, percent_text, table
+from svlm_cli.bench.common.table import Table, table, tabled
+from svlm_cli.bench.common.tables import NOTHING, percent_text
 
 ASKED_LABELS = {
     **{name: name.replace("_", " ") for name in ASKED},
@@ -112,7 +113,7 @@ def summarize_asked(asked: Sequence[ScoredMatch], unasked: Sequence[ScoredMatch]
     )
 
 
-def asked_table(found: Sequence[AskedSummary]) -> str:
+def asked_table(found: Sequence[AskedSummary]) -> Table:
     """A row for each question, a column for each run."""
     return _by_run(found, ASKED_LABELS, lambda each: each.scores)
 
@@ -124,8 +125,8 @@ def asked_sections(found: Sequence[AskedSummary]) -> list[str]:
     cells = "\n\n".join(f"### {each.run}\n\n{_cells_table(each)}" for each in found)
     quarters = "\n\n".join(f"### {each.run}\n\n{_quarters_table(each)}" for each in found)
     return [
-        f"## Questions: right answers where they can be known\n\n{asked_table(found)}",
-        f"## Right answers by where the evidence lies\n\n{places}\n\n{told}",
+        f"## Questions: right answers where they can be known\n\n{asked_table(found).markdown()}",
+        f"## Right answers by where the evidence lies\n\n{places.markdown()}\n\n{told.markdown()}",
         f"## By question and place: percent (number)\n\n{cells}",
         f"## By quarter of the stream\n\n{quarters}",
         f"## Commentary with questions, less the same matches without: points\n\n{_change_table(found)}",
@@ -136,11 +137,11 @@ def _by_run(
     found: Sequence[AskedSummary],
     labels: Mapping[str, str],
     scores: Callable[[AskedSummary], Mapping[str, Estimate]],
-) -> str:
+) -> Table:
     def column(each: AskedSummary) -> tuple[str, Callable[[str], str]]:
         return each.run, lambda name: percent_text(scores(each)[name])
 
-    return table([("", lambda name: labels[name]), *map(column, found)], [*labels])
+    return tabled([("", lambda name: labels[name])], [], [*map(column, found)], [*labels])
 
 
 def _cells_table(each: AskedSummary) -> str:

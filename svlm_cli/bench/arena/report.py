@@ -14,12 +14,13 @@ from svlm_cli.bench.arena.targets import targets_json, targets_table
 from svlm_cli.bench.common.intervals import NUM_RESAMPLES
 from svlm_cli.bench.common.model import ModelFacts
 from svlm_cli.bench.common.settings import windows_text
-from svlm_cli.bench.common.tables import NOTHING, SCORES_PLOT, percent_text, table
+from svlm_cli.bench.common.table import Column, Table, table, tabled
+from svlm_cli.bench.common.tables import NOTHING, SCORES_PLOT, percent_text
 
 QUALITY_PLOT, ANSWERS_PLOT, PLACES_PLOT = "quality.png", "answers.png", "answers_by_place.png"
 PAPER_TITLE = "the paper's figure for this row"
 
-Column = tuple[str, Callable[[RunSummary], str]]
+ReportColumn = Column[RunSummary]
 
 
 def report(summaries: Sequence[RunSummary]) -> str:
@@ -28,7 +29,7 @@ def report(summaries: Sequence[RunSummary]) -> str:
         "# Arena: commentary against the truth",
         "Percentages with 95 % intervals (bootstrap over matches); docs/bench.md defines every column. "
         f"Windows: sink S / text T tokens, frames V s, turns R. {NOTHING}: nothing to score.",
-        f"## Result\n\n{result_tables(summaries)}",
+        "## Result\n\n" + "\n\n".join(found.markdown() for found in result_tables(summaries)),
         f"## First → last quarter of the stream: change in points\n\n{_decay_table(summaries)}",
         f"## By kind of event: F1 (precision / recall)\n\n{_kinds_table(summaries)}",
         f"## Speed\n\n{_speed_table(summaries)}",
@@ -44,20 +45,20 @@ def report(summaries: Sequence[RunSummary]) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def result_tables(summaries: Sequence[RunSummary]) -> str:
+def result_tables(summaries: Sequence[RunSummary]) -> list[Table]:
     """The figures, and the bars that the first run, in a grid the one that is not ablated, is held to."""
     asked = asked_of(summaries)
-    answers = f"\n\n{asked_table(asked)}" if asked else ""
-    return f"{main_table(summaries)}\n\n{targets_table(summaries[0])}{answers}"
+    answers = [asked_table(asked)] if asked else []
+    return [main_table(summaries), targets_table(summaries[0]), *answers]
 
 
-def main_table(summaries: Sequence[RunSummary]) -> str:
+def main_table(summaries: Sequence[RunSummary]) -> Table:
     """One row per run, with everything needed to repeat it."""
-    columns = [*_SETUP, *((label, _score(name)) for name, label in LABELS.items())]
-    columns.append(("x real time", lambda each: f"{each.realtime_factor:.1f}"))
+    scores: list[ReportColumn] = [(label, _score(name)) for name, label in LABELS.items()]
+    scores.append(("x real time", lambda each: f"{each.realtime_factor:.1f}"))
     if any(each.run.paper for each in summaries):
-        columns.append((PAPER_TITLE, lambda each: each.run.paper or NOTHING))
-    return table(columns, summaries)
+        scores.append((PAPER_TITLE, lambda each: each.run.paper or NOTHING))
+    return tabled(_SETUP[:1], _SETUP[1:], scores, summaries)
 
 
 def _score(name: str) -> Callable[[RunSummary], str]:
@@ -94,7 +95,7 @@ def _kinds_table(summaries: Sequence[RunSummary]) -> str:
 
 
 def _speed_table(summaries: Sequence[RunSummary]) -> str:
-    columns: list[Column] = [
+    columns: list[ReportColumn] = [
         *_SETUP,
         ("device", lambda each: f"{each.model.device}, {each.model.dtype}"),
         ("x real time", lambda each: f"{each.realtime_factor:.2f}"),
@@ -109,7 +110,7 @@ def _model_text(model: ModelFacts) -> str:
     return f"{model.name} ({model.fingerprint[:8]})"
 
 
-_SETUP: tuple[Column, ...] = (
+_SETUP: tuple[ReportColumn, ...] = (
     ("run", lambda each: each.run.name),
     ("protocol", lambda _: PROTOCOL),
     ("model", lambda each: _model_text(each.model)),

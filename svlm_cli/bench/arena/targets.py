@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from svlm_cli.bench.arena.summary import RunSummary
 from svlm_cli.bench.common.intervals import Estimate, rounded
-from svlm_cli.bench.common.tables import NOTHING, percent_text, table
+from svlm_cli.bench.common.table import Table, tabled
+from svlm_cli.bench.common.tables import NOTHING, percent_text
 
 DECAY = "event_f1 change"
 TITLE = "to be reached (20 matches of 30 min, or 2 of 2 h)"
@@ -78,11 +78,17 @@ def targets_json(summary: RunSummary) -> dict[str, object]:
     }
 
 
-def targets_table(summary: RunSummary) -> str:
+def targets_table(summary: RunSummary) -> Table:
     """A row for every bar; "–" where the run is too short to judge by."""
-    columns: list[tuple[str, Callable[[Target], str]]] = [
-        (TITLE, lambda each: f"{each.label} >= {each.at_least:g}"),
-        (summary.run.name, lambda each: percent_text(each.reached)),
-        ("reached", lambda each: NOTHING if each.is_reached is None else "yes" if each.is_reached else "no"),
-    ]
-    return table(columns, list(targets(summary).values()))
+    return tabled(
+        [(TITLE, lambda each: f"{each.label} >= {each.at_least:g}")],
+        [],
+        [
+            (summary.run.name, lambda each: percent_text(each.reached)),
+            (
+                "reached",
+                lambda each: NOTHING if each.is_reached is None else "yes" if each.is_reached else "no",
+            ),
+        ],
+        list(targets(summary).values()),
+    )

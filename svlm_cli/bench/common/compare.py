@@ -11,16 +11,15 @@ from typing import Any
 from svlm_cli import __version__
 from svlm_cli.bench.common.intervals import Estimate
 from svlm_cli.bench.common.records import claim_folder, read_json, write_whole
+from svlm_cli.bench.common.table import Column, Table, cell, tabled
 from svlm_cli.bench.common.tables import (
     NOTHING,
     REPORT_NAME,
     SUMMARY_NAME,
-    cell,
     estimate_of,
     figure_text,
     figures_there,
     plot_names,
-    table,
 )
 from svlm_cli.errors import OutputError, SourceError
 from svlm_cli.text import as_json
@@ -79,20 +78,22 @@ class Comparison:
     notes: Sequence[str] = ()
     published: Sequence[FoundRun] = ()
 
-    def table(self) -> str:
+    def table(self) -> Table:
         """A row per run, the protocol always among the first."""
         every = [*self.runs, *self.published]
         facts = [name for name in _FACTS if any(_is_plain(run.row.get(name)) for run in every)]
-        columns: list[tuple[str, Callable[[FoundRun], str]]] = [
-            ("folder", lambda run: run.folder),
-            ("run", lambda run: str(run.row["run"])),
-            ("protocol", lambda run: str(run.row["protocol"])),
-            *((name, _fact(name)) for name in facts),
-            *((title, _figure(name)) for name, title in self.columns.items()),
-        ]
+        scores: list[Column[FoundRun]] = [(title, _figure(name)) for name, title in self.columns.items()]
         if any("paper" in run.row for run in every):
-            columns.append(("paper", _fact("paper")))
-        return table(columns, every)
+            scores.append(("paper", _fact("paper")))
+        return tabled(
+            [("folder", lambda run: run.folder), ("run", lambda run: str(run.row["run"]))],
+            [
+                ("protocol", lambda run: str(run.row["protocol"])),
+                *((name, _fact(name)) for name in facts),
+            ],
+            scores,
+            every,
+        )
 
     def plot(self) -> bytes | None:
         """Percentages as bars; None where the benchmark has none."""
@@ -148,11 +149,9 @@ def compare(folders: Sequence[Path]) -> list[Comparison]:
     ]
 
 
-def tables(comparisons: Sequence[Comparison]) -> str:
-    """All tables, each under the name of its benchmark."""
-    return "\n\n".join(
-        "\n\n".join([f"## {each.benchmark}", each.table(), *each.notes]) for each in comparisons
-    )
+def tables(comparisons: Sequence[Comparison]) -> list[Table | str]:
+    """All tables, each under the name of its benchmark and above its notes."""
+    return [part for each in comparisons for part in (f"## {each.benchmark}", each.table(), *each.notes)]
 
 
 def document(comparisons: Sequence[Comparison]) -> str:
@@ -194,7 +193,7 @@ def _write(comparisons: Sequence[Comparison], out: Path) -> None:
     ]
     names = plot_names([each.benchmark for each in comparisons])
     for each, name in zip(comparisons, names, strict=True):
-        parts += [f"## {cell(each.benchmark)}", each.table(), *each.notes]
+        parts += [f"## {cell(each.benchmark)}", each.table().markdown(), *each.notes]
         if (picture := each.plot()) is not None:
             write_whole(out / name, picture)
             parts.append(f"![{cell(each.benchmark)}]({name})")

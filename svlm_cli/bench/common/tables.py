@@ -13,11 +13,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, count
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from svlm_cli import __version__
 from svlm_cli.bench.common.intervals import Estimate, rounded
 from svlm_cli.bench.common.records import claim_folder, read_json, write_whole
+from svlm_cli.bench.common.table import Column, Table, tabled
 from svlm_cli.digest import digest
 from svlm_cli.errors import OutputError, SourceError
 from svlm_cli.text import as_json
@@ -30,8 +31,6 @@ NOTHING = "–"
 _MOST_FIGURE = 1e15
 _LONGEST_NAME = 100
 _OTHER = "choose another --out"
-
-RowT = TypeVar("RowT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +109,7 @@ class Report:
         """The summary document as text."""
         return as_json(self.document(), 2)
 
-    def main_table(self) -> str:
+    def main_table(self) -> Table:
         """A row per run: everything needed to repeat it, then the scores, then the paper's figure."""
         return self._table(self.columns, self.rows)
 
@@ -119,11 +118,12 @@ class Report:
         parts = [
             f"# {self.title}",
             f"Percentages, 95 % intervals in brackets; {NOTHING}: nothing to score. docs/bench.md says how.",
-            f"## Result\n\n{self._table(self.columns, [*self.rows, *self.published])}",
+            f"## Result\n\n{self._table(self.columns, [*self.rows, *self.published]).markdown()}",
             *self.notes,
             f"![scores]({SCORES_PLOT})",
             *(
-                f"## {title}\n\n{self._table(columns, self.rows, is_main=False)}\n\n![{title}]({picture})"
+                f"## {title}\n\n{self._table(columns, self.rows, is_main=False).markdown()}\n\n"
+                f"![{title}]({picture})"
                 for title, columns, picture in self._parts()
             ),
         ]
@@ -175,17 +175,16 @@ class Report:
             parts += [f"{told} {' / '.join(names)}"] if names else []
         return "; ".join(parts)
 
-    def _table(self, columns: Mapping[str, str], rows: Sequence[Row], *, is_main: bool = True) -> str:
+    def _table(self, columns: Mapping[str, str], rows: Sequence[Row], *, is_main: bool = True) -> Table:
         facts = list(dict.fromkeys(name for row in rows for name in row.facts))
-        cells: list[tuple[str, Callable[[Row], str]]] = [
-            ("run", lambda row: row.run),
+        scores: list[Column[Row]] = [(title, _score(name)) for name, title in columns.items()]
+        if is_main and any(row.paper for row in rows):
+            scores.append(("paper", lambda row: row.paper or NOTHING))
+        setup: list[Column[Row]] = [
             ("protocol", lambda row: row.protocol),
             *((name, _fact(name)) for name in facts),
-            *((title, _score(name)) for name, title in columns.items()),
         ]
-        if is_main and any(row.paper for row in rows):
-            cells.append(("paper", lambda row: row.paper or NOTHING))
-        return table(cells, rows)
+        return tabled([("run", lambda row: row.run)], setup, scores, rows)
 
 
 def claim_figures(folder: Path, benchmark: str, work: Sequence[object]) -> str:
@@ -262,18 +261,6 @@ def estimate_of(figure: Mapping[str, Any]) -> Estimate | None:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and abs(value) <= _MOST_FIGURE
-
-
-def table(columns: Sequence[tuple[str, Callable[[RowT], str]]], rows: Sequence[RowT]) -> str:
-    """A Markdown table."""
-    lines = [[cell(title) for title, _ in columns], ["---"] * len(columns)]
-    lines += [[cell(text(row)) for _, text in columns] for row in rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def cell(text: str) -> str:
-    """Text that cannot break a table."""
-    return text.replace("|", "\\|").replace("\n", " ")
 
 
 def plot_names(titles: Sequence[str], taken: Collection[str] = ()) -> list[str]:

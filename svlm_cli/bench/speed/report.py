@@ -12,7 +12,8 @@ import numpy as np
 
 from svlm_cli import __version__
 from svlm_cli.bench.common.model import ModelFacts
-from svlm_cli.bench.common.tables import NOTHING, table
+from svlm_cli.bench.common.table import Table, table, tabled
+from svlm_cli.bench.common.tables import NOTHING
 from svlm_cli.bench.speed.measure import STAGES, WORK, SpeedRun, Trial
 from svlm_cli.bench.speed.plan import NamedSettings, SpeedPlan
 from svlm_cli.model.kernels.native import kernels_in_words
@@ -36,6 +37,15 @@ _TRIAL_COLUMNS: Sequence[tuple[str, Callable[[Mapping[str, Any]], str]]] = (
     ("step p95, s", lambda trial: f"{trial['p95_step_seconds']:.4f}"),
     ("real time", lambda trial: "yes" if trial["is_real_time"] else "no"),
 )
+
+
+_HOW: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "protocol": lambda run: str(run["protocol"]),
+    "policy": lambda run: str(run["policy"]),
+    "FPS": lambda run: f"{run['fps']:g}",
+    "steps": lambda run: str(run["steps"]),
+}
+_FIRST = ("step p50, s", "x real time", "p95", "p99", "s/token", "s/token end to end")
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,15 +215,17 @@ def _rounded(value: Any) -> Any:
     return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
-def main_table(summary: Mapping[str, Any]) -> str:
-    """One line per run, as Markdown."""
+def main_table(summary: Mapping[str, Any]) -> Table:
+    """One line per run."""
     rows = [_cells(each) for each in summary["runs"]]
     if any("paper" in each for each in summary["runs"]):
         rows = [
             cells | {"paper": each.get("paper", NOTHING)}
             for cells, each in zip(rows, summary["runs"], strict=True)
         ]
-    return table([(title, itemgetter(title)) for title in rows[0]], rows)
+    columns = [(title, itemgetter(title)) for title in rows[0]]
+    behind = 1 + len(_HOW)
+    return tabled(columns[:1], columns[1:behind], columns[behind:], rows, _FIRST)
 
 
 def _cells(each: dict[str, Any]) -> dict[str, str]:
@@ -221,10 +233,7 @@ def _cells(each: dict[str, Any]) -> dict[str, str]:
     drift, floor = each["slope_percent_per_1000_steps"], each["floor"]
     return {
         "run": each["run"],
-        "protocol": each["protocol"],
-        "policy": each["policy"],
-        "FPS": f"{each['fps']:g}",
-        "steps": str(each["steps"]),
+        **{title: text(each) for title, text in _HOW.items()},
         "cached tokens": str(each["cached_tokens"]),
         **{f"{stage}, s": f"{each['stages'][stage]:.4f}" for stage in STAGES},
         "step p50, s": f"{each['p50_step_seconds']:.4f}",
@@ -254,7 +263,7 @@ def report(summary: Mapping[str, Any]) -> str:
         "another, medians per step behind the warm-up. s/token: vision, prefill and decode over the words, "
         "as the paper counts; end to end: reading and upkeep too. Drift: a line through the medians of 20 "
         "blocks, with 95 % limits.",
-        main_table(summary),
+        main_table(summary).markdown(),
     ]
     if floors := [each for each in summary["runs"] if each["floor"]]:
         parts.append(f"## Against the floor\n\n{_floor_table(floors)}")

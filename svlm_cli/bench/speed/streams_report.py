@@ -8,7 +8,7 @@ from typing import Any
 
 from svlm_cli import __version__
 from svlm_cli.bench.common.model import ModelFacts
-from svlm_cli.bench.common.tables import NOTHING, table
+from svlm_cli.bench.common.table import Table, tabled
 from svlm_cli.bench.speed.plan import SpeedPlan
 from svlm_cli.settings import StreamSettings
 
@@ -123,9 +123,9 @@ _COLUMNS: Sequence[tuple[str, Callable[[Mapping[str, Any]], str]]] = (
 )
 
 
-def main_table(summary: Mapping[str, Any]) -> str:
-    """One line per number of streams, as Markdown."""
-    return table(_COLUMNS, list(summary["runs"])) if summary["runs"] else NOTHING
+def main_table(summary: Mapping[str, Any]) -> Table:
+    """One line per number of streams."""
+    return tabled(_COLUMNS[:1], [], _COLUMNS[1:], list(summary["runs"]))
 
 
 def report(summary: Mapping[str, Any]) -> str:
@@ -135,5 +135,5 @@ def report(summary: Mapping[str, Any]) -> str:
         f"# Several streams, one model\n\n{summary['source']} at {summary['fps']:g} FPS: {told}, svlm "
         f"{summary['version']}. Resizing, vision and language of every stream, behind the warm-up, beside "
         "the same streams alone in the same minutes; reading is apart. Step: wall time from when all are "
-        f"due until all have spoken.\n\n{main_table(summary)}\n"
+        f"due until all have spoken.\n\n{main_table(summary).markdown()}\n"
     )
