@@ -23,15 +23,12 @@ if TYPE_CHECKING:
 
 OUT = Path("runs")
 
-EXAMPLES = """Examples:
-
+EXAMPLES = """
+# needs: the data set, GPUs
 svlm train recipes/stage1.yaml --dry-run --nproc 8
-
 svlm train recipes/stage1.yaml --out runs/stage1 --nproc 8
-
 svlm train recipes/lora_one_gpu.yaml --out runs/lora --set model.lora.rank=16 --set stages.0.epochs=2
-
-svlm train recipes/arena_tiny.yaml --out runs/arena --nproc 2"""
+svlm train recipes/arena_eye.yaml --out runs/arena-eye --nproc 2   # needs: half an hour"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +44,9 @@ class TrainRun:
             show_default="none",
         ),
     ] = None
-    out: Annotated[Path, typer.Option("--out", help="Folder for checkpoints, one folder for each stage.")] = (
-        OUT
-    )
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for checkpoints, one for each stage.")
+    ] = OUT
     resume: Annotated[
         str,
         typer.Option(
@@ -139,7 +136,8 @@ def _checkpoint(resume: str) -> Path | None:
 
 
 def _print_plan(recipe: Recipe, out: Path, nproc: int, *, as_json: bool) -> None:
-    from svlm_cli.train.plan import plan, plan_lines
+    from svlm_cli.train.plan import plan
+    from svlm_cli.train.plan_text import plan_lines
 
     found = plan(recipe, out, nproc)
     if as_json:

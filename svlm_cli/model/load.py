@@ -25,6 +25,7 @@ from svlm_cli.model.states.choice import kv_format
 
 BUNDLED = Path(__file__).resolve().parent.parent / "assets" / "arena"
 BUNDLED_NAME = "bundled"
+RANDOM = "random"  # what the docs call a random checkpoint
 HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.jinja", "*.model"]
 BESIDE_ADAPTERS = "non_lora*"  # never opened: that it is there is an error
 ATTENTIONS = ("sdpa", "flash_attention_2")
@@ -142,7 +143,7 @@ def _attention(attention: str, device: torch.device, dtype: torch.dtype) -> str:
                 "flash-attention 2 needs --device cuda and --dtype bfloat16", "or use --attention sdpa"
             )
         if not _has_flash():
-            raise ModelError("flash-attention 2 is not installed", "pip install 'svlm-cli[cuda]'")
+            raise ModelError("flash-attention 2 is not installed", "pip install flash-attn")
     return attention
 
 
@@ -150,6 +151,22 @@ def _has_flash() -> bool:
     from transformers.utils import is_flash_attn_2_available
 
     return bool(is_flash_attn_2_available())
+
+
+def require_hub_id(name: str) -> None:
+    """Nobody is asked for what can be no Hugging Face id.
+
+    Raises:
+        ModelError: ``name`` is no folder either, then.
+    """
+    if Path(name).is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
+        hint = "give a folder or a Hugging Face id such as owner/name"
+        if Path(name).name == RANDOM:
+            hint = (
+                "recipes/smoke.sh CLIP makes one and trains it; python -m svlm_cli.model.random_checkpoint "
+                f"{name} --size tiny makes one"
+            )
+        raise ModelError(f"there is no model folder {name}", hint)
 
 
 def checkpoint_folder(name: str) -> Path:
@@ -167,10 +184,7 @@ def checkpoint_folder(name: str) -> Path:
         raise ModelError(
             f"the model {name} is a file, not a folder", "give the folder that holds config.json"
         )
-    if path.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
-        raise ModelError(
-            f"there is no model folder {name}", "give a folder or a Hugging Face id such as owner/name"
-        )
+    require_hub_id(name)
     return _downloaded(name)
 
 

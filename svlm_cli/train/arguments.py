@@ -146,7 +146,7 @@ def _sharding(recipe: Recipe) -> dict[str, Any]:
         }
     if recipe.parallel == "zero3":
         if importlib.util.find_spec("deepspeed") is None:
-            raise UsageError("parallel: zero3 needs DeepSpeed", "pip install 'svlm-cli[zero]', or use fsdp2")
+            raise UsageError("parallel: zero3 needs DeepSpeed", "pip install deepspeed, or use fsdp2")
         return {"deepspeed": zero3()}
     return {}
 

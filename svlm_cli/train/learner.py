@@ -291,9 +291,7 @@ def _set_attention(network: Any, recipe: Recipe) -> None:
         if wanted == "auto":
             wanted = "flash_attention_2" if flash else "sdpa"
         elif wanted == "flash_attention_2" and not flash:
-            raise ModelError(
-                "flash-attention 2 needs bfloat16 and its package", "pip install 'svlm-cli[cuda]'"
-            )
+            raise ModelError("flash-attention 2 needs bfloat16 and its package", "pip install flash-attn")
         network.set_attn_implementation(wanted)
     elif recipe.attention == "flash_attention_2":
         raise ModelError("flash-attention 2 needs a CUDA device", "set attention: auto")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from svlm_cli.sections import Checkpoint, ChunkSource, NewModel, Recipe, Stage
 from svlm_cli.settings import PromptFormat, Viewing
 from svlm_cli.train.arena.seedling import new_seedling
 from svlm_cli.train.arguments import world_size
+from svlm_cli.train.given import given_problems
 from svlm_cli.train.learner import lora_linears, new_patch_settings, new_tokenizer, with_pixels
 from svlm_cli.train.published import model_config
 from svlm_cli.train.stage_data import num_steps
@@ -52,18 +52,18 @@ class StagePlan:
 
     Args:
         name: the name of the stage.
-        steps: optimizer steps.
+        steps: optimizer steps; None where they come from chunks that are not there.
         samples_per_step: the number of samples a step, on all processes.
-        num_chunks: the number of chunks of all its sources.
+        num_chunks: the number of chunks of all its sources; None where one cannot be read.
         tokens_per_sample, max_tokens_per_sample: mean and largest of the chunks looked at, about; None for
-            samples of the arena.
+            samples of the arena, and where the model or the data are not there.
         tokens_per_step: the number of tokens a step, on all processes, about.
     """
 
     name: str
-    steps: int
+    steps: int | None
     samples_per_step: int
-    num_chunks: int
+    num_chunks: int | None
     tokens_per_sample: int | None
     max_tokens_per_sample: int | None
     tokens_per_step: int | None
@@ -71,10 +71,10 @@ class StagePlan:
 
 @dataclass(frozen=True, slots=True)
 class TrainingPlan:
-    """What a recipe will do.
+    """What a recipe will do; None stands for what nothing is there to take a figure from.
 
     Args:
-        num_weights, num_trained: all of the model, and those that change; 0 where it cannot be found.
+        num_weights, num_trained: all of the model, and those that change.
         num_processes: the number of processes of this run.
         memory_bytes: the bytes of each part, about, a process; ``activations`` grow with the longest sample.
         checkpoint_bytes: the size in bytes of one checkpoint.
@@ -84,12 +84,12 @@ class TrainingPlan:
         warnings: chunks that were looked at and cannot be read.
     """
 
-    num_weights: int
-    num_trained: int
+    num_weights: int | None
+    num_trained: int | None
     num_processes: int
-    memory_bytes: dict[str, int]
-    checkpoint_bytes: int
-    disk_bytes: int
+    memory_bytes: dict[str, int | None]
+    checkpoint_bytes: int | None
+    disk_bytes: int | None
     free_bytes: int
     stages: tuple[StagePlan, ...]
     problems: tuple[str, ...]
@@ -120,28 +120,33 @@ def plan(recipe: Recipe, output: Path, num_processes: int | None = None) -> Trai
     """
     world = num_processes or world_size()
     problems: list[str] = []
+    shape: _Shape | None = None
     try:
-        shape = _shape(recipe)
+        network, patches = _hollow(recipe)
+        shape = _shape(recipe, network, patches)
+        if isinstance(recipe.model, NewModel):
+            problems += given_problems(recipe.model, network, output)
     except SvlmError as error:
         problems.append(str(error))
-        shape = _Shape(0, 0, 0, 0, 0, PatchSettings())
     warnings: list[str] = []
     stages = tuple(_stage_plan(recipe, stage, shape, world, problems, warnings) for stage in recipe.stages)
-    checkpoint = _checkpoint_bytes(recipe, shape)
-    disk = len(recipe.stages) * (recipe.keep_checkpoints * checkpoint + shape.num_weights * FLOAT32)
-    disk += checkpoint  # the oldest goes once the newest is whole
+    checkpoint = None if shape is None else _checkpoint_bytes(recipe, shape)
+    disk = None
     free = shutil.disk_usage(
         next(path for path in (output, *output.absolute().parents) if path.exists())
     ).free
-    if disk > free:
-        problems.append(
-            f"checkpoints take up to {disk / GIB:.1f} GiB in {output}, the disk has {free / GIB:.1f}"
-        )
+    if shape is not None and checkpoint is not None:
+        disk = len(recipe.stages) * (recipe.keep_checkpoints * checkpoint + shape.num_weights * FLOAT32)
+        disk += checkpoint  # the oldest goes once the newest is whole
+        if disk > free:
+            problems.append(
+                f"checkpoints take up to {disk / GIB:.1f} GiB in {output}, the disk has {free / GIB:.1f}"
+            )
     return TrainingPlan(
-        num_weights=shape.num_weights,
-        num_trained=shape.num_trained,
+        num_weights=None if shape is None else shape.num_weights,
+        num_trained=None if shape is None else shape.num_trained,
         num_processes=world,
-        memory_bytes=_memory(recipe, shape, stages, world),
+        memory_bytes={} if shape is None else _memory(recipe, shape, stages, world),
         checkpoint_bytes=checkpoint,
         disk_bytes=disk,
         free_bytes=free,
@@ -151,30 +156,7 @@ def plan(recipe: Recipe, output: Path, num_processes: int | None = None) -> Trai
     )
 
 
-def plan_lines(found: TrainingPlan) -> Iterator[str]:
-    """A plan for people, a line each."""
-    yield (
-        f"model: {found.num_weights / 1e6:.2f} M weights, {found.num_trained / 1e6:.2f} M of them trained, "
-        f"{found.num_processes} process{'es' if found.num_processes > 1 else ''}"
-    )
-    for stage in found.stages:
-        line = f"stage {stage.name}: {stage.steps} steps of {stage.samples_per_step} samples"
-        if stage.tokens_per_sample is not None:
-            line += (
-                f", about {stage.tokens_per_step} tokens each ({stage.tokens_per_sample} a sample, "
-                f"{stage.max_tokens_per_sample} at most); {stage.num_chunks} chunks"
-            )
-        yield line
-    yield from (f"warning: {warning}" for warning in found.warnings)
-    parts = ", ".join(f"{name} {size / GIB:.2f}" for name, size in found.memory_bytes.items())
-    total = sum(found.memory_bytes.values()) / GIB
-    yield f"memory of a process, about {total:.2f} GiB: {parts}"
-    sizes = [f"{size / GIB:.2f} GiB" for size in (found.checkpoint_bytes, found.disk_bytes, found.free_bytes)]
-    yield f"disk: {sizes[0]} a checkpoint, {sizes[1]} at most; {sizes[2]} free"
-
-
-def _shape(recipe: Recipe) -> _Shape:
-    network, patches = _hollow(recipe)
+def _shape(recipe: Recipe, network: Any, patches: PatchSettings) -> _Shape:
     config = network.config.text_config
     everything = _count(network)
     lora = recipe.model.lora if isinstance(recipe.model, Checkpoint) else None
@@ -224,11 +206,16 @@ def _count(module: Any) -> int:
 
 
 def _stage_plan(
-    recipe: Recipe, stage: Stage, shape: _Shape, world: int, problems: list[str], warnings: list[str]
+    recipe: Recipe,
+    stage: Stage,
+    shape: _Shape | None,
+    world: int,
+    problems: list[str],
+    warnings: list[str],
 ) -> StagePlan:
     lengths: list[int] = []
-    num_chunks = 0
-    if stage.packing and not shape.can_pack:
+    counts: list[int | None] = []
+    if stage.packing and shape is not None and not shape.can_pack:
         problems.append(
             f"stage {stage.name}: packing lays samples end to end, and layers of linear attention carry "
             "each one's state into the next: leave packing out"
@@ -238,10 +225,11 @@ def _stage_plan(
             chunks = ChunkFile(source.path, source.name)
         except SvlmError as error:
             problems.append(f"stage {stage.name}: {error}")
+            counts.append(None)
             continue
-        num_chunks += len(chunks)
+        counts.append(len(chunks))
         found, bad = _lengths(chunks, source, shape, recipe.viewing)
-        lengths += found
+        lengths += [length for length in found if length is not None]
         if not found:
             reason = bad[0] if bad else "it is empty"
             problems.append(
@@ -249,24 +237,31 @@ def _stage_plan(
             )
         elif bad:
             warnings.append(f"stage {stage.name}: {len(bad)} of {len(bad) + len(found)} chunks: {bad[0]}")
+    known = [count for count in counts if count is not None]
+    num_chunks = sum(known) if len(known) == len(counts) else None
     samples = stage.micro_batch * stage.accumulate * world
-    mean = round(sum(lengths) / len(lengths)) if lengths else None
+    mean = round(sum(lengths) / len(lengths)) if lengths and num_chunks is not None else None
+    is_counted = stage.steps is not None or bool(num_chunks)
     return StagePlan(
         name=stage.name,
-        steps=num_steps(stage, num_chunks, world),
+        steps=num_steps(stage, num_chunks or 0, world) if is_counted else None,
         samples_per_step=samples,
         num_chunks=num_chunks,
         tokens_per_sample=mean,
-        max_tokens_per_sample=max(lengths, default=None),
+        max_tokens_per_sample=None if mean is None else max(lengths),
         tokens_per_step=None if mean is None else mean * samples,
     )
 
 
 def _lengths(
-    chunks: ChunkFile, source: ChunkSource, shape: _Shape, viewing: Viewing
-) -> tuple[list[int], list[str]]:
-    """Tokens of chunks taken evenly from a data set, about, and what is wrong with those that have none."""
-    lengths, bad = [], []
+    chunks: ChunkFile, source: ChunkSource, shape: _Shape | None, viewing: Viewing
+) -> tuple[list[int | None], list[str]]:
+    """Tokens of chunks taken evenly from a data set, about, and what is wrong with those that have none.
+
+    Without a shape a chunk that can be read has None.
+    """
+    lengths: list[int | None] = []
+    bad: list[str] = []
     for number in range(0, len(chunks), max(1, len(chunks) // LOOKED_AT)):
         try:
             chunk = chunks[number]
@@ -276,10 +271,13 @@ def _lengths(
     return lengths, bad
 
 
-def _length(chunk: Chunk, source: ChunkSource, shape: _Shape, viewing: Viewing) -> int:
-    patches = shape.patches
+def _length(chunk: Chunk, source: ChunkSource, shape: _Shape | None, viewing: Viewing) -> int | None:
     with open_video(source.path / chunk.video, viewing=viewing) as video:
-        per_frame = patches.frame_tokens(video.info.height, video.info.width)
+        height, width = video.info.height, video.info.width
+    if shape is None:
+        return None
+    patches = shape.patches
+    per_frame = patches.frame_tokens(height, width)
     seconds = chunk.end_seconds - chunk.start_seconds
     temporal = source.fps / patches.temporal_patch_size
     frames = temporal * (per_frame + shape.stamp_tokens)
@@ -301,27 +299,31 @@ def _weight_bytes(recipe: Recipe) -> int:
     )
 
 
-def _memory(recipe: Recipe, shape: _Shape, stages: tuple[StagePlan, ...], world: int) -> dict[str, int]:
+def _memory(
+    recipe: Recipe, shape: _Shape, stages: tuple[StagePlan, ...], world: int
+) -> dict[str, int | None]:
     shards = world if recipe.parallel != "ddp" else 1
-    longest = max(
-        (
-            stage.micro_batch * (found.max_tokens_per_sample or 0)
-            for stage, found in zip(recipe.stages, stages, strict=True)
-        ),
-        default=0,
-    )
+    held: dict[str, int | None] = {
+        "weights": shape.num_weights * _weight_bytes(recipe) // shards,
+        "gradients": shape.num_trained * _weight_bytes(recipe) // shards,
+        "moments": shape.num_trained * FLOAT32 * MOMENTS // shards,
+        "activations": None,
+        "logits": None,
+    }
+    each = [found.max_tokens_per_sample for found in stages]
+    batches = [
+        stage.micro_batch * most for stage, most in zip(recipe.stages, each, strict=True) if most is not None
+    ]
+    if len(batches) < len(each):  # of the samples of a stage nothing is known
+        return held
+    longest = max(batches, default=0)
     half = BFLOAT16 if recipe.bfloat16 else FLOAT32
     layer = longest * shape.hidden * LAYER_UNITS * half // BFLOAT16
     kept = longest * shape.hidden * half * shape.layers
     activations = kept + layer if recipe.gradient_checkpointing else layer * shape.layers
     trained_rows = longest // TRAINED_ROW_SHARE
-    return {
-        "weights": shape.num_weights * _weight_bytes(recipe) // shards,
-        "gradients": shape.num_trained * _weight_bytes(recipe) // shards,
-        "moments": shape.num_trained * FLOAT32 * MOMENTS // shards,
-        "activations": activations,
-        "logits": trained_rows * shape.vocabulary * (half + 2 * FLOAT32),
-    }
+    logits = trained_rows * shape.vocabulary * (half + 2 * FLOAT32)
+    return held | {"activations": activations, "logits": logits}
 
 
 def check(recipe: Recipe, output: Path) -> None:

@@ -10,6 +10,7 @@ import transformers
 from svlm_cli.errors import ModelError
 from svlm_cli.model.checkpoint.stored import MODELOPT_FILE, check_quantisation, check_stored, quantisation
 from svlm_cli.model.family.table import FAMILIES
+from svlm_cli.model.load import require_hub_id
 
 _VISION = {
     "depth": 32,
@@ -64,6 +65,8 @@ def model_config(base: str) -> Any:
         return transformers.AutoConfig.for_model(
             "qwen2_5_vl", vision_config=vision, text_config=dict(text), tie_word_embeddings=tied
         )
+    if not Path(base).is_dir():
+        require_hub_id(base)
     try:
         config = transformers.AutoConfig.from_pretrained(base, trust_remote_code=False)
     except (OSError, ValueError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,8 +18,10 @@ from svlm_cli.cli import app
 from svlm_cli.errors import ModelError, SourceError
 from svlm_cli.recipe import load_recipe
 from svlm_cli.sections import Checkpoint, NewModel, Recipe
-from svlm_cli.train.learner import open_learner
+from svlm_cli.train.arena.seedling import new_seedling
+from svlm_cli.train.learner import new_tokenizer, open_learner
 from svlm_cli.train.plan import check, plan
+from svlm_cli.train.plan_text import plan_lines
 from svlm_cli.train.stage_data import open_chunks
 from svlm_cli.train.trainer import train
 from tests.train.clips import chunk_at, clip_recipe, overlapping, write_chunks
@@ -30,10 +33,20 @@ RECIPES = sorted(
 )
 
 
+def earlier_run(size: NewModel, folder: Path) -> Path:
+    """What a run of a recipe for such a model leaves."""
+    network = new_seedling(size.model_copy(update={"start": None, "vision": None}), new_tokenizer(), 0)
+    network.save_pretrained(folder)
+    return folder
+
+
 def with_data(path: Path, checkpoint: Path, make_video: Callable[..., Path], folder: Path) -> Recipe:
     """A shipped recipe with a small checkpoint and made chunks in the places it names."""
     recipe = load_recipe(path)
     settings = [f"model.base={checkpoint}"] if isinstance(recipe.model, Checkpoint) else []
+    if isinstance(recipe.model, NewModel):
+        made = earlier_run(recipe.model, folder / "earlier")
+        settings = [f"model.{name}={made}" for name in ("start", "vision") if getattr(recipe.model, name)]
     dice = random.Random(0)
     make_video(folder / "clip.mp4", seconds=30.0)
     for number, stage in enumerate(recipe.stages):
@@ -198,3 +211,72 @@ def test_a_quantised_base_is_a_problem(
     folder = overlapping(tmp_path / "data", make_video, num_chunks=1)
     (problem,) = plan(clip_recipe(tmp_path, base, folder), tmp_path / "run").problems
     assert "is quantised (awq)" in problem
+
+
+SMALL = {"hidden": 48, "heads": 2, "key_value_heads": 1, "layers": 2, "mlp": 32, "vision_layers": 1}
+
+
+@pytest.mark.parametrize("name", ["vision", "start"])
+def test_an_earlier_run_that_is_not_there_or_of_another_shape_is_told(name: str, tmp_path: Path) -> None:
+    stage = {"name": "a", "steps": 3, "micro_batch": 1, "mix": {"symbols": 1}}
+    absent = tmp_path / "runs" / "eye" / "scenes" / "final"
+    found = plan(Recipe(model=NewModel(**SMALL, **{name: absent}), stages=[stage]), tmp_path / "out")
+    (problem,) = found.problems
+    assert f"model.{name}: there is no folder {absent}" in problem
+    assert f"--out {tmp_path / 'runs' / 'eye'} makes it" in problem
+    there = earlier_run(NewModel(**SMALL), tmp_path / "there")
+    good = Recipe(model=NewModel(**SMALL, **{name: there}), stages=[stage])
+    assert plan(good, tmp_path / "out").problems == ()
+    other = NewModel(**SMALL | {"vision_hidden": 40}, **{name: there})
+    (problem,) = plan(Recipe(model=other, stages=[stage]), tmp_path / "out").problems
+    assert "another shape: hidden_size 80, not 40" in problem
+    shutil.rmtree(there)
+    there.mkdir()
+    (problem,) = plan(good, tmp_path / "out").problems
+    assert problem.startswith(f"model.{name}: ")
+    (tmp_path / "out" / "a" / "checkpoint-2").mkdir(parents=True)  # the run goes on from what is its own
+    assert plan(good, tmp_path / "out").problems == ()
+
+
+def test_without_model_or_data_no_figure_is_made_up(tmp_path: Path, checkpoint: Path, make_video) -> None:
+    absent = {"name": "a", "epochs": 2, "micro_batch": 3, "chunks": [{"path": str(tmp_path / "absent")}]}
+    found = plan(Recipe(model=Checkpoint(base=str(tmp_path / "none")), stages=[absent]), tmp_path)
+    assert (found.num_weights, found.num_trained, found.checkpoint_bytes, found.disk_bytes) == (None,) * 4
+    assert found.memory_bytes == {}
+    stage = found.stages[0]
+    assert (stage.steps, stage.num_chunks, stage.tokens_per_sample) == (None, None, None)
+    text = "\n".join(plan_lines(found))
+    free = f"{found.free_bytes / 2**30:.2f}"
+    assert [word for word in re.findall(r"\d+(?:\.\d+)?", text) if word not in (free, "1", "3")] == []
+    assert text.count("not known") == 5
+    known = plan(Recipe(model=Checkpoint(base=str(checkpoint)), stages=[absent]), tmp_path)
+    assert known.num_weights
+    assert (known.memory_bytes["activations"], known.memory_bytes["logits"]) == (None, None)
+    text = "\n".join(plan_lines(known))
+    assert "at least" in text
+    assert "activations not known" in text
+    folder = overlapping(tmp_path / "data", make_video, num_chunks=2)
+    name = clip_recipe(tmp_path, checkpoint, folder).stages[0].chunks[0].name
+    here = absent | {"chunks": [{"path": str(folder), "name": name}]}
+    found = plan(Recipe(model=Checkpoint(base=str(tmp_path / "none")), stages=[here]), tmp_path)
+    assert (found.stages[0].num_chunks, found.stages[0].steps) == (2, 2)
+    assert found.stages[0].tokens_per_sample is None
+
+
+def test_the_smoke_recipe_names_its_script_and_asks_no_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(*_: object, **__: object) -> None:
+        raise AssertionError("a hub was asked")
+
+    monkeypatch.setattr("transformers.AutoConfig.from_pretrained", asked)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", asked)
+    monkeypatch.chdir(tmp_path)
+    recipe = load_recipe(next(path for path in RECIPES if path.name == "smoke.yaml"))
+    problems = plan(recipe, tmp_path).problems
+    assert "there is no model folder random" in problems[0]
+    assert "recipes/smoke.sh" in problems[0]
+    with pytest.raises(ModelError, match=r"recipes/smoke\.sh"):
+        load_model("random")
+    annealing = load_recipe(next(path for path in RECIPES if path.name == "stage2_annealing.yaml"))
+    assert "there is no model folder runs/stage1/sft/final" in plan(annealing, tmp_path).problems[0]

@@ -1,0 +1,66 @@
+"""The models that a recipe begins with, looked at before anything is started."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from svlm_cli.errors import SvlmError
+from svlm_cli.sections import NewModel
+from svlm_cli.train.published import model_config
+
+TEXT_SHAPE = (
+    *("hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "intermediate_size"),
+    "vocab_size",
+)
+VISION_SHAPE = (
+    *("depth", "hidden_size", "num_heads", "intermediate_size", "out_hidden_size", "patch_size"),
+    "spatial_merge_size",
+)
+
+
+def given_problems(model: NewModel, network: Any, output: Path) -> Iterator[str]:
+    """What is wrong with the earlier runs that a new model takes weights from, a line each.
+
+    Args:
+        network: of the recipe's shape.
+        output: of the run; where a stage of it has left something, that is gone on from and nothing is asked
+            of the others.
+    """
+    if any(output.glob("*/checkpoint-*")) or any(output.glob("*/final")):
+        return
+    for name, folder, parts in (
+        ("model.start", model.start, ("text_config", "vision_config")),
+        ("model.vision", model.vision, ("vision_config",)),
+    ):
+        if folder is not None:
+            yield from _problems(name, folder, network.config, parts)
+
+
+def _problems(name: str, folder: Path, wanted: Any, parts: tuple[str, ...]) -> Iterator[str]:
+    if not folder.is_dir():
+        yield f"{name}: there is no folder {folder}: it is what an earlier run leaves; {_made_by(folder)}"
+        return
+    try:
+        config = model_config(str(folder))
+    except SvlmError as error:
+        yield f"{name}: {error}"
+        return
+    for part in parts:
+        shape = TEXT_SHAPE if part == "text_config" else VISION_SHAPE
+        there, here = (getattr(each, part, None) for each in (config, wanted))
+        other = [
+            f"{key} {getattr(there, key, None)}, not {getattr(here, key)}"
+            for key in shape
+            if getattr(there, key, None) != getattr(here, key)
+        ]
+        if other:
+            yield f"{name}: {folder} has another shape: {'; '.join(other)}"
+
+
+def _made_by(folder: Path) -> str:
+    """The command that leaves ``RUN/STAGE/final``."""
+    if folder.name == "final" and len(folder.parts) > 2:
+        return f"svlm train of its recipe with --out {folder.parent.parent} makes it"
+    return "name one that is there"
