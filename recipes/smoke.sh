@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
-# Overfits a tiny checkpoint on four chunks of a clip of ten seconds or more, until greedy streaming repeats
-# invented words: the whole path of supervised fine-tuning in two minutes on two cores.
+# Overfits a tiny checkpoint on up to four chunks of the beginning of any clip of four seconds or more, until greedy
+# streaming repeats invented words: the whole path of supervised fine-tuning in two minutes on two cores.
 # Usage: recipes/smoke.sh CLIP [FOLDER [VOCABULARY]]
-# The vocabulary is that of the dev extra's packages, Qwen's, or a .tiktoken file or a folder with a tokenizer.
+# What an earlier run left in FOLDER (smoke) goes, but for the random checkpoint. The vocabulary is that of the dev extra's packages, Qwen's, or a .tiktoken file or a folder with a tokenizer.
 set -euo pipefail
 recipe=$(cd "$(dirname "$0")" && pwd)/smoke.yaml
-clip=${1:?a video of ten seconds or more}
+clip=${1:?a video of four seconds or more}
+if [ -e "$clip" ]; then clip=$(realpath -- "$clip"); fi
 folder=${2:-smoke}
 vocabulary=${3:-}
 
 mkdir -p "$folder"
+rm -rf "$folder/clips" "$folder/dataset" "$folder/run"
 cat >"$folder/words.vtt" <<'WORDS'
 WEBVTT
 
@@ -49,10 +51,14 @@ svlm align "$folder/clips" --transcript-from "$folder/words.vtt"
 svlm chunk "$folder/clips" --out "$folder/dataset" --window 4 --overlap 2 --min-words-per-second 0 --split 0
 svlm train "$recipe" --out "$folder/run" --set model.base="$folder/random" \
     --set stages.0.chunks.0.path="$folder/dataset"
-for start in 0 2 4 6; do
+video=$folder/clips/$(python -c 'import json, sys; print(json.loads(sys.stdin.readline())["path"])' <"$folder/clips/videos.jsonl")
+python - "$folder/dataset/train_s2w4_with_seeks.jsonl" <<'CHUNKS' | while IFS=$'\t' read -r start previous; do
+import json, sys
+for line in open(sys.argv[1], encoding="utf-8"):
+    video, told = json.loads(line)[0]["content"][:2]
+    print(video["video_start"], told["previous"], sep="\t")
+CHUNKS
     echo "from second $start:"
-    previous=$(sed -n "$((start / 2 + 1))p" "$folder/dataset/train_s2w4_with_seeks.jsonl" |
-        python -c 'import json, sys; print(json.loads(sys.stdin.read())[0]["content"][1]["previous"])')
-    svlm stream "$folder"/clips/videos/*.mp4 --model "$folder/run/sft/final" --greedy --quiet \
-        --start "$start" --duration 4 --previous-text "$previous"
+    svlm stream "$video" --model "$folder/run/sft/final" --greedy --quiet \
+        --start "$start" --duration 4 --previous-text "$previous" </dev/null
 done
