@@ -121,6 +121,7 @@ function receive(event) {
     name = event.channel;
     state("live", "live");
     get("source").textContent = clean(name);
+    tellAboutModel(event);
   } else if (event.type === "step") {
     const late = (performance.now() - first) / 1000 - event.end_seconds;
     get("late").textContent = `${Math.max(0, late).toFixed(1)} s behind`;

@@ -24,6 +24,19 @@ function clean(text) {
   return visible.replace(/[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]+/g, " ").trim();
 }
 
+// What a model is that was trained on nothing but arena matches; nothing of any other.
+function aboutModel(start) {
+  if (!start.bundled) return "";
+  const what = "The model that ships with svlm: it knows arena matches only.";
+  return start.foreign ? `${what} What it says of this video means nothing; --model names another.` : what;
+}
+
+function tellAboutModel(start) {
+  get("about").textContent = aboutModel(start);
+  get("about").className = start.foreign ? "foreign" : "";
+  get("about").hidden = !start.bundled;
+}
+
 function state(name, text) {
   get("state").className = name;
   get("state").textContent = text;

@@ -99,6 +99,7 @@ function drawNow() {
 function begin(event) {
   get("source").textContent = event.source;
   get("model").textContent = `${event.model} on ${event.device} (${event.dtype}), ${event.fps} FPS, policy ${event.policy}, svlm ${event.version}`;
+  tellAboutModel(event);
   document.title = `svlm: ${channel === null ? event.source : clean(channel)}`;
   get("transcript").textContent = "";
   steps.length = 0;

@@ -26,6 +26,7 @@ function tileOf(name) {
   const title = element("h2", "", link);
   title.textContent = clean(name);
   const words = element("p", "words", box);
+  const about = element("p", "about", box);
   const line = element("div", "line", box);
   const condition = element("span", "condition", line);
   const lag = element("span", "lag", line);
@@ -34,7 +35,7 @@ function tileOf(name) {
   removing.textContent = "Remove";
   removing.hidden = !mayAdd;
   removing.addEventListener("click", () => remove(name));
-  const tile = { box, picture, words, condition, lag, removing, isLoading: false };
+  const tile = { box, picture, words, about, condition, lag, removing, isLoading: false };
   watcher.observe(box);
   tiles.set(name, tile);
   return tile;
@@ -75,6 +76,8 @@ function receive(message) {
   const tile = tileOf(event.channel);
   if (event.type === "start") {
     stand(tile, "waiting", "waiting");
+    tile.about.textContent = event.foreign ? "knows arena matches only" : "";
+    tile.about.title = aboutModel(event);
   } else if (event.type === "step") {
     stand(tile, "running", clock(event.start_seconds));
     tile.lag.textContent = `lag ${event.lag_seconds.toFixed(1)} s`;

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from svlm_cli import __version__
+from svlm_cli.arena.address import is_arena_address
 from svlm_cli.media.source import Source, VideoInfo
 from svlm_cli.model.kernels.native import kernels_in_words
 from svlm_cli.model.runtime import VideoLanguageModel
@@ -16,6 +17,11 @@ from svlm_cli.model.seal import pictures_trained_on
 from svlm_cli.settings import StreamSettings
 from svlm_cli.stream.state import SavedState
 from svlm_cli.types import StartEvent, WarningEvent
+
+FOREIGN = (
+    "the bundled model knows arena matches only: what it says of anything else means nothing; "
+    "name a model with --model, e.g. mit-han-lab/StreamingVLM"
+)
 
 
 def resumed(
@@ -31,6 +37,19 @@ def resumed(
     if settings.duration is not None and settings.start + settings.duration <= start_seconds:
         told = f"nothing is left of --duration: the stream is at {start_seconds:g} s already"
         yield WarningEvent(told, start_seconds)
+
+
+def is_foreign(model: VideoLanguageModel, source: Source) -> bool:
+    """Whether the bundled model is shown something else than an arena match, as far as its address tells."""
+    return model.is_bundled and not is_arena_address(source.name)
+
+
+def foreign(
+    model: VideoLanguageModel, source: Source, resume: SavedState | None, at_seconds: float
+) -> Generator[WarningEvent, None, None]:
+    """A warning, once for a stream and all that goes on from it: the model does not know what it is shown."""
+    if resume is None and is_foreign(model, source):
+        yield WarningEvent(FOREIGN, at_seconds)
 
 
 def unlike_training(
@@ -68,6 +87,8 @@ def start_event(
             "graphs": model.word_forward is not None and model.word_forward.graphs,
             "threads": torch.get_num_threads(),
             "adapter": model.adapter,
+            "bundled": model.is_bundled,
+            "foreign": is_foreign(model, source),
             **source.info.appearance.entries,
             "shown": ", ".join(source.info.appearance.changes),
             "width": source.info.width,
