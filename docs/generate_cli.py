@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from dataclasses import fields
 from enum import Enum
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import typer
 
 from svlm_cli.cli import app
+from svlm_cli.commands.examples import HEADING
 from svlm_cli.types import AnswerEvent, EndEvent, StartEvent, StepEvent, StepTimings, WarningEvent
 
 PAGE = Path(__file__).with_name("cli.md")
@@ -81,11 +83,13 @@ def _panels(command: Any) -> str:
     )
 
 
-def _examples(command: Any) -> str:
-    if not command.epilog:
-        return ""
-    lines = [line for line in command.epilog.splitlines()[1:] if line]
-    return "\n\n**Examples**\n\n```bash\n" + "\n".join(lines) + "\n```"
+def _help(command: Any) -> str:
+    """What it says of itself, its examples as a block of code."""
+    parts = []
+    for part in command.help.split("\n\n"):
+        heading, _, lines = part.partition("\n")
+        parts.append(f"```bash\n{dedent(lines)}\n```" if heading == HEADING else part)
+    return "\n\n".join(parts)
 
 
 def _event_rows() -> str:
@@ -116,9 +120,9 @@ def _commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any
 def page() -> str:
     """The whole page, as Markdown."""
     root = typer.main.get_command(app)
-    sections = [INTRODUCTION, f"## svlm\n\n{root.help}\n\n{_panels(root)}\n"]
+    sections = [INTRODUCTION, f"## svlm\n\n{_help(root)}\n\n{_panels(root)}\n"]
     for name, command in _commands(root):
-        sections.append(f"## svlm {name}\n\n{command.help}\n\n{_panels(command)}{_examples(command)}\n")
+        sections.append(f"## svlm {name}\n\n{_help(command)}\n\n{_panels(command)}\n")
         if name == "stream":
             sections.append(STREAM_OUTPUTS + _event_rows())
     return "\n".join(sections)

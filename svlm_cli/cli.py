@@ -16,6 +16,7 @@ from svlm_cli import __version__
 from svlm_cli.commands import align, chunk, fetch, train
 from svlm_cli.commands.bench import command as bench
 from svlm_cli.commands.engine import Engine, Invocation
+from svlm_cli.commands.examples import help_of, shown
 from svlm_cli.commands.output import INTERRUPTED, ReaderGone, TalkConsole, emit, prepare_streams, print_error
 from svlm_cli.commands.stream import command as stream
 from svlm_cli.errors import SvlmError, UsageError
@@ -25,9 +26,15 @@ DONE, FAILED, WRONG_USAGE = 0, 1, 2
 # The parser's own errors: what typer.BadParameter and "no such option" have in common.
 ParserError: type[Exception] = typer.BadParameter.__bases__[0]
 
+EXAMPLES = """
+svlm stream 'arena:soccer?seed=7' --fps 8
+svlm stream match.mp4 -m mit-han-lab/StreamingVLM -o match.vtt
+svlm stream rtsp://camera.local/stream --serve 8000
+svlm stream --help"""
+
 app = typer.Typer(
     name="svlm",
-    help="Real-time video understanding on streams that never end.",
+    help=help_of("Real-time video understanding on streams that never end.", EXAMPLES),
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -38,23 +45,44 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _print_environment(wanted: bool) -> None:
+    if wanted:
+        from svlm_cli.commands.environment import environment_lines
+
+        for line in environment_lines():
+            emit(line)
+        raise typer.Exit
+
+
 @app.callback(invoke_without_command=True)
 def _root(
     context: typer.Context,
     _version: Annotated[
         bool,
-        typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit."),
+        typer.Option(
+            "--version", "-V", is_eager=True, callback=_print_version, help="Print the version and exit."
+        ),
+    ] = False,
+    _env: Annotated[
+        bool,
+        typer.Option(
+            "--env",
+            is_eager=True,
+            callback=_print_environment,
+            help="Print what a bug report needs: versions, processor, kernels, devices, memory; "
+            "no paths, names or tokens.",
+        ),
     ] = False,
 ) -> None:
     if context.invoked_subcommand is None:
         emit(context.get_help())
 
 
-app.command(epilog=stream.EXAMPLES)(stream.stream)
-app.command(epilog=fetch.EXAMPLES)(fetch.fetch)
-app.command(epilog=align.EXAMPLES)(align.align)
-app.command(epilog=chunk.EXAMPLES)(chunk.chunk)
-app.command(epilog=train.EXAMPLES)(train.train)
+shown(app, stream.EXAMPLES)(stream.stream)
+shown(app, fetch.EXAMPLES)(fetch.fetch)
+shown(app, align.EXAMPLES)(align.align)
+shown(app, chunk.EXAMPLES)(chunk.chunk)
+shown(app, train.EXAMPLES)(train.train)
 app.add_typer(bench.app, name="bench")
 
 

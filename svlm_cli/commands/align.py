@@ -25,16 +25,13 @@ from svlm_cli.work.place import parse_place
 if TYPE_CHECKING:
     from svlm_cli.data.words.aligner import Aligned, AlignOptions
 
-EXAMPLES = """Examples:
-
+EXAMPLES = """
+# needs: the hub, for a Whisper model
 svlm align matches
-
 svlm align talk.mp4 interview.wav --formats srt,txt
-
 svlm align matches --whisper-model tiny.en --workers 2 --clean off
-
-svlm align matches --transcript-from captions
-
+svlm align matches --transcript-from captions   # needs: fetched captions
+# needs: an address
 svlm align matches --clean llm --llm-model gpt-5 --llm-base-url http://127.0.0.1:8000/v1"""
 
 SPEECH, TEXT = "Speech", "Cleaning"

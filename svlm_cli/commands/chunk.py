@@ -18,15 +18,11 @@ from svlm_cli.language import language_code
 from svlm_cli.settings import PictureStyle, Reader, Viewing
 from svlm_cli.text import as_json
 
-EXAMPLES = """Examples:
-
+EXAMPLES = """
 svlm chunk matches --out dataset
-
 svlm chunk matches --out dataset --min-words-per-second 0 --split 0.1
-
 svlm chunk transcripts --no-video-check --out dataset
-
-svlm chunk matches --out dataset --annealing"""
+svlm chunk matches --out dataset --annealing   # needs: cleaned transcripts"""
 
 
 class Layout(StrEnum):
@@ -40,8 +36,8 @@ class Layout(StrEnum):
 class Cut:
     """How videos are cut, and which."""
 
-    out: Annotated[Path, typer.Option("--out", metavar="DATASET", help="Folder of the data set.")] = Path(
-        "dataset"
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DATASET", help="Folder of the data set.")] = (
+        Path("dataset")
     )
     window: Annotated[
         int, typer.Option("--window", min=1, max=3600, help="Length of a chunk, in seconds.")

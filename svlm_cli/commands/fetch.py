@@ -23,14 +23,12 @@ from svlm_cli.work.place import parse_place
 if TYPE_CHECKING:
     from svlm_cli.media.web.download import DownloadOptions
 
-EXAMPLES = """Examples:
-
+EXAMPLES = """
+# needs: the network
 svlm fetch 'https://www.youtube.com/playlist?list=...' --sport soccer --subtitles --out matches
-
 svlm fetch 'ytsearch5:full basketball game' @more.txt --max-height 480 --workers 4 --out matches
-
+# needs: nothing else
 svlm fetch final.mp4 recordings/ --sport soccer --out matches
-
 svlm fetch 'arena:soccer?seed=1000001&minutes=2' --speak --out matches"""
 
 WEB = "From the web"
@@ -40,7 +38,9 @@ WEB = "From the web"
 class How:
     """What is fetched, and where to."""
 
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to fetch into.")] = Path("videos")
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to fetch into.")] = Path(
+        "videos"
+    )
     sport: Annotated[str, typer.Option("--sport", metavar="NAME", help="Sport to note with every video.")] = (
         ""
     )

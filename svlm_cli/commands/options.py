@@ -160,7 +160,7 @@ class Talk:
     json: Annotated[
         bool, option(OUTPUT_PANEL, "--json", "Print machine-readable JSON on standard output.")
     ] = False
-    quiet: Annotated[bool, option(OUTPUT_PANEL, "--quiet", "Print data and errors only.")] = False
+    quiet: Annotated[bool, option(OUTPUT_PANEL, "--quiet -q", "Print data and errors only.")] = False
     verbose: Annotated[
         bool,
         option(
@@ -180,7 +180,7 @@ class ModelChoice:
         str | None,
         option(
             MODEL_PANEL,
-            "--model ID|DIR",
+            "--model -m ID|DIR",
             "Checkpoint: a Hugging Face id or a local folder.",
             show_default="$SVLM_MODEL, else the bundled arena model",
             callback=optional_text,

@@ -17,7 +17,9 @@ from svlm_cli.commands.bench import longvideo as bench_longvideo
 from svlm_cli.commands.bench import options as own
 from svlm_cli.commands.bench import ovo as bench_ovo
 from svlm_cli.commands.bench import report as bench_report
+from svlm_cli.commands.bench.drawn import show_found
 from svlm_cli.commands.bench.work import opening, refuse_numbered
+from svlm_cli.commands.examples import help_of, shown
 from svlm_cli.commands.groups import Without, grouped
 from svlm_cli.commands.options import ModelChoice, On, Talk, WordChoice
 from svlm_cli.commands.output import emit, prints_are_talk
@@ -41,41 +43,37 @@ if TYPE_CHECKING:
 
 OUT = Path("bench-arena")
 
-EXAMPLES = """Examples:
-
+EXAMPLES = """
 svlm bench arena --matches 2 --minutes 1
-
-svlm bench arena --model runs/arena/checkpoint --fps 8 --workers 2 --out bench-8fps
-
+svlm bench arena --model runs/arena/stream/final --fps 8 --workers 2 --out bench-8fps
 svlm bench arena --ask --matches 5 --minutes 30 --out bench-asked
-
 svlm bench arena --grid recipes/bench_arena_grid.yaml --matches 5 --minutes 15 --out bench-grid"""
 
 SPEED_OUT = Path("bench-fps")
 
-SPEED_EXAMPLES = """Examples:
-
+SPEED_EXAMPLES = """
 svlm bench fps 'arena:soccer,seed=1,minutes=2' --seconds 60
-
 svlm bench fps match.mp4 --policy streaming --fps 8 --find-max-fps
-
 svlm bench fps 'arena:soccer,seed=1,minutes=2' --streams 1 2 4 8 16 32
-
 svlm bench fps match.mp4 --grid recipes/bench_fps_grid.yaml --seconds 300
-
 svlm bench fps match.mp4 --model mit-han-lab/StreamingVLM --policy streaming --fps 8 --out bench-h100"""
 
 OF_FILES = ("pictures", "deinterlace", "reader")
 
-app = typer.Typer(help="Measure what a model says and how fast it says it.")
+GROUP_EXAMPLES = """
+svlm bench arena --matches 2 --minutes 1
+svlm bench fps 'arena:soccer,seed=1,minutes=2' --seconds 60
+svlm bench report bench-arena bench-8fps"""
+
+app = typer.Typer(help=help_of("Measure what a model says and how fast it says it.", GROUP_EXAMPLES))
 app.add_typer(bench_commentary.app, name="commentary")
 app.add_typer(bench_livesports.app, name="livesports")
 app.add_typer(bench_ovo.app, name="ovo")
 app.add_typer(bench_longvideo.app, name="longvideo")
-app.command(epilog=bench_report.EXAMPLES)(bench_report.report)
+shown(app, bench_report.EXAMPLES)(bench_report.report)
 
 
-@app.command(epilog=EXAMPLES)
+@shown(app, EXAMPLES)
 @grouped
 def arena(
     *,
@@ -114,10 +112,13 @@ def arena(
             view.show(event)
             if isinstance(event, BenchEnd):
                 summaries = event.summaries
-    emit(summary_json(summaries) if talk.json else result_tables(summaries))
+    if talk.json:
+        emit(summary_json(summaries))
+    else:
+        show_found(result_tables(summaries))
 
 
-@app.command(epilog=SPEED_EXAMPLES)
+@shown(app, SPEED_EXAMPLES)
 @grouped
 def fps(
     source: Source,
@@ -168,7 +169,10 @@ def fps(
             view.show(event)
             if isinstance(event, SpeedEnd):
                 summary = event.summary
-    emit(as_json(summary, 2) if talk.json else main_table(summary))
+    if talk.json:
+        emit(as_json(summary, 2))
+    else:
+        show_found([main_table(summary)])
 
 
 def _streams(timing: own.Timing, more: list[int] | None) -> list[int]:
@@ -198,6 +202,7 @@ def _fps_of_streams(
     from svlm_cli.bench.speed.streams_report import main_table
     from svlm_cli.commands.bench.speed_view import SpeedView
 
+    summary: Mapping[str, object] = {}
     with (
         SpeedView(quiet=talk.quiet) as view,
         closing(bench_streams(model, plan, counts, how, out)) as events,
@@ -205,7 +210,11 @@ def _fps_of_streams(
         for event in events:
             view.show(event)
             if isinstance(event, StreamsEnd):
-                emit(as_json(event.summary, 2) if talk.json else main_table(event.summary))
+                summary = event.summary
+    if talk.json:
+        emit(as_json(summary, 2))
+    else:
+        show_found([main_table(summary)])
 
 
 def _speed_runs(

@@ -26,6 +26,7 @@ from svlm_cli.commands.bench.work import (
     show_written,
     staff,
 )
+from svlm_cli.commands.examples import shown
 from svlm_cli.commands.groups import Without, grouped
 from svlm_cli.commands.options import ModelChoice, Talk, choices, finite, option
 from svlm_cli.commands.output import TalkConsole, some_of
@@ -36,6 +37,7 @@ from svlm_cli.commands.stream.options import (
     SightChoice,
     stream_settings,
 )
+from svlm_cli.errors import SourceError
 
 if TYPE_CHECKING:
     from svlm_cli.bench.api.videos import VideoCalls
@@ -46,20 +48,16 @@ if TYPE_CHECKING:
 PREDICTIONS = Path("bench-commentary")
 SCORES = "bench-commentary-score"
 
-GENERATE_EXAMPLES = """Examples:
-
+GENERATE_EXAMPLES = """
+# needs: the data set
 svlm bench commentary generate eval_all_metadata.jsonl --clips score_all_clips.jsonl --out ours
-
-svlm bench commentary generate eval_all_metadata.jsonl --setting chunked --previous none --out chunked
-
+svlm bench commentary generate eval_all_metadata.jsonl --setting chunked --start 0 --out chunked
 svlm bench commentary generate eval_all_metadata.jsonl --grid recipes/bench_commentary_grid.yaml --out grid
-
 svlm bench commentary generate eval_all_metadata.jsonl --api gpt-4o-mini --preset gpt-4o-mini --dry-run"""
 
-SCORE_EXAMPLES = """Examples:
-
+SCORE_EXAMPLES = """
+# needs: the data set, and an address to judge
 svlm bench commentary score ours rival --metadata eval_all_metadata.jsonl --dry-run
-
 svlm bench commentary score ours rival --metadata eval_all_metadata.jsonl --judge gpt-5 --out judged"""
 
 app = typer.Typer(help="Inf-Streams-Eval: commentary on whole games, judged in pairs.")
@@ -161,7 +159,7 @@ class Choice:
     name: judging.RunName = ""
 
 
-@app.command(epilog=GENERATE_EXAMPLES)
+@shown(app, GENERATE_EXAMPLES)
 @grouped
 def generate(
     context: typer.Context,
@@ -252,7 +250,7 @@ def _rival(
     return rival(pieces, asked, name or address.api, protocol, out, bench.shape)
 
 
-@app.command(epilog=SCORE_EXAMPLES)
+@shown(app, SCORE_EXAMPLES)
 @grouped
 def score(
     ours: Ours,
@@ -312,6 +310,11 @@ def _data(
             for window in load_windows(clips, every)
             if window.game.name in known and window.start_seconds >= begin
         ]
+    if not windows:
+        raise SourceError(
+            f"no game has a window from --start {begin:g} s on",
+            "shorter games take --start 0; --clips names windows of your own",
+        )
     scored = {window.game.name for window in windows}
     without = [game.name for game in games if game.name not in scored]
     if without and not talk.quiet:

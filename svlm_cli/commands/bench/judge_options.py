@@ -114,13 +114,13 @@ RunName = Annotated[
 ]
 Results = Annotated[
     Path,
-    option(OUTPUT_PANEL, "--out DIR", "Folder for results.jsonl. What is stored there is not run again."),
+    option(OUTPUT_PANEL, "--out -o DIR", "Folder for results.jsonl. What is stored there is not run again."),
 ]
 Report = Annotated[
     Path | None,
     option(
         OUTPUT_PANEL,
-        "--out DIR",
+        "--out -o DIR",
         "Folder for votes.jsonl, summary.json, report.md and the plot.",
         show_default="a folder named after the inputs and the judge",
     ),
@@ -129,7 +129,7 @@ ScoreFolder = Annotated[
     Path | None,
     option(
         OUTPUT_PANEL,
-        "--out DIR",
+        "--out -o DIR",
         "Folder for summary.json, report.md and the plot.",
         show_default="the folder of the answers, if generate filled it, else one named after them",
     ),

@@ -21,6 +21,7 @@ from svlm_cli.commands.bench.work import (
     show_written,
     staff,
 )
+from svlm_cli.commands.examples import shown
 from svlm_cli.commands.groups import Without, grouped
 from svlm_cli.commands.options import ModelChoice, Talk, option, optional_text
 from svlm_cli.commands.stream.options import (
@@ -37,16 +38,14 @@ JUDGE = judging.JudgeChoice("gpt-4o-2024-08-06")
 PREDICTIONS = Path("bench-livesports")
 SCORES = "bench-livesports-score"
 
-GENERATE_EXAMPLES = """Examples:
-
+GENERATE_EXAMPLES = """
+# needs: the data set
 svlm bench livesports generate events.jsonl --videos videos --out ours
-
 svlm bench livesports generate events.jsonl --videos videos --api gpt-4o --out rival --dry-run"""
 
-SCORE_EXAMPLES = """Examples:
-
+SCORE_EXAMPLES = """
+# needs: the data set, and an address to judge
 svlm bench livesports score ours rival --events events.jsonl --dry-run
-
 svlm bench livesports score --votes judge_GPT-4o_vs_LiveCC-7B-Instruct.jsonl"""
 
 app = typer.Typer(help="LiveSports-3K CC: commentary on events, judged in pairs.")
@@ -98,7 +97,7 @@ Baseline = Annotated[
 ]
 
 
-@app.command(epilog=GENERATE_EXAMPLES)
+@shown(app, GENERATE_EXAMPLES)
 @grouped
 def generate(
     context: typer.Context,
@@ -138,7 +137,7 @@ def generate(
     show_written(out, json=talk.json, hint=f"svlm bench livesports score {out} RIVAL --events {events}")
 
 
-@app.command(epilog=SCORE_EXAMPLES)
+@shown(app, SCORE_EXAMPLES)
 @grouped
 def score(
     ours: Ours = None,

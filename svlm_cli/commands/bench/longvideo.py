@@ -10,6 +10,7 @@ import typer
 from svlm_cli.commands.bench import judge_options as judging
 from svlm_cli.commands.bench.judge_options import EndpointChoice, Shown
 from svlm_cli.commands.bench.work import Answers, ask_videos, finish
+from svlm_cli.commands.examples import shown
 from svlm_cli.commands.groups import Without, grouped
 from svlm_cli.commands.options import ModelChoice, Talk
 from svlm_cli.commands.output import TalkConsole
@@ -25,14 +26,13 @@ from svlm_cli.commands.stream.options import (
 SIGHT = SightChoice(fps=1.0, step_seconds=2.0, query="")
 ANSWERS = Path("bench-longvideo")
 
-GENERATE_EXAMPLES = """Examples:
-
+GENERATE_EXAMPLES = """
+# needs: the data set
 svlm bench longvideo generate lvb_val.json --videos videos --out ours
-
 svlm bench longvideo generate lvb_val.json --videos videos --show whole --max-frames 64 --out whole"""
 
-SCORE_EXAMPLES = """Examples:
-
+SCORE_EXAMPLES = """
+# needs: results of the data set
 svlm bench longvideo score ours"""
 
 app = typer.Typer(help="LongVideoBench: multiple choice about whole videos.")
@@ -43,7 +43,7 @@ Questions = Annotated[
 Stored = Annotated[Path, typer.Argument(metavar="RESULTS", help="Folder that generate filled.")]
 
 
-@app.command(epilog=GENERATE_EXAMPLES)
+@shown(app, GENERATE_EXAMPLES)
 @grouped
 def generate(
     context: typer.Context,
@@ -74,7 +74,7 @@ def generate(
     ask_videos(context, found, PROTOCOL, shown, settings, model, address, run, talk)
 
 
-@app.command(epilog=SCORE_EXAMPLES)
+@shown(app, SCORE_EXAMPLES)
 @grouped
 def score(
     results: Stored,

@@ -59,7 +59,7 @@ Folder = Annotated[
     Path,
     option(
         OUTPUT_PANEL,
-        "--out DIR",
+        "--out -o DIR",
         "Folder for results.jsonl, summary.json, report.md and plots. What is stored there is not run again.",
     ),
 ]

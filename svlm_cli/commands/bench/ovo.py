@@ -11,6 +11,7 @@ from svlm_cli.bench.questions.ovo import OvoProtocol
 from svlm_cli.commands.bench import judge_options as judging
 from svlm_cli.commands.bench.judge_options import EndpointChoice, Shown
 from svlm_cli.commands.bench.work import Answers, ask_videos, finish
+from svlm_cli.commands.examples import shown
 from svlm_cli.commands.groups import Without, grouped
 from svlm_cli.commands.options import ModelChoice, Talk, choices, option
 from svlm_cli.commands.stream.options import (
@@ -25,18 +26,15 @@ from svlm_cli.commands.stream.options import (
 SIGHT = SightChoice(query="")
 ANSWERS = Path("bench-ovo")
 
-GENERATE_EXAMPLES = """Examples:
-
+GENERATE_EXAMPLES = """
+# needs: the data set
 svlm bench ovo generate ovo_bench_new.json --videos src_videos --out ours
-
 svlm bench ovo generate ovo_bench_new.json --videos src_videos --protocol logit --out ours-logit
-
 svlm bench ovo generate ovo_bench_new.json --prompts prompts.json --api gpt-4o --dry-run"""
 
-SCORE_EXAMPLES = """Examples:
-
+SCORE_EXAMPLES = """
+# needs: results of the data set
 svlm bench ovo score ours ours-logit
-
 svlm bench ovo score results_FlashVStream --json"""
 
 app = typer.Typer(help="OVO-Bench: questions at their time in a video.")
@@ -69,7 +67,7 @@ Stored = Annotated[
 ]
 
 
-@app.command(epilog=GENERATE_EXAMPLES)
+@shown(app, GENERATE_EXAMPLES)
 @grouped
 def generate(
     context: typer.Context,
@@ -111,7 +109,7 @@ def generate(
     )
 
 
-@app.command(epilog=SCORE_EXAMPLES)
+@shown(app, SCORE_EXAMPLES)
 @grouped
 def score(
     results: Stored,

@@ -7,23 +7,22 @@ from typing import Annotated
 
 import typer
 
+from svlm_cli.commands.bench.drawn import show_found
 from svlm_cli.commands.groups import grouped
 from svlm_cli.commands.options import OUTPUT_PANEL, Talk, option
 from svlm_cli.commands.output import emit
 
 OUT = Path("bench-report")
 
-EXAMPLES = """Examples:
-
+EXAMPLES = """
 svlm bench report bench-arena bench-8fps
-
 svlm bench report ours-ovo theirs-ovo --json --out compared"""
 
 Folders = Annotated[
     list[Path], typer.Argument(metavar="DIR...", help="Folders that hold the summary.json of any benchmark.")
 ]
 Out = Annotated[
-    Path, option(OUTPUT_PANEL, "--out DIR", "Folder for report.md, summary.json and a plot per benchmark.")
+    Path, option(OUTPUT_PANEL, "--out -o DIR", "Folder for report.md, summary.json and a plot per benchmark.")
 ]
 
 
@@ -42,4 +41,7 @@ def report(
         raise UsageError(f"--out {out} is one of the folders to compare", "choose another --out")
     found = compare(folders)
     write(found, out)
-    emit(document(found) if talk.json else tables(found))
+    if talk.json:
+        emit(document(found))
+    else:
+        show_found(tables(found))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from svlm_cli.commands.bench.drawn import show_found
 from svlm_cli.commands.bench.judge_options import EndpointChoice, JudgeChoice, ShowChoice, Shown, read_price
 from svlm_cli.commands.options import ModelChoice, Talk
 from svlm_cli.commands.output import TalkConsole, emit, leaving_at_once, prints_are_talk
@@ -164,7 +165,7 @@ def finish(report: Report, out: Path, work: str, *, json: bool) -> None:
     if json:
         emit(report.to_json())
         return
-    emit("\n\n".join([report.main_table(), *report.notes]))
+    show_found([report.main_table(), *report.notes])
 
 
 def refuse_unused(context: typer.Context, names: Iterable[str], beside: str) -> None:

@@ -52,6 +52,8 @@ class Typing:
             tty.setcbreak(sys.stdin, termios.TCSANOW)
 
     def __enter__(self) -> Self:
+        if self._before is not None:
+            self._show("")
         self._thread.start()
         return self
 

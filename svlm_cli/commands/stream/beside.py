@@ -157,7 +157,7 @@ class Kept:
         list[Path] | None,
         option(
             OUTPUT_PANEL,
-            "--out FILE",
+            "--out -o FILE",
             "Write captions (.vtt, .srt, .ttml, a playlist for players, .m3u8), events (.jsonl), the words "
             "spoken (.wav) or pictures with captions (.mp4) as the stream goes; repeat for several.",
             show_default="none",

@@ -26,18 +26,12 @@ from svlm_cli.media.address import PUSH
 if TYPE_CHECKING:
     from svlm_cli.commands.stream.channel_file import ChannelOptions
 
-EXAMPLES = """Examples:
-
+EXAMPLES = """
 svlm stream 'arena:soccer?seed=7' --fps 8
-
 svlm stream match.mp4 --model mit-han-lab/StreamingVLM --out match.vtt --out match.jsonl
-
 svlm stream match.mp4 --start 60 --duration 30 --fps 8 --greedy
-
 svlm stream match.mp4 --title "Cup final" --previous-text @notes.txt --json --quiet
-
 svlm stream rtsp://camera.local/stream --ask --save-state stream.svlm --out words.vtt
-
 svlm stream 'arena:soccer?minutes=inf' --serve 127.0.0.1:8000"""
 
 

@@ -19,6 +19,7 @@ from svlm_cli.cue_text import timestamp
 from svlm_cli.types import StepEvent
 
 RECENT_STEPS = 600
+ASK_HINT = " type a question, Enter asks it"
 
 
 def clock(seconds: float) -> str:
@@ -116,7 +117,8 @@ class TalkView(ABC):
         if self._typed is not None:
             # A long question shows its end: that is where its writer is.
             typed = self._typed[-max(1, self._console.width - len("ask: _") - 1) :]
-            lines.append(Text.assemble(("ask: ", "bold"), typed, ("_", "blink")))
+            hint = "" if typed else ASK_HINT[: max(0, self._console.width - len("ask: _") - 1)]
+            lines.append(Text.assemble(("ask: ", "bold"), typed, ("_", "blink"), (hint, "dim")))
         self._live.update(Group(*lines), refresh=True)
 
     def _stop_live(self) -> None:
