@@ -32,7 +32,7 @@ def test_python_examples_run(number, warm_programs, checkpoint, tmp_path, make_v
 
 def test_the_quickstart_runs(warm_programs, tmp_path):
     """Everything behind the install of README's first line, as it stands there, for a minute of the match."""
-    line = blocks("README.md", "sh")[0].strip()
+    line = next(line for line in blocks("README.md", "sh")[0].splitlines() if not line.startswith("#"))
     install, commands = line.split(" && ", 1)
     assert install == "pip install -c constraints.txt ."
     path = f"{warm_programs}{os.pathsep}{os.environ['PATH']}"

@@ -73,5 +73,5 @@ def parse_place(given: str) -> Workplace:
     if kind != "ray" or (colon and not _ADDRESS.fullmatch(address)):
         raise UsageError(f"--on {given}: not local, ray or ray:HOST:PORT", "e.g. --on ray:10.0.0.1:6379")
     if importlib.util.find_spec("ray") is None:
-        raise UsageError("--on ray needs Ray, which is not installed", "pip install 'svlm-cli[cluster]'")
+        raise UsageError("--on ray needs Ray, which is not installed", "pip install ray")
     return Workplace(True, address)

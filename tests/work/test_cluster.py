@@ -23,7 +23,7 @@ from svlm_cli.work.jobs import BegunAgain, Came, Ended
 from svlm_cli.work.place import parse_place
 from tests.work.hands import CannotBegin, Job, Noting, Squarer, results
 
-pytest.importorskip("ray", reason="Ray is not installed: pip install 'svlm-cli[cluster]'")
+pytest.importorskip("ray", reason="Ray is not installed: pip install ray")
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"num_cpus": 1, "object_store_memory": 80_000_000, "include_dashboard": False}
 

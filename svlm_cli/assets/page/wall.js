@@ -76,8 +76,6 @@ function receive(message) {
   const tile = tileOf(event.channel);
   if (event.type === "start") {
     stand(tile, "waiting", "waiting");
-    tile.about.textContent = event.foreign ? "knows arena matches only" : "";
-    tile.about.title = aboutModel(event);
   } else if (event.type === "step") {
     stand(tile, "running", clock(event.start_seconds));
     tile.lag.textContent = `lag ${event.lag_seconds.toFixed(1)} s`;
@@ -103,6 +101,7 @@ async function list() {
     const tile = tileOf(each.name);
     tile.removing.hidden = !mayAdd;
     tile.box.title = clean(each.source);
+    tile.about.textContent = each.foreign ? "The bundled model: it knows arena matches only." : "";
     if (!tile.condition.textContent || each.condition === "failed") stand(tile, each.condition, each.condition);
     if (!tile.words.textContent) tile.words.textContent = clean(each.last_words);
   }

@@ -151,7 +151,10 @@ def compare(folders: Sequence[Path]) -> list[Comparison]:
 
 def tables(comparisons: Sequence[Comparison]) -> list[Table | str]:
     """All tables, each under the name of its benchmark and above its notes."""
-    return [part for each in comparisons for part in (f"## {each.benchmark}", each.table(), *each.notes)]
+    parts: list[Table | str] = []
+    for each in comparisons:
+        parts += [f"## {each.benchmark}", each.table(), *each.notes]
+    return parts
 
 
 def document(comparisons: Sequence[Comparison]) -> str:

@@ -229,6 +229,7 @@ def _listed(hub: Hub, state: ChannelState | None) -> dict[str, object]:
     return {
         "name": hub.name,
         "source": figures.source,
+        "foreign": figures.foreign,
         "condition": Condition.FAILED if has_failed else figures.condition,
         "lag_seconds": round(figures.lag_seconds, 3),
         "skipped_seconds": round(figures.skipped_seconds, 3),
@@ -242,6 +243,7 @@ def _unopened(state: ChannelState) -> dict[str, object]:
     return {
         "name": state.name,
         "source": state.source,
+        "foreign": False,
         "condition": state.condition,
         "lag_seconds": 0.0,
         "skipped_seconds": 0.0,

@@ -25,6 +25,7 @@ class Figures:
 
     Attributes:
         source: as viewers may know it.
+        foreign: whether the model is the bundled one and this no arena match.
         steps_within: how many steps took at most each of ``BOUNDS`` seconds and more than the bound before;
             the last number is that of longer ones.
         step_seconds: the time that all steps took.
@@ -38,6 +39,7 @@ class Figures:
     clock: Callable[[], float] = time.monotonic
     num_reconnects: Callable[[], int] = lambda: 0
     source: str = ""
+    foreign: bool = False
     steps_within: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
     step_seconds: float = 0.0
     lag_seconds: float = 0.0
@@ -56,6 +58,7 @@ class Figures:
         match event:
             case StartEvent():
                 self.source = event.source
+                self.foreign = event.settings.get("foreign") is True
             case StepEvent():
                 seconds = event.timings.total
                 self.steps_within[bisect_left(BOUNDS, seconds)] += 1

@@ -7,6 +7,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,21 @@ def test_words_and_pictures_appear(browser, page: Served) -> None:
     page.hub.publish(EndEvent(3, 3.0, 1.0, 3.0, 0.1, 0.1, 0.1, 1, 0))
     see(tab, "#state", "ended")
     assert tab.elsewhere == []
+
+
+def test_the_bundled_model_is_shown_for_what_it_is(browser, page: Served) -> None:
+    page.hub.publish(START)
+    tab = visit(browser, page)
+    see(tab, "#state", "live")
+    playwright.expect(tab.locator("#about")).to_be_hidden()
+    told = {"bundled": True, "foreign": False}
+    page.hub.publish(replace(START, settings={**START.settings, **told}))
+    tab = visit(browser, page)
+    see(tab, "#about", "knows arena matches only")
+    assert "means nothing" not in tab.locator("#about").inner_text()
+    page.hub.publish(replace(START, settings={**START.settings, **told, "foreign": True}))
+    tab = visit(browser, page)
+    see(tab, "#about.foreign", "What it says of this video means nothing")
 
 
 def test_a_line_can_be_clicked_and_left(browser, page: Served) -> None:
