@@ -53,8 +53,9 @@ SPEED_OUT = Path("bench-fps")
 
 SPEED_EXAMPLES = """
 svlm bench fps 'arena:soccer,seed=1,minutes=2' --seconds 60
+# needs: minutes
 svlm bench fps match.mp4 --policy streaming --fps 8 --find-max-fps
-svlm bench fps 'arena:soccer,seed=1,minutes=2' --streams 1 2 4 8 16 32
+svlm bench fps 'arena:soccer,seed=1,minutes=2' --streams 1 2 4 8 16 32 --out bench-streams
 svlm bench fps match.mp4 --grid recipes/bench_fps_grid.yaml --seconds 300
 svlm bench fps match.mp4 --model mit-han-lab/StreamingVLM --policy streaming --fps 8 --out bench-h100"""
 
