@@ -73,7 +73,7 @@ def test_nothing_to_score_is_neither_reached_nor_missed() -> None:
     found = summary(None, goal_score=None)
     stored = targets_json(found)
     assert stored["goal_score"] == {"percent": None, "at_least": 90, "is_reached": None}
-    lines = targets_table(found).splitlines()
+    lines = targets_table(found).markdown().splitlines()
     assert len(lines) == 2 + len(TARGETS)
     assert sum(line.endswith("| – |") for line in lines) == 2
     assert lines[2] == "| event F1 >= 95 | 100.00 [99.00, 100.00] | yes |"

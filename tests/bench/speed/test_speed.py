@@ -287,11 +287,11 @@ def test_a_grid_makes_one_table_that_joins_the_others(bundled, tmp_path):
     rows = end.summary["runs"]
     assert [each["run"] for each in rows] == ["streaming", "full attention"]
     assert all("6 s of arena" in each["protocol"] for each in rows)
-    table = main_table(end.summary)
+    table = main_table(end.summary).markdown()
     assert "0.05 s/token, flat to 1000 s |" in table
     (found,) = compare([tmp_path])
-    assert "over 0.1 s/token from 60 s on" in found.table()
-    assert f"{rows[0]['seconds_per_token']:g} s/token" in found.table()
+    assert "over 0.1 s/token from 60 s on" in found.table().markdown()
+    assert f"{rows[0]['seconds_per_token']:g} s/token" in found.table().markdown()
 
 
 def test_a_grid_of_the_arena_is_told_apart(tmp_path):
