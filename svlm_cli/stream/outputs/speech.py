@@ -124,6 +124,9 @@ def _piper(model: Path) -> Synthesis:
     def say(text: str, speed: float, path: Path) -> None:
         try:
             with wave.open(str(path), "wb") as file:
+                file.setparams(
+                    (1, 2, SAMPLE_RATE, 0, "NONE", "")
+                )  # of text without a sound: nothing else sets it
                 voice.synthesize_wav(text, file, piper.SynthesisConfig(length_scale=1 / speed))
         except Exception as error:  # of a library: no words may end the stream
             raise OSError(0, f"{model.name}: {type(error).__name__}: {error}") from error
