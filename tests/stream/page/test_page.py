@@ -90,6 +90,25 @@ def test_the_bundled_model_is_shown_for_what_it_is(browser, page: Served) -> Non
     see(tab, "#about.foreign", "What it says of this video means nothing")
 
 
+def test_the_page_that_readme_shows_has_the_words(browser, tmp_path: Path) -> None:
+    """As it stands there, opened from the disk."""
+    readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+    (shown_there,) = re.findall(r"```html\n(.*?)```", readme, re.DOTALL)
+    (tmp_path / "page").mkdir()
+    with served(tmp_path / "page", origins=["*"]) as page:
+        page.hub.publish(START)
+        page.hub.publish(said(0, "kick-off"))
+        page.hub.publish(said(1))
+        own = tmp_path / "captions.html"
+        own.write_text(shown_there.replace(":8000", f":{page.port}"))
+        tab = browser.new_page()
+        tab.goto(own.as_uri())
+        see(tab, "#captions", "kick-off")
+        page.hub.publish(said(2, "a fine pass"))
+        see(tab, "#captions", "a fine pass")
+        tab.close()
+
+
 def test_a_line_can_be_clicked_and_left(browser, page: Served) -> None:
     page.hub.publish(START)
     tab = visit(browser, page)
