@@ -45,9 +45,14 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
         return int(probe.getsockname()[1])
 
 
-def broadcast_file(path: Path, size: str = "320x240") -> Path:
-    """Pictures that count: the luma is 20 and ``LEVELS_A_SECOND`` more with every second."""
-    picture = f"nullsrc=size={size}:rate=25,geq=lum='floor(T)*{LEVELS_A_SECOND}+20':cb=128:cr=128"
+def broadcast_file(path: Path, size: str = "320x240", *, is_fine: bool = False) -> Path:
+    """Pictures that count: the luma is 20 and ``LEVELS_A_SECOND`` more with every second.
+
+    Args:
+        is_fine: one more with every share of a second, instead of all at its end.
+    """
+    luma = f"floor(T*{LEVELS_A_SECOND})" if is_fine else f"floor(T)*{LEVELS_A_SECOND}"
+    picture = f"nullsrc=size={size}:rate=25,geq=lum='{luma}+20':cb=128:cr=128"
     length = str(BROADCAST_SECONDS)
     run = [need_ffmpeg(), "-v", "error", "-y", "-f", "lavfi", "-i", picture, "-t", length]
     subprocess.run(

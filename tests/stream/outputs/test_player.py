@@ -79,7 +79,7 @@ def caption(address: str, path: Path, stop: threading.Event) -> None:
 def test_words_stand_beside_their_pictures_in_hls_js(tmp_path: Path) -> None:
     from playwright.sync_api import sync_playwright
 
-    file = servers.broadcast_file(tmp_path / "x.mp4")
+    file = servers.broadcast_file(tmp_path / "x.mp4", is_fine=True)
     folder = tmp_path / "live"
     folder.mkdir()
     (folder / "master.m3u8").write_text(MASTER)
@@ -109,8 +109,11 @@ def test_words_stand_beside_their_pictures_in_hls_js(tmp_path: Path) -> None:
     first_seen = {text: light for light, text, *_ in reversed(seen)}
     assert len(first_seen) >= 4, trouble
     a_second = servers.LEVELS_A_SECOND * 255 / 219
-    for text, light in list(first_seen.items())[:-1]:  # the last was there when the page began to look
-        assert -0.2 <= (light - float(text.rstrip("."))) / a_second <= 1.2, (light, text)
+    behind = [(light - float(text.rstrip("."))) / a_second for text, light in first_seen.items()]
+    told = [round(each, 2) for each in behind[:-1]]  # the last was there when the page began to look
+    print("seconds from the first picture of a step to its words:", told)
+    assert min(told) >= -0.3, (told, first_seen)
+    assert max(told) <= 1.0, (told, first_seen)
 
 
 def test_the_segments_are_read_by_ffmpeg(tmp_path: Path) -> None:
