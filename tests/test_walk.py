@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,16 +35,32 @@ def test_from_matches_to_a_score(warm_programs: Path, tmp_path: Path) -> None:
     assert "30 steps" in done.stderr
 
 
-@pytest.mark.parametrize("vocabulary", ["part", pytest.param("whole", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("vocabulary", "is_short"),
+    [
+        ("part", False),
+        pytest.param("part", True, marks=pytest.mark.slow),
+        pytest.param("whole", False, marks=pytest.mark.slow),
+    ],
+)
 def test_a_checkpoint_repeats_what_it_learnt_by_heart(
-    vocabulary: str, warm_programs: Path, tmp_path: Path, shared_data: Path, part_of_vocabulary: Path
+    vocabulary: str,
+    is_short: bool,
+    warm_programs: Path,
+    tmp_path: Path,
+    shared_data: Path,
+    part_of_vocabulary: Path,
+    make_video: Callable[..., Path],
 ) -> None:
-    """Four chunks of a real clip, streamed greedily from the start of each."""
+    """Four chunks of a real clip, or all of a made one of another kind, streamed from the start of each."""
     clip = shared_data / "video" / "armwrestling.mp4"
+    if is_short:
+        clip = make_video(tmp_path / "a short one.mkv", seconds=6.5, fps=10, size=(160, 90))
     part = [str(part_of_vocabulary)] if vocabulary == "part" else []
-    done = walked(warm_programs, "smoke.sh", str(clip), str(tmp_path), *part)
+    done = walked(warm_programs, "smoke.sh", str(clip), str(tmp_path / "smoke"), *part)
+    tmp_path = tmp_path / "smoke"
     dataset = (tmp_path / "dataset" / "train_s2w4_with_seeks.jsonl").read_text().splitlines()
-    assert len(dataset) == 4
+    assert len(dataset) == (2 if is_short else 4)
     expected = []
     for line in dataset:
         user, assistant = json.loads(line)
