@@ -26,7 +26,7 @@ function tileOf(name) {
   const title = element("h2", "", link);
   title.textContent = clean(name);
   const words = element("p", "words", box);
-  const about = element("p", "about", box);
+  const about = element("div", "about", box);
   const line = element("div", "line", box);
   const condition = element("span", "condition", line);
   const lag = element("span", "lag", line);
@@ -35,7 +35,7 @@ function tileOf(name) {
   removing.textContent = "Remove";
   removing.hidden = !mayAdd;
   removing.addEventListener("click", () => remove(name));
-  const tile = { box, picture, words, about, condition, lag, removing, isLoading: false };
+  const tile = { box, picture, words, about, condition, lag, removing, isLoading: false, newest: 0 };
   watcher.observe(box);
   tiles.set(name, tile);
   return tile;
@@ -54,15 +54,21 @@ async function remove(name) {
   list();
 }
 
+// The newest picture, one at a time: what has come meanwhile is asked for when the last is there, or is not.
 function showPicture(tile, name, seconds) {
+  tile.newest = seconds;
   if (tile.isLoading || tile.box.isSeen === false) return;
   tile.isLoading = true;
   const picture = new Image();
-  picture.onload = () => {
+  const done = () => {
     tile.isLoading = false;
-    tile.picture.src = picture.src;
+    if (tile.newest !== seconds) showPicture(tile, name, tile.newest);
   };
-  picture.onerror = () => { tile.isLoading = false; };
+  picture.onload = () => {
+    tile.picture.src = picture.src;
+    done();
+  };
+  picture.onerror = done;
   picture.src = address("/picture", { at: seconds.toFixed(3) }, name);
 }
 

@@ -37,7 +37,6 @@ from svlm_cli.commands.stream.options import (
     SightChoice,
     stream_settings,
 )
-from svlm_cli.errors import SourceError
 
 if TYPE_CHECKING:
     from svlm_cli.bench.api.videos import VideoCalls
@@ -181,6 +180,8 @@ def generate(
     from svlm_cli.bench.commentary.speak import commentate
     from svlm_cli.bench.common.grid import load_entries
 
+    refuse_together(grid=choice.grid, api=address.api, name=choice.name)
+    _refuse_idle(context, choice, address)
     begin = PAPER_START_SECONDS if choice.start is None else choice.start
     task = bench.Task(choice.setting, choice.previous, begin, choice.chunk_seconds)
     is_one_stream = not (address.api or choice.grid) and choice.setting is Setting.INFINITE
@@ -188,8 +189,6 @@ def generate(
         metadata, choice.clips, begin if is_one_stream else choice.start, choice.limit, talk
     )
     folder = choice.videos or metadata.parent
-    refuse_together(grid=choice.grid, api=address.api, name=choice.name)
-    _refuse_idle(context, choice, address)
     if address.api:
         told = Previous.NONE if address.preset else choice.previous
         task = replace(task, setting=Setting.CHUNKED, previous=told)
@@ -310,11 +309,6 @@ def _data(
             for window in load_windows(clips, every)
             if window.game.name in known and window.start_seconds >= begin
         ]
-    if not windows:
-        raise SourceError(
-            f"no game has a window from --start {begin:g} s on",
-            "shorter games take --start 0; --clips names windows of your own",
-        )
     scored = {window.game.name for window in windows}
     without = [game.name for game in games if game.name not in scored]
     if without and not talk.quiet:

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,21 @@ def several(tmp_path: Path) -> Iterator[Served]:
         for hub in running.board.hubs.values():
             hub.publish(START)
         yield running
+
+
+def test_who_comes_late_sees_the_newest_picture_and_what_the_model_is(browser, several: Served) -> None:
+    """Older pictures that are asked for first may have gone."""
+    first, second = list(several.board.hubs.values())[:2]
+    first.publish(replace(START, settings={**START.settings, "bundled": True, "foreign": True}))
+    for index in range(40):
+        first.watch(shown(index))
+        first.publish(said(index, f"word {index}"))
+    second.publish(said(0, "a word"))
+    tab = visit(browser, several)
+    newest, other = (tab.locator("article", has_text=name) for name in ("court-1", "court-2"))
+    playwright.expect(newest.locator("img")).to_have_attribute("src", re.compile(r"at=39\.000"))
+    playwright.expect(newest.locator(".about")).to_contain_text("knows arena matches only")
+    playwright.expect(other.locator(".about")).to_be_empty()
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
