@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-VERSION = 3  # of what ``api.cpp`` exports
+VERSION = 4  # of what ``api.cpp`` exports
 ROOM = Path(__file__).parent
 PLACES = [ROOM / f"_native{suffix}" for suffix in importlib.machinery.EXTENSION_SUFFIXES]
 
@@ -35,6 +35,7 @@ _ARGUMENTS: dict[str, list[Any]] = {
     "svlm_lay_panels": [_INT, _INT, _LONG, _LONG, _POINTER, _LONG, _LONG, _POINTER],
     "svlm_take_panels": [_INT, _INT, _LONG, _LONG, _POINTER, _POINTER],
     "svlm_panels_product": [*(_INT, _INT, _INT, _POINTER, _LONG, _LONG, _POINTER, _POINTER, _LONG, _POINTER)],
+    "svlm_norm": [_INT, _INT, _INT, _POINTER, _POINTER, _LONG, _LONG, ctypes.c_float, _POINTER],
     "svlm_has_tiles": [],
     "svlm_nibble_bytes": [_LONG, _LONG],
     "svlm_lay_nibbles": [_LONG, _POINTER, _POINTER, _LONG, _LONG, _POINTER],

@@ -12,6 +12,8 @@ import torch
 from torch.nn import functional
 
 from svlm_cli.model.kernels.fourbit import Int4Linear
+from svlm_cli.model.kernels.native import native
+from svlm_cli.model.kernels.norms import compiled_norm
 from svlm_cli.model.kernels.panels import panel_kernels
 from svlm_cli.model.lean.weights import StoredRows, Weights
 from svlm_cli.model.linear import Int8Linear, PackedLinear, PanelLinear, PlainLinear, laid_out
@@ -91,6 +93,8 @@ def product(weights: Weights, form: Format, prefix: str, names: Sequence[str], *
 
 def normed(rows: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tensor:
     """Rows (m, d) over their root mean square, times weights (d,); computed in float32."""
+    if (kernels := native()) is not None and rows.ndim == 2 and rows.is_contiguous():
+        return compiled_norm(kernels, rows, weight, epsilon)
     wide = rows.float()
     scale = torch.rsqrt(wide.square().mean(-1, keepdim=True).add_(epsilon))
     return (wide * scale).to(rows.dtype).mul_(weight)

@@ -4,13 +4,12 @@
 #include <algorithm>
 #include <new>
 
-#include "export.h"
 #include "sets.h"
 #include "threads.h"
 
 namespace {
 
-enum { kVersion = 3, kNumSets = 4 };
+enum { kVersion = 4, kNumSets = 4 };
 constexpr int64_t kMostRows = 1536, kFewestRows = 96;     // query rows that share a laid-out block of keys
 constexpr int64_t kBytesOfThread = 1 << 19;               // of keys and values a word's thread is worth
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <new>
 
-#include "export.h"
 #include "sets.h"
 #include "threads.h"
 #if defined(__x86_64__)

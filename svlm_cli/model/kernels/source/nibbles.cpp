@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <new>
 
-#include "export.h"
 #include "threads.h"
 
 namespace {

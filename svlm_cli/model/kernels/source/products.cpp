@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <new>
 
-#include "export.h"
 #include "sets.h"
 #include "threads.h"
 
@@ -85,6 +84,20 @@ EXPORT int svlm_panels_product(int set, int threads, int format, const void *inp
   } catch (const std::bad_alloc &) {
     return 1;
   }
+}
+
+// Rows (rows, size) over their root mean square, times weights (size).
+EXPORT int svlm_norm(int set, int threads, int format, const char *from, const char *weights, int64_t rows,
+                     int64_t size, float epsilon, char *to) {
+  const svlm::ProductSet *kernels = products_of(set);
+  if (!kernels) return 2;
+  int64_t bytes = size * (format == svlm::kFloat32 ? 4 : 2);
+  int64_t parts = std::max<int64_t>(1, std::min<int64_t>({threads, rows, rows * bytes / kBytesOfThread}));
+  svlm::share_out(parts, (int)parts, [&](int64_t part, int) {
+    int64_t first = rows * part / parts, count = rows * (part + 1) / parts - first;
+    kernels->norm((svlm::Format)format, from + first * bytes, weights, count, size, epsilon, to + first * bytes);
+  });
+  return 0;
 }
 
 // Whether the processor multiplies tiles of bfloat16 (AMX), for which there are no kernels here.

@@ -25,6 +25,8 @@ struct ProductSet {
   // Rows [first, first + count) of the weights to or from their places.
   void (*lay)(const Product &, const char *rows, int64_t first, int64_t count, char *panels);
   void (*take)(const Product &, char *rows);
+  // Rows (rows, size) over their root mean square, times weights (size).
+  void (*norm)(Format, const char *from, const char *weights, int64_t rows, int64_t size, float epsilon, char *to);
 };
 
 }  // namespace svlm

@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <new>
 
-#include "export.h"
 #include "threads.h"
 
 #if defined(__x86_64__)

@@ -17,7 +17,9 @@ namespace {
 #include "attention.inl"
 #include "word.inl"
 #include "panels.inl"
+#include "norms.inl"
 }  // namespace
 
 const svlm::AttentionSet svlm::kAttention_plain = {scratch_bytes, block, word_bytes, word, join};
-const svlm::ProductSet svlm::kProduct_plain = {PANEL, W, prepared_bytes, prepare, product_scratch, panels, lay, take};
+const svlm::ProductSet svlm::kProduct_plain = {PANEL, W, prepared_bytes, prepare, product_scratch,
+                                                panels, lay, take, norm};

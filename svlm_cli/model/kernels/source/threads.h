@@ -7,6 +7,13 @@
 #include <thread>
 #include <vector>
 
+// Of functions that Python calls, by ctypes.
+#if defined(_WIN32)
+#define EXPORT extern "C" __declspec(dllexport)
+#else
+#define EXPORT extern "C" __attribute__((visibility("default")))
+#endif
+
 namespace svlm {
 
 // Calls work(unit, worker) for every unit below `num_units`; workers are numbered, 0 is the caller.
