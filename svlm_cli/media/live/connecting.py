@@ -67,6 +67,13 @@ class Connector:
         """Address and headers of what is played, where it is read over HTTP; else an empty address."""
         return (self.playing.url, _headers(self.playing)) if _is_http(self.playing.url) else ("", {})
 
+    def sends_parts(self) -> bool:
+        """Whether what is played can be read on from anywhere; False where its server sends whole files."""
+        if not _is_http(self.playing.url):
+            return True
+        served = served_file(self.playing.url, _headers(self.playing), SHORTEST_PATIENCE_SECONDS)
+        return served is None or served.sends_parts
+
     def connect(self, at_most_seconds: float = OPEN_SECONDS) -> OpenVideo:
         """Open the address, or what the page it names holds; of its streams only the pictures are read.
 

@@ -46,6 +46,7 @@ class Receiver:
         is_finite: the source is a file with an end, which may be read on from anywhere.
         may_reconnect: False for standard input.
         sends_again: see ``Stamps.reconnect``.
+        sends_parts: whether a file can be read on from anywhere; else it is read from its beginning.
         tell: takes one sentence about what went wrong.
         source_clock: told which stamps lie where.
         clock: seconds of wall time.
@@ -61,6 +62,7 @@ class Receiver:
         is_finite: bool,
         may_reconnect: bool,
         sends_again: bool,
+        sends_parts: Callable[[], bool] = lambda: True,
         source_clock: SourceClock | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -72,6 +74,7 @@ class Receiver:
         self._is_finite = is_finite
         self._may_reconnect = may_reconnect and options.reconnect_seconds > 0
         self._sends_again = sends_again
+        self._sends_parts = sends_parts
         self._clock = clock
         self._source_clock = source_clock or SourceClock()
         self._connection = Connection.of(video, 0)
@@ -256,7 +259,7 @@ class Receiver:
         self._stamps.reconnect(
             self._connection.nominal_seconds, sends_again=self._sends_again or self._is_finite
         )
-        if self._is_finite and self._first_stamp is not None:
+        if self._is_finite and self._first_stamp is not None and self._sends_parts():
             seconds = self._first_stamp + self._stamps.reached_seconds
             with suppress(DamageError):  # then it is read from its beginning, and what was shown comes late
                 video.seek(round(seconds / self._connection.unit))

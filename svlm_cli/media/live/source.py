@@ -132,6 +132,7 @@ class LiveSource:
             is_finite=not self.is_live,
             may_reconnect=source != "-",
             sends_again=video.is_playlist,
+            sends_parts=connector.sends_parts,
             source_clock=self._clock,
         )
         self._receiver.start()

@@ -34,6 +34,7 @@ class Ranges(http.server.BaseHTTPRequestHandler):
     folder: Path
     way: str
     log: list[str]
+    cut = False
 
     def do_GET(self) -> None:
         path = self.folder / self.path.strip("/")
@@ -55,17 +56,20 @@ class Ranges(http.server.BaseHTTPRequestHandler):
         if self.way != "none":
             self.send_header("Accept-Ranges", "bytes")
         self.end_headers()
+        is_cut = self.cut and len(self.log) == 1
         with contextlib.suppress(OSError):
-            self.wfile.write(body)
+            self.wfile.write(body[: len(body) // 2] if is_cut else body)
 
     def log_message(self, *_: object) -> None:
         pass
 
 
 @contextlib.contextmanager
-def serving(folder: Path, way: str):
+def serving(folder: Path, way: str, *, cut: bool = False):
     log: list[str] = []
-    server = servers.HttpServer(type("Own", (Ranges,), {"folder": folder, "way": way, "log": log}))
+    server = servers.HttpServer(
+        type("Own", (Ranges,), {"folder": folder, "way": way, "log": log, "cut": cut})
+    )
     try:
         yield f"http://127.0.0.1:{server.port}", log
     finally:
@@ -111,6 +115,19 @@ def test_a_file_is_read_once_or_told_not_to_be_playable(films: Path, way: str) -
                     assert (len(clips), source.problems) == (SECONDS, []), name
                 assert len(log) <= 30, name
         assert time.monotonic() - began < 8, name
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".ts", ".mpg", ".flv", ".avi"])
+def test_a_connection_that_breaks_in_a_file_loses_nothing(films: Path, suffix: str) -> None:
+    """The server sends whole files, so that it is read from its beginning, and each second is shown once."""
+    for way in ("none", "false"):
+        with (
+            serving(films, way, cut=True) as (address, _),
+            open_live(f"{address}/film{suffix}", LiveOptions(reconnect_seconds=5)) as source,
+        ):
+            seconds = [clip.start_seconds for clip in source.clips(2, 1.0)]
+            assert seconds == list(map(float, range(SECONDS)))
+            assert len([each for each in source.problems if "connecting again" in each]) <= 1
 
 
 def master(folder: Path, dice: Random) -> tuple[list[str], int]:
