@@ -21,6 +21,7 @@ from svlm_cli.settings import PictureStyle
 SEAL_FILE = "svlm_checkpoint.json"
 WEIGHTS_SUFFIX = ".safetensors"
 _FILES, _OWN_HASH = "files", "sha256"
+_POINTER = b"version https://git-lfs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,3 +182,18 @@ def _sealed_files(path: Path, stored: object) -> dict[str, SealedFile]:
 
 def _hash_of(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def refuse_pointer(file: Path, name: str) -> None:
+    """Say so where a file was cloned without its content.
+
+    Raises:
+        OSError: it cannot be read.
+        ModelError: it is a pointer of Git LFS.
+    """
+    with file.open("rb") as start:
+        is_pointer = start.read(len(_POINTER)) == _POINTER
+    if is_pointer:
+        raise ModelError(
+            f"{file.name} of the model {name} is a pointer of Git LFS, not its content", "git lfs pull"
+        )

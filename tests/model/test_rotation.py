@@ -121,3 +121,12 @@ def test_random_checkpoints_of_the_families_open(part_of_vocabulary, tmp_path) -
         folder = build_random_checkpoint(tmp_path / family, family=family, vocabulary=str(part_of_vocabulary))
         opened = load_model(str(folder), device="cpu")
         assert opened.network.config.model_type == family
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_keys_that_are_no_numbers_are_refused(model, dtype) -> None:
+    """As a base of RoPE below 0 makes them."""
+    made = made_model("qwen3_vl", model.tokenizer, dtype=dtype)
+    made.network.model.language_model.rotary_emb.inv_freq[3] = float("nan")
+    with pytest.raises(ModelError, match="off by nan"):
+        check_turning(made)

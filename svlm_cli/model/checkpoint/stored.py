@@ -16,14 +16,13 @@ from safetensors import SafetensorError, safe_open
 
 from svlm_cli.documents import read_json
 from svlm_cli.errors import ModelError
-from svlm_cli.model.seal import check_weights
+from svlm_cli.model.seal import check_weights, refuse_pointer
 
 WEIGHTS_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 MODELOPT_FILE = "hf_quant_config.json"
 PICKLED_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 DEQUANTISED = "fp8"  # blocks of FP8 with their scales, which transformers multiplies out
-_POINTER = b"version https://git-lfs"
 _SECTIONS = ("quantization_config", "quantization", "compression_config")
 _PLAIN_NUMBERS = ("F64", "F32", "F16", "BF16")
 _SCALES = (  # how the names end of what belongs to quantised weights
@@ -191,12 +190,7 @@ def stored_tensors(files: Sequence[Path], name: str) -> dict[str, StoredTensor]:
 
 def _headers(file: Path, name: str) -> Iterator[tuple[str, StoredTensor]]:
     try:
-        with file.open("rb") as start:
-            is_pointer = start.read(len(_POINTER)) == _POINTER
-        if is_pointer:
-            raise ModelError(
-                f"{file.name} of the model {name} is a pointer of Git LFS, not the weights", "git lfs pull"
-            )
+        refuse_pointer(file, name)
         with safe_open(file, framework="numpy") as header:
             for key in header.keys():  # noqa: SIM118 - it is no dict
                 part = header.get_slice(key)

@@ -17,6 +17,7 @@ from svlm_cli.model.family.table import FAMILIES, check_text, markup_of, patch_s
 from svlm_cli.model.lean.config import lean_config
 from svlm_cli.model.lean.tokenizer import plain_tokenizer
 from svlm_cli.model.patches import PatchSettings, pixel_limits
+from svlm_cli.model.seal import refuse_pointer
 from svlm_cli.settings import PromptFormat
 
 PREPROCESSOR_FILE, PROCESSOR_FILE = "preprocessor_config.json", "processor_config.json"
@@ -75,6 +76,7 @@ def describe(
 
 def _read_json(path: Path, model: str) -> dict[str, Any]:
     try:
+        refuse_pointer(path, model)
         content = read_json(path)
     except (OSError, ValueError) as error:
         raise ModelError(f"{path.name} of the model {model} cannot be read: {error}") from error
@@ -128,6 +130,9 @@ def _by_transformers(folder: Path) -> Any:
 def _tokenizer(folder: Path, name: str, config: Mapping[str, Any], *, packed: bool) -> Any:
     if not any((folder / file).is_file() for file in TOKENIZER_FILES):
         raise ModelError(f"the model folder {name} has no tokenizer ({' or '.join(TOKENIZER_FILES)})")
+    for file in ("tokenizer_config.json", *TOKENIZER_FILES):
+        if (folder / file).is_file():
+            refuse_pointer(folder / file, name)
     tokenizer = plain_tokenizer(folder) if packed else None
     if tokenizer is None:
         tokenizer = _transformers_tokenizer(folder, name)
