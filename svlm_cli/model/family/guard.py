@@ -64,7 +64,8 @@ def _errors(here: StreamingCache, there: StreamingCache, layer: int) -> torch.Te
     """How far each token's keys are apart, the worst head, by their size."""
     moved, fresh = here.held(layer)[0].float(), there.held(layer)[0].float()
     sizes = fresh.norm(dim=-1).clamp_min(torch.finfo(torch.float32).tiny)
-    return ((moved - fresh).norm(dim=-1) / sizes).amax(dim=1)
+    far: torch.Tensor = ((moved - fresh).norm(dim=-1) / sizes).amax(dim=1)
+    return far
 
 
 def _refused(model: VideoLanguageModel, why: str) -> ModelError:
