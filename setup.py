@@ -8,7 +8,7 @@ from pathlib import Path
 from setuptools import Extension, setup
 
 ROOM = "svlm_cli/model/kernels/source"
-FLAGS = ["-O3", "-std=c++17", "-fvisibility=hidden", "-pthread"]
+FLAGS = ["-O3", "-g0", "-std=c++17", "-fvisibility=hidden", "-pthread"]
 # Vectors pass between inlined functions only; GCC's own AVX-512 headers begin with a value that is undefined.
 QUIET = ["-Wno-psabi", "-Wno-maybe-uninitialized", "-Wno-uninitialized"]
 
