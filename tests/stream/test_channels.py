@@ -269,10 +269,10 @@ def test_too_many_channels_are_told_and_drop_alike(bundled, monkeypatch) -> None
     assert 1 <= int(judged.split("about ")[1].split(";")[0]) <= 3
 
 
-def test_all_start_events_come_first(bundled) -> None:
+def test_all_channels_are_told_of_before_the_first_step(bundled) -> None:
     settings = replace(SHOWN, duration=None)
     stream = stream_channels(bundled, [Channel(name, Pictures(), settings) for name in "ab"])
-    first = [next(stream) for _ in range(2)]
-    assert [each.channel for each in first] == ["a", "b"]
-    assert all(isinstance(each.event, StartEvent) for each in first)
+    first = [next(stream) for _ in range(4)]
+    assert [each.channel for each in first] == ["a", "a", "b", "b"]
+    assert [type(each.event) for each in first] == [StartEvent, WarningEvent] * 2, "the pictures are foreign"
     stream.close()
