@@ -18,6 +18,7 @@ from PIL import Image
 
 from svlm_cli import Sampling, StreamSettings, load_model, open_source, stream_video
 from svlm_cli.settings import Pace
+from svlm_cli.stream.channels.opening import FOREIGN
 from svlm_cli.types import StepEvent
 from tests.stream.page.pushing import (
     Pushed,
@@ -89,7 +90,7 @@ def test_the_words_are_those_of_the_file(page: Pushed, frames, expected, kind: s
     assert events[0]["type"] == "start"
     assert {event["channel"] for event in events} == {events[0]["channel"]}
     assert all(0 < event["lag_seconds"] < 20 for event in events if event["type"] == "step")
-    assert warnings(events) == []
+    assert warnings(events) == [FOREIGN]
 
 
 def test_a_client_in_another_process_hears_each_second_in_time(
