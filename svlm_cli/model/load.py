@@ -119,6 +119,7 @@ def load_model(
             tokens_per_second=told.tokens_per_second,
             word_forward=forward,
             prompt_format=told.prompt_format,
+            suggested_questions=told.suggested_questions,
         )
         cached = kv_format(kv_cache, network, opened.reads_any_format, is_quantized=quantize != "none")
         return check_turning(replace(opened, kv_cache=cached))

@@ -54,6 +54,7 @@ class VideoLanguageModel:
         kv_cache: the number format of keys and values in a stream's cache; None for the model's.
         word_forward: the compiled or captured way to feed a word; None for the plain one.
         prompt_format: the format that it was trained on, None where its files do not say.
+        suggested_questions: what it was trained to answer, where its files name some.
         vision_plans: what the vision tower works out of a grid, by grid; filled as they come.
     """
 
@@ -69,6 +70,7 @@ class VideoLanguageModel:
     kv_cache: torch.dtype | None = None
     word_forward: WordForward | None = None
     prompt_format: PromptFormat | None = None
+    suggested_questions: tuple[str, ...] = ()
     vision_plans: dict[tuple[int, int, int], Any] = field(default_factory=dict, repr=False)
 
     @property

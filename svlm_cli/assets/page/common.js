@@ -77,13 +77,29 @@ async function send(method, path, content) {
   }
 }
 
+async function ask(path, question) {
+  const answer = await send("POST", path(), { question });
+  get("note").textContent = answer.error || "Asked; the answer comes with one of the next seconds.";
+  return !answer.error;
+}
+
 function answerQuestions(path) {
   get("ask").addEventListener("submit", async (event) => {
     event.preventDefault();
     const question = get("question").value.trim();
-    if (!question) return;
-    const answer = await send("POST", path(), { question });
-    get("note").textContent = answer.error || "Asked; the answer comes with one of the next seconds.";
-    if (!answer.error) get("question").value = "";
+    if (question && (await ask(path, question))) get("question").value = "";
   });
+}
+
+// Questions that the model has been trained to answer, a button each; nothing where it names none.
+function suggest(path, questions) {
+  const buttons = (Array.isArray(questions) ? questions : []).map((question) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = clean(String(question));
+    button.addEventListener("click", () => ask(path, String(question)));
+    return button;
+  });
+  get("suggested").replaceChildren(...buttons);
+  get("suggested").hidden = !buttons.length;
 }

@@ -100,6 +100,7 @@ function begin(event) {
   get("source").textContent = event.source;
   get("model").textContent = `${event.model} on ${event.device} (${event.dtype}), ${event.fps} FPS, policy ${event.policy}, svlm ${event.version}`;
   tellAboutModel(event);
+  suggest(() => address("/ask"), event.suggested_questions);
   document.title = `svlm: ${channel === null ? event.source : clean(channel)}`;
   get("transcript").textContent = "";
   steps.length = 0;

@@ -21,6 +21,7 @@ from svlm_cli.model.seal import refuse_pointer
 from svlm_cli.settings import PromptFormat
 
 PREPROCESSOR_FILE, PROCESSOR_FILE = "preprocessor_config.json", "processor_config.json"
+SUGGESTED_KEY, MOST_SUGGESTED, LONGEST_SUGGESTED = "suggested_questions", 8, 80
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json")
 
 
@@ -34,6 +35,7 @@ class Description:
         patches: how frames are cut for it.
         tokens_per_second: the rate of its time positions; None where the family counts temporal patches.
         prompt_format: what it, or the adapter beside it, was trained on; None where that is not said.
+        suggested_questions: what it, or the adapter beside it, was trained to answer.
     """
 
     config: Any
@@ -42,6 +44,7 @@ class Description:
     patches: PatchSettings
     tokens_per_second: float | None
     prompt_format: PromptFormat | None
+    suggested_questions: tuple[str, ...] = ()
 
 
 def describe(
@@ -71,7 +74,16 @@ def describe(
         patches=_patch_settings(folder, trained, read),
         tokens_per_second=tokens_per_second(read),
         prompt_format=format_of(trained),
+        suggested_questions=_suggested(trained.get(SUGGESTED_KEY)),
     )
+
+
+def _suggested(told: Any) -> tuple[str, ...]:
+    """Questions to show, as far as they are some."""
+    found = told if isinstance(told, list) else []
+    return tuple(each for each in found if isinstance(each, str) and 0 < len(each) <= LONGEST_SUGGESTED)[
+        :MOST_SUGGESTED
+    ]
 
 
 def _read_json(path: Path, model: str) -> dict[str, Any]:

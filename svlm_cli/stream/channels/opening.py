@@ -93,6 +93,7 @@ def start_event(
             "shown": ", ".join(source.info.appearance.changes),
             "width": source.info.width,
             "height": source.info.height,
+            **({"suggested_questions": list(model.suggested_questions)} if model.suggested_questions else {}),
             "resumed_at": None if start_seconds == settings.start else start_seconds,
         },
         at_seconds=start_seconds,

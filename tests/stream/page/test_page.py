@@ -143,6 +143,25 @@ def test_a_question_is_answered(browser, page: Served) -> None:
     see(tab, "#note", "one question a second")
 
 
+def test_a_model_that_names_questions_has_a_button_for_each(browser, page: Served) -> None:
+    questions = ["what is the score", HOSTILE]
+    page.hub.publish(replace(START, settings={**START.settings, "suggested_questions": questions}))
+    tab = visit(browser, page)
+    buttons = tab.locator("#suggested button")
+    playwright.expect(buttons).to_have_count(2)
+    buttons.first.click()
+    see(tab, "#note", "Asked")
+    assert page.hub.questions.take(1.0) == "what is the score"
+    assert tab.evaluate("window.hacked") is None
+
+
+def test_no_question_is_suggested_for_a_model_that_names_none(browser, page: Served) -> None:
+    page.hub.publish(START)
+    tab = visit(browser, page)
+    see(tab, "#model", "nobody")
+    playwright.expect(tab.locator("#suggested")).to_be_hidden()
+
+
 def test_text_of_a_model_is_inert(browser, page: Served) -> None:
     page.hub.publish(START)
     tab = visit(browser, page)
