@@ -38,9 +38,24 @@ def average(models: Sequence[Path], out: Path) -> None:
     if len(models) < 2:
         raise UsageError("an average needs two models or more")
     with new_model_folder(out) as unfinished:
-        mean = _mean(models)
-        shutil.copytree(models[0], unfinished, ignore=shutil.ignore_patterns(*OF_ONE_RUN))
-        save_file(mean, unfinished / WEIGHTS, metadata={"format": "pt"})
+        write_mean(models, unfinished)
+
+
+def write_mean(models: Sequence[Path], out: Path, dtype: torch.dtype | None = None) -> None:
+    """Write the mean into a new folder, with no seal.
+
+    Args:
+        models, out: see ``average``.
+        dtype: of all weights; None for those of the first model.
+
+    Raises:
+        ModelError: see ``average``.
+    """
+    mean = _mean(models)
+    if dtype is not None:
+        mean = {name: tensor.to(dtype) for name, tensor in mean.items()}
+    shutil.copytree(models[0], out, ignore=shutil.ignore_patterns(*OF_ONE_RUN))
+    save_file(mean, out / WEIGHTS, metadata={"format": "pt"})
 
 
 def _mean(models: Sequence[Path]) -> dict[str, torch.Tensor]:

@@ -37,26 +37,34 @@ FREE_KEYS = frozenset(
 VIEWING_KEYS = frozenset({"pictures", "deinterlace"})
 # What recipes that do not say were run with.
 EARLIER = {"pictures": "raw", "deinterlace": "auto"}
-FREE_STAGE_KEYS = frozenset({"save_steps", "eval_steps"})
+FREE_STAGE_KEYS = frozenset({"save_steps", "eval_steps", "step_seconds"})
+# And stages that are older than these keys.
+EARLIER_STAGE = {"mean": [], "takes": "all"}
 _log = logging.getLogger(__name__)
 
 
-def origin(recipe: Recipe, stage: Stage, world: int, before: Path | None) -> dict[str, Any]:
+def origin(recipe: Recipe, stage: Stage, world: int, before: Path | list[Path] | None) -> dict[str, Any]:
     """What a stage is made from: recipe, hashes of its data and of its first weights, versions, processes.
 
     Args:
         recipe, stage: the run and its part.
         world: number of processes.
-        before: what the stage before left, None for the first one.
+        before: what the stage before left, or several that it is the mean of; None for the first one.
     """
     return {
         "stage": stage.name,
         "recipe": recipe.model_dump(mode="json"),
         "data_sha256": {str(path): _sha256(path) for path in _data_files(stage)},
-        BASE: {} if before is None else read_seal(before).weights,
+        BASE: _weights_of(before),
         "num_processes": world,
         "versions": {"python": platform.python_version(), **_versions()},
     }
+
+
+def _weights_of(before: Path | list[Path] | None) -> Mapping[str, Any]:
+    if isinstance(before, list):
+        return {folder.parent.name: dict(read_seal(folder).weights) for folder in before}
+    return {} if before is None else read_seal(before).weights
 
 
 class CheckpointSeal(transformers.TrainerCallback):  # type: ignore[misc]
@@ -197,10 +205,17 @@ def _fixed(made_from: Mapping[str, Any]) -> dict[str, Any]:
     fixed = {key: value for key, value in recipe.items() if key not in free}
     fixed["model"] = _with_format(recipe["model"])
     fixed["stages"] = {
-        stage["name"]: {key: value for key, value in stage.items() if key not in FREE_STAGE_KEYS}
+        stage["name"]: _fixed_stage(stage)
         for stage in recipe["stages"][: names.index(made_from["stage"]) + 1]
     }
     return fixed
+
+
+def _fixed_stage(stage: Mapping[str, Any]) -> dict[str, Any]:
+    """A kind of sample that a recipe does not name has no weight in it."""
+    mix = {kind: share for kind, share in stage["mix"].items() if share}
+    told = {**EARLIER_STAGE, **stage, "mix": mix}
+    return {key: value for key, value in told.items() if key not in FREE_STAGE_KEYS}
 
 
 def _with_format(model: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,12 +12,14 @@ from typing import Any
 import torch
 import transformers
 
+from svlm_cli.arena.asking.wording import SUGGESTED
 from svlm_cli.data.chunks.chunk import QUERY
 from svlm_cli.errors import ModelError, boundary
 from svlm_cli.model.adapter import SETTINGS_FILE
 from svlm_cli.model.attention import keep_flash_first
 from svlm_cli.model.checkpoint.network import open_network
 from svlm_cli.model.checkpoint.stored import check_stored
+from svlm_cli.model.family.described import SUGGESTED_KEY
 from svlm_cli.model.family.livecc import FORMAT_KEY, MAX_PIXELS, check_livecc, chosen_format
 from svlm_cli.model.family.markup import Markup, find_markup
 from svlm_cli.model.family.parts import LANGUAGE_PARTS, language_part, vision_weights
@@ -32,6 +34,7 @@ from svlm_cli.train.arena.seedling import (
     IMAGE_MEAN,
     IMAGE_STD,
     PATCH_SIZE,
+    grown_seedling,
     new_seedling,
 )
 from svlm_cli.train.arena.vocabulary import word_tokenizer
@@ -75,13 +78,14 @@ class Learner:
         return self.network.get_base_model() if hasattr(self.network, "get_base_model") else self.network
 
 
-def open_learner(recipe: Recipe, stage: Stage, before: Path | None) -> Learner:
+def open_learner(recipe: Recipe, stage: Stage, before: Path | None, *, is_begun: bool = False) -> Learner:
     """The model of a recipe, ready for a stage.
 
     Args:
         recipe: names the model.
         stage: says what of it is frozen.
         before: folder of a checkpoint of this stage, or of what the stage before left; None for neither.
+        is_begun: it is a checkpoint of this stage.
 
     Raises:
         ModelError: it cannot be opened.
@@ -89,7 +93,13 @@ def open_learner(recipe: Recipe, stage: Stage, before: Path | None) -> Learner:
     if isinstance(recipe.model, Checkpoint):
         learner = _checkpoint(recipe.model, before, recipe.seed)
     else:
-        learner = _new(recipe, recipe.model, before)
+        model = recipe.model
+        if stage.takes == "vision" and before is not None and not is_begun:
+            model, before = model.model_copy(update={"vision": before, "start": None}), None
+        learner = _new(recipe, model, before)
+        told = recipe.stages[: recipe.stages.index(stage) + 1]
+        if any(each.mix.asked + each.mix.asked_chunks for each in told):
+            learner.network.config.svlm |= {SUGGESTED_KEY: list(SUGGESTED)}
     if not isinstance(recipe.model, Checkpoint) or recipe.model.lora is None:
         learner.network.requires_grad_(requires_grad=True)
         for _, weight in vision_weights(learner.network):
@@ -132,9 +142,10 @@ def new_patch_settings(model: NewModel, pixels: int) -> PatchSettings:
 
 def _new(recipe: Recipe, model: NewModel, before: Path | None) -> Learner:
     tokenizer = new_tokenizer()
-    start = before or model.start
-    if start is not None:
-        network = _load_new(start)
+    if before is not None:
+        network = _load_new(before)
+    elif model.start is not None:
+        network = _with_all_words(_load_new(model.start), model.start, model, tokenizer, recipe.seed)
     else:
         network = new_seedling(model, tokenizer, recipe.seed)
         if model.vision is not None:
@@ -144,6 +155,15 @@ def _new(recipe: Recipe, model: NewModel, before: Path | None) -> Learner:
     network.config.svlm = _pixels(patches) | _shape(patches)
     beside = {PREPROCESSOR_FILE: normalisation}
     return Learner(network, tokenizer, patches, find_markup(tokenizer), NEW_TOKENS_PER_SECOND, beside=beside)
+
+
+def _with_all_words(network: Any, folder: Path, model: NewModel, tokenizer: Any, seed: int) -> Any:
+    """A model to start from that was trained when the arena had fewer words."""
+    with boundary(f"the model {folder} cannot be trained on", ModelError):
+        known = transformers.AutoTokenizer.from_pretrained(folder).get_vocab()
+        if known == tokenizer.get_vocab():
+            return network
+        return grown_seedling(model, tokenizer, seed, network, known)
 
 
 def _load_new(folder: Path) -> Any:

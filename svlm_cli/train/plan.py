@@ -58,6 +58,8 @@ class StagePlan:
         tokens_per_sample, max_tokens_per_sample: mean and largest of the chunks looked at, about; None for
             samples of the arena, and where the model or the data are not there.
         tokens_per_step: the number of tokens a step, on all processes, about.
+        seconds: what it will take, about, by the recipe's ``step_seconds``; None where nobody has measured it.
+        mean: the stages whose mean it takes.
     """
 
     name: str
@@ -67,6 +69,8 @@ class StagePlan:
     tokens_per_sample: int | None
     max_tokens_per_sample: int | None
     tokens_per_step: int | None
+    seconds: float | None = None
+    mean: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,17 +243,21 @@ def _stage_plan(
             warnings.append(f"stage {stage.name}: {len(bad)} of {len(bad) + len(found)} chunks: {bad[0]}")
     known = [count for count in counts if count is not None]
     num_chunks = sum(known) if len(known) == len(counts) else None
+    if stage.mean:
+        return StagePlan(stage.name, 0, 0, 0, None, None, None, 0.0, stage.mean)
     samples = stage.micro_batch * stage.accumulate * world
     mean = round(sum(lengths) / len(lengths)) if lengths and num_chunks is not None else None
     is_counted = stage.steps is not None or bool(num_chunks)
+    steps = num_steps(stage, num_chunks or 0, world) if is_counted else None
     return StagePlan(
         name=stage.name,
-        steps=num_steps(stage, num_chunks or 0, world) if is_counted else None,
+        steps=steps,
         samples_per_step=samples,
         num_chunks=num_chunks,
         tokens_per_sample=mean,
         max_tokens_per_sample=None if mean is None else max(lengths),
         tokens_per_step=None if mean is None else mean * samples,
+        seconds=None if stage.step_seconds is None or steps is None else steps * stage.step_seconds,
     )
 
 

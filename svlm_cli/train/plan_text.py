@@ -18,6 +18,10 @@ def plan_lines(found: TrainingPlan) -> Iterator[str]:
         trained = f"{found.num_trained / 1e6:.2f} M of them trained"
         yield f"model: {found.num_weights / 1e6:.2f} M weights, {trained}, {processes}"
     yield from (_stage_line(stage) for stage in found.stages)
+    if any(stage.seconds for stage in found.stages):
+        open_ones = [stage.name for stage in found.stages if stage.seconds is None]
+        told = _time(sum(stage.seconds or 0.0 for stage in found.stages))
+        yield f"time: {told}" + (f" without {', '.join(open_ones)}" if open_ones else "")
     yield from (f"warning: {warning}" for warning in found.warnings)
     parts = ", ".join(f"{name} {_gib(size)}" for name, size in found.memory_bytes.items())
     known = [size for size in found.memory_bytes.values() if size is not None]
@@ -31,6 +35,8 @@ def plan_lines(found: TrainingPlan) -> Iterator[str]:
 
 
 def _stage_line(stage: StagePlan) -> str:
+    if stage.mean:
+        return f"stage {stage.name}: the mean of {', '.join(stage.mean)}"
     steps = f"steps {UNKNOWN}," if stage.steps is None else f"{stage.steps} steps of"
     line = f"stage {stage.name}: {steps} {stage.samples_per_step} samples" + (
         " a step" if stage.steps is None else ""
@@ -44,7 +50,15 @@ def _stage_line(stage: StagePlan) -> str:
         line += f"; chunks {UNKNOWN}"
     elif stage.num_chunks:
         line += f"; {stage.num_chunks} chunks"
-    return line
+    return f"{line}; time {_time(stage.seconds)}"
+
+
+def _time(seconds: float | None) -> str:
+    """Whole minutes; windows that are drawn once and other work of the machine come on top."""
+    if seconds is None:
+        return UNKNOWN
+    hours, minutes = divmod(max(1, round(seconds / 60)), 60)
+    return f"about {hours} h {minutes:02d} min" if hours else f"about {minutes} min"
 
 
 def _gib(size: int | None, unit: str = "") -> str:

@@ -23,6 +23,7 @@ from svlm_cli.model.seal import check_weights, write_seal
 from svlm_cli.recipe import dump_recipe
 from svlm_cli.sections import Recipe, Stage
 from svlm_cli.train.arguments import by_first, num_workers, rank, training_arguments, world_size
+from svlm_cli.train.average import write_mean
 from svlm_cli.train.bad_samples import BadSampleBook
 from svlm_cli.train.checkpoints import RECIPE_FILE, CheckpointSeal, origin, write_beside
 from svlm_cli.train.learner import Learner, given_models, open_learner
@@ -102,9 +103,10 @@ def _run_stages(
     for stage in recipe.stages:
         folder = output / stage.name
         before = Path(results[-1].model) if results else None
+        averaged = [Path(result.model) for result in results if result.name in stage.mean]
         chosen = start if start is not None and start.parent.name == stage.name else None
         prepare = functools.partial(
-            _prepare, recipe, stage, folder, before, chosen, resume=resume, follows_a_run=has_run
+            _prepare, recipe, stage, folder, averaged or before, chosen, resume=resume, follows_a_run=has_run
         )
         made_from, standing = by_first(prepare)
         for line in standing.told:
@@ -113,7 +115,11 @@ def _run_stages(
             results.append(standing.result)
             tell(f"{stage.name}: done already, {folder / FINAL}")
             continue
-        results.append(_StageRun(recipe, stage, folder, tell)(before, standing.checkpoint, made_from))
+        if averaged:
+            results.append(by_first(functools.partial(_average, recipe, stage, averaged, folder, made_from)))
+            tell(f"{stage.name}: the mean of {', '.join(stage.mean)}")
+        else:
+            results.append(_StageRun(recipe, stage, folder, tell)(before, standing.checkpoint, made_from))
         has_run = True
         resume = resume and chosen is None  # who goes back has the later stages run again
     return results
@@ -123,7 +129,7 @@ def _prepare(
     recipe: Recipe,
     stage: Stage,
     folder: Path,
-    before: Path | None,
+    before: Path | list[Path] | None,
     chosen: Path | None,
     *,
     resume: bool,
@@ -147,6 +153,25 @@ def _prepare(
     return made_from, standing
 
 
+def _average(
+    recipe: Recipe, stage: Stage, models: Sequence[Path], folder: Path, made_from: Mapping[str, Any]
+) -> StageResult:
+    """The mean of stages as a stage's result, whole or not at all."""
+    final, partial = folder / FINAL, folder / f"{FINAL}.partial"
+    to = torch.bfloat16 if _is_shipped(recipe, stage) else None
+    write_mean(models, partial, to)
+    result = StageResult(stage.name, str(final), 0, None, None, 0)
+    write_beside(partial, recipe, {RESULT_FILE: json.dumps(asdict(result)) + "\n"})
+    write_seal(partial, made_from)
+    put_result(partial, final)
+    return result
+
+
+def _is_shipped(recipe: Recipe, stage: Stage) -> bool:
+    """Whether a stage's weights are the run's, in the number format that the recipe names."""
+    return stage is recipe.stages[-1] and recipe.save_dtype == "bfloat16"
+
+
 class _StageRun:
     """One stage of a recipe."""
 
@@ -165,7 +190,7 @@ class _StageRun:
             self._tell(f"{stage.name}: going on from {checkpoint}")
         # The Trainer's arguments come first: DeepSpeed shares weights out as they are loaded.
         arguments = training_arguments(recipe, stage, stage.steps or 1, self._folder)
-        learner = open_learner(recipe, stage, checkpoint or before)
+        learner = open_learner(recipe, stage, checkpoint or before, is_begun=checkpoint is not None)
         sources = [open_chunks(learner, source, viewing=recipe.viewing) for source in stage.chunks]
         arguments.max_steps = num_steps(stage, sum(len(source.chunks) for source in sources), self._world)
         features = self._features(learner, arguments)
@@ -243,7 +268,7 @@ class _StageRun:
             eval_loss,
             len(book),
         )
-        if stage is self._recipe.stages[-1] and self._recipe.save_dtype == "bfloat16":
+        if _is_shipped(self._recipe, stage):
             learner.network.to(dtype=torch.bfloat16)
         partial = self._folder / f"{FINAL}.partial"
         trainer.save_model(str(partial))

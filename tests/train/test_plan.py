@@ -66,7 +66,7 @@ def test_every_shipped_recipe_passes_a_dry_run(
     assert found.num_trained > 0
     assert not (tmp_path / "run").exists()
     for stage, planned in zip(recipe.stages, found.stages, strict=True):
-        assert planned.samples_per_step == stage.micro_batch * stage.accumulate * 8
+        assert planned.samples_per_step == (0 if stage.mean else stage.micro_batch * stage.accumulate * 8)
         assert planned.num_chunks == 4 * len(stage.chunks)
 
 

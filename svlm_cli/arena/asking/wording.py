@@ -74,6 +74,10 @@ NOBODY_CLAIMS: Mapping[Ask, str] = {
     Ask.PAST_FOUL: "was there no foul before the last",
 }
 LEVEL_CLAIM = "is it level"
+# What a listener may be shown to ask of a model that has learnt to answer.
+SUGGESTED = tuple(
+    QUESTIONS[kind][0] for kind in (Ask.SCORE, Ask.BALL, Ask.EVENT, Ask.SCORER, Ask.FREE_KICK, Ask.REFEREE)
+)
 AGO = ("minute ago", "minutes ago")
 
 

@@ -17,7 +17,8 @@ from svlm_cli.data.samples.sample import Turn
 from svlm_cli.model.window import TokenRange, WindowLimits, middle_cut
 from svlm_cli.train.arena.play import Beat, Cast, draw_score, tell
 
-ASKED_SHARE = 0.18  # of the seconds of a chunk
+# Of the seconds of a chunk, drawn anew for each: many, so that one chunk teaches many; few, as in a stream.
+ASKED_SHARES = (0.05, 0.2, 0.6)
 ASKED_BEFORE_SHARE = 0.02  # of those before it: one in 50 s
 _OPENING, _NONE = -1, -2
 
@@ -90,6 +91,7 @@ def with_questions(
         thirds: where the ball is at the end of each second, 0 to 2; None where no frames show it.
     """
     chance = Dice("asked", dice.randrange(1 << 32))
+    share = dice.choice(ASKED_SHARES)
     score = past.score
     asked_turns = []
     for k, (turn, beat) in enumerate(zip(turns, beats, strict=True)):
@@ -99,7 +101,7 @@ def with_questions(
         shows = thirds is not None or beat.kind is None
         third = None if thirds is None else thirds[k]
         past.listener.hear(HeardSecond(now, beat.kind, beat.side, score, beat.holder, third, shows))
-        asked = draw_question(past.listener, chance) if dice.random() < ASKED_SHARE else None
+        asked = draw_question(past.listener, chance) if dice.random() < share else None
         asked_turns.append(turn if asked is None else _with_question(turn, asked, past, now))
     return asked_turns
 

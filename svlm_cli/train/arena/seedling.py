@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -39,6 +40,35 @@ def new_seedling(size: NewModel, tokenizer: Any, seed: int) -> Any:
         network.model.visual.merger.mlp[2].weight.mul_(FRAME_SCALE)
     if size.layers > 1 and size.hidden // size.heads == INDUCTION_HEAD_SIZE:
         plant_induction(network, torch.Generator().manual_seed(seed))
+    return network
+
+
+def grown_seedling(size: NewModel, tokenizer: Any, seed: int, smaller: Any, known: Mapping[str, int]) -> Any:
+    """A model of more words than another, with all of its weights; new words begin as in a new model.
+
+    Args:
+        size, tokenizer, seed: see ``new_seedling``.
+        smaller: the other model, of the same shape.
+        known: its vocabulary.
+
+    Raises:
+        ValueError: it is of another shape, or knows words that the tokenizer does not.
+    """
+    vocabulary = tokenizer.get_vocab()
+    if absent := sorted({*known} - {*vocabulary}):
+        raise ValueError(f"it knows words that the arena does not: {', '.join(map(repr, absent[:5]))}")
+    network = new_seedling(size, tokenizer, seed)
+    mine, weights = network.state_dict(), smaller.state_dict()
+    table = network.get_input_embeddings().weight
+    names = [name for name, weight in mine.items() if weight.data_ptr() != table.data_ptr()]
+    if {*mine} != {*weights} or any(mine[name].shape != weights[name].shape for name in names):
+        raise ValueError("it is of another shape")
+    with torch.no_grad():
+        for name in names:
+            mine[name].copy_(weights[name])
+        old = smaller.get_input_embeddings().weight
+        for piece, number in known.items():
+            table[vocabulary[piece]] = old[number]
     return network
 
 

@@ -5,115 +5,40 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    model_validator,
+from pydantic import BeforeValidator, Field, model_validator
+
+from svlm_cli.sections.base import MOST, Count, PositiveFloat, PositiveInt, Section, Share, Weight
+from svlm_cli.sections.models import (
+    CHECKPOINT,
+    LANGUAGE_LINEARS,
+    NEW_MODEL,
+    Checkpoint,
+    Lora,
+    Model,
+    NewModel,
 )
+from svlm_cli.settings import Deinterlace, PictureStyle, Reader, Viewing
 
-from svlm_cli.settings import MOST_PIXELS, Deinterlace, PictureStyle, Reader, Viewing
-
-MOST = 10**9  # of any number: what is larger is a slip
-PositiveInt = Annotated[int, Field(gt=0, le=MOST)]
-PositiveFloat = Annotated[float, Field(gt=0, le=MOST)]
-Count = Annotated[int, Field(ge=0, le=MOST)]
-Size = Annotated[int, Field(gt=0, le=65_536)]
-Weight = Annotated[float, Field(ge=0, le=MOST)]
-Share = Annotated[float, Field(ge=0, le=1)]
-LANGUAGE_LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-NEW_MODEL, CHECKPOINT = "<new>", "<checkpoint>"
+__all__ = [
+    "CHECKPOINT",
+    "LANGUAGE_LINEARS",
+    "NEW_MODEL",
+    "ArenaMix",
+    "Checkpoint",
+    "ChunkSource",
+    "Data",
+    "Lora",
+    "Model",
+    "NewModel",
+    "Recipe",
+    "Section",
+    "Stage",
+]
 
 
 def _switch(value: Any) -> Any:
     """YAML takes ``on`` and ``off`` for truth values."""
     return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
-
-
-class Section(BaseModel):
-    """A part of a recipe: frozen, and no key but those that are named."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class NewModel(Section):
-    """A Qwen2.5-VL to train from nothing.
-
-    Args:
-        hidden, layers, heads, key_value_heads, mlp: the shape of the language model.
-        vision_hidden, vision_layers, vision_mlp: the shape of the vision tower.
-        merge: patches per side of a token: the tower reads patches of 14 pixels, the language model tokens of
-            ``14 * merge``.
-        vision: folder of a model of this shape whose vision tower is taken over.
-        start: folder of a model of this shape to go on from, instead of random weights.
-    """
-
-    hidden: Size = 192
-    layers: Size = 4
-    heads: Size = 6
-    key_value_heads: Size = 3
-    mlp: Size = 512
-    vision_hidden: Size = 80
-    vision_layers: Size = 4
-    vision_mlp: Size = 192
-    merge: Size = 4
-    vision: Path | None = None
-    start: Path | None = None
-
-    @model_validator(mode="after")
-    def _begins_once(self) -> Self:
-        if self.vision is not None and self.start is not None:
-            raise ValueError("start has a vision tower of its own: name vision or start")
-        return self
-
-
-class Lora(Section):
-    """Low-rank matrices beside frozen weights, by PEFT (arXiv 2106.09685).
-
-    Args:
-        rank, alpha, dropout: as PEFT has them; the update is scaled by ``alpha / rank``.
-        targets: linear layers of the language model.
-    """
-
-    rank: PositiveInt = 64
-    alpha: PositiveInt = 128
-    dropout: Share = 0.0
-    targets: Annotated[tuple[str, ...], Field(min_length=1)] = LANGUAGE_LINEARS
-
-
-class Checkpoint(Section):
-    """A checkpoint of one of the families to go on from.
-
-    Args:
-        base: Hugging Face id or folder.
-        lora: train an adapter and leave the weights as they are; None trains the weights.
-        weights: what they are held in. An optimizer over bfloat16 weights loses small updates: take float32
-            for what is trained, bfloat16 under LoRA.
-        min_pixels, max_pixels: fewest and most pixels of a frame, None for those of the base.
-        prompt_format: how samples are written: ``svlm``, ``livecc`` (as LiveCC was trained), or ``auto``: the
-            one that the base was trained on.
-    """
-
-    base: str
-    lora: Lora | None = None
-    weights: Literal["float32", "bfloat16"] = "float32"
-    min_pixels: Annotated[int, Field(ge=1, le=MOST_PIXELS)] | None = None
-    max_pixels: Annotated[int, Field(ge=1, le=MOST_PIXELS)] | None = None
-    prompt_format: Literal["auto", "svlm", "livecc"] = "auto"
-
-
-def _kind_of_model(value: Any) -> str:
-    named = "base" in value if isinstance(value, dict) else isinstance(value, Checkpoint)
-    return CHECKPOINT if named else NEW_MODEL
-
-
-Model = Annotated[
-    Annotated[NewModel, Tag(NEW_MODEL)] | Annotated[Checkpoint, Tag(CHECKPOINT)],
-    Discriminator(_kind_of_model),
-]
 
 
 class ArenaMix(Section):
@@ -201,6 +126,9 @@ class Stage(Section):
     """A part of the curriculum; stages run in order, each from the weights of the one before.
 
     Args:
+        mean: names of stages before; nothing is trained, their weights' mean is taken (arXiv 2203.05482).
+        takes: what is taken of the weights of the stage before, ``all`` or, beside a new language model, its
+            ``vision`` tower alone.
         steps: optimizer steps; or
         epochs: as many steps as it takes to draw this many times the number of chunks of all sources.
         micro_batch: samples of one forward pass, on each process.
@@ -216,14 +144,17 @@ class Stage(Section):
         cache_vision: compute what a frozen tower makes of each second once and keep it on disk.
         packing: lay the samples of a micro-batch end to end in one row, instead of padding them.
         save_steps, eval_steps: steps between checkpoints and between evaluations; the stage's end has both.
+        step_seconds: what a step has taken where the recipe was measured, for ``--dry-run`` to tell.
         mix: which samples the arena makes, and in what shares.
         chunks: data sets of real chunks.
     """
 
     name: Annotated[str, Field(pattern=r"^\w[\w.-]*$", max_length=100)]
+    mean: tuple[str, ...] = ()
+    takes: Literal["all", "vision"] = "all"
     steps: PositiveInt | None = None
     epochs: PositiveFloat | None = None
-    micro_batch: PositiveInt
+    micro_batch: PositiveInt = 1
     accumulate: PositiveInt = 1
     optimizer: Literal["muon", "adamw", "adamw_by_width"] = "adamw"
     learning_rate: PositiveFloat = 1e-5
@@ -240,11 +171,20 @@ class Stage(Section):
     packing: bool = False
     save_steps: PositiveInt = 200
     eval_steps: PositiveInt = 200
+    step_seconds: PositiveFloat | None = None
     mix: ArenaMix = ArenaMix()
     chunks: tuple[ChunkSource, ...] = ()
 
     @model_validator(mode="after")
     def _learns_from_something(self) -> Self:
+        if self.mean:
+            if self.chunks or self.mix.total or self.steps is not None or self.epochs is not None:
+                raise ValueError("a mean trains nothing: leave steps, epochs, mix and chunks out")
+            if len({*self.mean}) < max(2, len(self.mean)):
+                raise ValueError("a mean is that of two stages or more, each named once")
+            return self
+        if "micro_batch" not in self.model_fields_set:
+            raise ValueError("micro_batch is missing: samples of one forward pass")
         if not self.chunks and not self.mix.total:
             raise ValueError("nothing to learn from: give mix a weight, or name chunks")
         return self
@@ -257,7 +197,7 @@ class Stage(Section):
 
     @model_validator(mode="after")
     def _has_one_length(self) -> Self:
-        if (self.steps is None) == (self.epochs is None):
+        if not self.mean and (self.steps is None) == (self.epochs is None):
             raise ValueError("give steps or epochs, and not both")
         if self.epochs is not None and not self.chunks:
             raise ValueError("epochs count chunks, and there are none: give steps")
@@ -323,7 +263,21 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _a_mean_is_of_stages_before(self) -> Self:
+        for number, stage in enumerate(self.stages):
+            before = {each.name for each in self.stages[:number]}
+            if absent := [name for name in stage.mean if name not in before]:
+                raise ValueError(f"stage {stage.name}: there is no stage {absent[0]} before it")
+            if stage.takes != "all" and (number == 0 or stage.mean):
+                raise ValueError(f"stage {stage.name}: takes is for a stage that is trained behind another")
+        return self
+
+    @model_validator(mode="after")
     def _a_checkpoint_learns_from_chunks(self) -> Self:
+        if isinstance(self.model, Checkpoint) and any(
+            stage.mean or stage.takes != "all" for stage in self.stages
+        ):
+            raise ValueError("mean and takes are for new models")
         if isinstance(self.model, Checkpoint) and any(stage.mix.total for stage in self.stages):
             raise ValueError("mix is for new models, which know the arena's words: name chunks")
         return self
