@@ -58,7 +58,7 @@ class StagePlan:
         tokens_per_sample, max_tokens_per_sample: mean and largest of the chunks looked at, about; None for
             samples of the arena, and where the model or the data are not there.
         tokens_per_step: the number of tokens a step, on all processes, about.
-        seconds: what it will take, about, by the recipe's ``step_seconds``; None where nobody has measured it.
+        seconds: how long it will take by the recipe's ``step_seconds``; None where the recipe has none.
         mean: the stages whose mean it takes.
     """
 
