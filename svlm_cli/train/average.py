@@ -5,6 +5,7 @@ Wortsman et al., "Model soups" (arXiv 2203.05482). ``python -m svlm_cli.train.av
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from svlm_cli.model.checkpoint.folder import new_model_folder
 from svlm_cli.model.seal import SEAL_FILE, check_weights
 from svlm_cli.modules import ModuleParser, run_module
 
-WEIGHTS = "model.safetensors"
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
 OF_ONE_RUN = (SEAL_FILE, "result.json", ".*")  # what is said of the first model and not true of the mean
 
 
@@ -52,9 +53,12 @@ def write_mean(models: Sequence[Path], out: Path, dtype: torch.dtype | None = No
         ModelError: see ``average``.
     """
     mean = _mean(models)
+    shutil.copytree(models[0], out, ignore=shutil.ignore_patterns(*OF_ONE_RUN))
     if dtype is not None:
         mean = {name: tensor.to(dtype) for name, tensor in mean.items()}
-    shutil.copytree(models[0], out, ignore=shutil.ignore_patterns(*OF_ONE_RUN))
+        config = json.loads((out / CONFIG).read_text(encoding="utf-8"))
+        told = json.dumps(config | {"dtype": str(dtype).removeprefix("torch.")}, indent=2, sort_keys=True)
+        (out / CONFIG).write_text(f"{told}\n", encoding="utf-8")
     save_file(mean, out / WEIGHTS, metadata={"format": "pt"})
 
 

@@ -118,6 +118,8 @@ def test_the_last_mean_has_the_number_format_of_the_recipe_and_is_taken_once(
     (*_, result) = train(shipped, output, tell=said.append)
     assert said[-1] == "mean: the mean of anew, more"
     assert {tensor.dtype for tensor in weights(output, "mean").values()} == {torch.bfloat16}
+    config = json.loads((output / "mean" / "final" / "config.json").read_text())
+    assert config["dtype"] == "bfloat16"
     assert (result.name, result.steps, result.loss) == ("mean", 0, None)
     said.clear()
     assert train(shipped, output, tell=said.append)[-1] == result

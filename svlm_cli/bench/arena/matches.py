@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from svlm_cli.arena.asking.wording import asking_words
 from svlm_cli.bench.arena.asked import summarize_asked
 from svlm_cli.bench.arena.match import MatchJob, MatchResult, play, result_key
 from svlm_cli.bench.arena.report import ANSWERS_PLOT, PLACES_PLOT, QUALITY_PLOT, document, report
@@ -74,7 +75,9 @@ def bench_arena(plan: ArenaPlan, staff: Staff, out: Path) -> Generator[BenchEven
     with ResultsFile(out) as results, staff.crew(play, _unshared, _name, most) as crew:
         require_benchmark(out, "arena")
         yield from (WarningEvent(problem) for problem in results.problems)
-        for event in crew.look(" ".join(run.settings.query for run in plan.runs)):
+        prompts = [run.settings.query for run in plan.runs]
+        prompts += asking_words() if plan.asks else ()
+        for event in crew.look(" ".join(prompts)):
             if isinstance(event, WarningEvent):
                 yield event
                 continue

@@ -34,6 +34,7 @@ from svlm_cli.cli import run
 from svlm_cli.model.family.markup import find_markup
 from svlm_cli.settings import Sampling, StreamSettings
 from svlm_cli.stream.controls import Controls
+from svlm_cli.train.arena.vocabulary import word_tokenizer
 from svlm_cli.train.learner import new_tokenizer
 from svlm_cli.types import AnswerEvent, EndEvent, StepEvent, StreamEvent
 from tests.bench import fake_bench
@@ -205,6 +206,23 @@ def test_the_command_tells_answers_and_what_questions_cost(
     report = (tmp_path / "report.md").read_text()
     assert "## Questions" in report
     assert "in the text window" in report
+
+
+def test_a_model_that_does_not_know_the_words_of_questions_is_told_of(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    small = word_tokenizer(["score", "goal", "this", "match", "on"], ["Commentate"])
+    found = fake_bench.FakeModel("narrator", tokenizer=small, markup=find_markup(small))
+    monkeypatch.setattr("svlm_cli.model.load.load_model", lambda *_, **__: found)
+    monkeypatch.setattr("svlm_cli.stream.loop.stream_video", listened({}))
+    arguments = ["bench", "arena", "--matches", "1", "--minutes", "0.5", "--out", str(tmp_path)]
+    assert run(arguments) == 0
+    assert "vocabulary lacks" not in capsys.readouterr().err
+    assert run([*arguments, "--ask"]) == 0
+    told = capsys.readouterr().err
+    assert "vocabulary lacks" in told
+    assert "whose" in told
+    assert "score" not in told.split("lacks: ")[1].split(";")[0].split(", ")
 
 
 def _lines(folder: Path) -> list[dict[str, dict[str, object]]]:
