@@ -92,8 +92,7 @@ def load_model(
         graphs: ``auto``, ``on`` or ``off``: replay the feeding of a word as a CUDA graph.
 
     Raises:
-        ModelError: no such checkpoint or adapter, or one that is damaged, pickled, or of a foreign
-            architecture; a device that is not there.
+        ModelError: a device is not there, or a checkpoint or adapter is not, is damaged, pickled or foreign.
         UsageError: an option unknown, or one that the device or the attention kernel has not.
     """
     machine = _machine(device, dtype, attention, quantize)
