@@ -147,8 +147,13 @@ def test_what_is_no_mean_is_told(tmp_path: Path, change: dict[str, object], told
 def test_a_checkpoint_has_no_such_stages(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text(dump_recipe(stages_recipe()))
-    with pytest.raises(UsageError, match="for new models"):
-        load_recipe(path, ["model={base: some/model}", "stages.0.mix={}", "stages.1.mix={}"])
+    chunks = [
+        setting
+        for k in (0, 1, 2, 4)
+        for setting in (f"stages.{k}.mix={{}}", f"stages.{k}.chunks=[{{path: x}}]")
+    ]
+    with pytest.raises(UsageError, match="mean and takes are for new models"):
+        load_recipe(path, ["model={base: some/model}", *chunks])
 
 
 def test_a_dry_run_tells_what_was_measured_and_what_was_not(tmp_path: Path) -> None:
