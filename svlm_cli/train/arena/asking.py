@@ -92,6 +92,7 @@ def with_questions(
     """
     chance = Dice("asked", dice.randrange(1 << 32))
     share = dice.choice(ASKED_SHARES)
+    chosen = {k for k in range(len(turns)) if dice.random() < share} or {dice.randrange(len(turns))}
     score = past.score
     asked_turns = []
     for k, (turn, beat) in enumerate(zip(turns, beats, strict=True)):
@@ -101,7 +102,7 @@ def with_questions(
         shows = thirds is not None or beat.kind is None
         third = None if thirds is None else thirds[k]
         past.listener.hear(HeardSecond(now, beat.kind, beat.side, score, beat.holder, third, shows))
-        asked = draw_question(past.listener, chance) if dice.random() < share else None
+        asked = draw_question(past.listener, chance) if k in chosen else None
         asked_turns.append(turn if asked is None else _with_question(turn, asked, past, now))
     return asked_turns
 
