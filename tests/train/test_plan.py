@@ -248,7 +248,7 @@ def test_without_model_or_data_no_figure_is_made_up(tmp_path: Path, checkpoint: 
     text = "\n".join(plan_lines(found))
     free = f"{found.free_bytes / 2**30:.2f}"
     assert [word for word in re.findall(r"\d+(?:\.\d+)?", text) if word not in (free, "1", "3")] == []
-    assert text.count("not known") == 6
+    assert text.count("not known") == 7
     known = plan(Recipe(model=Checkpoint(base=str(checkpoint)), stages=[absent]), tmp_path)
     assert known.num_weights
     assert (known.memory_bytes["activations"], known.memory_bytes["logits"]) == (None, None)
