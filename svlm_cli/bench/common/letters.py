@@ -2,102 +2,34 @@
 
 ``sure_letter`` reads what a reply means and nothing where it is not sure. Published scores rest on rougher
 rules, which stand beside it under their own names: ``anywhere`` (OVO-Bench) and ``first_letter``
-(LongVideoBench).
+(LongVideoBench). docs/bench.md has the rule as a table.
 """
 
 from __future__ import annotations
 
 import re
-from functools import cache
+
+from svlm_cli.bench.common.letter_grammar import (
+    CLAUSE,
+    CONDITION,
+    CONDITIONAL,
+    DENIED,
+    ENDS,
+    HEDGE,
+    INITIAL,
+    JUDGED,
+    NEGATION,
+    OWN_DOUBT,
+    REASON,
+    SENTENCE,
+    TAKEN_BACK,
+    VERB,
+    grammar_of,
+)
+from svlm_cli.bench.common.replies import plain
 
 FEWEST_LETTERS = 5  # A to E are read whatever the number of options
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-
-_THOUGHT = re.compile(r"<(think|thinking|reasoning)>.*?</\1>", re.S | re.I)
-_BOXED = re.compile(r"\\boxed\s*\{(?:\\\w+\s*\{)?([^{}]*)\}+")
-_OPENING, _CLOSING = re.compile(r"<(\w+)>"), re.compile(r"</\w+>")
-_JSON = re.compile(r'[{,]\s*(?="[^"]*"\s*:)|}')
-_QUOTED = re.compile(r"['‘’]([A-Z])['‘’]")
-_MARKUP = re.compile(r"[*_`\"“”#$]")
-_UNSURE = re.compile(r"\W*(?:if|unless|suppose|assuming|had|were|although|while|when)\b", re.I)
-_SENTENCE = re.compile(r"(?<=[.!?;\n])\s*")
-
-_SIDE = (
-    r"(?i:(?:(?:the|better|winning)\s+)*"
-    r"(?:candidate|commentary|option|choice|answer|letter|assistant|response)\s+)?"
-)
-_NOUN = (
-    r"(?:answer|option|choice|winner|verdict|decision|vote|selection|selected|preferred|preference|letter|label|"
-    r"response|result|output|prediction|pick|assistant|"
-    r"(?:better|best|winning|stronger)(?:\s+(?:commentary|candidate|one|text))?)"
-)
-_FILLER = (
-    r"(?:(?:so|thus|therefore|hence|the|my|our|final|overall|correct|right|best|most|likely|i['’]d|i|we|think|believe|"
-    r"would|say|that)\b[,\s]*)*"
-)
-_END = (
-    r"(?=[)\]}]*\s*(?:$|[,;!\n。，；！]|[.:](?!\w\b|\d))|[)\]}]"
-    r"|\s+[-–—]+\s|\s+(?i:because|since|over|than)\b)"
-)
-_RIGHT = (
-    r"\s+(?i:is|seems|wins)(?i:\s+(?:clearly|definitely))?(?i:\s+the)?"
-    r"(?i:\s+(?:better|best|stronger|winner|correct|right)(?:\s+(?:answer|option|choice|one|commentary|candidate))?"
-    r"|\s+answer)?(?=\s*$|\s*[.!\n]|\s+(?i:because|since|than|over)\b)"
-)
-
-
-@cache
-def _leading(letters: str) -> re.Pattern[str]:
-    """``C``, ``(C) a cup``, ``Option C.``, ``C is correct``: the letter itself comes first."""
-    return re.compile(rf"{_SIDE}[(\[{{]*([{letters}])\b(?:{_END}|{_RIGHT})")
-
-
-@cache
-def _named(letters: str) -> re.Pattern[str]:
-    """``Answer: C``, ``I think the correct option is (C)``, ``So I choose C``: a sentence says so."""
-    return re.compile(
-        rf"(?:^|[,:，])\s*(?i:{_FILLER}(?:{_NOUN}(?:\s+(?:here|option|letter))?\s*"
-        rf"(?:(?:is|was|would\s+be|must\s+be|should\s+be|:|：|=|[-–—])\s*)+"
-        rf"|(?:prefer|choose|pick|select|say|vote\s+for|go\s+with)\s+"
-        rf"|(?:正确|最终|最佳)?(?:答案|选项)\s*(?:(?:应该|应)?[是为]|:|：)+\s*|(?:我|应该|应)*选择?\s*))"
-        rf"{_SIDE}[(\[{{]*([{letters}])\b{_END}"
-    )
-
-
-@cache
-def _judged(letters: str) -> re.Pattern[str]:
-    """``Candidate B is better``: a sentence of its own."""
-    return re.compile(rf"[^\w(\[{{]*{_SIDE}[(\[{{]*([{letters}])\b[)\]}}]*{_RIGHT}")
-
-
-@cache
-def _last(letters: str) -> re.Pattern[str]:
-    """A last line that is a letter and nothing else."""
-    return re.compile(rf"\n\s*{_SIDE}[(\[{{]*([{letters}])[)\]}}.]*\s*$")
-
-
-@cache
-def _more(letters: str) -> re.Pattern[str]:
-    """What makes the letter before it one of several: ``or B``, ``, C and D``."""
-    joint = r"(?:or|and|vs|versus)"
-    return re.compile(
-        rf"\W*(?:{joint}\W+(?:\w+\W+)?)?{_SIDE}([{letters}])\b(?!\s+\w)|\W*{joint}\s+\w*\s*([{letters}])\b"
-    )
-
-
-@cache
-def _heading(letters: str) -> re.Pattern[str]:
-    """Letters that head the parts of a list."""
-    return re.compile(rf"(?:^|[\s.,;(])([{letters}])\s*[):]")
-
-
-@cache
-def _standing(letters: str) -> re.Pattern[str]:
-    """Letters that stand as answers would: before a mark, at the end, or joined to others."""
-    return re.compile(
-        rf"\b([{letters}])\b(?=\s*(?:[.):,;]|$|or\b|and\b|is\s+(?:right|correct)\b))"
-        rf"|\b(?:or|and)\b\W*(?:\w+\W+)?([{letters}])\b"
-    )
 
 
 def letters_of(num_options: int) -> str:
@@ -108,42 +40,18 @@ def letters_of(num_options: int) -> str:
 def sure_letter(reply: str, letters: str = "ABCDE", *, is_choice: bool = True) -> str | None:
     """The letter that a reply means; None where it is not sure of one.
 
-    Sure are a capital that the reply begins with (alone, before a mark, or said to be right), one that a
-    sentence names as the answer, and one alone in the last line; tags, JSON, boxes and emphasis around it do
-    not matter. Two that differ are none; neither is an article ("A dog"), a list of letters, a part of a
-    word or an initial.
+    Sure are a letter that the reply begins with (alone, before a mark, or said to be right), one that a
+    sentence names as the answer, and one alone in a line or at the end; tags, JSON, boxes, special tokens
+    and emphasis around it do not matter. Two that differ are none; neither is one that is denied, doubted,
+    asked for or taken back, an article ("A dog"), a list of letters, a part of a word or an initial.
 
     Args:
         reply: any text.
-        letters: the letters that there are.
-        is_choice: whether another letter that stands as an answer would speaks against a leading one; of two
-            candidates the other one may be spoken of.
+        letters: that there are.
+        is_choice: whether the letters are of options, with texts; of two candidates (False) the other one
+            may be spoken of, and ``A > B`` is said.
     """
-    text = _plain(reply)
-    named = []
-    for sentence in _SENTENCE.split(text):
-        if _UNSURE.match(sentence):
-            continue
-        judged = _judged(letters).match(sentence)
-        named += [judged[1]] if judged else []
-        for found in _named(letters).finditer(sentence):
-            if _is_one_of(sentence[found.end(1) :], found[1], letters):
-                return None
-            named.append(found[1])
-    if last := _last(letters).search(text):
-        named.append(last[1])
-    text = re.sub(r"^[^\w(\[{]+", "", text)
-    leading = _leading(letters).match(text)
-    if leading is not None:
-        rest = text[leading.end(1) :]
-        if _is_one_of(rest, leading[1], letters):
-            return None
-        unnamed = "".join(_named(letters).sub("", sentence) for sentence in _SENTENCE.split(rest))
-        others = (_standing if is_choice else _heading)(letters).findall(unnamed)
-        if {letter for each in others for letter in each if letter} - {leading[1]}:
-            return named[0] if len(set(named)) == 1 else None
-        named.append(leading[1])
-    return named[0] if len(set(named)) == 1 else None
+    return _Reader(plain(reply), letters, is_choice=is_choice).letter()
 
 
 def anywhere(reply: str, truth: str) -> bool:
@@ -157,16 +65,163 @@ def first_letter(reply: str, letters: str = "ABCDE") -> str | None:
     return None if found is None else found[0]
 
 
-def _is_one_of(rest: str, letter: str, letters: str) -> bool:
-    """Whether another letter follows that is an answer as much as the one before."""
-    found = _more(letters).match(rest)
-    return found is not None and (found[1] or found[2]) != letter
+class _Reader:
+    """Reads one reply, sentence by sentence.
+
+    Args:
+        text: plain.
+        letters, is_choice: see ``sure_letter``.
+    """
+
+    def __init__(self, text: str, letters: str, *, is_choice: bool) -> None:
+        self._grammar = grammar_of(letters)
+        self._is_choice = is_choice
+        self._text = text
+
+    def letter(self) -> str | None:
+        """What is sure."""
+        claims, leading = [], None
+        lines = [line for line in self._text.split("\n") if line.strip()]
+        listed: set[str] = set()
+        for number, line in enumerate(lines):
+            sentences, is_last = self._sentences(line), number == len(lines) - 1
+            for place, sentence in enumerate(sentences):
+                said = self._said(sentence)
+                heading, is_bare = self._heading(sentence)
+                is_doubted = TAKEN_BACK.search(sentence) or OWN_DOUBT.search(sentence)
+                if said is None or (is_doubted and (claims or leading or self._begins(sentence))):
+                    return None
+                claims += said
+                if heading and number == place == 0 and not (is_bare and len(sentences) == 1):
+                    leading = heading
+                elif (
+                    heading
+                    and heading not in said
+                    and self._is_last_word(place, sentences, is_last=is_last, is_bare=is_bare)
+                ):
+                    if is_bare and listed and heading not in listed:
+                        return None
+                    claims += [heading] if is_bare or not listed else []
+            listed |= self._listed(line)
+        if leading and not self._others(leading):
+            claims.append(leading)
+        return claims[0] if len(set(claims)) == 1 else None
+
+    @staticmethod
+    def _is_last_word(place: int, sentences: list[str], *, is_last: bool, is_bare: bool) -> bool:
+        """Whether a letter that heads a sentence is alone in its line, at the end, or heads the last line."""
+        is_first, is_end = place == 0, is_last and place == len(sentences) - 1
+        return (is_bare and (is_first or is_end)) or (is_first and is_last)
+
+    def _begins(self, sentence: str) -> bool:
+        """Whether a sentence begins with a letter, whatever comes of it."""
+        found = self._grammar.heading.match(sentence)
+        return found is not None and bool(found["close"] or not re.match(r"\s+\w", sentence[found.end() :]))
+
+    def _listed(self, text: str) -> set[str]:
+        """Letters that head the parts of a list."""
+        return set(self._grammar.listed.findall(self._grammar.denied.sub("", text)))
+
+    def _sentences(self, line: str) -> list[str]:
+        """The sentences of a line; a heading stays with what it heads."""
+        found: list[str] = []
+        for part in SENTENCE.split(line):
+            if found and self._grammar.head.fullmatch(found[-1]):
+                found[-1] += f" {part}"
+            elif part:
+                found.append(part)
+        return found
+
+    def _said(self, sentence: str) -> list[str] | None:
+        """The letters that a sentence names; None where it names several at once, or takes one back."""
+        claims = []
+        if _is_question(sentence):
+            return []
+        for pattern in (self._grammar.named, self._grammar.right):
+            for found in pattern.finditer(sentence):
+                if not self._is_meant(sentence, found) or not (
+                    pattern is self._grammar.right or self._stands(found, sentence[found.end() :])
+                ):
+                    continue
+                if self._is_one_of(sentence[found.end("letter") :], found["letter"].upper()):
+                    return None
+                claims.append(found["letter"].upper())
+        if not self._is_choice:
+            for found in self._grammar.better.finditer(sentence):
+                claims.append(found[1] or found[5])
+        return claims
+
+    def _heading(self, sentence: str) -> tuple[str | None, bool]:
+        """The letter that a sentence begins with as an answer does, and whether it is all of it."""
+        found = self._grammar.heading.match(sentence)
+        if found is None or _is_question(sentence) or not self._is_meant(sentence, found):
+            return None, False
+        rest = sentence[found.end() :]
+        letter = found["letter"].upper()
+        is_initial = rest.startswith(".") and INITIAL.match(rest[1:]) is not None
+        if is_initial or not self._stands(found, rest) or self._is_one_of(rest, letter):
+            return None, False
+        return letter, re.search(r"\w", rest) is None
+
+    def _is_meant(self, sentence: str, found: re.Match[str]) -> bool:
+        """Whether nothing before or behind a letter denies, doubts or conditions it."""
+        before, rest = sentence[: found.start("letter")], sentence[found.end() :]
+        begun = CLAUSE.match(sentence, found.start())
+        earlier = "" if begun else CLAUSE.split(before[: found.start()])[-1]
+        clause = earlier + before[begun.end() if begun else found.start() :]
+        reason = REASON.search(rest)
+        behind = rest[: reason.start()] if reason else rest
+        if found["letter"].islower() and not self._is_marked(sentence, found):
+            return False
+        return not (
+            CONDITIONAL.match(sentence)
+            or NEGATION.search(clause)
+            or CONDITION.search(clause)
+            or HEDGE.search(before)
+            or HEDGE.search(behind)
+            or re.search(r"\b(?:if|unless)\b", behind)
+            or TAKEN_BACK.search(rest)
+        )
+
+    def _stands(self, found: re.Match[str], rest: str) -> bool:
+        """Whether a letter stands alone before ``rest``, or before the text of its option."""
+        other = self._grammar.other.match(rest)
+        if other is not None and other["letter"] != found["letter"].upper():
+            return True  # "B, not A"
+        if DENIED.match(rest) or JUDGED.match(rest):
+            return False
+        if ENDS.match(rest):
+            return True
+        if not found["close"]:
+            return False
+        return not VERB.match(rest) if self._is_choice else re.match(r"\s+[A-Z]", rest) is not None
+
+    def _is_marked(self, sentence: str, found: re.Match[str]) -> bool:
+        """Whether a small letter is no word: in brackets, alone, before a mark, or behind one or a noun."""
+        if found["open"] or found["close"] or re.match(r"\s*[.:]\s", sentence[found.end() :]):
+            return True
+        before = sentence[: found.start("letter")].rstrip()
+        is_alone = not re.search(r"\w", before + sentence[found.end() :])
+        return (
+            is_alone
+            or re.search(r"(?:[:=>]|\b(?:option|choice|letter|candidate))$", before, re.I) is not None
+        )
+
+    def _is_one_of(self, rest: str, letter: str) -> bool:
+        """Whether another letter follows that is an answer as much as the one before."""
+        if self._grammar.other.match(rest):
+            return False
+        found = self._grammar.several.match(rest)
+        return found is not None and (found[1] or found[2]) != letter
+
+    def _others(self, leading: str) -> set[str]:
+        """Letters besides a leading one that head parts of a list or, of options, stand as answers would."""
+        text = self._grammar.denied.sub("", self._grammar.named.sub("", self._text))
+        found = self._listed(self._text)
+        if self._is_choice:
+            found |= {letter for each in self._grammar.standing.findall(text) for letter in each if letter}
+        return found - {leading}
 
 
-def _plain(reply: str) -> str:
-    """A reply without what models put around answers; tags and JSON become lines ``name: value``."""
-    text = _BOXED.sub(r"\nanswer: \1\n", _THOUGHT.sub("", reply))
-    text = _CLOSING.sub("\n", _OPENING.sub(r"\n\1: ", text))
-    if '"' in text:
-        text = _JSON.sub("\n", text)
-    return _QUOTED.sub(r"\1", _MARKUP.sub("", text)).strip()
+def _is_question(sentence: str) -> bool:
+    return sentence.rstrip(" )]}").endswith("?")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from svlm_cli.bench.common.letters import sure_letter
 
 TIE = "tie"
@@ -16,8 +14,7 @@ def read_letter(reply: str) -> str | None:
     Sure are a letter alone, in any case, and what ``letters.sure_letter`` is sure of: ``[[B]]``,
     ``Candidate B``, ``Answer: (B)``, ``<answer>B</answer>``, ``{"winner": "B"}``, ``B is better``.
     """
-    alone = re.sub(r"[^A-Za-z]", "", reply).upper()
-    letter = alone if alone in _SIDES else sure_letter(reply, "AB", is_choice=False)
+    letter = sure_letter(reply, "AB", is_choice=False)
     return None if letter is None else _SIDES[letter]
 
 

@@ -17,11 +17,13 @@ from typing import Any
 from svlm_cli.bench.common.events import capped, numbered
 from svlm_cli.bench.common.intervals import Ratio
 from svlm_cli.bench.common.letters import anywhere, sure_letter
-from svlm_cli.bench.common.records import put_once, read_json
+from svlm_cli.bench.common.records import put_once, read_json, read_lines
+from svlm_cli.bench.common.replies import LABEL, plain
+from svlm_cli.bench.common.tables import SUMMARY_NAME
 from svlm_cli.bench.questions.ovo import GROUP_OF, GROUPS, forward_truth
 from svlm_cli.errors import SourceError
 
-_YES_NO = re.compile(r"\W*(yes|no)\b", re.I)
+_YES_NO = re.compile(rf"\W*(?:(?:the\s+)?(?:final\s+)?{LABEL}\s*(?:is\b|[:=])[\s:]*)?(yes|no)\b", re.I)
 _ANY_YES_NO = re.compile(r"\b(yes|no)\b(?=\W*$|\s*[.,;:!)])", re.I)
 _HINT = "give result files of OVO-Bench, or a folder that svlm bench ovo generate has filled"
 
@@ -36,6 +38,7 @@ class Answered:
         truth: the right answer.
         response: what came back; anything but text is wrong, and counted.
         shares_id: whether its id stands for another question too.
+        is_repeat: whether its file has answered the same question before.
     """
 
     name: str
@@ -43,6 +46,7 @@ class Answered:
     truth: str
     response: object
     shares_id: bool = False
+    is_repeat: bool = False
 
     @property
     def problem(self) -> str:
@@ -98,13 +102,13 @@ def official(task: str, response: str, truth: str) -> bool:
 def strict(task: str, response: str, truth: str) -> bool:
     """Right only if the reply gives one answer and nothing speaks against it.
 
-    A letter by ``letters.sure_letter``; REC must hold one number; Yes or No must come first, and the other
-    one may not stand as an answer after it ("Yes or No").
+    A letter by ``letters.sure_letter``; REC must hold one number; Yes or No must come first, tags and
+    ``Answer:`` aside, and the other one may not stand as an answer after it ("Yes or No").
     """
-    text = response.strip()
     if task == "REC":
-        return re.findall(r"\d+", text) == [truth]
+        return re.findall(r"\d+", response) == [truth]
     if task in GROUPS["forward"]:
+        text = plain(response)
         found = _YES_NO.match(text)
         said = {each.lower() for each in _ANY_YES_NO.findall(text)}
         return found is not None and found[1].lower() == truth.lower() and said <= {truth.lower()}
@@ -139,56 +143,79 @@ def problems(answers: Sequence[Answered]) -> list[str]:
 
 
 def shared_ids(answers: Sequence[Answered]) -> list[str]:
-    """A sentence where one id stands for several questions, each of which counts."""
-    names = [each.name for each in answers if each.shares_id]
-    return [f"{len(names)} answers share an id with another question, and all count: {capped(names)}"][
-        : len(names)
-    ]
+    """Sentences where an id stands for several questions, or a question is there twice: all count."""
+    told = []
+    if names := [each.name for each in answers if each.shares_id]:
+        told.append(f"{len(names)} answers share an id with another question, and all count: {capped(names)}")
+    if names := [each.name for each in answers if each.is_repeat]:
+        told.append(
+            f"{len(names)} answers repeat a question of their file, and count once more each, as in the "
+            f"authors' script: {capped(names)}"
+        )
+    return told
+
+
+def result_files(folder: Path) -> list[Path]:
+    """The files of a folder that results may be in; what begins with a dot and our own summary are none."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix in (".json", ".jsonl") and not path.name.startswith(".") and path.name != SUMMARY_NAME
+    )
 
 
 def load_official(paths: Sequence[Path]) -> list[Answered]:
-    """Read results in the official form, from files or from all the ``.json`` files of folders.
+    """Read results in the official form, from files or from all the JSON files of folders.
 
     ``{"backward": [{id, video, task, question, response, ground_truth}], "realtime": [...], "forward": [item
-    with test_info[i].response]}``. A response may be a list of one. An answer that stands in several files
-    counts once. Published files use an id for two questions at times: both count, as their authors' script
-    counts them, and have ``shares_id``.
+    with test_info[i].response]}``, or such items in one list, in lines, or by id. A response may be a list of
+    one. All that a file holds counts, as in the authors' script, be it an id for two questions
+    (``shares_id``) or a question twice (``is_repeat``). An answer that stands in several files counts once.
 
     Raises:
         SourceError: a file cannot be read or is of another form; there is none; two files answer a query
             in different ways.
     """
-    files = [file for path in paths for file in (sorted(path.glob("*.json")) if path.is_dir() else [path])]
+    files = [file for path in paths for file in (result_files(path) if path.is_dir() else [path])]
     found: dict[tuple[str, int], Answered] = {}
-    for file in files:
+    for file in {file.resolve(): file for file in files}.values():
         own: dict[str, list[Answered]] = defaultdict(list)
         for item in _items_of(file):
             for asked, answer in _answers_of(item, file):
-                if answer not in own[asked]:
-                    own[asked].append(answer)
+                own[asked].append(answer)
         for asked, answers in own.items():
             for number, answer in enumerate(answers):
                 put_once(found, (asked, number), answer, answer.name, str(file))
     if not found:
         raise SourceError(f"no results of OVO-Bench in {', '.join(map(str, paths))}", _HINT)
-    every = list(found.values())
-    counts = Counter(each.name for each in every)
-    names = numbered([each.name for each in every])
+    questions = Counter(answer.name for (_, number), answer in found.items() if not number)
+    names = numbered([each.name for each in found.values()])
     return [
-        replace(each, name=name, shares_id=counts[each.name] > 1)
-        for name, each in zip(names, every, strict=True)
+        replace(each, name=name, shares_id=questions[each.name] > 1, is_repeat=number > 0)
+        for name, ((_, number), each) in zip(names, found.items(), strict=True)
     ]
 
 
 def _items_of(file: Path) -> Iterator[object]:
-    content = read_json(file, _HINT)
-    if not isinstance(content, dict) or not set(content) & set(GROUPS):
+    content = read_lines(file, "results") if file.suffix == ".jsonl" else read_json(file, _HINT)
+    parts = [content] if isinstance(content, dict) else content
+    if isinstance(content, dict) and not set(content) & set(GROUPS):
+        parts = list(content.values())
+    if not isinstance(parts, list) or not all(isinstance(part, dict) for part in parts):
         raise SourceError(f"{file} holds none of {', '.join(GROUPS)}", _HINT)
-    for group in GROUPS:
-        items = content.get(group) or []
-        if not isinstance(items, list):
-            raise SourceError(f"{file}: {group} is no list", _HINT)
-        yield from items
+    for part in parts:
+        if not set(part) & {*GROUPS, "task"}:
+            raise SourceError(f"{file} holds none of {', '.join(GROUPS)}: {_told(part)[:80]}", _HINT)
+        if "task" in part:
+            yield part
+            continue
+        for group in GROUPS:
+            items = part.get(group) or []
+            if isinstance(items, dict):
+                items = list(items.values())
+            if not isinstance(items, list):
+                raise SourceError(f"{file}: {group} is no list", _HINT)
+            yield from items
 
 
 def _answers_of(item: object, file: Path) -> list[tuple[str, Answered]]:

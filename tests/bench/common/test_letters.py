@@ -152,7 +152,6 @@ def test_verdicts(letter: str) -> None:
         "[[A]] vs [[B]]",
         "Candidate A, Candidate B",
         "Candidate A and Candidate B",
-        "A > B",
         "[[C]]",
         '{"winner": "tie"}',
         "Candidate A: 7\nCandidate B: 8",

@@ -1,0 +1,184 @@
+"""The words around a letter in a reply: what names it the answer, what denies, doubts or takes it back."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+
+from svlm_cli.bench.common.replies import LABEL
+
+SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？；])")
+CLAUSE = re.compile(r"[,;:]|\b(?:so|therefore|thus|hence|but)\b", re.I)
+
+_SIDE = (
+    r"(?i:(?:(?:the|my|our|correct|right|best|better|winning|final)\s+)*"
+    r"(?:candidate|commentary|option|choice|answer|letter|assistant|response|alternative|text)\s*:?\s*)?"
+)
+_ADVERB = (
+    r"(?:clearly|definitely|slightly|much|far|overall|therefore|thus|indeed|simply|just|certainly|obviously|"
+    r"evidently|significantly|marginally|somewhat|considerably|noticeably|still|also|equally|generally|most\s+likely)"
+)
+_COPULA = (
+    r"(?:\s*(?:(?:is|was|are|would\s+be|will\s+be|must\s+be|should\s+be|has\s+to\s+be|appears\s+to\s+be|"
+    r"seems\s+to\s+be|goes\s+to|lautet|ist|est|es)\b|è|é|是|为|は|:|[-=]+>|=|→|[-–—])"
+    rf"(?:\s+{_ADVERB})*+)++\s*"
+)
+_GAP = (
+    r"(?:,?\s+(?:here|to|for|of|in|on|among|from|based|according|given|that|which|number|option|letter|choice|with)\b"
+    r"[^.;:?]{0,80}?|\s+(?:option|letter|choice))?,?"
+)
+_CHOOSE = (
+    r"(?:choose|chose|pick|picked|select|selected|prefer|opt\s+for|vote\s+for|go(?:ing)?\s+(?:with|for)|choosing|"
+    r"picking|selecting|voting\s+for)"
+)
+_OPENERS = (
+    r"(?:(?:so|therefore|thus|hence|finally|overall|ultimately|in\s+conclusion|clearly|definitely|obviously|sure|okay|"
+    r"ok|yes|well|of\s+course|certainly|i(?:'d|\s+would)?\s+(?:think|believe|say))\b|选|我选|應選|应选)"
+)
+_BEST = (
+    r"(?:better|best|stronger|strongest|superior|preferable|preferred|closer|closest|winner|correct|right|true|"
+    r"answer|accurate|most\s+(?:accurate|likely|appropriate|suitable|fitting|plausible)|more\s+(?:accurate|faithful|"
+    r"engaging|natural|lively|consistent|broadcast-like))"
+)
+_RIGHT = (
+    r"\s*(?:\s(?:(?:is|seems|appears|must\s+be|should\s+be|would\s+be|has\s+to\s+be|looks|sounds)(?:\s+to\s+be)?"
+    rf"(?:\s+(?:the|our|my|a|an|{_ADVERB}))*\s+{_BEST}"
+    r"(?:\s+(?:answer|option|choice|one|commentary|candidate|response|pick|match|fit|text|overall|here|of\s+the\s+two|"
+    r"in\s+(?:both|all|every|general|most)(?:\s+\w+)?|by\s+far|for\s+(?:me|this\s+\w+)))*"
+    r"|wins(?:\s+(?:overall|here|clearly|by\s+far|on\s+(?:both|all)(?:\s+\w+)?))*|fits\s+best|matches\s+best|"
+    r"gets\s+my\s+vote|对|正确|更好))"
+    r"(?=\s*$|\s*[.!;]|,?\s+(?:because|since|than|over|as|for|due|and|with|but|while|whereas|although)\b)"
+)
+
+ENDS = re.compile(
+    r"(?=\s*$|\s*[,;!。、|]|\s*[.:](?!\w\b|\d|\\)|\s*(?:[-–—=]+>?|→)\s|\s+\("
+    r"|です|\s+(?i:for\s+sure|obviously|definitely|certainly|clearly|because|since|as|over|than|which|rather|instead|due|and\s+not|not)\b)"
+)
+NEGATION = re.compile(
+    r"\b(?:not|never|no|neither|nor|none|cannot|wrong|incorrect|false|worst|worse|losing|least|unlikely|except|without|"
+    r"rules?\s+out|ruled\s+out|eliminate|exclude|reject|discard|cross\s+out|doubt|anything\s+but|all\s+but)\b|n[’']t\b",
+    re.I,
+)
+CONDITIONAL = re.compile(r"\W*(?:if|unless|suppose|supposing|assuming|whether)\b", re.I)
+CONDITION = re.compile(
+    r"\b(?:if|whether|unless|suppose|supposing|assuming|might|may|could|when|while|although|had|were|either|between)\b",
+    re.I,
+)
+HEDGE = re.compile(
+    r"\b(?:maybe|perhaps|possibly|probably|unsure|uncertain|unclear|guess(?:ing)?|"
+    r"(?:not|n[’']t)\s+(?:\w+\s+)?(?:sure|certain|clear|know|tell|decide)|(?:cannot|impossible\s+to|hard\s+to|"
+    r"difficult\s+to)\s+(?:be\s+)?(?:tell|say|know|determined?|decide)|undecided|torn\s+between|toss-?up|coin\s+flip)\b",
+    re.I,
+)
+TAKEN_BACK = re.compile(
+    r"(?:^|[.,!?;:)\]–—-]|\.\.\.)\s*(?:(?:oh|but|um|uh|well|actually|and)\b,?\s+)*(?:"
+    r"(?:no|oops|hmm+|sorry|nope),?\s+(?:wait|actually|sorry|that|it|scratch|i|the|hold|not|rather)\b"
+    r"|(?:wait|hold\s+on|hmm+|oops|sorry)\b(?=\s*(?:$|[,.!?…–—-]|no\b|actually\b|i\b|that\b|the\b|it\b|let\b))"
+    r"|actually,?\s+(?:no|it|the|i|that)\b|on\s+second\s+thoughts?\b|scratch\s+that\b|correction\b|my\s+mistake\b"
+    r"|let\s+me\s+(?:re|think|check|look)|i\s+(?:take\s+(?:it|that)\s+back|changed?\s+my\s+mind)\b)",
+    re.I,
+)
+DENIED = re.compile(
+    r"\s*(?:[,;:–—-]+\s*|\.{2,}\s*)?\(?(?:no\b|nope\b|not\b|never\b|wait\b|but\b|or\b|and\b|then\b|though\b|although\b|"
+    r"however\b|if\b|unless\b|hmm|actually\b|maybe\b|perhaps\b|possibly\b|probably\b|i\s+guess\b|i['’]m\s+not\b|"
+    r"i\s+am\s+not\b)|\s*[?/&+<>✗✘❌×]"
+)
+JUDGED = re.compile(
+    r"[\s.):,;–—-]*\(?(?i:(?:is\s+|that['’]?s\s+|that\s+is\s+|this\s+is\s+)?"
+    r"(?:wrong|incorrect|not\s+(?:correct|right|true|it|the\s+answer|possible|likely)|worse|ruled\s+out|eliminated))\b"
+)
+VERB = re.compile(
+    r"\s+(?:is(?!\s+\w+ing\b)|are|was|were|isn[’']t|aren[’']t|wasn[’']t|seems?|looks|appears?|can|cannot|can[’']t|could|"
+    r"might|may|must|does|doesn[’']t|do|did|didn[’']t|should|would|won[’']t|or|and|also|not|never|vs|versus|but|to|"
+    r"through)\b"
+)
+REASON = re.compile(r"\s*(?:[.:)]\s|\b(?:because|since|as|for)\b|[-–—]\s)", re.I)
+OWN_DOUBT = re.compile(
+    r"\bi\s*(?:am|['’]m)\s+(?:not|un)\s*(?:\w+\s+)?(?:sure|certain)|\bnot\s+(?:entirely\s+|completely\s+)?(?:sure|certain)\b"
+    r"|^\W*(?:or|but)\s+(?:maybe|perhaps|possibly|it\s+(?:may|might|could))\b|\bjust\s+a\s+guess\b|\bi\s+(?:guess|may\s+be\s+wrong)\b",
+    re.I,
+)
+INITIAL = re.compile(
+    r"(?:\s*[A-Z]\.)+\s*\w|\s*(?!(?:The|An?|He|She|It|They|Two|Man|Men|Woman|Women|Boy|Girl|Person|People|Child|Kid|Player|"
+    r"Team|Ball|Dog|Cat|Someone|Nobody|Everyone|Water|This|That|There|What|Who|Which|Because|Candidate|Commentary|"
+    r"Option|Answer|Neither|Both|Yes|No)\b)"
+    r"[A-Z][\w'’]+(?:\s+[A-Z][\w'’]+)?\s+(?:is|was|has|had|does|did|can|could|will|would|may|might|scores?d?|shoots?|shot|"
+    r"passe[sd]|kick(?:s|ed)|runs?|ran|wins|won|loses|lost|takes|took|hits?|throws|threw|catches|caught|play(?:s|ed)|"
+    r"dribble[sd]|moves?d?|walk(?:s|ed)|stands|stood|sits|sat|says|said|speaks|looks|turn(?:s|ed)|goes|went|comes|came|"
+    r"gets|got|gives|gave|makes|made|puts|picks|holds|held|opens|closes|jump(?:s|ed)|leaves|left|enters|entered|"
+    r"arrive[sd]|appear(?:s|ed)|serve[sd]|saves?d?|tackle[sd]|heads|crosse[sd]|celebrate[sd]|wrote|writes|sings|sang|speaks|spoke|leads|led|fouls|fouled|misse[sd]|"
+    r"and|with|the|for|against|in|on|at|from|who|from)\b"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Grammar:
+    """What is looked for, with some letters.
+
+    Args:
+        heading: a letter that a sentence begins with.
+        named: a letter that stands where a sentence names an answer.
+        right: a letter that is said to be right.
+        several: what makes the letter before it one of several.
+        listed: letters that head the parts of a list.
+        standing: letters that stand as answers would.
+        denied: letters that are named to be set aside.
+        other: one that is denied right behind the answer.
+        better: ``A > B`` of judges: the letter is the first group or the fifth.
+        head: a sentence that is a letter and its mark alone.
+    """
+
+    heading: re.Pattern[str]
+    named: re.Pattern[str]
+    right: re.Pattern[str]
+    several: re.Pattern[str]
+    listed: re.Pattern[str]
+    standing: re.Pattern[str]
+    denied: re.Pattern[str]
+    other: re.Pattern[str]
+    better: re.Pattern[str]
+    head: re.Pattern[str]
+
+
+@cache
+def grammar_of(letters: str) -> Grammar:
+    """The patterns for these letters."""
+    any_case = f"{letters}{letters.lower()}"
+    token = rf"{_SIDE}(?P<open>[(\[{{]*)\s*(?P<letter>[{any_case}])(?![A-Za-z0-9_'’])(?P<close>\s*[)\]}}]+)?"
+    plain_token = rf"{_SIDE}[(\[{{]*([{letters}])(?![A-Za-z0-9_'’])[)\]}}]*"
+    joint = r"(?:or|and|vs\.?|versus|to|through|nor)"
+    return Grammar(
+        re.compile(rf"[^\w(\[{{]*(?:(?i:{_OPENERS})[,.!:]*\s*)*+(?i:that\s+)?{token}"),
+        re.compile(
+            rf"(?i:\b{LABEL}{_GAP}{_COPULA}|(?:答案|选项|選項|答え|正解|回答|정답)(?:{_COPULA})?|\b(?:final\s+)?(?:answer|ans)\s+"
+            rf"|\b(?:it|that|this|which)(?:['’]s|{_COPULA}|\s+(?:means|matches|corresponds\s+to|points\s+to)\s+)\s*"
+            rf"|(?:^|[,;:]\s*|\b(?:i|we)(?:['’](?:d|ll|m)|\s+(?:would|will|am|was|have))?\s+(?:rather\s+)?|\bso\s+){_CHOOSE}\s+"
+            rf"|\b(?:i|we)(?:['’]d|['’]ll|\s+would|\s+will)?\s+(?:say|answer)\s+(?:it['’]?s\s+|that\s+|with\s+)*"
+            rf"|[选選]择?\s*)(?:actually\s+)?{token}"
+        ),
+        re.compile(
+            rf"(?:^[^\w(\[{{]*|[,;:]\s*|\b(?i:so|therefore|thus|hence|that|and|overall|think|believe|while|but|say)\s+)"
+            rf"{token}(?i:{_RIGHT})"
+        ),
+        re.compile(
+            rf"[^\w.]*(?:{joint}\W+(?:\w+\W+)?)?{_SIDE}([{letters}])\b(?!['’]|\s+(?!(?:{joint})\b)\w)|\W*{joint}\s+\w*\s*\(?([{letters}])\b"
+        ),
+        re.compile(rf"(?:^|[\s,;(])([{letters}])\s*[):.](?!\w\b)", re.M),
+        re.compile(
+            rf"\b([{letters}])\b(?=\s*(?:[.):,;?]|$|or\b|and\b|is\s+(?:also|right|correct|possible|plausible)\b))"
+            rf"|\b(?:or|and)\b\W*(?:\w+\W+)?([{letters}])\b(?!\s+(?:is|are|was|were)\b)",
+            re.M,
+        ),
+        re.compile(
+            rf"(?i:\b(?:not|than|over|unlike|instead\s+of|rather\s+than|except|neither|nor)\s+){plain_token}"
+        ),
+        re.compile(
+            rf"[\s,;(–—-]*(?i:(?:and|but)\s+)?(?i:not|rather\s+than|instead\s+of|over)\s+{_SIDE}\(?(?P<letter>[{letters}])\b"
+        ),
+        re.compile(
+            rf"(?:^|[:,.]\s*|\bis\s*)[^\w(\[{{]{{0,9}}{plain_token}\s*(>)>*\s*{plain_token}(?=\W*$)"
+            rf"|(?:^|[:,.]\s*|\bis\s*)[^\w(\[{{]{{0,9}}{plain_token}\s*<<*\s*{plain_token}(?=\W*$)"
+        ),
+        re.compile(rf"[^\w(\[{{]*{_SIDE}[(\[{{]*[{any_case}][)\]}}]*\.(?:\s[A-Z]\.)*"),
+    )
