@@ -282,14 +282,19 @@ def report(rows: Sequence[Row], notes: Sequence[str]) -> Report:
     )
 
 
+def _number(value: object) -> object:
+    """A number, where text says one."""
+    return float(value) if isinstance(value, str) else value
+
+
 def _event(record: Mapping[str, Any], split: str, where: str) -> SportsEvent:
     try:
         event = SportsEvent(
             path_text(str(record.get("video") or ""), "video"),
             file_name(str(record["video_id"]), "video_id"),
             record["event_id"],
-            seconds(record["begin"], "begin"),
-            seconds(record["end"], "end"),
+            seconds(_number(record["begin"]), "begin"),
+            seconds(_number(record["end"]), "end"),
             str(record.get("event_title") or ""),
             str(record.get("preasr_text") or ""),
             str(record.get("event_asr_text") or ""),

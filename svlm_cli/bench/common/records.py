@@ -7,6 +7,7 @@ the file is opened again. A claim on the folder keeps a second benchmark out of 
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -191,28 +192,48 @@ def append_record(path: Path, record: Record) -> None:
 
 
 def read_lines(path: Path, what: str) -> list[dict[str, Any]]:
-    """The JSON objects of a file of lines that somebody else wrote; blank lines are passed over.
+    """The JSON objects of a file that somebody else wrote: a line each, or those of one list or object.
 
     Args:
         what: it holds, for the error.
 
     Raises:
-        SourceError: it cannot be read, or a line is no JSON object; says which.
+        SourceError: it cannot be read, or one is no JSON object; says which.
     """
+    hint = f"give a file of {what}"
     try:
         content = read_bytes(path, MOST_LINES_BYTES)
     except OSError as error:
-        raise SourceError(f"cannot read {path}: {error.strerror}", f"give a file of {what}") from error
+        raise SourceError(f"cannot read {path}: {error.strerror}", hint) from error
     except MalformedError as error:
-        raise SourceError(f"cannot read {path}: {error}", f"give a file of {what}") from error
+        raise SourceError(f"cannot read {path}: {error}", hint) from error
+    lines = [(f"line {number}", line) for number, line in lines_of(content.removeprefix(codecs.BOM_UTF8))]
+    whole = _one_document(content, [line for _, line in lines])
+    entries = lines if whole is None else [(f"item {number}", each) for number, each in enumerate(whole, 1)]
     found = []
-    for number, line in lines_of(content):
+    for name, entry in entries:
         try:
-            found.append(dict(mapping(parse_json(line), "it")))
+            found.append(dict(mapping(parse_json(entry) if isinstance(entry, bytes) else entry, "it")))
         except MalformedError as error:
-            told = f"line {number} of {path} is no JSON object: {error}"
-            raise SourceError(told, f"give a file of {what}") from error
+            raise SourceError(f"{name} of {path} is no JSON object: {error}", hint) from error
     return found
+
+
+def _one_document(content: bytes, lines: Sequence[bytes]) -> list[Any] | None:
+    """The objects of a file that is one document: a list, or an object of objects; None where it is not."""
+    is_list = bool(lines) and lines[0].lstrip().startswith(b"[")
+    if not is_list and len(lines) > 1:
+        with suppress(MalformedError):
+            parse_json(lines[0])
+            return None
+    try:
+        value = parse_json(content)
+    except MalformedError:
+        return None
+    if isinstance(value, dict):
+        own = list(value.values())
+        return own if own and all(isinstance(each, dict) for each in own) else [value]
+    return value if isinstance(value, list) else None
 
 
 def put_once(found: dict[KeyT, ValueT], key: KeyT, value: ValueT, name: str, where: str) -> None:

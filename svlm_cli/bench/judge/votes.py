@@ -132,6 +132,15 @@ class Stored:
     problems: Sequence[str]
 
 
+_NOBODY = frozenset({"", "tie", "draw", "none", "neither", "both", "equal", "null", "n/a", "unknown"})
+
+
+def _winner(told: object) -> object:
+    """Who a stored vote is for; an empty one, or one for nobody, is a tie."""
+    is_nobody = told is None or (isinstance(told, str) and told.strip().lower() in _NOBODY)
+    return TIE if is_nobody else told
+
+
 def load_votes(path: Path) -> Stored:
     """Read a file of votes: ours, or LiveCC's ``{"video_event_id", "ab_winner", "ba_winner"}``.
 
@@ -144,10 +153,12 @@ def load_votes(path: Path) -> Stored:
     for number, record in enumerate(read_lines(path, "votes"), start=1):
         if "video_event_id" in record:
             found = [
-                (str(record["video_event_id"]), order, record.get(f"{order}_winner")) for order in ORDERS
+                (str(record["video_event_id"]), order, _winner(record.get(f"{order}_winner", 0)))
+                for order in ORDERS
             ]
         else:
-            found = [(str(record.get("id")), str(record.get("order")), record.get("winner"))]
+            told = _winner(record.get("winner", 0))
+            found = [(str(record.get("id")), str(record.get("order")), told)]
             names |= {side for place in ("first", "second") if isinstance(side := record.get(place), str)}
         for name, order, winner in found:
             if not isinstance(winner, str) or order not in ORDERS:

@@ -177,7 +177,10 @@ def _queries_of(item: Mapping[str, Any], protocol: OvoProtocol, wording: Wording
 
 def forward_truth(task: str, test: Mapping[str, Any]) -> str:
     """The right answer of one query of a forward task."""
-    return str(test["count"]) if task == "REC" else ("No", "Yes")[int(test["type"])]
+    if task != "REC":
+        return ("No", "Yes")[int(test["type"])]
+    count = test["count"]
+    return f"{count:g}" if isinstance(count, float) else str(count)
 
 
 def filled(template: str, *values: str) -> str:

@@ -24,6 +24,7 @@ from svlm_cli.bench.questions.ovo_score import (
     official,
     problems,
     response_of,
+    result_files,
     score,
     shared_ids,
     strict,
@@ -89,8 +90,8 @@ class Results:
 
 
 def load_results(paths: Sequence[Path]) -> list[Results]:
-    """Read answers: every run that ``generate`` wrote to a folder; of other folders one each, in the official
-    form; all loose files of that form are one.
+    """Read answers: every run that ``generate`` wrote to a folder; of other folders, or those in them, one
+    each, in the official form; all loose files of that form are one.
 
     Raises:
         SourceError: a file cannot be read or is of another form.
@@ -102,11 +103,17 @@ def load_results(paths: Sequence[Path]) -> list[Results]:
         for run in read_runs(path, _ANSWERS)
     ]
     others = [path for path in paths if path not in ours]
-    folders = [[path] for path in others if path.is_dir()]
+    folders = [[model] for path in others if path.is_dir() for model in _models_of(path)]
     loose = [path for path in others if not path.is_dir()]
     found += [_stored(each) for each in [*folders, *([loose] if loose else [])]]
     names = told_apart([each.name for each in found], [each.rule.value for each in found])
     return [replace(each, name=name) for name, each in zip(names, found, strict=True)]
+
+
+def _models_of(folder: Path) -> list[Path]:
+    """The folder of one model's results, or those of several that it holds."""
+    inner = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return [folder] if result_files(folder) or not inner else inner
 
 
 def _stored(paths: Sequence[Path]) -> Results:

@@ -153,3 +153,25 @@ def test_an_answer_that_comes_late_takes_nothing_from_whoever_writes_now(tmp_pat
         late.add({"key": "c"})
         now.add({"key": "d"})
     assert [json.loads(line)["key"] for line in path.read_text().splitlines()] == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_lines_of_others_in_any_of_their_forms(tmp_path: Path, seed: int) -> None:
+    draw = random.Random(seed)
+    records = [{"id": number, "text": draw.choice(("é", "a\n[b", "{")) * number} for number in range(1, 5)]
+    forms = {
+        "lines": "\r\n\n".join(json.dumps(record) for record in records),
+        "list": json.dumps(records, indent=draw.choice((None, 2))),
+        "by id": json.dumps({f"v_{record['id']}": record for record in records}, indent=2),
+        "by id in a line": json.dumps({f"v_{record['id']}": record for record in records}),
+    }
+    for name, text in forms.items():
+        path = tmp_path / name
+        path.write_text(draw.choice(("", "\ufeff")) + text, encoding="utf-8")
+        assert read_lines(path, "things") == records, name
+    path.write_text(json.dumps([*records, 5]))
+    with pytest.raises(SourceError, match=r"item 5 of .* is no JSON object"):
+        read_lines(path, "things")
+    path.write_text('[{"a": 1},]')
+    with pytest.raises(SourceError, match=r"line 1 of .* is no JSON object"):
+        read_lines(path, "things")

@@ -84,6 +84,74 @@ def test_folders_score_as_their_authors_count(tmp_path: Path, capsys, seed: int)
     assert note.startswith("**Gemini**: 36 answers share an id with another question, and all count: EPM 216")
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_what_a_file_holds_twice_counts_twice(tmp_path: Path, capsys, seed: int) -> None:
+    """The same words or others: the authors' script adds up all entries."""
+    draw = random.Random(seed)
+    content, _ = made_results(draw, lists=False, twice=False)
+    entries = [entry for entry in content["backward"] if entry["task"] == "EPM"]
+    again = draw.sample(entries, 5)
+    content["backward"] += [*again, again[0] | {"response": "none"}]
+    (tmp_path / "all.json").write_text(json.dumps(content))
+    assert run(["bench", "ovo", "score", str(tmp_path), "--json", "--out", str(tmp_path / "out")]) == 0
+    told = json.loads(capsys.readouterr().out)
+    every = [entry for entry in content["backward"] if entry["task"] == "EPM"]
+    right = sum(entry["ground_truth"] in entry["response"] for entry in every)
+    figure = told["runs"][0]["scores"]["EPM"]
+    assert figure["num"] == len(every) == len(entries) + 6
+    assert figure["percent"] == pytest.approx(100 * right / len(every), abs=0.006)
+    (note,) = [note for note in told["notes"] if "repeat a question" in note]
+    assert "6 answers repeat a question of their file, and count once more each" in note
+    assert not [note for note in told["notes"] if "share an id" in note]
+
+
+@pytest.mark.parametrize("form", ["list", "lines", "by id", "groups by id", "mark", "folders"])
+def test_the_same_answers_in_other_forms(tmp_path: Path, capsys, form: str) -> None:
+    content, means = made_results(random.Random(form), lists=True, twice=False)
+    entries = [entry for group in GROUPS for entry in content[group]]
+    by_id = {str(number): entry for number, entry in enumerate(entries)}
+    text = {
+        "list": json.dumps(entries),
+        "lines": "\n".join(map(json.dumps, entries)),
+        "by id": json.dumps(by_id, indent=1),
+        "groups by id": json.dumps(
+            {name: dict(enumerate(own)) for name, own in content.items()} | {"model": "it"}
+        ),
+        "mark": "\ufeff" + json.dumps(content),
+        "folders": json.dumps(content),
+    }[form]
+    folder = tmp_path / "model" / "it" if form == "folders" else tmp_path / "model"
+    folder.mkdir(parents=True)
+    (folder / ("r.jsonl" if form == "lines" else "r.json")).write_text(text, encoding="utf-8")
+    (folder / "._r.json").write_bytes(b"\0\5\26")
+    arguments = ["bench", "ovo", "score", str(tmp_path / "model"), "--json", "--out", str(tmp_path / "out")]
+    assert run(arguments) == 0
+    row = json.loads(capsys.readouterr().out)["runs"][0]
+    assert row["run"] == folder.name
+    assert {name: row["scores"][name]["percent"] for name in means} == pytest.approx(means, abs=0.006)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"backward": [{"id": 1,}]}',
+        '{"accuracy": 5}',
+        "[1, 2]",
+        '{"backward": [{"id": 1, "task": "QQ", "response": "A"}]}',
+        '{"backward": [{"id": 1, "task": "EPM", "response": "A"}]}',
+        '{"forward": [{"id": 1, "task": "REC", "test_info": [{"response": "1"}]}]}',
+        '[{"id": 1, "prediction": "A"}]',
+    ],
+)
+def test_what_is_no_result_is_refused_in_a_line(tmp_path: Path, capsys, text: str) -> None:
+    (tmp_path / "r.json").write_text(text)
+    assert run(["bench", "ovo", "score", str(tmp_path), "--out", str(tmp_path / "out")]) == 1
+    told = capsys.readouterr().err
+    assert "r.json" in told
+    assert "Traceback" not in told
+    assert not (tmp_path / "out").exists()
+
+
 def test_one_question_answered_in_two_ways_by_two_files_is_refused(tmp_path: Path, capsys) -> None:
     entry = {"id": 1, "task": "EPM", "video": "v.mp4", "question": "q", "ground_truth": "A"}
     for number, letter in enumerate("AB"):
