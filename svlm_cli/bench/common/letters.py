@@ -47,7 +47,7 @@ def sure_letter(reply: str, letters: str = "ABCDE", *, is_choice: bool = True) -
 
     Args:
         reply: any text.
-        letters: that there are.
+        letters: the letters that there are.
         is_choice: whether the letters are of options, with texts; of two candidates (False) the other one
             may be spoken of, and ``A > B`` is said.
     """
