@@ -80,7 +80,8 @@ class _Reader:
 
     def letter(self) -> str | None:
         """What is sure."""
-        claims, leading = [], None
+        claims: list[str] = []
+        leading: str | None = None
         lines = [line for line in self._text.split("\n") if line.strip()]
         listed: set[str] = set()
         for number, line in enumerate(lines):
@@ -134,7 +135,7 @@ class _Reader:
 
     def _said(self, sentence: str) -> list[str] | None:
         """The letters that a sentence names; None where it names several at once, or takes one back."""
-        claims = []
+        claims: list[str] = []
         if _is_question(sentence):
             return []
         for pattern in (self._grammar.named, self._grammar.right):
