@@ -51,7 +51,7 @@ def sure_letter(reply: str, letters: str = "ABCDE", *, is_choice: bool = True) -
         is_choice: whether the letters are of options, with texts; of two candidates (False) the other one
             may be spoken of, and ``A > B`` is said.
     """
-    return _Reader(plain(reply), letters, is_choice=is_choice).letter()
+    return _Meaning(plain(reply), letters, is_choice=is_choice).letter()
 
 
 def anywhere(reply: str, truth: str) -> bool:
@@ -65,8 +65,8 @@ def first_letter(reply: str, letters: str = "ABCDE") -> str | None:
     return None if found is None else found[0]
 
 
-class _Reader:
-    """Reads one reply, sentence by sentence.
+class _Meaning:
+    """What one reply means, sentence by sentence.
 
     Args:
         text: plain.
