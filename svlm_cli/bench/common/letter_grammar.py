@@ -75,18 +75,22 @@ TAKEN_BACK = re.compile(
     r"(?:^|[.,!?;:)\]–—-]|\.\.\.)\s*(?:(?:oh|but|um|uh|well|actually|and)\b,?\s+)*(?:"
     r"(?:no|oops|hmm+|sorry|nope),?\s+(?:wait|actually|sorry|that|it|scratch|i|the|hold|not|rather)\b"
     r"|(?:wait|hold\s+on|hmm+|oops|sorry)\b(?=\s*(?:$|[,.!?…–—-]|no\b|actually\b|i\b|that\b|the\b|it\b|let\b))"
-    r"|actually,?\s+(?:no|it|the|i|that)\b|on\s+second\s+thoughts?\b|scratch\s+that\b|correction\b|my\s+mistake\b"
+    r"|actually,?\s+(?:(?:no|it|the|i|that|candidate|option|commentary)\b|\(?(?-i:[A-Z])\b(?!\s+\w))|on\s+second\s+thoughts?\b|scratch\s+that\b|correction\s*[:,]|my\s+mistake\b"
     r"|let\s+me\s+(?:re|think|check|look)|i\s+(?:take\s+(?:it|that)\s+back|changed?\s+my\s+mind)\b)",
     re.I,
 )
+_DOUBT = (
+    r"(?:wait|but|or|and|then|though|although|however|if|unless|hmm+|actually|maybe|perhaps|possibly|probably|"
+    r"i\s+guess|i['’]m\s+not|i\s+am\s+not)\b"
+)
 DENIED = re.compile(
-    r"\s*(?:[,;:–—-]+\s*|\.{2,}\s*)?\(?(?:no\b|nope\b|not\b|never\b|wait\b|but\b|or\b|and\b|then\b|though\b|although\b|"
-    r"however\b|if\b|unless\b|hmm|actually\b|maybe\b|perhaps\b|possibly\b|probably\b|i\s+guess\b|i['’]m\s+not\b|"
-    r"i\s+am\s+not\b)|\s*[?/&+<>✗✘❌×]"
+    rf"\s*(?:[,;]+\s*|\.{{2,}}\s*)?\(?(?:no|nope|not|never|{_DOUBT})\b|\s*[:–—-]+\s*(?:(?:no|nope)(?:\W*$|,\s)|{_DOUBT})"
+    r"|\s*[?/&+<>✗✘❌×]"
 )
 JUDGED = re.compile(
     r"[\s.):,;–—-]*\(?(?i:(?:is\s+|that['’]?s\s+|that\s+is\s+|this\s+is\s+)?"
-    r"(?:wrong|incorrect|not\s+(?:correct|right|true|it|the\s+answer|possible|likely)|worse|ruled\s+out|eliminated))\b"
+    r"(?:wrong|incorrect|not\s+(?:correct|right|true|it|the\s+answer|possible|likely)|worse|ruled\s+out|eliminated)"
+    r"(?=\W*$|\s*[.!,;)]|\s+(?:because|since|as)\b))"
 )
 VERB = re.compile(
     r"\s+(?:is(?!\s+\w+ing\b)|are|was|were|isn[’']t|aren[’']t|wasn[’']t|seems?|looks|appears?|can|cannot|can[’']t|could|"
@@ -108,7 +112,7 @@ INITIAL = re.compile(
     r"dribble[sd]|moves?d?|walk(?:s|ed)|stands|stood|sits|sat|says|said|speaks|looks|turn(?:s|ed)|goes|went|comes|came|"
     r"gets|got|gives|gave|makes|made|puts|picks|holds|held|opens|closes|jump(?:s|ed)|leaves|left|enters|entered|"
     r"arrive[sd]|appear(?:s|ed)|serve[sd]|saves?d?|tackle[sd]|heads|crosse[sd]|celebrate[sd]|wrote|writes|sings|sang|speaks|spoke|leads|led|fouls|fouled|misse[sd]|"
-    r"and|with|the|for|against|in|on|at|from|who|from)\b"
+    r"who)\b"
 )
 
 
@@ -119,6 +123,7 @@ class Grammar:
     Args:
         heading: a letter that a sentence begins with.
         named: a letter that stands where a sentence names an answer.
+        behind: one in brackets behind the answer's text.
         right: a letter that is said to be right.
         several: what makes the letter before it one of several.
         listed: letters that head the parts of a list.
@@ -131,6 +136,7 @@ class Grammar:
 
     heading: re.Pattern[str]
     named: re.Pattern[str]
+    behind: re.Pattern[str]
     right: re.Pattern[str]
     several: re.Pattern[str]
     listed: re.Pattern[str]
@@ -153,9 +159,12 @@ def grammar_of(letters: str) -> Grammar:
         re.compile(
             rf"(?i:\b{LABEL}{_GAP}{_COPULA}|(?:答案|选项|選項|答え|正解|回答|정답)(?:{_COPULA})?|\b(?:final\s+)?(?:answer|ans)\s+"
             rf"|\b(?:it|that|this|which)(?:['’]s|{_COPULA}|\s+(?:means|matches|corresponds\s+to|points\s+to)\s+)\s*"
-            rf"|(?:^|[,;:]\s*|\b(?:i|we)(?:['’](?:d|ll|m)|\s+(?:would|will|am|was|have))?\s+(?:rather\s+)?|\bso\s+){_CHOOSE}\s+"
+            rf"|(?:^|[,;:]\s*|\b(?:i|we)(?:['’](?:d|ll|m)|\s+(?:would|will|am|was|have))?\s+(?:rather\s+)?|\bso\s+){_CHOOSE}(?:\s*:\s*|\s+)"
             rf"|\b(?:i|we)(?:['’]d|['’]ll|\s+would|\s+will)?\s+(?:say|answer)\s+(?:it['’]?s\s+|that\s+|with\s+)*"
             rf"|[选選]择?\s*)(?:actually\s+)?{token}"
+        ),
+        re.compile(
+            rf"(?i:\b{LABEL}{_COPULA})[^.;:?()\n]{{1,80}}(?P<open>\()(?P<letter>[{letters}])(?P<close>\))(?=\W*$)"
         ),
         re.compile(
             rf"(?:^[^\w(\[{{]*|[,;:]\s*|\b(?i:so|therefore|thus|hence|that|and|overall|think|believe|while|but|say)\s+)"
@@ -164,14 +173,17 @@ def grammar_of(letters: str) -> Grammar:
         re.compile(
             rf"[^\w.]*(?:{joint}\W+(?:\w+\W+)?)?{_SIDE}([{letters}])\b(?!['’]|\s+(?!(?:{joint})\b)\w)|\W*{joint}\s+\w*\s*\(?([{letters}])\b"
         ),
-        re.compile(rf"(?:^|[\s,;(])([{letters}])\s*[):.](?!\w\b)", re.M),
+        re.compile(rf"(?:^|[\s,;(])([{letters}])\s*[):.](?!\w\b)(?=\s*\S)", re.M),
         re.compile(
-            rf"\b([{letters}])\b(?=\s*(?:[.):,;?]|$|or\b|and\b|is\s+(?:also|right|correct|possible|plausible)\b))"
+            r"(?:^|[.!?,;:(/]\s*|\b(?i:or|and|but|also|then|either|both|to|option|choice|answer|letter|is|be)\s+)\(?"
+            rf"([{letters}])\b(?=\s*(?:[.):,;?]|$|or\b|and\b|is\s+(?:also|right|correct|possible|plausible)\b))"
             rf"|\b(?:or|and)\b\W*(?:\w+\W+)?([{letters}])\b(?!\s+(?:is|are|was|were)\b)",
             re.M,
         ),
         re.compile(
             rf"(?i:\b(?:not|than|over|unlike|instead\s+of|rather\s+than|except|neither|nor)\s+){plain_token}"
+            rf"|{plain_token}(?:(?:\s*,\s*|\s+)(?:(?:and|or)\s+)?{plain_token}){{0,9}}\s+(?i:(?:is|are|was|were|do|does|did|can|could)"
+            r"(?:n['’]t|\s+(?:\w+\s+){0,2}(?:not|wrong|incorrect|false|ruled|eliminated))\b|cannot\b)"
         ),
         re.compile(
             rf"[\s,;(–—-]*(?i:(?:and|but)\s+)?(?i:not|rather\s+than|instead\s+of|over)\s+{_SIDE}\(?(?P<letter>[{letters}])\b"

@@ -138,7 +138,7 @@ class _Meaning:
         claims: list[str] = []
         if _is_question(sentence):
             return []
-        for pattern in (self._grammar.named, self._grammar.right):
+        for pattern in (self._grammar.named, self._grammar.behind, self._grammar.right):
             for found in pattern.finditer(sentence):
                 if not self._is_meant(sentence, found) or not (
                     pattern is self._grammar.right or self._stands(found, sentence[found.end() :])
