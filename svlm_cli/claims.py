@@ -252,6 +252,15 @@ def _closing_unless_kept(descriptor: int) -> Iterator[Callable[[], int]]:
             os.close(descriptor)
 
 
+def release_all() -> None:
+    """Let go of all that this process has claimed, before it ends without finishing its work.
+
+    What still goes on in it finds by ``Claim.require`` that its claim is gone, and puts nothing in place.
+    """
+    for claim in _held.all():
+        claim.release()
+
+
 class _Holding:
     """The claims of this process; a thread renews them."""
 
@@ -272,6 +281,11 @@ class _Holding:
         """One less; not while it is being renewed."""
         with self._guard:
             self._claims.discard(claim)
+
+    def all(self) -> list[Claim]:
+        """The claims that are held now."""
+        with self._guard:
+            return list(self._claims)
 
     def forget(self) -> None:
         """In a forked child: a claim must end with the process that took it."""

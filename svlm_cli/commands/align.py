@@ -180,7 +180,11 @@ def align(
     if (cleaning.clean is Clean.LLM) != (cleaning.llm_model is not None):
         raise UsageError("--clean llm and --llm-model NAME go together")
     console = TalkConsole()
-    with leaving_at_once(console), prints_are_talk(), AlignView(console, is_quiet=talk.quiet) as view:
+    with (
+        leaving_at_once(console),
+        prints_are_talk(verbose=talk.verbose),
+        AlignView(console, is_quiet=talk.quiet) as view,
+    ):
         results = []
         folder, found = _results(paths, _options(speech, cleaning), speech, console, is_quiet=talk.quiet)
         with closing(found):

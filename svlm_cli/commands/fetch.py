@@ -155,7 +155,11 @@ def fetch(
     if not talk.quiet and any(is_web_address(source) for source in wanted):
         console.tell("; ".join(preflight()))
     results = []
-    with leaving_at_once(console), prints_are_talk(), FetchView(console, is_quiet=talk.quiet) as view:
+    with (
+        leaving_at_once(console),
+        prints_are_talk(verbose=talk.verbose),
+        FetchView(console, is_quiet=talk.quiet) as view,
+    ):
         chosen = FetchOptions(how.sport, how.voice, how.workers, download)
         with closing(fetch_all(wanted, how.out, chosen, view.progress, place)) as found:
             for result in found:

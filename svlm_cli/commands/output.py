@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from typing import Any, TextIO
@@ -13,10 +14,12 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
+from svlm_cli.claims import release_all
 from svlm_cli.errors import OutputError
 from svlm_cli.text import one_line, visible
 
 INTERRUPTED = 130
+_RAY_THREADS = ("ray_listen_error_messages", "ray_print_logs")
 _MOST_NAMED = 10
 
 
@@ -76,25 +79,51 @@ def prepare_streams() -> None:
 
 @contextmanager
 def leaving_at_once(console: TalkConsole) -> Iterator[None]:
-    """On Ctrl-C end the process without waiting for its threads.
+    """On Ctrl-C or SIGTERM let go of what is claimed and end the process without waiting for its threads.
 
-    They may hang in a socket or in Whisper for long; what they leave behind is what a kill leaves, which the
-    next run takes up.
+    They may hang in a socket or in Whisper for long; what else they leave behind is what a kill leaves, which
+    the next run takes up.
     """
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as error:
+        release_all()
         console.print("stopped; run the same command again to go on")
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError):
                 stream.flush()
-        os._exit(INTERRUPTED)
+        os._exit(error.code if isinstance(error, SystemExit) and isinstance(error.code, int) else INTERRUPTED)
+
+
+class _Prints(io.StringIO):
+    """Passes on what libraries print, to standard error.
+
+    Args:
+        verbose: pass on what Ray prints too: pages of its logs where a node is lost, told in a line here.
+    """
+
+    def __init__(self, *, verbose: bool) -> None:
+        self._verbose = verbose
+
+    def write(self, text: str) -> int:
+        """As files have it."""
+        if self._verbose or not threading.current_thread().name.startswith(_RAY_THREADS):
+            sys.stderr.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """As files have it."""
+        sys.stderr.flush()
+
+    def fileno(self) -> int:
+        """As files have it: for what a library starts."""
+        return sys.stderr.fileno()
 
 
 @contextmanager
-def prints_are_talk() -> Iterator[None]:
-    """While work is done, what libraries print to standard output (Ray does) goes to standard error."""
-    with redirect_stdout(sys.stderr):
+def prints_are_talk(*, verbose: bool = False) -> Iterator[None]:
+    """While work is done, what libraries print goes to standard error; what Ray does only if verbose."""
+    with redirect_stdout(_Prints(verbose=verbose)):
         yield
 
 

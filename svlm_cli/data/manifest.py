@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from svlm_cli import values
 from svlm_cli.claims import claimed
 from svlm_cli.documents import MalformedError, lines_of, parse_json
 from svlm_cli.errors import SourceError
-from svlm_cli.files import append_line
+from svlm_cli.files import append_line, whole_file
 from svlm_cli.text import encodable, visible
 
 VIDEOS_FILE = "videos.jsonl"
@@ -148,6 +148,23 @@ class Manifest:
             held.require()
             append_line(self._path, rest + line + b"\n")
 
+    def arrange(self, ids: Sequence[str]) -> None:
+        """Put the lines of these videos in this order, in the places that they have; other lines stay.
+
+        Raises:
+            OSError: they stand otherwise, and the file cannot be written.
+        """
+        wanted = {each: number for number, each in enumerate(dict.fromkeys(ids))}
+        if not self.exists or _arranged(self._path.read_bytes(), wanted) is None:
+            return
+        with self._lock, claimed(self._path) as held:
+            content = _arranged(self._path.read_bytes(), wanted)
+            assert held is not None  # nothing tells it to stop
+            if content is not None:
+                with whole_file(self._path) as partial:
+                    partial.write_bytes(content)
+                    held.require()
+
     def _unended(self) -> bytes:
         """A whole last line that lacks its end, with it: what appending would take for torn, and cut off."""
         content = self._path.read_bytes() if self.exists else b""
@@ -175,6 +192,28 @@ class Manifest:
                 if number <= num_whole:  # what stands behind the last line break is being written, or was
                     bad_lines.append(BadLine(number, str(error)))
         return videos, bad_lines
+
+
+def _arranged(content: bytes, wanted: Mapping[str, int]) -> bytes | None:
+    """Lines with those of some videos in their wanted order; None where they stand so."""
+    lines = content.split(b"\n")
+    ranks = [wanted.get(_id_of(line), -1) for line in lines[:-1]]
+    places = [place for place, rank in enumerate(ranks) if rank >= 0]
+    ordered = sorted(places, key=lambda place: ranks[place])
+    if ordered == places:
+        return None
+    arranged = list(lines)
+    for place, given in zip(places, ordered, strict=True):
+        arranged[place] = lines[given]
+    return b"\n".join(arranged)
+
+
+def _id_of(line: bytes) -> str:
+    """The id of the video of a line; empty where it is none."""
+    try:
+        return parse_video(line).id
+    except MalformedError:
+        return ""
 
 
 def parse_video(line: bytes) -> Video:

@@ -19,6 +19,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from svlm_cli import __version__
+from svlm_cli.claims import release_all
 from svlm_cli.errors import SvlmError
 from svlm_cli.work.jobs import Hand, Signals
 
@@ -34,11 +35,13 @@ class Errand:
     Args:
         folder: relative paths are of this one.
         environment: where models are found, and keys.
+        threads: of the node, this actor's share; Ray itself would leave it one.
         version: svlm's version.
     """
 
     folder: Path
     environment: Mapping[str, str]
+    threads: int = 1
     version: str = __version__
 
 
@@ -88,9 +91,10 @@ class NodeHand:
         return said
 
     def stop(self) -> None:
-        """Call the job off, and wait a moment for it to let go of what it has claimed."""
+        """Call the job off; what it has claimed is let go of: by itself or, after a moment, for it."""
         self._stop.set()
         self._is_idle.wait(STOP_SECONDS)
+        release_all()
 
     def _work(self) -> None:
         while True:
@@ -115,7 +119,7 @@ class NodeHand:
                     f"{os.uname().nodename} has svlm {__version__}, and the command is of {theirs.version}",
                     "install the same version on all nodes",
                 )
-            os.environ.update(theirs.environment)
+            os.environ.update(theirs.environment, OMP_NUM_THREADS=str(theirs.threads))
             try:
                 os.chdir(theirs.folder)
             except OSError as error:

@@ -9,12 +9,15 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import re
+import signal
 import socket
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Self
 
@@ -39,6 +42,9 @@ _LOOK_SECONDS = 2.0  # between looks at the nodes
 _ALONE_SECONDS = 120.0  # without a node
 _QUIET_SECONDS = 30.0  # until the first word
 _REACH_SECONDS = 10.0
+_SETTINGS = b"\x04"
+_HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + _SETTINGS + bytes(5)
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _SENT = ("SVLM_MODEL", "OPENAI_API_KEY", "OPENAI_BASE_URL")
 
 
@@ -226,7 +232,8 @@ class Cluster(Generic[JobT, EventT]):
             max_concurrency=2,  # a turn, and the order to stop
             scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False),
         )
-        actor = made.remote(self._hire, self._errand)
+        threads = max(1, int(has["CPU"]) // share)
+        actor = made.remote(self._hire, replace(self._errand, threads=threads))
         return _NodeWorker(actor, node["NodeID"], node["NodeManagerHostname"])
 
     def _end(self, worker: _NodeWorker[JobT]) -> None:
@@ -271,16 +278,19 @@ def _join(address: str) -> bool:
 
     if ray.is_initialized():
         return False
+    address = address or os.environ.get("RAY_ADDRESS", "")
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
     try:
-        if not address:
-            with suppress(ConnectionError):
-                ray.init(address="auto", **quiet)
+        with _own_end():
+            if not address:
+                with suppress(ConnectionError):
+                    ray.init(address="auto", **quiet)
+                    return True
+                ray.init(include_dashboard=False, **quiet)
                 return True
-            ray.init(include_dashboard=False, **quiet)
-        else:
-            host, _, port = address.rpartition(":")  # Ray itself would try for minutes
-            socket.create_connection((host.strip("[]"), int(port)), _REACH_SECONDS).close()
+            host, _, port = address.rpartition(":")
+            if port.isdecimal():
+                _greet(host.strip("[]"), int(port))
             ray.init(address=address, **quiet)
     except Exception as error:  # gRPC's, Ray's and Python's own
         where = f"the Ray cluster at {address}" if address else "Ray"
@@ -291,10 +301,37 @@ def _join(address: str) -> bool:
     return True
 
 
+def _greet(host: str, port: int) -> None:
+    """See that whoever answers there speaks HTTP/2, as Ray does: Ray itself would try for minutes.
+
+    Raises:
+        OSError: nobody answers, or in another language.
+    """
+    with socket.create_connection((host, port), _REACH_SECONDS) as link:
+        if os.environ.get("RAY_USE_TLS", "0") in ("", "0"):
+            link.sendall(_HTTP2)
+            if link.recv(9)[3:4] != _SETTINGS:
+                raise OSError("what answers there is not Ray")
+
+
+@contextmanager
+def _own_end() -> Iterator[None]:
+    """What SIGTERM does stays as it is: Ray would take it over."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
+
+
 def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name in _SENT or name.startswith("HF_")}
 
 
 def _short(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:200]
+    """The line of an error that says most; of Ray's on hands that cannot be made, the last one."""
+    lines = [line.strip() for line in _COLOUR.sub("", str(error)).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    return lines[-1 if "creation task" in lines[0] else 0][:200]

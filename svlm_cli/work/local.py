@@ -17,6 +17,7 @@ from multiprocessing.queues import SimpleQueue
 from queue import SimpleQueue as ThreadQueue
 from typing import Any, Generic, Self
 
+from svlm_cli.claims import release_all
 from svlm_cli.errors import SvlmError
 from svlm_cli.work.jobs import Aside, Came, Ended, EventT, Hand, Heard, Hire, JobT, Signals
 
@@ -227,6 +228,7 @@ def _leave_with(leash: Connection) -> None:
     """End this process when its parent lets go, or is no more."""
     with suppress(EOFError, OSError):
         leash.recv()
+    release_all()
     os._exit(1)
 
 

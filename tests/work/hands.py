@@ -60,6 +60,7 @@ class Noting:
 
     folder: Path
     seconds: float = 0.0
+    heeds: bool = True  # the order to stop
 
     def __call__(self, signals: Signals) -> Noter:
         return Noter(self, signals)
@@ -78,7 +79,7 @@ class Noter:
             yield "pid", os.getpid()
             until = time.monotonic() + self._hire.seconds
             while time.monotonic() < until:
-                if self._signals.should_stop():
+                if self._hire.heeds and self._signals.should_stop():
                     raise SourceError("stopped")
                 time.sleep(0.01)
             held.require()

@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from svlm_cli.cli import run
 from svlm_cli.data.fetch.folder import expand, fetch_all
 from svlm_cli.data.fetch.one import FetchOptions, FetchProgress
 from svlm_cli.data.manifest import Manifest
@@ -140,7 +141,7 @@ def test_fetch_on_a_cluster_fills_the_folder_as_it_does_here(cluster, make_video
     assert len([each for each in there if each.is_new]) == 5
     assert {each.source for each in seen} == set(sources)
     videos = [
-        {video.id: (video.sha256, video.path, video.fps) for video in Manifest(tmp_path / name).videos()}
+        [(video.id, video.sha256, video.path, video.fps) for video in Manifest(tmp_path / name).videos()]
         for name in ("here", "there")
     ]
     assert videos[0] == videos[1]
@@ -158,19 +159,30 @@ def test_why_hands_cannot_begin_is_told(cluster) -> None:
     assert str(error) == "there is no model (name one)"
 
 
-def test_an_address_without_a_cluster_is_told() -> None:
+@pytest.mark.parametrize("command", [["fetch", "arena:soccer"], ["bench", "arena"]])
+def test_an_address_without_a_cluster_is_told_and_nothing_is_made(
+    tmp_path: Path, capsys, command: list[str]
+) -> None:
     with pytest.raises(SvlmError, match=r"the Ray cluster at 127\.0\.0\.1:1 cannot be reached"):
         parse_place("ray:127.0.0.1:1").crew(Squarer, 1, shares=False, with_gpu=False)
+    assert run([*command, "--on", "ray:127.0.0.1:1", "--out", str(tmp_path / "out")]) == 1
+    assert "cannot be reached" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_ctrl_c_leaves_no_process_and_lets_go_of_what_was_claimed(cluster, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("how", "heeds"), [("SIGINT", True), ("SIGINT", False), ("SIGTERM", False)])
+def test_who_is_told_to_end_leaves_no_process_and_no_claim(
+    cluster, tmp_path: Path, how: str, heeds: bool
+) -> None:
     script = f"""
+from svlm_cli.__main__ import _terminate
+import signal; signal.signal(signal.SIGTERM, _terminate)
 import json, sys
 from pathlib import Path
 from svlm_cli.work.place import parse_place
 from tests.work.hands import Job, Noting
 place = parse_place("ray:{cluster.address}")
-with place.crew(Noting(Path(sys.argv[1]), 60), 1, shares=False, with_gpu=False) as crew:
+with place.crew(Noting(Path(sys.argv[1]), 60, {heeds}), 1, shares=False, with_gpu=False) as crew:
     crew.add([Job(number) for number in range(9)])
     for heard in crew.events():
         print(heard.event[1], flush=True)
@@ -182,8 +194,8 @@ with place.crew(Noting(Path(sys.argv[1]), 60), 1, shares=False, with_gpu=False) 
     pids = {json.loads(process.stdout.readline()) for _ in range(3)}
     assert len(list(tmp_path.glob(".*.lock"))) == 3
     begun = time.monotonic()
-    process.send_signal(signal.SIGINT)
-    process.wait(timeout=30)
+    process.send_signal(getattr(signal, how))
+    assert process.wait(timeout=30) == (143 if how == "SIGTERM" else -signal.SIGINT)
     gone(pids)
     assert time.monotonic() - begun < 20
     assert not list(tmp_path.glob(".*.lock"))

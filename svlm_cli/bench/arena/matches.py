@@ -72,7 +72,7 @@ def bench_arena(plan: ArenaPlan, staff: Staff, out: Path) -> Generator[BenchEven
         SvlmError: a worker failed; whole matches are kept.
     """
     most = len(plan.runs) * plan.num_matches * (2 if plan.asks else 1)
-    with ResultsFile(out) as results, staff.crew(play, _unshared, _name, most) as crew:
+    with staff.crew(play, _unshared, _name, most) as crew, ResultsFile(out) as results:
         require_benchmark(out, "arena")
         yield from (WarningEvent(problem) for problem in results.problems)
         prompts = [run.settings.query for run in plan.runs]

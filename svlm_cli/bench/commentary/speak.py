@@ -51,26 +51,29 @@ def commentate(
         OutputError: the folder cannot be used.
         SourceError: no video is there, or more than ``MOST_FAILURES`` cannot be read.
     """
-    with RecordFile(out / RESULTS_NAME, record_key) as results:
+    chosen = {run.name: present(run.pieces, "pieces") for run in runs}
+    most = sum(len(each) for each, _ in chosen.values())
+    with (
+        staff.crew(_commentated, _video, _place, most) as crew,  # the folder is made once there are workers
+        RecordFile(out / RESULTS_NAME, record_key) as results,
+    ):
         yield from (WarningEvent(problem) for problem in results.problems)
-        chosen = {run.name: present(run.pieces, "pieces") for run in runs}
         yield from (WarningEvent(text) for text in dict.fromkeys(text for _, text in chosen.values()) if text)
-        most = sum(len(each) for each, _ in chosen.values())
-        with staff.crew(_commentated, _video, _place, most) as crew:
-            for event in crew.look(""):
-                if isinstance(event, WarningEvent):
-                    yield event
-                    continue
-                facts = event.facts
-            lines = [(run, _line(run, piece, facts)) for run in runs for piece in chosen[run.name][0]]
-            left = {line.key: SpeakJob(run.name, run.settings, line, out) for run, line in lines}
-            left = {key: job for key, job in left.items() if key not in results}
-            for _, line in lines:
-                if line.key in results:
-                    Partial(out, line.key).discard()  # who was killed had no time to
-            title = f"{facts.name} on {facts.device} ({facts.dtype})"
-            yield WorkStart(title, "pieces", len(lines) - len(left), len(lines))
-            yield from _spoken(crew, list(left.values()), results, shape)
+        for event in crew.look(""):
+            if isinstance(event, WarningEvent):
+                yield event
+                continue
+            facts = event.facts
+        lines = [(run, _line(run, piece, facts)) for run in runs for piece in chosen[run.name][0]]
+        left = {line.key: SpeakJob(run.name, run.settings, line, out) for run, line in lines}
+        left = {key: job for key, job in left.items() if key not in results}
+        for _, line in lines:
+            if line.key in results:
+                Partial(out, line.key).discard()  # who was killed had no time to
+        title = f"{facts.name} on {facts.device} ({facts.dtype})"
+        yield WorkStart(title, "pieces", len(lines) - len(left), len(lines))
+        yield from _spoken(crew, list(left.values()), results, shape)
+        crew.close()
         for key in left:
             if key in results:
                 Partial(out, key).discard()  # a worker that was lost, or another in its place, left it

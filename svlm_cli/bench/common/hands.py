@@ -203,11 +203,15 @@ class ModelCrew(Generic[WorkT]):
             for heard in events:
                 yield from _of_pieces(heard, left)
 
+    def close(self) -> None:
+        """End all hands; more than once is fine."""
+        self._crew.close()
+
     def __enter__(self) -> ModelCrew[WorkT]:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._crew.close()
+        self.close()
 
 
 def _of_pieces(

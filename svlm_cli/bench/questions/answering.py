@@ -83,43 +83,41 @@ def answer_by_model(
         OutputError: the folder cannot be used.
         SourceError: no video is there, or more than ``MOST_FAILURES`` cannot be read.
     """
-    with RecordFile(out / RESULTS_NAME, record_key) as results:
+    asked, missing = present(asked, "questions")
+    most = len(runs) * len({each.video for each in asked})
+    with (
+        staff.crew(_answers, _video, _place, most) as crew,  # the folder is made once there are workers
+        RecordFile(out / RESULTS_NAME, record_key) as results,
+    ):
         yield from (WarningEvent(problem) for problem in results.problems)
-        asked, missing = present(asked, "questions")
         if missing:
             yield WarningEvent(missing)
-        with staff.crew(_answers, _video, _place, len(runs) * len({each.video for each in asked})) as crew:
-            for event in crew.look(asked[0].question.prompt):
-                if isinstance(event, WarningEvent):
-                    yield event
-                    continue
-                facts, unknown = event.facts, event.unknown
-            identities = {
-                run.name: {"model": facts.fingerprint, **_where(facts), **run.identity()} for run in runs
-            }
-            keys = {
-                (run.name, each.question.key): _key(identities[run.name], each)
-                for run in runs
-                for each in asked
-            }
-            pending = [
-                (run, each)
-                for run in runs
-                for each in asked
-                if keys[run.name, each.question.key] not in results
-            ]
-            num_done = sum(key in results for key in keys.values())
-            yield WorkStart(f"{facts.name} on {facts.device} ({facts.dtype})", "answers", num_done, len(keys))
-            yield from _lacking(unknown)
-            yield from behind_the_end(list({id(each): each for _, each in pending}.values()))
-            known = {each.question.key: each for each in asked}
+        for event in crew.look(asked[0].question.prompt):
+            if isinstance(event, WarningEvent):
+                yield event
+                continue
+            facts, unknown = event.facts, event.unknown
+        identities = {
+            run.name: {"model": facts.fingerprint, **_where(facts), **run.identity()} for run in runs
+        }
+        keys = {
+            (run.name, each.question.key): _key(identities[run.name], each) for run in runs for each in asked
+        }
+        pending = [
+            (run, each) for run in runs for each in asked if keys[run.name, each.question.key] not in results
+        ]
+        num_done = sum(key in results for key in keys.values())
+        yield WorkStart(f"{facts.name} on {facts.device} ({facts.dtype})", "answers", num_done, len(keys))
+        yield from _lacking(unknown)
+        yield from behind_the_end(list({id(each): each for _, each in pending}.values()))
+        known = {each.question.key: each for each in asked}
 
-            def store(run: AskRun, question: str, response: str) -> None:
-                if keys[run.name, question] not in results:
-                    own = identities[run.name], run.facts(facts), known[question]
-                    results.add(_record(run, *own, response))
+        def store(run: AskRun, question: str, response: str) -> None:
+            if keys[run.name, question] not in results:
+                own = identities[run.name], run.facts(facts), known[question]
+                results.add(_record(run, *own, response))
 
-            yield from _answered(crew, _jobs(pending), store)
+        yield from _answered(crew, _jobs(pending), store)
         results.sort(list(dict.fromkeys(keys.values())))
 
 

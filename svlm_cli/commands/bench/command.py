@@ -105,7 +105,7 @@ def arena(
     plan = ArenaPlan(runs, matches.seed, matches.matches, matches.minutes, matches.ask)
     summaries: tuple[RunSummary, ...] = ()
     with (
-        prints_are_talk(),
+        prints_are_talk(verbose=talk.verbose),
         BenchView(quiet=talk.quiet, verbose=talk.verbose) as view,
         closing(bench_arena(plan, Staff(opening(model, threads), workers, place, batch), out)) as events,
     ):

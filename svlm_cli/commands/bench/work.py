@@ -58,7 +58,11 @@ def show_work(events: Generator[WorkEvent, None, None], talk: Talk, *, at_once: 
     from svlm_cli.commands.bench.view import WorkView
 
     def show() -> None:
-        with prints_are_talk(), WorkView(quiet=talk.quiet, verbose=talk.verbose) as view, closing(events):
+        with (
+            prints_are_talk(verbose=talk.verbose),
+            WorkView(quiet=talk.quiet, verbose=talk.verbose) as view,
+            closing(events),
+        ):
             for event in events:
                 view.show_work(event)
 

@@ -111,42 +111,58 @@ def fetch_all(
         place: where the work is done.
 
     Yields:
-        One result per video. A problem of one is told in it and does not stop the others.
+        One result per video. A problem of one is told in it and does not stop the others. In the end the
+        lines of ``videos.jsonl`` stand in the order of the sources, whoever was first.
 
     Raises:
         SvlmError: the folder cannot be used at all.
     """
     options = options or FetchOptions()
-    _open_manifest(folder)
     taken: Counter[str] = Counter()
     crew: Crew[FetchJob, FetchedVideo | list[FetchJob]] = place.crew(
         _FetchHire(folder, options), options.workers, shares=True, with_gpu=False, name=lambda job: job.source
     )
 
-    def start(jobs: Sequence[FetchJob]) -> None:
-        for job in jobs:
+    places: dict[int, tuple[FetchJob, tuple[int, ...]]] = {}  # of each job, playlists within playlists
+    done: dict[tuple[int, ...], str] = {}
+
+    def start(jobs: Sequence[FetchJob], above: tuple[int, ...] = ()) -> None:
+        for number, job in enumerate(jobs):
             limit = options.download.limit
             if limit is not None and taken[job.given] >= limit:
                 return
             taken[job.given] += 1
+            places[id(job)] = job, (*above, number)
             crew.add([job])
 
     with crew:
+        _open_manifest(folder)  # not before a cluster has been reached
         start([FetchJob(source, source) for source in sources])
         with closing(crew.events()) as events:
             for heard in events:
                 match heard:
                     case Came(job=job, event=FetchedVideo() as got):
+                        done[places[id(job)][1]] = got.video.id
                         yield Fetched(job.source, got.video, got.is_new, note=got.note)
                     case Came(job=job, event=list() as found) if job.depth < _DEEPEST:
                         taken[job.given] -= 1  # the playlist itself is no video
-                        start(found)
+                        start(found, places[id(job)][1])
                     case Ended(job=job, error=BaseException() as error):
                         yield Fetched(job.source, None, problem=_problem(error))
                     case Aside(what=FetchProgress() as progress):
                         on_progress(progress)
                     case Aside(what=str() as message) | BegunAgain(reason=message):
                         logging.getLogger(__name__).warning("%s", message)
+    _arrange(folder, [done[place] for place in sorted(done)])
+
+
+def _arrange(folder: Path, ids: Sequence[str]) -> None:
+    """Put the lines of the videos in the order of their sources; one that cannot be written stays."""
+    try:
+        Manifest(folder).arrange(ids)
+    except OSError as error:
+        told = "the lines of videos.jsonl are left in the order in which they came: %s"
+        logging.getLogger(__name__).warning(told, error.strerror)
 
 
 @dataclass(frozen=True, slots=True)
