@@ -101,7 +101,12 @@ class Comparison:
 
         figures = [
             (run.label, {name: _estimate(run.row["scores"].get(name)) for name in self.columns})
-            for run in self.runs
+            for run in [*self.runs, *self.published]
+        ]
+        figures = [
+            (label, scores)
+            for number, (label, scores) in enumerate(figures)
+            if number < len(self.runs) or any(scores.values())
         ]
         shown = {
             name: title

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 import textwrap
 from collections.abc import Mapping, Sequence
 
@@ -20,7 +19,10 @@ DASHES = ("solid", "dashed", "dotted")
 PERCENT_RANGE = (-3, 103)
 PERCENT_TICKS = range(0, 101, 25)
 DOTS_PER_INCH = 120
-PANELS_PER_LINE = 6
+MOST_PANELS = 6
+LIST_WIDTH = 9.0
+HATCHES = ("", "///", "...", "xxx")
+MARKS = ("o", "s", "^", "D")
 LABEL_LETTERS = 48
 
 
@@ -31,9 +33,10 @@ def bars(
     papers: Sequence[float | None] = (),
     title: str = "",
 ) -> bytes:
-    """Percentages as bars with their intervals, a row per run and a panel per score, as PNG.
+    """Percentages with their intervals, as PNG: a bar per run in a panel per score, or a list of many scores.
 
-    Panels stand in lines of ``PANELS_PER_LINE`` at most, each as long as the others where that can be.
+    No two runs look alike. Up to ``MOST_PANELS`` panels stand side by side; more scores are one panel, below
+    each other, with a mark per run.
 
     Args:
         figures: for each run its name, which may have several lines, and its scores by name.
@@ -43,43 +46,119 @@ def bars(
         title: over all of it.
     """
     names = ["\n".join(_wrapped(part) for part in name.split("\n")) for name, _ in figures]
-    num_lines = math.ceil(len(columns) / PANELS_PER_LINE)
-    num_wide = math.ceil(len(columns) / num_lines)
-    height = 1.3 + sum(0.25 + 0.17 * (1 + name.count("\n")) for name in names)
-    size = 2.1 * num_wide + 3.4, height * num_lines + (0.4 if title else 0)
-    figure = Figure(figsize=size, layout="constrained")
-    figure.suptitle(_wrapped(title, round(10 * size[0])), fontsize=11)
-    grid = figure.subplots(num_lines, num_wide, sharey=True, squeeze=False)
-    panels = grid.ravel()
-    for place, (axes, (score, heading)) in enumerate(zip(panels, columns.items(), strict=False)):
-        for number, (_, scores) in enumerate(figures):
-            _bar(axes, scores.get(score), number)
-        if place == 0 and any(paper is not None for paper in papers):
-            _diamonds(axes, papers)
-        if line is not None:
-            axes.axvline(line, color="#333333", linestyle="dashed", linewidth=1, label=f"chance: {line:g} %")
-        axes.set_xlim(0, 103)
-        axes.set_xticks(PERCENT_TICKS)
-        axes.tick_params(axis="x", labelsize=8, labelbottom=True)
+    scores = [scores for _, scores in figures]
+    draw = _panels if len(columns) <= MOST_PANELS else _list
+    figure = draw(names, scores, columns, papers, line)
+    width = figure.get_figwidth()
+    figure.suptitle(_wrapped(title, round(10 * width)), fontsize=11)
+    return as_png(figure)
+
+
+def _panels(
+    names: Sequence[str],
+    scores: Sequence[Mapping[str, Estimate | None]],
+    columns: Mapping[str, str],
+    papers: Sequence[float | None],
+    line: float | None,
+) -> Figure:
+    """A panel per score, side by side."""
+    height = 1.7 + sum(0.25 + 0.17 * (1 + name.count("\n")) for name in names)
+    figure = Figure(figsize=(2.1 * len(columns) + 3.4, height), layout="constrained")
+    panels = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
+    for axes, (score, heading) in zip(panels, columns.items(), strict=True):
+        for number, own in enumerate(scores):
+            _bar(axes, own.get(score), number)
+        _percents(axes, line)
         axes.set_title(_wrapped(f"{heading}, %", 22), fontsize=10)
-        axes.grid(axis="x", alpha=0.3)
-    for axes in panels[len(columns) :]:
-        axes.set_visible(False)
+    if any(paper is not None for paper in papers):
+        _diamonds(panels[0], papers)
     if panels[0].get_legend_handles_labels()[0]:
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
-    for axes in grid[:, 0]:
-        axes.set_yticks(range(len(names)), names, fontsize=9)
+    panels[0].set_yticks(range(len(names)), names, fontsize=9)
     panels[0].set_ylim(len(names) - 0.4, -0.6)
-    return as_png(figure)
+    return figure
+
+
+def _list(
+    names: Sequence[str],
+    scores: Sequence[Mapping[str, Estimate | None]],
+    columns: Mapping[str, str],
+    papers: Sequence[float | None],
+    line: float | None,
+) -> Figure:
+    """One panel: a band per score, in it a mark for each run that has it, in the order of the legend."""
+    known = {score: [number for number, own in enumerate(scores) if _has(own, score)] for score in columns}
+    places = [(score, number) for score in columns for number in (known[score] or [-1])]
+    letters = sum(1 + name.count("\n") for name in names)
+    height = 1.8 + 0.19 * (len(places) + len(columns)) + 0.09 * letters
+    figure = Figure(figsize=(LIST_WIDTH, height), layout="constrained")
+    axes = figure.subplots()
+    labelled: set[int] = set()
+    ticks, top = [], 0.0
+    for band, (score, numbers) in enumerate(known.items()):
+        bottom = top + max(1, len(numbers)) + 1
+        if band % 2 == 0:
+            axes.axhspan(top, bottom, color="#f2f2f2", zorder=0)
+        ticks.append((top + bottom) / 2)
+        for row, number in enumerate(numbers):
+            estimate = scores[number][score]
+            assert estimate is not None
+            _mark(axes, estimate, top + 1 + row, number, "" if number in labelled else names[number])
+            labelled.add(number)
+            if band == 0 and papers and (paper := papers[number]) is not None:
+                _diamond(axes, [paper], [top + 1 + row])
+        top = bottom
+    _percents(axes, line)
+    axes.set_xlabel("%", fontsize=9)
+    axes.set_yticks(ticks, [_wrapped(title, 34) for title in columns.values()], fontsize=9)
+    axes.set_ylim(top, 0)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
+    return figure
+
+
+def _has(scores: Mapping[str, Estimate | None], name: str) -> bool:
+    estimate = scores.get(name)
+    return estimate is not None and estimate.percent is not None
+
+
+def _mark(axes: Axes, estimate: Estimate, height: float, number: int, label: str) -> None:
+    """A mark, its interval, and its number beside it."""
+    assert estimate.percent is not None
+    colour, _, mark = style_of(number)
+    axes.plot(estimate.percent, height, mark, color=colour, markersize=6, label=label or "_")
+    end = estimate.percent
+    if estimate.low is not None and estimate.high is not None:
+        end = estimate.high
+        axes.plot([estimate.low, end], [height, height], color=colour, linewidth=1.2)
+    axes.text(min(end, 96) + 1.2, height, f"{estimate.percent:.1f}", va="center", fontsize=7)
+
+
+def style_of(number: int) -> tuple[str, str, str]:
+    """Colour, hatch and mark of a row; no two of the first 28 are alike."""
+    turn = number // len(COLOURS)
+    return COLOURS[number % len(COLOURS)], HATCHES[turn % len(HATCHES)], MARKS[turn % len(MARKS)]
+
+
+def _percents(axes: Axes, line: float | None) -> None:
+    if line is not None:
+        axes.axvline(line, color="#333333", linestyle="dashed", linewidth=1, label=f"chance: {line:g} %")
+    axes.set_xlim(0, 103)
+    axes.set_xticks(PERCENT_TICKS)
+    axes.tick_params(axis="x", labelsize=8)
+    axes.grid(axis="x", alpha=0.3)
 
 
 def _diamonds(axes: Axes, papers: Sequence[float | None]) -> None:
     """The paper's figures, under the bars so that they cover no value."""
     known = [(paper, number) for number, paper in enumerate(papers) if paper is not None]
     values, numbers = zip(*known, strict=True)
+    _diamond(axes, values, [number + 0.4 for number in numbers])
+
+
+def _diamond(axes: Axes, values: Sequence[float], heights: Sequence[float]) -> None:
     axes.scatter(
         values,
-        [number + 0.4 for number in numbers],
+        heights,
         marker="D",
         s=28,
         color="white",
@@ -93,7 +172,8 @@ def _bar(axes: Axes, estimate: Estimate | None, number: int) -> None:
     if estimate is None or estimate.percent is None:
         axes.text(2, number, "–", va="center")
         return
-    axes.barh(number, estimate.percent, color=COLOURS[number % len(COLOURS)], alpha=0.85)
+    colour, hatch, _ = style_of(number)
+    axes.barh(number, estimate.percent, color=colour, hatch=hatch, edgecolor="white", linewidth=0, alpha=0.85)
     if estimate.low is not None and estimate.high is not None:
         axes.plot([estimate.low, estimate.high], [number, number], color="#333333", linewidth=1.5)
     axes.text(

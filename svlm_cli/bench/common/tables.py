@@ -78,7 +78,7 @@ class Report:
         notes: paragraphs under the main table: warnings first.
         line: percentage that chance gives, drawn in the plots.
         more: further keys of ``summary.json``.
-        published: rows of others, read off papers: beside ours on the page and in its first picture.
+        published: rows of others, read off papers: beside ours on the page and wherever they have a figure.
         drawn: columns of the first picture, where these are not all of ``columns``.
     """
 
@@ -122,7 +122,8 @@ class Report:
             *self.notes,
             f"![scores]({SCORES_PLOT})",
             *(
-                f"## {title}\n\n{self._table(columns, self.rows, is_main=False).markdown()}\n\n"
+                f"## {title}\n\n"
+                f"{self._table(columns, self._with_others(columns), is_main=False).markdown()}\n\n"
                 f"![{title}]({picture})"
                 for title, columns, picture in self._parts()
             ),
@@ -154,8 +155,7 @@ class Report:
     def _bars(self, columns: Mapping[str, str], section: str = "", *, is_main: bool = False) -> bytes:
         from svlm_cli.bench.common.plots import bars
 
-        others = [row for row in self.published if any(name in row.scores for name in columns)]
-        rows = [*self.rows, *(others if is_main else ())]
+        rows = self._with_others(columns)
         figures = [
             (f"{row.run}\n{row.protocol}", {name: row.scores.get(name) for name in columns}) for row in rows
         ]
@@ -166,6 +166,10 @@ class Report:
             [_leading(row.paper) for row in rows] if is_main else (),
             self._plot_title(section),
         )
+
+    def _with_others(self, columns: Mapping[str, str]) -> list[Row]:
+        """Our rows, and those of others that have one of these figures."""
+        return [*self.rows, *(row for row in self.published if any(name in row.scores for name in columns))]
 
     def _plot_title(self, section: str) -> str:
         """The benchmark, the section, and of judged rows the rivals and judges."""
