@@ -168,9 +168,10 @@ def load_official(paths: Sequence[Path]) -> list[Answered]:
     """Read results in the official form, from files or from all the JSON files of folders.
 
     ``{"backward": [{id, video, task, question, response, ground_truth}], "realtime": [...], "forward": [item
-    with test_info[i].response]}``, or such items in one list, in lines, or by id. A response may be a list of
-    one. All that a file holds counts, as in the authors' script, be it an id for two questions
-    (``shares_id``) or a question twice (``is_repeat``). An answer that stands in several files counts once.
+    with test_info[i].response]}``, or such items in one list, in lines, or by id; LiveCC's list has
+    ``answer`` for the ground truth and an item for each query. A response may be a list of one. All that a
+    file holds counts, as in the authors' script, be it an id for two questions (``shares_id``) or a question
+    twice (``is_repeat``). An answer that stands in several files counts once.
 
     Raises:
         SourceError: a file cannot be read or is of another form; there is none; two files answer a query
@@ -227,7 +228,8 @@ def _answers_of(item: object, file: Path) -> list[tuple[str, Answered]]:
         about = [Path(str(item.get("video"))).name, item.get("question"), item.get("activity")]
         name = f"{task} {item['id']}"
         if "test_info" not in item:
-            answer = Answered(name, task, str(item["ground_truth"]), response_of(item))
+            truth = item["ground_truth"] if "ground_truth" in item else item["answer"]
+            answer = Answered(name, task, str(truth), response_of(item))
             return [(_told([name, *about]), answer)]
         found = []
         for number, test in enumerate(item["test_info"]):

@@ -55,6 +55,33 @@ def test_a_vote_that_is_there_twice_and_one_that_is_none(tmp_path: Path, capsys)
     assert "line 2" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("form", ["lines", "list"])
+@pytest.mark.parametrize("nobody", [None, "", "Tie", " TIE ", "neither", "both"])
+def test_a_vote_for_nobody_is_a_tie_however_it_is_written(
+    tmp_path: Path, capsys, nobody: object, form: str
+) -> None:
+    votes = [
+        {"video_event_id": "v_1", "ab_winner": "x", "ba_winner": nobody, "reason": "close"},
+        {"video_event_id": "v_2", "ab_winner": nobody, "ba_winner": "y"},
+    ]
+    path = tmp_path / "votes.json"
+    path.write_text(json.dumps(votes) if form == "list" else "\n".join(map(json.dumps, votes)))
+    arguments = [
+        "bench",
+        "livesports",
+        "score",
+        "--votes",
+        str(path),
+        "--json",
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    assert run(arguments) == 0
+    rows = json.loads(capsys.readouterr().out)["runs"]
+    told = {row["run"]: (row["ties"], row["scores"]["win_rate"]["percent"]) for row in rows}
+    assert told == {"x": ("2", 25.0), "y": ("2", 25.0)}
+
+
 def test_stored_votes_of_ours_tell_who_was_compared(tmp_path: Path, capsys) -> None:
     """Who wins nothing has a row too; of votes on older words only the newest count."""
     path = tmp_path / "votes.jsonl"

@@ -105,7 +105,22 @@ def test_what_a_file_holds_twice_counts_twice(tmp_path: Path, capsys, seed: int)
     assert not [note for note in told["notes"] if "share an id" in note]
 
 
-@pytest.mark.parametrize("form", ["list", "lines", "by id", "groups by id", "mark", "folders"])
+def as_livecc_has_them(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """An item for each query, with its answer."""
+    found = []
+    for entry in entries:
+        own = {"id": entry["id"], "task": entry["task"], "question": entry.get("question", "")}
+        for test in entry.get("test_info", [entry]):
+            answer = (
+                test["count"] if "count" in test else ("No", "Yes")[test["type"]] if "type" in test else None
+            )
+            found.append(
+                own | {"answer": str(answer or entry.get("ground_truth", "0")), "response": test["response"]}
+            )
+    return found
+
+
+@pytest.mark.parametrize("form", ["list", "lines", "by id", "groups by id", "mark", "folders", "livecc"])
 def test_the_same_answers_in_other_forms(tmp_path: Path, capsys, form: str) -> None:
     content, means = made_results(random.Random(form), lists=True, twice=False)
     entries = [entry for group in GROUPS for entry in content[group]]
@@ -119,6 +134,7 @@ def test_the_same_answers_in_other_forms(tmp_path: Path, capsys, form: str) -> N
         ),
         "mark": "\ufeff" + json.dumps(content),
         "folders": json.dumps(content),
+        "livecc": json.dumps(as_livecc_has_them(entries)),
     }[form]
     folder = tmp_path / "model" / "it" if form == "folders" else tmp_path / "model"
     folder.mkdir(parents=True)
