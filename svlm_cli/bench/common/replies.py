@@ -34,6 +34,7 @@ _KEY = re.compile(r"[{,]\s*(?:\"([^\"\n]*)\"|'([^'\n]*)')\s*:|\}")
 _QUOTED = re.compile(r"(?<!\w)['‘’]([^'‘’\n]{1,3})['‘’](?!\w)")
 _FENCE = re.compile(r"^\s*(?:```|~~~)\w*\s*$|```", re.M)
 _MARKUP = re.compile(r"[*`\"“”„«»#~]|(?<!\w)_+|_+(?!\w)|^\s*>+|[\U0001F300-\U0001FAFF✅✓✔➡️👉]", re.M)
+_UNSEEN = {"Cf": "", "Cc": " "}
 _SPACES = re.compile(r"[^\S\n]+")
 _MOST_LETTERS = 20_000  # a reply's middle says nothing of its answer
 _STRUCK = re.compile(r"~~[^~]*~~")
@@ -48,9 +49,7 @@ _CHOICES = re.compile(
 def plain(reply: str) -> str:
     """A reply without what models put around answers; tags, boxes and JSON become lines ``name: value``."""
     text = unicodedata.normalize("NFKC", reply)
-    text = "".join(
-        each for each in text if each == "\n" or unicodedata.category(each)[:2] not in ("Cf", "Cc")
-    )
+    text = "".join(each if each == "\n" else _UNSEEN.get(unicodedata.category(each), each) for each in text)
     text = _THOUGHT_END.sub("", _THOUGHT.sub("", text))
     if len(text) > _MOST_LETTERS:
         text = f"{text[: _MOST_LETTERS // 4]}\n{text[-_MOST_LETTERS // 2 :]}"
