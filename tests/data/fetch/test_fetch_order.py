@@ -37,6 +37,7 @@ class ShuffledPlace(Workplace):
 def test_videos_stand_in_the_order_of_their_sources(
     tmp_path: Path, make_video: Callable[..., Path], seed: int
 ) -> None:
+    (tmp_path / "list").mkdir()
     for number in range(5):
         make_video(tmp_path / "list" / f"game {number}.mp4", seconds=1 + number / 5)
     sources = expand([str(tmp_path / "list")])
