@@ -37,9 +37,10 @@ _OPENERS = (
     r"ok|yes|well|of\s+course|certainly|i(?:'d|\s+would)?\s+(?:think|believe|say))\b|选|我选|應選|应选)"
 )
 _BEST = (
-    r"(?:better|best|stronger|strongest|superior|preferable|preferred|closer|closest|winner|correct|right|true|"
+    r"(?:better(?!\s+(?:aligned|suited|written|paced|matched)\b)|best|stronger|strongest|superior|preferable|preferred|closer|closest|winner|correct|right|true|"
     r"answer|accurate|most\s+(?:accurate|likely|appropriate|suitable|fitting|plausible)|more\s+(?:accurate|faithful|"
-    r"engaging|natural|lively|consistent|broadcast-like))"
+    r"engaging|natural|lively|consistent|broadcast-like)|better\s+(?:aligned|suited|written|paced|matched)\b[^.,;]{0,60}|"
+    r"only\s+(?:one|option|choice|answer)\s+that\s+(?:fits|matches|works|is\s+(?:right|correct)|makes\s+sense))"
 )
 _RIGHT = (
     r"\s*(?:\s(?:(?:is|seems|appears|must\s+be|should\s+be|would\s+be|has\s+to\s+be|looks|sounds)(?:\s+to\s+be)?"
@@ -47,12 +48,12 @@ _RIGHT = (
     r"(?:\s+(?:answer|option|choice|one|commentary|candidate|response|pick|match|fit|text|overall|here|of\s+the\s+two|"
     r"in\s+(?:both|all|every|general|most)(?:\s+\w+)?|by\s+far|for\s+(?:me|this\s+\w+)))*"
     r"|wins(?:\s+(?:overall|here|clearly|by\s+far|on\s+(?:both|all)(?:\s+\w+)?))*|fits\s+best|matches\s+best|"
-    r"gets\s+my\s+vote|对|正确|更好))"
+    r"gets\s+my\s+vote|(?:edges\s+out|beats|outperforms|surpasses)\s+(?:candidate|commentary)\s+[a-z]|对|正确|更好))"
     r"(?=\s*$|\s*[.!;]|,?\s+(?:because|since|than|over|as|for|due|and|with|but|while|whereas|although)\b)"
 )
 
 ENDS = re.compile(
-    r"(?=\s*$|\s*[,;!。、|]|\s*[.:](?!\w\b|\d|\\)|\s*(?:[-–—=]+>?|→)\s|\s+\("
+    r"(?=\s*$|\s*[,;!。、|]|\s*[.:](?!\w\b|\d|\\)|\s*(?:[-–—]+>?|=+>|→)\s|\s+\("
     r"|です|\s+(?i:for\s+sure|obviously|definitely|certainly|clearly|because|since|as|over|than|which|rather|instead|due|and\s+not|not)\b)"
 )
 NEGATION = re.compile(
@@ -189,8 +190,8 @@ def grammar_of(letters: str) -> Grammar:
             rf"[\s,;(–—-]*(?i:(?:and|but)\s+)?(?i:not|rather\s+than|instead\s+of|over)\s+{_SIDE}\(?(?P<letter>[{letters}])\b"
         ),
         re.compile(
-            rf"(?:^|[:,.]\s*|\bis\s*)[^\w(\[{{]{{0,9}}{plain_token}\s*(>)>*\s*{plain_token}(?=\W*$)"
-            rf"|(?:^|[:,.]\s*|\bis\s*)[^\w(\[{{]{{0,9}}{plain_token}\s*<<*\s*{plain_token}(?=\W*$)"
+            rf"(?:^|[:,.]\s*|\bis\s*)[^\w(\[{{]{{0,9}}{plain_token}\s*(>)>*\s*{plain_token}(?=\W*$|,?\s+because\b)"
+            rf"|(?:^|[:,.]\s*|\bis\s*)[^\w(\[{{]{{0,9}}{plain_token}\s*<<*\s*{plain_token}(?=\W*$|,?\s+because\b)"
         ),
         re.compile(rf"[^\w(\[{{]*{_SIDE}[(\[{{]*[{any_case}][)\]}}]*\.(?:\s[A-Z]\.)*"),
     )

@@ -16,7 +16,8 @@ LABEL = (
 _THOUGHT = re.compile(r"<(think|thinking|reasoning|thought)>.*?(?:</\1>|$)", re.S | re.I)
 _THOUGHT_END = re.compile(r"^.*</(?:think|thinking|reasoning|thought)>", re.S | re.I)
 _TURN_END = re.compile(
-    r"<\|(?:im_end|endoftext|eot_id|end|end_of_text|eom_id|return)\|>|</s>|<eos>|\[EOS\]|<end_of_turn>", re.I
+    r"<\|(?:im_end|endoftext|eot_id|end|end_of_text|eom_id|return)\|>|</s>|<eos>|\[(?:EOS|END)\]|<end_of_turn>",
+    re.I,
 )
 _TOKEN = re.compile(
     r"<\|[^<>|]*\|>(?:\s*assistant\b)?|</?s>|<bos>|<pad>|\[/?INST\]|<start_of_turn>(?:model)?"
