@@ -233,7 +233,7 @@ def _one_document(content: bytes, lines: Sequence[bytes]) -> list[Any] | None:
     if isinstance(value, dict):
         own = list(value.values())
         return own if own and all(isinstance(each, dict) for each in own) else [value]
-    return value if isinstance(value, list) else None
+    return value if isinstance(value, list) and any(isinstance(each, dict) for each in value) else None
 
 
 def put_once(found: dict[KeyT, ValueT], key: KeyT, value: ValueT, name: str, where: str) -> None:
