@@ -56,7 +56,7 @@ LIVESPORTS: Sequence[Row] = (
     *(
         _wins(
             run,
-            "LiveSports-3K CC, by StreamingVLM's authors",
+            "LiveSports-3K CC",
             percent,
             "GPT-4o",
             f"{_STREAMING_VLM}, table 1",
