@@ -16,7 +16,7 @@ from svlm_cli.commands import options
 from svlm_cli.commands.align_view import AlignView
 from svlm_cli.commands.groups import grouped
 from svlm_cli.commands.options import Talk
-from svlm_cli.commands.output import TalkConsole, emit, leaving_at_once, prints_are_talk, some_of
+from svlm_cli.commands.output import TalkConsole, emit, leaving_at_once, prints_are_talk, tell_left_out
 from svlm_cli.errors import SvlmError, UsageError
 from svlm_cli.language import language_code
 from svlm_cli.settings import Clean
@@ -246,5 +246,5 @@ def _results(
         return folders[0], align_folder(folders[0], wanted, forms or (JSON,), place)
     files, left_out = recordings(paths)
     for folder, names in left_out if not is_quiet else []:
-        console.tell(f"left out of {folder}, as neither video nor sound: {some_of(names)}")
+        tell_left_out(console, folder, names, "neither video nor sound")
     return None, align_files(files, wanted, forms or FORMATS, files[0].parent / STORE / "llm", place)

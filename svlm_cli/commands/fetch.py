@@ -15,7 +15,7 @@ from svlm_cli.commands import options
 from svlm_cli.commands.fetch_view import FetchView
 from svlm_cli.commands.groups import grouped
 from svlm_cli.commands.options import Talk
-from svlm_cli.commands.output import TalkConsole, emit, leaving_at_once, prints_are_talk, some_of
+from svlm_cli.commands.output import TalkConsole, emit, leaving_at_once, prints_are_talk, tell_left_out
 from svlm_cli.documents import MalformedError, read_text
 from svlm_cli.errors import SvlmError, UsageError
 from svlm_cli.work.place import parse_place
@@ -151,7 +151,7 @@ def fetch(
 
     download, place = _download_options(how, web), parse_place(how.on)
     console = TalkConsole()
-    wanted = expand(sources, partial(_tell_left_out, console))
+    wanted = expand(sources, partial(tell_left_out, console, kind="no video"))
     if not talk.quiet and any(is_web_address(source) for source in wanted):
         console.tell("; ".join(preflight()))
     results = []
@@ -177,10 +177,6 @@ def fetch(
     if failed:
         view.list_failures(failed)
         raise SvlmError(f"{len(failed)} of {len(results)} videos could not be fetched; the reasons are above")
-
-
-def _tell_left_out(console: TalkConsole, folder: str, names: list[str]) -> None:
-    console.tell(f"left out of {folder}, as no video: {some_of(names)}")
 
 
 def _download_options(how: How, web: Web) -> DownloadOptions:

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
+from pathlib import Path
 from typing import Any, TextIO
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -150,6 +151,23 @@ def some_of(names: Sequence[str]) -> str:
     """Names in a row, the first few of many."""
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     return ", ".join(names[:_MOST_NAMED]) + more
+
+
+def tell_left_out(console: TalkConsole, folder: Path | str, names: Sequence[str], kind: str) -> None:
+    """Say what of a folder is left out: files, as they are not what is looked for, and folders within it.
+
+    Args:
+        console: where to say it.
+        folder: the folder.
+        names: the names of what is left out, those of folders with ``/`` at their end.
+        kind: what the files are not, e.g. ``no video``.
+    """
+    files = [name for name in names if not name.endswith("/")]
+    inner = [name for name in names if name.endswith("/")]
+    if files:
+        console.tell(f"left out of {folder}, as {kind}: {some_of(files)}")
+    if inner:
+        console.tell(f"folders within {folder} are not looked into, name them too: {some_of(inner)}")
 
 
 def print_error(message: str) -> None:

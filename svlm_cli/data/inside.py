@@ -36,6 +36,8 @@ _OTHER_SUFFIXES = SOUND_SUFFIXES | frozenset(_OTHER.split())
 def videos_in(folder: Path) -> tuple[list[Path], list[str]]:
     """The videos of a folder, and the names of what else is in it, both in order; hidden files are neither.
 
+    The name of a folder within it, which is not looked into, ends in ``/``.
+
     Raises:
         SourceError: it cannot be read.
     """
@@ -53,7 +55,8 @@ def _parted(folder: Path, is_wanted: Callable[[Path], bool]) -> tuple[list[Path]
     except OSError as error:
         raise SourceError(f"the folder {folder} cannot be read: {error.strerror}") from error
     wanted = [path for path in inside if is_wanted(path)]
-    return wanted, [path.name for path in inside if path not in set(wanted)]
+    known = set(wanted)
+    return wanted, [path.name + "/" * path.is_dir() for path in inside if path not in known]
 
 
 def _is_sound(path: Path) -> bool:

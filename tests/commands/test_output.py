@@ -17,7 +17,7 @@ from svlm_cli.cli import exit_code
 from svlm_cli.commands import align_view, fetch_view
 from svlm_cli.commands.bench import view as bench_view
 from svlm_cli.commands.engine import Invocation
-from svlm_cli.commands.output import TalkConsole, emit, print_error
+from svlm_cli.commands.output import TalkConsole, emit, print_error, tell_left_out
 from svlm_cli.commands.stream import view as stream_view
 from svlm_cli.data.fetch.folder import Fetched
 from svlm_cli.data.fetch.one import FetchProgress
@@ -156,3 +156,19 @@ def test_errors_and_tracebacks_are_inert(capsys: pytest.CaptureFixture[str]) -> 
     shown = capsys.readouterr().err
     assert "Traceback" in shown
     assert is_inert(shown)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_folders_are_no_files_that_are_left_out(seed: int) -> None:
+    dice = random.Random(seed)
+    files = [f"{number}.txt" for number in range(dice.randrange(3))]
+    folders = [f"{number}.day" for number in range(dice.randrange(3))]
+    told = io.StringIO()
+    names = sorted([*files, *(f"{name}/" for name in folders)])
+    tell_left_out(TalkConsole(told), "air", names, "neither video nor sound")
+    lines = told.getvalue().splitlines()
+    left_out = [line for line in lines if "neither video nor sound" in line]
+    inner = [line for line in lines if "folders within air are not looked into" in line]
+    assert (len(left_out), len(inner)) == (bool(files), bool(folders))
+    assert all(name in "".join(left_out) for name in files)
+    assert all(f"{name}/" in "".join(inner) and name not in "".join(left_out) for name in folders)

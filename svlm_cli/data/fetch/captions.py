@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from svlm_cli.data.manifest import SUBTITLE_FOLDER
-from svlm_cli.data.words.caption_names import best_captions, caption_files
+from svlm_cli.data.words.caption_names import best_captions, caption_files, unread_beside
 from svlm_cli.data.words.captions import SUFFIXES, read_utterances
 from svlm_cli.data.words.within import NoCaptionsError, captions_within
 from svlm_cli.errors import SourceError
@@ -77,8 +77,10 @@ def _extract(media: Path, folder: Path, video_id: str, language: str, beside: Se
     try:
         track, text = captions_within(media, language)
     except NoCaptionsError as error:
-        missing = _missing(language, beside, "its folder")
-        return f"{missing}, and it holds {', '.join(map(str, error.tracks))}" if error.tracks else missing
+        unread = unread_beside(media)
+        missing = _missing(language, beside, "its folder", " that can be read" * bool(unread))
+        holds = f", and it holds {', '.join(map(str, error.tracks))}" if error.tracks else ""
+        return f"{missing}{holds}; {unread}" if unread else missing + holds
     name = re.sub(r"[^A-Za-z0-9-]", "-", track.language or language)
     with whole_file(folder / SUBTITLE_FOLDER / f"{video_id}.{name}.vtt") as partial:
         partial.write_text(text, encoding="utf-8")
@@ -95,8 +97,8 @@ def _is_transcript(path: Path) -> bool:
         return False
 
 
-def _missing(language: str, there: Sequence[str], where: str) -> str:
+def _missing(language: str, there: Sequence[str], where: str, which: str = "") -> str:
     if not there:
-        return f"no captions: {where} has none"
+        return f"no captions: {where} has none{which}"
     more = f" and {len(there) - _MOST_NAMED} more" if len(there) > _MOST_NAMED else ""
     return f"no captions in {language}: {where} has {', '.join(there[:_MOST_NAMED])}{more}"

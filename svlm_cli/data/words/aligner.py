@@ -17,6 +17,7 @@ from svlm_cli.claims import claimed
 from svlm_cli.data.manifest import Video
 from svlm_cli.data.words import filters
 from svlm_cli.data.words.annealing import dense_clips
+from svlm_cli.data.words.caption_names import unread_beside
 from svlm_cli.data.words.clean_llm import LanguageModel, LlmOptions, clean, judge_clips, split_sentences
 from svlm_cli.data.words.elsewhere import CAPTIONS, said_in
 from svlm_cli.data.words.heard import Heard, heard_out, read_heard, sound_notes, write_heard
@@ -202,7 +203,8 @@ class Aligner:
                 said, track = said_in(source, job.media, self._options.whisper.language)
                 return said, {}, "", track
             except NoCaptionsError as error:
-                raise _Skip(f"no captions: {error.message}") from error
+                unread = unread_beside(job.media)
+                raise _Skip(f"no captions: {error.message}" + (f"; {unread}" if unread else "")) from error
             except SourceError as error:
                 raise _Skip(f"{UNREADABLE}: {error.message}") from error
         if not job.video.has_audio and self._options.audio_track == AUTO:

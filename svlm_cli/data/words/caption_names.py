@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from svlm_cli.data.words.captions import SUFFIXES
 from svlm_cli.language import is_known, is_language
+
+_UNREAD = (".ass", ".ssa", ".sbv", ".sup", ".sub", ".idx", ".scc", ".mcc", ".stl", ".smi", ".sami", ".lrc")
+_MOST_NAMED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +33,22 @@ def caption_files(folder: Path, name: str) -> list[CaptionFile]:
     return list(_of(name, sorted(folder.iterdir()))) if folder.is_dir() else []
 
 
-def _of(name: str, paths: Iterable[Path]) -> Iterator[CaptionFile]:
+def unread_beside(media: Path) -> str:
+    """In words, which captions lie beside a file in a form that is not read; empty where none do."""
+    folder, name = media.parent, media.stem
+    paths = sorted(folder.iterdir()) if folder.is_dir() else []
+    unread = [each.path.name for each in _of(name, paths, _UNREAD)]
+    if not unread:
+        return ""
+    more = f" and {len(unread) - _MOST_NAMED} more" if len(unread) > _MOST_NAMED else ""
+    are = "is" if len(unread) == 1 else "are"
+    shown = ", ".join(unread[:_MOST_NAMED])
+    return f"{shown}{more} beside it {are} of a form that is not read: make VTT or SRT of it"
+
+
+def _of(name: str, paths: Iterable[Path], suffixes: Collection[str] = SUFFIXES) -> Iterator[CaptionFile]:
     for path in paths:
-        if path.suffix.lower() not in SUFFIXES or not path.name.startswith(f"{name}."):
+        if path.suffix.lower() not in suffixes or not path.name.startswith(f"{name}."):
             continue
         parts = path.name[len(name) + 1 : -len(path.suffix)].split(".") if path.stem != name else []
         known = [part for part in parts if is_known(part)]

@@ -61,12 +61,14 @@ class Cue:
         start_seconds, end_seconds: when it is shown, the end not before the start.
         rows: words of each row, from above, none of them empty.
         is_anew: an empty row stands above them, into which none of the rows before has moved.
+        text: the text of the rows with all its blanks.
     """
 
     start_seconds: float
     end_seconds: float
     rows: tuple[tuple[CaptionWord, ...], ...]
     is_anew: bool = False
+    text: str = ""
 
     @property
     def is_open(self) -> bool:
@@ -95,9 +97,11 @@ def cue_of(start: Any, end: Any, rows: Iterable[Sequence[TimedText]], where: str
     except MalformedError as error:
         raise MalformedError(f"{where}: {values.short(start)} is no span of time") from error
     ends = end if isinstance(end, (int, float)) and begins <= end <= LATEST_SECONDS else begins
+    rows = [list(row) for row in rows]
     found = [words_of_row(row) for row in rows]
+    text = "\n".join("".join(piece.text for piece in row) for row in rows)
     values.text(" ".join(word.text for row in found for word in row), where)
-    return Cue(begins, ends, tuple(row for row in found if row), bool(found) and not found[0])
+    return Cue(begins, ends, tuple(row for row in found if row), bool(found) and not found[0], text)
 
 
 def words_of_row(pieces: Iterable[TimedText]) -> tuple[CaptionWord, ...]:

@@ -120,6 +120,7 @@ class _Overlap:
         num_grown: the same, where the last of them may have grown.
         num_words: the number of words of the last row of the cue before.
         is_same: the two show the same.
+        is_blank: the same, and there is a blank more: letters are painted, and this was the next one.
         is_new: there is something new in it, or had to be in the one before.
         is_flash: one of the two is too short to be read, as between two captions of YouTube.
         is_restart: a line alone, after a pause.
@@ -129,6 +130,7 @@ class _Overlap:
     num_grown: int = 0
     num_words: int = 0
     is_same: bool = False
+    is_blank: bool = False
     is_new: bool = False
     is_flash: bool = False
     is_restart: bool = False
@@ -140,7 +142,9 @@ def _merged(cues: Sequence[Cue]) -> list[Cue]:
     for (start, end), same in groupby(cues, key=lambda cue: (cue.start_seconds, cue.end_seconds)):
         each = {cue.lines: cue for cue in same if cue.rows}
         rows = tuple(chain.from_iterable(cue.rows for cue in each.values()))
-        found += [Cue(start, end, rows, all(cue.is_anew for cue in each.values()))] if rows else []
+        is_anew = all(cue.is_anew for cue in each.values())
+        text = "\n".join(cue.text for cue in each.values())
+        found += [Cue(start, end, rows, is_anew, text)] if rows else []
     return found
 
 
@@ -171,24 +175,28 @@ def _changes(cues: Sequence[Cue]) -> list[_Change]:
     grown = [float(each.is_new and each.num_grown > each.num_rows == 0) for each in overlaps]
     fresh = [_RESTART_WEIGHT if each.is_restart else float(each.num_grown == 0) for each in overlaps]
     sums = [list(accumulate(each[1:], initial=0.0)) for each in (rolled, grown, fresh)]
-    changes = []
+    changes, has_grown = [], False
     for number, (cue, each) in enumerate(zip(cues, overlaps, strict=True)):
         first = max(0, min(number - _AROUND, len(cues) - 1 - 2 * _AROUND))
         behind = min(len(cues) - 1, first + 2 * _AROUND)
         num_rolled, num_grown, num_fresh = (total[behind] - total[first] for total in sums)
         is_rolling = num_rolled > 0 and num_rolled + _GROWN_WEIGHT * num_grown >= num_fresh
-        changes.append(_change(cue, each, is_rolling=is_rolling, is_painted=4 * num_grown >= num_rolled))
+        # A row that was seen to grow is painted: said again, it would grow again.
+        has_grown = each.num_grown > each.num_rows or (has_grown and each.is_same)
+        is_painted = 4 * num_grown >= num_rolled
+        changes.append(_change(cue, each, is_rolling=is_rolling, is_painted=is_painted, has_grown=has_grown))
     return changes
 
 
-def _change(cue: Cue, overlap: _Overlap, *, is_rolling: bool, is_painted: bool) -> _Change:
+def _change(cue: Cue, overlap: _Overlap, *, is_rolling: bool, is_painted: bool, has_grown: bool) -> _Change:
     is_rolling = is_rolling or (overlap.is_flash and overlap.num_rows > 0)
     if not is_rolling:
         return _Change()
     if overlap.is_same:
         rows = cue.lines
         # A line that has filled the screen is said again; painted, it would have been seen to grow.
-        may_be = len(rows[-1]) == 1 if is_painted else len(rows) > 1
+        may_grow = has_grown or overlap.is_blank
+        may_be = len(rows[-1]) == 1 and not may_grow if is_painted else len(rows) > 1
         is_said_again = may_be and len(set(rows)) == 1 and not overlap.is_flash
         return _Change(len(rows) - is_said_again, None, is_rolling=True)
     if is_painted and overlap.num_grown > overlap.num_rows:
@@ -211,7 +219,9 @@ def _overlap(shown: Cue, cue: Cue) -> _Overlap:
             num_rows = number if is_there else num_rows
             num_grown = number if is_there or _grows(before[-1], now[number - 1]) else num_grown
     is_new = is_flash or num_rows < len(now)
-    return _Overlap(num_rows, num_grown, len(before[-1]), before == now, is_new, is_flash)
+    is_same = before == now
+    is_blank = is_same and cue.text != shown.text and cue.text.startswith(shown.text)
+    return _Overlap(num_rows, num_grown, len(before[-1]), is_same, is_blank, is_new, is_flash)
 
 
 def _grows(row: Sequence[str], longer: Sequence[str]) -> bool:

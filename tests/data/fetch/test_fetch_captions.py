@@ -2,14 +2,19 @@ from __future__ import annotations
 
 import io
 import json
+import random
 from pathlib import Path
 
 import pytest
 
 from svlm_cli.commands.fetch_view import FetchView
 from svlm_cli.commands.output import TalkConsole
+from svlm_cli.data.words.aligner import AlignOptions
+from svlm_cli.data.words.beside import align_files
 from svlm_cli.data.words.caption_names import best_captions, caption_files
 from svlm_cli.data.words.captions import read_utterances
+from svlm_cli.data.words.outputs import FORMATS
+from svlm_cli.data.words.transcribe import WhisperOptions
 from svlm_cli.data.words.transcript import text_of, words_in
 from tests.data.loopback import Site
 from tests.data.web import fetch_one
@@ -79,3 +84,32 @@ def test_captions_beside_a_file(
         found = [path.name for path in (out / "subtitles").iterdir()] if (out / "subtitles").exists() else []
         assert found == ([] if taken is None else [f"{result.video.id}.{taken}"])
         assert result.note == ("" if taken else "no captions in en: its folder has de")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_captions_of_a_form_that_is_not_read_are_named(film: bytes, tmp_path: Path, seed: int) -> None:
+    dice = random.Random(seed)
+    (tmp_path / "cup.mp4").write_bytes(film)
+    forms = dice.sample([".ass", ".ssa", ".sbv", ".sup", ".sub", ".idx", ".scc"], dice.randrange(1, 5))
+    names = {f"cup{dice.choice(['', '.en', '.fr', '.eng.sdh'])}{form}" for form in forms}
+    for name in (*names, "cups.en.ass", "cup.final.ass"):
+        (tmp_path / name).write_text("goal")
+    there = dice.random() < 0.5
+    if there:
+        (tmp_path / "cup.de.srt").write_text(SRT)
+    note = fetch_one(str(tmp_path / "cup.mp4"), tmp_path / "out", subtitle_language="en").note
+    said, _, unread = note.partition("; ")
+    has = " in en: its folder has de" if there else ": its folder has none that can be read"
+    assert said == f"no captions{has}"
+    named, is_told, _ = unread.partition(" beside it ")
+    assert is_told
+    assert set(named.split(", ")) == names
+    listed = align_one(tmp_path / "cup.mp4")
+    assert all(name in listed for name in names)
+
+
+def align_one(path: Path) -> str:
+    """Why a file has no transcript, where its captions are to be read."""
+    options = AlignOptions(WhisperOptions("none", device="cpu"), "captions")
+    (result,) = align_files([path], options, FORMATS, path.parent / "answers")
+    return result.reason

@@ -122,7 +122,7 @@ def test_a_folder_is_all_that_libav_demuxes(tmp_path: Path, options: FetchOption
     left_out: dict[str, list[str]] = {}
     found = expand([str(folder)], left_out.__setitem__)
     assert [Path(each).name for each in found] == sorted(KINDS)
-    assert left_out == {str(folder): ["cover.jpg", "more", "notes.txt", "odd.thing", "words.srt"]}
+    assert left_out == {str(folder): ["cover.jpg", "more/", "notes.txt", "odd.thing", "words.srt"]}
     results = list(fetch_all(found, tmp_path / "m", options))
     assert not [result.problem for result in results if result.problem]
     assert {result.video.title for result in results} == {Path(name).stem for name in KINDS}

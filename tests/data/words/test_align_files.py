@@ -133,14 +133,15 @@ def test_sound_is_found_by_its_content(talk: Path, tmp_path: Path, hears: None) 
         shutil.copy(talk / kind, folder / name)
     ffmpeg("-i", talk / "s.wav", "-c:a", "aac", "-f", "adts", folder / "x.recording")
     (folder / "notes").write_text("no sound\n" * 99)
+    (folder / "more").mkdir()
     (folder / "odd").write_bytes(np.random.default_rng(0).bytes(200_000))
     found, left_out = recordings([folder])
     assert [each.name for each in found] == ["REC0001", "of 12.05.2026", "talk", "x.recording"]
-    assert left_out == [(folder, ["notes", "odd"])]
+    assert left_out == [(folder, ["more/", "notes", "odd"])]
     assert set(transcribe(found).values()) == {AlignOutcome.ALIGNED}
     assert read_transcript(folder / "talk.json").words
     again, left_out = recordings([folder])
-    assert (again, left_out) == (found, [(folder, ["notes", "odd"])])
+    assert (again, left_out) == (found, [(folder, ["more/", "notes", "odd"])])
 
 
 def test_one_bad_file_leaves_the_others(talk: Path, tmp_path: Path, hears: None) -> None:

@@ -63,6 +63,32 @@ def test_captions_that_are_painted(tmp_path: Path, num_rows: int, seed: int) -> 
     )
 
 
+@pytest.mark.parametrize("blank", [" ", ""], ids=["blanks", "blanks cut off"])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_captions_that_are_painted_letter_by_letter(tmp_path: Path, seed: int, blank: str) -> None:
+    """A blank too is a letter, and takes as long."""
+    rng = random.Random(seed)
+    said = ["goal", "no", "the", "keeper", "saves", "and", "a", "I"][: 8 if blank else 6]
+    cues, starts, time, before = [], [], 1.0, ""
+    for _ in range(rng.randrange(6, 12)):
+        line = " ".join(rng.choice(said) for _ in range(rng.randrange(1, 6)))
+        if line[0] == before[:1] == before.rstrip()[-1:]:  # of one letter, which nobody can tell from a blank
+            continue
+        before = line
+        step = rng.choice([0.04, 0.1, 0.2])
+        for number in range(1, len(line) + 1, 1):
+            shown = line[:number] if line[number - 1] != " " else line[: number - 1] + blank
+            cues.append((time, time + step, shown))
+            if number == 1 or line[number - 2] == " ":
+                starts.append((time, line[number - 1 :].split()[0]))
+            time += step
+        time += rng.choice([0.0, 0.3])
+    words = read(tmp_path, "a.srt", scripts.srt(cues))
+    assert [word.text for word in words] == [text for _, text in starts]
+    for word, (start, _) in zip(words, starts, strict=True):
+        assert word.start_seconds == pytest.approx(start, abs=EXACT)
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_captions_of_youtube(tmp_path: Path, seed: int) -> None:
     rng = random.Random(seed)
