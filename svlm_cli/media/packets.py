@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 _LONG_SECONDS = 5
+_MOST_REORDERED, _MOST_HELD = 32, 4096
 _SURE, _DOUBT = 3.0, 0.2  # of pictures in fields, every second packet gives a frame
 LONGEST_STILL_SECONDS = 600.0
 """How long a picture may stay in a file of pictures alone whose container is no stream of a broadcast."""
@@ -67,6 +69,132 @@ class Fruitless:
         return float(self.since * tick) if is_long and self.since is not None else None
 
 
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """A packet not yet placed: ``riders`` are moved with it."""
+
+    timed: Timed[Packet[Any]]
+    is_ahead: bool
+    riders: list[_Waiting] = field(default_factory=list)
+    is_known: bool = False
+    shift: float | None = None
+
+
+class Reordered:
+    """The rule of ``Joins`` for packets in decoding order, which mixes pictures of both sides of a leap.
+
+    An encoder that goes over a leap writes pictures behind it before the last ones ahead of it, which are
+    predicted from them, and decoding times lag by as many. Such a picture is known by being presented long
+    after it is decoded: it is placed with the first one that is decoded behind the leap, while its decoding
+    time goes on from those before.
+
+    Args:
+        joins: the rule.
+    """
+
+    def __init__(self, joins: Joins) -> None:
+        self._joins = joins
+        self._order = deque[_Waiting]()
+        self._given = deque[_Waiting]()
+        self._unclear: list[_Waiting] = []
+        self._lags: dict[int, float] = {}
+        self._shifts: dict[int, float | None] = {}
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether packets are held back."""
+        return bool(self._order)
+
+    def reach(self, track: int) -> float:
+        """Seconds after its decoding within which a picture is presented, unless there is a leap between."""
+        return max(JUMP_SECONDS, 3 * self._lags.get(track, 0.0))
+
+    def put(
+        self, item: Timed[Packet[Any]] | None
+    ) -> Iterator[tuple[Timed[Packet[Any]], float | None, float | None]]:
+        """What can be said after one more item; None is the end.
+
+        Returns:
+            Items in their order, each with the seconds to add to its decoding and to its presentation time;
+            None where its times are damage.
+        """
+        if item is None:
+            self._settle(None)
+            self._give(None)
+        else:
+            each = _Waiting(item, self._is_ahead(item))
+            self._order.append(each)
+            if not self._unclear and not each.is_ahead:
+                self._give(each)
+            else:
+                self._unclear.append(each)
+                self._judge(each)
+        while self._order and self._order[0].is_known:
+            each = self._order.popleft()
+            track = each.timed.track
+            if not each.is_ahead:
+                self._shifts[track] = each.shift
+            yield each.timed, self._shifts.get(track, each.shift), each.shift
+
+    def _is_ahead(self, item: Timed[Packet[Any]]) -> bool:
+        if item.stamp is None or item.start is None:
+            return False
+        lag = item.start - item.stamp
+        if item.track in self._lags and lag > self.reach(item.track):
+            return True
+        self._lags[item.track] = max(lag, self._lags.get(item.track, 0.0))
+        return False
+
+    def _judge(self, newest: _Waiting) -> None:
+        """Whether the newest packet shows what those presented late stand for."""
+        first, item = self._unclear[0].timed, newest.timed
+        if item.track != first.track or first.stamp is None:
+            if len(self._unclear) >= _MOST_HELD:
+                self._settle(None)
+        elif not newest.is_ahead and item.stamp is not None and item.stamp > first.stamp + JUMP_SECONDS:
+            self._settle(newest)
+        elif sum(each.timed.track == first.track for each in self._unclear) >= _MOST_REORDERED:
+            self._settle(None)
+
+    def _settle(self, leapt: _Waiting | None) -> None:
+        """Give all that was unclear to the rule: with the first decoded behind a leap, or without any."""
+        held, self._unclear = self._unclear, []
+        if not held:
+            return
+        track = held[0].timed.track
+        ahead = [each for each in held if each.is_ahead and each.timed.track == track]
+        own = [each for each in held if each.timed.track == track]
+        is_usual = 2 * len(ahead) > len(own)  # slides, which are decoded one before the other is shown
+        if leapt is None and is_usual:
+            lags = [(each.timed.start or 0.0) - (each.timed.stamp or 0.0) for each in ahead]
+            self._lags[track] = max(self._lags.get(track, 0.0), *lags)
+        for each in held:
+            if leapt is not None and each in ahead:
+                continue
+            if each is leapt:
+                each.riders = ahead
+                self._give(each, _beginning([*ahead, each]))
+            else:
+                is_damaged, each.is_ahead = each.is_ahead and not is_usual, False
+                self._give(each, each.timed._replace(start=None) if is_damaged else None)
+
+    def _give(self, each: _Waiting | None, as_if: Timed[Packet[Any]] | None = None) -> None:
+        if each is not None:
+            self._given.append(each)
+        for _, shift in self._joins.put(as_if or (each.timed if each is not None else None)):
+            placed = self._given.popleft()
+            for one in (placed, *placed.riders):
+                one.is_known, one.shift = True, shift
+
+
+def _beginning(found: list[_Waiting]) -> Timed[Packet[Any]]:
+    """The last of these, as if it were shown for as long as all of them."""
+    spans = [(each.timed.start, each.timed.length) for each in found if each.timed.start is not None]
+    start = min((start for start, _ in spans), default=None)
+    end = max((start + length for start, length in spans), default=0.0)
+    return found[-1].timed._replace(start=start, length=0.0 if start is None else end - start)
+
+
 @dataclass(slots=True)
 class _Run:
     """Packets of a track that go on one from the other, in its ticks."""
@@ -74,6 +202,8 @@ class _Run:
     last: int
     second: int
     shift: float
+    reach: int
+    longest: int
     before: int | None = None
     end: int = -(1 << 62)
 
@@ -107,6 +237,7 @@ class OneClock:
             JUMP_SECONDS if is_broadcast else LONGEST_STILL_SECONDS,
             wrap_seconds(file.container.format.name),
         )
+        self._order = Reordered(self.joins)
 
     def packets(self, on_failure: Callable[[str], None] = lambda _reason: None) -> Iterator[Packet[Any]]:
         """The packets of all streams, past damage, in the order of the file.
@@ -119,23 +250,27 @@ class OneClock:
             run, dts = runs.get(packet.stream_index), packet.dts
             # Nearly all go on from the one before, and cost next to nothing.
             if run is not None and dts is not None and 0 <= dts - run.last <= run.second:
-                run.before, run.last = run.last, dts
                 pts = packet.pts
-                run.end = max(run.end, (dts if pts is None else pts) + (packet.duration or 0))
-                if run.shift:
-                    self._move(packet, run.shift)
-                yield packet
-                continue
+                start = dts if pts is None else pts
+                if start - dts <= run.reach:
+                    run.before, run.last = run.last, dts
+                    length = packet.duration or 0
+                    # In MP4 the last one before a leap claims to last as long.
+                    run.end = max(run.end, start + (length if length <= run.longest else dts - run.before))
+                    if run.shift:
+                        self._move(packet, run.shift, run.shift)
+                    yield packet
+                    continue
             self._catch_up(runs)
-            yield from self._placed(self.joins.put(self._timed(packet)))
+            yield from self._placed(self._timed(packet))
             runs = self._runs()
         self._catch_up(runs)
-        yield from self._placed(self.joins.put(None))
+        yield from self._placed(None)
 
-    def _placed(self, found: Iterator[tuple[Timed[Packet[Any]], float | None]]) -> Iterator[Packet[Any]]:
-        for timed, shift in found:
-            if shift != 0.0:
-                self._move(timed.item, shift)
+    def _placed(self, item: Timed[Packet[Any]] | None) -> Iterator[Packet[Any]]:
+        for timed, of_decoding, shift in self._order.put(item):
+            if shift != 0.0 or of_decoding != 0.0:
+                self._move(timed.item, of_decoding, shift)
             yield timed.item
 
     def _timed(self, packet: Packet[Any]) -> Timed[Packet[Any]]:
@@ -148,10 +283,16 @@ class OneClock:
     def _runs(self) -> dict[int, _Run]:
         """Of each track that is known, where its clock goes on; of none while that is in doubt."""
         shift = self.joins.shift
-        if shift is None:
+        if shift is None or self._order.is_waiting:
             return {}
         return {
-            index: _Run(round(stamp / tick), round(1 / tick), shift)
+            index: _Run(
+                round(stamp / tick),
+                round(1 / tick),
+                shift,
+                int(self._order.reach(index) / tick),
+                int(JUMP_SECONDS / tick),
+            )
             for index, tick in self._ticks.items()
             if (stamp := self.joins.stamp(index)) is not None
         }
@@ -163,14 +304,14 @@ class OneClock:
                 tick = float(self._ticks[index])
                 self.joins.advance(index, run.before * tick, run.last * tick, run.end * tick)
 
-    def _move(self, packet: Packet[Any], shift: float | None) -> None:
+    def _move(self, packet: Packet[Any], of_decoding: float | None, shift: float | None) -> None:
         """Add to a packet's stamps, or take them away where they are damage."""
         with libav():
-            if shift is None:
+            if shift is None or of_decoding is None:
                 packet.pts = packet.dts = None
                 return
-            by = round(shift / self._ticks[packet.stream_index])
+            tick = self._ticks[packet.stream_index]
             if packet.pts is not None:
-                packet.pts += by
+                packet.pts += round(shift / tick)
             if packet.dts is not None:
-                packet.dts += by
+                packet.dts += round(of_decoding / tick)

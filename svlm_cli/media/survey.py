@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 from pathlib import Path
-from statistics import median
 
 from svlm_cli.errors import SourceError, boundary
 from svlm_cli.media.behind import recording_behind
@@ -23,6 +22,8 @@ _MISSING_SECONDS, _MISSING_SHARE = 1.0, 0.02
 # What the end of the last picture that an index has and the length that a header claims may differ by, beside
 # the distance of keyframes: a header may round to seconds.
 _ROUNDED_SECONDS = 0.5
+# What lies further apart in an index are keyframes alone.
+_EVERY_SECONDS = 1.0
 _AVI, _MOST_REORDERED = {"avi"}, 4
 # Others state the length of sound and pictures together, or in decoding order.
 _EXACT_FORMATS = {"mov", "mp4", "matroska", "webm", "avi"}
@@ -124,15 +125,30 @@ def may_leap(video: OpenVideo) -> bool:
     entries = video.stream.index_entries
     if not states_picture_length(video) or len(entries) < 2:
         return True
-    span = (entries[len(entries) - 1].timestamp - entries[0].timestamp) * video.tick
-    is_of_all = video.rate and abs(span - (len(entries) - 1) / video.rate) < JUMP_SECONDS / 2
-    steps = [] if is_of_all else [(b.timestamp - a.timestamp) * video.tick for a, b in pairwise(entries)]
-    longest, usual = (max(steps), median(steps)) if steps else (0, span / (len(entries) - 1))
+    tick, last = float(video.tick), len(entries) - 1
+    span = (entries[last].timestamp - entries[0].timestamp) * tick
+    usual = span / last
     stated = stated_duration(video, float((video.stream.start_time or 0) * video.tick))
-    is_borne_out = (
-        stated is None or -_ROUNDED_SECONDS < stated - span < longest + 2 * usual + _ROUNDED_SECONDS
-    )
-    return not is_borne_out or longest > JUMP_SECONDS + usual
+    # Keyframes are ten seconds apart by the encoders' own rule, a little more at 23.976 pictures a second.
+    longest = JUMP_SECONDS + (_ROUNDED_SECONDS if usual > _EVERY_SECONDS else 0.0)
+    if stated is not None and not -_ROUNDED_SECONDS < stated - span < longest + _ROUNDED_SECONDS:
+        return True
+    return _has_hole(lambda number: entries[number].timestamp * tick, last, longest)
+
+
+def _has_hole(seconds_of: Callable[[int], float], last: int, longest: float) -> bool:
+    """Whether two neighbours of an index, in the order of time, are further apart; reads few of them."""
+    parts = [(0, seconds_of(0), last, seconds_of(last))]
+    while parts:
+        first, begin, final, end = parts.pop()
+        if end - begin <= longest:
+            continue
+        if final - first == 1:
+            return True
+        middle = (first + final) // 2
+        at = seconds_of(middle)
+        parts += [(first, begin, middle, at), (middle, at, final, end)]
+    return False
 
 
 def _is_whole(video: OpenVideo, path: str) -> bool:

@@ -1,0 +1,150 @@
+"""A clock that leaps ahead within what one encoder wrote: pictures of both sides are mixed in the file's order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from random import Random
+
+import av
+import numpy as np
+import pytest
+
+from svlm_cli.media.file.pyav_reader import PyavPictures
+from svlm_cli.media.file.reader import open_video
+from svlm_cli.media.file.remux import copy_tracks
+from tests.media.numbered import number_of, picture
+
+FPS, RATE, SIZE = 10, 16_000, (64, 32)
+TICK = Fraction(1, FPS)
+CODECS = {"libx264": {"preset": "ultrafast", "crf": "12"}, "mpeg4": {"qscale": "2"}}
+OTHER_CODECS = {"libx265": {"preset": "ultrafast", "x265-params": "log-level=none"}}
+SOUNDS = {".mkv": "libopus", ".mp4": "aac", ".mov": "aac", ".ts": "mp2"}
+STILL_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class Made:
+    """A recording of ``number`` pictures, with ``leap`` seconds between two of them, before ``at``.
+
+    """
+
+    codec: str
+    suffix: str
+    reordered: int
+    group: int
+    number: int
+    at: int
+    leap: int
+    has_sound: bool
+
+    @property
+    def is_still(self) -> bool:
+        """Pictures alone, where no broadcast wrote them."""
+        return not self.has_sound and self.suffix != ".ts" and self.leap < STILL_SECONDS
+
+    def stamp(self, number: int) -> float:
+        return number / FPS + (self.leap if number >= self.at else 0)
+
+    def shown(self, number: int) -> float:
+        return self.stamp(number) if self.is_still else number / FPS
+
+
+def random_recording(dice: Random, codecs: dict[str, dict[str, str]] = CODECS) -> Made:
+    number = dice.randrange(90, 130)
+    return Made(
+        codec=dice.choice(list(codecs)),
+        suffix=dice.choice(list(SOUNDS)),
+        reordered=dice.choice((0, 1, 2, 3)),
+        group=dice.choice((5, 12, 100, 250)),
+        number=number,
+        at=dice.randrange(30, number - 30),
+        leap=dice.choice((11, 12, 25, dice.randrange(13, 590), dice.randrange(700, 4000))),
+        has_sound=dice.random() < 0.7,
+    )
+
+
+def write(path: Path, made: Made) -> Path:
+    with av.open(str(path), "w") as container:
+        video = container.add_stream(made.codec, rate=FPS)
+        video.width, video.height, video.pix_fmt = *SIZE, "yuv420p"
+        video.codec_context.time_base = Fraction(1, 1000)
+        video.options = {
+            **{**CODECS, **OTHER_CODECS}[made.codec],
+            "g": str(made.group),
+            "bf": str(made.reordered),
+        }
+        if made.codec == "libx265":
+            video.options["x265-params"] += f":bframes={made.reordered}:keyint={made.group}"
+        items = [(made.stamp(number), _picture(made, number)) for number in range(made.number)]
+        sound = None
+        if made.has_sound:
+            sound = container.add_stream(SOUNDS[path.suffix], rate=RATE, layout="mono")
+            items += [(made.stamp(number), _sound(made, number)) for number in range(made.number)]
+        for _, frame in sorted(items, key=lambda each: each[0]):
+            container.mux((video if isinstance(frame, av.VideoFrame) else sound).encode(frame))
+        for stream in filter(None, (video, sound)):
+            container.mux(stream.encode(None))
+    return path
+
+
+def _picture(made: Made, number: int) -> av.VideoFrame:
+    frame = av.VideoFrame.from_ndarray(picture(number, *SIZE), format="rgb24")
+    frame.pts, frame.time_base = round(made.stamp(number) * 1000), Fraction(1, 1000)
+    return frame
+
+
+def _sound(made: Made, number: int) -> av.AudioFrame:
+    samples = np.zeros((1, RATE // FPS), np.int16)
+    frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
+    frame.sample_rate, frame.time_base = RATE, Fraction(1, RATE)
+    frame.pts = round(made.stamp(number) * RATE)
+    return frame
+
+
+def decoded(path: Path) -> tuple[list[int], list[float]]:
+    """By libav alone: the numbers of its pictures, and their times."""
+    with av.open(str(path)) as container:
+        frames = list(container.decode(video=0))
+        times = [float(frame.pts * frame.time_base) for frame in frames]
+        return [number_of(frame.to_ndarray(format="rgb24")) for frame in frames], [
+            each - times[0] for each in times
+        ]
+
+
+def check(folder: Path, made: Made) -> None:
+    path = write(folder / f"a{made.suffix}", made)
+    assert decoded(path)[0] == list(range(made.number)), made
+    pictures = PyavPictures(str(path))
+    found = [(each.start_seconds, number_of(each.rgb())) for each in pictures.pictures(0.0)]
+    problems, length = pictures.problems, pictures.length_seconds
+    pictures.close()
+    assert [number for _, number in found] == list(range(made.number)), made
+    assert [at for at, _ in found] == pytest.approx([made.shown(each) for each in range(made.number)], abs=2e-3)
+    assert length == pytest.approx(made.shown(made.number - 1) + 1 / FPS, abs=0.03), made
+    leaps = [] if made.is_still else [f"jumps by {made.leap:+d} s at {made.at / FPS:.1f} s"]
+    assert len(problems) == len(leaps), (made, problems)
+    assert all(leap in problem for leap, problem in zip(leaps, problems, strict=True)), (made, problems)
+    asked = [made.shown(number) for number in range(made.number - 3, 0, -17)]
+    with open_video(path) as video:
+        assert [number_of(each) for each in video.frames_at([each + 0.03 for each in asked])] == list(
+            range(made.number - 3, 0, -17)
+        ), made
+    copy_tracks(path, folder / f"copy{made.suffix}")
+    numbers, times = decoded(folder / f"copy{made.suffix}")
+    assert numbers == list(range(made.number)), made
+    assert times == pytest.approx([made.shown(each) for each in range(made.number)], abs=2e-3), made
+
+
+def test_a_leap_within_an_encoder(tmp_path: Path) -> None:
+    dice = Random(25)
+    for _ in range(8):
+        check(tmp_path, random_recording(dice))
+
+
+@pytest.mark.slow
+def test_many_leaps_within_encoders(tmp_path: Path) -> None:
+    dice = Random(26)
+    for _ in range(150):
+        check(tmp_path, random_recording(dice, {**CODECS, **OTHER_CODECS}))
