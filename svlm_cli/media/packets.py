@@ -168,15 +168,21 @@ class Reordered:
         if leapt is None and is_usual:
             lags = [(each.timed.start or 0.0) - (each.timed.stamp or 0.0) for each in ahead]
             self._lags[track] = max(self._lags.get(track, 0.0), *lags)
+        before: float | None = None
         for each in held:
-            if leapt is not None and each in ahead:
-                continue
+            timed = each.timed
             if each is leapt:
                 each.riders = ahead
-                self._give(each, _beginning([*ahead, each]))
-            else:
-                is_damaged, each.is_ahead = each.is_ahead and not is_usual, False
-                self._give(each, each.timed._replace(start=None) if is_damaged else None)
+                timed = _beginning([*ahead, each])
+            elif leapt is None:
+                timed = timed._replace(start=None) if each.is_ahead and not is_usual else timed
+                each.is_ahead = False
+            elif each in own:
+                if before is not None and timed.stamp is not None and not 0 < timed.length <= JUMP_SECONDS:
+                    timed = timed._replace(length=timed.stamp - before)
+                before = before if timed.stamp is None else timed.stamp
+            if leapt is None or each not in ahead:
+                self._give(each, timed)
 
     def _give(self, each: _Waiting | None, as_if: Timed[Packet[Any]] | None = None) -> None:
         if each is not None:
@@ -255,8 +261,11 @@ class OneClock:
                 if start - dts <= run.reach:
                     run.before, run.last = run.last, dts
                     length = packet.duration or 0
-                    # In MP4 the last one before a leap claims to last as long.
-                    run.end = max(run.end, start + (length if length <= run.longest else dts - run.before))
+                    if (
+                        not 0 < length <= run.longest
+                    ):  # in MP4 the last one before a leap lasts until behind it
+                        length = dts - run.before
+                    run.end = max(run.end, start + length)
                     if run.shift:
                         self._move(packet, run.shift, run.shift)
                     yield packet

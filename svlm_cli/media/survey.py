@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 from svlm_cli.errors import SourceError, boundary
@@ -131,8 +132,14 @@ def may_leap(video: OpenVideo) -> bool:
     stated = stated_duration(video, float((video.stream.start_time or 0) * video.tick))
     # Keyframes are ten seconds apart by the encoders' own rule, a little more at 23.976 pictures a second.
     longest = JUMP_SECONDS + (_ROUNDED_SECONDS if usual > _EVERY_SECONDS else 0.0)
-    if stated is not None and not -_ROUNDED_SECONDS < stated - span < longest + _ROUNDED_SECONDS:
-        return True
+    if stated is not None:
+        tail = stated - span - _ROUNDED_SECONDS
+        if tail <= -2 * _ROUNDED_SECONDS or tail >= longest:
+            return True
+        # Behind the last keyframe there may be as much as between any two of them.
+        tail -= 2 * usual
+        if tail >= 0 and tail >= max((b.timestamp - a.timestamp) * tick for a, b in pairwise(entries)):
+            return True
     return _has_hole(lambda number: entries[number].timestamp * tick, last, longest)
 
 

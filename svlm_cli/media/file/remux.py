@@ -111,7 +111,12 @@ class _Stamper:
     def _released(self, held: list[Packet[Any]]) -> Iterator[Packet[Any]]:
         lacking = [each for each in held if each.dts is None]
         known = next(
-            (each.dts for each in reversed(held) if each.stream_index == self._index and each.dts), None
+            (
+                each.dts
+                for each in reversed(held)
+                if each.stream_index == self._index and each.dts is not None
+            ),
+            None,
         )
         last = self._last.get(self._index)
         for number, packet in enumerate(lacking):
