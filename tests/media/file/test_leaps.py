@@ -11,12 +11,14 @@ import av
 import numpy as np
 import pytest
 
+from svlm_cli.media.audio import listen
 from svlm_cli.media.file.pyav_reader import PyavPictures
 from svlm_cli.media.file.reader import open_video
 from svlm_cli.media.file.remux import copy_tracks
 from svlm_cli.media.joins import Joins, Timed
 from svlm_cli.media.packets import Reordered
 from tests.media.numbered import number_of, picture, write_video
+from tests.media.programs import bursts_of
 
 FPS, RATE, SIZE = 10, 16_000, (64, 32)
 TICK = Fraction(1, FPS)
@@ -24,6 +26,7 @@ CODECS = {"libx264": {"preset": "ultrafast", "crf": "12"}, "mpeg4": {"qscale": "
 OTHER_CODECS = {"libx265": {"preset": "ultrafast", "x265-params": "log-level=none"}}
 SOUNDS = {".mkv": "libopus", ".mp4": "aac", ".mov": "aac", ".ts": "mp2"}
 STILL_SECONDS = 600
+BURSTS = (-12, 10)  # pictures from the leap
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,9 @@ def _picture(made: Made, number: int) -> av.VideoFrame:
 
 
 def _sound(made: Made, number: int) -> av.AudioFrame:
-    samples = np.zeros((1, RATE // FPS), np.int16)
+    loud = 12_000 * np.sin(2 * np.pi * 1000 * np.arange(RATE // FPS) / RATE)
+    is_loud = number - made.at in (*BURSTS, *(each + 1 for each in BURSTS))
+    samples = (loud if is_loud else np.zeros(RATE // FPS)).astype(np.int16)[None]
     frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
     frame.sample_rate, frame.time_base = RATE, Fraction(1, RATE)
     frame.pts = round(made.stamp(number) * RATE)
@@ -130,6 +135,9 @@ def check(folder: Path, made: Made) -> None:
     leaps = [] if made.is_still else [f"jumps by {made.leap:+d} s at {made.at / FPS:.1f} s"]
     assert len(problems) == len(leaps), (made, problems)
     assert all(leap in problem for leap, problem in zip(leaps, problems, strict=True)), (made, problems)
+    if made.has_sound:
+        bursts = [made.shown(made.at + each) for each in BURSTS]
+        assert bursts_of(listen(str(path)).samples) == pytest.approx(bursts, abs=0.15), made
     asked = [made.shown(number) for number in range(made.number - 3, 0, -17)]
     with open_video(path) as video:
         assert [number_of(each) for each in video.frames_at([each + 0.03 for each in asked])] == list(
