@@ -70,12 +70,12 @@ class Fruitless:
 
 
 @dataclass(slots=True, eq=False)
-class _Waiting:
+class _Unplaced:
     """A packet not yet placed: ``riders`` are moved with it."""
 
     timed: Timed[Packet[Any]]
     is_ahead: bool
-    riders: list[_Waiting] = field(default_factory=list)
+    riders: list[_Unplaced] = field(default_factory=list)
     is_known: bool = False
     shift: float | None = None
 
@@ -94,9 +94,9 @@ class Reordered:
 
     def __init__(self, joins: Joins) -> None:
         self._joins = joins
-        self._order = deque[_Waiting]()
-        self._given = deque[_Waiting]()
-        self._unclear: list[_Waiting] = []
+        self._order = deque[_Unplaced]()
+        self._given = deque[_Unplaced]()
+        self._unclear: list[_Unplaced] = []
         self._lags: dict[int, float] = {}
         self._shifts: dict[int, float | None] = {}
 
@@ -122,7 +122,7 @@ class Reordered:
             self._settle(None)
             self._give(None)
         else:
-            each = _Waiting(item, self._is_ahead(item))
+            each = _Unplaced(item, self._is_ahead(item))
             self._order.append(each)
             if not self._unclear and not each.is_ahead:
                 self._give(each)
@@ -145,7 +145,7 @@ class Reordered:
         self._lags[item.track] = max(lag, self._lags.get(item.track, 0.0))
         return False
 
-    def _judge(self, newest: _Waiting) -> None:
+    def _judge(self, newest: _Unplaced) -> None:
         """Whether the newest packet shows what those presented late stand for."""
         first, item = self._unclear[0].timed, newest.timed
         if item.track != first.track or first.stamp is None:
@@ -156,7 +156,7 @@ class Reordered:
         elif sum(each.timed.track == first.track for each in self._unclear) >= _MOST_REORDERED:
             self._settle(None)
 
-    def _settle(self, leapt: _Waiting | None) -> None:
+    def _settle(self, leapt: _Unplaced | None) -> None:
         """Give all that was unclear to the rule: with the first decoded behind a leap, or without any."""
         held, self._unclear = self._unclear, []
         if not held:
@@ -184,7 +184,7 @@ class Reordered:
             if leapt is None or each not in ahead:
                 self._give(each, timed)
 
-    def _give(self, each: _Waiting | None, as_if: Timed[Packet[Any]] | None = None) -> None:
+    def _give(self, each: _Unplaced | None, as_if: Timed[Packet[Any]] | None = None) -> None:
         if each is not None:
             self._given.append(each)
         for _, shift in self._joins.put(as_if or (each.timed if each is not None else None)):
@@ -193,7 +193,7 @@ class Reordered:
                 one.is_known, one.shift = True, shift
 
 
-def _beginning(found: list[_Waiting]) -> Timed[Packet[Any]]:
+def _beginning(found: list[_Unplaced]) -> Timed[Packet[Any]]:
     """The last of these, as if it were shown for as long as all of them."""
     spans = [(each.timed.start, each.timed.length) for each in found if each.timed.start is not None]
     start = min((start for start, _ in spans), default=None)
