@@ -292,6 +292,6 @@ def test_a_model_that_overflows_is_an_error_and_no_silence(video, checkpoint, tm
     assert stream(video, folder, *how, "--quiet", "--save-state", str(state)) == 1
     told = capsys.readouterr()
     (line,) = told.err.splitlines()
-    assert line.startswith("error: the model gave numbers that are not finite at 0.0 s: ")
+    assert line.startswith("error: the model gave numbers that are not finite")
     assert told.out == ""
     assert not state.exists()

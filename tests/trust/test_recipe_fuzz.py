@@ -16,6 +16,7 @@ import yaml
 from svlm_cli.bench.arena.grid import load_grid
 from svlm_cli.bench.speed.grid import load_speed_grid
 from svlm_cli.cli import exit_code
+from svlm_cli.commands.engine import Invocation
 from svlm_cli.recipe import dump_recipe, load_recipe
 from svlm_cli.sections import Recipe
 from svlm_cli.settings import StreamSettings
@@ -44,7 +45,7 @@ def attempt(action: Callable[[], Loaded], capsys: pytest.CaptureFixture[str], wh
     """What was loaded; else None, after one printable line and exit code 2, in bounded time."""
     found: list[Loaded] = []
     begun = time.thread_time()
-    code = exit_code(lambda: found.append(action()), {"verbose": False})
+    code = exit_code(lambda: found.append(action()), Invocation())
     assert time.thread_time() - begun < MOST_SECONDS, where
     told = capsys.readouterr()
     assert code in (0, 2), (where, told.err)

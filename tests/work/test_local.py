@@ -184,5 +184,5 @@ def test_places(monkeypatch: pytest.MonkeyPatch) -> None:
     assert parse_place("ray") == Workplace(True)
     assert parse_place("ray:10.0.0.1:6379") == Workplace(True, "10.0.0.1:6379")
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
-    with pytest.raises(UsageError, match="pip install 'svlm-cli\\[cluster\\]'"):
+    with pytest.raises(UsageError, match="pip install ray"):
         parse_place("ray")

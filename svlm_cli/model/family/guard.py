@@ -8,11 +8,14 @@ other.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 
 from svlm_cli.errors import ModelError
 from svlm_cli.model.cache import StreamingCache
+from svlm_cli.model.finite import LogitsCheck
 from svlm_cli.model.library import silent_library
 from svlm_cli.model.runtime import VideoLanguageModel
 
@@ -37,7 +40,7 @@ def check_turning(model: VideoLanguageModel) -> VideoLanguageModel:
         ``model``.
 
     Raises:
-        ModelError: the keys of one place, moved to the other, are not those that stand there.
+        ModelError: the keys of one place, moved to the other, are not those that stand there, or no numbers.
     """
     ids = np.linspace(0, model.network.config.text_config.vocab_size - 1, NUM_TOKENS).astype(int).tolist()
     spread = np.outer([1.0, 2.0, 0.5], np.arange(NUM_TOKENS))  # three rows that differ, as in a picture
@@ -53,7 +56,9 @@ def check_turning(model: VideoLanguageModel) -> VideoLanguageModel:
     is_exact = {model.dtype, model.kv_dtype} == {torch.float32} and model.quantize == "none"
     for layer in range(here.num_kv_layers):
         errors = _errors(here, there, layer)
-        first, worst = float(errors[0]), float(errors.max())  # NaN where a key is none
+        first, worst = float(errors[0]), float(errors.max())
+        if math.isnan(worst):
+            LogitsCheck().fail()
         is_near = first <= MOST_FIRST.get(model.kv_dtype, MOST_FIRST_ROUNDED)
         if not is_near or (is_exact and not worst <= MOST_LATER):
             raise _refused(model, f"layer {layer} is off by {worst:.2g} of its keys' size")
