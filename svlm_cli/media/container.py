@@ -148,7 +148,12 @@ class OpenVideo(OpenFile):
     @property
     def has_end(self) -> bool:
         """Whether it says how long it is, in seconds or, as a server of files does, in bytes."""
-        return bool(self.container.duration) or (not self.is_playlist and self.container.size > 0)
+        return bool(self.container.duration) or (not self.is_playlist and self.has_size)
+
+    @property
+    def has_size(self) -> bool:
+        """Whether the number of its bytes is known; else an end and a break of the connection look alike."""
+        return self.container.size > 0
 
     def read_pictures_alone(self) -> None:
         """Leave out all other streams: what is not read cannot hold the pictures up."""

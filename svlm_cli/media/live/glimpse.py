@@ -6,6 +6,7 @@ Whatever goes wrong here is no error: libav then finds out, with its own patienc
 from __future__ import annotations
 
 import base64
+import re
 import socket
 import urllib.error
 import urllib.request
@@ -26,6 +27,7 @@ _HELD_BYTES = 1 << 18
 _PART, _EMPTY = 206, 416
 NOT_REACHED, NO_PARTS = "their server cannot be reached", "their server sends no parts of files (HTTP ranges)"
 GONE = frozenset({"HTTP 404", "HTTP 410", NO_PARTS})
+_FIRST_BYTE = re.compile(r"\s*bytes\s+(\d{1,18})-", re.IGNORECASE)
 _LATE_BOX, _INDEX_BOXES = b"mdat", frozenset({b"moov", b"moof"})
 
 
@@ -36,7 +38,7 @@ class Glimpse:
     Args:
         url: the address that answered, behind all redirections, with the name and password of the one asked.
         body: its first bytes.
-        is_part: whether it is a part of what lies there.
+        is_part: whether it is the part that was asked for.
         claims_parts: whether the server says that it serves parts.
         length: the length of the whole answer in bytes, None where the server does not say.
         cookies: the cookies that it has set, as libav takes them.
@@ -88,12 +90,15 @@ def glimpse(
         part = {"Range": f"bytes={begin}-{begin + num_bytes - 1}"} if asks_part else {}
         with closing(_answer(url, {**headers, **part}, seconds)) as answer:
             body = answer.read(num_bytes)
-            claims_parts = answer.headers.get("Accept-Ranges", "").strip().lower() == "bytes"
+            says_part = answer.status == _PART
+            told = _FIRST_BYTE.match(answer.headers.get("Content-Range", ""))
+            is_part = says_part and (told is None or int(told[1]) == begin)
+            accepts = answer.headers.get("Accept-Ranges", "").strip().lower()
             stated = answer.headers.get("Content-Length", "").strip()
             length = values.digits(stated, _LONGEST_BYTES)
             cookies = "\n".join(answer.headers.get_all("Set-Cookie") or [])
             found = _with_password(answer.url, url)
-            return Glimpse(found, body, answer.status == _PART, claims_parts, length, cookies)
+            return Glimpse(found, body, is_part, says_part or accepts == "bytes", length, cookies)
     return None
 
 
@@ -113,15 +118,21 @@ def refusal(url: str, headers: Mapping[str, str], seconds: float) -> str:
 
 def served_file(url: str, headers: Mapping[str, str], seconds: float) -> ServedFile | None:
     """How a server serves a file; None where it gives no answer."""
-    seen = glimpse(url, headers, seconds, _HEAD_BYTES, asks_part=True)
+    # Not from the first byte: there are servers that call everything a part from there on.
+    seen = glimpse(url, headers, seconds, _HEAD_BYTES, asks_part=True, begin=1)
+    if seen is None:
+        seen = glimpse(url, headers, seconds, _HEAD_BYTES)
     if seen is None:
         return None
+    head = (
+        b"\0" + seen.body if seen.is_part else seen.body
+    )  # a box begins with its length, which is no such one
     is_short = seen.length is not None and seen.length <= _HELD_BYTES
     sends = seen.is_part
     if not sends and seen.claims_parts and not is_short:  # the first one asked may have filled a cache
         again = glimpse(url, headers, seconds, 1, asks_part=True, begin=_HEAD_BYTES)
         sends = again is not None and again.is_part
-    return ServedFile(sends, seen.claims_parts, not is_short and _has_late_index(seen.body))
+    return ServedFile(sends, seen.claims_parts, not is_short and _has_late_index(head))
 
 
 def cookie_header(cookies: str) -> dict[str, str]:

@@ -99,6 +99,7 @@ class PacketBuffer:
         is_begun: whether any has been taken.
         taken_number: the number of the connection whose packets are being decoded; -1 before any.
         shown_number: the number of the newest connection of which a picture was shown; -1 before any.
+        shown_seconds: where the newest picture that was shown ends.
         barren_number: the number of the newest connection whose packets give no pictures; -1 for none.
     """
 
@@ -113,6 +114,7 @@ class PacketBuffer:
         self.shift_seconds = 0.0
         self.is_begun = False
         self.taken_number = self.shown_number = self.barren_number = -1
+        self.shown_seconds = 0.0
         self._newest_seconds = 0.0
 
     @property

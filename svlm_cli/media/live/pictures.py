@@ -161,6 +161,7 @@ class LivePictures:
                 self._gap = (self._newest_end, start)
             self._is_back = False
             self._newest, self._newest_end = start, start + length
+            self._buffer.shown_seconds = self._newest_end
             self._note_shown(connection)
             yield from self._fields.add(start, length, frame, self._note_corrupt)
 

@@ -22,6 +22,7 @@ from svlm_cli.media.container import DamageError, NoAnswerError, OpenVideo, liba
 from svlm_cli.media.live.packets import Connection, Loss, PacketBuffer, Received
 from svlm_cli.media.live.source_clock import SourceClock, sender_utc
 from svlm_cli.media.live.stamps import Stamps
+from svlm_cli.media.probe import stated_duration
 from svlm_cli.media.wraps import wrap_seconds
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ END_OF_DATA = "end of data"
 FIRST_DELAY_SECONDS = 0.25
 LONGEST_DELAY_SECONDS = 4.0
 TELL_EVERY_SECONDS = 10.0
+TOLD_MISSING_SECONDS = 1.0
 # Between decoding and showing a picture, at most: all that follow one shown in a year would be late.
 MOST_REORDERED_SECONDS = 30.0
 
@@ -81,6 +83,9 @@ class Receiver:
         self._num_put = 0
         self._has_read = False
         self._first_stamp: float | None = None
+        self._span: tuple[float, float] | None = None
+        self._last_stamp: int | None = None
+        self._ended_at: int | None = None
         self._jump_told_at = -math.inf
         self._stamps = Stamps(
             self._connection.nominal_seconds,
@@ -106,9 +111,10 @@ class Receiver:
         try:
             while self._video is not None and not self.buffer.is_closed:
                 reason = self._read(self._video)
+                is_over = self.buffer.is_closed or self._is_over(self._video, reason)
                 self._video.close()
                 self._video = None
-                if self.buffer.is_closed or self._is_over(reason):
+                if is_over:
                     break
                 self._video = self._again(reason)
         except Exception as failure:
@@ -156,11 +162,13 @@ class Receiver:
         placed = self._stamps.place(None if stamp is None else float(stamp * unit), now)
         if self._first_stamp is None and stamp is not None:
             self._first_stamp = float(stamp * unit)
+        self._note_read(packet)
         if placed.jump_seconds is not None and now - self._jump_told_at > TELL_EVERY_SECONDS:
             self._jump_told_at = now
+            where = self._place(placed.decode_seconds)
             self._tell(
-                f"the source's clock jumped by {placed.jump_seconds:+.1f} s at "
-                f"{self._shown(placed.decode_seconds):.1f} s; the stream goes on without a gap"
+                f"the source's clock jumped by {placed.jump_seconds:+.1f} s {where}; "
+                "the stream goes on without a gap"
             )
         pts = packet.pts
         if pts is not None:
@@ -175,23 +183,58 @@ class Receiver:
         self._num_put += 1
         self.buffer.put(Received(packet, self._connection, placed.decode_seconds))
 
-    def _shown(self, seconds: float) -> float:
-        """A place as whoever takes the packets counts."""
-        return seconds + self.buffer.shift_seconds
+    def _note_read(self, packet: Packet[VideoStream]) -> None:
+        """From where to where a file's own stamps go."""
+        stamp = packet.dts if packet.pts is None else packet.pts
+        if not self._is_finite or stamp is None:
+            return
+        self._last_stamp = stamp
+        begin, unit = float(stamp * self._connection.unit), self._connection.unit
+        end = begin + float((packet.duration or 0) * unit)
+        first, furthest = self._span or (begin, end)
+        self._span = min(first, begin), max(furthest, end)
+
+    def _place(self, seconds: float) -> str:
+        """A place as whoever takes the packets counts, in words; before the first picture nobody counts."""
+        if self.buffer.shown_number < 0 and self._span is None:
+            return "before anything was shown"
+        return f"at {seconds + self.buffer.shift_seconds:.1f} s"
 
     def _place_shown(self) -> str:
-        """Where the newest packet lies, in words."""
-        if not self.buffer.is_begun:
-            return "before anything was shown"
-        return f"at {self._shown(self._stamps.reached_seconds):.1f} s"
+        """Where the newest packet lies, in words; where packets give no pictures, the end of the last one."""
+        is_barren = self.buffer.barren_number == self._connection.number
+        if is_barren and self.buffer.shown_number >= 0:
+            return f"at {self.buffer.shown_seconds:.1f} s"
+        return self._place(self._stamps.reached_seconds)
 
-    def _is_over(self, reason: str) -> bool:
+    def _is_over(self, video: OpenVideo, reason: str) -> bool:
         """Whether the source has ended, and was not lost."""
+        if self._is_finite and not (video.has_size or video.is_playlist) and self._has_read_all(video):
+            return True
         if not self._may_reconnect:
             if reason and reason != "closed":
                 self._tell(f"the source ended {self._place_shown()}: {reason}")
             return True
         return self._is_finite and not reason
+
+    def _has_read_all(self, video: OpenVideo) -> bool:
+        """Whether a file whose length in bytes nobody tells has been read to its end.
+
+        It has where its pictures last as long as it states, or where it has ended twice at the same one.
+        """
+        if self._span is None:
+            return False
+        first, end = self._span
+        stated = stated_duration(video, first)
+        missing = math.inf if stated is None else stated - (end - first)
+        if missing <= 2 * self._connection.nominal_seconds:
+            return True
+        if self._last_stamp is None or self._last_stamp != self._ended_at:
+            self._ended_at, self._last_stamp = self._last_stamp, None
+            return False
+        if stated is not None and missing > TOLD_MISSING_SECONDS:
+            self._tell(f"the source ended {self._place_shown()}, of {stated:.1f} s that it states")
+        return True
 
     def _again(self, reason: str) -> OpenVideo | None:
         """Connect again, with pauses that grow until a picture has been shown.

@@ -47,7 +47,8 @@ class Stamps:
 
     Args:
         nominal_seconds: between packets that have no stamps.
-        runs_by_clock: whether packets come as time goes by (and not as fast as they can be sent).
+        runs_by_clock: whether packets come as time goes by; else as fast as they can be sent, of a file whose
+            stamps stay what they are, however much of it is sent again.
         wrap_seconds: after how long the source's clock begins again.
     """
 
@@ -101,7 +102,7 @@ class Stamps:
             place = self._after(before, arrived_seconds)
         elif self._is_believed(delta := stamp_seconds - self._stamp, waited):
             place = before + delta
-            if is_new and delta < 0:
+            if is_new and delta < 0 and self._runs_by_clock:
                 self._resent = _Resent(before, arrived_seconds)
         else:
             place = self._after(before, arrived_seconds)
@@ -131,7 +132,8 @@ class Stamps:
     def _is_believed(self, delta: float, waited: float) -> bool:
         if self._is_new_clock:
             # The same clock: what was lost, what was sent again, or both.
-            furthest_back = -OVERLAP_SECONDS if self._sends_again else 0.0
+            overlap = OVERLAP_SECONDS if self._runs_by_clock else math.inf
+            furthest_back = -overlap if self._sends_again else 0.0
             return furthest_back <= delta <= waited + JUMP_SECONDS
         return delta >= -RESET_SECONDS and (delta <= JUMP_SECONDS or delta <= waited + JUMP_SECONDS)
 

@@ -27,14 +27,15 @@ class Ranges(http.server.BaseHTTPRequestHandler):
     """Files, by parts or whole; says what it likes of it.
 
     ``honest`` sends parts; ``false`` says so and sends whole files; ``none`` says nothing and sends whole
-    files; ``late`` sends the first answer whole, and parts from then on.
+    files; ``late`` sends the first answer whole, and parts from then on; ``zero`` calls the whole file a
+    part; ``close`` says nothing at all, and ends the connection when the file ends.
     """
 
     protocol_version = "HTTP/1.1"
     folder: Path
     way: str
     log: list[str]
-    cut = False
+    num_cut = 0
 
     def do_GET(self) -> None:
         path = self.folder / self.path.strip("/")
@@ -47,16 +48,19 @@ class Ranges(http.server.BaseHTTPRequestHandler):
         first, _, last = asked.removeprefix("bytes=").partition("-")
         begin, end = int(first or 0), int(last or len(body) - 1)
         is_part = sends_parts and bool(asked)
-        self.send_response(206 if is_part else 200)
+        self.send_response(206 if is_part or (asked and self.way == "zero") else 200)
+        if asked and self.way == "zero":
+            self.send_header("Content-Range", f"bytes 0-{len(body) - 1}/{len(body)}")
         if is_part:
             self.send_header("Content-Range", f"bytes {begin}-{end}/{len(body)}")
             body = body[begin : end + 1]
-        self.send_header("Content-Length", str(len(body)))
+        if self.way != "close":
+            self.send_header("Content-Length", str(len(body)))
         self.send_header("Connection", "close")  # as libav asks; without a word it goes on to use it
-        if self.way != "none":
+        if self.way not in ("none", "close"):
             self.send_header("Accept-Ranges", "bytes")
         self.end_headers()
-        is_cut = self.cut and len(self.log) == 1
+        is_cut = len(self.log) <= self.num_cut
         with contextlib.suppress(OSError):
             self.wfile.write(body[: len(body) // 2] if is_cut else body)
 
@@ -65,10 +69,10 @@ class Ranges(http.server.BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def serving(folder: Path, way: str, *, cut: bool = False):
+def serving(folder: Path, way: str, *, num_cut: int = 0):
     log: list[str] = []
     server = servers.HttpServer(
-        type("Own", (Ranges,), {"folder": folder, "way": way, "log": log, "cut": cut})
+        type("Own", (Ranges,), {"folder": folder, "way": way, "log": log, "num_cut": num_cut})
     )
     try:
         yield f"http://127.0.0.1:{server.port}", log
@@ -98,15 +102,15 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("way", ["honest", "false", "none", "late"])
+@pytest.mark.parametrize("way", ["honest", "false", "none", "late", "zero"])
 def test_a_file_is_read_once_or_told_not_to_be_playable(films: Path, way: str) -> None:
     for name in (*(f"film{suffix}" for suffix in SUFFIXES), "first.mp4"):
         began = time.monotonic()
         with serving(films, way) as (address, log):
-            if name in ("film.mp4", "film") and way in ("false", "none"):
+            if name in ("film.mp4", "film") and way in ("false", "none", "zero"):
                 with pytest.raises(SourceError, match=r"index at its end.*faststart") as caught:
                     open_live(f"{address}/{name}")
-                assert ("says that it sends parts" in str(caught.value)) == (way == "false")
+                assert ("says that it sends parts" in str(caught.value)) == (way != "none")
                 assert len(log) <= 6
             else:
                 with open_live(f"{address}/{name}", LiveOptions(reconnect_seconds=2)) as source:
@@ -122,12 +126,52 @@ def test_a_connection_that_breaks_in_a_file_loses_nothing(films: Path, suffix: s
     """The server sends whole files, so that it is read from its beginning, and each second is shown once."""
     for way in ("none", "false"):
         with (
-            serving(films, way, cut=True) as (address, _),
+            serving(films, way, num_cut=1) as (address, _),
             open_live(f"{address}/film{suffix}", LiveOptions(reconnect_seconds=5)) as source,
         ):
             seconds = [clip.start_seconds for clip in source.clips(2, 1.0)]
             assert seconds == list(map(float, range(SECONDS)))
             assert len([each for each in source.problems if "connecting again" in each]) <= 1
+
+
+STATING = (".mkv", ".avi", ".flv", ".wmv", ".mxf", "first.mp4")
+
+
+@pytest.mark.parametrize("name", STATING)
+def test_a_file_that_states_its_length_has_ended_when_it_was_shown(films: Path, name: str) -> None:
+    """Nobody tells how many bytes there are, so that its end looks like a break."""
+    name = name if name == "first.mp4" else f"film{name}"
+    for num_cut in (0, 1):
+        options = LiveOptions(reconnect_seconds=5)
+        with (
+            serving(films, "close", num_cut=num_cut) as (address, log),
+            open_live(f"{address}/{name}", options) as source,
+        ):
+            assert not source.is_live
+            assert [clip.start_seconds for clip in source.clips(2, 1.0)] == [0.0, 1.0, 2.0]
+            assert num_cut or source.problems == []
+        assert len(log) <= 8, log
+
+
+@pytest.mark.parametrize("name", ["film.mkv", "first.mp4"])
+def test_a_file_that_always_ends_too_early_ends_once(films: Path, name: str) -> None:
+    with (
+        serving(films, "close", num_cut=99) as (address, log),
+        open_live(f"{address}/{name}", LiveOptions(reconnect_seconds=5)) as source,
+    ):
+        assert 1 <= len(list(source.clips(2, 1.0))) < SECONDS
+        stopped, *_, ended = source.problems
+    assert len(log) <= 8
+    place = re.search(r"the source stopped at ([\d.]+) s", stopped)
+    assert place is not None
+    assert f"the source ended at {place[1]} s, of 3.0 s that it states" in ended
+
+
+def test_a_late_index_is_told_where_nothing_is_told(films: Path) -> None:
+    with serving(films, "close") as (address, log):
+        with pytest.raises(SourceError, match=r"index at its end.*faststart"):
+            open_live(f"{address}/film.mp4")
+        assert len(log) <= 6
 
 
 def master(folder: Path, dice: Random) -> tuple[list[str], int]:

@@ -104,3 +104,17 @@ def test_a_short_step_back_is_disorder():
     assert places(stamps, [(5.0, 0.0), (5.08, 0.04), (5.04, 0.08), (5.12, 0.12)]) == pytest.approx(
         [0, 0.08, 0.04, 0.12]
     )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_file_sent_again_keeps_its_place_however_long_it_is(seed: int) -> None:
+    """And however long that takes."""
+    dice = Random(seed)
+    stamps = Stamps(FRAME, runs_by_clock=False)
+    length = dice.randrange(100, 9000)
+    for number in range(length):
+        stamps.place(float(number), number / 1000)
+    stamps.reconnect(FRAME, sends_again=True)
+    for number in range(length + 50):
+        placed = stamps.place(float(number), length / 1000 + 1 + number * dice.uniform(0.01, 0.02))
+        assert placed.decode_seconds == pytest.approx(number)
