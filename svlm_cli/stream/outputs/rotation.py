@@ -44,7 +44,11 @@ class FileRotation:
         found = _WRITTEN.fullmatch(text.strip())
         number = int(found[1]) if found else 0
         if found is None or not number:
-            raise UsageError(f"--rotate {text} is no period and no size", "try --rotate 1d, or --rotate 100M")
+            told = text if len(text) <= 80 else f"{text[:77]}..."
+            raise UsageError(
+                f"--rotate {told}: not a whole number with a unit",
+                "of time m, h or d, of size k, M or G: try --rotate 1d, or --rotate 100M",
+            )
         if found[2] in _SECONDS:
             return cls(period_seconds=float(number * _SECONDS[found[2]]))
         return cls(num_bytes=float(number * _BYTES[found[2]]))

@@ -15,19 +15,22 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
-from svlm_cli import __version__
+from svlm_cli import __version__, values
 from svlm_cli.stream.channels.channel import ChannelState, Condition, Desk
 from svlm_cli.stream.page.audience import TooManyViewers
 from svlm_cli.stream.page.board import Board
 from svlm_cli.stream.page.hub import Hub
 from svlm_cli.stream.page.limits import most_downloads
 from svlm_cli.stream.page.metrics import MEDIA_TYPE, ChannelCollector, metrics_registry, metrics_text
+from svlm_cli.stream.page.pictures import KEPT_UNSEEN
 from svlm_cli.stream.page.sending import Download, Following
 from svlm_cli.stream.page.taking import Pauses, Refused, answered, question_in, require_own_origin, taken
 
 ASSETS = Path(__file__).parents[2] / "assets" / "page"
 MOST_OPENING = 4
 PLAYLIST_TYPE = "application/vnd.apple.mpegurl"
+MOST_RECENT = 999_999
+_EVENT_ID = re.compile(r"([0-9A-Za-z]{1,32}-)?[0-9]{1,18}")
 _SEGMENT = re.compile(r"[0-9]{1,9}\.vtt")
 
 
@@ -81,9 +84,14 @@ class PageAnswers:
         name = request.query_params.get("channel")
         if name is not None:
             self._hub(request)
-        after = request.headers.get("last-event-id") or request.query_params.get("since", "")
-        recent = request.query_params.get("recent", "")
-        most = int(recent) if recent.isascii() and recent.isdigit() and len(recent) < 7 else None
+        since = request.query_params.get("since")
+        if since is not None and not _EVENT_ID.fullmatch(since):
+            raise Refused(400, "since is no id of an event", "?since=ID, as an event had it")
+        recent = request.query_params.get("recent")
+        most = None if recent is None else values.digits(recent, MOST_RECENT)
+        if recent is not None and most is None:
+            raise Refused(400, f"recent is no whole number from 0 to {MOST_RECENT}", "?recent=5")
+        after = request.headers.get("last-event-id") or since or ""
         try:
             return Following(self._board.audience, self._board.join(name, after, most))
         except TooManyViewers:
@@ -92,13 +100,14 @@ class PageAnswers:
     async def picture(self, request: Request) -> Response:
         """The JPEG of a step."""
         hub, at = self._hub(request), request.query_params.get("at")
-        try:
-            seconds = None if at is None else float(at)
-        except ValueError:
-            seconds = math.nan
-        jpeg = None if seconds is not None and not math.isfinite(seconds) else hub.pictures.at(seconds)
+        seconds = None if at is None else _seconds(at)
+        jpeg = hub.pictures.at(seconds)
         if jpeg is None:
-            raise Refused(404, "no picture of this second is kept", "?at=SECONDS of one of the last steps")
+            raise Refused(
+                404,
+                "no picture of this second is kept",
+                f"?at=SECONDS of one of the last {KEPT_UNSEEN} steps",
+            )
         kept = "no-store" if seconds is None else "private, max-age=600"
         return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": kept})
 
@@ -209,6 +218,16 @@ class PageAnswers:
         if self._downloads.locked():
             raise Refused(503, "too many downloads", "try again later")
         return Download(path, media_type, self._downloads)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not math.isfinite(seconds):
+        raise Refused(400, "at is no number of seconds", "?at=12.5")
+    return seconds
 
 
 def _page(name: str) -> Response:

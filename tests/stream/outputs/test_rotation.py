@@ -77,5 +77,7 @@ def test_a_period_ends_by_utc(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "0d", "1", "d", "1w", "-1d", "1.5G", "1M1", "inf"])
 def test_what_is_no_period_and_no_size_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="--rotate"):
+    with pytest.raises(UsageError, match="--rotate") as refused:
         FileRotation.of(text)
+    assert "m, h or d" in refused.value.hint
+    assert "k, M or G" in refused.value.hint

@@ -77,19 +77,18 @@ def test_only_recent_events_are_sent_where_no_more_are_wanted(page: Served) -> N
     viewer.close()
 
 
-@pytest.mark.parametrize("at", [0, 0.0, 0.4, 0.9999, 1, 1.5])
-def test_a_picture_is_that_of_the_step_that_holds_the_second(page: Served, at: float) -> None:
-    status, body, _ = page.request("GET", f"/picture?at={at}")
-    assert status == 200
-    assert Image.open(io.BytesIO(body)).getpixel((80, 45))[0] == pytest.approx(10 if at < 1 else 200, abs=3)
-    assert page.request("GET", "/picture")[1] == page.request("GET", "/picture?at=1")[1]
-
-
-@pytest.mark.parametrize("at", ["2", "-0.1", "nan", "inf", "1e999", "", "x"])
-def test_a_picture_that_is_not_kept_is_not_found(page: Served, at: str) -> None:
-    status, body, _ = page.request("GET", f"/picture?at={at}")
-    assert status == 404
-    described("/picture", "get", status, body)
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(f"/picture?at={odd}" for odd in ("nan", "inf", "1e999", "", "x")),
+        *(f"/events?recent={odd}" for odd in ("x", "-5", "1.5", "", "1e3", "1000000", "%c2%b2")),
+        *(f"/events?since={odd}" for odd in ("zz", "", "-1", "1-", "1-2-3", "9" * 19)),
+    ],
+)
+def test_what_is_no_value_is_told(page: Served, path: str) -> None:
+    status, body, _ = page.request("GET", path)
+    assert status == 400
+    described(path, "get", status, body)
 
 
 def test_health_tells_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
