@@ -59,7 +59,8 @@ class Connector:
         self._address = address
         self._name = name
         self._options = options
-        self._is_page = False
+        self._is_page = self._is_height_told = False
+        self._heights: dict[str, int] = {}  # of variants; 0 while it is not known
         self.playing = Input("")
 
     @property
@@ -151,17 +152,58 @@ class Connector:
         return self._first_that_opens(chain([best], inputs), patience_seconds)
 
     def _first_that_opens(self, inputs: Iterable[Input], patience_seconds: float) -> OpenVideo:
+        """The first that opens and is not too high, whatever is said of it; else the lowest."""
+        most = self._options.max_height
+        lowest: tuple[OpenVideo, Input] | None = None
+        for video, wanted in self._that_open(inputs, patience_seconds):
+            told = self._heights.get(wanted.url)
+            if told is None:  # there is no choice
+                return video
+            self._heights[wanted.url] = _height(video)
+            higher: OpenVideo | None = video
+            if lowest is None or _height(video) < _height(lowest[0]):
+                higher = None if lowest is None else lowest[0]
+                lowest = video, wanted
+            if higher is not None:
+                higher.close()
+            if told > most or _height(lowest[0]) <= most:
+                break  # those that follow say that they are no lower
+        assert lowest is not None
+        self._note_height(_height(lowest[0]))
+        self.playing = lowest[1]
+        return lowest[0]
+
+    def _that_open(
+        self, inputs: Iterable[Input], patience_seconds: float
+    ) -> Iterator[tuple[OpenVideo, Input]]:
+        """Those of several that open, at least one.
+
+        Raises:
+            SourceError: none does.
+        """
         failure: SourceError | None = None
+        has_opened = False
         try:
             for wanted in inputs:
                 try:
-                    return self._opened(wanted, patience_seconds)
+                    video = self._opened(wanted, patience_seconds)
                 except SourceError as error:  # a variant may be gone where the others are not
                     failure = failure or error  # the best one's: the last may be of sound alone
+                else:
+                    has_opened = True
+                    yield video, wanted
         except GoneError as error:
-            raise error from failure
-        assert failure is not None
-        raise failure
+            if not has_opened:
+                raise error from failure
+        if not has_opened:
+            assert failure is not None
+            raise failure
+
+    def _note_height(self, height: int) -> None:
+        """Say once that no variant is as low as was asked for."""
+        if height > self._options.max_height and not self._is_height_told:
+            self._is_height_told = True
+            self._warn(f"no variant has at most {self._options.max_height} lines; that of {height} is shown")
 
     def _opened(self, wanted: Input, patience_seconds: float) -> OpenVideo:
         timeouts = patience_seconds, self._options.stall_seconds
@@ -183,6 +225,7 @@ class Connector:
         cookies = {"cookies": seen.cookies} if seen is not None and seen.cookies else {}
         headers = {**_headers(wanted), **cookie_header("" if seen is None else seen.cookies)}
         given, gone, refused = 0, "", list[Input]()
+        found = [replace(each, height=self._heights.setdefault(each.url, each.height)) for each in found]
         for each in best_first(found, self._options.max_height):
             inner = glimpse(each.url, headers, patience_seconds, MOST_PLAYLIST_BYTES)
             listed = "" if inner is None else inner.body.decode("utf-8", "replace")
@@ -260,6 +303,10 @@ class Connector:
                 "stream a download of it, or rewrite it: ffmpeg -i IN -c copy -movflags +faststart OUT",
             )
         return replace(wanted, options={**wanted.options, "seekable": "0"}) if served.claims_parts else wanted
+
+
+def _height(video: OpenVideo) -> int:
+    return int(video.stream.codec_context.height)
 
 
 def _reads_dash() -> bool:

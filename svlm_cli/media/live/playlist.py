@@ -51,10 +51,10 @@ def variants(text: str, base_url: str) -> list[Variant]:
 
 
 def best_first(found: list[Variant], max_height: int) -> list[Variant]:
-    """Variants in the order in which to try them: the best of those that are not too high, then the lowest.
+    """Variants in the order in which to try them: the best of those that are not too high, last the lowest.
 
     Of equal height the one of more bits comes first, and equal ones (spares on other servers) as listed.
-    Those that do not say their height, which may be sound alone, come last, by their bits.
+    In between come those that do not say their height, which may fit or be sound alone, by their bits.
     """
     shown = [each for each in found if not each.is_sound] or found
     untold = [each for each in shown if not each.height]
@@ -62,8 +62,8 @@ def best_first(found: list[Variant], max_height: int) -> list[Variant]:
     too_high = [each for each in shown if each.height > max_height]
     return [
         *sorted(fitting, key=lambda each: (-each.height, -each.bits_per_second)),
-        *sorted(too_high, key=lambda each: (each.height, -each.bits_per_second)),
         *sorted(untold, key=lambda each: -each.bits_per_second),
+        *sorted(too_high, key=lambda each: (each.height, -each.bits_per_second)),
     ]
 
 

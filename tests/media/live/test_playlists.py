@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from svlm_cli.errors import SourceError
+from svlm_cli.media.address import LiveOptions
 from svlm_cli.media.file.reader import open_video
+from svlm_cli.media.live.connecting import Connector
 from svlm_cli.media.live.source import open_live
 from svlm_cli.media.loops import is_master, lists_playlists
 from tests.media import live_servers as servers
-from tests.media.live.test_feeds import asked_server, segments
+from tests.media.live.test_feeds import asked_server, ffmpeg, segments
 
+HEIGHTS = (54, 72, 90, 108)
 VARIANT = "#EXT-X-STREAM-INF:BANDWIDTH={},RESOLUTION={}\n{}\n"
 MASTERS = {
     "inner": VARIANT.format(1000, "160x90", "low.m3u8"),
@@ -77,3 +81,47 @@ def test_a_variant_that_lists_variants_gives_way_to_the_next(playlists: Path) ->
 def test_what_a_playlist_lists(text: str, expected: bool) -> None:
     assert lists_playlists(text, "http://host/live/a") is expected
     assert not is_master(text)
+
+
+@pytest.fixture(scope="module")
+def heights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("heights")
+    for height in HEIGHTS:
+        segments(folder, f"v{height}-", f"{height * 16 // 9}x{height}")
+    ffmpeg("-f", "lavfi", "-i", "sine=d=2", "-c:a", "aac", "-f", "hls", folder / "sound.m3u8")
+    return folder
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_heights_that_are_not_told_are_found_out(
+    heights: Path, seed: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    dice = Random(f"heights {seed}")
+    listed = dice.sample(HEIGHTS, dice.randrange(2, 5))
+    most = dice.choice([40, 54, 60, 72, 100, 108, 200])
+    told = [dice.random() < 0.4 and seed > 3 for _ in listed]
+    text = "#EXTM3U\n"
+    for height, is_told in zip(listed, told, strict=True):
+        # Some claim what is not so.
+        size = f",RESOLUTION=160x{dice.choice([height, height, most])}" if is_told else ""
+        text += f"#EXT-X-STREAM-INF:BANDWIDTH={dice.randrange(1, 9)}{size}\nv{height}-.m3u8\n"
+    if dice.random() < 0.5:
+        text += "#EXT-X-STREAM-INF:BANDWIDTH=9\nsound.m3u8\n"
+    name = dice.choice([f"{seed}.m3u8", f"{seed}"])
+    (heights / name).write_text(text)
+    server = servers.file_server(heights)
+    try:
+        address = f"http://127.0.0.1:{server.port}/{name}"
+        connector = Connector(address, "air", LiveOptions(max_height=most))
+        shown = []
+        for _ in range(2):
+            video = connector.connect()
+            shown.append(video.stream.codec_context.height)
+            assert connector.playing.url.endswith(f"/v{shown[-1]}-.m3u8")
+            video.close()
+    finally:
+        server.stop()
+    fitting = [height for height in listed if height <= most]
+    assert all(height in (fitting or [min(listed)]) for height in shown)
+    warned = [each for each in caplog.messages if f"no variant has at most {most} lines" in each]
+    assert len(warned) == (not fitting)
