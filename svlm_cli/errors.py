@@ -39,6 +39,19 @@ class SourceLostError(SourceError):
     """A live source that stopped and did not come back in time."""
 
 
+class NothingThereError(SourceError):
+    """A source that has ended before the second that is asked for.
+
+    Args:
+        message, hint: as every ``SvlmError``.
+        end_seconds: where it ends, None where its seconds are not those of an earlier look at it.
+    """
+
+    def __init__(self, message: str, hint: str = "", end_seconds: float | None = None) -> None:
+        super().__init__(message, hint)
+        self.end_seconds = end_seconds
+
+
 class ModelError(SvlmError):
     """A checkpoint that is missing, damaged, unsafe, or of another architecture."""
 

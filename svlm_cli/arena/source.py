@@ -15,7 +15,7 @@ from svlm_cli.arena.render import Renderer
 from svlm_cli.arena.setup import draw_setup
 from svlm_cli.arena.timeline import Timeline
 from svlm_cli.arena.truth import opening_text
-from svlm_cli.errors import SourceError
+from svlm_cli.errors import NothingThereError
 from svlm_cli.media.source import Guide, VideoInfo
 from svlm_cli.media.timeline import SHORTEST_STEP_SECONDS, TIME_TOLERANCE_SECONDS, Steps
 from svlm_cli.types import Clip
@@ -73,14 +73,13 @@ class ArenaSource:
         Where the match ends within a step, its last frame stays on screen.
 
         Raises:
-            SourceError: it ends before ``start_seconds``.
+            NothingThereError: it ends before ``start_seconds``.
         """
         stated = self.info.duration_seconds
         end_seconds = math.inf if stated is None else stated
         if start_seconds > 0 and start_seconds + SHORTEST_STEP_SECONDS > end_seconds:
-            raise SourceError(
-                f"{self.name} ends at {end_seconds:g} s, before the start at {start_seconds:g} s"
-            )
+            told = f"{self.name} ends at {end_seconds:g} s, before the start at {start_seconds:g} s"
+            raise NothingThereError(told, end_seconds=end_seconds)
         if duration_seconds is not None:
             end_seconds = min(end_seconds, start_seconds + duration_seconds)
         return self._clips(Steps(fps, step_seconds, start_seconds), guide, end_seconds)

@@ -9,7 +9,7 @@ from typing import Protocol, Self
 
 import numpy as np
 
-from svlm_cli.errors import SourceError
+from svlm_cli.errors import NothingThereError, SourceError
 from svlm_cli.media.container import DamageError
 from svlm_cli.media.probe import undecodable
 from svlm_cli.media.source import Guide, VideoInfo
@@ -231,4 +231,5 @@ class VideoReader:
         length = f"{self.name} lasts {end_seconds:.2f} s"
         if start_seconds == 0.0:
             return SourceError(f"{length}: too short to stream", "name a video, not a still picture")
-        return SourceError(f"{length}: there is nothing at {start_seconds:g} s", "start earlier")
+        told = f"{length}: there is nothing at {start_seconds:g} s"
+        return NothingThereError(told, "start earlier", end_seconds)

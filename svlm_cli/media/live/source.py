@@ -14,7 +14,7 @@ from typing import Self
 
 import numpy as np
 
-from svlm_cli.errors import SourceError
+from svlm_cli.errors import NothingThereError, SourceError
 from svlm_cli.media.address import LiveOptions, shown_address
 from svlm_cli.media.container import OpenVideo
 from svlm_cli.media.file.convert import SQUARE, appearance, believed_aspect, shown_width
@@ -167,8 +167,8 @@ class LiveSource:
                 number.
 
         Raises:
-            SourceError: a file with an end ends before the start; a live source was lost and did not come
-                back (``SourceLostError``).
+            NothingThereError: a file with an end ends before the start.
+            SourceLostError: a live source was lost and did not come back.
         """
         steps = Steps(fps, step_seconds, start_seconds, duration_seconds)
         zero = start_seconds if self.is_live else 0.0
@@ -203,7 +203,8 @@ class LiveSource:
         if pictures.error is not None:
             raise pictures.error
         if index == 0 and not (guide is not None and guide.is_stopped):
-            raise SourceError(f"{self.name} holds nothing at {steps.start_seconds:g} s", "start earlier")
+            lacks = f"{self.name} holds nothing at {steps.start_seconds:g} s"
+            raise NothingThereError(lacks, "start earlier")
 
     def _images(self, playhead: Playhead, times: Sequence[float]) -> np.ndarray:
         """The images on screen at ascending times: uint8, shape (num_times, height, width, 3)."""

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any
 
-from svlm_cli.errors import SourceLostError, UsageError
+from svlm_cli.cue_text import timestamp
+from svlm_cli.errors import NothingThereError, SourceLostError, UsageError
 from svlm_cli.media.source import Arriving, Source
 from svlm_cli.model.prompt import unknown_words_text
 from svlm_cli.model.runtime import VideoLanguageModel
@@ -122,8 +123,14 @@ class StreamRun:
         self.statistics = Statistics(settings.step_seconds, self._reached)
         left = None if settings.duration is None else settings.start + settings.duration - start_seconds
         self._pipeline: Pipeline | None = None
+        self._nothing_new = ""
+        clips = None
         if left is None or left > 0:
-            clips = source.clips(settings.fps, settings.step_seconds, start_seconds, left, self._clock)
+            try:
+                clips = source.clips(settings.fps, settings.step_seconds, start_seconds, left, self._clock)
+            except NothingThereError as error:
+                self._end_at_once(error)
+        if clips is not None:
             if controls.resume is None:
                 clips = first_joined(clips, settings)
             ahead = (1 if self._drops else 2) if controls.overlap else 0
@@ -145,6 +152,8 @@ class StreamRun:
                 clip = self._pipeline.take()
             except SourceEnded:
                 return
+            except NothingThereError as error:
+                return self._end_at_once(error)
             except SourceLostError as lost:
                 self.lost = lost
                 yield from self.warnings()
@@ -168,6 +177,9 @@ class StreamRun:
         except SourceLostError as lost:
             self.lost = lost
             raise SourceEnded from lost
+        except NothingThereError as error:
+            self._end_at_once(error)
+            raise SourceEnded from error
         events: list[StreamEvent] = list(self._new_warnings())
         return (None if clip is None or self._is_stale(clip) else clip), events
 
@@ -192,6 +204,9 @@ class StreamRun:
         told, self._told = self._told, list(self._source.problems)
         new = (each for each, before in zip_longest(self._told, told[: len(self._told)]) if each != before)
         yield from (self.warning(message) for message in new)
+        if nothing_new := self._nothing_new:
+            self._nothing_new = ""
+            yield self.warning(nothing_new)
 
     def last_words(self) -> Generator[WarningEvent, None, None]:
         """What is to be said when all is over."""
@@ -202,6 +217,19 @@ class StreamRun:
             yield from self._failed(failure)
         if num_left := len(self._controls.questions):
             yield self.warning(f"the stream ended before {num_left} of the questions could be asked")
+
+    def _end_at_once(self, error: NothingThereError) -> None:
+        """A stream that goes on where its source has ended has seen it all, and no less than that.
+
+        Raises:
+            NothingThereError: it begins there, or the source ends long before.
+        """
+        end = error.end_seconds
+        if self._controls.resume is None or (
+            end is not None and self._reached - end > self._settings.step_seconds
+        ):
+            raise error
+        self._nothing_new = f"nothing new behind {timestamp(self._reached).removesuffix('.000')}"
 
     def leave(self) -> None:
         """Read no more; nobody is waited for."""

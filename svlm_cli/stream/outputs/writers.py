@@ -128,7 +128,7 @@ class Writers:
         return tuple(self._failed)
 
     def write(self, event: StreamEvent) -> list[WarningEvent]:
-        """Append ``event`` to every output; the first step (or the end) creates the files.
+        """Append ``event`` to every output; the first step creates the files, or the end of a new stream.
 
         Returns:
             What is to be told since the last call: of files found at the start, once; then one warning per
@@ -141,7 +141,7 @@ class Writers:
             self._at_seconds = reached
         if self._held is not None:
             self._held.append(event)
-            if not isinstance(event, StepEvent | EndEvent):
+            if not isinstance(event, StepEvent if self._earlier else StepEvent | EndEvent):
                 return []
             self._open()
             events, self._held = self._held, None
