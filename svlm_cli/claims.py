@@ -212,17 +212,22 @@ def claimed(path: Path, should_stop: Callable[[], bool] = lambda: False) -> Iter
     """Claim something as soon as whoever has it, in this process or another, lets it go; a long wait is told.
 
     Args:
-        path: as ``Claim`` has it; folders above it are made.
+        path: as ``Claim`` has it; folders above it are made, and made again where they go meanwhile.
         should_stop: says whether to stop waiting while another one has it.
 
     Yields:
         The claim; None once told to stop.
     """
-    make_folder(path.parent)
     held, tell_at = None, time.monotonic() + _TELL_SECONDS
+    until = time.monotonic() + _SIGNING_SECONDS
     while held is None:
         try:
+            make_folder(path.parent)
             held = Claim(path)
+        except (FileNotFoundError, FileExistsError):  # who left last has removed the folder meanwhile
+            if time.monotonic() > until:
+                raise
+            time.sleep(_RETRY_SECONDS)
         except BlockingIOError as error:
             if should_stop():
                 yield None

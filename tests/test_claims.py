@@ -6,14 +6,19 @@ import errno
 import fcntl
 import json
 import os
+import random
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
-from svlm_cli import leases
+from svlm_cli import claims, files, leases
 from svlm_cli.claims import Claim, claimed
 from svlm_cli.errors import OutputError
 
@@ -166,3 +171,54 @@ def test_a_wait_for_another_machine_ends_when_told(tmp_path: Path, monkeypatch: 
         at(monkeypatch, "two", with_locks=True)
         with claimed(tmp_path / "game", lambda: True) as held:
             assert held is None
+
+
+def claim_while_another_tidies(path: Path, tidies: Callable[[int], bool]) -> int:
+    """Claim something while somebody removes its folder, where it is empty, before lines that he chooses.
+
+    Returns:
+        How many lines that were.
+    """
+    own, num, removed = {claims.__file__, files.__file__}, 0, 0
+
+    def look(frame: FrameType, event: str, _: Any) -> Any:
+        nonlocal num, removed
+        if frame.f_code.co_filename not in own:
+            return None
+        if event == "line":
+            if tidies(num):
+                with suppress(OSError):
+                    path.parent.rmdir()
+                    removed += 1
+            num += 1
+        return look
+
+    before = sys.gettrace()
+    sys.settrace(look)
+    try:
+        with claimed(path) as held:
+            sys.settrace(before)
+            assert held is not None
+            held.require()
+            assert lock_of(path).exists()
+    finally:
+        sys.settrace(before)
+    assert not lock_of(path).exists()
+    return removed
+
+
+def test_a_folder_that_goes_while_something_in_it_is_claimed_is_made_again(tmp_path: Path) -> None:
+    """At every single line, from the first to where it is held; and at random ones, again and again."""
+    path = tmp_path / "partial" / "piece"
+    removals = [claim_while_another_tidies(path, lambda line, at=at: line == at) for at in range(60)]
+    assert sum(removals) > 10
+    for seed in range(10):
+        path = tmp_path / str(seed) / "piece"
+        dice = random.Random(seed)
+        claim_while_another_tidies(path, lambda _, dice=dice: dice.random() < 0.1)
+
+
+def test_what_can_never_be_claimed_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(OSError), claimed(tmp_path / "file" / "piece"):
+        pass

@@ -77,6 +77,8 @@ def commentate(
         for key in left:
             if key in results:
                 Partial(out, key).discard()  # a worker that was lost, or another in its place, left it
+        with suppress(OSError):  # while others work, claims live in it
+            _partial(out).rmdir()
         results.sort([line.key for _, line in lines])
 
 
@@ -171,7 +173,7 @@ def _commentated(
         duration=piece.end_seconds - piece.start_seconds,
     )
     with (
-        claimed(job.out / "partial" / key, signals.should_stop) as held,
+        claimed(_partial(job.out) / key, signals.should_stop) as held,
         open_video(piece.video, viewing=chosen.viewing) as reader,
     ):
         if held is None:
@@ -197,6 +199,11 @@ def _commentated(
     yield Spoken(said, note)
 
 
+def _partial(out: Path) -> Path:
+    """The folder of pieces that are not done, and of the claims on them."""
+    return out / "partial"
+
+
 class Partial:
     """What has been said of a piece that is not done: words in one file, the stream's state beside it.
 
@@ -207,8 +214,8 @@ class Partial:
     """
 
     def __init__(self, out: Path, key: str, require: Callable[[], None] = lambda: None) -> None:
-        self._words = out / "partial" / f"{key}.jsonl"
-        self.state_path = out / "partial" / f"{key}.state"
+        self._words = _partial(out) / f"{key}.jsonl"
+        self.state_path = _partial(out) / f"{key}.state"
         self._require = require
         self._descriptor = -1
         self.said: list[Said] = []
@@ -265,8 +272,6 @@ class Partial:
         """The piece is done."""
         for path in (self._words, self.state_path):
             path.unlink(missing_ok=True)
-        with suppress(OSError):
-            self._words.parent.rmdir()
 
     def __enter__(self) -> Partial:
         return self
