@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from svlm_cli.errors import UsageError
+from svlm_cli.stream.page.refusing import refusal
 
 PAGES = ("/", "/overlay", "/camera")  # that may be opened with ?token=
 COOKIE = "svlm_token_{port}"  # a browser sends cookies to all ports of a host
@@ -29,6 +30,8 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
 }
 _ORIGIN = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9a-f:]+\])(:\d{1,5})?")
+_LOOPBACK = re.compile(r"(localhost|127\.0\.0\.1|\[?::1\]?)(:\d{1,5})?", re.IGNORECASE)
+OWN_ONLY = ("this is taken from this page only", "allow a page of another host by --cors")
 FORM = (
     "<!doctype html><title>svlm</title><meta name=viewport content='width=device-width'>"
     "<meta name=color-scheme content='light dark'>"
@@ -96,6 +99,28 @@ class SafeHeaders:
         await self._app(scope, receive, send_with_headers)
 
 
+class HostGuard:
+    """Answers to loopback's own names alone: a page elsewhere may point a name of its own here.
+
+    Args:
+        app: behind it.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request or connection."""
+        is_asked = scope["type"] in ("http", "websocket")
+        if is_asked and not _LOOPBACK.fullmatch(Headers(scope=scope).get("host", "")):
+            refused = refusal(
+                400, "this name is not answered here", "localhost and 127.0.0.1 are; others with a token"
+            )
+            await refused(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
 class SocketGuard:
     """Lets WebSockets through to their own paths alone, and from pages that may.
 
@@ -115,9 +140,11 @@ class SocketGuard:
         if scope["type"] == "websocket":
             refused = None
             if scope.get("path") not in self._paths:
-                refused = Response("no WebSocket here", 404)
+                refused = refusal(
+                    404, "there is no WebSocket at this path", "it is at /push, with push: as source"
+                )
             elif not is_own_origin(Headers(scope=scope), self._origins):
-                refused = Response("this is taken from this page only", 403)
+                refused = refusal(403, *OWN_ONLY)
             if refused is not None:
                 await refused(scope, receive, send)
                 return
@@ -151,8 +178,12 @@ class TokenGuard:
         if path in PAGES and scope["type"] == "http" and self._is_right(asked.pop("token", "")):
             response: Response = RedirectResponse(f"{path}?{urlencode(asked)}" if asked else path, 303)
             response.set_cookie(self._cookie, self._token, httponly=True, samesite="strict")
-        else:
+        elif path in PAGES and "text/html" in headers.get("accept", "") and scope["type"] == "http":
             response = HTMLResponse(FORM, 401)
+        else:
+            response = refusal(
+                401, "this wants the token", "Authorization: Bearer TOKEN, as svlm printed it at its start"
+            )
         await response(scope, receive, send)
 
     def _is_right(self, given: str) -> bool:

@@ -25,9 +25,10 @@ SEND_SECONDS = 30.0
 LAST_SECONDS = 2.0  # of a WebSocket that has broken its rules
 CROWD = 0.5  # of the connections: where more are held, none is kept for a next request
 BACKLOG = 128
+FULL_BODY = b'{"error": "too many connections", "hint": "try again later"}'
 FULL = (
-    b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Type: text/plain\r\n"
-    b"Content-Length: 21\r\n\r\ntoo many connections\n"
+    b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    b"Content-Length: %d\r\n\r\n%b" % (len(FULL_BODY), FULL_BODY)
 )
 # What libraries log of viewers (one that is gone in mid-write, say) is no line of ours.
 LOGGING = {

@@ -14,7 +14,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from svlm_cli.errors import SvlmError, UsageError
-from svlm_cli.stream.page.guard import is_own_origin
+from svlm_cli.stream.page.guard import OWN_ONLY, is_own_origin
+from svlm_cli.stream.page.refusing import refusal
 from svlm_cli.stream.questions import MAX_QUESTION_LETTERS
 from svlm_cli.text import encodable
 
@@ -43,7 +44,7 @@ class Refused(Exception):  # noqa: N818 - an answer, not a failure of ours
     @property
     def answer(self) -> JSONResponse:
         """What is told of it."""
-        return JSONResponse({"error": self.error, "hint": self.hint}, self.status)
+        return refusal(self.status, self.error, self.hint)
 
 
 def require_own_origin(request: Request, origins: Collection[str]) -> None:
@@ -53,7 +54,7 @@ def require_own_origin(request: Request, origins: Collection[str]) -> None:
         Refused: it comes from elsewhere.
     """
     if not is_own_origin(request.headers, origins):
-        raise Refused(403, "this is taken from this page only", "allow a page of another host by --cors")
+        raise Refused(403, *OWN_ONLY)
 
 
 async def taken(request: Request, origins: Collection[str]) -> dict[str, object]:

@@ -19,7 +19,6 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
@@ -30,7 +29,14 @@ from svlm_cli.errors import OutputError, UsageError
 from svlm_cli.stream.channels.channel import Desk
 from svlm_cli.stream.page.answers import ASSETS, PageAnswers
 from svlm_cli.stream.page.board import Board
-from svlm_cli.stream.page.guard import SafeHeaders, SocketGuard, TokenGuard, check_origins, check_token
+from svlm_cli.stream.page.guard import (
+    HostGuard,
+    SafeHeaders,
+    SocketGuard,
+    TokenGuard,
+    check_origins,
+    check_token,
+)
 from svlm_cli.stream.page.limits import (
     BACKLOG,
     IDLE_SECONDS,
@@ -42,9 +48,9 @@ from svlm_cli.stream.page.limits import (
     most_connections,
 )
 from svlm_cli.stream.page.push import Opener, PushDoor
+from svlm_cli.stream.page.refusing import ErrorsInJson, failed
 from svlm_cli.stream.page.taking import Refused
 
-LOOPBACK_NAMES = ["localhost", "127.0.0.1", "[::1]", "::1"]
 START_SECONDS = 10.0
 MOST_BYTES = 1 << 23  # of one message of a WebSocket
 _LAST_PORT = 65535
@@ -175,9 +181,13 @@ def page_app(
     ]
     if door is not None:
         routes.append(WebSocketRoute("/push", door.serve))
-    guards = [Middleware(SafeHeaders), Middleware(SocketGuard, paths=("/push",), origins=origins)]
+    guards = [
+        Middleware(ErrorsInJson),
+        Middleware(SafeHeaders),
+        Middleware(SocketGuard, paths=("/push",), origins=origins),
+    ]
     if token is None:
-        guards.append(Middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK_NAMES))
+        guards.append(Middleware(HostGuard))
     if origins:
         guards.append(
             Middleware(
@@ -189,7 +199,9 @@ def page_app(
         )
     if token is not None:
         guards.append(Middleware(TokenGuard, token=token, port=port))
-    return Starlette(routes=routes, middleware=guards, exception_handlers={Refused: _refused})
+    return Starlette(
+        routes=routes, middleware=guards, exception_handlers={Refused: _refused, Exception: failed}
+    )
 
 
 async def _refused(_: Request, refusal: Exception) -> Response:

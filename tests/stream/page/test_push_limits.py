@@ -109,6 +109,7 @@ def test_pages_of_others_and_other_paths_get_no_socket(page: Pushed) -> None:
         with pytest.raises(InvalidStatus) as refused:
             page.open(path=path, additional_headers=headers).__enter__()
         assert refused.value.response.status_code == status
+        assert set(json.loads(refused.value.response.body)) == {"error", "hint"}
     with page.open(additional_headers={"Origin": f"http://127.0.0.1:{page.port}"}) as socket:
         assert socket.subprotocol == PROTOCOL
 
