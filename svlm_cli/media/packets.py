@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 _LONG_SECONDS = 5
-_MOST_REORDERED, _MOST_HELD = 32, 4096
+_MOST_REORDERED, _MOST_LAST, _MOST_HELD = 32, 8, 4096
 _SURE, _DOUBT = 3.0, 0.2  # of pictures in fields, every second packet gives a frame
 LONGEST_STILL_SECONDS = 600.0
 """How long a picture may stay in a file of pictures alone whose container is no stream of a broadcast."""
@@ -119,7 +119,7 @@ class Reordered:
             None where its times are damage.
         """
         if item is None:
-            self._settle(None)
+            self._settle(self._last_ahead())
             self._give(None)
         else:
             each = _Unplaced(item, self._is_ahead(item))
@@ -156,6 +156,13 @@ class Reordered:
         elif sum(each.timed.track == first.track for each in self._unclear) >= _MOST_REORDERED:
             self._settle(None)
 
+    def _last_ahead(self) -> _Unplaced | None:
+        """The last picture behind a leap, where the file ends before decoding times could leap."""
+        own = [each for each in self._unclear if each.timed.track == self._unclear[0].timed.track]
+        if not 0 < len(own) <= _MOST_LAST:
+            return None  # others came by that would have been shown before it was decoded
+        return next(each for each in reversed(own) if each.is_ahead)
+
     def _settle(self, leapt: _Unplaced | None) -> None:
         """Give all that was unclear to the rule: with the first decoded behind a leap, or without any."""
         held, self._unclear = self._unclear, []
@@ -171,18 +178,18 @@ class Reordered:
         before: float | None = None
         for each in held:
             timed = each.timed
-            if each is leapt:
-                each.riders = ahead
-                timed = _beginning([*ahead, each])
-            elif leapt is None:
+            if leapt is None:
                 timed = timed._replace(start=None) if each.is_ahead and not is_usual else timed
                 each.is_ahead = False
             elif each in own:
                 if before is not None and timed.stamp is not None and not 0 < timed.length <= JUMP_SECONDS:
                     timed = timed._replace(length=timed.stamp - before)
                 before = before if timed.stamp is None else timed.stamp
-            if leapt is None or each not in ahead:
+            if leapt is None or (each is not leapt and each not in ahead):
                 self._give(each, timed)
+        if leapt is not None:
+            leapt.riders = [each for each in ahead if each is not leapt]
+            self._give(leapt, _beginning([*leapt.riders, leapt]))
 
     def _give(self, each: _Unplaced | None, as_if: Timed[Packet[Any]] | None = None) -> None:
         if each is not None:
@@ -198,7 +205,9 @@ def _beginning(found: list[_Unplaced]) -> Timed[Packet[Any]]:
     spans = [(each.timed.start, each.timed.length) for each in found if each.timed.start is not None]
     start = min((start for start, _ in spans), default=None)
     end = max((start + length for start, length in spans), default=0.0)
-    return found[-1].timed._replace(start=start, length=0.0 if start is None else end - start)
+    last = found[-1]
+    stamp = start if last.is_ahead else last.timed.stamp
+    return last.timed._replace(stamp=stamp, start=start, length=0.0 if start is None else end - start)
 
 
 @dataclass(slots=True)

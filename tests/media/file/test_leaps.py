@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from random import Random
@@ -153,6 +153,18 @@ def test_a_leap_within_an_encoder(tmp_path: Path) -> None:
     dice = Random(25)
     for _ in range(8):
         check(tmp_path, random_recording(dice))
+
+
+def test_a_leap_before_the_last_pictures(tmp_path: Path) -> None:
+    """Where the file ends before decoding times have leapt."""
+    dice = Random(29)
+    for behind in (1, 2, 3, 4):
+        made = random_recording(dice, {"libx264": {}})
+        made = replace(made, at=made.number - behind, reordered=3, has_sound=True)
+        pictures = PyavPictures(str(write(tmp_path / f"a{made.suffix}", made)))
+        found = [(each.start_seconds, number_of(each.rgb())) for each in pictures.pictures(0.0)]
+        pictures.close()
+        assert found == [(pytest.approx(each / FPS, abs=2e-3), each) for each in range(made.number)], made
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
