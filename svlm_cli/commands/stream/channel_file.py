@@ -228,7 +228,7 @@ def _require_none(problems: Sequence[str], what: str) -> None:
 def _spec(name: str, source: str, options: ChannelOptions) -> ChannelSpec:
     placed = {key: _placed(value, name) for key, value in options.values.items() if key in _PLACED}
     own = options.changed(placed)
-    settings, held = own.settings, own.live.options(waits=False)
+    settings, held = own.settings, own.live.options(waits=True)
     return ChannelSpec(name, source, settings, held, own.part.pace, own.asking, own.kept)
 
 

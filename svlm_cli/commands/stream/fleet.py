@@ -8,78 +8,30 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol, Self
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Self
 
 from svlm_cli.commands.stream import run as one
 from svlm_cli.commands.stream.channel_file import MOST_CHANNELS, NAME, ChannelBook, ChannelSpec
 from svlm_cli.commands.stream.channels_view import ChannelsView
+from svlm_cli.commands.stream.opened import Attendant, OpenChannel, look_for
 from svlm_cli.errors import SourceError, SvlmError, UsageError
 from svlm_cli.media.address import public_name
 from svlm_cli.stream.channels.channel import Channel, ChannelEvent, ChannelState, Condition
 from svlm_cli.stream.controls import Controls, watching
-from svlm_cli.stream.outputs.writers import Writers
 from svlm_cli.stream.questions import Questions, read_questions
-from svlm_cli.types import EndEvent, StreamEvent, WarningEvent
+from svlm_cli.types import EndEvent, WarningEvent
 
 if TYPE_CHECKING:
     from svlm_cli.media.source import Source
     from svlm_cli.stream.channels.devices import Spread
     from svlm_cli.stream.channels.rounds import Rounds
-    from svlm_cli.types import Clip
 
 OPENERS = 8  # sources that are opened at once
 LEAVE_SECONDS = 60.0
-
-
-class Attendant(Protocol):
-    """Who looks on at one channel beside its files: a page."""
-
-    def watch(self, clip: Clip) -> None:
-        """A clip as it was read, in the reader's thread."""
-
-    def publish(self, event: StreamEvent) -> Iterable[StreamEvent]:
-        """An event; what is to be told of publishing it comes back."""
-        ...
-
-
-@dataclass(slots=True, eq=False)
-class OpenChannel:
-    """A channel with what is written of it.
-
-    Args:
-        spec: as it was asked for.
-        stack: holds its source, its files and its claims.
-        questions: the questions asked of it.
-        source: where its clips come from, once it is open.
-        writers: its files, once they are open.
-        attendant: who looks on, if anybody.
-        channel: None where its source could not be opened.
-        failures: what went wrong, in words; none where all went well.
-        is_leaving: whether it was asked to end before its source does.
-        is_closed: set once its files, its source and its claims are let go.
-    """
-
-    spec: ChannelSpec
-    stack: ExitStack = field(default_factory=ExitStack)
-    questions: Questions = field(default_factory=Questions)
-    source: Source | None = None
-    writers: Writers | None = None
-    attendant: Attendant | None = None
-    channel: Channel | None = None
-    failures: list[str] = field(default_factory=list)
-    is_leaving: bool = False
-    is_closed: threading.Event = field(default_factory=threading.Event)
-
-    def close(self) -> None:
-        """Let all go; any number of times."""
-        try:
-            self.stack.close()
-        finally:
-            self.is_closed.set()
 
 
 class Fleet:
@@ -119,6 +71,8 @@ class Fleet:
     def open_all(self, specs: Sequence[ChannelSpec]) -> None:
         """Open channels, several at once; a source that cannot be opened is that channel's end alone.
 
+        One that may come yet is waited for, beside the others, where that was asked for.
+
         Raises:
             SvlmError: anything else; those that are open stay so until the fleet is closed.
         """
@@ -128,13 +82,20 @@ class Fleet:
         with ThreadPoolExecutor(OPENERS, thread_name_prefix="svlm-open") as pool:
             list(pool.map(self._fill_or_tell, self._open.values()))
         for each in self._open.values():
-            if each.failures:
-                self._view.show(each.spec.name, WarningEvent(each.failures[0], each.spec.settings.start))
+            if told := "; ".join(each.failures) or each.absence:
+                self._view.show(each.spec.name, WarningEvent(told, each.spec.settings.start))
+            if each.absence:
+                threading.Thread(target=self._await, args=(each,), name="svlm-await", daemon=True).start()
 
     @property
     def ready(self) -> list[Channel]:
         """Channels that are open and can begin."""
         return [each.channel for each in self._open.values() if each.channel is not None]
+
+    @property
+    def waits(self) -> bool:
+        """Whether a source is looked for."""
+        return any(each.absence for each in list(self._open.values()))
 
     @property
     def failed(self) -> dict[str, list[str]]:
@@ -213,11 +174,14 @@ class Fleet:
             found = self._open.get(name)
             if self.rounds is None or found is None:
                 raise UsageError(f"there is no channel {name}", f"there are: {', '.join(self._open)}")
-            if self._runs(found):
+            if self._runs(found) and not found.absence:
                 found.is_leaving = True
                 self.rounds.remove(name)
                 return
             del self._open[name]
+            if found.absence:
+                found.is_leaving = True
+                found.close()
             with suppress(UsageError):  # it was never there, or is forgotten
                 self.rounds.remove(name)
 
@@ -277,8 +241,32 @@ class Fleet:
         try:
             self._fill(opened)
         except SourceError as error:
+            if opened.may_come(error):
+                opened.stack.close()
+                opened.absence = f"the source is not there yet ({error.message}); waiting for it"
+            else:
+                opened.close()
+                opened.failures.append(str(error))
+            opened.attendant = self._attend(opened)
+            told = "is not there yet; waiting for it" if opened.absence else "could not be opened"
+            opened.lack_source(told, is_over=not opened.absence)
+
+    def _await(self, opened: OpenChannel) -> None:
+        """Begin with a channel once its source is there; in a thread of its own."""
+
+        def take(source: Source) -> None:
+            opened.source = source
+            self._fill(opened)
+            assert self.rounds is not None
+            assert opened.channel is not None
+            self.rounds.add(opened.channel)
+
+        if given_up := look_for(opened, take, lambda: self.rounds is not None):
             opened.close()
-            opened.failures.append(str(error))
+            opened.failures.append(given_up)
+            opened.lack_source("did not come or cannot be shown; it was given up", is_over=True)
+            self._view.say(f"warning: {opened.spec.name}: {given_up}", "yellow")
+        opened.absence = ""
 
     def _added_or_told(self, spec: ChannelSpec) -> str:
         try:
@@ -297,12 +285,13 @@ class Fleet:
         opened.writers = writers = kept.writers(spec.source)
         one.claim_all(kept, stack)
         stack.enter_context(writers)
-        source = stack.enter_context(opened.source or open_source(spec.source, spec.live, settings.viewing))
+        at_once = replace(spec.live, opening_seconds=0.0)
+        source = stack.enter_context(opened.source or open_source(spec.source, at_once, settings.viewing))
         opened.source = source
         resume = one.resumed(kept, writers, source, self._view)
         for at_seconds, text in one.to_ask(asked, resume):
             opened.questions.ask(text, at_seconds)
-        opened.attendant = attendant = self._attend(opened)
+        opened.attendant = attendant = opened.attendant or self._attend(opened)
         opened.channel = Channel(
             spec.name,
             source,

@@ -10,13 +10,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from svlm_cli.errors import OutputError, StateError, UsageError
-from svlm_cli.media.address import CAMERA, PUSH, is_live_address
+from svlm_cli.media.address import CAMERA, PUSH, is_live_address, public_name
 from svlm_cli.media.pushed import PushedSource
 from svlm_cli.media.source import reconnects_of
 from svlm_cli.stream.channels.channel import ChannelState, Condition
 
 if TYPE_CHECKING:
-    from svlm_cli.commands.stream.fleet import Fleet, OpenChannel
+    from svlm_cli.commands.stream.fleet import Fleet
+    from svlm_cli.commands.stream.opened import OpenChannel
     from svlm_cli.commands.stream.run import Talking
     from svlm_cli.stream.page.board import Board
     from svlm_cli.stream.page.hub import Hub
@@ -162,6 +163,7 @@ def attend(board: Board | None, opened: OpenChannel) -> Hub | None:
         return None
     name = opened.spec.name
     hub = board.add(name, opened.spec.kept.named, opened.questions)
+    hub.figures.source = public_name(opened.spec.source)
     hub.figures.num_reconnects = lambda: reconnects_of(opened.source)
 
     def leave() -> None:

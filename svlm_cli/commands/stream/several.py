@@ -64,11 +64,11 @@ def run_channels(
             opener = PushOpener(fleet, board, desk) if takes_frames else None
             one.serve(board, asking, stack, view, desk if may_add else None, opener)
         fleet.open_all(specs)
-        if not fleet.ready and not stays:
+        if not fleet.ready and not stays and not fleet.waits:
             (first, *_) = fleet.failed.values()
             raise SourceError(f"no channel could be opened: {'; '.join(first)}")
         models = [one.loaded(loads[0], view), *(load() for load in loads[1:])]
-        rounds = _rounds(models, stopper, stays=stays)
+        rounds = _rounds(models, stopper, lambda: stays or fleet.waits)
         for channel in fleet.ready:
             rounds.add(channel)
         fleet.rounds = rounds
@@ -89,7 +89,9 @@ def run_channels(
     return code
 
 
-def _rounds(models: Sequence[VideoLanguageModel], stopper: Stopper, *, stays: bool) -> Rounds | Spread:
+def _rounds(
+    models: Sequence[VideoLanguageModel], stopper: Stopper, stays: Callable[[], bool]
+) -> Rounds | Spread:
     from svlm_cli.stream.channels.devices import Spread
     from svlm_cli.stream.channels.rounds import Rounds
 

@@ -52,12 +52,12 @@ class Spread:
         models: Sequence[VideoLanguageModel],
         stop: threading.Event | None = None,
         *,
-        stays: bool = False,
+        stays: bool | Callable[[], bool] = False,
         free: Callable[[torch.device], int] = free_bytes,
     ) -> None:
         self._stop = stop or threading.Event()
         self._all_end = threading.Event()
-        self._stays = stays
+        self._stays = stays if callable(stays) else lambda: stays
         self._free = free
         self._lock = threading.Lock()
         self._is_over = False
@@ -126,7 +126,7 @@ class Spread:
 
     def _end_where_over(self) -> None:
         with self._lock:
-            if self._stop.is_set() or not (self._stays or len(self)):
+            if self._stop.is_set() or not (self._stays() or len(self)):
                 self._is_over = True
                 self._all_end.set()
 

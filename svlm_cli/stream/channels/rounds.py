@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 
 from svlm_cli.errors import UsageError
@@ -33,15 +33,19 @@ class Rounds:
     Args:
         model: what ``load_model`` gave; what it compiled or captured for single words is not used.
         stop: set from any thread to end all after the present round.
-        stays: go on where no channel is left: others may come.
+        stays: go on where no channel is left: others may come; or what says so at any time.
     """
 
     def __init__(
-        self, model: VideoLanguageModel, stop: threading.Event | None = None, *, stays: bool = False
+        self,
+        model: VideoLanguageModel,
+        stop: threading.Event | None = None,
+        *,
+        stays: bool | Callable[[], bool] = False,
     ) -> None:
         self._model = model
         self._stop = stop or threading.Event()
-        self._stays = stays
+        self._stays = stays if callable(stays) else lambda: stays
         self._feeder = SharedFeeder(model)
         self._load = Load(ROUNDS_TO_JUDGE)
         self._lock = threading.Lock()
@@ -129,7 +133,7 @@ class Rounds:
 
     def _goes_on(self) -> bool:
         with self._lock:
-            self._is_over = self._stop.is_set() or not (self._running or self._new or self._stays)
+            self._is_over = self._stop.is_set() or not (self._running or self._new or self._stays())
             return not self._is_over
 
     def _begin_new(self, seer: Seer) -> Iterator[ChannelEvent]:

@@ -34,6 +34,7 @@ class Figures:
         last_words: the words of the last step that had some.
         last_step_utc: when it was told, None before.
         has_ended: whether the channel has.
+        lacks_source: why there is no source, yet or any more; empty where there is one.
     """
 
     clock: Callable[[], float] = time.monotonic
@@ -50,6 +51,7 @@ class Figures:
     last_words: str = ""
     last_step_utc: str | None = None
     has_ended: bool = False
+    lacks_source: str = ""
     _last_at: float = 0.0
     _patience: float = PATIENCE_SECONDS
 
@@ -57,7 +59,7 @@ class Figures:
         """Count an event in."""
         match event:
             case StartEvent():
-                self.source = event.source
+                self.source, self.lacks_source = event.source, ""
                 self.foreign = event.settings.get("foreign") is True
             case StepEvent():
                 seconds = event.timings.total
@@ -77,6 +79,8 @@ class Figures:
     @property
     def trouble(self) -> str:
         """Why the channel cannot be called well; empty where it can."""
+        if self.lacks_source:
+            return self.lacks_source
         if self.has_ended:
             return "the stream has ended"
         if self.last_step_utc is None:
@@ -88,5 +92,5 @@ class Figures:
     def condition(self) -> Condition:
         """How the channel stands, as far as its events tell."""
         if self.has_ended:
-            return Condition.ENDED
+            return Condition.FAILED if self.lacks_source else Condition.ENDED
         return Condition.WAITING if self.last_step_utc is None else Condition.RUNNING

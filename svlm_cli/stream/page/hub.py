@@ -78,6 +78,10 @@ class Hub:
         self._audience.tell(self.name, text, keep, is_last=isinstance(event, EndEvent))
         return warnings
 
+    def lack_source(self, reason: str, *, is_over: bool) -> None:
+        """There is no source yet, or (``is_over``) none will come; ``reason`` is told to viewers."""
+        self.figures.lacks_source, self.figures.has_ended = reason, is_over
+
     @property
     def has_ended(self) -> bool:
         """Whether its end is among what is kept."""

@@ -1,0 +1,124 @@
+"""A channel with what is written of it, and the search for a source that is not there yet."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol
+
+from svlm_cli.commands.stream.channel_file import ChannelSpec
+from svlm_cli.errors import SourceError, SvlmError
+from svlm_cli.media.address import is_live_address, public_name
+from svlm_cli.media.live.connecting import UnservableError
+from svlm_cli.media.live.receiver import FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS
+from svlm_cli.stream.channels.channel import Channel
+from svlm_cli.stream.outputs.writers import Writers
+from svlm_cli.stream.questions import Questions
+from svlm_cli.types import StreamEvent
+
+if TYPE_CHECKING:
+    from svlm_cli.media.source import Source
+    from svlm_cli.types import Clip
+
+
+class Attendant(Protocol):
+    """Who looks on at one channel beside its files: a page."""
+
+    def watch(self, clip: Clip) -> None:
+        """A clip as it was read, in the reader's thread."""
+
+    def publish(self, event: StreamEvent) -> Iterable[StreamEvent]:
+        """An event; what is to be told of publishing it comes back."""
+        ...
+
+    def lack_source(self, reason: str, *, is_over: bool) -> None:
+        """There is no source yet, or (``is_over``) none will come."""
+
+
+@dataclass(slots=True, eq=False)
+class OpenChannel:
+    """A channel with what is written of it.
+
+    Args:
+        spec: as it was asked for.
+        stack: holds its source, its files and its claims.
+        questions: the questions asked of it.
+        source: where its clips come from, once it is open.
+        writers: its files, once they are open.
+        attendant: who looks on, if anybody.
+        channel: None where its source could not be opened.
+        absence: why it has not begun yet though its source is looked for; else empty.
+        failures: what went wrong, in words; none where all went well.
+        is_leaving: whether it was asked to end before its source does.
+        is_closed: set once its files, its source and its claims are let go.
+    """
+
+    spec: ChannelSpec
+    stack: ExitStack = field(default_factory=ExitStack)
+    questions: Questions = field(default_factory=Questions)
+    source: Source | None = None
+    writers: Writers | None = None
+    attendant: Attendant | None = None
+    channel: Channel | None = None
+    absence: str = ""
+    failures: list[str] = field(default_factory=list)
+    is_leaving: bool = False
+    is_closed: threading.Event = field(default_factory=threading.Event)
+
+    def may_come(self, error: SourceError) -> bool:
+        """Whether a source that cannot be opened now is to be looked for."""
+        is_address = is_live_address(self.spec.source) and self.spec.source != "-"
+        return is_address and self.spec.live.opening_seconds > 0 and not isinstance(error, UnservableError)
+
+    def lack_source(self, reason: str, *, is_over: bool) -> None:
+        """Tell who looks on why there is nothing to see, without where the source lies."""
+        if self.attendant is not None:
+            self.attendant.lack_source(f"{public_name(self.spec.source)} {reason}", is_over=is_over)
+
+    def close(self) -> None:
+        """Let all go; any number of times."""
+        try:
+            self.stack.close()
+        finally:
+            self.is_closed.set()
+
+
+def look_for(opened: OpenChannel, take: Callable[[Source], None], may_begin: Callable[[], bool]) -> str:
+    """Look for the source of a channel until it is taken, the channel is closed, or patience has an end.
+
+    Args:
+        opened: the channel; ``spec.live.opening_seconds`` is the patience.
+        take: given the source, open; closes it where it raises ``SvlmError``.
+        may_begin: whether there is somebody to take it.
+
+    Returns:
+        Why it was given up; empty where it was not.
+    """
+    from svlm_cli.stream.sources import open_source
+
+    spec, pause = opened.spec, FIRST_DELAY_SECONDS
+    began, most_seconds = time.monotonic(), spec.live.opening_seconds
+    at_once = replace(spec.live, opening_seconds=0.0)
+    while not opened.is_closed.wait(pause * random.uniform(0.5, 1.0)):
+        if not may_begin():
+            continue
+        pause = min(2 * pause, LONGEST_DELAY_SECONDS, max(FIRST_DELAY_SECONDS, most_seconds / 4))
+        try:
+            source = open_source(spec.source, at_once, spec.settings.viewing)
+        except SourceError as error:
+            if isinstance(error, UnservableError):
+                return str(error)
+            if time.monotonic() - began >= most_seconds:
+                return f"its source did not come within {most_seconds:g} s: {error.message}"
+            continue
+        try:
+            take(source)
+        except SvlmError as error:
+            source.close()
+            return str(error)
+        return ""
+    return ""

@@ -1,0 +1,65 @@
+"""Sources that are not there yet: waited for beside the others, told meanwhile, taken up or given up."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+from tests.media.live_servers import file_server
+from tests.stream.served import free_port
+
+from .test_ended_sources import playlist
+from .test_served_channels import MATCH, Client, served_while
+
+ONE = MATCH.format(seed=1)
+NAMED = "@channels.yaml"
+
+
+def channels(folder: Path, address: str) -> None:
+    entries = [{"source": ONE, "name": "game"}, {"source": address, "name": "camera"}]
+    (folder / "channels.yaml").write_text(json.dumps({"channels": entries}))
+
+
+def health(client: Client) -> tuple[int, dict]:
+    status, body = client("GET", "/health")
+    return status, json.loads(body)
+
+
+def test_a_channel_waits_for_its_source_and_begins(tmp_path, monkeypatch, make_video, capfd) -> None:
+    monkeypatch.chdir(tmp_path)
+    port = free_port()
+    channels(tmp_path, f"http://127.0.0.1:{port}/secret/live.m3u8")
+    (tmp_path / "secret").mkdir()
+    playlist(make_video(tmp_path / "a.mp4", 3.0), tmp_path / "secret")
+
+    def visit(client: Client) -> None:
+        client.until(lambda found: found == {"game": "running", "camera": "waiting"})
+        status, told = health(client)
+        assert (status, told["status"]) == (503, "unwell")
+        assert f"http://127.0.0.1:{port}/live.m3u8 is not there yet; waiting for it" in told["reason"]
+        assert "secret" not in json.dumps(told)
+        server = file_server(tmp_path, port)
+        try:
+            client.until(lambda found: found["camera"] in ("running", "ended"))
+        finally:
+            server.stop()
+
+    assert served_while([NAMED, "--reconnect-seconds", "inf", "--out", "{name}.jsonl"], visit) == 130
+    events = [json.loads(line) for line in (tmp_path / "camera.jsonl").read_text().splitlines()]
+    assert [each["type"] for each in events].count("step") >= 1
+
+
+def test_a_source_that_never_comes_is_given_up_and_told(tmp_path, monkeypatch, capfd) -> None:
+    monkeypatch.chdir(tmp_path)
+    channels(tmp_path, f"http://127.0.0.1:{free_port()}/live.m3u8")
+
+    def visit(client: Client) -> None:
+        client.until(lambda found: found == {"game": "running", "camera": "failed"})
+        status, told = health(client)
+        assert (status, "given up" in told["reason"]) == (503, True)
+
+    began = time.monotonic()
+    assert served_while([NAMED, "--reconnect-seconds", "1"], visit) == 130
+    assert time.monotonic() - began >= 1
+    assert "did not come within 1 s" in capfd.readouterr().err
