@@ -8,7 +8,7 @@ from functools import cache
 
 from svlm_cli.bench.common.replies import LABEL
 
-SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？；])")
+SENTENCE = re.compile(r"(?<=[.!?])(?<!^\d\.)\s+|(?<=[。！？；])")
 CLAUSE = re.compile(r"[,;:]|\b(?:so|therefore|thus|hence|but)\b", re.I)
 
 _SIDE = (
@@ -58,7 +58,7 @@ ENDS = re.compile(
 )
 NEGATION = re.compile(
     r"\b(?:not|never|no|neither|nor|none|cannot|wrong|incorrect|false|worst|worse|losing|least|unlikely|except|without|"
-    r"rules?\s+out|ruled\s+out|eliminate|exclude|reject|discard|cross\s+out|doubt|anything\s+but|all\s+but)\b|n[’']t\b",
+    r"refuse[sd]?|declined?|unable|rules?\s+out|ruled\s+out|eliminate|exclude|reject|discard|cross\s+out|doubt|anything\s+but|all\s+but)\b|n[’']t\b",
     re.I,
 )
 CONDITIONAL = re.compile(r"\W*(?:if|unless|suppose|supposing|assuming|whether)\b", re.I)
@@ -92,6 +92,7 @@ JUDGED = re.compile(
     r"[\s.):,;–—-]*\(?(?i:(?:is\s+|that['’]?s\s+|that\s+is\s+|this\s+is\s+)?"
     r"(?:wrong|incorrect|not\s+(?:correct|right|true|it|the\s+answer|possible|likely)|worse|ruled\s+out|eliminated)"
     r"(?=\W*$|\s*[.!,;)]|\s+(?:because|since|as)\b))"
+    r"|\s*\)?\s*[:–—-]\s*(?i:not\s+(?:seen|shown|visible|present|mentioned|supported|depicted|matching)|unseen|absent)\b"
 )
 VERB = re.compile(
     r"\s+(?:is(?!\s+\w+ing\b)|are|was|were|isn[’']t|aren[’']t|wasn[’']t|seems?|looks|appears?|can|cannot|can[’']t|could|"
@@ -101,8 +102,47 @@ VERB = re.compile(
 REASON = re.compile(r"\s*(?:[.:)]\s|\b(?:because|since|as|for)\b|[-–—]\s)", re.I)
 OWN_DOUBT = re.compile(
     r"\bi\s*(?:am|['’]m)\s+(?:not|un)\s*(?:\w+\s+)?(?:sure|certain)|\bnot\s+(?:entirely\s+|completely\s+)?(?:sure|certain)\b"
+    r"|\b(?:low|little|limited|no)\s+(?:confidence|certainty)\b|\b(?:confidence|certainty)\W+(?:is\s+|very\s+)*low\b|\bnot\s+(?:\w+\s+)?confident\b"
     r"|^\W*(?:or|but)\s+(?:maybe|perhaps|possibly|it\s+(?:may|might|could))\b|\bjust\s+a\s+guess\b|\bi\s+(?:guess|may\s+be\s+wrong)\b",
     re.I,
+)
+_MANNER = r"(?:really|quite|entirely|fully|completely|exactly|honestly|at\s+all)"
+_TELL = (
+    r"(?:say|tell|know|determined?|decided?|answer(?:ed)?|identif(?:y|ied)|known|told|choose|chosen|judged?)"
+)
+DISCLAIMED = re.compile(
+    r"\W*(?:(?:sorry|well|hmm+|honestly|unfortunately|so|but|and|or|apologies|frankly|actually)\b[\s,.]*)*(?:"
+    rf"(?:i|we)\s*(?:(?:am|are|was|['’]m|do|did|can|could)\s*(?:{_MANNER}\s+)?(?:not|n[’']t)|cannot|can[’']t)\s+(?:{_MANNER}\s+)?"
+    rf"(?:sure|certain|able\s+to|(?:have|see|find)\s+(?:enough|sufficient|any|the|a)\b|(?:watch|see|access|view)\b|{_TELL}\b)"
+    r"|(?:(?:i|we)\s+have\s+|i['’]ve\s+)?(?:got\s+)?(?:absolutely\s+)?no\s+(?:idea|clue)\b"
+    r"|i\s*(?:am|['’]m)\s+(?:un(?:able|certain|sure)|torn|lost)\b|i\s+(?:refuse|decline)\b|i\s+need\s+(?:more|further|additional)\b"
+    rf"|(?:(?:it|this|that)(?:['’]s|\s+(?:is|was|seems))?\s+)?(?:{_MANNER}\s+|very\s+|too\s+)*(?:hard|difficult|impossible|tough)\s+to\s+{_TELL}\b"
+    rf"|(?:(?:it|this|that|the\s+(?:correct\s+)?answer)\s+)?(?:cannot|can\s*not|can[’']t|could\s+not|couldn[’']t)\s+be\s+{_TELL}\b"
+    r"|there\s*(?:is|['’]s|isn[’']t|is\s+not)\s+(?:no|not|a|any|enough|insufficient)\s+(?:(?:single|clear|correct|right|valid|good|enough|sufficient)\s+)*"
+    r"(?:answer|option|choice|information|context|evidence|winner)\b"
+    r"|(?:not\s+enough|insufficient|too\s+little)\s+(?:information|context|evidence|data|detail)\b"
+    r"|(?:none|neither)\s+of\s+(?:the|these|those|them)\b"
+    r"|(?:(?:it|this|that|the\s+answer)(?:['’]s|\s+is)\s+)?(?:un(?:clear|known|certain|sure|decided)|not\s+(?:\w+\s+)?(?:clear|sure|certain|known))\b"
+    r"|(?:(?:it|this)(?:['’]s|\s+is)\s+)?(?:both|neither|none|equal|an?\s+(?:tie|draw)|tied?|draw)(?=\W*$))",
+    re.I,
+)
+REPORTED = re.compile(
+    r"\b(?:says|said|claims|claimed|states|stated|argues|argued|announce[sd]|shouts|shouted|reports|reported|mentions|mentioned|"
+    r"suggests|implies|predict(?:s|ed)|told|tells)\b",
+    re.I,
+)
+DECISIVE = re.compile(
+    r"\b(?:wins|won|winner|winning|overall|altogether|vote|verdict|judge?ment|decision|final|choose|prefer|preferred|"
+    r"answer|beats|outperforms|surpasses|edges\s+out|both|all|every)\b",
+    re.I,
+)
+ASPECT = re.compile(
+    r"\b(?:more|most|closer|closest|stronger|strongest|accurate|aligned|suited|written|paced|matched)\b", re.I
+)
+_COMPARATIVE = (
+    r"(?i:more|better|best|closer|stronger|superior|preferable|(?!worse|slower|weaker|duller|drier|poorer|flatter|vaguer|blander|"
+    r"over|other|another|rather|after|under|never|however|whether|player|answer|winner|number|viewer|commenter|"
+    r"announcer|later|enter|layer|letter)[a-z]{3,}er)"
 )
 INITIAL = re.compile(
     r"(?:\s*[A-Z]\.)+\s*\w|\s*(?!(?:The|An?|He|She|It|They|Two|Man|Men|Woman|Women|Boy|Girl|Person|People|Child|Kid|Player|"
@@ -132,6 +172,8 @@ class Grammar:
         denied: letters that are named to be set aside.
         other: one that is denied right behind the answer.
         better: ``A > B`` of judges: the letter is the first group or the fifth.
+        praised: a candidate that a comparative is said of: the letter is one of the groups.
+        alternative: a letter that another sentence offers instead: the letter is the group.
         head: a sentence that is a letter and its mark alone.
     """
 
@@ -145,6 +187,8 @@ class Grammar:
     denied: re.Pattern[str]
     other: re.Pattern[str]
     better: re.Pattern[str]
+    praised: re.Pattern[str]
+    alternative: re.Pattern[str]
     head: re.Pattern[str]
 
 
@@ -154,11 +198,12 @@ def grammar_of(letters: str) -> Grammar:
     any_case = f"{letters}{letters.lower()}"
     token = rf"{_SIDE}(?P<open>[(\[{{]*)\s*(?P<letter>[{any_case}])(?![A-Za-z0-9_'’])(?P<close>\s*[)\]}}]+)?"
     plain_token = rf"{_SIDE}[(\[{{]*([{letters}])(?![A-Za-z0-9_'’])[)\]}}]*"
-    joint = r"(?:or|and|vs\.?|versus|to|through|nor)"
+    joint = r"(?:as\s+well\s+as|(?:along|together)\s+with|alongside|plus|or|and|vs\.?|versus|to|through|nor)"
     return Grammar(
         re.compile(rf"[^\w(\[{{]*(?:(?i:{_OPENERS})[,.!:]*\s*)*+(?i:that\s+)?{token}"),
         re.compile(
-            rf"(?i:\b{LABEL}{_GAP}{_COPULA}|(?:答案|选项|選項|答え|正解|回答|정답)(?:{_COPULA})?|\b(?:final\s+)?(?:answer|ans)\s+"
+            rf"(?i:\b{LABEL}{_GAP}{_COPULA}|(?:答案|选项|選項|答え|正解|回答|정답)(?:{_COPULA})?"
+            rf"|(?<!to )\b(?:final\s+)?(?:answer|ans)\s+"
             rf"|\b(?:it|that|this|which)(?:['’]s|{_COPULA}|\s+(?:means|matches|corresponds\s+to|points\s+to)\s+)\s*"
             rf"|(?:^|[,;:]\s*|\b(?:i|we)(?:['’](?:d|ll|m)|\s+(?:would|will|am|was|have))?\s+(?:rather\s+)?|\bso\s+){_CHOOSE}(?:\s*:\s*|\s+)"
             rf"|\b(?:i|we)(?:['’]d|['’]ll|\s+would|\s+will)?\s+(?:say|answer)\s+(?:it['’]?s\s+|that\s+|with\s+)*"
@@ -192,6 +237,14 @@ def grammar_of(letters: str) -> Grammar:
         re.compile(
             rf"(?:^|[:,.]\s*|\bis\s*)[^\w(\[{{]{{0,9}}{plain_token}\s*(>)>*\s*{plain_token}(?=\W*$|,?\s+because\b)"
             rf"|(?:^|[:,.]\s*|\bis\s*)[^\w(\[{{]{{0,9}}{plain_token}\s*<<*\s*{plain_token}(?=\W*$|,?\s+because\b)"
+        ),
+        re.compile(
+            rf"\b([{letters}])\b(?:(?!\b[{letters}]\b)[^.,;:!?\n]){{0,80}}?\b{_COMPARATIVE}\b"
+            rf"|\b(?i:goes\s+to|belongs\s+to|prefer|favou?rs?|like)\b(?:(?!\b[{letters}]\b)[^.,;:!?\n]){{0,40}}?\b([{letters}])\b"
+        ),
+        re.compile(
+            r"(?:^|[.!?;\n]\s+)\W*(?i:or|alternatively|otherwise|alternative|another\s+(?:possib\w+|option|answer|choice|candidate))\b"
+            rf"[^.!?\n]{{0,60}}?(?<!\w)([{letters}])\b(?!['’]|\s+[a-z])"
         ),
         re.compile(rf"[^\w(\[{{]*{_SIDE}[(\[{{]*[{any_case}][)\]}}]*\.(?:\s[A-Z]\.)*"),
     )

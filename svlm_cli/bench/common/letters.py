@@ -10,10 +10,13 @@ from __future__ import annotations
 import re
 
 from svlm_cli.bench.common.letter_grammar import (
+    ASPECT,
     CLAUSE,
     CONDITION,
     CONDITIONAL,
+    DECISIVE,
     DENIED,
+    DISCLAIMED,
     ENDS,
     HEDGE,
     INITIAL,
@@ -21,6 +24,7 @@ from svlm_cli.bench.common.letter_grammar import (
     NEGATION,
     OWN_DOUBT,
     REASON,
+    REPORTED,
     SENTENCE,
     TAKEN_BACK,
     VERB,
@@ -77,11 +81,15 @@ class _Meaning:
         self._grammar = grammar_of(letters)
         self._is_choice = is_choice
         self._text = text
+        self._aspects: set[str] = set()  # candidates that are said to be better in one way
+        self._is_decided = is_choice
 
     def letter(self) -> str | None:
         """What is sure."""
         claims: list[str] = []
         leading: str | None = None
+        if any(map(self._is_echo, self._text.split("\n"))):
+            return None
         lines = [line for line in self._text.split("\n") if line.strip()]
         listed: set[str] = set()
         for number, line in enumerate(lines):
@@ -90,6 +98,8 @@ class _Meaning:
                 said = self._said(sentence)
                 heading, is_bare = self._heading(sentence)
                 is_doubted = TAKEN_BACK.search(sentence) or OWN_DOUBT.search(sentence)
+                if DISCLAIMED.match(sentence) and (claims or not self._rejects(sentence)):
+                    return None
                 if said is None or (is_doubted and (claims or leading or self._begins(sentence))):
                     return None
                 claims += said
@@ -103,10 +113,40 @@ class _Meaning:
                     if is_bare and listed and heading not in listed:
                         return None
                     claims += [heading] if is_bare or not listed else []
+                    self._is_decided |= is_bare
             listed |= self._listed(line)
         if leading and not self._others(leading):
             claims.append(leading)
-        return claims[0] if len(set(claims)) == 1 else None
+            self._is_decided = True
+        return self._agreed(claims)
+
+    def _agreed(self, claims: list[str]) -> str | None:
+        """The letter of all claims, or of one aspect; none where another is offered or praised."""
+        said = set(claims) or self._aspects
+        praised = {letter for each in self._grammar.praised.findall(self._text) for letter in each if letter}
+        others = set(self._grammar.alternative.findall(self._text))
+        if len(said) != 1 or others - said or (not self._is_decided and praised - said):
+            return None
+        return said.pop()
+
+    @staticmethod
+    def _rejects(sentence: str) -> bool:
+        """Whether what seems to disclaim an answer sets single letters aside."""
+        return re.search(r"(?<!\w)[B-HJ-Z](?!\w)", sentence) is not None
+
+    def _is_echo(self, line: str) -> bool:
+        """Whether what a line names as the answer is the first of a list of options."""
+        found = self._grammar.named.search(line)
+        if found is None or not self._is_choice:
+            return False
+        mark = re.match(r"\s*([.):])\s*\S", line[found.end("letter") :])
+        others = self._listed(line[found.end() :]) if mark else set()
+        return mark is not None and any(
+            re.search(
+                rf"(?<!option)(?<!choice)[\s,;(]{each}\s*{re.escape(mark[1])}\s*\w", line[found.end() :], re.I
+            )
+            for each in others - {found["letter"].upper()}
+        )
 
     @staticmethod
     def _is_last_word(place: int, sentences: list[str], *, is_last: bool, is_bare: bool) -> bool:
@@ -146,10 +186,17 @@ class _Meaning:
                     continue
                 if self._is_one_of(sentence[found.end("letter") :], found["letter"].upper()):
                     return None
-                claims.append(found["letter"].upper())
+                letter, text = found["letter"].upper(), found[0]
+                is_decisive = DECISIVE.search(text) or re.search(r"\boverall\b", sentence, re.I)
+                self._is_decided |= is_decisive is not None
+                if self._is_choice or is_decisive or not ASPECT.search(text):
+                    claims.append(letter)
+                else:
+                    self._aspects.add(letter)
         if not self._is_choice:
             for found in self._grammar.better.finditer(sentence):
                 claims.append(found[1] or found[5])
+                self._is_decided = True
         return claims
 
     def _heading(self, sentence: str) -> tuple[str | None, bool]:
@@ -177,6 +224,7 @@ class _Meaning:
         return not (
             CONDITIONAL.match(sentence)
             or NEGATION.search(clause)
+            or REPORTED.search(clause)
             or CONDITION.search(clause)
             or HEDGE.search(before)
             or HEDGE.search(behind)

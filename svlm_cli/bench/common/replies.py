@@ -40,6 +40,7 @@ _SPACES = re.compile(r"[^\S\n]+")
 _MOST_LETTERS = 20_000  # a reply's middle says nothing of its answer
 _STRUCK = re.compile(r"~~[^~]*~~")
 _NUMBER = re.compile(r"^\s*(?:Q(?:uestion)?\s*)?\d+\s*[.):]\s+", re.I)
+_NEXT_NUMBER = re.compile(r"\n\s*(?:Q(?:uestion)?\s*)?2\s*[.):]\s", re.I)
 _SPEAKER = re.compile(r"^\s*(?:assistant|model|ai)\s*(?::|\n)\s*", re.I)
 _UNENDED = re.compile(rf"(\b{LABEL}\s*(?:is)?\s*:?)[ \t]*\n\s*", re.I)
 _CHOICES = re.compile(
@@ -62,7 +63,8 @@ def plain(reply: str) -> str:
     text = _CLOSING.sub("\n", _OPENING.sub(_told_as_line, _STRUCK.sub("", text)))
     text = _KEY.sub(_told_as_line, _FENCE.sub("\n", text))
     text = _QUOTED.sub(r"\1", _MARKUP.sub("", text).replace("_", " ")).replace("vs.", "vs")
-    text = _NUMBER.sub("", _SPEAKER.sub("", _SPACES.sub(" ", text).strip()))
+    text = _SPEAKER.sub("", _SPACES.sub(" ", text).strip())
+    text = text if _NEXT_NUMBER.search(text) else _NUMBER.sub("", text)
     return _UNENDED.sub(r"\1 ", _CHOICES.sub("", text)).strip()
 
 
