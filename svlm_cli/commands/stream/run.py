@@ -18,7 +18,7 @@ from svlm_cli.commands.stream.stopping import Stopper
 from svlm_cli.commands.stream.view import StreamView
 from svlm_cli.errors import OutputError, UsageError
 from svlm_cli.files import remove_partials
-from svlm_cli.media.address import LiveOptions
+from svlm_cli.media.address import LiveOptions, public_name
 from svlm_cli.media.source import reconnects_of
 from svlm_cli.settings import Pace, StreamSettings
 from svlm_cli.stream.controls import Controls, watching
@@ -98,11 +98,13 @@ def run_stream(
         claim_all(kept, stack)
         stack.enter_context(writers)
         stack.enter_context(view)
+        hub = _served(source, asking, kept, questions, stack, view)
         opened = stack.enter_context(engine.open_source(source, live, settings.viewing))
+        if hub is not None:
+            hub.figures.num_reconnects = lambda: reconnects_of(opened)
         resume = resumed(kept, writers, opened, view)
         for at_seconds, text in to_ask(asked, resume):
             questions.ask(text, at_seconds)
-        hub = _served(opened, asking, kept, questions, stack, view)
         model = loaded(load, view)
         stopper = stack.enter_context(Stopper(lambda: view.say(STOPPING)))
         if asking.ask:
@@ -266,16 +268,17 @@ def keeper_of(kept: Kept, writers: Writers, stack: ExitStack) -> StateKeeper | N
 
 
 def _served(
-    source: Source, asking: Asking, kept: Kept, questions: Questions, stack: ExitStack, view: StreamView
+    source: str, asking: Asking, kept: Kept, questions: Questions, stack: ExitStack, view: StreamView
 ) -> Hub | None:
-    """Open the page, where one is wanted, and say where it is."""
+    """Open the page, where one is wanted, and say where it is; it is there before the source."""
     if asking.serve is None:
         return None
     from svlm_cli.stream.page.board import Board
 
     board = Board(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="svlm-page-"))))
     hub = board.add("", kept.named, questions)
-    hub.figures.num_reconnects = lambda: reconnects_of(source)
+    hub.figures.source = public_name(source)
+    hub.lack_source(f"{hub.figures.source} is not there yet", is_over=False)
     serve(board, asking, stack, view)
     return hub
 

@@ -63,3 +63,21 @@ def test_a_source_that_never_comes_is_given_up_and_told(tmp_path, monkeypatch, c
     assert served_while([NAMED, "--reconnect-seconds", "1"], visit) == 130
     assert time.monotonic() - began >= 1
     assert "did not come within 1 s" in capfd.readouterr().err
+
+
+def test_a_page_is_there_before_its_source(tmp_path, make_video) -> None:
+    port = free_port()
+    playlist(make_video(tmp_path / "a.mp4", 8.0), tmp_path)
+
+    def visit(client: Client) -> None:
+        client.until(bool)
+        status, told = health(client)
+        assert (status, told["reason"]) == (503, f"http://127.0.0.1:{port}/live.m3u8 is not there yet")
+        server = file_server(tmp_path, port)
+        try:
+            client.until(lambda found: next(iter(found.values())) == "running")
+        finally:
+            server.stop()
+
+    source = f"http://127.0.0.1:{port}/live.m3u8"
+    assert served_while([source, "--reconnect-seconds", "inf", "--pace", "realtime"], visit) == 130
