@@ -227,8 +227,8 @@ class Barren(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def barren_server(folder: Path, *kinds: str) -> tuple[servers.HttpServer, list[float]]:
-    """Answers with each of ``good``, ``turns`` (good for a second) and ``bad`` in turn."""
+def barren_server(folder: Path, *kinds: str, num_good: int = 1) -> tuple[servers.HttpServer, list[float]]:
+    """Answers with each of ``good``, ``turns`` (good for some seconds) and ``bad`` in turn."""
     picture = f"testsrc2=size=96x54:rate=40:d={BARREN_SECONDS}"
     coding = ("-c:v", "libx264", "-preset", "ultrafast", "-g", "20", "-bf", "0", "-f", "mpegts")
     ffmpeg("-f", "lavfi", "-i", picture, *coding, folder / "good.ts")
@@ -237,8 +237,8 @@ def barren_server(folder: Path, *kinds: str) -> tuple[servers.HttpServer, list[f
     bad = re.sub(b"(\x00\x00\x01[\x65\x41\x61\x01\x21])..", rb"\g<1>" + b"\x01\x55", good, flags=re.DOTALL)
     assert len(bad) == len(good) != 0
     assert bad != good
-    second = len(good) // BARREN_SECONDS
-    made = {"good": good, "bad": bad, "turns": good[:second] + bad[second:]}
+    turn = num_good * len(good) // BARREN_SECONDS
+    made = {"good": good, "bad": bad, "turns": good[:turn] + bad[turn:]}
     log: list[float] = []
     fields = {"bodies": [made[kind] for kind in kinds], "log": log}
     return servers.HttpServer(type("Own", (Barren,), fields)), log

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+import re
 import subprocess
 import threading
 from pathlib import Path
@@ -17,6 +18,7 @@ from svlm_cli.media.address import LiveOptions
 from svlm_cli.media.live.source import LiveSource, open_live
 from svlm_cli.types import Clip
 from tests.media import live_servers as servers
+from tests.media.live.test_feeds import barren_server
 
 SECONDS = 6
 
@@ -166,3 +168,27 @@ def test_a_source_that_is_not_there_yet_is_waited_for(
         began[0].stop()
     assert "is not there yet" in caplog.text
     assert "waiting for it" in caplog.text
+
+
+@pytest.mark.parametrize("num_good", [0, 1, 5])
+def test_where_nothing_decodes_is_told_on_the_clock_of_what_is_shown(tmp_path: Path, num_good: int) -> None:
+    """And not by the packets that have come since."""
+    server, _ = barren_server(tmp_path, "turns" if num_good else "bad", "good", num_good=num_good)
+    ends, stopped = [0.0], ""
+    try:
+        options = LiveOptions(stall_seconds=2.0, reconnect_seconds=30)
+        with open_live(f"http://127.0.0.1:{server.port}/x.ts", options) as source:
+            for clip in source.clips(2, 0.5, duration_seconds=60.0):
+                told = [each for each in source.problems if "connecting again" in each]
+                if told:
+                    stopped = told[0]
+                    break
+                ends.append(clip.end_seconds)
+    finally:
+        server.stop()
+    if not num_good:
+        assert "the source stopped before anything was shown (nothing of 2 s could be decoded)" in stopped
+        return
+    place = re.search(r"stopped at ([\d.]+) s \(nothing of 2 s could be decoded\)", stopped)
+    assert place is not None
+    assert float(place[1]) == pytest.approx(ends[-1], abs=0.6)
