@@ -227,7 +227,7 @@ class Receiver:
         first, end = self._span
         stated = stated_duration(video, first)
         missing = math.inf if stated is None else stated - (end - first)
-        if missing <= 2 * self._connection.nominal_seconds:
+        if -TOLD_MISSING_SECONDS < missing <= 2 * self._connection.nominal_seconds:
             return True
         if self._last_stamp is None or self._last_stamp != self._ended_at:
             self._ended_at, self._last_stamp = self._last_stamp, None
