@@ -31,6 +31,10 @@ class UsageError(SvlmError):
     """A wrong option or value: the command line or the settings must change."""
 
 
+class TooEarlyError(UsageError):
+    """Something that cannot be done yet and can be later, asked for again as it is."""
+
+
 class SourceError(SvlmError):
     """A video source that is missing, unreadable, or holds no picture."""
 

@@ -71,8 +71,7 @@ function open() {
   socket.onclose = (closing) => {
     stop();
     state("end", "off");
-    if (closing.reason) get("note").textContent = closing.reason;
-    else if (closing.code !== 1000) get("note").textContent = "svlm cannot be reached.";
+    get("note").textContent = closing.reason || (closing.code === 1000 ? "" : "svlm cannot be reached.");
   };
 }
 
@@ -114,11 +113,16 @@ function say(seconds, text, kind) {
 
 function receive(event) {
   if (event.type === "credit") {
+    if (!sent) missed = 0; // while it waited
     credit += event.frames;
+  } else if (event.type === "wait") {
+    state("wait", "waiting");
+    get("note").textContent = `${clean(event.reason)}: your picture is next`;
   } else if (event.error) {
     get("note").textContent = event.error;
   } else if (event.type === "start") {
     name = event.channel;
+    get("note").textContent = "";
     state("live", "live");
     get("source").textContent = clean(name);
     tellAboutModel(event);

@@ -18,7 +18,7 @@ from svlm_cli.commands.stream import run as one
 from svlm_cli.commands.stream.channel_file import MOST_CHANNELS, NAME, ChannelBook, ChannelSpec
 from svlm_cli.commands.stream.channels_view import ChannelsView
 from svlm_cli.commands.stream.opened import Attendant, OpenChannel, look_for
-from svlm_cli.errors import SourceError, SvlmError, UsageError
+from svlm_cli.errors import SourceError, SvlmError, TooEarlyError, UsageError
 from svlm_cli.media.address import public_name
 from svlm_cli.stream.channels.channel import Channel, ChannelEvent, ChannelState, Condition
 from svlm_cli.stream.controls import Controls, watching
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 OPENERS = 8  # sources that are opened at once
 LEAVE_SECONDS = 60.0
+TOO_EARLY = ("the model is still being loaded", "try again in a few seconds")
 
 
 class Fleet:
@@ -147,6 +148,8 @@ class Fleet:
         Raises:
             SvlmError: it cannot be opened or cannot begin; nothing has changed.
         """
+        if self.rounds is None:
+            raise TooEarlyError(*TOO_EARLY)
         with self._lock:
             before = self._open.get(spec.name)
             if before is not None and self._runs(before):
@@ -157,8 +160,7 @@ class Fleet:
             opened = self._open[spec.name] = OpenChannel(spec, source=source)
         try:
             self._fill(opened)
-            if self.rounds is None or opened.channel is None:
-                raise UsageError("the channels have not begun yet", "try again when the model is loaded")
+            assert opened.channel is not None
             self.rounds.add(opened.channel)
         except BaseException:
             opened.close()

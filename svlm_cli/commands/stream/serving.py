@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from svlm_cli.errors import OutputError, StateError, UsageError
+from svlm_cli.commands.stream.fleet import TOO_EARLY
+from svlm_cli.errors import OutputError, StateError, TooEarlyError, UsageError
 from svlm_cli.media.address import CAMERA, PUSH, is_live_address, public_name
 from svlm_cli.media.pushed import PushedSource
 from svlm_cli.media.source import reconnects_of
@@ -131,6 +132,8 @@ class PushOpener:
         self, name: str, start: PushStart, taken: Callable[[int], None]
     ) -> tuple[str, PushedSource, float]:
         """Open a channel; the oldest of those that have ended are forgotten."""
+        if self._fleet.rounds is None:
+            raise TooEarlyError(*TOO_EARLY)
         with self._lock:
             if name and not _NAME.fullmatch(name):
                 raise UsageError("the channel's name is none", "letters, digits, dots and dashes, 64 at most")

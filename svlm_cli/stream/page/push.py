@@ -23,7 +23,7 @@ from svlm_cli.media.pushed import MOST_PIXELS, MOST_SIDE, PushedSource
 from svlm_cli.stream.page.audience import TooManyViewers, Viewer
 from svlm_cli.stream.page.board import Board
 from svlm_cli.stream.page.limits import SEND_SECONDS
-from svlm_cli.stream.page.taking import Refused, answered
+from svlm_cli.stream.page.taking import TOO_EARLY, Refused, answered
 from svlm_cli.text import encodable
 
 SUBPROTOCOL = "svlm.push.v1"
@@ -32,6 +32,7 @@ MOST_TITLE_LETTERS = 200
 MOST_TEXT_LETTERS = 4096
 FIRST_SECONDS = 10.0
 PAUSE_SECONDS = 60.0  # without a message
+WAIT_SECONDS = 2.0  # until what came too early is tried again
 STEPS_AHEAD = 2
 LEAST_CREDIT = 4
 STAMP_BYTES = 8
@@ -167,14 +168,12 @@ class _Sender:
         try:
             async with asyncio.timeout(FIRST_SECONDS):  # wait_for can swallow a cancellation (CPython 3.11)
                 text = await self._text()
-            start = PushStart.read(text)
-            wanted = self._socket.query_params.get("channel", "")
-            name, self._source, step_seconds = await answered(
-                lambda: self._opener.open(wanted, start, self._give_back)
-            )
-            self._viewer = self._board.join(name)
         except TimeoutError:
             raise _Closing(VIOLATION, "no start came") from None
+        try:
+            start = PushStart.read(text)
+            name, self._source, step_seconds = await self._opened(start)
+            self._viewer = self._board.join(name)
         except TooManyViewers:
             raise _Closing(VIOLATION, "too many viewers") from None
         except (Refused, UsageError) as refused:
@@ -183,6 +182,22 @@ class _Sender:
             raise _Closing(VIOLATION, error) from None
         window = math.ceil(STEPS_AHEAD * step_seconds * start.fps) + 1
         self._owe(min(MOST_A_SECOND, max(LEAST_CREDIT, window)))
+
+    async def _opened(self, start: PushStart) -> tuple[str, PushedSource, float]:
+        """What the opener makes of a start; whoever comes before there may be channels is told, and waits."""
+        wanted = self._socket.query_params.get("channel", "")
+        while True:
+            try:
+                return await answered(lambda: self._opener.open(wanted, start, self._give_back))
+            except Refused as refused:
+                if refused.status != TOO_EARLY:
+                    raise
+                await self._send(json.dumps({"type": "wait", "reason": refused.error}))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(WAIT_SECONDS):
+                    if _is_end(await self._text()):
+                        raise _Closing(DONE, "")
+                    raise _Closing(VIOLATION, "a message before there was credit")
 
     async def _talk(self) -> None:
         """Read and send until either has come to its end."""

@@ -13,7 +13,7 @@ from typing import TypeVar
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from svlm_cli.errors import SvlmError, UsageError
+from svlm_cli.errors import SvlmError, TooEarlyError, UsageError
 from svlm_cli.stream.page.guard import OWN_ONLY, is_own_origin
 from svlm_cli.stream.page.refusing import refusal
 from svlm_cli.stream.questions import MAX_QUESTION_LETTERS
@@ -22,6 +22,7 @@ from svlm_cli.text import encodable
 MAX_BODY_BYTES = 4096
 BODY_SECONDS = 4.0  # before the connection goes
 ASK_EVERY_SECONDS = 1.0
+TOO_EARLY = 503
 MAX_ASKERS = 1024
 ResultT = TypeVar("ResultT")
 
@@ -155,5 +156,6 @@ async def answered(work: Callable[[], ResultT]) -> ResultT:
     try:
         return await done
     except SvlmError as refused:
-        status = 400 if isinstance(refused, UsageError) else 502
+        is_early = isinstance(refused, TooEarlyError)
+        status = TOO_EARLY if is_early else 400 if isinstance(refused, UsageError) else 502
         raise Refused(status, refused.message, refused.hint) from refused

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import re
-from collections.abc import Iterator
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -14,8 +18,11 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
+from svlm_cli.stream.page import push
+from svlm_cli.stream.page.taking import Refused, answered
 from svlm_cli.stream.page.web import MOST_BYTES
 from tests.stream.page.pushing import (
+    DOCUMENT,
     PROTOCOL,
     START,
     Pushed,
@@ -147,6 +154,63 @@ def test_off_loopback_it_wants_the_token(tmp_path: Path) -> None:
         assert refused.value.response.status_code == 401
         with page.open(additional_headers={"Authorization": "Bearer secret"}) as socket:
             assert socket.subprotocol == PROTOCOL
+
+
+@contextmanager
+def loading(page: Pushed) -> Iterator[Callable[[], None]]:
+    """The page while its model is being loaded; what is given ends that."""
+    rounds, page.fleet.rounds = page.fleet.rounds, None
+
+    def loaded() -> None:
+        page.fleet.rounds = rounds
+
+    try:
+        yield loaded
+    finally:
+        loaded()
+
+
+def test_who_comes_early_waits_and_is_served(page: Pushed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(push, "WAIT_SECONDS", 0.05)
+    names = list(page.board.hubs)
+    with loading(page) as loaded:
+        gone, ends, hasty, sender = (Sender(page) for _ in range(4))
+        for each in (gone, ends, hasty, sender):
+            for _ in range(3):
+                assert each.hear() == {"type": "wait", "reason": "the model is still being loaded"}
+        gone.socket.close()
+        ends.socket.send('{"type": "end"}')
+        assert ends.close_code() == 1000
+        hasty.socket.send(stamped(0, grey()))
+        assert hasty.close_code() == 1008
+        assert list(page.board.hubs) == names
+        loaded()
+        for number in range(8):
+            sender.send(number * 125_000, grey(number))
+        assert len(words(sender.end())) == 1
+    assert len(page.board.hubs) <= len(names) + 1
+
+
+def test_the_client_of_the_document_waits_too(page: Pushed, tmp_path: Path) -> None:
+    for number in range(16):
+        (tmp_path / f"{number:03d}.png").write_bytes(grey(9 * number))
+    code = re.search(r"```python\n(import json, time\n.*?)```", DOCUMENT, re.DOTALL)[1]
+    with loading(page) as loaded:
+        command = [sys.executable, "-c", code.replace(":8000", f":{page.port}")]
+        child = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+        time.sleep(1.5)
+        assert child.poll() is None
+        loaded()
+        told = [line.split(" ", 2) for line in child.communicate(timeout=30)[0].splitlines()]
+    assert [float(start) for start, *_ in told] == [0.0, 1.0]
+    assert all(-1.0 < float(late) < 2.0 for _, late, *_ in told)
+
+
+def test_a_channel_that_is_added_early_is_503(page: Pushed) -> None:
+    with loading(page), pytest.raises(Refused) as refused:
+        asyncio.run(answered(lambda: page.fleet.add({"source": "arena:soccer"})))
+    assert refused.value.status == 503
+    assert not [name for name in page.board.hubs if "soccer" in name]
 
 
 @contextmanager

@@ -104,9 +104,13 @@ def test_the_overlay_is_words_on_nothing(browser, several: Served) -> None:
 def test_the_camera_of_a_browser_is_spoken_about(browser, tmp_path: Path) -> None:
     with ExitStack() as stack:
         page = Pushed(tmp_path, stack)
+        rounds, page.fleet.rounds = page.fleet.rounds, None  # its model is being loaded
         tab = visit(browser, page, "/", permissions=["camera"])
         tab.locator("#camera").click()
         tab.locator("#start").click()
+        see(tab, "#note", "the model is still being loaded")
+        see(tab, "#state", "waiting")
+        page.fleet.rounds = rounds
         see(tab, "#state", "live")
         until(lambda: any(hub.figures.last_step_utc for hub in page.board.hubs.values()))
         see(tab, "#late", "s behind")
