@@ -73,6 +73,11 @@ class VideoCalls(Generic[JobT]):
             asking.place,
         )
 
+    def told(self) -> Generator[WorkEvent, None, None]:
+        """Which jobs are out, as their video is not there."""
+        if self._missing:
+            yield WarningEvent(self._missing)
+
     def plan(self) -> CallPlan:
         """What is left to ask; nothing is sent and nothing written."""
         from svlm_cli.media.file.reader import open_video
@@ -98,8 +103,7 @@ class VideoCalls(Generic[JobT]):
             NoReplyError: the address cannot be reached; lines so far are kept.
             OutputError: the folder cannot be used.
         """
-        if self._missing:
-            yield WarningEvent(self._missing)
+        yield from self.told()
         own = self._options
         yield from self._work.run(own.model, own.base_url, own.workers)
 

@@ -54,7 +54,7 @@ def present(items: Sequence[ItemT], unit: str) -> tuple[list[ItemT], str]:
     """
     missing = {item.video for item in items if not item.video.is_file()}
     left = [item for item in items if item.video not in missing]
-    names = sorted(path.name for path in missing)
+    names = sorted(_shown(path) for path in missing)
     if not left:
         where = sorted(str(path.parent) for path in missing)[:1]
         raise SourceError(
@@ -67,6 +67,12 @@ def present(items: Sequence[ItemT], unit: str) -> tuple[list[ItemT], str]:
         f"{len(names)} videos are not there; {len(items) - len(left)} of {len(items)} {unit} are out: "
         f"{capped(names)}"
     )
+
+
+def _shown(path: Path) -> str:
+    """The base name; with its folder where another file lies under that name above it."""
+    is_clear = not (path.parent.parent / path.name).exists()
+    return path.name if is_clear else f"{path.parent.name}/{path.name}"
 
 
 def find_video(videos: Path, *names: str) -> Path:

@@ -49,8 +49,13 @@ TASKS: Mapping[str, str] = {task: task for tasks in GROUPS.values() for task in 
 Rule = Callable[[str, str, str], bool]
 
 
-def asked(queries: Sequence[Query], videos: Path, protocol: OvoProtocol) -> list[Asked]:
-    """The queries as questions to a model."""
+def asked(
+    queries: Sequence[Query],
+    videos: Path,
+    protocol: OvoProtocol,
+    tell: Callable[[str], None] = lambda _: None,
+) -> list[Asked]:
+    """The queries as questions to a model; ``tell`` is told which files of the folder are not taken."""
     candidates = CANDIDATES if protocol is OvoProtocol.LOGIT else ()
     return [
         Asked(
@@ -66,7 +71,7 @@ def asked(queries: Sequence[Query], videos: Path, protocol: OvoProtocol) -> list
                 "rule": protocol.value,
             },
         )
-        for query, video in zip(queries, ovo_videos(queries, videos), strict=True)
+        for query, video in zip(queries, ovo_videos(queries, videos, tell), strict=True)
     ]
 
 

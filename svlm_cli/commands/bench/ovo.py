@@ -10,7 +10,7 @@ import typer
 from svlm_cli.bench.questions.ovo import OvoProtocol
 from svlm_cli.commands.bench import judge_options as judging
 from svlm_cli.commands.bench.judge_options import EndpointChoice, Shown
-from svlm_cli.commands.bench.work import Answers, ask_videos, finish
+from svlm_cli.commands.bench.work import Answers, ask_videos, finish, show_work
 from svlm_cli.commands.examples import shown
 from svlm_cli.commands.groups import Without, grouped
 from svlm_cli.commands.options import ModelChoice, Talk, choices, option
@@ -91,14 +91,18 @@ def generate(
     settings = stream_settings(sight, memory, SamplingChoice(seed=seed))
     from svlm_cli.bench.questions.ovo import OWN_WORDING, load_items, load_wording, queries
     from svlm_cli.bench.questions.ovo_bench import asked
+    from svlm_cli.types import WarningEvent
 
     wording = load_wording(prompts) if prompts else OWN_WORDING
     found = queries(load_items(annotations)[:limit], protocol, wording)
     by_logits = protocol is OvoProtocol.LOGIT
     run = Answers(name, out, f"svlm bench ovo score {out}", needs_logits=by_logits, batch=shown.batch)
+    notes: list[str] = []
+    questions = asked(found, videos or annotations.parent, protocol, notes.append)
+    show_work((WarningEvent(note) for note in notes), talk)
     ask_videos(
         context,
-        asked(found, videos or annotations.parent, protocol),
+        questions,
         f"OVO-Bench {protocol.value}, {wording.name}",
         shown,
         settings,

@@ -138,6 +138,7 @@ def refuse_numbered(model: ModelChoice, place: Workplace) -> None:
 def ask_rival(work: VideoCalls[Piece], address: EndpointChoice, talk: Talk, out: Path) -> None:
     """Let a model behind an address commentate, or say what that would take."""
     if address.dry_run:
+        show_work(work.told(), talk)
         show_plan([work.plan()], json=talk.json)
         return
     show_work(work.run(), talk, at_once=True)
@@ -245,6 +246,7 @@ def ask_videos(
     )
     works = [answer_by_address(each, asked, options, run.out) for each in runs]
     if address.dry_run:
+        show_work(works[0].told(), talk)
         show_plan([work.plan() for work in works], json=talk.json)
         return
     show_work(behind_the_end(asked), talk)

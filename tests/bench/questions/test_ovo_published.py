@@ -209,8 +209,53 @@ def test_chunks_belong_to_items(shared_data: Path, tmp_path: Path) -> None:
     assert missing[[query.id for query in found].index(106)] is False
 
 
+def test_numbers_of_sources_are_no_chunks_however_few_are_asked(shared_data: Path, tmp_path: Path) -> None:
+    """Flat sources with strays beside them against random parts of the annotations; then chunks of a kind."""
+    found = queries(load_items(shared_data / "ovo" / "ovo_bench_new.json"))
+    flat, part = tmp_path / "flat", tmp_path / "part"
+    flat.mkdir()
+    part.mkdir()
+    numbers = {Path(each.video).name for each in found if each.video.startswith("AutoEvalMetaData/")}
+    for name in (*numbers, "1600_0.mp4", "2015_08.mp4", "20150812.mp4", "999.mp4", "0.mp4"):
+        (flat / name).touch()
+    dice = random.Random(7)
+    for some in (found[:20], found, *(dice.sample(found, 60) for _ in range(5))):
+        notes: list[str] = []
+        taken = [each.video for each in asked(some, flat, OvoProtocol.OFFICIAL, notes.append)]
+        assert {path.name for path in taken if path.is_file()} <= {"1600_0.mp4"}
+        assert len(notes) == 1
+        assert "AutoEvalMetaData/ there, or call a folder of chunks chunked_videos" in notes[0]
+    once = [each for each in found if GROUP_OF[each.task] != "forward"]
+    for name in (*(f"{each.id}.mp4" for each in once), Path(found[0].video).name):
+        (part / name).touch()  # a whole video beside them takes nothing away
+    for some in (once, once[:20], dice.sample(once, 60)):
+        notes = []
+        for query, each in zip(some, asked(some, part, OvoProtocol.OFFICIAL, notes.append), strict=True):
+            own = Path(query.video).name if query.video == found[0].video else f"{query.id}.mp4"
+            assert each.video == part / own
+        assert not notes
+
+
+def test_what_goes_on_behind_its_question_is_no_chunk(tmp_path: Path, make_video, capsys) -> None:
+    folder = tmp_path / "chunked_videos"
+    folder.mkdir()
+    for number in (7, 8):
+        make_video(folder / f"{number}.mp4", seconds=6)
+    item = {"task": "OCR", "video": "a/x.mp4", "question": "What?", "gt": 0, "options": ["a", "b"]}
+    items = [item | {"id": 7, "realtime": 6}, item | {"id": 8, "realtime": 2}]
+    (tmp_path / "ovo.json").write_text(json.dumps(items))
+    arguments = ["bench", "ovo", "generate", str(tmp_path / "ovo.json"), "--videos", str(folder)]
+    assert run([*arguments, "--api", "x", "--dry-run", "--out", str(tmp_path / "out"), "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert [plan["calls"] for plan in json.loads(out)["plans"]] == [1, 1]
+    told = " ".join(err.split())
+    assert "go on behind the time of the question of their number" in told
+    assert "left out: 8.mp4" in told
+    assert told.count("1 videos are not there; 1 of 2 answers are out: x.mp4") == 1
+
+
 def test_a_question_behind_the_end_is_told(checkpoint: Path, tmp_path: Path, make_video, capsys) -> None:
-    folder = tmp_path / "videos"
+    folder = tmp_path / "chunked_videos"
     folder.mkdir()
     make_video(folder / "7.mp4", seconds=2)
     item = {
