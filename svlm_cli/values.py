@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import Any
 
-from svlm_cli.documents import MalformedError
+from svlm_cli.documents import MalformedError, parse_json
 
 LATEST_SECONDS = 1e6  # eleven days
 LONGEST_TEXT = 100_000
@@ -29,6 +30,16 @@ def number(value: Any, name: str, least: float, most: float) -> float:
     if not least <= value <= most:
         raise MalformedError(f"{name} is not between {least:g} and {most:g}: {short(value)}")
     return float(value)
+
+
+def numeral(value: Any) -> Any:
+    """The number that text writes, as exports of tables have it; anything else as it is."""
+    if isinstance(value, str):
+        with suppress(MalformedError):
+            found = parse_json(value)
+            if isinstance(found, int | float) and not isinstance(found, bool):
+                return found
+    return value
 
 
 def seconds(value: Any, name: str, least: float = 0.0) -> float:

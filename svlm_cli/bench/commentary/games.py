@@ -19,7 +19,7 @@ from typing import Any
 from svlm_cli.bench.common.records import Record, read_lines
 from svlm_cli.bench.common.results import LineForm, RunFacts, StoredRun, read_runs
 from svlm_cli.errors import SourceError, UsageError
-from svlm_cli.values import LATEST_SECONDS, mappings, path_text, seconds, text
+from svlm_cli.values import LATEST_SECONDS, mappings, numeral, path_text, seconds, text
 
 WINDOW_SECONDS = 100.0
 PAPER_START_SECONDS = 1000.0
@@ -166,15 +166,15 @@ def _piece(record: Record) -> tuple[str, _SaidPiece]:
     video = Path(path_text(record.get("video"), "video")).name
     said = [
         (
-            seconds(each.get("start_time"), "start_time", -LATEST_SECONDS),
-            seconds(each.get("end_time"), "end_time", -LATEST_SECONDS),
+            seconds(numeral(each.get("start_time")), "start_time", -LATEST_SECONDS),
+            seconds(numeral(each.get("end_time")), "end_time", -LATEST_SECONDS),
             text(each.get("response"), "response"),
         )
         for each in mappings(record.get("items"), "items")
     ]
-    start = seconds(record.get("chunk_start", 0), "chunk_start")
+    start = seconds(numeral(record.get("chunk_start", 0)), "chunk_start")
     ends = record.get("chunk_end")
-    end = math.inf if ends is None else seconds(ends, "chunk_end")
+    end = math.inf if ends is None else seconds(numeral(ends), "chunk_end")
     return f"{video} {start}-{end}", _SaidPiece(video, (start, end), said)
 
 
@@ -294,7 +294,11 @@ def _window(game: Game, start: float, end: float, text: str) -> ScoredWindow:
 def _game(record: Mapping[str, Any], where: str) -> Game:
     try:
         lines = [
-            (seconds(start, "start"), seconds(end, "end"), " ".join(text(said, "text").split()))
+            (
+                seconds(numeral(start), "start"),
+                seconds(numeral(end), "end"),
+                " ".join(text(said, "text").split()),
+            )
             for start, end, said in record["content"]
         ]
         video = path_text(record["video"], "video")

@@ -25,7 +25,7 @@ from svlm_cli.bench.judge.reading import TIE, read_sentence
 from svlm_cli.bench.judge.votes import Stored, judged, win_rate
 from svlm_cli.digest import digest
 from svlm_cli.errors import SourceError, UsageError
-from svlm_cli.values import file_name, path_text, seconds, text
+from svlm_cli.values import file_name, numeral, path_text, seconds, text
 
 BASELINE = "GPT-4o"
 SEED = 42
@@ -282,19 +282,14 @@ def report(rows: Sequence[Row], notes: Sequence[str]) -> Report:
     )
 
 
-def _number(value: object) -> object:
-    """A number, where text says one."""
-    return float(value) if isinstance(value, str) else value
-
-
 def _event(record: Mapping[str, Any], split: str, where: str) -> SportsEvent:
     try:
         event = SportsEvent(
             path_text(str(record.get("video") or ""), "video"),
             file_name(str(record["video_id"]), "video_id"),
             record["event_id"],
-            seconds(_number(record["begin"]), "begin"),
-            seconds(_number(record["end"]), "end"),
+            seconds(numeral(record["begin"]), "begin"),
+            seconds(numeral(record["end"]), "end"),
             str(record.get("event_title") or ""),
             str(record.get("preasr_text") or ""),
             str(record.get("event_asr_text") or ""),

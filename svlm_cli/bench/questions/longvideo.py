@@ -24,7 +24,7 @@ from svlm_cli.bench.common.letters import (
     sure_letter,
 )
 from svlm_cli.bench.common.published import LONGVIDEO
-from svlm_cli.bench.common.records import Record, put_once, read_json
+from svlm_cli.bench.common.records import Record, put_once, read_lines
 from svlm_cli.bench.common.results import LineForm, StoredRun, read_runs
 from svlm_cli.bench.common.tables import Report, Row
 from svlm_cli.bench.common.work import find_video
@@ -33,7 +33,7 @@ from svlm_cli.bench.questions.asking import Question
 from svlm_cli.bench.questions.ovo_score import response_of
 from svlm_cli.documents import MalformedError
 from svlm_cli.errors import SourceError
-from svlm_cli.values import path_text, whole
+from svlm_cli.values import numeral, path_text, whole
 
 NUM_QUESTIONS = 1337  # of lvb_val.json
 INSTRUCTION = "Answer with the option's letter from the given choices directly."
@@ -81,9 +81,9 @@ def load_items(path: Path) -> list[Item]:
     Raises:
         SourceError: they cannot be read or one is of another form; says which.
     """
-    content = read_json(path, _HINT)
-    if not isinstance(content, list) or not content:
-        raise SourceError(f"{path} is not a list of questions", _HINT)
+    content = read_lines(path, "questions")
+    if not content:
+        raise SourceError(f"{path} holds no questions", _HINT)
     items: dict[str, Item] = {}
     for number, row in enumerate(content):
         item = _item(row, f"{path}, question {number}")
@@ -249,7 +249,7 @@ def _item(row: Any, where: str) -> Item:
         options = _options(row)
         if not 2 <= len(options) <= len(ALPHABET):
             raise ValueError(f"{len(options)} options")
-        choice = whole(row["correct_choice"], "correct_choice", 0, len(options) - 1)
+        choice = whole(numeral(row["correct_choice"]), "correct_choice", 0, len(options) - 1)
         lines = [f"{letter}. {option}" for letter, option in zip(ALPHABET, options, strict=False)]
         return Item(
             str(row["id"]),

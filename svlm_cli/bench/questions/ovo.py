@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from svlm_cli import values
-from svlm_cli.bench.common.records import put_once, read_json
+from svlm_cli.bench.common.records import put_once, read_json, read_lines
 from svlm_cli.digest import digest
 from svlm_cli.documents import MalformedError
 from svlm_cli.errors import SourceError, UsageError
@@ -31,6 +31,7 @@ NUM_QUERIES: Mapping[str, int] = {  # of ovo_bench_new.json
 }  # fmt: skip
 LETTERS = "ABCDE"
 SHORTEST_SECONDS = 1.0  # shown of a video that is shown from ask_time on, as in LiveCC
+_NUMBERS = ("realtime", "ask_time", "gt", "count", "type")
 _HINT = "give ovo_bench_new.json of OVO-Bench"
 
 OWN_TEMPLATES: Mapping[str, str] = {
@@ -125,9 +126,9 @@ def load_items(path: Path) -> list[dict[str, Any]]:
     Raises:
         SourceError: they cannot be read, or an item is not of the form of OVO-Bench; says which.
     """
-    content = read_json(path, _HINT)
-    if not isinstance(content, list) or not content:
-        raise SourceError(f"{path} is not a list of items", _HINT)
+    content = [_numbered(item) for item in read_lines(path, "items of OVO-Bench")]
+    if not content:
+        raise SourceError(f"{path} holds no items", _HINT)
     items: dict[str, dict[str, Any]] = {}
     for number, item in enumerate(content):
         if problem := _problem(item):
@@ -199,6 +200,15 @@ def _choice_prompt(question: str, options: Sequence[str], wording: Wording) -> s
     """Question and options; they stand in one line, as the official evaluation writes them."""
     lettered = "; ".join(f"{letter}. {option}" for letter, option in zip(LETTERS, options, strict=False))
     return filled(wording.templates["BR_PROMPT_TEMPLATE"], question, f"{lettered};")
+
+
+def _numbered(item: dict[str, Any]) -> dict[str, Any]:
+    """An item whose numbers are numbers, be they written as text."""
+    numbers = {name: values.numeral(item[name]) for name in _NUMBERS if name in item}
+    tests = item.get("test_info")
+    if isinstance(tests, list):
+        numbers["test_info"] = [_numbered(test) if isinstance(test, dict) else test for test in tests]
+    return item | numbers
 
 
 def _problem(item: object) -> str:

@@ -9,8 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from svlm_cli.bench.commentary.games import load_games
+from svlm_cli.bench.commentary.livesports import load_events
 from svlm_cli.bench.common.records import Record, RecordFile, read_json, read_lines
+from svlm_cli.bench.questions.longvideo import load_items as load_questions
+from svlm_cli.bench.questions.ovo import load_items as load_ovo
+from svlm_cli.bench.questions.ovo import queries
 from svlm_cli.errors import OutputError, SourceError
+from tests.bench import made_data
 
 
 def key_of(record: Record) -> str:
@@ -175,3 +181,33 @@ def test_lines_of_others_in_any_of_their_forms(tmp_path: Path, seed: int) -> Non
     path.write_text('[{"a": 1},]')
     with pytest.raises(SourceError, match=r"line 1 of .* is no JSON object"):
         read_lines(path, "things")
+
+
+def _as_text(value: object) -> object:
+    """The same with every number written as text, ids and names aside."""
+    if isinstance(value, dict):
+        kept = ("id", "event_id", "duration_group")
+        return {key: each if key in kept else _as_text(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_as_text(each) for each in value]
+    return str(value) if isinstance(value, int | float) else value
+
+
+@pytest.mark.parametrize("kind", ["ovo", "longvideo", "events", "games"])
+def test_annotations_in_all_forms_say_the_same(tmp_path: Path, kind: str) -> None:
+    path, load = {
+        "ovo": (made_data.ovo(tmp_path), lambda path: queries(load_ovo(path))),
+        "longvideo": (made_data.longvideo(tmp_path), load_questions),
+        "events": (made_data.events(tmp_path), load_events),
+        "games": (made_data.metadata(tmp_path)[0], load_games),
+    }[kind]
+    wanted = load(path)
+    own = path.read_text()
+    entries = json.loads(own) if own.startswith("[") else [json.loads(line) for line in own.splitlines()]
+    other = tmp_path / "other"
+    for content in (entries, [_as_text(entry) for entry in entries]):
+        by_id = {f"item {number}": entry for number, entry in enumerate(content)}
+        lines = "\n".join(json.dumps(entry) for entry in content)
+        for text in (lines, json.dumps(content), json.dumps(content, indent=1), json.dumps(by_id)):
+            other.write_text(text)
+            assert load(other) == wanted
