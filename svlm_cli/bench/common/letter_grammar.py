@@ -45,11 +45,15 @@ _BEST = (
 _RIGHT = (
     r"\s*(?:\s(?:(?:is|seems|appears|must\s+be|should\s+be|would\s+be|has\s+to\s+be|looks|sounds)(?:\s+to\s+be)?"
     rf"(?:\s+(?:the|our|my|a|an|{_ADVERB}))*\s+{_BEST}"
-    r"(?:\s+(?:answer|option|choice|one|commentary|candidate|response|pick|match|fit|text|overall|here|of\s+the\s+two|"
+    r"(?:\s+(?:answer|option|choice|one|commentary|candidate|response|pick|match|fit|text|overall|here|description|explanation|of\s+the\s+two|"
     r"in\s+(?:both|all|every|general|most)(?:\s+\w+)?|by\s+far|for\s+(?:me|this\s+\w+)))*"
+    r"|(?:should|would|must|deserves\s+to)\s+win|(?:best|most\s+(?:accurately|closely|precisely|faithfully))\s+"
+    r"(?:describes|matches|fits|captures|represents|answers|reflects|summari[sz]es|explains)(?:\s+[\w'’]+){1,9}?"
     r"|wins(?:\s+(?:overall|here|clearly|by\s+far|on\s+(?:both|all)(?:\s+\w+)?))*|fits\s+best|matches\s+best|"
-    r"gets\s+my\s+vote|(?:edges\s+out|beats|outperforms|surpasses)\s+(?:candidate|commentary)\s+[a-z]|对|正确|更好))"
-    r"(?=\s*$|\s*[.!;]|,?\s+(?:because|since|than|over|as|for|due|and|with|but|while|whereas|although)\b)"
+    r"gets\s+my\s+vote|(?:edges\s+out|beats|outperforms|surpasses)\s+(?:(?:candidate|commentary)\s+)?[a-z]\b|对|正确|更好))"
+    r"(?=\s*$|\s*[.!;]|,?\s+(?:because|since|than|over|as|for|due|and|with|but|while|whereas|although)\b"
+    r"|,\s+(?:and\s+)?(?:(?:option|choice|candidate)s?\s+)?(?:[a-z]|the\s+(?:others?|rest)|(?:all\s+)?others)\b[^.,;]{0,30}?\s(?:is|are)\s+"
+    r"(?:wrong|incorrect|false|not)\b)"
 )
 
 ENDS = re.compile(
@@ -166,6 +170,9 @@ class Grammar:
         named: a letter that stands where a sentence names an answer.
         behind: one in brackets behind the answer's text.
         right: a letter that is said to be right.
+        concluded: one that a sentence ends with: "so C", "(option C)", "making C the answer", "only C fits".
+        given: a candidate that a sentence gives the win, or says the other loses to: it is one of the groups.
+        praised_alone: one that a whole sentence calls better in one way: it is the group.
         several: what makes the letter before it one of several.
         listed: letters that head the parts of a list.
         standing: letters that stand as answers would.
@@ -181,6 +188,9 @@ class Grammar:
     named: re.Pattern[str]
     behind: re.Pattern[str]
     right: re.Pattern[str]
+    concluded: tuple[re.Pattern[str], ...]
+    given: re.Pattern[str]
+    praised_alone: re.Pattern[str]
     several: re.Pattern[str]
     listed: re.Pattern[str]
     standing: re.Pattern[str]
@@ -190,6 +200,56 @@ class Grammar:
     praised: re.Pattern[str]
     alternative: re.Pattern[str]
     head: re.Pattern[str]
+
+
+def _concluded(token: str, letters: str) -> tuple[re.Pattern[str], ...]:
+    end = r"(?=[^\w?]*$)"
+    return (
+        re.compile(rf"\b(?i:so|therefore|thus|hence)\s*,?\s+{token}{end}"),
+        re.compile(
+            rf"^(?:(?!\(\s*(?i:option|choice|answer)\b).)*(?P<open>\()\s*(?i:option|choice|answer)\s*:?\s*"
+            rf"(?P<letter>[{letters}])(?P<close>\s*\)){end}"
+        ),
+        re.compile(
+            rf"\b(?i:making|makes|leaving|leaves)\s+{token}\s+(?i:as\s+)?(?i:(?:the|only)\s+)*(?i:{_BEST})"
+            rf"(?i:\s+(?:answer|option|choice|one|candidate|match|fit))?{end}"
+        ),
+        re.compile(
+            rf"\b(?i:only)\s+{token}\s+(?i:fits|matches|works|makes\s+sense|remains|is\s+(?:left|correct|right|true|plausible))\b"
+        ),
+    )
+
+
+def _given(letter: str) -> re.Pattern[str]:
+    end = r"(?=[^\w?]*$|,?\s+because\b)"
+    begin = r"^\W*(?i:(?:overall|so|therefore|thus|hence|i\s+think|i\s+believe)\b,?\s+)*"
+    prize = r"(?:edge|win|victory|vote|nod|advantage|preference|prize|point)"
+    kind = r"(?:(?:the|a|an|my|this|it|slight|clear|narrow|final|overall|easy|small|definite|decisive)\s+)*"
+    side = r"(?:candidate|commentary|model|one|text|response|option)"
+    lost = (
+        rf"(?:(?:loses|lost)\s+to|is\s+(?:{_ADVERB}\s+)*(?:(?:worse|weaker|less\s+\w+)\s+than|inferior\s+to"
+        r"|(?:beaten|outperformed|surpassed)\s+by))"
+    )
+    return re.compile(
+        rf"{begin}(?i:{kind}{prize}\s+(?:(?:goes|belongs)\s+)?(?:to|for|with))\s+{letter}{end}"
+        rf"|{begin}(?i:i(?:['’]d|['’]ll|\s+would|\s+will)?\s+(?:give\s+(?:it|{kind}{prize})\s+to|vote(?:\s+for)?))\s+{letter}{end}"
+        rf"|{begin}(?i:model)\s+{letter}{end}"
+        rf"|{begin}(?i:(?:the|my)\s+)?(?i:(?:preferred|better|best|winning|superior)\s+{side}\s*(?:is|:))\s*{letter}{end}"
+        rf"|{begin}(?i:(?:candidate|commentary)\s+)?[A-Z]\s+(?i:{lost})\s+{letter}{end}"
+    )
+
+
+def _praised_alone(plain_token: str) -> re.Pattern[str]:
+    return re.compile(
+        rf"^\W*(?i:the\s+(?:more\s+[\w-]+|{_COMPARATIVE})\s+(?:candidate|commentary|one|text|response)\s*(?:is|:))\s*{plain_token}\W*$"
+    )
+
+
+def _greater(plain_token: str) -> re.Pattern[str]:
+    return re.compile(
+        rf"(?:^|[:,.]\s*|\bis\s*)[^\w(\[{{]{{0,9}}{plain_token}\s*(>)>*\s*{plain_token}(?=\W*$|,?\s+because\b)"
+        rf"|(?:^|[:,.]\s*|\bis\s*)[^\w(\[{{]{{0,9}}{plain_token}\s*<<*\s*{plain_token}(?=\W*$|,?\s+because\b)"
+    )
 
 
 @cache
@@ -204,8 +264,8 @@ def grammar_of(letters: str) -> Grammar:
         re.compile(
             rf"(?i:\b{LABEL}{_GAP}{_COPULA}|(?:答案|选项|選項|答え|正解|回答|정답)(?:{_COPULA})?"
             rf"|(?<!to )\b(?:final\s+)?(?:answer|ans)\s+"
-            rf"|\b(?:it|that|this|which)(?:['’]s|{_COPULA}|\s+(?:means|matches|corresponds\s+to|points\s+to)\s+)\s*"
-            rf"|(?:^|[,;:]\s*|\b(?:i|we)(?:['’](?:d|ll|m)|\s+(?:would|will|am|was|have))?\s+(?:rather\s+)?|\bso\s+){_CHOOSE}(?:\s*:\s*|\s+)"
+            rf"|\b(?:it|that|this|which)(?:['’]s|{_COPULA}|\s+(?:means|matches|corresponds\s+to|points\s+to|(?:aligns|agrees|fits|is\s+(?:consistent|in\s+line))\s+with|leads\s+to|makes\s+it)\s+)\s*"
+            rf"|(?:^|[,;:]\s*|\blet(?:['’]s|\s+(?:us|me))\s+|\b(?:i|we)(?:['’](?:d|ll|m)|\s+(?:would|will|am|was|have))?\s+(?:rather\s+)?|\bso\s+){_CHOOSE}(?:\s*:\s*|\s+)"
             rf"|\b(?:i|we)(?:['’]d|['’]ll|\s+would|\s+will)?\s+(?:say|answer)\s+(?:it['’]?s\s+|that\s+|with\s+)*"
             rf"|[选選]择?\s*)(?:actually\s+)?{token}"
         ),
@@ -216,6 +276,9 @@ def grammar_of(letters: str) -> Grammar:
             rf"(?:^[^\w(\[{{]*|[,;:]\s*|\b(?i:so|therefore|thus|hence|that|and|overall|think|believe|while|but|say)\s+)"
             rf"{token}(?i:{_RIGHT})"
         ),
+        _concluded(token, letters),
+        _given(plain_token),
+        _praised_alone(plain_token),
         re.compile(
             rf"[^\w.]*(?:{joint}\W+(?:\w+\W+)?)?{_SIDE}([{letters}])\b(?!['’]|\s+(?!(?:{joint})\b)\w)|\W*{joint}\s+\w*\s*\(?([{letters}])\b"
         ),
@@ -234,17 +297,18 @@ def grammar_of(letters: str) -> Grammar:
         re.compile(
             rf"[\s,;(–—-]*(?i:(?:and|but)\s+)?(?i:not|rather\s+than|instead\s+of|over)\s+{_SIDE}\(?(?P<letter>[{letters}])\b"
         ),
-        re.compile(
-            rf"(?:^|[:,.]\s*|\bis\s*)[^\w(\[{{]{{0,9}}{plain_token}\s*(>)>*\s*{plain_token}(?=\W*$|,?\s+because\b)"
-            rf"|(?:^|[:,.]\s*|\bis\s*)[^\w(\[{{]{{0,9}}{plain_token}\s*<<*\s*{plain_token}(?=\W*$|,?\s+because\b)"
-        ),
+        _greater(plain_token),
         re.compile(
             rf"\b([{letters}])\b(?:(?!\b[{letters}]\b)[^.,;:!?\n]){{0,80}}?\b{_COMPARATIVE}\b"
             rf"|\b(?i:goes\s+to|belongs\s+to|prefer|favou?rs?|like)\b(?:(?!\b[{letters}]\b)[^.,;:!?\n]){{0,40}}?\b([{letters}])\b"
+            rf"|\b([{letters}])\s+(?i:beats|outperforms|surpasses|edges\s+out)\b"
+            rf"|\b{_COMPARATIVE}\s+(?i:one|candidate|commentary|text|response)\s*(?i:is|:)\s*{plain_token}"
         ),
         re.compile(
             r"(?:^|[.!?;\n]\s+)\W*(?i:or|alternatively|otherwise|alternative|another\s+(?:possib\w+|option|answer|choice|candidate))\b"
             rf"[^.!?\n]{{0,60}}?(?<!\w)([{letters}])\b(?!['’]|\s+[a-z])"
+            rf"|\b([{letters}])\)?\s+(?:is|are)\s+(?:(?!not\b|never\b|no\b)\w+\s+){{0,2}}?"
+            r"(?:correct|right|possible|plausible|also|equally|too)\b"
         ),
         re.compile(rf"[^\w(\[{{]*{_SIDE}[(\[{{]*[{any_case}][)\]}}]*\.(?:\s[A-Z]\.)*"),
     )

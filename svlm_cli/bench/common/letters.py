@@ -124,7 +124,9 @@ class _Meaning:
         """The letter of all claims, or of one aspect; none where another is offered or praised."""
         said = set(claims) or self._aspects
         praised = {letter for each in self._grammar.praised.findall(self._text) for letter in each if letter}
-        others = set(self._grammar.alternative.findall(self._text))
+        others = {
+            letter for each in self._grammar.alternative.findall(self._text) for letter in each if letter
+        }
         if len(said) != 1 or others - said or (not self._is_decided and praised - said):
             return None
         return said.pop()
@@ -178,10 +180,16 @@ class _Meaning:
         claims: list[str] = []
         if _is_question(sentence):
             return []
-        for pattern in (self._grammar.named, self._grammar.behind, self._grammar.right):
+        for pattern in (
+            self._grammar.named,
+            self._grammar.behind,
+            self._grammar.right,
+            *self._grammar.concluded,
+        ):
             for found in pattern.finditer(sentence):
                 if not self._is_meant(sentence, found) or not (
-                    pattern is self._grammar.right or self._stands(found, sentence[found.end() :])
+                    pattern in (self._grammar.right, *self._grammar.concluded)
+                    or self._stands(found, sentence[found.end() :])
                 ):
                     continue
                 if self._is_one_of(sentence[found.end("letter") :], found["letter"].upper()):
@@ -194,6 +202,10 @@ class _Meaning:
                 else:
                     self._aspects.add(letter)
         if not self._is_choice:
+            given = [letter for each in self._grammar.given.findall(sentence) for letter in each if letter]
+            self._is_decided |= bool(given)
+            claims += [] if HEDGE.search(sentence) else given
+            self._aspects.update(self._grammar.praised_alone.findall(sentence))
             for found in self._grammar.better.finditer(sentence):
                 claims.append(found[1] or found[5])
                 self._is_decided = True
@@ -249,8 +261,10 @@ class _Meaning:
         """Whether a small letter is no word: in brackets, alone, before a mark, or behind one or a noun."""
         if found["open"] or found["close"] or re.match(r"\s*[.:]\s", sentence[found.end() :]):
             return True
-        before = sentence[: found.start("letter")].rstrip()
-        is_alone = not re.search(r"\w", before + sentence[found.end() :])
+        before, rest = sentence[: found.start("letter")].rstrip(), sentence[found.end() :]
+        if re.search(r"\b(?:answer|option|choice|letter)\s+is$", before, re.I):
+            return re.fullmatch(r"\s*[.!]\s*" if found["letter"] == "a" else r"[^\w?]*", rest) is not None
+        is_alone = not re.search(r"\w", before + rest)
         return (
             is_alone
             or re.search(r"(?:[:=>]|\b(?:option|choice|letter|candidate))$", before, re.I) is not None

@@ -32,6 +32,7 @@ _BREAK = re.compile(r"<(?:br|hr|p)\s*/?>", re.I)
 _BRACKETED = re.compile(r"<([A-Za-z])>")
 _OPENING, _CLOSING = re.compile(r"<(\w+)>"), re.compile(r"</\w+>")
 _KEY = re.compile(r"[{,]\s*(?:\"([^\"\n]*)\"|'([^'\n]*)')\s*:|\}")
+_SQUARE = re.compile(r"\[(/?)(?:final[ _]?)?(?:answer|ans|final|choice|verdict|winner)\]", re.I)
 _QUOTED = re.compile(r"(?<!\w)['‘’]([^'‘’\n]{1,3})['‘’](?!\w)")
 _FENCE = re.compile(r"^\s*(?:```|~~~)\w*\s*$|```", re.M)
 _MARKUP = re.compile(r"[*`\"“”„«»#~]|(?<!\w)_+|_+(?!\w)|^\s*>+|[\U0001F300-\U0001FAFF✅✓✔➡️👉]", re.M)
@@ -52,13 +53,14 @@ def plain(reply: str) -> str:
     """A reply without what models put around answers; tags, boxes and JSON become lines ``name: value``."""
     text = unicodedata.normalize("NFKC", reply)
     text = "".join(each if each == "\n" else _UNSEEN.get(unicodedata.category(each), each) for each in text)
-    text = _THOUGHT_END.sub("", _THOUGHT.sub("", text))
+    text = without_thoughts(text)
     if len(text) > _MOST_LETTERS:
         text = f"{text[: _MOST_LETTERS // 4]}\n{text[-_MOST_LETTERS // 2 :]}"
     ended = [part for part in _TURN_END.split(text) if part.strip(" \n")]
     text = _TOKEN.sub("\n", ended[0]) if ended else ""
     text = _BOXED.sub(r"\nanswer: \1\n", _FORMAT.sub(r"\1", _FORMAT.sub(r"\1", text)))
     text = _BREAK.sub("\n", _HTML.sub(r"\2", _HTML.sub(r"\2", _LATEX.sub(" ", text))))
+    text = _SQUARE.sub(lambda found: "\n" if found[1] else "\nanswer: ", text)
     text = _BRACKETED.sub(r"(\1)", text)
     text = _CLOSING.sub("\n", _OPENING.sub(_told_as_line, _STRUCK.sub("", text)))
     text = _KEY.sub(_told_as_line, _FENCE.sub("\n", text))
@@ -66,6 +68,11 @@ def plain(reply: str) -> str:
     text = _SPEAKER.sub("", _SPACES.sub(" ", text).strip())
     text = text if _NEXT_NUMBER.search(text) else _NUMBER.sub("", text)
     return _UNENDED.sub(r"\1 ", _CHOICES.sub("", text)).strip()
+
+
+def without_thoughts(reply: str) -> str:
+    """A reply without ``<think>...</think>`` and its like, also where one is not opened or not closed."""
+    return _THOUGHT_END.sub("", _THOUGHT.sub("", reply))
 
 
 def _told_as_line(found: re.Match[str]) -> str:

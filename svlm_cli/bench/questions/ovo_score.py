@@ -16,15 +16,21 @@ from typing import Any
 
 from svlm_cli.bench.common.events import capped, numbered
 from svlm_cli.bench.common.intervals import Ratio
+from svlm_cli.bench.common.letter_grammar import HEDGE
 from svlm_cli.bench.common.letters import anywhere, sure_letter
 from svlm_cli.bench.common.records import put_once, read_json, read_lines
-from svlm_cli.bench.common.replies import LABEL, plain
+from svlm_cli.bench.common.replies import LABEL, plain, without_thoughts
 from svlm_cli.bench.common.tables import SUMMARY_NAME
 from svlm_cli.bench.questions.ovo import GROUP_OF, GROUPS, forward_truth
 from svlm_cli.errors import SourceError
 
 _YES_NO = re.compile(rf"\W*(?:(?:the\s+)?(?:final\s+)?{LABEL}\s*(?:is\b|[:=])[\s:]*)?(yes|no)\b", re.I)
 _ANY_YES_NO = re.compile(r"\b(yes|no)\b(?=\W*$|\s*[.,;:!)])", re.I)
+_SAID_YES_NO = re.compile(
+    r"(?:^\W*(?:based\s+on|according\s+to|from|in|given|judging\s+by)\b[^.,;]{1,60},\s*|^\W*i\s+(?:think|believe|(?:would\s+)?say)\s+"
+    r"|^\W*(?:it|that)(?:\s+is|['’]s)\s+a?\s*|\b(?:so|therefore|thus|hence),?\s+)(yes|no)(?=[\s\"')\]]*$|\s*[.,;:!)])",
+    re.I,
+)
 _HINT = "give result files of OVO-Bench, or a folder that svlm bench ovo generate has filled"
 
 
@@ -102,14 +108,15 @@ def official(task: str, response: str, truth: str) -> bool:
 def strict(task: str, response: str, truth: str) -> bool:
     """Right only if the reply gives one answer and nothing speaks against it.
 
-    A letter by ``letters.sure_letter``; REC must hold one number; Yes or No must come first, tags and
-    ``Answer:`` aside, and the other one may not stand as an answer after it ("Yes or No").
+    A letter by ``letters.sure_letter``; REC must hold one number, thoughts aside; Yes or No must
+    come first, tags, ``Answer:`` and ``Based on the video,`` aside, or behind ``so``,
+    and the other one may not stand as an answer after it ("Yes or No").
     """
     if task == "REC":
-        return re.findall(r"\d+", response) == [truth]
+        return re.findall(r"\d+", without_thoughts(response)) == [truth]
     if task in GROUPS["forward"]:
         text = plain(response)
-        found = _YES_NO.match(text)
+        found = _YES_NO.match(text) or (None if HEDGE.search(text) else _SAID_YES_NO.search(text))
         said = {each.lower() for each in _ANY_YES_NO.findall(text)}
         return found is not None and found[1].lower() == truth.lower() and said <= {truth.lower()}
     return sure_letter(response) == truth

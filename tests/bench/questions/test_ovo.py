@@ -118,6 +118,15 @@ def test_responses_that_are_no_text_are_counted_and_named(tmp_path: Path, capsys
         ("CRR", "no.", "No", False, True),
         ("CRR", "Not sure", "No", True, False),
         ("SSR", "No, but Yes later", "Yes", True, False),
+        ("SSR", "Based on the video, yes.", "Yes", False, True),
+        ("SSR", "I think yes.", "Yes", False, True),
+        ("CRR", "It is Yes", "Yes", True, True),
+        ("CRR", "The man is performing it, so Yes.", "Yes", True, True),
+        ("CRR", "Maybe, so Yes.", "Yes", True, False),
+        ("SSR", "Based on the video, yes or no.", "No", False, False),
+        ("SSR", "I don't think so. Is it Yes?", "Yes", True, False),
+        ("REC", "<think>1, 2</think>2", "2", False, True),
+        ("REC", "<think>1, 2</think>1 or 2", "2", False, False),
     ],
 )
 def test_rules(task: str, response: str, truth: str, is_official: bool, is_strict: bool) -> None:
