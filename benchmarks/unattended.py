@@ -110,8 +110,11 @@ def gaps_of(steps: list[dict[str, float]]) -> tuple[int, list[str]]:
         num_gaps += missing > 1e-6
         if missing < -1e-6:
             wrong.append(f"second {step['start_seconds']:g} is there twice")
-        elif step["skipped_seconds"] < missing - 1e-6:
-            wrong.append(f"a gap of {missing:g} s at {step['start_seconds']:g} s is not told")
+        elif abs(step["skipped_seconds"] - missing) > 1e-6:
+            told = f"told as {step['skipped_seconds']:g} s"
+            wrong.append(f"a gap of {missing:g} s at {step['start_seconds']:g} s is {told}")
+        if step["index"] <= before["index"]:
+            wrong.append(f"step {step['index']:g} comes behind step {before['index']:g}")
     return num_gaps, wrong
 
 

@@ -22,6 +22,7 @@ from svlm_cli import __version__
 from svlm_cli.errors import StateError, boundary
 from svlm_cli.files import remove_partials
 from svlm_cli.settings import Deinterlace, PictureStyle, PromptFormat, StreamSettings
+from svlm_cli.stream.outputs.written import WrittenStep
 from svlm_cli.stream.questions import Questions
 from svlm_cli.stream.session import StreamSession
 from svlm_cli.stream.snapshot import Snapshot
@@ -32,6 +33,7 @@ from svlm_cli.stream.state_file import read_state, write_state
 FREE_SETTINGS = frozenset({"start", "duration", "pace", "on_lag", "title", "previous_text", "reader"})
 # What states that do not say were made with.
 EARLIER_PICTURES = {"pictures": PictureStyle.RAW.value, "deinterlace": Deinterlace.AUTO.value}
+GRID_TOLERANCE = 1e-6  # seconds
 EARLIER = {"prompt_format": PromptFormat.SVLM.value}
 
 
@@ -49,6 +51,7 @@ class SavedState:
         outputs: real path and length in bytes of every output at that moment.
         questions: the questions that waited: seconds and text.
         held: what each output held back at that moment, by real path.
+        written: the last step in outputs that go on behind all that they hold, None where there is none.
     """
 
     path: Path
@@ -60,6 +63,12 @@ class SavedState:
     outputs: Mapping[str, int]
     questions: Sequence[tuple[float, str]] = ()
     held: Mapping[str, str] = field(default_factory=dict)
+    written: WrittenStep | None = None
+
+    @property
+    def told_seconds(self) -> float:
+        """Where the last step ends that was told, in the state or in an output."""
+        return max(self.reached_seconds, 0.0 if self.written is None else self.written.end_seconds)
 
     def restore(self, session: StreamSession, *, is_plain: bool = True) -> None:
         """Make a new session go on from here.
@@ -93,7 +102,9 @@ class SavedState:
         """Where to go on: of a live source the steps that have passed meanwhile are gone."""
         if not is_live:
             return self.reached_seconds
-        gone = max(0.0, time.time() - self.saved_at)
+        gone = max(
+            0.0, time.time() - self.saved_at, self.told_seconds - self.reached_seconds - GRID_TOLERANCE
+        )
         return self.reached_seconds + math.ceil(gone / step_seconds) * step_seconds
 
 

@@ -26,6 +26,7 @@ from svlm_cli.stream.outputs.append import is_file_or_none
 from svlm_cli.stream.outputs.contract import Earlier
 from svlm_cli.stream.outputs.kinds import require_distinct
 from svlm_cli.stream.outputs.writers import Writers
+from svlm_cli.stream.outputs.written import last_written
 from svlm_cli.stream.questions import Questions, read_questions
 
 if TYPE_CHECKING:
@@ -230,7 +231,7 @@ def to_ask(asked: list[tuple[float, str]], resume: SavedState | None) -> list[tu
     """The questions of the file; where a stream goes on, those that waited and what is left of the file."""
     if resume is None:
         return asked
-    left = [each for each in asked if each[0] >= resume.reached_seconds and each not in resume.questions]
+    left = [each for each in asked if each[0] >= resume.told_seconds and each not in resume.questions]
     return [*resume.questions, *left]
 
 
@@ -250,6 +251,9 @@ def resumed(kept: Kept, writers: Writers, source: Source, view: Talking) -> Save
         view.say(f"warning: the state is of {state.source}; going on with {source.name}", "yellow")
     # What a file showed after the state was saved, it will show again.
     is_shown_again = not source.is_live
+    if not is_shown_again:
+        known = [each for each in kept.outputs if os.path.realpath(each) in state.outputs]
+        state = replace(state, written=last_written(known))
     writers.resume(Earlier(state.outputs, state.reached_seconds, is_shown_again, state.held))
     return state
 

@@ -30,9 +30,10 @@ def resumed(
     """What is to be said of a stream that goes on."""
     if resume is None:
         return
-    if start_seconds > resume.reached_seconds:
-        gone = start_seconds - resume.reached_seconds
-        told = f"going on {gone:.0f} s after the state was saved; a live source has not waited"
+    if start_seconds > resume.told_seconds:
+        gone = start_seconds - resume.told_seconds
+        last = "the state was saved" if resume.told_seconds == resume.reached_seconds else "the last step"
+        told = f"going on {gone:.0f} s after {last}; a live source has not waited"
         yield WarningEvent(told, start_seconds)
     if settings.duration is not None and settings.start + settings.duration <= start_seconds:
         told = f"nothing is left of --duration: the stream is at {start_seconds:g} s already"

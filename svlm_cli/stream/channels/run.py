@@ -21,6 +21,7 @@ from svlm_cli.stream.pipeline import JOIN_SECONDS, POLL_SECONDS, Pipeline, Sourc
 from svlm_cli.stream.repetition import Repetition
 from svlm_cli.stream.session import Finished, StreamSession
 from svlm_cli.stream.sight import SeenClip, SizedClip
+from svlm_cli.stream.state import SavedState
 from svlm_cli.stream.statistics import Statistics
 from svlm_cli.stream.step.livecc import first_joined
 from svlm_cli.stream.trace import TraceRecord
@@ -112,7 +113,9 @@ class StreamRun:
         self._settings = settings = session.settings
         self._controls = controls
         self._clock = PlayClock(settings, start_seconds)
-        self._reached = start_seconds if controls.resume is None else controls.resume.reached_seconds
+        self._reached = start_seconds if controls.resume is None else controls.resume.told_seconds
+        self._start_seconds = start_seconds
+        self._num_before = _steps_before(controls.resume)
         self._told: list[str] = []
         self._repetition = Repetition()
         self._lacking: set[str] = set()
@@ -120,7 +123,7 @@ class StreamRun:
         self._left_out = False
         self._is_between_steps = True
         self.lost: SourceLostError | None = None
-        self.statistics = Statistics(settings.step_seconds, self._reached)
+        self.statistics = Statistics(settings.step_seconds, max(self._reached, start_seconds))
         left = None if settings.duration is None else settings.start + settings.duration - start_seconds
         self._pipeline: Pipeline | None = None
         self._nothing_new = ""
@@ -285,13 +288,15 @@ class StreamRun:
         self._reached = clip.end_seconds
         step = replace(
             step,
+            index=step.index + self._num_before,
             lag_seconds=max(0.0, self._behind(clip.end_seconds)),
             skipped_seconds=skipped if skipped > SKIP_TOLERANCE_SECONDS else 0.0,
             **self._source_times(clip),
         )
         self.statistics.add(step)
         if answer is not None:
-            yield replace(answer, lag_seconds=step.lag_seconds, id=self._controls.questions.taken_id)
+            number = self._controls.questions.taken_id
+            yield replace(answer, index=step.index, lag_seconds=step.lag_seconds, id=number)
         yield step
         if stuck := self._repetition.add(step):
             yield self.warning(stuck)
@@ -328,4 +333,11 @@ class StreamRun:
 
     def warning(self, message: str) -> WarningEvent:
         """What is to be told, where the stream stands."""
-        return WarningEvent(message, self._reached)
+        return WarningEvent(message, max(self._reached, self._start_seconds))
+
+
+def _steps_before(resume: SavedState | None) -> int:
+    """How many steps were told that the state gone on from does not know: no number comes twice."""
+    if resume is None or resume.written is None:
+        return 0
+    return max(0, resume.written.index + 1 - int(resume.snapshot.plain["turn"]))
