@@ -117,7 +117,8 @@ _TELL = (
 DISCLAIMED = re.compile(
     r"\W*(?:(?:sorry|well|hmm+|honestly|unfortunately|so|but|and|or|apologies|frankly|actually)\b[\s,.]*)*(?:"
     rf"(?:i|we)\s*(?:(?:am|are|was|['’]m|do|did|can|could)\s*(?:{_MANNER}\s+)?(?:not|n[’']t)|cannot|can[’']t)\s+(?:{_MANNER}\s+)?"
-    rf"(?:sure|certain|able\s+to|(?:have|see|find)\s+(?:enough|sufficient|any|the|a)\b|(?:watch|see|access|view)\b|{_TELL}\b)"
+    rf"(?:sure|certain|able\s+to|(?:have|see|find)\s+(?:enough|sufficient|(?:(?:the|an?|any)\s+)?(?:answer|information|context|access|evidence|idea|clue))\b"
+    rf"|(?:watch|see|access|view)\s+(?:\w+\s+)?(?:videos?|clips?|images?|pictures?|frames?|footage|it)\b|{_TELL}\b)"
     r"|(?:(?:i|we)\s+have\s+|i['’]ve\s+)?(?:got\s+)?(?:absolutely\s+)?no\s+(?:idea|clue)\b"
     r"|i\s*(?:am|['’]m)\s+(?:un(?:able|certain|sure)|torn|lost)\b|i\s+(?:refuse|decline)\b|i\s+need\s+(?:more|further|additional)\b"
     rf"|(?:(?:it|this|that)(?:['’]s|\s+(?:is|was|seems))?\s+)?(?:{_MANNER}\s+|very\s+|too\s+)*(?:hard|difficult|impossible|tough)\s+to\s+{_TELL}\b"
@@ -125,9 +126,9 @@ DISCLAIMED = re.compile(
     r"|there\s*(?:is|['’]s|isn[’']t|is\s+not)\s+(?:no|not|a|any|enough|insufficient)\s+(?:(?:single|clear|correct|right|valid|good|enough|sufficient)\s+)*"
     r"(?:answer|option|choice|information|context|evidence|winner)\b"
     r"|(?:not\s+enough|insufficient|too\s+little)\s+(?:information|context|evidence|data|detail)\b"
-    r"|(?:none|neither)\s+of\s+(?:the|these|those|them)\b"
+    r"|(?:none|neither)\s+of\s+(?:the(?!\s+others?\b)|these|those|them)\b"
     r"|(?:(?:it|this|that|the\s+answer)(?:['’]s|\s+is)\s+)?(?:un(?:clear|known|certain|sure|decided)|not\s+(?:\w+\s+)?(?:clear|sure|certain|known))\b"
-    r"|(?:(?:it|this)(?:['’]s|\s+is)\s+)?(?:both|neither|none|equal|an?\s+(?:tie|draw)|tied?|draw)(?=\W*$))",
+    r"|(?:(?:it|this)(?:['’]s|\s+is)\s+)?(?:both|neither|none|equal|an?\s+(?:tie|draw)|tied?|draw)(?=\W*$|,))",
     re.I,
 )
 REPORTED = re.compile(
@@ -273,7 +274,7 @@ def grammar_of(letters: str) -> Grammar:
             rf"(?i:\b{LABEL}{_COPULA})[^.;:?()\n]{{1,80}}(?P<open>\()(?P<letter>[{letters}])(?P<close>\))(?=\W*$)"
         ),
         re.compile(
-            rf"(?:^[^\w(\[{{]*|[,;:]\s*|\b(?i:so|therefore|thus|hence|that|and|overall|think|believe|while|but|say)\s+)"
+            rf"(?:^[^\w(\[{{]*|[,;:]\s*|\b(?i:so|therefore|thus|hence|that|and|overall|think|believe|while|whereas|but|say)\s+)"
             rf"{token}(?i:{_RIGHT})"
         ),
         _concluded(token, letters),
@@ -299,7 +300,8 @@ def grammar_of(letters: str) -> Grammar:
         ),
         _greater(plain_token),
         re.compile(
-            rf"\b([{letters}])\b(?:(?!\b[{letters}]\b)[^.,;:!?\n]){{0,80}}?\b{_COMPARATIVE}\b"
+            rf"\b([{letters}])\b(?:\s*,\s*(?i:however|though|meanwhile|in\s+turn|on\s+the\s+other\s+hand)\b,?)?"
+            rf"(?:(?!\b[{letters}]\b)[^.,;:!?\n]){{0,80}}?\b{_COMPARATIVE}\b"
             rf"|\b(?i:goes\s+to|belongs\s+to|prefer|favou?rs?|like)\b(?:(?!\b[{letters}]\b)[^.,;:!?\n]){{0,40}}?\b([{letters}])\b"
             rf"|\b([{letters}])\s+(?i:beats|outperforms|surpasses|edges\s+out)\b"
             rf"|\b{_COMPARATIVE}\s+(?i:one|candidate|commentary|text|response)\s*(?i:is|:)\s*{plain_token}"

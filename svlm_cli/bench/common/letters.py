@@ -98,7 +98,7 @@ class _Meaning:
                 said = self._said(sentence)
                 heading, is_bare = self._heading(sentence)
                 is_doubted = TAKEN_BACK.search(sentence) or OWN_DOUBT.search(sentence)
-                if DISCLAIMED.match(sentence) and (claims or not self._rejects(sentence)):
+                if DISCLAIMED.match(sentence) and (claims or said or not self._rejects(sentence)):
                     return None
                 if said is None or (is_doubted and (claims or leading or self._begins(sentence))):
                     return None
