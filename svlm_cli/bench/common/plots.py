@@ -17,6 +17,7 @@ from svlm_cli.bench.common.intervals import Estimate
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
 DASHES = ("solid", "dashed", "dotted")
 PERCENT_RANGE = (-3, 103)
+_LATEST_LABEL = 93  # per cent where a number may begin
 PERCENT_TICKS = range(0, 101, 25)
 DOTS_PER_INCH = 120
 MOST_PANELS = 6
@@ -126,11 +127,13 @@ def _mark(axes: Axes, estimate: Estimate, height: float, number: int, label: str
     assert estimate.percent is not None
     colour, _, mark = style_of(number)
     axes.plot(estimate.percent, height, mark, color=colour, markersize=6, label=label or "_")
-    end = estimate.percent
+    begin = end = estimate.percent
     if estimate.low is not None and estimate.high is not None:
-        end = estimate.high
-        axes.plot([estimate.low, end], [height, height], color=colour, linewidth=1.2)
-    axes.text(min(end, 96) + 1.2, height, f"{estimate.percent:.1f}", va="center", fontsize=7)
+        begin, end = estimate.low, estimate.high
+        axes.plot([begin, end], [height, height], color=colour, linewidth=1.2)
+    is_late = end > _LATEST_LABEL and begin > 100 - _LATEST_LABEL  # no room behind it
+    place, side = (begin - 1.6, "right") if is_late else (min(end, _LATEST_LABEL) + 1.2, "left")
+    axes.text(place, height, f"{estimate.percent:.1f}", va="center", ha=side, fontsize=7)
 
 
 def style_of(number: int) -> tuple[str, str, str]:

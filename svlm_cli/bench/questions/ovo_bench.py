@@ -85,6 +85,7 @@ class Results:
         facts: the facts of the run.
         rule: protocol they were taken by.
         is_ours: whether ``generate`` made them.
+        left_out: names of files beside them that hold something else.
     """
 
     name: str
@@ -92,6 +93,7 @@ class Results:
     facts: RunFacts
     rule: OvoProtocol
     is_ours: bool = True
+    left_out: Sequence[str] = ()
 
 
 def load_results(paths: Sequence[Path]) -> list[Results]:
@@ -123,10 +125,16 @@ def _models_of(folder: Path) -> list[Path]:
 
 def _stored(paths: Sequence[Path]) -> Results:
     """The results of one model in the official form."""
-    name = paths[0].resolve().name if paths[0].is_dir() else paths[0].stem
+    above = {path.resolve().parent for path in paths}
+    is_folder = len(paths) > 1 and len(above) == 1  # files of one, as a shell names them
+    named = next(iter(above)) if is_folder else paths[0].resolve()
+    name = named.name if named.is_dir() else named.stem
+    others: list[Path] = []
+    answers = load_official(paths, others.append)
     columns = {"model": name, "frames": "–", "resolution": "–"}
     facts = RunFacts(columns, "OVO-Bench official, stored results")
-    return Results(name, load_official(paths), facts, OvoProtocol.OFFICIAL, is_ours=False)
+    left_out = [path.name for path in others]
+    return Results(name, answers, facts, OvoProtocol.OFFICIAL, is_ours=False, left_out=left_out)
 
 
 def row(results: Results) -> Row:
@@ -147,6 +155,11 @@ def report(all_results: Sequence[Results]) -> Report:
         for problem in (*problems(results.answers), *shared_ids(results.answers))
     ]
     notes += [note for results in all_results for note in _missing(results)]
+    notes += [
+        f"**{results.name}**: left out, as they hold no results: {', '.join(results.left_out)}."
+        for results in all_results
+        if results.left_out
+    ]
     own = [results.facts.protocol for results in all_results if results.is_ours]
     notes += without_recent(own)
     rules = {results.rule for results in all_results}

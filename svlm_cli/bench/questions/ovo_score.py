@@ -31,6 +31,7 @@ _SAID_YES_NO = re.compile(
     r"|^\W*(?:it|that)(?:\s+is|['’]s)\s+a?\s*|\b(?:so|therefore|thus|hence),?\s+)(yes|no)(?=[\s\"')\]]*$|\s*[.,;:!)])",
     re.I,
 )
+_KEYS = {*GROUPS, "task"}
 _HINT = "give result files of OVO-Bench, or a folder that svlm bench ovo generate has filled"
 
 
@@ -171,24 +172,28 @@ def result_files(folder: Path) -> list[Path]:
     )
 
 
-def load_official(paths: Sequence[Path]) -> list[Answered]:
+class _NoResultsError(SourceError):
+    """A file holds JSON of another kind."""
+
+
+def load_official(paths: Sequence[Path], tell: Callable[[Path], None] = lambda _: None) -> list[Answered]:
     """Read results in the official form, from files or from all the JSON files of folders.
 
     ``{"backward": [{id, video, task, question, response, ground_truth}], "realtime": [...], "forward": [item
     with test_info[i].response]}``, or such items in one list, in lines, or by id; LiveCC's list has
     ``answer`` for the ground truth and an item for each query. A response may be a list of one. All that a
     file holds counts, as in the authors' script, be it an id for two questions (``shares_id``) or a question
-    twice (``is_repeat``). An answer that stands in several files counts once.
+    twice (``is_repeat``). An answer that stands in several files counts once. A file of a folder that holds
+    JSON of another kind is left out, and ``tell`` is told.
 
     Raises:
         SourceError: a file cannot be read or is of another form; there is none; two files answer a query
             in different ways.
     """
-    files = [file for path in paths for file in (result_files(path) if path.is_dir() else [path])]
     found: dict[tuple[str, int], Answered] = {}
-    for file in {file.resolve(): file for file in files}.values():
+    for file, items in _read(paths, tell).items():
         own: dict[str, list[Answered]] = defaultdict(list)
-        for item in _items_of(file):
+        for item in items:
             for asked, answer in _answers_of(item, file):
                 own[asked].append(answer)
         for asked, answers in own.items():
@@ -204,15 +209,41 @@ def load_official(paths: Sequence[Path]) -> list[Answered]:
     ]
 
 
+def _read(paths: Sequence[Path], tell: Callable[[Path], None]) -> dict[Path, list[object]]:
+    """The entries of each file; ``tell`` is told of those of folders that hold none.
+
+    Raises:
+        SourceError: see ``load_official``; a file that was named, or every one, holds none.
+    """
+    files = [file for path in paths for file in (result_files(path) if path.is_dir() else [path])]
+    named, found = {path.resolve() for path in paths}, dict[Path, list[object]]()
+    others: dict[Path, _NoResultsError] = {}
+    for real, file in {file.resolve(): file for file in files}.items():
+        try:
+            found[file] = list(_items_of(file))
+        except _NoResultsError as error:
+            if real in named:
+                raise
+            others[file] = error
+    for file, problem in others.items():
+        if not found:
+            raise problem
+        tell(file)
+    return found
+
+
 def _items_of(file: Path) -> Iterator[object]:
     content = read_lines(file, "results") if file.suffix == ".jsonl" else read_json(file, _HINT)
     parts = [content] if isinstance(content, dict) else content
     if isinstance(content, dict) and not set(content) & set(GROUPS):
         parts = list(content.values())
-    if not isinstance(parts, list) or not all(isinstance(part, dict) for part in parts):
+    is_ours = isinstance(parts, list) and any(set(part) & _KEYS for part in parts if isinstance(part, dict))
+    if not is_ours:
+        raise _NoResultsError(f"{file} holds none of {', '.join(GROUPS)}", _HINT)
+    if not all(isinstance(part, dict) for part in parts):
         raise SourceError(f"{file} holds none of {', '.join(GROUPS)}", _HINT)
     for part in parts:
-        if not set(part) & {*GROUPS, "task"}:
+        if not set(part) & _KEYS:
             raise SourceError(f"{file} holds none of {', '.join(GROUPS)}: {_told(part)[:80]}", _HINT)
         if "task" in part:
             yield part

@@ -272,13 +272,13 @@ def score(
 
     _, windows = _data(metadata, clips, start, limit, talk)
     against = one_of(load_predictions(rival), rival)
+    runs = load_predictions(ours)
     rules = bench.rules(judge.template(), seed)
     inputs = [path and path.resolve() for path in (ours, rival, metadata, clips)]
     part = [] if limit is None else [limit]
     out = judging.own_folder(out, SCORES, [*inputs, start, judge.judge, rules.name, *part], talk)
     work = claim_figures(out, "commentary", [*inputs, judge.judge, rules.name])
     notes, judgings = [], []
-    runs = load_predictions(ours)
     for run in runs:
         contests, missing = bench.contests(run, against, windows)
         notes += [f"{missing}."] if missing else []

@@ -160,11 +160,11 @@ def score(
     if votes is not None:
         if ours is not None or judge.dry_run:
             raise UsageError("--votes asks nobody: it goes with neither predictions nor --dry-run")
-        out = judging.own_folder(out, SCORES, [votes], talk)
-        work = claim_figures(out, "livesports", [votes.resolve()])
         found = load_votes(votes)
         known = livesports.load_events(*events) if events else []
         rows = livesports.rows_of_votes(found, baseline, votes.name, known)
+        out = judging.own_folder(out, SCORES, [votes], talk)
+        work = claim_figures(out, "livesports", [votes.resolve()])
         problems = [f"{problem}." for problem in found.problems]
         finish(livesports.report(rows, problems), out, work, json=talk.json)
         return

@@ -125,6 +125,7 @@ def score(
     from svlm_cli.bench.common.tables import claim_figures
     from svlm_cli.bench.questions.ovo_bench import load_results, report
 
+    found = report(load_results(results))
     folder = judging.score_folder(out, results, "bench-ovo-score", talk)
     work = claim_figures(folder, "ovo", [path.resolve() for path in results])
-    finish(report(load_results(results)), folder, work, json=talk.json)
+    finish(found, folder, work, json=talk.json)

@@ -327,3 +327,24 @@ def test_rows_of_two_protocols_are_told_apart(tmp_path: Path, capsys) -> None:
     assert {"LiveCC-7B-Instruct", "SimpleStream, last 4 frames"} <= {
         row["run"] for row in document["published"]
     }
+
+
+def test_what_lies_beside_results_is_left_out_and_named(tmp_path: Path, capsys) -> None:
+    folder, out = tmp_path / "results_X", ["--out", str(tmp_path / "out")]
+    folder.mkdir()
+    entry = {"task": "EPM", "video": "v.mp4", "question": "q", "ground_truth": "A", "response": "A"}
+    for number in range(3):
+        (folder / f"{number}.json").write_text(json.dumps({"backward": [entry | {"id": number}]}))
+    (folder / "config.json").write_text(json.dumps({"model": "X", "frames": 64}))
+    (folder / "meta.json").write_text("[]")
+    assert run(["bench", "ovo", "score", str(folder), *out]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "**results_X**: left out, as they hold no results: config.json, meta.json." in told
+    files = [str(folder / f"{number}.json") for number in range(3)]
+    assert run(["bench", "ovo", "score", *files, "--out", str(tmp_path / "files"), "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["runs"]
+    assert row["run"] == "results_X"
+    assert run(["bench", "ovo", "score", str(folder / "config.json"), *out]) == 1  # asked for by its name
+    (folder / "3.json").write_text(json.dumps([entry | {"id": 3}, {"response": "A"}]))
+    assert run(["bench", "ovo", "score", str(folder)]) == 1  # results, and one that is none
+    assert "go to" not in capsys.readouterr().err
