@@ -38,7 +38,7 @@ from svlm_cli.bench.judge.reading import read_letter, read_sentence
         ("A/B", None),
         ("Answer: A or B", None),
         ("A better commentary would name the players.", None),
-        ("I prefer a more lively commentary, so B.", None),
+        ("I prefer a more lively commentary, so B.", "second"),
         ("Candidate A is worse. B wins.", "second"),
         ("The answer is a clear B", None),
         ("Verdict: neither. The better commentary? A tie.", None),
