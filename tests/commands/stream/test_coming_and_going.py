@@ -106,7 +106,7 @@ def test_channels_by_hand(tmp_path) -> None:
     fleet = Fleet(ChannelBook(ChannelOptions(), ModelChoice()), ChannelsView([], quiet=True, json=True))
     stop = threading.Event()
     with fleet:
-        with pytest.raises(UsageError, match="not begun"):
+        with pytest.raises(UsageError, match="still being loaded"):
             fleet.add(entry("early"))
         fleet.rounds = Rounds(load_model(None, device="cpu"), stop, stays=True)
 
