@@ -68,7 +68,9 @@ def command_of(words: list[str]) -> tuple[Any, list[str]]:
 
 def misspelt(text: str) -> list[str]:
     """Options that the ``svlm`` commands of a line have not, and recipes that are not there."""
-    found = []
+    found: list[str] = []
+    if not re.search(r"\bsvlm\b", text):
+        return found
     for part in re.split(r" (?:&&|\||;) ", text):
         words = shlex.split(part)
         at = next((k for k, word in enumerate(words) if word == "svlm" and words[k - 1][:2] != "--"), None)

@@ -149,7 +149,15 @@ class Processes(Generic[JobT, EventT]):
         for job in jobs:
             number = len(self._jobs)
             self._jobs[number] = job
-            self._futures[self._pool.submit(_do, number, job)] = number
+            self._futures[self._submitted(number, job)] = number
+
+    def _submitted(self, number: int, job: JobT) -> Future[Any]:
+        try:
+            return self._pool.submit(_do, number, job)
+        except BrokenProcessPool as error:  # a worker has ended already: told with the jobs that were lost
+            broken: Future[Any] = Future()
+            broken.set_exception(error)
+            return broken
 
     def events(self) -> Generator[Heard[JobT, EventT], None, None]:
         """See ``Crew``."""

@@ -80,6 +80,17 @@ def test_a_killed_process_is_told_with_its_job_and_the_others_end() -> None:
     assert multiprocessing.active_children() == []
 
 
+def test_a_job_for_a_crew_that_has_lost_a_worker_is_told_alike() -> None:
+    with Processes(Squarer, 2, lambda job: f"job {job.number}") as crew:
+        crew.add([Job(1, "killed")])
+        begun = time.monotonic()
+        while multiprocessing.active_children() and time.monotonic() - begun < 20:
+            time.sleep(0.05)
+        crew.add([Job(2)])
+        with pytest.raises(SvlmError, match=r"a worker ended in the middle of .*job 1"):
+            results(crew)
+
+
 def test_who_cannot_begin_says_why() -> None:
     for crew in (OneHand(CannotBegin()), Processes(CannotBegin(), 2)):
         with crew:
