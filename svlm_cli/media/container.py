@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.stream import VideoStream
 
+_LONG_SECONDS = 5
+_SURE, _DOUBT = 3.0, 0.2  # of pictures in fields, every second packet gives a frame
 FALLBACK_FPS = 25
 PLAYLIST_FORMATS = frozenset({"hls", "dash"})
 # 8192 x 8192: a damaged header may claim four thousand million.
@@ -210,3 +212,38 @@ def _is_fault_of_binding(error: DamageError) -> bool:
     import av
 
     return not isinstance(error.__cause__, (av.FFmpegError, MemoryError))
+
+
+@dataclass(slots=True)
+class Fruitless:
+    """How long a track has given packets and nothing has come of them, as where its codec has changed.
+
+    Args:
+        since: the stamp of the first of these packets; None where there is none.
+        last: the stamp of the newest one.
+        number: how many there are.
+        trust: how far frames that come all the same are believed; decoders make one of other data at times.
+    """
+
+    since: int | None = None
+    last: int = 0
+    number: int = 0
+    trust: float = 0.0
+
+    def add(self, packet: Packet[Any] | None, num_frames: int) -> None:
+        """Note what a packet has given; None is the end, and gives what was held."""
+        if packet is None:
+            self.since = None if 2 * num_frames >= self.number else self.since
+            return
+        self.trust = self.trust + 1 if num_frames else max(0.0, self.trust - _DOUBT)
+        if self.trust >= _SURE:
+            self.since, self.number, self.trust = None, 0, _SURE
+        elif packet.pts is not None:
+            self.since = packet.pts if self.since is None else self.since
+            self.last = packet.pts
+            self.number += 1
+
+    def begin(self, tick: Fraction) -> float | None:
+        """From which second on nothing has come; None where that is not for long."""
+        is_long = self.since is not None and (self.last - self.since) * tick > _LONG_SECONDS
+        return float(self.since * tick) if is_long and self.since is not None else None

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from svlm_cli.media.container import OpenFile, libav, stream_tick
@@ -17,9 +16,7 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.stream import VideoStream
 
-_LONG_SECONDS = 5
 _MOST_REORDERED, _MOST_LAST, _MOST_HELD = 32, 8, 4096
-_SURE, _DOUBT = 3.0, 0.2  # of pictures in fields, every second packet gives a frame
 LONGEST_STILL_SECONDS = 600.0
 """How long a picture may stay in a file of pictures alone whose container is no stream of a broadcast."""
 
@@ -32,41 +29,6 @@ def clock_streams(file: OpenFile, picture: VideoStream | None) -> list[Any]:
     }
     shown: list[Any] = [] if picture is None else [picture]
     return shown + [stream for stream in streams.audio if stream.index in told]
-
-
-@dataclass(slots=True)
-class Fruitless:
-    """How long a track has given packets and nothing has come of them, as where its codec has changed.
-
-    Args:
-        since: the stamp of the first of these packets; None where there is none.
-        last: the stamp of the newest one.
-        number: how many there are.
-        trust: how far frames that come all the same are believed; decoders make one of other data at times.
-    """
-
-    since: int | None = None
-    last: int = 0
-    number: int = 0
-    trust: float = 0.0
-
-    def add(self, packet: Packet[Any] | None, num_frames: int) -> None:
-        """Note what a packet has given; None is the end, and gives what was held."""
-        if packet is None:
-            self.since = None if 2 * num_frames >= self.number else self.since
-            return
-        self.trust = self.trust + 1 if num_frames else max(0.0, self.trust - _DOUBT)
-        if self.trust >= _SURE:
-            self.since, self.number, self.trust = None, 0, _SURE
-        elif packet.pts is not None:
-            self.since = packet.pts if self.since is None else self.since
-            self.last = packet.pts
-            self.number += 1
-
-    def begin(self, tick: Fraction) -> float | None:
-        """From which second on nothing has come; None where that is not for long."""
-        is_long = self.since is not None and (self.last - self.since) * tick > _LONG_SECONDS
-        return float(self.since * tick) if is_long and self.since is not None else None
 
 
 @dataclass(slots=True, eq=False)
@@ -152,9 +114,30 @@ class Reordered:
             if len(self._unclear) >= _MOST_HELD:
                 self._settle(None)
         elif not newest.is_ahead and item.stamp is not None and item.stamp > first.stamp + JUMP_SECONDS:
-            self._settle(newest)
+            hole = self._hole(item.stamp)
+            if hole is None:
+                self._settle(None)
+            else:
+                is_filled = any(
+                    each.timed.track != item.track
+                    and each.timed.stamp is not None
+                    and hole[0] < each.timed.stamp < hole[1]
+                    for each in self._unclear
+                )
+                self._settle(None if is_filled else newest, is_filled)
         elif sum(each.timed.track == first.track for each in self._unclear) >= _MOST_REORDERED:
             self._settle(None)
+
+    def _hole(self, stamp: float) -> tuple[float, float] | None:
+        """The middle of what decoding times left out before ``stamp``; None where they went on."""
+        track = self._unclear[0].timed.track
+        before = max(
+            each.timed.stamp
+            for each in self._unclear[:-1]
+            if each.timed.track == track and each.timed.stamp is not None
+        )
+        quarter = (stamp - before) / 4
+        return (before + quarter, stamp - quarter) if 2 * (stamp - before) > JUMP_SECONDS else None
 
     def _last_ahead(self) -> _Unplaced | None:
         """The last picture behind a leap, where the file ends before decoding times could leap."""
@@ -163,15 +146,22 @@ class Reordered:
             return None  # others came by that would have been shown before it was decoded
         return next(each for each in reversed(own) if each.is_ahead)
 
-    def _settle(self, leapt: _Unplaced | None) -> None:
-        """Give all that was unclear to the rule: with the first decoded behind a leap, or without any."""
+    def _settle(self, leapt: _Unplaced | None, is_slow: bool = False) -> None:
+        """Give all that was unclear to the rule: with the first decoded behind a leap, or without any.
+
+        Args:
+            leapt: that one; None where there was no leap.
+            is_slow: other tracks went on meanwhile: pictures are far apart, as slides are.
+        """
         held, self._unclear = self._unclear, []
         if not held:
             return
         track = held[0].timed.track
         ahead = [each for each in held if each.is_ahead and each.timed.track == track]
         own = [each for each in held if each.timed.track == track]
-        is_usual = 2 * len(ahead) > len(own)  # slides, which are decoded one before the other is shown
+        is_usual = is_slow or 2 * len(ahead) > len(
+            own
+        )  # slides, which are decoded one before the other is shown
         if leapt is None and is_usual:
             lags = [(each.timed.start or 0.0) - (each.timed.stamp or 0.0) for each in ahead]
             self._lags[track] = max(self._lags.get(track, 0.0), *lags)

@@ -9,11 +9,11 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from svlm_cli.media.behind import recording_behind
-from svlm_cli.media.container import DamageError, OpenVideo, decoded
+from svlm_cli.media.container import DamageError, Fruitless, OpenVideo, decoded
 from svlm_cli.media.file.convert import Orientation, RgbConverter
 from svlm_cli.media.file.damage import Damage
 from svlm_cli.media.file.fields import FieldOrder
-from svlm_cli.media.packets import Fruitless, OneClock
+from svlm_cli.media.packets import OneClock
 from svlm_cli.media.probe import (
     describe,
     is_image,

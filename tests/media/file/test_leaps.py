@@ -196,6 +196,24 @@ def test_one_wrong_presentation_stamp_delays_nothing() -> None:
         assert joins.end(0) == pytest.approx(121 / FPS)
 
 
+def test_slides_beside_sound_are_where_they_are() -> None:
+    """One picture every 5 to 20 s, up to 16 of them predicted from a later one; sound goes on meanwhile."""
+    dice = Random(29)
+    for _ in range(50):
+        pace, delay, number = dice.uniform(5, 20), dice.randrange(1, 17), 40
+        shown = list(range(number))
+        for at in range(1, number - delay, delay + 1):  # the last of a group is decoded first
+            shown[at : at + delay + 1] = [shown[at + delay], *shown[at : at + delay]]
+        slides = [Timed(None, 0, pace * (k - 1), pace * each, pace) for k, each in enumerate(shown)]
+        sound = [Timed(None, 1, 0.5 * k, 0.5 * k, 0.5) for k in range(int(2 * pace * number))]
+        items = sorted([*slides, *sound], key=lambda each: each.stamp)
+        joins = Joins([0, 1], 0)
+        order = Reordered(joins)
+        found = [each for item in [*items, None] for each in order.put(item)]
+        assert [(timed.start, shift) for timed, _, shift in found] == [(item.start, 0.0) for item in items]
+        assert joins.joins == []
+
+
 @pytest.mark.slow
 def test_many_leaps_within_encoders(tmp_path: Path) -> None:
     dice = Random(26)
