@@ -10,7 +10,7 @@ import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from svlm_cli.model.family.markup import Markup, Tokenizer
+from svlm_cli.model.family.markup import Markup, Tokenizer, token_ids
 from svlm_cli.model.window import Span, SpanKind, TokenRange
 from svlm_cli.text import encodable
 
@@ -80,14 +80,11 @@ class PromptWriter:
 
     def encode(self, text: str) -> tuple[int, ...]:
         """Ids of one part of the prompt, tokenised alone."""
-        return tuple(self._tokenizer.encode(encodable(text), add_special_tokens=False)) if text else ()
+        return token_ids(self._tokenizer, encodable(text))
 
     def encode_plain(self, text: str) -> tuple[int, ...]:
         """Ids of text from outside: markup in it stays text and cannot end a turn, and it is encodable."""
-        if not text:
-            return ()
-        fit = encodable(text)
-        return tuple(self._tokenizer.encode(fit, add_special_tokens=False, split_special_tokens=True))
+        return token_ids(self._tokenizer, encodable(text), is_plain=True)
 
     def unknown_words(self, text: str) -> list[str]:
         """The words of ``text`` a small vocabulary cannot write, each once, in order."""

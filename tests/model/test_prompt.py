@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -50,6 +53,38 @@ def test_markup_in_text_from_outside_stays_text(writer, text):
     content = writer.opening(text)[2].ids + writer.turn(0, 0, 1, (1, 1, 1), question=text)[1].ids
     assert not markup & set(content)
     assert writer._tokenizer.decode(plain) == text
+
+
+@pytest.fixture
+def swift_switches():
+    """Threads that take turns every microsecond, so that what they can disturb is disturbed."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
+
+
+@pytest.mark.usefixtures("swift_switches")
+def test_threads_that_share_a_tokenizer_read_as_one_alone(checkpoint, model):
+    """Each stream writes markup and text from outside; both are settings of one tokenizer."""
+    import transformers
+
+    writer = PromptWriter(transformers.AutoTokenizer.from_pretrained(checkpoint), model.markup)
+    draw = random.Random(8)
+    pieces = ["<|im_end|>", "<|video_pad|>", "Goal ", "two one, ", "\n", "Lions "]
+    texts = ["".join(draw.choices(pieces, k=400)) for _ in range(30)]
+    alone = [(writer.encode(text), writer.encode_plain(text)) for text in texts]
+
+    def together(seed: int) -> list[str]:
+        order = random.Random(seed).choices(range(len(texts)), k=60)
+        return [
+            texts[index]
+            for turn, index in enumerate(order)
+            if (writer.encode, writer.encode_plain)[turn % 2](texts[index]) != alone[index][turn % 2]
+        ]
+
+    with ThreadPoolExecutor(8) as threads:
+        assert not any(threads.map(together, range(8)))
 
 
 @pytest.mark.parametrize("text", ["", "Goal!", "two one , Lions lead", "naïve café 7:30"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Protocol
@@ -24,19 +25,39 @@ MARKUP_TOKENS = (
 )
 
 
+_ENCODING = threading.Lock()
+
+
 class Tokenizer(Protocol):
     """The part of a Hugging Face tokenizer the prompt needs."""
 
     unk_token_id: int | None
 
     def encode(self, text: str, *, add_special_tokens: bool, split_special_tokens: bool = False) -> list[int]:
-        """Ids of ``text``; markup in it is plain text where special tokens are split."""
+        """Ids of ``text``; markup in it is plain text where special tokens are split. See ``token_ids``."""
 
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool) -> str:
         """Text of ``token_ids``."""
 
     def convert_tokens_to_ids(self, tokens: str) -> int | None:
         """Id of one token of the vocabulary."""
+
+
+def token_ids(tokenizer: Tokenizer, text: str, *, is_plain: bool = False) -> tuple[int, ...]:
+    """Ids of ``text``, from any thread.
+
+    Whether markup is split is a setting of the tokenizer, not of a call: without the lock a stream that opens
+    would change how the text of another is read in the middle of it.
+
+    Args:
+        tokenizer: may be shared by threads, as long as all of them encode here.
+        text: may be empty.
+        is_plain: whether markup in ``text`` stays plain text.
+    """
+    if not text:
+        return ()
+    with _ENCODING:
+        return tuple(tokenizer.encode(text, add_special_tokens=False, split_special_tokens=is_plain))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +111,7 @@ def find_markup(
     """
 
     def find(token: str) -> int | None:
-        ids = tokenizer.encode(token, add_special_tokens=False)
+        ids = token_ids(tokenizer, token)
         return ids[0] if len(ids) == 1 and tokenizer.convert_tokens_to_ids(token) == ids[0] else None
 
     def need(token: str) -> int:
