@@ -127,6 +127,8 @@ def _told(value: Any) -> str:
         return _training(value)
     if "costliest" in value:
         return _profile(value)
+    if "channels" in value:
+        return _channels(value)
     if "trials" in value:
         tried = ", ".join(f"{each['fps']:g} FPS {each['p95_step_seconds']:.3f} s" for each in value["trials"])
         return f"at least {value['at_least']:g}, below {value['below'] or NOTHING}; p95 of a step: {tried}"
@@ -165,6 +167,17 @@ def _stream(row: Mapping[str, Any]) -> str:
             f"{NOTHING if passes is None else f'{passes} s'}"
         )
     return "; ".join(told)
+
+
+def _channels(row: Mapping[str, Any]) -> str:
+    p50, p95 = (MILLI * row[f"round_{each}_seconds"] for each in ("p50", "p95"))
+    held = row["bytes_per_channel"]
+    memory = f", {held / GIB:.2f} GiB a channel" if held else ""
+    return (
+        f"{'in real time' if row['is_real_time'] else '**not in real time**'}: a second of all took "
+        f"p50 / p95 {p50:.0f} / {p95:.0f} ms, {p50 / row['channels']:.1f} ms a channel; "
+        f"{row['words_per_step']:.1f} words a step{memory}, {row['rounds']} rounds"
+    )
 
 
 def _training(run: Mapping[str, Any]) -> str:

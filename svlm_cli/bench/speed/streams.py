@@ -29,7 +29,7 @@ from svlm_cli.errors import OutputError, SourceError, UsageError
 from svlm_cli.settings import StreamSettings
 from svlm_cli.stream.sources import open_source
 from svlm_cli.text import as_json
-from svlm_cli.types import Clip, WarningEvent
+from svlm_cli.types import Clip, StepEvent, WarningEvent
 
 if TYPE_CHECKING:
     from svlm_cli.model.runtime import VideoLanguageModel
@@ -115,13 +115,13 @@ def _measured(
     if not counts:
         return
     num_steps, full = plan.num_steps(settings), warm_up_steps(settings)
-    shown = _HeldClips.read(plan.source, settings, num_steps)
-    _Many(model, settings, shown, 1).step()  # wakes the kernels
-    before = resident_bytes()
+    shown = HeldClips.read(plan.source, settings, num_steps)
+    Together(model, settings, shown, 1).step()  # wakes the kernels
+    before = _held_bytes(model)
     for count in counts:
         gc.collect()
-        alone = _Alone(model, settings, shown, min(MOST_ALONE, count))
-        many = _Many(model, settings, shown, count)
+        alone = Alone(model, settings, shown, min(MOST_ALONE, count))
+        many = Together(model, settings, shown, count)
         for number in range(num_steps):
             if number == full:
                 alone.forget()
@@ -129,19 +129,30 @@ def _measured(
             alone.step()
             many.step()
             yield WorkProgress(1)
-        yield many.run(alone, resident_bytes() - before)
+        yield many.run(alone, _held_bytes(model) - before)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _HeldClips:
-    """Clips of a source in memory, and how its commentary opens."""
+class HeldClips:
+    """Clips of a source in memory, and how its commentary opens.
+
+    Args:
+        clips: of its first steps.
+        text: the opening text.
+        read_seconds: CPU time that reading one took.
+    """
 
     clips: Sequence[Clip]
     text: str
     read_seconds: float
 
     @classmethod
-    def read(cls, source: str, settings: StreamSettings, num_steps: int) -> _HeldClips:
+    def read(cls, source: str, settings: StreamSettings, num_steps: int) -> HeldClips:
+        """Those that streams are shown in so many steps.
+
+        Raises:
+            SourceError: the source cannot be read, or shows not even one step.
+        """
         began = time.process_time()
         with open_source(source, viewing=settings.viewing) as opened:
             text = settings.opening_text or opened.opening_text(settings.start)
@@ -159,11 +170,18 @@ class _HeldClips:
         return replace(clip, index=index, start_seconds=start, end_seconds=start + step_seconds)
 
 
-class _TimedStreams(ABC):
-    """Streams with their CPU and wall time."""
+class TimedStreams(ABC):
+    """Streams with their CPU and wall time.
+
+    Args:
+        model: that of all.
+        settings: those of each.
+        shown: what they see, each from a clip of its own on.
+        count: how many streams.
+    """
 
     def __init__(
-        self, model: VideoLanguageModel, settings: StreamSettings, shown: _HeldClips, count: int
+        self, model: VideoLanguageModel, settings: StreamSettings, shown: HeldClips, count: int
     ) -> None:
         from svlm_cli.stream.session import StreamSession
 
@@ -190,45 +208,46 @@ class _TimedStreams(ABC):
         """Of a stream."""
         return self.num_words / len(self.wall_seconds) / len(self._sessions)
 
-    def step(self) -> None:
-        """One step of all."""
+    def step(self) -> Sequence[StepEvent]:
+        """One step of all: what each said."""
         clips = [
             self._shown.clip(stream, self._index, self._step_seconds) for stream in range(len(self._sessions))
         ]
         began, wall = time.process_time(), time.perf_counter()
-        self.num_words += self._steps(clips)
+        said = self._steps(clips)
         self.wall_seconds.append(time.perf_counter() - wall)
         self.cpu_seconds += time.process_time() - began
+        self.num_words += sum(step.num_new_tokens for step in said)
         self._index += 1
+        return said
 
     @abstractmethod
-    def _steps(self, clips: Sequence[Clip]) -> int:
-        """Take one step of each; how many words that gave."""
+    def _steps(self, clips: Sequence[Clip]) -> Sequence[StepEvent]:
+        """Take one step of each."""
 
 
-class _Alone(_TimedStreams):
+class Alone(TimedStreams):
     """One after another."""
 
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def _steps(self, clips: Sequence[Clip]) -> int:
-        steps = [session.step(clip) for session, clip in zip(self._sessions, clips, strict=True)]
-        return sum(step.num_new_tokens for step in steps)
+    def _steps(self, clips: Sequence[Clip]) -> Sequence[StepEvent]:
+        return [session.step(clip) for session, clip in zip(self._sessions, clips, strict=True)]
 
 
-class _Many(_TimedStreams):
+class Together(TimedStreams):
     """Together."""
 
     def __init__(
-        self, model: VideoLanguageModel, settings: StreamSettings, shown: _HeldClips, count: int
+        self, model: VideoLanguageModel, settings: StreamSettings, shown: HeldClips, count: int
     ) -> None:
         from svlm_cli.stream.step.shared import SharedFeeder
 
         super().__init__(model, settings, shown, count)
         self._feeder = SharedFeeder(model)
 
-    def _steps(self, clips: Sequence[Clip]) -> int:
+    def _steps(self, clips: Sequence[Clip]) -> Sequence[StepEvent]:
         from svlm_cli.stream.sight import SeenClip, look_together
         from svlm_cli.stream.step.together import DueStep, step_together
 
@@ -241,14 +260,14 @@ class _Many(_TimedStreams):
             if not isinstance(seen, SeenClip):
                 raise seen
             due.append(DueStep(session, seen))
-        num_words = 0
+        said = []
         for done in step_together(due, self._feeder):
             if done.finished is None:
                 raise done.error or RuntimeError("a step did not finish")
-            num_words += done.finished[1].num_new_tokens
-        return num_words
+            said.append(done.finished[1])
+        return said
 
-    def run(self, alone: _Alone, num_bytes: int) -> StreamsRun:
+    def run(self, alone: Alone, num_bytes: int) -> StreamsRun:
         """What was measured."""
         import numpy as np
 
@@ -271,6 +290,13 @@ class _Many(_TimedStreams):
             cache_bytes_per_channel=sum(caches) // count,
             read_cpu_seconds_per_stream_second=self._shown.read_seconds / self._step_seconds,
         )
+
+
+def _held_bytes(model: VideoLanguageModel) -> int:
+    """Memory in which caches lie that is held now: the device's, or this process's."""
+    import torch
+
+    return torch.cuda.memory_allocated(model.device) if model.device.type == "cuda" else resident_bytes()
 
 
 def _key(record: Record) -> str:

@@ -29,7 +29,8 @@ class StreamsRun:
         words_per_step, alone_words_per_step: tokens drawn in a step of a stream.
         step_p50_seconds, step_p95_seconds, step_p99_seconds: wall time from the moment that all are due
             until all have spoken.
-        bytes_per_channel: memory of the process beyond that before, over all streams, those alone too.
+        bytes_per_channel: memory of the device, or on a CPU of the process, beyond that before, over all
+            streams, those alone too.
         cache_bytes_per_channel: the bytes of its KV cache.
         read_cpu_seconds_per_stream_second: what reading the source takes.
     """
