@@ -16,7 +16,7 @@ from svlm_cli.settings import StreamSettings
 
 from .record import Record
 from .same import MATCH, MATCH_SECONDS, MATCH_SETTINGS
-from .scale import Run, round_alike
+from .scale import Run, fixed, round_alike
 
 COUNTS = (1, 4, 16, 32, 64)  # on a CPU the first three
 RATES = (2.0, 8.0)
@@ -51,7 +51,7 @@ class Channels:
 def part(run: Run, record: Record) -> None:
     """The same words together as alone, in float32; the middle model at two rates, more and more streams."""
     _same(run, record)
-    model = run.model(run.scale.middle)
+    model = fixed(run.model(run.scale.middle))
     ends = record.seconds_left / len(RATES)
     for number, fps in enumerate(RATES):
         settings = run.settings(fps=fps, vision_window=WINDOW, rounds=4)
@@ -59,15 +59,21 @@ def part(run: Run, record: Record) -> None:
 
 
 def _same(run: Run, record: Record) -> None:
-    """By the bundled model, whose words mean something."""
+    for graphs in ("off", "auto") if run.is_cuda else ("off",):
+        alone, together = said_in_both_ways(run.device, graphs)
+        about = f"{COMPARED_STREAMS} streams, {MATCH_SECONDS} s of a match, float32, graphs {graphs}"
+        record.check("words together = alone", alone == together and any(map(any, alone)), about)
+
+
+def said_in_both_ways(device: str, graphs: str) -> tuple[list[list[str]], list[list[str]]]:
+    """What streams say alone and together, by the bundled model, whose words mean something."""
     round_alike()
-    model = load_model(device=run.device, dtype="float32", graphs="off")
+    model = load_model(device=device, dtype="float32", graphs=graphs)
     shown = HeldClips.read(MATCH, MATCH_SETTINGS, MATCH_SECONDS)
     alone, together = (
         _said(kind(model, MATCH_SETTINGS, shown, COMPARED_STREAMS)) for kind in (Alone, Together)
     )
-    about = f"{COMPARED_STREAMS} streams, {MATCH_SECONDS} s of a match, float32"
-    record.check("words together = alone", alone == together and any(map(any, alone)), about)
+    return alone, together
 
 
 def _said(streams: TimedStreams) -> list[list[str]]:

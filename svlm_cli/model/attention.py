@@ -114,7 +114,7 @@ def grouped_attention(
     plain = getattr(module, "is_causal", True) and not query.requires_grad
     is_masked_word = query.shape[2] == 1 and attention_mask is not None and attention_mask.dtype is torch.bool
     if plain and is_masked_word and query.shape[0] == 1 and not dropout:
-        return _over_slots(query, key, value, attention_mask, scaling).transpose(1, 2).contiguous(), None
+        return over_slots(query, key, value, attention_mask, scaling).transpose(1, 2).contiguous(), None
     if not plain or attention_mask is not None or query.shape[0] != 1 or dropout:
         from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
@@ -150,7 +150,7 @@ def _over_cached(
     return functional.scaled_dot_product_attention(packed, key, value, scale=scaling).reshape(query.shape)
 
 
-def _over_slots(
+def over_slots(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
@@ -158,6 +158,12 @@ def _over_slots(
     scaling: float | None,
 ) -> torch.Tensor:
     """Attention of (1, h, 1, D) over the keys that the mask allows, in shapes that do not hang on how many.
+
+    Args:
+        query: (1, h, 1, D).
+        key, value: (1, H, C, D), finite everywhere.
+        mask: bool, (1, 1, 1, C).
+        scaling: of the scores; None for the root of the head size.
 
     As products of whole matrices, so that a GPU shares the keys of a head out among its processors, which its
     fused kernel under a mask does not; scores are float32 as there.

@@ -216,22 +216,25 @@ class VideoLanguageModel:
         from svlm_cli.model.hooks.cache import cache_of
 
         how: dict[str, Any] = {"past_key_values": cache_of(cache.layers), "use_cache": True}
-        output = self._language(embeddings, positions, deep, **how, **self._asked(deep))
+        output = self.language(embeddings, self._places(positions), deep, **how, **self._asked(deep))
         return self.network.lm_head(output.last_hidden_state[:, -1])[0]  # type: ignore[no-any-return]
 
-    def _language(
-        self, embeddings: torch.Tensor, positions: np.ndarray, deep: DeepFeatures | None, **how: Any
+    def _places(self, positions: np.ndarray) -> torch.Tensor:
+        """Positions (3, n) as the language model takes them, (3, 1, n)."""
+        return to_device(torch.from_numpy(positions).float(), self.device)[:, None]
+
+    def language(
+        self, embeddings: torch.Tensor, places: torch.Tensor, deep: DeepFeatures | None = None, **how: Any
     ) -> Any:
-        """What the language model gives for embeddings (n, d) at positions (3, n)."""
+        """What transformers' language model gives for embeddings (n, d) at places, float32 (3, 1, n)."""
         language = language_part(self.network)
         if deep is not None:
             is_visual = to_device(deep.is_visual, embeddings.device)[None]
             how |= {"visual_pos_masks": is_visual, "deepstack_visual_embeds": list(deep.layers)}
-        rows = to_device(torch.from_numpy(positions).float(), embeddings.device)[:, None]
         return language(
             inputs_embeds=embeddings[None],
             attention_mask=NO_MASK if _needs_no_mask(language) else None,
-            position_ids=rows if has_rows(self.network.config) else rows[0],
+            position_ids=places if has_rows(self.network.config) else places[0],
             **how,
         )
 
@@ -287,7 +290,7 @@ class VideoLanguageModel:
             places = torch.from_numpy(positions).float()
             rows = self.network.model.language_model.run(embeddings, places, shares=shares, deep=deep)
         else:
-            output = self._language(embeddings, positions, deep, use_cache=False, shares=shares)
+            output = self.language(embeddings, self._places(positions), deep, use_cache=False, shares=shares)
             rows = output.last_hidden_state[0]
         if len(rows) > len(lengths):
             last = torch.tensor(lengths).cumsum(0) - 1

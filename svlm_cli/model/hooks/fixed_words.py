@@ -156,7 +156,7 @@ class FixedWords:
         with self._forward.may_compile():
             self._run()
         if self._forward.graphs:
-            self._replay = _captured(self._run, self._forward.device)
+            self._replay = captured(self._run, self._forward.device)
         self._cache.back_to(before)  # states of fixed size have no free slot
 
     def feed(self, token: int, position: float) -> torch.Tensor:
@@ -232,7 +232,7 @@ def word_forward(network: Any, *, compiled: bool, graphs: str) -> WordForward | 
     return WordForward(network, compiled=compiled, graphs=graphs == ON)
 
 
-def _captured(run: Callable[[], torch.Tensor], device: torch.device) -> Callable[[], torch.Tensor]:
+def captured(run: Callable[[], torch.Tensor], device: torch.device) -> Callable[[], torch.Tensor]:
     """A CUDA graph of ``run``; its replay.
 
     Streams and graphs are those of the current device, which need not be the model's; and only this thread is

@@ -9,13 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from svlm_cli.model.runtime import VideoLanguageModel
 from svlm_cli.model.vision.frames import deep_features, place_frames
-from svlm_cli.stream.step.feeding import FeedPlan, PrefillPlan
+from svlm_cli.stream.step.feeding import FeedPlan, PrefillPlan, WordPlan
+
+if TYPE_CHECKING:
+    from svlm_cli.model.hooks.shared_words import SharedWords
 
 MOST_ROWS = (
     4096  # of one forward, unless a single plan has more: bounds what it holds beside weights and caches
@@ -37,6 +41,7 @@ class SharedFeeder:
     def __init__(self, model: VideoLanguageModel, most_rows: int = MOST_ROWS) -> None:
         self._model = model
         self._most_rows = most_rows
+        self._words = _shared_words(model)
 
     @torch.inference_mode()
     def feed(self, plans: Sequence[FeedPlan]) -> list[Fed]:
@@ -74,6 +79,10 @@ class SharedFeeder:
             return [fed for plan in pack for fed in self._fed([plan])]
 
     def _forward(self, pack: list[FeedPlan]) -> Sequence[torch.Tensor]:
+        words = [plan for plan in pack if isinstance(plan, WordPlan)]
+        if self._words is not None and len(words) == len(pack):
+            told = ([getattr(plan, name) for plan in words] for name in ("token", "position", "cache"))
+            return self._words.feed(*told).unbind()
         lengths = [_length(plan) for plan in pack]
         frames = [
             replace(block, start=block.start + start)
@@ -94,6 +103,16 @@ class SharedFeeder:
         except Exception:
             caches[0].back_to(before)
             raise
+
+
+def _shared_words(model: VideoLanguageModel) -> SharedWords | None:
+    """How words of several streams are fed where those of one are replayed as a graph, or in its shapes."""
+    forward = model.word_forward
+    if forward is None or not model.can_share or (forward.compiled and not forward.graphs):
+        return None
+    from svlm_cli.model.hooks.shared_words import SharedWords
+
+    return SharedWords(model, graphs=forward.graphs)
 
 
 def _ids(plan: FeedPlan) -> np.ndarray:
