@@ -48,9 +48,8 @@ def set_stream_attention(network: Any, attention: str) -> None:
         keep_flash_first()
     if attention == "flash_attention_2":
         return
-    if not getattr(network.config.text_config, "use_sliding_window", False):
-        network.set_attn_implementation({"text_config": register_grouped()})
-        keep_last_row(language_part(network).layers[-1])
+    network.set_attn_implementation({"text_config": register_grouped()})
+    keep_last_row(language_part(network).layers[-1])
     vision = network.config.vision_config
     has_kernels = network.device.type == "cuda" or native() is not None
     has_windows = not hasattr(vision, "image_size")  # sequences laid end to end, not pictures of one size

@@ -245,10 +245,8 @@ class VideoLanguageModel:
 
     @property
     def attends_itself(self) -> bool:
-        """Whether every cache of keys is read by svlm's own kernel, over full windows."""
-        language = language_part(self.network)
-        is_ours = language.config._attn_implementation == GROUPED
-        return is_ours and not getattr(language, "has_sliding_layers", False)
+        """Whether every cache of keys is read by svlm's own kernel."""
+        return bool(language_part(self.network).config._attn_implementation == GROUPED)
 
     @property
     def reads_any_format(self) -> bool:

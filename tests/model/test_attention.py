@@ -130,7 +130,7 @@ def test_only_plain_causal_attention_goes_without_a_mask():
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_no_stream_on_a_gpu_waits_for_cudnn_to_plan(device, attention):
     config = SimpleNamespace(
-        text_config=SimpleNamespace(use_sliding_window=False),
+        text_config=SimpleNamespace(),
         vision_config=SimpleNamespace(_attn_implementation="sdpa"),
     )
     network = SimpleNamespace(

@@ -126,6 +126,11 @@ def _dynamic_rope(folder: Path) -> None:
     edit(folder / "config.json", text_config=_text_config(folder, rope_parameters=rope))
 
 
+def _sliding(folder: Path) -> None:
+    windows = {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 1, "layer_types": None}
+    edit(folder / "config.json", text_config=_text_config(folder, **windows))
+
+
 def _listed_type(folder: Path) -> None:
     edit(folder / "config.json", model_type=["qwen2_5_vl"])
 
@@ -184,6 +189,7 @@ def _flipped_header(folder: Path) -> None:
         (_no_tokenizer, "has no tokenizer"),
         (_other_markup, r"does not know <\|vision_start\|>"),
         (_dynamic_rope, "dynamic RoPE"),
+        (_sliding, "sliding windows"),
     ],
 )
 def test_damage_is_named(broken, damage, says, capfd):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from transformers.models.llama import modeling_llama as llama
 from svlm_cli import ModelError, load_model
 from svlm_cli.model.family import table
 from svlm_cli.model.family.guard import check_turning
-from svlm_cli.model.family.table import FAMILIES, Family
+from svlm_cli.model.family.table import FAMILIES, Family, check_text
 from svlm_cli.model.random_checkpoint import build_random_checkpoint
 from svlm_cli.model.runtime import VideoLanguageModel
 from svlm_cli.model.states.rotation import Pairs, Rotation
@@ -130,3 +131,30 @@ def test_keys_that_are_no_numbers_are_refused(model, dtype) -> None:
     made.network.model.language_model.rotary_emb.inv_freq[3] = float("nan")
     with pytest.raises(ModelError, match="numbers that are not finite"):
         check_turning(made)
+
+
+@pytest.mark.parametrize(
+    ("family", "text_type"),
+    [
+        ("qwen2_vl", None),
+        ("qwen2_5_vl", None),
+        *(("internvl", each) for each in ("qwen2", "qwen3", "qwen3_moe")),
+        ("llava_onevision", "qwen2"),
+    ],
+)
+def test_windows_that_slide_over_places_in_the_cache_are_refused(family: str, text_type: str | None) -> None:
+    """Freed places are filled from the tail: what a mask takes for the last tokens is not."""
+    sizes = {"num_hidden_layers": 4, "hidden_size": 32, "num_attention_heads": 2}
+    told = sizes if text_type is None else sizes | {"model_type": text_type}
+
+    def configured(**windows: object) -> Any:
+        return transformers.AutoConfig.for_model(family, text_config=told | windows)
+
+    check_text(configured(sliding_window=8), "x")  # switched off, as published
+    with pytest.raises(ModelError, match="has sliding windows"):
+        check_text(configured(use_sliding_window=True, sliding_window=8, max_window_layers=2), "x")
+    if text_type != "qwen3_moe":  # all of whose layers slide or none
+        check_text(configured(use_sliding_window=True, sliding_window=8, max_window_layers=4), "x")
+        odd = configured(layer_types=["full_attention", "chunked_attention"] * 2)
+        with pytest.raises(ModelError, match="has sliding windows"):
+            check_text(odd, "x")

@@ -11,7 +11,6 @@ import torch
 from svlm_cli import Sampling, StepEvent, StreamSession, StreamSettings, load_model, open_source, stream_video
 from svlm_cli.errors import StateError, UsageError
 from svlm_cli.model import attention
-from svlm_cli.model.states.choice import kv_format
 from svlm_cli.model.states.formats import KV_FORMATS
 from svlm_cli.stream.controls import Controls
 from svlm_cli.stream.state import StateKeeper, load_state
@@ -125,18 +124,3 @@ def test_refused_where_nothing_reads_it(name):
         load_model(kv_cache=name, compiled=True)
     with pytest.raises(UsageError, match="--kv-cache int4 is not known"):
         load_model(kv_cache="int4")
-
-
-@pytest.mark.parametrize("name", OTHERS)
-def test_a_model_with_sliding_windows_takes_its_own_format_alone(name, model):
-    made = replace(model, kv_cache=None)
-    made.network.model.language_model.has_sliding_layers, before = (
-        True,
-        made.network.model.language_model.has_sliding_layers,
-    )
-    try:
-        assert not made.attends_itself
-        with pytest.raises(UsageError, match="under a model in float32"):
-            kv_format(name, made.network, made.reads_any_format, is_quantized=False)
-    finally:
-        made.network.model.language_model.has_sliding_layers = before

@@ -19,6 +19,8 @@ from svlm_cli.model.states.rotation import Pairs
 from svlm_cli.model.vision.squares import Square
 
 STATIC_ROPE_TYPES = ("default", "linear", "yarn", "llama3")
+RECURRENT_LAYER = "linear_attention"
+KNOWN_LAYERS = {"full_attention", RECURRENT_LAYER}
 HALF = (0.5, 0.5, 0.5)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _TOKENS_PER_SECOND = 0.01, 1000.0  # published: 2 and 25
@@ -134,8 +136,8 @@ def check_text(config: Any, name: str) -> None:
     """Refuse a language model whose keys could not be moved.
 
     Raises:
-        ModelError: its angles change with length; or, in families that come with several, nobody has looked
-            at it.
+        ModelError: its angles change with length; its layers see a window by places in the cache, which have
+            no order here; or, in families that come with several, nobody has looked at it.
     """
     text = config.text_config
     known, kind = family_of(config).text_types, getattr(text, "model_type", "")
@@ -147,6 +149,19 @@ def check_text(config: Any, name: str) -> None:
     rope = (getattr(text, "rope_parameters", None) or {}).get("rope_type", "default")
     if rope not in STATIC_ROPE_TYPES:
         raise ModelError(f"the model {name} uses {rope} RoPE, whose angles change with length")
+    if _slides(text):
+        raise ModelError(
+            f"the model {name} has sliding windows, which count places in the cache",
+            "these have no order once something was evicted",
+        )
+
+
+def _slides(text: Any) -> bool:
+    """Whether a layer sees a window alone; where no kinds are named, all of them would."""
+    kinds = set(getattr(text, "layer_types", None) or ())
+    if kinds:
+        return not kinds <= KNOWN_LAYERS
+    return bool(getattr(text, "use_sliding_window", False)) and getattr(text, "sliding_window", 0) is not None
 
 
 def tokens_per_second(config: Any) -> float | None:
@@ -188,7 +203,7 @@ def markup_of(tokenizer: Tokenizer, config: Any) -> Markup:
 def recurrent_layers(config: Any) -> tuple[int, ...]:
     """Numbers of the layers that have a state of fixed size in place of keys and values."""
     kinds = getattr(config.text_config, "layer_types", None) or ()
-    return tuple(number for number, kind in enumerate(kinds) if kind == "linear_attention")
+    return tuple(number for number, kind in enumerate(kinds) if kind == RECURRENT_LAYER)
 
 
 def patch_settings(config: Any, **known: Any) -> PatchSettings:

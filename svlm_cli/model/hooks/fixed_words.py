@@ -47,8 +47,8 @@ class WordForward:
     def __init__(self, network: Any, *, compiled: bool, graphs: bool) -> None:
         if network.config.text_config._attn_implementation != GROUPED:
             raise UsageError(
-                "--compile and --graphs on need svlm's own attention over full windows",
-                "leave them out, or use --attention sdpa and a model without sliding windows",
+                "--compile and --graphs on need svlm's own attention",
+                "leave them out, or use --attention sdpa",
             )
         self.network = network
         self.recurrent = recurrent_layers(network.config)

@@ -132,9 +132,7 @@ def _text(section: Mapping[str, Any]) -> TextConfig:
     size, heads = section["hidden_size"], section["num_attention_heads"]
     made = _any_text(section, size // heads, is_third=False)
     _need(
-        not section.get("use_sliding_window", False)
-        and set(section.get("layer_types") or ()) <= {"full_attention"}
-        and section.get("head_dim", made.head_dim) == made.head_dim
+        section.get("head_dim", made.head_dim) == made.head_dim
         and made.hidden_size % made.num_attention_heads == 0
     )
     return made
@@ -161,6 +159,8 @@ def _any_text(section: Mapping[str, Any], head_size: int, *, is_third: bool) -> 
     )
     _need(
         section["hidden_act"] == "silu"
+        and not section.get("use_sliding_window", False)
+        and set(section.get("layer_types") or ()) <= {"full_attention"}
         and kind in _PLAIN_ROPE
         and set(rope) <= (known | {"mrope_interleaved"} if is_third else known)
         and made.num_attention_heads % made.num_key_value_heads == 0

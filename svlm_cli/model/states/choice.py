@@ -35,6 +35,6 @@ def kv_format(wanted: str, network: Any, reads_any: bool, *, is_quantized: bool)
         raise UsageError(
             f"--kv-cache {wanted} under a model in {str(own).removeprefix('torch.')} is for the CPU, "
             "svlm's own attention and words fed plainly",
-            "leave it out, or --compile and --graphs; models with sliding windows take none",
+            "leave it out, or --compile and --graphs",
         )
     return chosen
