@@ -204,11 +204,7 @@ def _headers(file: Path, name: str) -> Iterator[tuple[str, StoredTensor]]:
 def _check_plain(tensors: Mapping[str, StoredTensor], name: str) -> None:
     """Weights that no configuration calls quantised must be numbers as they are."""
     scales = [key for key in tensors if key.endswith(tuple(_SCALES))]
-    packed = [
-        key
-        for key, tensor in tensors.items()
-        if tensor.numbers not in _PLAIN_NUMBERS and key.endswith(("weight", "bias", "_proj"))
-    ]
+    packed = _packed(tensors)
     if scales or packed:
         odd = (scales or packed)[0]
         kind = "" if scales else f" in {tensors[odd].numbers}"
@@ -218,8 +214,25 @@ def _check_plain(tensors: Mapping[str, StoredTensor], name: str) -> None:
         )
 
 
+def _packed(tensors: Mapping[str, StoredTensor]) -> list[str]:
+    """Names of weights whose numbers mean nothing without a scale."""
+    return [
+        key
+        for key, tensor in tensors.items()
+        if tensor.numbers not in _PLAIN_NUMBERS and key.endswith(("weight", "bias", "_proj"))
+    ]
+
+
 def _check_blocks(tensors: Mapping[str, StoredTensor], config: Mapping[str, Any], name: str) -> None:
-    """Blocks of FP8 must divide their weights: transformers takes all blocks for equally large."""
+    """FP8 must have its scales, and blocks divide their weights.
+
+    transformers takes what has no scale beside it for plain numbers, and all blocks for equally large.
+    """
+    if bare := [key for key in _packed(tensors) if f"{key}_scale_inv" not in tensors]:
+        raise ModelError(
+            f"the model {name} is quantised (fp8), and {bare[0]} has no scale ({bare[0]}_scale_inv)",
+            "name the checkpoint in 16 or 32 bits that it was made from",
+        )
     found = [config[key] for key in _SECTIONS if isinstance(config.get(key), Mapping)]
     said: Mapping[str, Any] = found[0] if found else {}
     block = said.get("weight_block_size", _BLOCK)

@@ -126,39 +126,6 @@ def test_modelopt_may_say_that_it_quantised_nothing(copy: Path, algorithm: str |
             opened(copy)
 
 
-def in_blocks(folder: Path, rows: int, columns: int, seed: int) -> dict[str, torch.Tensor]:
-    """Linear layers in FP8, another scale for each block; the weights that they stand for."""
-    tensors, exact = weights(folder), {}
-    generator = torch.Generator().manual_seed(seed)
-    for key in linears(tensors):
-        height, width = tensors[key].shape
-        scales = torch.rand(-(-height // rows), -(-width // columns), generator=generator) * 0.01 + 1e-3
-        spread = scales.repeat_interleave(rows, 0).repeat_interleave(columns, 1)[:height, :width]
-        small = (tensors[key] / spread).clamp(-448, 448).to(torch.float8_e4m3fn)
-        exact[key], tensors[key], tensors[f"{key}_scale_inv"] = small.float() * spread, small, scales
-    put(folder, tensors)
-    edit(folder, quantization_config={"quant_method": "fp8", "weight_block_size": [rows, columns]})
-    return exact
-
-
-@pytest.mark.parametrize(("rows", "columns"), [(128, 128), (16, 32), (32, 16), (8, 4)])
-def test_blocks_of_fp8_are_multiplied_out(copy: Path, rows: int, columns: int) -> None:
-    exact = in_blocks(copy, rows, columns, rows)
-    network = dict(opened(copy).named_parameters())
-    assert len(exact) == 21
-    for key, weight in exact.items():
-        found = next(own for name, own in network.items() if name.endswith(key.removeprefix("model.")))
-        torch.testing.assert_close(found, weight, atol=0, rtol=2**-7)
-
-
-@pytest.mark.parametrize(("rows", "columns"), [(48, 40), (64, 48), (40, 128), (31, 17)])
-def test_blocks_that_do_not_divide_a_weight_are_refused(copy: Path, rows: int, columns: int) -> None:
-    """transformers would take 64 rows in blocks of 48 for two blocks of 32."""
-    in_blocks(copy, rows, columns, rows)
-    with pytest.raises(ModelError, match=f"in blocks of {rows} x {columns} that do not divide model"):
-        opened(copy)
-
-
 def test_a_head_of_its_own_stays_one_though_the_config_ties_it(copy: Path, tmp_path: Path) -> None:
     tensors = weights(copy)
     tensors["lm_head.weight"] = torch.randn(100, 64, generator=torch.Generator().manual_seed(1))
