@@ -31,6 +31,30 @@ LENGTH = 12
 LIMITS = WindowLimits(8, 8, 1, 1)
 
 
+@pytest.mark.parametrize("into", [0.002, 0.03, 0.05, 0.3])
+@pytest.mark.parametrize("fps", [2.0, 8.0])
+def test_a_sample_that_ends_inside_a_second_keeps_its_words_where_the_video_shows_it(
+    model, tmp_path: Path, make_video: Callable[..., Path], into: float, fps: float
+) -> None:
+    """LiveCC's samples end with their last word; of a video that ends there the others are left."""
+    chunk = replace(chunk_at("v.mp4", 0, 3, random.Random(4)), words=(TimedWord("last", 2.9, 3 + into),))
+    write_chunks(tmp_path, [chunk])
+    lines = tmp_path / "train_s2w4_with_seeks.jsonl"
+    lines.write_text(lines.read_text().replace('"video_end": 3', f'"video_end": {3 + into}'))
+    (tmp_path / "train_s2w4_seeks.jsonl").unlink()
+    words = PromptWriter(model.tokenizer, model.markup).encode_plain(" last")
+    for seconds, num_turns in ((5.0, 4), (3.0, 3)):
+        make_video(tmp_path / "v.mp4", seconds=seconds)
+        dataset = dataset_of(model, tmp_path, fps=fps)
+        if seconds < 3.0 + into and into > 0.05:
+            with pytest.raises(SourceError, match="ends 1 s before"):
+                dataset.sample(dataset.chunks[0])
+            continue
+        sample = dataset.sample(dataset.chunks[0])
+        assert len(sample.frames) == num_turns
+        assert set(words) <= set(sample.labels.tolist()) or num_turns == 3
+
+
 @pytest.fixture(scope="module")
 def video(tmp_path_factory: pytest.TempPathFactory, make_video: Callable[..., Path]) -> Path:
     return make_video(tmp_path_factory.mktemp("video") / "clip.mp4", seconds=float(LENGTH))

@@ -22,7 +22,7 @@ import json
 import math
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,7 @@ class Chunk:
         words: those that end within the chunk.
         query: what the first turn asks.
         questions: those asked within the chunk.
+        may_lack_last: a video that ends where the sample did shows nothing of the last second.
     """
 
     video: str
@@ -86,6 +87,7 @@ class Chunk:
     words: tuple[TimedWord, ...]
     query: str = QUERY
     questions: tuple[TimedQuestion, ...] = ()
+    may_lack_last: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.start_seconds < self.end_seconds:
@@ -95,6 +97,19 @@ class Chunk:
     def lines(self) -> list[str]:
         """What is said in each second, empty when silent."""
         return lines_by_second(self.words, self.start_seconds, self.end_seconds)
+
+    def without_last(self) -> Chunk | None:
+        """The chunk up to its last second, where a video may show nothing of that; else None."""
+        end = self.end_seconds - 1
+        if not self.may_lack_last or end == self.start_seconds:
+            return None
+        return replace(
+            self,
+            end_seconds=end,
+            words=tuple(word for word in self.words if word.second < end),
+            questions=tuple(each for each in self.questions if each.second < end),
+            may_lack_last=False,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +283,8 @@ def _from_json(sample: Any) -> Chunk:
         for begins, ends, texts in timed_rows(part, "qa_stream", 2)
     ]
     said = chain((word.second for word in words), (each.second for each in questions))
-    end = _end(seconds_in(video, "video_end"), said)
+    stated = seconds_in(video, "video_end")
+    end = _end(stated, said)
     if not 0 <= start < end <= start + LONGEST_CLIP_SECONDS:
         raise MalformedError(f"video_start and video_end, {start} and {end}, are no span of a video")
     return Chunk(
@@ -279,6 +295,7 @@ def _from_json(sample: Any) -> Chunk:
         words=tuple(word for word in words if start <= word.second < end),
         query=text(told.get("text"), "text"),
         questions=tuple(each for each in questions if start <= each.second < end),
+        may_lack_last=end - 1 < stated <= end - 1 + SHORTEST_STEP_SECONDS,
     )
 
 
@@ -289,4 +306,4 @@ def _end(end_seconds: float, said: Iterable[int]) -> int:
     streaming shows it whole. One in which nothing is said is none: what is said in its rest is not known.
     """
     end = math.floor(end_seconds + TIME_TOLERANCE_SECONDS)
-    return end + 1 if end_seconds - end > SHORTEST_STEP_SECONDS and end in said else end
+    return end + 1 if end_seconds - end > TIME_TOLERANCE_SECONDS and end in said else end

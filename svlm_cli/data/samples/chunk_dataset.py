@@ -162,6 +162,14 @@ class ChunkDataset(Dataset[Sample]):
         Raises:
             SourceError: its video cannot be read or ends before the chunk does.
         """
+        try:
+            return self._whole_sample(chunk)
+        except SourceError:
+            if (shorter := chunk.without_last()) is None:
+                raise
+            return self._whole_sample(shorter)
+
+    def _whole_sample(self, chunk: Chunk) -> Sample:
         lines = chunk.lines
         frames = self._frames(chunk)
         if len(frames) < len(lines):

@@ -195,13 +195,16 @@ def test_a_sample_that_ends_with_its_last_word_keeps_it(ends: list[int], start: 
     words = [[start + end / 1000 - 0.001, start + end / 1000, f"w{end}"] for end in sorted(ends)]
     last = words[-1][1]
     sample = published(video_start=start, video_end=last, text_stream=words)
-    into = max(ends) % 1000
-    if 1 <= into <= 50:  # no frame of that second is sure to be there
-        return
     with tempfile.TemporaryDirectory() as folder:
         chunk = read(Path(folder), sample)
     assert chunk.end_seconds == start + -(-max(ends) // 1000)
     assert " ".join(chunk.lines).split() == [word for _, _, word in words]
+    shorter = chunk.without_last()
+    assert (shorter is not None) == (1 <= max(ends) % 1000 <= 50 and max(ends) > 1000)
+    if shorter is not None:
+        kept = [end for end in sorted(ends) if end <= max(ends) // 1000 * 1000]
+        assert shorter.lines == chunk.lines[:-1]
+        assert [word.text for word in shorter.words] == [f"w{end}" for end in kept]
 
 
 def test_a_broken_second_in_which_nothing_is_said_is_none(tmp_path: Path) -> None:
