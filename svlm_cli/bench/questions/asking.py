@@ -206,13 +206,16 @@ class ModelAsker:
     ) -> Iterator[tuple[Question, str]]:
         from svlm_cli.media.file.reader import open_video
         from svlm_cli.stream.probe import ProbedSession
+        from svlm_cli.stream.step.livecc import first_joined
 
         settings = replace(self._way.settings, start=start)
         session = ProbedSession(self._model, settings, feeder=self._feeder)
         with (
             open_video(path, viewing=settings.viewing) as reader,
             closing(
-                reader.clips(settings.fps, settings.step_seconds, start)  # type: ignore[type-var]
+                first_joined(  # type: ignore[type-var]
+                    reader.clips(settings.fps, settings.step_seconds, start), session.settings
+                )
             ) as clips,
         ):
             clip = next(clips, None)

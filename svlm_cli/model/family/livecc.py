@@ -19,7 +19,8 @@ if TYPE_CHECKING:  # torch is not needed to know what LiveCC is
     from svlm_cli.model.prompt import Part, PromptWriter
     from svlm_cli.model.window import TokenRange
 
-NAME = re.compile(r"(^|/)LiveCC-7B-(Base|Instruct)/?$")
+# An id, a folder of that name, or where the hub's cache keeps it.
+NAME = re.compile(r"(^|/|--)LiveCC-7B-(Base|Instruct)(/snapshots/[0-9a-f]+)?/?$")
 FIRST_SECONDS = 3.0
 MAX_PIXELS = 384 * 28 * 28
 MAX_NEW_TOKENS = 16

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +83,16 @@ def test_questions_with_another_beginning_have_a_stream_of_their_own(model, vide
     list(asker.answers(video, [ask("whole", 2.0), ask("part", 6.0, start=4.0)]))
     shown = [frames for kind, frames in seen if kind == "speak"]
     assert shown == [(0, 10), (20, 30), (80, 90), (100, 110)]
+
+
+def test_livecc_is_shown_three_seconds_first(qwen2_vl_model, video, seen) -> None:
+    livecc = replace(qwen2_vl_model, name="chenjoya/LiveCC-7B-Instruct")
+    asker = ModelAsker(livecc, Way(Showing.STREAMED, SETTINGS), 5)
+    list(asker.answers(video, [ask("first", 1.2), ask("later", 4.5), ask("end", math.inf)]))
+    watched = [frames for kind, frames in seen if kind == "watch"]
+    assert watched[:2] == [(0, 10, 20, 30, 40, 50), (60, 70)]
+    asked = dict(content for kind, content in seen if kind == "ask")
+    assert asked == {"first": (0, 10, 20, 20, 20, 20), "later": (60, 70), "end": (180, 190)}
 
 
 def test_a_question_beyond_the_end_is_asked_at_the_end(model, video, seen) -> None:
