@@ -8,10 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from svlm_cli.media.container import DamageError, libav
+
+if TYPE_CHECKING:
+    from av.video.stream import VideoStream
 
 _SYNC = 0x47
 _LENGTHS = (188, 192)
@@ -36,9 +40,14 @@ def recording_of_other_pids(file: Path, pid: int) -> int | None:
             import av
 
             with closing(av.open(f"subfile,,start,{end},end,0,,:file:{file}")) as container:
-                return end if container.streams.video else None
+                return end if any(_is_other(each, pid) for each in container.streams.video) else None
     except DamageError:
         return None
+
+
+def _is_other(stream: VideoStream, pid: int) -> bool:
+    """Whether there are pictures of it: the table of what there is lists those that have ended too."""
+    return stream.id != pid and stream.codec_context is not None and stream.width > 0
 
 
 def _ends(file: Path, pid: int) -> Iterator[int | None]:

@@ -184,6 +184,8 @@ def _claimed_duration(video: OpenVideo, origin_seconds: float) -> float | None:
     if container.format.name == "avi" and stream.frames:
         # The header's count, in ticks; for a truncated AVI libav makes ``duration`` a guess.
         return float(stream.frames * video.tick) - late
+    if container.format.name == "flv" and container.duration:
+        return float(container.duration) / 1e6 - origin_seconds  # its header counts from 0
     if stream.duration is not None and stream.duration > 0:
         return float(stream.duration * video.tick) - late
     tag = re.fullmatch(r"(\d{1,6}):(\d{1,6}):(\d{1,6}(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
