@@ -56,7 +56,7 @@ INNER = {
         "judge": {"common", "api"},
         **{room: {"common", "api", "judge"} for room in ("arena", "speed", "commentary", "questions")},
     },
-    "media": {"file": set(), "web": set(), "live": {"file", "web"}},
+    "media": {"clock": set(), "file": {"clock"}, "web": set(), "live": {"clock", "file", "web"}},
     "data": {
         "words": set(),
         "fetch": {"words"},

@@ -12,9 +12,9 @@ import numpy as np
 
 from svlm_cli.errors import SourceError
 from svlm_cli.media.behind import recording_behind
+from svlm_cli.media.clock.timed import Join
 from svlm_cli.media.container import DamageError, Fruitless, decoded, stream_tick
 from svlm_cli.media.file.pyav_reader import PyavPictures
-from svlm_cli.media.joins import Join
 from svlm_cli.media.mixing import SAMPLE_RATE, Mixer
 from svlm_cli.media.packets import OneClock
 from svlm_cli.media.probe import open_container, open_file

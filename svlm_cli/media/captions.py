@@ -9,11 +9,11 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from svlm_cli.errors import SourceError
+from svlm_cli.media.clock.timed import JUMP_SECONDS, Join
+from svlm_cli.media.clock.wraps import wrap_seconds
 from svlm_cli.media.file.pyav_reader import PyavPictures
-from svlm_cli.media.joins import JUMP_SECONDS, Join
 from svlm_cli.media.probe import open_container
 from svlm_cli.media.survey import indexed_may_leap, survey
-from svlm_cli.media.wraps import wrap_seconds
 
 _WRAP_SECONDS = wrap_seconds("mpegts")
 # Their clocks are the broadcast's own. In others it may have been kept: they begin where a clock does not.

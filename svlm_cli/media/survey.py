@@ -12,8 +12,8 @@ from pathlib import Path
 
 from svlm_cli.errors import SourceError, boundary
 from svlm_cli.media.behind import recording_behind
+from svlm_cli.media.clock.timed import JUMP_SECONDS, Join
 from svlm_cli.media.container import DamageError, OpenVideo
-from svlm_cli.media.joins import JUMP_SECONDS, Join
 from svlm_cli.media.matroska import may_be_joined
 from svlm_cli.media.packets import OneClock
 from svlm_cli.media.probe import is_url, open_container, stated_duration, states_picture_length

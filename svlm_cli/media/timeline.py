@@ -112,10 +112,11 @@ class Steps:
 class Clock:
     """Turns presentation stamps, in presentation order, into seconds that never run backwards.
 
-    The stamps are those of one clock (``media/joins.py``). A picture without one follows at the pace of those
-    before it. A stamp behind its predecessor is disorder and is held there; more than a second behind, it
-    is a picture that a decoder hands out late, after damage. One more than an hour ahead is damaged, unless
-    the next one goes on from there: then the clock was set, and the new stretch is joined to the old one.
+    The stamps are those of one clock (``media/clock/joins.py``). A picture without one follows at the pace of
+    those before it. A stamp behind its predecessor is disorder and is held there; more than a second behind,
+    it is a picture that a decoder hands out late, after damage. One more than an hour ahead is damaged,
+    unless the next one goes on from there: then the clock was set, and the new stretch is joined to the old
+    one.
 
     Args:
         tick: seconds per unit of a stamp.

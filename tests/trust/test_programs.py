@@ -15,9 +15,9 @@ from random import Random
 import pytest
 
 from svlm_cli.media.audio import listen
+from svlm_cli.media.clock.timed import JUMP_SECONDS
 from svlm_cli.media.file.pyav_reader import PyavPictures
 from svlm_cli.media.file.reader import open_video
-from svlm_cli.media.joins import JUMP_SECONDS
 from svlm_cli.media.survey import survey
 from tests.media.numbered import number_of, numbers_of, on_screen
 from tests.media.programs import Part, bursts_of, concat_filter, joined, num_pictures, random_program

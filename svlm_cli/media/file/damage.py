@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from svlm_cli.media.behind import told
-from svlm_cli.media.joins import Join
+from svlm_cli.media.clock.timed import Join
 
 _NAMED_POSITIONS = 3
 _MISSING_SECONDS = 0.5

@@ -67,7 +67,7 @@ class PyavPictures:
         self._converter = RgbConverter(viewing, self._video.pixel_aspect)
         clock = Clock(self._tick, self._nominal_ticks)
         self._origin = 0
-        self._is_known_regular = False
+        self._is_known_regular = self._is_sought = False
         try:
             opening = self._placed(clock, None)
             first = next(opening, None)
@@ -206,12 +206,14 @@ class PyavPictures:
             self._video.seek(self._origin + int(target_seconds / self._tick))
         except DamageError:
             return
+        self._is_sought = True
         yield from self._placed(Clock(self._tick, self._nominal_ticks, self._origin), by_seconds)
 
     def _reopen(self) -> None:
         if self._video is not None:
             self._video.close()
         self._video = open_container(self._path)
+        self._is_sought = False
 
     def _placed(self, clock: Clock, first_by_seconds: float | None, skipped: int = 0) -> Iterator[Picture]:
         """Decode from where the container stands, with a position for each picture.
@@ -310,7 +312,10 @@ class PyavPictures:
         held: Packet[VideoStream] | None = None
         clock = OneClock(video, video.stream)
         joins, index, num_told = clock.joins.joins, video.stream.index, 0
-        for packet in clock.packets(on_failure=self._damage.note_stop):
+        # Only where the clock goes on is a place sought by it; behind one pictures and sound may lie apart.
+        told = self._damage.note_stop
+        sought = video.packets_past_damage(video.stream, on_failure=told) if self._is_sought else None
+        for packet in sought or clock.packets(on_failure=told):
             if packet.stream_index != index:
                 continue
             if len(joins) > num_told:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from svlm_cli.errors import SourceError
+from svlm_cli.media.clock.reordered import MOST_REORDERED
 from svlm_cli.media.container import DamageError, OpenVideo, libav
 from svlm_cli.media.packets import OneClock
 from svlm_cli.media.probe import open_container
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
 OTHER_SUFFIX = ".mkv"
 # Ogg has no times: pictures that repeat are empty packets, which PyAV cannot tell from an end.
 _WITHOUT_TIMES = frozenset({".ogv", ".ogg", ".ogm"})
-_MOST_HELD = 512
+# However far apart slides are, sound is written where it is heard.
+_AS_STAMPED = {"max_interleave_delta": "0"}
 
 
 def target_suffix(source: Path) -> str:
@@ -57,13 +60,13 @@ def copy_tracks(source: Path, target: Path, choice: SoundChoice | None = None) -
         kept = [video.stream] if sound is None else [video.stream, sound]
         clock = OneClock(video, video.stream, sound)
         try:
-            with libav(), av.open(str(target), "w") as writing:
+            with libav(), av.open(str(target), "w", options=_AS_STAMPED) as writing:
                 copies = {}
                 for stream in kept:
                     copies[stream.index] = _added(writing, stream)
                     copies[stream.index].metadata.update(stream.metadata)
                 own = (packet for packet in clock.packets() if packet.stream_index in copies)
-                for packet in _Stamper(video).stamped(own):
+                for packet in _Stamper(video.stream.index, clock.has_starts).stamped(own):
                     packet.stream = copies[packet.stream_index]
                     writing.mux(packet)
         except DamageError as error:
@@ -82,58 +85,62 @@ def _added(writing: Any, stream: Any) -> Any:
 
 
 class _Stamper:
-    """Gives every packet stamps that a muxer takes, in its own order.
+    """Gives every packet stamps that a muxer takes: decoding times grow, and none is behind presentation.
 
-    Matroska has no decoding times, and libav makes up none for the first pictures: these come as much earlier
-    as they are pictures before the first that has one.
+    Those of the file are kept where that is so. Matroska has none, libav makes them up, and those around a
+    leap may be of either side: then pictures are decoded in even steps until the next that must be shown.
 
     Args:
-        video: the video that the pictures belong to.
+        picture: the index of the pictures' stream, whose packets are held back until that is known.
+        has_starts: whether their presentation times are the file's own.
     """
 
-    def __init__(self, video: OpenVideo) -> None:
-        self._index = video.stream.index
-        self._step = max(1, round(video.nominal_seconds / video.tick))
+    def __init__(self, picture: int, has_starts: bool) -> None:
+        self._picture = picture
+        self._has_starts = has_starts
+        self._held: deque[Packet[Any]] = deque()
         self._last: dict[int, int] = {}
 
     def stamped(self, packets: Iterable[Packet[Any]]) -> Iterator[Packet[Any]]:
-        """The packets; some are held back until a decoding time is met."""
-        held: list[Packet[Any]] = []
+        """The packets, each stream's in their order."""
         for packet in packets:
-            held.append(packet)
-            is_known = packet.dts is not None and packet.stream_index == self._index
-            if len(held) < _MOST_HELD and not is_known and any(each.dts is None for each in held):
+            if packet.stream_index != self._picture:
+                yield self._other(packet)
                 continue
-            yield from self._released(held)
-            held = []
-        yield from self._released(held)
+            self._held.append(packet)
+            if len(self._held) > MOST_REORDERED:
+                yield self._next()
+        while self._held:
+            yield self._next()
 
-    def _released(self, held: list[Packet[Any]]) -> Iterator[Packet[Any]]:
-        lacking = [each for each in held if each.dts is None]
-        known = next(
-            (
-                each.dts
-                for each in reversed(held)
-                if each.stream_index == self._index and each.dts is not None
-            ),
-            None,
-        )
-        last = self._last.get(self._index)
-        for number, packet in enumerate(lacking):
-            if last is not None:
-                packet.dts = last + (number + 1) * self._step
-            elif known is not None:
-                packet.dts = known - (len(lacking) - number) * self._step
-            else:
-                packet.dts = number * self._step if packet.pts is None else packet.pts
-        for packet in held:
-            index, dts = packet.stream_index, packet.dts
-            if dts is not None and dts <= self._last.get(index, dts - 1):
-                packet.dts = dts = self._last[index] + 1
-            if dts is not None:
-                self._last[index] = dts
-                packet.pts = dts if packet.pts is None else max(packet.pts, dts)
-            yield packet
+    def _other(self, packet: Packet[Any]) -> Packet[Any]:
+        last = self._last.get(packet.stream_index)
+        at = packet.pts if packet.dts is None else packet.dts
+        if at is None:
+            at = last
+        if at is not None:
+            at = at if last is None else max(at, last + 1)
+            packet.dts = self._last[packet.stream_index] = at
+            packet.pts = at if packet.pts is None else max(packet.pts, at)
+        return packet
+
+    def _next(self) -> Packet[Any]:
+        shown = [each.pts for each in self._held if each.pts is not None and self._has_starts]
+        packet, last = self._held[0], self._last.get(self._picture)
+        at: int | None = packet.dts
+        if at is not None and last is not None and at <= last:
+            at = None
+        if shown:
+            following = min(shown)
+            number = next(number for number, each in enumerate(self._held) if each.pts == following)
+            latest = following - number
+            if at is None or at > latest:
+                at = latest if last is None else last + max(1, (following - last) // (number + 1))
+        elif at is None:
+            at = 0 if last is None else last + 1
+        packet.dts = self._last[self._picture] = at
+        packet.pts = at if packet.pts is None else max(packet.pts, at)
+        return self._held.popleft()
 
 
 def _sound(source: Path, video: OpenVideo, choice: SoundChoice) -> Any:

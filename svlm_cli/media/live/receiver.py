@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING
 
 from svlm_cli.errors import SourceError, SourceLostError
 from svlm_cli.media.address import LiveOptions
+from svlm_cli.media.clock.wraps import wrap_seconds
 from svlm_cli.media.container import DamageError, NoAnswerError, OpenVideo, libav
 from svlm_cli.media.live.packets import Connection, Loss, PacketBuffer, Received
 from svlm_cli.media.live.source_clock import SourceClock, sender_utc
 from svlm_cli.media.live.stamps import Stamps
 from svlm_cli.media.probe import stated_duration
-from svlm_cli.media.wraps import wrap_seconds
 
 if TYPE_CHECKING:
     from av.packet import Packet

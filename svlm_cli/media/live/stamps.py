@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from svlm_cli.media.wraps import leap_seconds
+from svlm_cli.media.clock.wraps import leap_seconds
 
 RESET_SECONDS = 1.0
 JUMP_SECONDS = 10.0

@@ -7,7 +7,8 @@ from random import Random
 
 import pytest
 
-from svlm_cli.media.joins import JUMP_SECONDS, Joins, Timed
+from svlm_cli.media.clock.joins import Joins
+from svlm_cli.media.clock.timed import JUMP_SECONDS, Timed
 
 PICTURE, SOUND = 0, 1
 STEPS = {PICTURE: 0.04, SOUND: 0.024}

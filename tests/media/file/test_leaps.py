@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 from svlm_cli.media.audio import listen
+from svlm_cli.media.clock.joins import Joins
+from svlm_cli.media.clock.reordered import Reordered
+from svlm_cli.media.clock.timed import Timed
 from svlm_cli.media.file.pyav_reader import PyavPictures
 from svlm_cli.media.file.reader import open_video
 from svlm_cli.media.file.remux import copy_tracks
-from svlm_cli.media.joins import Joins, Timed
-from svlm_cli.media.packets import Reordered
 from tests.media.numbered import number_of, picture, write_video
 from tests.media.programs import bursts_of
 
@@ -181,16 +182,20 @@ def test_slides_of_an_encoder_that_reorders_are_no_leaps(tmp_path: Path, suffix:
         pictures.close()
 
 
-def test_one_wrong_presentation_stamp_delays_nothing() -> None:
+def test_one_wrong_presentation_stamp_is_damage() -> None:
     dice = Random(28)
     for _ in range(50):
-        items = [Timed(None, 0, number / FPS, (number + 1) / FPS, 1 / FPS) for number in range(120)]
+        items = [
+            Timed(None, 0, number / FPS, (number + 1) / FPS, 1 / FPS, number % 25 == 0)
+            for number in range(120)
+        ]
         wrong = dice.randrange(10, 110)
         items[wrong] = items[wrong]._replace(start=dice.uniform(30, 1e5))
         joins = Joins([0], 0)
-        order = Reordered(joins)
+        order = Reordered(joins, 0)
         found = [each for item in [*items, None] for each in order.put(item)]
-        assert [(of_decoding, shift) for _, of_decoding, shift in found] == [(0.0, 0.0)] * len(items)
+        shifts = [(None, None) if number == wrong else (0.0, 0.0) for number in range(len(items))]
+        assert [(of_decoding, shift) for _, of_decoding, shift in found] == shifts
         assert [timed for timed, *_ in found] == items
         assert joins.joins == []
         assert joins.end(0) == pytest.approx(121 / FPS)
@@ -204,13 +209,15 @@ def test_slides_beside_sound_are_where_they_are() -> None:
         shown = list(range(number))
         for at in range(1, number - delay, delay + 1):  # the last of a group is decoded first
             shown[at : at + delay + 1] = [shown[at + delay], *shown[at : at + delay]]
-        slides = [Timed(None, 0, pace * (k - 1), pace * each, pace) for k, each in enumerate(shown)]
+        slides = [Timed(None, 0, pace * (k - 1), pace * each, pace, k == 0) for k, each in enumerate(shown)]
         sound = [Timed(None, 1, 0.5 * k, 0.5 * k, 0.5) for k in range(int(2 * pace * number))]
         items = sorted([*slides, *sound], key=lambda each: each.stamp)
         joins = Joins([0, 1], 0)
-        order = Reordered(joins)
+        order = Reordered(joins, 0)
         found = [each for item in [*items, None] for each in order.put(item)]
-        assert [(timed.start, shift) for timed, _, shift in found] == [(item.start, 0.0) for item in items]
+        for track in (0, 1):
+            of_track = [(timed.start, shift) for timed, _, shift in found if timed.track == track]
+            assert of_track == [(item.start, 0.0) for item in items if item.track == track]
         assert joins.joins == []
 
 

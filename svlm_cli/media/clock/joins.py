@@ -12,52 +12,15 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
-from svlm_cli.media.wraps import leap_seconds
+from svlm_cli.media.clock.timed import JUMP_SECONDS, RESET_SECONDS, ItemT, Join, Timed
+from svlm_cli.media.clock.wraps import leap_seconds
 
-ItemT = TypeVar("ItemT")
-
-RESET_SECONDS = 1.0
-"""A track whose clock goes back by more has started again."""
-JUMP_SECONDS = 10.0
-"""Where no track has anything for longer, the clock has leapt: ffmpeg's bound, dts_delta_threshold."""
 SEAM_SECONDS = 0.3
 """Sound that reaches no further beyond its pictures is what fills an encoder's first or last frame."""
 _LOOK_AHEAD_SECONDS = 2.0
 _MOST_HELD = 4096
-
-
-class Timed(NamedTuple, Generic[ItemT]):
-    """Something of a track, in the order of the file; times are by the file's clock, in seconds.
-
-    Args:
-        item: a packet, say.
-        track: the track of the file.
-        stamp: when it is decoded; None where the file does not say.
-        start: when it is presented; None likewise.
-        length: how long it is; 0 likewise.
-    """
-
-    item: ItemT
-    track: int
-    stamp: float | None
-    start: float | None
-    length: float
-
-
-@dataclass(frozen=True, slots=True)
-class Join:
-    """A place where the file's clock does not go on.
-
-    Args:
-        seconds: where, on the common clock, which is that of the file's first stretch.
-        by_seconds: the leap of the file's clock, beyond what would have come next; negative where it starts
-            again.
-    """
-
-    seconds: float
-    by_seconds: float
 
 
 @dataclass(slots=True, eq=False)
@@ -169,10 +132,33 @@ class Joins:
             return None
         return self._stretch.shift
 
-    def stamp(self, track: int) -> float | None:
-        """The last one of a track; None where none is known."""
+    def knows(self, track: int) -> bool:
+        """Whether anything of a track has been placed."""
+        return track in self._tracks
+
+    def is_reached(self, seconds: float, following: float | None = None) -> bool:
+        """Whether what has come is near to a time of the file's clock; beyond a leap, for all that will come.
+
+        Args:
+            seconds: the time.
+            following: the stamp of what is put next; None where nobody knows.
+        """
+        if seconds <= self._stretch.newest:
+            return True
+        own = [
+            each.stamp for each in self._held if each.track == self._held[0].track and each.stamp is not None
+        ]
+        if not own or abs(seconds - own[-1]) > JUMP_SECONDS:
+            return False
+        is_over = following is not None and abs(following - own[-1]) > JUMP_SECONDS
+        return is_over or own[-1] - own[0] > _LOOK_AHEAD_SECONDS / 2
+
+    def end_shown(self, track: int, last: float, length: Callable[[float], float]) -> None:
+        """Correct how long that lasts which is presented last of a track, at ``last`` by the file's clock."""
         known = self._tracks.get(track)
-        return None if known is None else known.stamp
+        if known is not None and not any(each.track == track for each in self._held):
+            ends = known.stretch.ends
+            ends[track] = last + length(ends.get(track, last) - last)
 
     def advance(self, track: int, before: float, stamp: float, end: float) -> None:
         """A track has gone on, packet by packet, to a stamp.
@@ -202,7 +188,9 @@ class Joins:
         if track is None:
             return now.newest > float("-inf") and stamp > now.newest + self._jump
         if track.stretch is not now:
-            if 0 <= stamp - track.stamp <= 2 * track.usual:  # the rest of it comes late in the file
+            if (
+                0 <= stamp - track.stamp <= 2 * max(track.usual, track.step)
+            ):  # the rest of it comes late in the file
                 return False
             from_now, from_own = abs(stamp - now.newest), abs(stamp - track.stamp)
             if from_now > max(from_own, RESET_SECONDS):
@@ -228,8 +216,8 @@ class Joins:
         start = each.stamp if each.start is None else each.start
         if start is None:
             return stretch.shift
-        usual = 0.0 if track is None else track.usual
-        end = start + (each.length if 0 < each.length <= JUMP_SECONDS else usual)
+        usual = 0.0 if track is None or each.track == self._picture else track.usual
+        end = start + (each.length or usual)
         if start < stretch.starts.get(each.track, float("inf")):
             stretch.starts[each.track] = start
         if end > stretch.ends.get(each.track, float("-inf")):
@@ -250,16 +238,24 @@ class Joins:
         ]
         is_full = is_last or len(held) >= _MOST_HELD
         if len(own) == 1:
-            return _Verdict(1, _Break.DAMAGE) if is_full else None
+            if not is_full:
+                return None
+            are_new = self._are_new(held)
+            is_shown = any(each.track == self._picture for each in held)
+            if is_last and is_shown and all(are_new):  # nothing that comes behind it speaks against it
+                return _Verdict(len(held), _Break.LEAP)
+            return _Verdict(1, _Break.DAMAGE)
         leapt, second = own[0][1], own[1][1]
         known = self._tracks.get(first)
         before = self._stretch.newest if known is None else known.stamp
-        if leapt > before and second > leapt + JUMP_SECONDS:
+        longest = max(JUMP_SECONDS, 0.0 if known is None else 2 * known.step)  # slides may be far apart
+        is_behind = known is not None and known.stretch is not self._stretch
+        if before < leapt < second - longest and not is_behind:
             return _Verdict(1, _Break.SPARSE)
-        if abs(second - leapt) > min(JUMP_SECONDS, abs(second - before)):
+        if abs(second - leapt) > min(longest, abs(second - before)):
             return _Verdict(1, _Break.DAMAGE)
         number, newest = own[-1]
-        if newest < own[-2][1] - RESET_SECONDS or newest > own[-2][1] + JUMP_SECONDS:
+        if newest < own[-2][1] - RESET_SECONDS or newest > own[-2][1] + longest:
             return _Verdict(number, _Break.LEAP)
         moved = {each.track for each, is_new in zip(held, self._are_new(held), strict=True) if is_new}
         if is_full or newest - leapt > _LOOK_AHEAD_SECONDS or moved == self._known:

@@ -1,0 +1,1 @@
+"""One clock for all that a file holds: arithmetic, without libav."""
