@@ -26,6 +26,7 @@ _FLASH_SECONDS = 0.05
 # not; one that comes after a pause hardly tells, one in which a line has grown tells more.
 _AROUND = 10
 _RESTART_WEIGHT, _GROWN_WEIGHT = 0.25, 2.0
+_PAINTED_SECONDS = 0.8  # Letters that are painted come sooner; captions that are read stay longer.
 _MOST_ROWS = 15  # of a screen of CEA-608
 _LONGEST_GAP_SECONDS = 30.0
 
@@ -124,6 +125,7 @@ class _Overlap:
         is_new: there is something new in it, or had to be in the one before.
         is_flash: one of the two is too short to be read, as between two captions of YouTube.
         is_restart: a line alone, after a pause.
+        is_slow: it has grown later than it is painted or said: captions that begin alike may pop on.
     """
 
     num_rows: int = 0
@@ -134,6 +136,7 @@ class _Overlap:
     is_new: bool = False
     is_flash: bool = False
     is_restart: bool = False
+    is_slow: bool = False
 
 
 def _merged(cues: Sequence[Cue]) -> list[Cue]:
@@ -171,9 +174,16 @@ def _is_crowded(cues: Sequence[Cue]) -> bool:
 def _changes(cues: Sequence[Cue]) -> list[_Change]:
     """What each cue shows of the one before it, by what most cues around it do."""
     overlaps = [_Overlap(), *(_overlap(shown, cue) for shown, cue in pairwise(cues))]
-    rolled = [float(each.is_new and each.num_grown > 0) for each in overlaps]
-    grown = [float(each.is_new and each.num_grown > each.num_rows == 0) for each in overlaps]
-    fresh = [_RESTART_WEIGHT if each.is_restart else float(each.num_grown == 0) for each in overlaps]
+    tells = [each.is_new and not each.is_slow for each in overlaps]
+    rolled = [float(is_sure and each.num_grown > 0) for is_sure, each in zip(tells, overlaps, strict=True)]
+    grown = [
+        float(is_sure and each.num_grown > each.num_rows == 0)
+        for is_sure, each in zip(tells, overlaps, strict=True)
+    ]
+    fresh = [
+        _RESTART_WEIGHT if each.is_restart else float(each.num_grown == 0 or each.is_slow)
+        for each in overlaps
+    ]
     sums = [list(accumulate(each[1:], initial=0.0)) for each in (rolled, grown, fresh)]
     changes, has_grown = [], False
     for number, (cue, each) in enumerate(zip(cues, overlaps, strict=True)):
@@ -221,7 +231,14 @@ def _overlap(shown: Cue, cue: Cue) -> _Overlap:
     is_new = is_flash or num_rows < len(now)
     is_same = before == now
     is_blank = is_same and cue.text != shown.text and cue.text.startswith(shown.text)
-    return _Overlap(num_rows, num_grown, len(before[-1]), is_same, is_blank, is_new, is_flash)
+    is_slow = False
+    if num_grown > num_rows == 0:
+        added = [*now[num_grown - 1][len(before[-1]) - 1 :], *chain.from_iterable(now[num_grown:])]
+        longest = max(_PAINTED_SECONDS, 1.25 * sum(_seconds_of(word) for word in added))
+        is_slow = cue.start_seconds - shown.start_seconds > longest
+    return _Overlap(
+        num_rows, num_grown, len(before[-1]), is_same, is_blank, is_new, is_flash, is_slow=is_slow
+    )
 
 
 def _grows(row: Sequence[str], longer: Sequence[str]) -> bool:

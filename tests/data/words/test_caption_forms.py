@@ -110,6 +110,24 @@ def test_captions_that_pop_on(tmp_path: Path, seed: int) -> None:
     check(read(tmp_path, "words.ttml", scripts.ttml_words(lines)), lines, starts_within=EXACT)
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_captions_that_pop_on_and_begin_alike(tmp_path: Path, seed: int) -> None:
+    """Each stays as long as it takes to read it: nothing is painted so slowly."""
+    rng = random.Random(seed)
+    cues, said, time, line = [], [], 1.0, ["Goal"]
+    for _ in range(rng.randrange(6, 40)):
+        if rng.random() < 0.6:
+            line = [*line[: rng.randrange(1, len(line) + 1)], *rng.choices(scripts.NOUNS, k=rng.randrange(3))]
+        else:
+            line = rng.choices(scripts.NOUNS, k=rng.randrange(1, 5))
+        line = line[:7]
+        seconds = max(1.2, 0.4 * len(line)) * rng.uniform(1.0, 1.8)
+        cues.append((time, time + seconds, " ".join(line)))
+        said += line
+        time += seconds + rng.choice([0.0, 0.04, 0.5, 2.0])
+    assert [word.text for word in read(tmp_path, "a.srt", scripts.srt(cues))] == said
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_words_of_recognisers(tmp_path: Path, seed: int) -> None:
     rng = random.Random(seed)
