@@ -30,7 +30,7 @@ from svlm_cli.types import EndEvent, StartEvent, StepEvent, StreamEvent
 class FakeTokenizer:
     unk_token_id = None
 
-    def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
+    def encode(self, text: str, *, add_special_tokens: bool, split_special_tokens: bool) -> list[int]:
         return list(range(len(text.split())))
 
 
