@@ -10,10 +10,10 @@ _ESCAPE_SEQUENCES = re.compile(
     r"|(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"  # OSC: titles, links
     r"|\x1b[ -/]*[0-~]"  # all others
 )
-TIME_TAG = re.compile(r"<(?:(\d+):)?(\d+):(\d+\.\d+)>")
+TIME_TAG = re.compile(r"<(?:([0-9]+):)?([0-9]+):([0-9]+\.[0-9]+)>")
 """When the words behind it are said, within a line of WebVTT; in linear time, also where none ever closes."""
 # Captions are escaped again by programs on their way; a bare "&" is one.
-_ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+_ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 _MOST_ESCAPES = 4
 _BREAK = re.compile(r"<br\s*/?\s*>", re.IGNORECASE)
 _MARKUP = re.compile(r"</?(?:i|b|u|s|em|strong|font|span|c|v|ruby|rt|lang)\b[^<>]*>", re.IGNORECASE)

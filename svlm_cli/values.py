@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import reprlib
 from collections.abc import Mapping
 from contextlib import suppress
@@ -15,6 +17,7 @@ LONGEST_TEXT = 100_000
 _LONGEST_NAME_BYTES = 255
 _LONGEST_STEM_BYTES = 200  # suffixes are added
 _LONGEST_PATH_BYTES = 2000
+_DECIMAL = re.compile(r"[+-]?([0-9]{1,40}(\.[0-9]{0,40})?|\.[0-9]{1,40})([eE][+-]?[0-9]{1,3})?")
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = 100
 
@@ -73,6 +76,16 @@ def digits(text: str, most: int) -> int | None:
         return None
     found = int(plain or "0")
     return found if found <= most else None
+
+
+def decimal(text: str) -> float | None:
+    """The finite number that text writes; None where it is none.
+
+    Digits are 0 to 9, with a point, a sign and an exponent where there are some: no blanks, no underscores,
+    no digits of other scripts, which Python's own ``float`` takes as well.
+    """
+    found = float(text) if _DECIMAL.fullmatch(text) else math.inf
+    return found if math.isfinite(found) else None
 
 
 def share(value: Any) -> float | None:

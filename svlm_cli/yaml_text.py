@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import yaml
@@ -11,11 +12,50 @@ from svlm_cli.documents import MalformedError, plain
 MOST_BYTES = 1 << 17
 MOST_DEPTH = 30
 MOST_VALUES = 10_000
-_MERGE = "tag:yaml.org,2002:merge"
+_TAG = "tag:yaml.org,2002:"
+_MERGE = f"{_TAG}merge"
+_NUMBERS = (f"{_TAG}int", f"{_TAG}float")
+
+
+class _PlainNumbers(yaml.SafeLoader):
+    """Numbers as YAML 1.2 and JSON write them: ``010`` is ten, ``1e-5`` is one, ``1_0`` and ``1:30`` text."""
+
+
+_PlainNumbers.yaml_implicit_resolvers = {
+    first: [each for each in known if each[0] not in _NUMBERS]
+    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_WHOLE = re.compile(r"[-+]?[0-9]{1,300}\Z")
+_REAL = re.compile(
+    r"[-+]?(\.[0-9]{1,300}|[0-9]{1,300}(\.[0-9]{0,300})?)([eE][-+]?[0-9]{1,3})?\Z"
+    r"|[-+]?\.(inf|Inf|INF)\Z|\.(nan|NaN|NAN)\Z"
+)
+
+
+def _int(_loader: yaml.SafeLoader, node: yaml.Node) -> int:
+    return int(_written(node, _WHOLE))
+
+
+def _float(_loader: yaml.SafeLoader, node: yaml.Node) -> float:
+    return float(re.sub(r"\.(?=inf|nan)", "", _written(node, _REAL).lower()))
+
+
+def _written(node: yaml.Node, form: re.Pattern[str]) -> str:
+    """What stands at a node, also where a tag alone calls it a number."""
+    text = str(node.value)
+    if not isinstance(node, yaml.ScalarNode) or not form.match(text):
+        raise MalformedError(f"it has no number at line {node.start_mark.line + 1}: {text[:80]!r}")
+    return text
+
+
+_PlainNumbers.add_implicit_resolver(_NUMBERS[0], _WHOLE, list("-+0123456789"))
+_PlainNumbers.add_implicit_resolver(_NUMBERS[1], _REAL, list("-+.0123456789"))
+_PlainNumbers.add_constructor(_NUMBERS[0], _int)
+_PlainNumbers.add_constructor(_NUMBERS[1], _float)
 
 
 def parse_yaml(text: str) -> Any:
-    """The value of a YAML document, as ``yaml.safe_load`` has it.
+    """The value of a YAML document, as ``yaml.safe_load`` has it; numbers are those of YAML 1.2.
 
     Raises:
         MalformedError: it is not YAML; is larger than ``MOST_BYTES``, nested deeper than ``MOST_DEPTH`` or
@@ -26,7 +66,7 @@ def parse_yaml(text: str) -> Any:
         raise MalformedError(f"it is larger than {MOST_BYTES:,} letters")
     loader = None
     try:
-        loader = yaml.SafeLoader(text)
+        loader = _PlainNumbers(text)
         node = loader.get_single_node()
         if node is None:
             return None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from svlm_cli.errors import UsageError
+from svlm_cli.values import decimal
 
 SCHEME = "arena:"
 SPORTS = ("soccer",)
@@ -16,7 +17,7 @@ DEFAULT_WIDTH, DEFAULT_HEIGHT = 504, 336
 MIN_SIDE_PIXELS, MAX_SIDE_PIXELS = 56, 4096
 MAX_FPS = 240.0
 EXAMPLE = "arena:soccer?seed=7&minutes=10"
-_SIZE = re.compile(r"(\d{1,6})x(\d{1,6})", re.ASCII)
+_SIZE = re.compile(r"([0-9]{1,6})x([0-9]{1,6})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ def parse_address(source: str) -> ArenaAddress:
 
 def _value(key: str, text: str) -> dict[str, float | int | str]:
     if key == "seed":
-        if not re.fullmatch(r"\d{1,18}", text, re.ASCII):
+        if not re.fullmatch(r"[0-9]{1,18}", text):
             raise UsageError(
                 f"arena: seed must be a whole number of up to 18 digits, not {text[:40]!r}", f"e.g. {EXAMPLE}"
             )
@@ -132,11 +133,8 @@ def _value(key: str, text: str) -> dict[str, float | int | str]:
 
 
 def _number(key: str, text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if math.isnan(number):
+    number = math.inf if text == "inf" else decimal(text)
+    if number is None:
         raise UsageError(f"arena: {key} must be a number, not {text!r}", f"e.g. {EXAMPLE}")
     return number
 

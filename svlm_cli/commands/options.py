@@ -94,7 +94,7 @@ def optional_text(value: str | None) -> str | None:
 
 def device_name(value: str) -> str:
     """Option callback: devices by name; whether they are there shows when the model is loaded."""
-    if not re.fullmatch(r"auto|(cpu|cuda(:\d+)?)(,(cpu|cuda(:\d+)?))*", value):
+    if not re.fullmatch(r"auto|(cpu|cuda(:[0-9]+)?)(,(cpu|cuda(:[0-9]+)?))*", value):
         raise typer.BadParameter(f"{value!r} is not one of auto, cpu, cuda, cuda:0, cuda:1, ...")
     return value
 

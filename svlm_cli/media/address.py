@@ -14,7 +14,7 @@ from svlm_cli.errors import SourceError, UsageError
 
 NETWORK_SCHEMES = frozenset({"http", "https", "rtsp", "rtsps", "rtmp", "rtmps", "udp", "srt", "tcp", "rtp"})
 PUSH = "push:"  # pictures come to the page
-CAMERA = re.compile(r"^(?:camera:(?P<number>\d+)|(?P<device>/dev/video\d+))$")
+CAMERA = re.compile(r"^(?:camera:(?P<number>[0-9]{1,9})|(?P<device>/dev/video[0-9]{1,9}))\Z")
 _MEDIA_SUFFIXES = frozenset(
     {".m3u8", ".mpd", ".mp4", ".m4v", ".mov", ".ts", ".mts", ".mkv", ".webm", ".flv", ".avi", ".mpg", ".ogv"}
 )

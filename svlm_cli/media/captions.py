@@ -21,8 +21,8 @@ _BROADCAST_FORMATS = frozenset({"mpegts", "mpeg", "hls"})
 _LEAST_KEPT_SECONDS = 0.5
 _TICKS_A_SECOND = 90_000
 _MAP = re.compile(r"X-TIMESTAMP-MAP\s*=\s*(\S+)")
-_LOCAL = re.compile(r"LOCAL:(?:(\d{1,6}):)?(\d{1,2}):(\d{1,2}(?:[.,]\d{1,6})?)(?:,|$)")
-_STAMP = re.compile(r"MPEGTS:(\d{1,12})(?:,|$)")
+_LOCAL = re.compile(r"LOCAL:(?:([0-9]{1,6}):)?([0-9]{1,2}):([0-9]{1,2}(?:[.,][0-9]{1,6})?)(?:,|$)")
+_STAMP = re.compile(r"MPEGTS:([0-9]{1,12})(?:,|$)")
 
 
 @dataclass(frozen=True, slots=True)

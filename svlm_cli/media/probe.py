@@ -30,6 +30,7 @@ _IMAGE_BRANDS = frozenset({"avif", "avis", "heic", "heix", "hevc", "mif1", "msf1
 _WEBP_HEAD_BYTES, _WEBP_MOVES = 21, 0x02  # flag of its header (RFC 9649, 2.7)
 # Eleven days: what states more is damaged.
 _LONGEST_VIDEO_SECONDS = 1e6
+_DURATION = re.compile(r"([0-9]{1,6}):([0-9]{1,6}):([0-9]{1,6}(?:\.[0-9]+)?)")
 
 
 def is_url(path: str) -> bool:
@@ -188,7 +189,7 @@ def _claimed_duration(video: OpenVideo, origin_seconds: float) -> float | None:
         return float(container.duration) / 1e6 - origin_seconds  # its header counts from 0
     if stream.duration is not None and stream.duration > 0:
         return float(stream.duration * video.tick) - late
-    tag = re.fullmatch(r"(\d{1,6}):(\d{1,6}):(\d{1,6}(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
+    tag = _DURATION.fullmatch(stream.metadata.get("DURATION", ""))
     if tag is not None:  # Matroska: the end of the track on the container's own clock
         hours, minutes, seconds = tag.groups()
         return int(hours) * 3600 + int(minutes) * 60 + float(seconds) - origin_seconds

@@ -12,6 +12,7 @@ from pathlib import Path
 from svlm_cli.documents import MalformedError, read_text
 from svlm_cli.errors import UsageError
 from svlm_cli.text import encodable
+from svlm_cli.values import decimal
 
 MAX_QUESTION_LETTERS = 500
 MAX_WAITING = 64
@@ -97,11 +98,8 @@ def read_questions(path: Path) -> list[tuple[float, str]]:
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         seconds, _, text = line.strip().partition(" ")
-        try:
-            at_seconds = float(seconds)
-        except ValueError:
-            at_seconds = -1.0
-        if not 0 <= at_seconds < float("inf") or not text.strip() or len(text) > MAX_QUESTION_LETTERS:
+        at_seconds = decimal(seconds)
+        if at_seconds is None or at_seconds < 0 or not text.strip() or len(text) > MAX_QUESTION_LETTERS:
             raise UsageError(
                 f"{path}, line {number} is not a time in seconds and a question of at most "
                 f"{MAX_QUESTION_LETTERS} letters: {line[:60]!r}",

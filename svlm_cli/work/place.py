@@ -11,7 +11,7 @@ from svlm_cli.errors import UsageError
 from svlm_cli.work.jobs import Crew, EventT, Hire, JobT
 from svlm_cli.work.local import OneHand, Processes, Threads
 
-_ADDRESS = re.compile(r"[^\s:/]+:\d{1,5}|\[[0-9A-Fa-f:.%]+\]:\d{1,5}")
+_ADDRESS = re.compile(r"[^\s:/]+:[0-9]{1,5}|\[[0-9A-Fa-f:.%]+\]:[0-9]{1,5}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -284,7 +284,7 @@ def plot_names(titles: Sequence[str], taken: Collection[str] = ()) -> list[str]:
 
 def _leading(paper: str | None) -> float | None:
     """The number a figure of the paper begins with, where it is all of it: others are of another kind."""
-    return float(paper) if paper is not None and re.fullmatch(r"\d+(\.\d+)?", paper) else None
+    return float(paper) if paper is not None and re.fullmatch(r"[0-9]+(\.[0-9]+)?", paper) else None
 
 
 def _fact(name: str) -> Callable[[Row], str]:

@@ -17,7 +17,7 @@ from svlm_cli.bench.questions.ovo import GROUP_OF, Query
 from svlm_cli.errors import SourceError
 
 CHUNK_FOLDER = "chunked_videos"
-_NUMBER = re.compile(r"\d+(_\d+)?")
+_NUMBER = re.compile(r"[0-9]+(_[0-9]+)?")
 _SOURCE_NUMBERS = range(400)  # of all ids below 1468; those of the sources of ovo_bench_new.json end at 326
 _ITEM_NUMBERS = range(_SOURCE_NUMBERS.stop, 1468)
 _MOST_LONGER_SECONDS = 2.0  # than to its question that a chunk may be: it is cut where a frame is

@@ -23,6 +23,7 @@ from svlm_cli.commands.options import (
     unicode_text,
 )
 from svlm_cli.commands.output import TalkConsole
+from svlm_cli.values import decimal
 
 if TYPE_CHECKING:
     from svlm_cli.bench.api.options import ApiOptions
@@ -36,11 +37,8 @@ API_PANEL = "OpenAI-compatible address"
 
 def _price(value: str) -> str:
     parts = value.split(",")
-    try:
-        fits = not value or (len(parts) == 2 and all(0 <= float(part) < float("inf") for part in parts))
-    except ValueError:
-        fits = False
-    if not fits:
+    prices = [decimal(part) for part in parts]
+    if value and (len(prices) != 2 or any(price is None or price < 0 for price in prices)):
         raise typer.BadParameter(f"{value!r} is not two prices like 1.25,10")
     return value
 

@@ -21,9 +21,9 @@ from svlm_cli.values import LATEST_SECONDS
 _TAG = re.compile(r"<(?!\s)[^<>]*>|\{\\[^{}]*\}")
 # In SRT they are of HTML and of ASS.
 _ROW_BREAK = re.compile(r"<br\s*/?\s*>|\\N", re.IGNORECASE)
-_SPAN = re.compile(r"\s*[\d:]+[.,]\d+\s*-->")
+_SPAN = re.compile(r"\s*[0-9:]+[.,][0-9]+\s*-->")
 _SEGMENT = re.compile(r"^(?=\ufeff?WEBVTT\b)", re.MULTILINE)
-_TIME = re.compile(r"(?<![\d:])(?:(\d{1,6}):)?(\d{2}):(\d{2}\.\d{3})(?!\d)")
+_TIME = re.compile(r"(?<![0-9:])(?:([0-9]{1,6}):)?([0-9]{2}):([0-9]{2}\.[0-9]{3})(?![0-9])")
 _MARKED = re.compile(r"<(?:u|b|i|font|c)\b[^<>]*>")
 _SPEAKER = re.compile(r"^\s*(?:>>+|-)\s*")
 # Cues nearer to each other than this follow on each other.

@@ -13,8 +13,8 @@ from svlm_cli.cue_text import plain_text
 from svlm_cli.data.words.cues import Cue, TimedText, cue_of
 from svlm_cli.documents import MOST_DEPTH, MalformedError
 
-_CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d+)(?:[.,](\d+)|[:;](\d+)(?:\.(\d+))?)?")
-_OFFSET = re.compile(r"(\d+(?:\.\d+)?)(h|m|s|ms|f|t)?")
+_CLOCK = re.compile(r"(?:([0-9]+):)?([0-9]+):([0-9]+)(?:[.,]([0-9]+)|[:;]([0-9]+)(?:\.([0-9]+))?)?")
+_OFFSET = re.compile(r"([0-9]+(?:\.[0-9]+)?)(h|m|s|ms|f|t)?")
 _DEFAULT_FRAME_RATE = 30.0
 _NTSC = 30.0
 _PIECE_BYTES = 1 << 16

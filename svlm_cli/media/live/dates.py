@@ -27,7 +27,7 @@ POLL_SECONDS, FIRST_SECONDS = 0.1, 1.5
 _SEGMENT_BYTES = 1 << 19
 _MOST_PACKETS = 500
 _DATE, _MAP = "#EXT-X-PROGRAM-DATE-TIME:", '#EXT-X-MAP:URI="'
-_LENGTH = re.compile(r"#EXTINF:(\d{1,6}(?:\.\d{1,9})?)")
+_LENGTH = re.compile(r"#EXTINF:([0-9]{1,6}(?:\.[0-9]{1,9})?)")
 
 
 @dataclass(frozen=True, slots=True)

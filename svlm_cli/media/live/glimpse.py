@@ -27,7 +27,7 @@ _HELD_BYTES = 1 << 18
 _PART, _EMPTY = 206, 416
 NOT_REACHED, NO_PARTS = "their server cannot be reached", "their server sends no parts of files (HTTP ranges)"
 GONE = frozenset({"HTTP 404", "HTTP 410", NO_PARTS})
-_FIRST_BYTE = re.compile(r"\s*bytes\s+(\d{1,18})-", re.IGNORECASE)
+_FIRST_BYTE = re.compile(r"\s*bytes\s+([0-9]{1,18})-", re.IGNORECASE)
 _LATE_BOX, _INDEX_BOXES = b"mdat", frozenset({b"moov", b"moof"})
 
 

@@ -10,11 +10,11 @@ from urllib.parse import urljoin, urlsplit
 from svlm_cli import values
 
 _INIT = re.compile(r'^#EXT-X-MAP:(?:.*,)?\s*URI="([^"\n]*)"', re.MULTILINE)
-_PART = re.compile(r"#EXT-X-BYTERANGE:(\d{1,15})(?:@(\d{1,15}))?")
+_PART = re.compile(r"#EXT-X-BYTERANGE:([0-9]{1,15})(?:@([0-9]{1,15}))?")
 _GAP = "#EXT-X-GAP"
 _VARIANT = "#EXT-X-STREAM-INF:"
 _ATTRIBUTE = re.compile(r'([A-Z0-9-]+)=("[^"]*"|[^",]*)')
-_RESOLUTION = re.compile(r"(\d{1,5})\s*[xX×]\s*(\d{1,5})")
+_RESOLUTION = re.compile(r"([0-9]{1,5})\s*[xX×]\s*([0-9]{1,5})")
 _MOST_BITS = 10**15 - 1
 _SOUND_CODECS = ("mp4a", "ac-3", "ec-3", "ac-4", "opus", "flac", "fLaC")
 

@@ -47,7 +47,7 @@ class Halves:
             self._cut()
         has_fragments = any(folder.glob("*-Frag*"))
         for path in self._files():
-            is_fragment = re.search(r"-Frag\d+$", path.name) is not None
+            is_fragment = re.search(r"-Frag[0-9]+$", path.name) is not None
             if (has_fragments and not is_fragment) or path.suffix in _CAPTIONS:
                 path.unlink()
         self.sync()

@@ -22,7 +22,7 @@ from svlm_cli.errors import ModelError
 _PREFIX = "base_model.model."
 _WRAPPERS = ("base_model", "model", "language_model", "text_model", "module", "_orig_mod", "thinker")
 _LORA = re.compile(r"(?P<module>.+?)\.(?P<part>lora_\w+(\..+)?)")
-_NUMBER = re.compile(r"(?<=\.)\d+(?=\.|$)")
+_NUMBER = re.compile(r"(?<=\.)[0-9]+(?=\.|$)")
 _TOKENS = ".token_adapter."
 _BASE = ".base_layer"
 

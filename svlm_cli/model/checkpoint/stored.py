@@ -53,7 +53,7 @@ _SCALES = (  # how the names end of what belongs to quantised weights
     "._amax",
     "._scale",
 )
-_DISTRIBUTED = re.compile(r"shard-\d{5}-model-\d{5}-of-\d{5}\.safetensors$")
+_DISTRIBUTED = re.compile(r"shard-[0-9]{5}-model-[0-9]{5}-of-[0-9]{5}\.safetensors$")
 _AGAIN = "download it again"
 _BLOCK = (128, 128)  # of FP8 where a configuration names none
 

@@ -235,7 +235,7 @@ class JsonlFormat:
 
     header = footer = held = ""
     end = "\n"
-    last = re.compile(r'"type": ?"step".*?"end_seconds": ?([\d.]+)')
+    last = re.compile(r'"type": ?"step".*?"end_seconds": ?([0-9.]+)')
 
     def resume(self, kept: str, held: str) -> Written:  # noqa: ARG002 - nothing hangs on what was there
         """Lines have no numbers, and nothing is held back."""
@@ -258,7 +258,7 @@ class TraceFormat:
 
     header = footer = ""
     end = "\n"
-    last = re.compile(r'^{"step":(\d+)', re.MULTILINE)
+    last = re.compile(r'^{"step":([0-9]+)', re.MULTILINE)
 
 
 def seconds_of(time: str) -> float:

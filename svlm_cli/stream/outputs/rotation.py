@@ -19,7 +19,7 @@ from svlm_cli.errors import UsageError
 
 _SECONDS = {"m": 60, "h": 3600, "d": 86_400}
 _BYTES = {"k": 10**3, "M": 10**6, "G": 10**9}
-_WRITTEN = re.compile(r"(\d{1,9})([mhdkMG])")
+_WRITTEN = re.compile(r"([0-9]{1,9})([mhdkMG])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class FileRotation:
 
 def parts_of(target: Path) -> Iterator[tuple[int, Path]]:
     """The finished parts of a file, with their numbers, in no order."""
-    name = re.compile(rf"{re.escape(target.stem)}\.(\d{{4,}}){re.escape(target.suffix)}")
+    name = re.compile(rf"{re.escape(target.stem)}\.([0-9]{{4,}}){re.escape(target.suffix)}")
     with suppress(OSError):
         for each in os.listdir(target.parent):
             if found := name.fullmatch(each):
