@@ -144,6 +144,7 @@ get("start").addEventListener("click", start);
 get("stop").addEventListener("click", () => {
   clearInterval(timer);
   if (socket.readyState === WebSocket.OPEN) socket.send('{"type": "end"}');
+  else socket.close(); // it was not open yet
   state("wait", "ending");
 });
 answerQuestions(() => address("/ask", {}, name));

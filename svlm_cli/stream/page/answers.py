@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import re
 import secrets
 from collections.abc import Mapping
@@ -151,12 +150,14 @@ class PageAnswers:
     async def health(self, request: Request) -> Response:
         """Whether all is well, or one channel."""
         hubs = self._board.hubs
-        if "channel" in request.query_params or len(hubs) == 1:
+        lacks = self._board.lacks
+        if "channel" in request.query_params or (len(hubs) == 1 and not lacks):
             hub = self._hub(request)
             found: dict[str, object] = _health(hub)
             return JSONResponse(found, 503 if hub.figures.trouble else 200)
         channels = {name: _health(hub) for name, hub in hubs.items()}
         ill = [f"{name}: {each['reason']}" for name, each in channels.items() if "reason" in each]
+        ill = [*([lacks] if lacks else []), *ill]
         told: dict[str, object] = {"status": "unwell", "reason": "; ".join(ill)} if ill else {"status": "ok"}
         return JSONResponse(told | {"channels": channels}, 503 if ill else 200)
 
@@ -221,11 +222,8 @@ class PageAnswers:
 
 
 def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not math.isfinite(seconds):
+    seconds = values.decimal(text)
+    if seconds is None:
         raise Refused(400, "at is no number of seconds", "?at=12.5")
     return seconds
 

@@ -22,10 +22,14 @@ class Board:
     Args:
         folder: the folder of the files that viewers may download.
         is_several: whether channels have names, which stand in their events.
+
+    Attributes:
+        lacks: why there can be no channel yet; empty once there can.
     """
 
     def __init__(self, folder: Path, *, is_several: bool = False) -> None:
         self.is_several = is_several
+        self.lacks = ""
         self.audience = Audience(ends=not is_several)
         self._folder = folder
         self._hubs: dict[str, Hub] = {}

@@ -35,6 +35,7 @@ class Figures:
         last_step_utc: when it was told, None before.
         has_ended: whether the channel has.
         lacks_source: why there is no source, yet or any more; empty where there is one.
+        may_end: whether its end is nobody's trouble: whoever sends pictures stops when they like.
     """
 
     clock: Callable[[], float] = time.monotonic
@@ -52,6 +53,7 @@ class Figures:
     last_step_utc: str | None = None
     has_ended: bool = False
     lacks_source: str = ""
+    may_end: bool = False
     _last_at: float = 0.0
     _patience: float = PATIENCE_SECONDS
 
@@ -82,7 +84,7 @@ class Figures:
         if self.lacks_source:
             return self.lacks_source
         if self.has_ended:
-            return "the stream has ended"
+            return "" if self.may_end else "the stream has ended"
         if self.last_step_utc is None:
             return "no step has been taken yet"
         silent = self.clock() - self._last_at

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Collection, Iterable
+from html import escape
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -29,15 +30,16 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
-_ORIGIN = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9a-f:]+\])(:\d{1,5})?")
-_LOOPBACK = re.compile(r"(localhost|127\.0\.0\.1|\[?::1\]?)(:\d{1,5})?", re.IGNORECASE)
+_ORIGIN = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
+_LOOPBACK = re.compile(r"(localhost|127\.0\.0\.1|\[?::1\]?)(:[0-9]{1,5})?", re.IGNORECASE)
 OWN_ONLY = ("this is taken from this page only", "allow a page of another host by --cors")
 FORM = (
     "<!doctype html><title>svlm</title><meta name=viewport content='width=device-width'>"
-    "<meta name=color-scheme content='light dark'>"
-    "<form><label>Token, as svlm printed it: <input name=token autofocus></label> "
+    "<meta name=color-scheme content='light dark'>{told}"
+    "<form><label>Token, as svlm printed it: <input name=token autofocus></label>{kept} "
     "<button>Open</button></form>"
 )
+WRONG = "<p role=alert>This is not the token of this page.</p>"
 
 
 def check_token(token: str) -> None:
@@ -170,16 +172,19 @@ class TokenGuard:
         headers = Headers(scope=scope)
         cookie = cookie_parser(headers.get("cookie", "")).get(self._cookie, "")
         bearer = headers.get("authorization", "").removeprefix("Bearer ")
-        if self._is_right(cookie) or self._is_right(bearer):
+        asked = dict(parse_qsl(scope.get("query_string", b"").decode("latin-1")))
+        path, is_page = scope.get("path", ""), scope["type"] == "http" and scope.get("path", "") in PAGES
+        given = asked.pop("token", None) if is_page else None
+        is_known = self._is_right(cookie) or self._is_right(bearer)
+        if is_known and given is None:
             await self._app(scope, receive, send)
             return
-        asked = dict(parse_qsl(scope.get("query_string", b"").decode("latin-1")))
-        path = scope.get("path", "")
-        if path in PAGES and scope["type"] == "http" and self._is_right(asked.pop("token", "")):
+        if given is not None and (is_known or self._is_right(given)):  # it is not to stay in the address
             response: Response = RedirectResponse(f"{path}?{urlencode(asked)}" if asked else path, 303)
             response.set_cookie(self._cookie, self._token, httponly=True, samesite="strict")
-        elif path in PAGES and "text/html" in headers.get("accept", "") and scope["type"] == "http":
-            response = HTMLResponse(FORM, 401)
+        elif is_page and "text/html" in headers.get("accept", ""):
+            kept = (f"<input type=hidden name='{escape(k)}' value='{escape(v)}'>" for k, v in asked.items())
+            response = HTMLResponse(FORM.format(told=WRONG if given else "", kept="".join(kept)), 401)
         else:
             response = refusal(
                 401, "this wants the token", "Authorization: Bearer TOKEN, as svlm printed it at its start"

@@ -16,6 +16,10 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Response as HandshakeResponse
+from websockets.server import ServerProtocol
+
+from svlm_cli.stream.page.refusing import refusal_body
 
 MOST_CONNECTIONS = 512
 MOST_DOWNLOADS = 32
@@ -25,7 +29,7 @@ SEND_SECONDS = 30.0
 LAST_SECONDS = 2.0  # of a WebSocket that has broken its rules
 CROWD = 0.5  # of the connections: where more are held, none is kept for a next request
 BACKLOG = 128
-FULL_BODY = b'{"error": "too many connections", "hint": "try again later"}'
+FULL_BODY = refusal_body("too many connections", "try again later")
 FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Type: application/json\r\n"
     b"Content-Length: %d\r\n\r\n%b" % (len(FULL_BODY), FULL_BODY)
@@ -127,6 +131,22 @@ class ImpatientProtocol(TakenInTime, H11Protocol):
         self._allow(None)
         super().handle_websocket_upgrade(event)
 
+    def send_400_response(self, msg: str) -> None:
+        """Say in JSON that this is no request of HTTP, and close."""
+        body = refusal_body(msg.rstrip("."), "send HTTP/1.1, as curl and browsers do")
+        headers = [
+            ("content-type", "application/json"),
+            ("content-length", str(len(body))),
+            ("connection", "close"),
+        ]
+        for event in (
+            h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),
+            h11.Data(data=body),
+            h11.EndOfMessage(),
+        ):
+            self.transport.write(self.conn.send(event))
+        self.transport.close()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is waited for any more."""
         self._allow(None)
@@ -177,10 +197,28 @@ class ImpatientProtocol(TakenInTime, H11Protocol):
         self._deadline = None if seconds is None else self.loop.call_later(seconds, self.transport.abort)
 
 
+class _Handshakes(ServerProtocol):
+    """Refuses a handshake in JSON, as all else is refused."""
+
+    def reject(self, status: Any, text: str) -> HandshakeResponse:
+        """The answer to a handshake that is none."""
+        response = super().reject(status, text)
+        response.body = refusal_body(" ".join(text.split()), "open a WebSocket as browsers do")
+        for name in ("Content-Type", "Content-Length"):
+            del response.headers[name]
+        response.headers["Content-Type"] = "application/json"
+        response.headers["Content-Length"] = str(len(response.body))
+        return response
+
+
 class ImpatientSocket(TakenInTime, WebSocketsSansIOProtocol):
     """WebSockets of uvicorn that let go of a reader that takes nothing, and of what is no WebSocket."""
 
     _is_deaf = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.conn = _Handshakes(max_size=self.config.ws_max_size, logger=self.logger)
 
     def data_received(self, data: bytes) -> None:
         """Take a piece; what the library does not bear ends the connection."""

@@ -18,6 +18,8 @@ from typing import Protocol
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from svlm_cli import values
+from svlm_cli.documents import MalformedError
 from svlm_cli.errors import UsageError
 from svlm_cli.media.pushed import MOST_PIXELS, MOST_SIDE, PushedSource
 from svlm_cli.stream.page.audience import TooManyViewers, Viewer
@@ -68,15 +70,19 @@ class PushStart:
             content = None
         if not isinstance(content, dict) or content.get("type") != "start":
             raise UsageError("the first message is no start", '{"type": "start", "fps": 8, "width": 640, ...')
-        fps, title = content.get("fps"), content.get("title", "")
+        title = content.get("title", "")
         width, height = _side(content, "width"), _side(content, "height")
-        if not isinstance(fps, int | float) or not 0 < fps <= MOST_A_SECOND:
+        try:
+            fps = values.number(content.get("fps"), "fps", 0.0, MOST_A_SECOND)
+        except MalformedError:
+            fps = 0.0
+        if not fps:
             raise UsageError(f"start: fps is no number above 0, {MOST_A_SECOND} at most")
         if width * height > MOST_PIXELS:
             raise UsageError(f"start: more than {MOST_PIXELS:,} pixels")
         if not isinstance(title, str) or len(title) > MOST_TITLE_LETTERS or title.startswith("@"):
             raise UsageError(f"start: title: at most {MOST_TITLE_LETTERS} letters, no @ first")
-        return cls(float(fps), width, height, encodable(" ".join(title.split())))
+        return cls(fps, width, height, encodable(" ".join(title.split())))
 
 
 class Opener(Protocol):
@@ -304,7 +310,7 @@ class _Sender:
 
 def _side(content: dict[str, object], name: str) -> int:
     value = content.get(name)
-    if not isinstance(value, int) or not LEAST_SIDE <= value <= MOST_SIDE:
+    if isinstance(value, bool) or not isinstance(value, int) or not LEAST_SIDE <= value <= MOST_SIDE:
         raise UsageError(f"start: {name} is no whole number from {LEAST_SIDE} to {MOST_SIDE}")
     return value
 

@@ -29,6 +29,11 @@ def refusal(status: int, error: str, hint: str = "") -> JSONResponse:
     return JSONResponse({"error": error, "hint": hint}, status)
 
 
+def refusal_body(error: str, hint: str = "") -> bytes:
+    """The content of such an answer, where no response of ours carries it."""
+    return json.dumps({"error": error, "hint": hint}).encode()
+
+
 async def failed(_: Request, _error: Exception) -> Response:
     """What is answered where we fail ourselves."""
     return refusal(500, "this failed", "report it with the request that was sent")
@@ -72,4 +77,4 @@ def _is_foreign(start: Message) -> bool:
 def _content(status: int, text: str) -> bytes:
     phrase = HTTPStatus(status).phrase
     error, hint = _TOLD.get(HTTPStatus(status), (text.strip() or phrase, ""))
-    return json.dumps({"error": error, "hint": hint}).encode()
+    return refusal_body(error, hint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import io
 import json
 import re
@@ -168,3 +169,15 @@ def test_a_sender_that_is_gone_ends_its_channel_alone(page: Pushed) -> None:
     assert len(words(stays.end())) == 4
     kept = [json.loads(message.text) for message in page.board.hubs["goes"].kept(0)]
     assert "the sender is gone" in " ".join(warnings(kept))
+
+
+def test_a_sender_that_has_ended_makes_nobody_unwell(page: Pushed) -> None:
+    """Else a server of pictures were unwell from its first visitor on."""
+    sender = Sender(page)
+    sender.send(0, grey())
+    sender.end()
+    connection = http.client.HTTPConnection("127.0.0.1", page.port, timeout=10)
+    connection.request("GET", "/health")
+    reply = connection.getresponse()
+    assert (reply.status, json.loads(reply.read())["status"]) == (200, "ok")
+    connection.close()

@@ -21,6 +21,7 @@ from websockets.sync.client import connect
 from svlm_cli.stream.page import push
 from svlm_cli.stream.page.taking import Refused, answered
 from svlm_cli.stream.page.web import MOST_BYTES
+from tests.stream.page.answering import answer_to, require_error
 from tests.stream.page.pushing import (
     DOCUMENT,
     PROTOCOL,
@@ -69,7 +70,7 @@ def test_obedience_is_never_too_fast(page: Pushed) -> None:
         json.dumps(START | {"fps": 61}), json.dumps(START | {"fps": "8"}), json.dumps(START | {"width": 15}),
         json.dumps(START | {"width": 1e3}), json.dumps(START | {"width": 8192, "height": 8192}),
         json.dumps(START | {"title": "@/etc/passwd"}), json.dumps(START | {"title": "x" * 201}),
-        json.dumps(START | {"fps": float("nan")}),
+        json.dumps(START | {"fps": float("nan")}), json.dumps(START | {"fps": True}),
     ],
 )  # fmt: skip
 def test_what_is_no_start_is_told_and_closed(page: Pushed, first: str | bytes) -> None:
@@ -88,6 +89,14 @@ def test_what_is_neither_picture_nor_end_closes(page: Pushed, message: str | byt
     sender.send(0, grey())
     sender.socket.send(message)
     assert sender.close_code() == 1008
+
+
+def test_a_handshake_that_is_none_is_refused_in_json(page: Pushed) -> None:
+    asked = "GET /push HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    for key in ("", "Sec-WebSocket-Key: short\r\n"):
+        status, body, headers = answer_to(page.port, f"{asked}{key}\r\n".encode())
+        assert status in (400, 426)
+        require_error(body, headers)
 
 
 def test_a_message_too_large_closes_with_1009(page: Pushed) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from svlm_cli.stream.page.limits import FULL
+from tests.stream.page.answering import answer_to, require_error
 from tests.stream.page.described import END
 from tests.stream.served import START, Served, said, served
 
@@ -27,15 +27,6 @@ def open_page(tmp_path_factory) -> Iterator[Served]:
 def kept_page(tmp_path_factory) -> Iterator[Served]:
     with served(tmp_path_factory.mktemp("kept"), host="0.0.0.0", token="chosen") as running:
         yield running
-
-
-def require_error(body: bytes, headers: dict[str, str]) -> dict[str, str]:
-    told = json.loads(body)
-    assert set(told) == {"error", "hint"}
-    assert told["error"]
-    assert headers["content-type"] == "application/json"
-    assert int(headers["content-length"]) == len(body)
-    return told
 
 
 @pytest.mark.parametrize(
@@ -96,6 +87,31 @@ def test_a_failure_of_ours_is_json_too(tmp_path: Path, monkeypatch: pytest.Monke
         status, body, headers = page.request("GET", "/picture")
         assert status == 500
         require_error(body, headers)
+
+
+@pytest.mark.parametrize(
+    "request_text",
+    [
+        b"GET\r\n\r\n",
+        b"GET / HTTP/1.1\r\nno colon\r\nHost: 127.0.0.1\r\n\r\n",
+        b"GET / FTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\r\n\r\n",
+        b"POST /ask HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1_0\r\n\r\n",
+        b"GET /" + 70_000 * b"a",
+    ],
+    ids=["words", "header", "version", "tls", "length", "endless"],
+)
+def test_what_is_no_request_is_refused_in_json_too(open_page: Served, request_text: bytes) -> None:
+    status, body, headers = answer_to(open_page.port, request_text)
+    assert status == 400
+    assert require_error(body, headers)["hint"]
+
+
+@pytest.mark.parametrize("odd", ["1_0", "%201", "1%20", "%D9%A1", "nan", "inf", "1e999", "0x1", ""])
+def test_a_second_is_written_plainly(open_page: Served, odd: str) -> None:
+    status, body, headers = open_page.request("GET", f"/picture?at={odd}")
+    assert status == 400
+    require_error(body, headers)
 
 
 def test_one_connection_too_many_is_told_in_json() -> None:
