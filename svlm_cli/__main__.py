@@ -15,12 +15,16 @@ def _terminate(_number: int, _frame: FrameType | None) -> None:
 
 
 def main(run: Callable[[Sequence[str]], int] | None = None) -> None:
-    """Run the command line; SIGTERM ends it as cleanly as Ctrl-C does.
+    """Run the command line; SIGINT and SIGTERM end it cleanly, whatever the process has inherited.
+
+    A shell without job control starts what runs in the background (``svlm ... &``) with SIGINT ignored, and
+    Python leaves that so.
 
     Args:
         run: takes its words and gives the exit code; None for ``cli.run``.
     """
     signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         if run is None:
             from svlm_cli import cli  # half a second in which Ctrl-C is no traceback

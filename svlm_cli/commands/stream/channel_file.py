@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import BaseModel, Field, ValidationError, create_model
 
 from svlm_cli.commands.options import ModelChoice, read_text_option
 from svlm_cli.commands.stream.beside import Asking, Kept, Live
@@ -25,7 +25,8 @@ from svlm_cli.commands.stream.options import (
 )
 from svlm_cli.documents import MalformedError, read_text
 from svlm_cli.errors import UsageError
-from svlm_cli.media.address import LiveOptions
+from svlm_cli.media.address import LiveOptions, public_name
+from svlm_cli.sections.base import Section
 from svlm_cli.settings import Pace, StreamSettings
 from svlm_cli.yaml_text import MOST_BYTES, parse_yaml
 
@@ -239,7 +240,11 @@ def _placed(value: Any, name: str) -> Any:
 
 
 def _base_name(source: str) -> str:
-    """What a source is called: the last part of its path without suffix, fit for a file name."""
+    """What a source is called: the last part of its path without suffix, fit for a file name.
+
+    A name is shown to all who look on: no key and no password may stand in it.
+    """
+    source = public_name(source)
     path = urlsplit(source).path if "://" in source else source
     stem = Path(path).name.rsplit(".", 1)[0] if Path(path).suffix else Path(path).name or source
     return _ODD.sub("-", stem).strip("-.") or "channel"
@@ -265,8 +270,7 @@ def _keys(title: str, kinds: Sequence[type[Any]], **more: Any) -> type[BaseModel
     made: dict[str, Any] = {key: (hint, None) for key, hint in hints.items()} | more
     for key in _MAY_BE_INFINITE & hints.keys():
         made[key] = (Annotated[float, Field(ge=0, allow_inf_nan=True)], None)
-    config = ConfigDict(extra="forbid", allow_inf_nan=False)
-    return create_model(title, __config__=config, **made)
+    return create_model(title, __base__=Section, **made)
 
 
 def _checked(

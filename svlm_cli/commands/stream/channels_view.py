@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import dataclass
 from typing import TextIO
@@ -82,14 +83,19 @@ class ChannelsView(TalkView):
         super().__init__(json=json, quiet=quiet, out=out, err=err)
         self._lines = {name: _ChannelStatus(RecentSteps()) for name in names}
         self._drawn_at = -UPDATE_SECONDS
+        self._lock = threading.RLock()
 
     def show(self, name: str, event: StreamEvent) -> None:
-        """Show one event of a channel.
+        """Show one event of a channel; from any thread.
 
         Raises:
             ReaderGone: nobody reads standard output any more.
             OutputError: standard output cannot be written.
         """
+        with self._lock:
+            self._show(name, event)
+
+    def _show(self, name: str, event: StreamEvent) -> None:
         if self._json:
             emit(as_json({"channel": name, **event_to_json(event)}), self._out)
         line = self._lines.setdefault(name, _ChannelStatus(RecentSteps()))

@@ -6,21 +6,21 @@ up nobody but the thread that asked for it.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
+from svlm_cli.commands.output import ReaderGone
 from svlm_cli.commands.stream import run as one
-from svlm_cli.commands.stream.channel_file import MOST_CHANNELS, NAME, ChannelBook, ChannelSpec
+from svlm_cli.commands.stream.apart import require_apart
+from svlm_cli.commands.stream.channel_file import MOST_CHANNELS, ChannelBook, ChannelSpec
 from svlm_cli.commands.stream.channels_view import ChannelsView
-from svlm_cli.commands.stream.opened import Attendant, OpenChannel, look_for
-from svlm_cli.errors import SourceError, SvlmError, TooEarlyError, UsageError
-from svlm_cli.media.address import public_name
-from svlm_cli.stream.channels.channel import Channel, ChannelEvent, ChannelState, Condition
+from svlm_cli.commands.stream.opened import Attendant, OpenChannel, look_for, never_begun
+from svlm_cli.errors import OutputError, SourceError, SvlmError, TooEarlyError, UsageError
+from svlm_cli.stream.channels.channel import Channel, ChannelEvent, ChannelState
 from svlm_cli.stream.controls import Controls, watching
 from svlm_cli.stream.questions import Questions, read_questions
 from svlm_cli.types import EndEvent, WarningEvent
@@ -83,10 +83,10 @@ class Fleet:
         with ThreadPoolExecutor(OPENERS, thread_name_prefix="svlm-open") as pool:
             list(pool.map(self._fill_or_tell, self._open.values()))
         for each in self._open.values():
-            if told := "; ".join(each.failures) or each.absence:
-                self._view.show(each.spec.name, WarningEvent(told, each.spec.settings.start))
             if each.absence:
-                threading.Thread(target=self._await, args=(each,), name="svlm-await", daemon=True).start()
+                self._look_for(each)
+            elif each.failures:
+                self._tell_end(each.spec, "; ".join(each.failures))
 
     @property
     def ready(self) -> list[Channel]:
@@ -115,16 +115,7 @@ class Fleet:
         """Those that run or ended, and those that could not be opened."""
         known = [] if self.rounds is None else self.rounds.states()
         names = {each.name for each in known}
-        return known + [
-            ChannelState(
-                name,
-                public_name(each.spec.source),
-                Condition.FAILED if each.failures else Condition.WAITING,
-                error="; ".join(each.failures),
-            )
-            for name, each in list(self._open.items())
-            if name not in names
-        ]
+        return known + [each.state for name, each in list(self._open.items()) if name not in names]
 
     def add(self, entry: Mapping[str, object]) -> str:
         """Open a channel, an entry as in a file of channels; ``Desk.add``."""
@@ -159,9 +150,11 @@ class Fleet:
             self._require_apart([spec])
             opened = self._open[spec.name] = OpenChannel(spec, source=source)
         try:
-            self._fill(opened)
-            assert opened.channel is not None
-            self.rounds.add(opened.channel)
+            if self._filled(opened):
+                assert opened.channel is not None
+                self.rounds.add(opened.channel)
+            else:
+                self._look_for(opened)
         except BaseException:
             opened.close()
             with self._lock:
@@ -184,6 +177,7 @@ class Fleet:
             if found.absence:
                 found.is_leaving = True
                 found.close()
+                self._tell_end(found.spec)
             with suppress(UsageError):  # it was never there, or is forgotten
                 self.rounds.remove(name)
 
@@ -197,7 +191,7 @@ class Fleet:
         """
         wanted = {spec.name: spec for spec in specs}
         with self._lock:
-            self._check_apart(specs)
+            require_apart(specs)
             now = dict(self._open)
         known = self._listed | wanted.keys()
         gone = [name for name, each in now.items() if name in known and wanted.get(name) != each.spec]
@@ -227,10 +221,7 @@ class Fleet:
             channel.failures.append(error.message if isinstance(error, SvlmError) else str(error))
         if isinstance(told.event, EndEvent):
             channel.writers.finish()
-            channel.failures += channel.writers.failed
-            keeper = None if channel.channel is None else channel.channel.controls.keeper
-            if keeper is not None and keeper.has_failed:
-                channel.failures.append(f"its end is not in the state {keeper.path}")
+            channel.failures += channel.not_kept
             self._view.end(told.channel, forget=channel.is_leaving)
             if channel.is_leaving and not channel.failures:
                 with self._lock:
@@ -239,19 +230,59 @@ class Fleet:
     def _runs(self, channel: OpenChannel) -> bool:
         return not channel.is_closed.is_set() and not channel.failures
 
+    def begin(self, rounds: Rounds | Spread) -> None:
+        """The model is there: channels that are open begin with the first round."""
+        for channel in self.ready:
+            rounds.add(channel)
+        self.rounds = rounds
+
+    def run(self) -> None:
+        """Pass on all that is told; at the end, channels whose sources are still looked for end as well."""
+        assert self.rounds is not None
+        with closing(self.rounds.events()) as events:
+            for told in events:
+                self.pass_on(told)
+        for each in list(self._open.values()):
+            if each.absence:
+                each.close()
+                self._tell_end(each.spec)
+
     def _fill_or_tell(self, opened: OpenChannel) -> None:
+        try:
+            self._filled(opened)
+        except SourceError as error:
+            opened.close()
+            opened.failures.append(str(error))
+            opened.attendant = self._attend(opened)
+            opened.lack_source("could not be opened", is_over=True)
+
+    def _filled(self, opened: OpenChannel) -> bool:
+        """Whether a channel is open; else its source may still come, and is to be looked for.
+
+        Raises:
+            SvlmError: it cannot be opened.
+        """
         try:
             self._fill(opened)
         except SourceError as error:
-            if opened.may_come(error):
-                opened.stack.close()
-                opened.absence = f"the source is not there yet ({error.message}); waiting for it"
-            else:
-                opened.close()
-                opened.failures.append(str(error))
+            if not opened.may_come(error):
+                raise
+            opened.stack.close()
+            opened.absence = f"the source is not there yet ({error.message}); waiting for it"
             opened.attendant = self._attend(opened)
-            told = "is not there yet; waiting for it" if opened.absence else "could not be opened"
-            opened.lack_source(told, is_over=not opened.absence)
+            opened.lack_source("is not there yet; waiting for it", is_over=False)
+        return not opened.absence
+
+    def _look_for(self, opened: OpenChannel) -> None:
+        self._view.show(opened.spec.name, WarningEvent(opened.absence, opened.spec.settings.start))
+        threading.Thread(target=self._await, args=(opened,), name="svlm-await", daemon=True).start()
+
+    def _tell_end(self, spec: ChannelSpec, why: str = "") -> None:
+        """A channel that has never begun ends as others do: with a warning, and its ``end``."""
+        with suppress(OutputError, ReaderGone):  # whoever tells the next event is told so
+            if why:
+                self._view.show(spec.name, WarningEvent(why, spec.settings.start))
+            self._view.show(spec.name, never_begun(spec.settings.start))
 
     def _await(self, opened: OpenChannel) -> None:
         """Begin with a channel once its source is there; in a thread of its own."""
@@ -267,13 +298,14 @@ class Fleet:
             opened.close()
             opened.failures.append(given_up)
             opened.lack_source("did not come or cannot be shown; it was given up", is_over=True)
-            self._view.say(f"warning: {opened.spec.name}: {given_up}", "yellow")
+            self._tell_end(opened.spec, given_up)
         opened.absence = ""
 
     def _added_or_told(self, spec: ChannelSpec) -> str:
         try:
             self.add_spec(spec)
         except SvlmError as error:
+            self._tell_end(spec, str(error))
             return f"{spec.name}: {error.message}"
         return ""
 
@@ -311,28 +343,4 @@ class Fleet:
     def _require_apart(self, specs: Sequence[ChannelSpec]) -> None:
         names = {spec.name for spec in specs}
         running = [each.spec for name, each in self._open.items() if self._runs(each) and name not in names]
-        self._check_apart([*running, *specs])
-
-    @staticmethod
-    def _check_apart(specs: Sequence[ChannelSpec]) -> None:
-        """No two channels may write one file or read standard input.
-
-        Raises:
-            UsageError: two would.
-        """
-        taken: dict[str, str] = {}
-        for spec in specs:
-            one.check(spec.source, spec.asking, spec.kept)
-            kept = spec.kept
-            for path in (*kept.outputs, *filter(None, (kept.trace, kept.save_state))):
-                real = os.path.realpath(path)
-                if real in taken:
-                    told = f"the channels {taken[real]} and {spec.name} would both write {path}"
-                    raise UsageError(told, f"write {NAME} in its name, e.g. --out 'air/{NAME}.vtt'")
-                taken[real] = spec.name
-        for spec in specs:
-            writer = taken.get(os.path.realpath(spec.source))
-            if writer not in (None, spec.name):
-                raise UsageError(f"{spec.source} is the source of {spec.name} and an output of {writer}")
-        if sum(spec.source == "-" for spec in specs) > 1:
-            raise UsageError("standard input can be the source of one channel only")
+        require_apart([*running, *specs])

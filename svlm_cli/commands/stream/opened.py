@@ -15,10 +15,10 @@ from svlm_cli.errors import SourceError, SvlmError
 from svlm_cli.media.address import is_live_address, public_name
 from svlm_cli.media.live.connecting import UnservableError
 from svlm_cli.media.live.receiver import FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS
-from svlm_cli.stream.channels.channel import Channel
+from svlm_cli.stream.channels.channel import Channel, ChannelState, Condition
 from svlm_cli.stream.outputs.writers import Writers
 from svlm_cli.stream.questions import Questions
-from svlm_cli.types import StreamEvent
+from svlm_cli.types import EndEvent, StreamEvent, WarningEvent
 
 if TYPE_CHECKING:
     from svlm_cli.media.source import Source
@@ -69,6 +69,22 @@ class OpenChannel:
     is_leaving: bool = False
     is_closed: threading.Event = field(default_factory=threading.Event)
 
+    @property
+    def state(self) -> ChannelState:
+        """How it stands while it has not begun, or could not."""
+        condition = Condition.FAILED if self.failures else Condition.WAITING
+        source = public_name(self.spec.source)
+        return ChannelState(self.spec.name, source, condition, error="; ".join(self.failures))
+
+    @property
+    def not_kept(self) -> list[str]:
+        """What was not written as it should be, once all is."""
+        lost = [] if self.writers is None else list(self.writers.failed)
+        keeper = None if self.channel is None else self.channel.controls.keeper
+        if keeper is not None and keeper.has_failed:
+            lost.append(f"its end is not in the state {keeper.path}")
+        return lost
+
     def may_come(self, error: SourceError) -> bool:
         """Whether a source that cannot be opened now is to be looked for."""
         is_address = is_live_address(self.spec.source) and self.spec.source != "-"
@@ -76,8 +92,14 @@ class OpenChannel:
 
     def lack_source(self, reason: str, *, is_over: bool) -> None:
         """Tell who looks on why there is nothing to see, without where the source lies."""
-        if self.attendant is not None:
-            self.attendant.lack_source(f"{public_name(self.spec.source)} {reason}", is_over=is_over)
+        if self.attendant is None:
+            return
+        told = f"{public_name(self.spec.source)} {reason}"
+        self.attendant.lack_source(told, is_over=is_over)
+        if is_over:
+            start_seconds = self.spec.settings.start
+            for event in (WarningEvent(told, start_seconds), never_begun(start_seconds)):
+                self.attendant.publish(event)
 
     def close(self) -> None:
         """Let all go; any number of times."""
@@ -85,6 +107,11 @@ class OpenChannel:
             self.stack.close()
         finally:
             self.is_closed.set()
+
+
+def never_begun(at_seconds: float) -> EndEvent:
+    """The end of a channel that took no step."""
+    return EndEvent(0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0, 0, at_seconds)
 
 
 def look_for(opened: OpenChannel, take: Callable[[Source], None], may_begin: Callable[[], bool]) -> str:

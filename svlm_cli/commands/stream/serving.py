@@ -167,6 +167,7 @@ def attend(board: Board | None, opened: OpenChannel) -> Hub | None:
     name = opened.spec.name
     hub = board.add(name, opened.spec.kept.named, opened.questions)
     hub.figures.source = public_name(opened.spec.source)
+    hub.figures.may_end = opened.spec.source == PUSH
     hub.figures.num_reconnects = lambda: reconnects_of(opened.source)
 
     def leave() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,20 +64,17 @@ def run_channels(
             opener = PushOpener(fleet, board, desk) if takes_frames else None
             one.serve(board, asking, stack, view, desk if may_add else None, opener)
         fleet.open_all(specs)
+        _note(board, "the model is being loaded")
         if not fleet.ready and not stays and not fleet.waits:
             (first, *_) = fleet.failed.values()
             raise SourceError(f"no channel could be opened: {'; '.join(first)}")
         models = [one.loaded(loads[0], view), *(load() for load in loads[1:])]
-        rounds = _rounds(models, stopper, lambda: stays or fleet.waits)
-        for channel in fleet.ready:
-            rounds.add(channel)
-        fleet.rounds = rounds
+        fleet.begin(_rounds(models, stopper, lambda: stays or fleet.waits))
+        _note(board, "")
         if asking.ask:
             _listen(fleet, stack, view, stopper)
         stack.enter_context(Reloader(lambda: _reload(book, fleet, view), stopper))
-        with closing(rounds.events()) as events:
-            for told in events:
-                fleet.pass_on(told)
+        fleet.run()
         code = stopper.code
         view.finish(stopped=code != 0)
         if board is not None and view.has_status and not code:
@@ -100,6 +97,12 @@ def _rounds(
     return Spread(models, stopper.event, stays=stays)
 
 
+def _note(board: Board | None, lacks: str) -> None:
+    """Why there can be no step yet, for whoever watches over the process."""
+    if board is not None:
+        board.lacks = lacks
+
+
 def _board(asking: Asking, book: ChannelBook, stack: ExitStack, *, takes_frames: bool) -> Board | None:
     """What the page shows, where one is wanted."""
     if (takes_frames or asking.max_channels is not None) and (path := book.shared_path):
@@ -113,7 +116,9 @@ def _board(asking: Asking, book: ChannelBook, stack: ExitStack, *, takes_frames:
     from svlm_cli.stream.page.board import Board
 
     folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="svlm-page-"))
-    return Board(Path(folder), is_several=True)
+    board = Board(Path(folder), is_several=True)
+    board.lacks = "the channels are being opened"
+    return board
 
 
 def _reload(book: ChannelBook, fleet: Fleet, view: ChannelsView) -> None:

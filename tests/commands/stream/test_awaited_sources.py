@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
+from contextlib import suppress
 from pathlib import Path
+
+import pytest
 
 from tests.media.live_servers import file_server
 from tests.stream.served import free_port
@@ -62,7 +67,86 @@ def test_a_source_that_never_comes_is_given_up_and_told(tmp_path, monkeypatch, c
     began = time.monotonic()
     assert served_while([NAMED, "--reconnect-seconds", "1"], visit) == 130
     assert time.monotonic() - began >= 1
-    assert "did not come within 1 s" in capfd.readouterr().err
+    told = capfd.readouterr()
+    assert "did not come within 1 s" in told.err
+    events = [json.loads(line) for line in told.out.splitlines()]
+    assert [each["type"] for each in events if each["channel"] == "camera"] == ["warning", "warning", "end"]
+    assert "did not come within 1 s" in [each for each in events if each["channel"] == "camera"][1]["message"]
+
+
+def test_a_source_that_cannot_come_has_its_end_told(tmp_path, monkeypatch, capfd) -> None:
+    monkeypatch.chdir(tmp_path)
+    channels(tmp_path, "nowhere.mp4")
+
+    def visit(client: Client) -> None:
+        client.until(lambda found: found == {"game": "running", "camera": "failed"})
+        lines = client("GET", "/events.jsonl?channel=camera")[1].splitlines()
+        assert [json.loads(line)["type"] for line in lines] == ["warning", "end"]
+        assert b"/" not in b"".join(lines).replace(b"/s", b"")
+
+    assert served_while([NAMED], visit) == 130
+    events = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert [each["type"] for each in events if each["channel"] == "camera"] == ["warning", "end"]
+
+
+@pytest.mark.parametrize("how", ["page", "file"])
+def test_a_channel_that_is_added_waits_as_others_do(how, tmp_path, monkeypatch, make_video, capfd) -> None:
+    monkeypatch.chdir(tmp_path)
+    port, name = free_port(), "camera"
+    address = f"http://127.0.0.1:{port}/live.m3u8"
+    (tmp_path / "channels.yaml").write_text(json.dumps({"channels": [{"source": ONE, "name": "game"}]}))
+    playlist(make_video(tmp_path / "a.mp4", 3.0), tmp_path)
+
+    def visit(client: Client) -> None:
+        client.until(lambda found: found == {"game": "running"})
+        if how == "page":
+            assert client("POST", "/channels", {"source": address, "name": name})[0] == 201
+        else:
+            channels(tmp_path, address)
+            os.kill(os.getpid(), signal.SIGHUP)
+        client.until(lambda found: found == {"game": "running", name: "waiting"})
+        assert "is not there yet; waiting for it" in health(client)[1]["reason"]
+        server = file_server(tmp_path, port)
+        try:
+            client.until(lambda found: found[name] in ("running", "ended"))
+        finally:
+            server.stop()
+
+    assert served_while([NAMED, "--reconnect-seconds", "inf", "--max-channels", "4"], visit) == 130
+    events = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    told = [each["type"] for each in events if each["channel"] == name]
+    assert (told[0], told.count("start"), told.count("end"), told[-1]) == ("warning", 1, 1, "end")
+
+
+def test_what_is_still_waited_for_ends_with_the_others(tmp_path, monkeypatch, capfd) -> None:
+    monkeypatch.chdir(tmp_path)
+    channels(tmp_path, f"http://127.0.0.1:{free_port()}/live.m3u8")
+
+    def visit(client: Client) -> None:
+        client.until(lambda found: found == {"game": "running", "camera": "waiting"})
+
+    assert served_while([NAMED, "--reconnect-seconds", "inf"], visit) == 130
+    events = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert [each["type"] for each in events if each["channel"] == "camera"] == ["warning", "end"]
+
+
+def test_health_is_503_before_there_can_be_channels(tmp_path) -> None:
+    """The page of pictures that are pushed is there before the model is."""
+    seen: list[tuple[int, dict]] = []
+
+    def visit(client: Client) -> None:
+        end = time.monotonic() + 60
+        while time.monotonic() < end and (not seen or seen[-1][0] == 503):
+            with suppress(OSError):
+                seen.append(health(client))
+
+    assert served_while(["push:"], visit) == 130
+    assert seen[0][0] == 503
+    assert {told["reason"] for status, told in seen if status == 503} <= {
+        "the channels are being opened",
+        "the model is being loaded",
+    }
+    assert seen[-1] == (200, {"status": "ok", "channels": {}})
 
 
 def test_a_page_is_there_before_its_source(tmp_path, make_video) -> None:
