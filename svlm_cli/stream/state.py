@@ -137,6 +137,7 @@ class StateKeeper:
         outputs: tells path and length of every output.
         held: tells what outputs hold back.
         sync_outputs: forces them to the disk; called from the thread that writes the state.
+        settle: brings them into order before the last save, where nothing was written to them.
 
     Attributes:
         has_failed: whether the newest state could not be saved.
@@ -149,8 +150,10 @@ class StateKeeper:
         outputs: Callable[[], Mapping[str, int]] = dict,
         sync_outputs: Callable[[], None] = lambda: None,
         held: Callable[[], Mapping[str, str]] = dict,
+        settle: Callable[[], None] = lambda: None,
     ) -> None:
         self.path = path
+        self._settle = settle
         self._every_seconds = every_seconds
         self._outputs = outputs
         self._sync_outputs = sync_outputs
@@ -195,12 +198,13 @@ class StateKeeper:
         questions: Questions,
         late_seconds: float = 0.0,
     ) -> str:
-        """Save now, with what ``save_if_due`` takes.
+        """Save now, at the end of the stream, with what ``save_if_due`` takes.
 
         Returns:
             What went wrong; mostly nothing.
         """
         self.close()
+        self._settle()
         self._write(*self._content(session, source, reached_seconds, questions, late_seconds))
         failure, self._failure = self._failure, ""
         return failure

@@ -264,9 +264,8 @@ def keeper_of(kept: Kept, writers: Writers, stack: ExitStack) -> StateKeeper | N
         return None
     from svlm_cli.stream.state import StateKeeper
 
-    keeper = StateKeeper(
-        kept.save_state, kept.save_every, lambda: writers.lengths, writers.sync, lambda: writers.held
-    )
+    lengths, held = (lambda: writers.lengths), (lambda: writers.held)
+    keeper = StateKeeper(kept.save_state, kept.save_every, lengths, writers.sync, held, writers.settle)
     stack.callback(keeper.close)
     return keeper
 

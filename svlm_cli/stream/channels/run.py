@@ -231,8 +231,14 @@ class StreamRun:
         if self._controls.resume is None or (
             end is not None and self._reached - end > self._settings.step_seconds
         ):
-            raise error
+            raise error if self._controls.resume is None else self._another(error)
         self._nothing_new = f"nothing new behind {timestamp(self._reached).removesuffix('.000')}"
+
+    def _another(self, error: NothingThereError) -> NothingThereError:
+        """A source that is much shorter than the one that was seen up to where the stream goes on."""
+        told = f"{error.message}: this is another source than that of the saved state, or has become shorter"
+        hint = "name the source of the saved state, or start afresh without --resume"
+        return NothingThereError(told, hint, error.end_seconds)
 
     def leave(self) -> None:
         """Read no more; nobody is waited for."""

@@ -65,6 +65,20 @@ class Production(Protocol):
             OutputError: it cannot be written.
         """
 
+    def settle(self, earlier: Earlier, *, keeps: bool) -> tuple[bool, list[str]]:
+        """Nothing comes any more: mend what is not as an earlier run left it.
+
+        Args:
+            earlier: that run.
+            keeps: as ``begin`` has it.
+
+        Returns:
+            Whether it is open, to be finished; else it stays as it is. What is to be told.
+
+        Raises:
+            OSError, OutputError: it cannot be read or written.
+        """
+
     def write(self, event: StreamEvent) -> list[str]:
         """Count an event.
 

@@ -19,9 +19,11 @@ import numpy as np
 
 from svlm_cli.errors import OutputError
 from svlm_cli.files import put_aside, sync
+from svlm_cli.media.behind import outer_boxes
 from svlm_cli.stream.outputs.append import file_target
 from svlm_cli.stream.outputs.contract import Earlier
 from svlm_cli.stream.outputs.cues import Caption, CueStyle, ReadingCues, SecondCues
+from svlm_cli.stream.outputs.going_on import begun_anew
 from svlm_cli.stream.outputs.speech import SAMPLE_RATE, Reciter
 from svlm_cli.stream.outputs.subtitle import Subtitles
 from svlm_cli.stream.outputs.voice import SpokenTrack
@@ -89,11 +91,24 @@ class Film:
                 aside = put_aside(self._target).name
                 why = "a film cannot be gone on with" if goes_on else "it was there already"
                 told.append(f"{self.path} begins anew: {why}, and is kept as {aside}")
+            elif earlier is not None:
+                told.append(begun_anew(self.path, self.real_path, earlier))
         except OSError as error:
             raise OutputError(f"cannot write {self.path}: {error.strerror}", "name another file") from error
         if not os.access(self._target.parent, os.W_OK):
             raise OutputError(f"no permission to write {self.path}", "choose another folder")
         return told
+
+    def settle(self, earlier: Earlier, *, keeps: bool) -> tuple[bool, list[str]]:  # noqa: ARG002 - the contract
+        """See ``contract.Production``: a film is made of pictures, and none come."""
+        size = self._target.stat().st_size if self._target.is_file() else 0
+        if not size or self.real_path not in earlier.lengths:
+            told = [f"{begun_anew(self.path, self.real_path, earlier)}; there are no pictures for a film"]
+            return False, told
+        ends = [end for _, _, end in outer_boxes(self._target)]
+        if not ends or ends[-1] != size:
+            return False, [f"{self.path} is torn, and a film cannot be gone on with: it stays as it is"]
+        return False, []
 
     def write(self, event: StreamEvent) -> list[str]:
         """See ``contract.Production``."""

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
+from svlm_cli.cue_text import timestamp
 from svlm_cli.errors import OutputError
 from svlm_cli.files import put_aside, sync
 from svlm_cli.settings import Pace
@@ -23,17 +23,28 @@ from svlm_cli.stream.outputs.append import file_target
 from svlm_cli.stream.outputs.contract import Earlier
 from svlm_cli.stream.outputs.cues import Caption, CueStyle, ReadingCues, SecondCues
 from svlm_cli.stream.outputs.formats import vtt_cue
-from svlm_cli.stream.outputs.segments import Segment, SegmentTime, listed_in
+from svlm_cli.stream.outputs.going_on import begun_anew
+from svlm_cli.stream.outputs.segments import (
+    ENDING,
+    SEGMENT_SECONDS,
+    WHOLE_LIST,
+    Segment,
+    SegmentPlace,
+    SegmentTime,
+    is_whole_playlist,
+    is_whole_segment,
+    listed_again,
+    listed_in,
+    numbers_in,
+)
 from svlm_cli.types import ClockKind, EndEvent, StartEvent, StepEvent, StreamEvent
 from svlm_cli.utc import utc_seconds, utc_text
 
-SEGMENT_SECONDS = 2.0
 WINDOW_SEGMENTS = 60
 JUMP_SECONDS = 1.0
 SHORTEST_SECONDS = 0.1
 SOURCE_CLOCKS = (ClockKind.PROGRAM_DATE_TIME, ClockKind.RTCP, ClockKind.FILE)  # a player's is never ours
 _TOLERANCE_SECONDS = 1e-3
-_SEGMENT = re.compile(r"\d+\.vtt")
 
 
 class CaptionPlaylist:
@@ -81,6 +92,8 @@ class CaptionPlaylist:
                 "mark": asdict(self._mark),
                 "carried": [asdict(cue) for cue in self._carried],
                 "cues": self._cues.held,
+                "live": self._is_live,
+                "segment": self._segment_seconds,
             }
         )
 
@@ -100,13 +113,27 @@ class CaptionPlaylist:
         told = []
         try:
             if earlier is not None and self.real_path in earlier.lengths:
-                self._go_on(earlier)
+                told = list(self._go_on(earlier))
             else:
-                told = list(self._make_room(keeps=keeps))
+                told = [begun_anew(self.path, self.real_path, earlier)] if earlier else []
+                told += self._make_room(keeps=keeps)
             self._folder.mkdir(exist_ok=True)
         except OSError as error:
             raise OutputError(f"cannot write {self.path}: {error.strerror}", "name another file") from error
         return told
+
+    def settle(self, earlier: Earlier, *, keeps: bool) -> tuple[bool, list[str]]:
+        """See ``contract.Production``."""
+        place = SegmentPlace.of(earlier.held.get(self.real_path, ""))
+        if self.real_path in earlier.lengths and is_whole_playlist(self._target, self._folder, place.number):
+            return False, []
+        goes_beyond = any(number > place.number for number in numbers_in(self._folder))
+        told = self.begin(replace(earlier, cut=not goes_beyond), keeps=keeps)
+        if self._listed:
+            self._list_newest()
+        elif self._begin is None:
+            self._write_playlist(ENDING)
+        return True, told
 
     def write(self, event: StreamEvent) -> list[str]:
         """Count an event; what is over is written. Nothing is to be told.
@@ -137,7 +164,7 @@ class CaptionPlaylist:
             self._complete(max(self._reached, begin + SHORTEST_SECONDS), is_last=True)
             self._begin = None
         if not self._is_live and self._listed and not self._has_ended:
-            self._append("#EXT-X-ENDLIST\n")
+            self._append(ENDING)
             self._has_ended = True
 
     def sync(self) -> None:
@@ -241,16 +268,16 @@ class CaptionPlaylist:
             file.write(text.encode())
         self._unsynced.add(self._target)
 
-    def _write_playlist(self) -> None:
+    def _write_playlist(self, ending: str = "") -> None:
         longest = max([self._segment_seconds, *(each.seconds for each in self._listed)])
         lines = ["#EXTM3U", "#EXT-X-VERSION:3", f"#EXT-X-TARGETDURATION:{math.ceil(longest)}"]
         lines.append(f"#EXT-X-MEDIA-SEQUENCE:{self._listed[0].number if self._listed else self._number}")
         if self._num_jumps:
             lines.append(f"#EXT-X-DISCONTINUITY-SEQUENCE:{self._num_jumps}")
         if not self._is_live:
-            lines.append("#EXT-X-PLAYLIST-TYPE:EVENT")
+            lines.append(WHOLE_LIST.strip())
         lines += [line for each in self._listed for line in each.lines(self._folder.name)]
-        self._replace(self._target, "\n".join(lines) + "\n")
+        self._replace(self._target, "\n".join(lines) + f"\n{ending}")
 
     def _replace(self, path: Path, text: str) -> None:
         """In one rename: whoever reads it meanwhile reads it whole."""
@@ -264,28 +291,52 @@ class CaptionPlaylist:
             if keeps and path.exists() and (path.is_file() or any(path.iterdir())):
                 aside = put_aside(path)
                 yield f"{path} was there already: it is kept as {aside.name} (--overwrite replaces it)"
-        for path in self._folder.glob("*.vtt") if self._folder.is_dir() else ():
-            if _SEGMENT.fullmatch(path.name):
-                path.unlink()
+        for number in numbers_in(self._folder):
+            self._segment(number).unlink()
 
-    def _go_on(self, earlier: Earlier) -> None:
-        """Go on behind the segments of an earlier run: of a file from where its state was, else all."""
+    def _go_on(self, earlier: Earlier) -> Iterator[str]:
+        """Go on behind the segments of an earlier run: of a file from where its state was, else all.
+
+        Yields:
+            What is missing.
+        """
         self._is_cut = True
-        if self._target.is_file():
+        held = earlier.held.get(self.real_path, "")
+        place = SegmentPlace.of(held)
+        self._is_live, self._segment_seconds = place.is_live, place.segment_seconds
+        self._reached = earlier.reached_seconds
+        if not (is_gone := not self._target.is_file()):
             self._listed += listed_in(self._target.read_text("utf-8", "replace"))
-        if earlier.cut and (held := earlier.held.get(self.real_path)):
+        yield from self._relisted(place, earlier, is_gone=is_gone)
+        if earlier.cut and held:
             with suppress(ValueError, KeyError, TypeError):  # of another build
                 self._restore(held)
                 return
         # The segment that was not over when the process was killed is not listed yet.
-        begun = [int(path.stem) for path in self._folder.glob("*.vtt") if _SEGMENT.fullmatch(path.name)]
+        begun = numbers_in(self._folder)
         last = self._listed[-1] if self._listed else None
         if begun and (last is None or max(begun) == last.number + 1):
-            stamp = utc_seconds(last.date) if last is not None and last.date else None
+            stamp = utc_seconds(last.date) if last is not None else None
             date = "" if stamp is None or last is None else utc_text(stamp + last.seconds)
             self._listed.append(Segment(max(begun), self._segment_seconds, date))
         if self._listed:
             self._number = self._listed[-1].number + 1
+
+    def _relisted(self, place: SegmentPlace, earlier: Earlier, *, is_gone: bool) -> Iterator[str]:
+        """List again what lies there up to a state; empty segments stand where some are gone."""
+        num_known = len(self._listed)
+        self._listed = deque(listed_again(self._listed, self._folder, place, WINDOW_SEGMENTS))
+        known = (each.number for each in self._listed if each.number < place.number)
+        for number in (bad := [each for each in known if not is_whole_segment(self._segment(each))]):
+            self._folder.mkdir(exist_ok=True)
+            self._replace(self._segment(number), "WEBVTT\n\n")
+        if is_gone and not self._listed:
+            yield begun_anew(self.path, self.real_path, earlier)
+        elif len(self._listed) > num_known:
+            yield f"{self.path} is gone or torn: it lists its segments again, those it had lost without dates"
+        if bad:
+            begin, end = (timestamp(each * self._segment_seconds) for each in (bad[0], bad[-1] + 1))
+            yield f"{len(bad)} segments of {self.path} from {begin} to {end} are gone or torn, and empty now"
 
     def _restore(self, held: str) -> None:
         content = json.loads(held)

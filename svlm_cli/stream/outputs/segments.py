@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from svlm_cli.cue_text import timestamp
 from svlm_cli.utc import utc_text
 
 TICKS_A_SECOND, TICKS = 90_000, 1 << 33
+SEGMENT_SECONDS = 2.0
+OPENING, ENDING = "#EXTM3U\n", "#EXT-X-ENDLIST\n"
+WHOLE_LIST = "#EXT-X-PLAYLIST-TYPE:EVENT\n"  # of all that was ever said; its end is told
+_SEGMENT = re.compile(r"[0-9]{1,9}\.vtt")
 _LISTED = re.compile(
-    r"(#EXT-X-DISCONTINUITY\n)?(?:#EXT-X-PROGRAM-DATE-TIME:(\S+)\n)?#EXTINF:([\d.]+),\n[^\n]*?(\d+)\.vtt$",
+    r"(#EXT-X-DISCONTINUITY\n)?(?:#EXT-X-PROGRAM-DATE-TIME:(\S+)\n)?#EXTINF:([0-9]{1,9}\.[0-9]{3}),\n[^\n]*?([0-9]+)\.vtt$",
     re.MULTILINE,
 )
 
@@ -73,3 +80,69 @@ def listed_in(text: str) -> Iterator[Segment]:
     """The segments of a playlist that ``Segment.lines`` has written."""
     for jump, date, seconds, number in _LISTED.findall(text):
         yield Segment(int(number), float(seconds), date, bool(jump))
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentPlace:
+    """Where a playlist stood when a state was saved.
+
+    Args:
+        number: the segment that was not over.
+        is_live: whether a window is listed, not all.
+        segment_seconds: how long a segment lasts.
+    """
+
+    number: int = 0
+    is_live: bool = False
+    segment_seconds: float = SEGMENT_SECONDS
+
+    @classmethod
+    def of(cls, held: str) -> SegmentPlace:
+        """As ``CaptionPlaylist.held`` tells it; of another build, nothing is known."""
+        with suppress(ValueError, KeyError, TypeError):
+            content = json.loads(held)
+            return cls(int(content["number"]), bool(content["live"]), float(content["segment"]))
+        return cls()
+
+
+def numbers_in(folder: Path) -> list[int]:
+    """The segments that lie in a folder, in their order."""
+    return sorted(int(path.stem) for path in folder.glob("*.vtt") if _SEGMENT.fullmatch(path.name))
+
+
+def is_whole_segment(path: Path) -> bool:
+    """Whether a segment is there, with its beginning and its end."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return False
+    return content.startswith(b"WEBVTT\n") and content.endswith(b"\n\n")
+
+
+def is_whole_playlist(playlist: Path, folder: Path, before: int) -> bool:
+    """Whether a playlist is as it is at an end: it lists whole segments without a gap, up to that number."""
+    try:
+        text = playlist.read_text("utf-8", "replace")
+    except OSError:
+        return False
+    numbers = [each.number for each in listed_in(text)]
+    is_ended = text.endswith(ENDING) if WHOLE_LIST in text else text.endswith("\n")
+    if not text.startswith(OPENING) or not is_ended or not numbers:
+        return text.startswith(OPENING) and (text.endswith(ENDING) or not before)
+    is_gapless = numbers == list(range(numbers[0], max(numbers[0] + len(numbers), before)))
+    return is_gapless and all(is_whole_segment(folder / f"{number}.vtt") for number in numbers)
+
+
+def listed_again(listed: Iterable[Segment], folder: Path, place: SegmentPlace, most: int) -> list[Segment]:
+    """What a playlist lists and what it lists no more though it lies there, without a gap up to a place.
+
+    Args:
+        most: how many a window lists.
+    """
+    known = {each.number: each for each in listed}
+    numbers = sorted({*known, *(number for number in numbers_in(folder) if number < place.number)})
+    if numbers:
+        numbers = list(range(numbers[0], max(numbers[-1] + 1, place.number)))
+    if place.is_live:
+        numbers = numbers[-most:]
+    return [known.get(each) or Segment(each, place.segment_seconds, "") for each in numbers]

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from svlm_cli.cue_text import clean_text
+from svlm_cli.cue_text import clean_text, timestamp
 from svlm_cli.errors import OutputError
 from svlm_cli.files import put_aside, sync
 from svlm_cli.stream.outputs.append import file_target
 from svlm_cli.stream.outputs.contract import Earlier
+from svlm_cli.stream.outputs.going_on import begun_anew
 from svlm_cli.stream.outputs.speech import FASTEST, SAMPLE_RATE, Reciter
 from svlm_cli.types import StartEvent, StepEvent, StreamEvent
 
@@ -98,17 +99,31 @@ class VoiceFile:
         try:
             if held and earlier is not None and self._target.is_file():
                 self._descriptor = os.open(self._target, os.O_RDWR | os.O_CLOEXEC)
-                self._go_on(held, cut=earlier.cut)
-                return []
+                return self._go_on(held, cut=earlier.cut)
+            kept = ""
             if keeps and self._target.is_file() and self._target.stat().st_size:
-                aside = put_aside(self._target).name
-                told.append(f"{self.path} was there already: it is kept as {aside} (--overwrite replaces it)")
+                kept = f"was there already: it is kept as {put_aside(self._target).name}"
+            if earlier is not None:
+                told.append(begun_anew(self.path, self.real_path, earlier, kept))
+            elif kept:
+                told.append(f"{self.path} {kept} (--overwrite replaces it)")
             flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
             self._descriptor = os.open(self._target, flags, 0o666)
             self._write_header()
         except OSError as error:
             raise OutputError(f"cannot write {self.path}: {error.strerror}", "name another file") from error
         return told
+
+    def settle(self, earlier: Earlier, *, keeps: bool) -> tuple[bool, list[str]]:
+        """See ``contract.Production``."""
+        if self.real_path in earlier.lengths and self._target.is_file():
+            size = self._target.stat().st_size
+            there = max(0, (size - HEADER_BYTES) // SAMPLE_BYTES)
+            with self._target.open("rb") as file:
+                is_whole = file.read(HEADER_BYTES) == _header(there)
+            if is_whole and there >= _num_samples_of(earlier.held.get(self.real_path, "")):
+                return False, []
+        return True, self.begin(earlier, keeps=keeps)
 
     def write(self, event: StreamEvent) -> list[str]:
         """See ``contract.Production``."""
@@ -150,25 +165,47 @@ class VoiceFile:
         self._num_samples = max(self._num_samples, place + len(samples))
 
     def _write_header(self) -> None:
-        """The 44 bytes of a WAV file of PCM."""
-        num_bytes = min(SAMPLE_BYTES * self._num_samples, _MOST_BYTES - HEADER_BYTES)
-        kind = struct.pack(
-            "<IHHIIHH", 16, 1, 1, SAMPLE_RATE, SAMPLE_BYTES * SAMPLE_RATE, SAMPLE_BYTES, 8 * SAMPLE_BYTES
-        )
-        riff = b"RIFF" + struct.pack("<I", num_bytes + HEADER_BYTES - 8) + b"WAVE"
-        os.pwrite(self._descriptor, riff + b"fmt " + kind + b"data" + struct.pack("<I", num_bytes), 0)
+        os.pwrite(self._descriptor, _header(self._num_samples), 0)
 
-    def _go_on(self, held: str, *, cut: bool) -> None:
-        """Go on behind what a file holds, or behind what it held when its state was saved."""
-        there = (os.fstat(self._descriptor).st_size - HEADER_BYTES) // SAMPLE_BYTES
-        self._num_samples = max(0, there)
+    def _go_on(self, held: str, *, cut: bool) -> list[str]:
+        """Go on behind what a file holds, or behind what it held when its state was saved; what it lacks."""
+        told = []
+        there = max(0, (os.fstat(self._descriptor).st_size - HEADER_BYTES) // SAMPLE_BYTES)
+        self._num_samples = there
         with suppress(ValueError, TypeError):  # of another build: behind what is there
-            origin, num_samples, free_seconds = json.loads(held)
+            origin, _, free_seconds = json.loads(held)
             self._origin = None if origin is None else float(origin)
+            known = _num_samples_of(held)
+            if cut or there < known:
+                self._num_samples = known
+            if there < known:
+                begin, end = ((self._origin or 0.0) + count / SAMPLE_RATE for count in (there, known))
+                told.append(
+                    f"{self.path} is torn, or shorter than the saved state says: what it held from "
+                    f"{timestamp(begin)} up to {timestamp(end)} is missing, and silent"
+                )
             if cut:
-                self._num_samples = min(self._num_samples, int(num_samples))
                 self._spoken.free_seconds = float(free_seconds)
         if not cut:
             self._spoken.free_seconds = (self._origin or 0.0) + self._num_samples / SAMPLE_RATE
         os.ftruncate(self._descriptor, HEADER_BYTES + SAMPLE_BYTES * self._num_samples)
         self._write_header()
+        return told
+
+
+def _header(num_samples: int) -> bytes:
+    """The 44 bytes of a WAV file of PCM."""
+    num_bytes = min(SAMPLE_BYTES * num_samples, _MOST_BYTES - HEADER_BYTES)
+    kind = struct.pack(
+        "<IHHIIHH", 16, 1, 1, SAMPLE_RATE, SAMPLE_BYTES * SAMPLE_RATE, SAMPLE_BYTES, 8 * SAMPLE_BYTES
+    )
+    riff = b"RIFF" + struct.pack("<I", num_bytes + HEADER_BYTES - 8) + b"WAVE"
+    return riff + b"fmt " + kind + b"data" + struct.pack("<I", num_bytes)
+
+
+def _num_samples_of(held: str) -> int:
+    """How long a file was when its state was saved; 0 where that is another build's."""
+    with suppress(ValueError, TypeError):
+        _, num_samples, _ = json.loads(held)
+        return int(num_samples)
+    return 0

@@ -14,10 +14,9 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from svlm_cli.cue_text import timestamp
 from svlm_cli.errors import OutputError
 from svlm_cli.stream.outputs.append import AppendFile
-from svlm_cli.stream.outputs.contract import Earlier
+from svlm_cli.stream.outputs.contract import Earlier, Production
 from svlm_cli.stream.outputs.cues import CueStyle
 from svlm_cli.stream.outputs.film import Film
 from svlm_cli.stream.outputs.formats import (
@@ -25,13 +24,12 @@ from svlm_cli.stream.outputs.formats import (
     OutputFormat,
     Pieces,
     TraceFormat,
-    Written,
     encoded,
-    kept_bytes,
     resumed,
 )
+from svlm_cli.stream.outputs.going_on import go_on_behind, gone_back, placed, put, settle_file
 from svlm_cli.stream.outputs.kinds import PRODUCTIONS, require_distinct, require_known
-from svlm_cli.stream.outputs.rotation import FileRotation, current_part, go_back, part_path
+from svlm_cli.stream.outputs.rotation import FileRotation, current_part, part_path
 from svlm_cli.types import Clip, EndEvent, StepEvent, StreamEvent, WarningEvent, reached_by
 
 if TYPE_CHECKING:
@@ -83,6 +81,7 @@ class Writers:
         self._failed: list[str] = []
         self._earlier: Earlier | None = None
         self._at_seconds = 0.0
+        self._left: dict[str, tuple[int, str]] = {}  # of outputs that stay as an earlier run left them
 
     def resume(self, earlier: Earlier) -> None:
         """Go on with the files of an earlier run where they are still there; none of them is put aside."""
@@ -93,7 +92,12 @@ class Writers:
         """Bytes written of each output that is open or will go on, by real path."""
         if self._is_open:
             made = {each.real_path: 0 for each in self._productions}
-            return made | {file.real_path: file.num_bytes for file, _ in self._files()}
+            made |= {file.real_path: file.num_bytes for file, _ in self._files()}
+            return made | {path: length for path, (length, _) in self._left.items()}
+        return self._lengths_before
+
+    @property
+    def _lengths_before(self) -> dict[str, int]:
         known = {} if self._earlier is None else self._earlier.lengths
         real_paths = [each.real_path for each in self._productions]
         real_paths += [file.real_path for file, _ in self._files()]
@@ -109,6 +113,7 @@ class Writers:
             part = current_part(Path(file.real_path)) if self._rotation else 0
             if part or output.held:
                 held[file.real_path] = json.dumps({"part": part, "open": output.held})
+        held |= {path: each for path, (_, each) in self._left.items()}
         return {path: each for path, each in held.items() if each}
 
     @property
@@ -141,8 +146,10 @@ class Writers:
             self._at_seconds = reached
         if self._held is not None:
             self._held.append(event)
-            if not isinstance(event, StepEvent if self._earlier else StepEvent | EndEvent):
+            if not isinstance(event, StepEvent | EndEvent):
                 return []
+            if isinstance(event, EndEvent):
+                self.settle()
             self._open()
             events, self._held = self._held, None
         else:
@@ -160,7 +167,8 @@ class Writers:
         """Open all files or none: what can fail comes before what changes one that was there."""
         if self._is_open:
             return
-        self._go_back()
+        if self._earlier is not None:
+            self._earlier = gone_back([file for file, _ in self._outputs], self._earlier)
         found: dict[str, bytes] = {}
         known = {} if self._earlier is None else self._earlier.lengths
         try:
@@ -172,7 +180,9 @@ class Writers:
             self._begin_all([file for file, _ in self._files() if file.real_path not in found])
             for file, pieces in self._files():
                 if self._earlier is not None and file.real_path in found:
-                    self._go_on(file, pieces, found[file.real_path], self._earlier)
+                    content = found[file.real_path]
+                    if told := go_on_behind(file, pieces, content, self._earlier):
+                        self._tell(told)
         except OutputError:
             self.close()
             raise
@@ -180,68 +190,54 @@ class Writers:
         if self._earlier is not None:
             self._resume_cues(self._earlier, found)
 
-    def _go_back(self) -> None:
-        """Where files were rotated after the state was saved: back to the part that it knows, or past it."""
-        if self._earlier is None:
-            return
-        lengths = dict(self._earlier.lengths)
-        for file, _ in self._outputs:
-            target = Path(file.real_path)
-            part, _ = self._earlier.part_and_open(file.real_path)
-            if part and current_part(target) > part:
-                try:
-                    if self._earlier.cut:
-                        go_back(target, part)
-                    else:
-                        lengths[file.real_path] = 0
-                except OSError as error:
-                    raise OutputError(f"cannot go on with {file.path}: {error.strerror}") from error
-        self._earlier = replace(self._earlier, lengths=lengths)
-
     def _resume_cues(self, earlier: Earlier, found: Mapping[str, bytes]) -> None:
-        """Open again the cues that were open where a file was cut; else they stand in it."""
+        """Open again the cues that were open where a file was cut, or is gone; else they stand in it."""
         for file, output in self._outputs:
-            if (content := found.get(file.real_path)) is not None:
+            is_gone = file.is_ordinary and file.real_path in earlier.lengths
+            if (content := found.get(file.real_path, b"" if is_gone else None)) is not None:
                 kept = content[: file.num_bytes].decode("utf-8", "replace")
                 held = earlier.part_and_open(file.real_path)[1] if earlier.cut else ""
-                self._put(file, output, resumed(output, kept, held))
+                put(file, output, resumed(output, kept, held))
 
     def _begin_all(self, files: Sequence[AppendFile]) -> None:
         for each in self._productions:
             for message in each.begin(self._earlier, keeps=not self._overwrite):
                 self._tell(message)
         for file in files:
-            self._begin(file)
+            for message in placed(file, self._earlier, keeps=not self._overwrite):
+                self._tell(message)
 
-    def _begin(self, file: AppendFile) -> None:
-        """Put a new file in place and note what became of the one before, or that one should be there."""
-        aside = file.place(keep=not self._overwrite)
-        kept = "" if aside is None else f"was there already: it is kept as {aside.name}"
-        if self._earlier is not None and file.is_ordinary:
-            until = timestamp(self._earlier.reached_seconds)
-            if file.real_path in self._earlier.lengths:
-                self._tell(f"{file.path} is gone: what it held up to {until} is missing")
-            else:
-                known = f"{file.path} is no output of the saved state and begins at {until}"
-                self._tell(f"{known}; what {kept}" if kept else known)
-        elif kept:
-            self._tell(f"{file.path} {kept} (--overwrite replaces it)")
+    def settle(self) -> None:
+        """Before the end of a stream that went on and took no step: mend what is not as it was left.
 
-    def _go_on(self, file: AppendFile, pieces: Pieces, content: bytes, earlier: Earlier) -> None:
-        """Go on behind the whole pieces of a file and note what it lacks."""
-        length = earlier.lengths[file.real_path]
-        num_bytes = kept_bytes(content if not earlier.cut else content[:length], pieces)
-        file.cut(num_bytes, pieces.header.encode(), pieces.footer.encode())
-        if num_bytes >= length:
-            if not earlier.cut and content[num_bytes:] not in (b"", pieces.footer.encode()):
-                self._tell(f"{file.path} had a torn end; {len(content) - num_bytes} bytes are cut off")
+        What the state knows is written again; what it does not know is told. Whole outputs stay as they are.
+        """
+        if self._is_open or self._earlier is None:
             return
-        told = pieces.last.findall(content[:num_bytes].decode("utf-8", "replace"))
-        behind = f"its last whole piece ({told[-1]})" if told else "its start"
-        self._tell(
-            f"{file.path} is torn, or shorter than the saved state says: it goes on behind {behind}; what it "
-            f"held from there up to {timestamp(earlier.reached_seconds)} is missing"
-        )
+        earlier, keeps = replace(self._earlier, cut=False), not self._overwrite
+        known, outputs, open_paths = self._lengths_before, dict(self._outputs), set[str]()
+        everything: list[Production | tuple[AppendFile, Pieces]] = [*self._productions, *self._files()]
+        for each in everything:
+            output = each[0] if isinstance(each, tuple) else each
+            try:
+                if isinstance(each, tuple):
+                    is_open, told = settle_file(*each, outputs.get(each[0]), earlier, keeps=keeps)
+                else:
+                    is_open, told = each.settle(earlier, keeps=keeps)
+            except (OSError, OutputError) as error:
+                reason = error.message if isinstance(error, OutputError) else error.strerror
+                self._unreported.append(self._give_up(output.path, OSError(0, reason)))
+                continue
+            for message in told:
+                self._tell(message)
+            if is_open:
+                open_paths.add(output.real_path)
+            elif output.real_path in known:
+                self._left[output.real_path] = known[output.real_path], earlier.held.get(output.real_path, "")
+        self._is_open = True
+        self._outputs = [each for each in self._outputs if each[0].real_path in open_paths]
+        self._productions = [each for each in self._productions if each.real_path in open_paths]
+        self._trace = self._trace if self._trace and self._trace.real_path in open_paths else None
 
     def _tell(self, message: str) -> None:
         self._unreported.append(WarningEvent(message, self._at_seconds))
@@ -251,7 +247,7 @@ class Writers:
         for file, output in list(self._outputs):
             try:
                 self._rotate(file, output, event)
-                self._put(file, output, output.render(event))
+                put(file, output, output.render(event))
             except OSError as error:
                 self._outputs.remove((file, output))
                 file.close()
@@ -274,13 +270,10 @@ class Writers:
             return
         header, footer = encoded(output.header), encoded(output.footer)
         if file.num_bytes > len(header) and self._rotation.is_due(file.num_bytes, file.touched):
-            self._put(file, output, output.finish())
+            put(file, output, output.finish())
             target = Path(file.real_path)
             file.rotate(part_path(target, current_part(target)), header, footer)
             output.restart()
-
-    def _put(self, file: AppendFile, pieces: Pieces, written: Written) -> None:
-        file.append(encoded(written.pieces), encoded(written.open + pieces.footer))
 
     def _give_up(self, path: Path, error: OSError) -> WarningEvent:
         self._failed.append(f"{path} ({error.strerror})")
@@ -330,7 +323,7 @@ class Writers:
         for file, pieces in self._files():
             try:
                 if file in outputs:
-                    self._put(file, pieces, outputs[file].finish())
+                    put(file, pieces, outputs[file].finish())
                     if not file.is_ordinary:
                         file.append(encoded(pieces.footer))
                 file.sync()

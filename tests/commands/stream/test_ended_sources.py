@@ -71,6 +71,39 @@ def test_every_later_start_ends_well_and_leaves_the_outputs(kind, folder: Path, 
             server.stop()
 
 
+@pytest.mark.parametrize("kind", ["one", "channels"])
+def test_what_was_torn_removed_or_named_anew_is_mended_and_told(kind, folder, make_video, capsys) -> None:
+    make_video(folder / "a.mp4", 3.0)
+    kept, stem, sources = [*KEPT, "--out", "x.srt"], "x", ["a.mp4"]
+    if kind == "channels":
+        shutil.copy(folder / "a.mp4", folder / "b.mp4")
+        kept = [each.replace("x.", "{name}.").replace("s.svlm", "{name}.svlm") for each in kept]
+        stem, sources = "a", ["a.mp4", "b.mp4"]
+    assert run(["stream", *sources, *SMALL, *kept]) == 0
+    before = {path: path.read_bytes() for path in folder.glob("*.*t") if path.suffix in (".vtt", ".srt")}
+    vtt, events = folder / f"{stem}.vtt", folder / f"{stem}.jsonl"
+    vtt.write_bytes(vtt.read_bytes()[:-5])
+    lines = events.read_bytes()
+    events.write_bytes(lines[:-9])
+    (folder / f"{stem}.srt").unlink()
+    kept += ["--out", ("x" if kind == "one" else "{name}") + ".ttml"]
+    capsys.readouterr()
+    assert run(["stream", *sources, *SMALL, *kept]) == 0
+    told = capsys.readouterr().err
+    for sentence in (f"{stem}.jsonl had a torn end", f"{stem}.srt is gone", f"{stem}.ttml is no output"):
+        assert told.count(sentence) == 1
+    assert told.count("last words") >= 1
+    assert vtt.read_bytes() == before[vtt]
+    mended = [json.loads(line) for line in events.read_text().splitlines()]
+    assert [each["type"] for each in mended if each["type"] == "step"] == ["step"] * lines.count(b'"step"')
+    assert mended[-1]["type"] == "end"
+    after = {path: path.read_bytes() for path in folder.iterdir() if path.suffix != ".svlm"}
+    assert run(["stream", *sources, *SMALL, *kept]) == 0
+    told = capsys.readouterr().err
+    assert told.count("warning") == told.count("nothing new behind") == len(sources)
+    assert {path: path.read_bytes() for path in after} == after
+
+
 def test_words_behind_the_state_stay_when_the_source_ended_meanwhile(
     folder: Path, make_video, capsys
 ) -> None:
@@ -93,4 +126,7 @@ def test_a_start_behind_the_end_and_another_file_are_errors(folder: Path, make_v
     make_video(folder / "a.mp4", 2.0)
     capsys.readouterr()
     assert run(["stream", "a.mp4", *SMALL, *STATE]) == 1
-    assert "there is nothing at 5 s" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "there is nothing at 5 s" in told
+    assert "start earlier" not in told
+    assert "another source than that of the saved state" in told
