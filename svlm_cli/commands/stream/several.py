@@ -14,7 +14,7 @@ from svlm_cli.commands.stream import run as one
 from svlm_cli.commands.stream.beside import Asking
 from svlm_cli.commands.stream.channel_file import NAME, ChannelBook, ChannelSpec
 from svlm_cli.commands.stream.channels_view import ChannelsView
-from svlm_cli.commands.stream.fleet import Fleet
+from svlm_cli.commands.stream.fleet import TOO_EARLY, Fleet
 from svlm_cli.commands.stream.serving import PUSHED_CHANNELS, PageDesk, PushOpener, attend
 from svlm_cli.commands.stream.stopping import Reloader, Stopper
 from svlm_cli.errors import OutputError, SourceError, SvlmError, UsageError
@@ -57,6 +57,7 @@ def run_channels(
         stopper = stack.enter_context(Stopper(lambda: view.say(one.STOPPING)))
         board = _board(asking, book, stack, takes_frames=takes_frames)
         fleet = stack.enter_context(Fleet(book, view, partial(attend, board)))
+        stack.enter_context(Reloader(lambda: _reload(book, fleet, view), stopper))
         may_add = asking.max_channels is not None
         stays = may_add or takes_frames
         if board is not None:
@@ -68,12 +69,14 @@ def run_channels(
         if not fleet.ready and not stays and not fleet.waits:
             (first, *_) = fleet.failed.values()
             raise SourceError(f"no channel could be opened: {'; '.join(first)}")
+        if stopper.code:
+            view.finish(stopped=True)
+            return stopper.code
         models = [one.loaded(loads[0], view), *(load() for load in loads[1:])]
         fleet.begin(_rounds(models, stopper, lambda: stays or fleet.waits))
         _note(board, "")
         if asking.ask:
             _listen(fleet, stack, view, stopper)
-        stack.enter_context(Reloader(lambda: _reload(book, fleet, view), stopper))
         fleet.run()
         code = stopper.code
         view.finish(stopped=code != 0)
@@ -123,9 +126,9 @@ def _board(asking: Asking, book: ChannelBook, stack: ExitStack, *, takes_frames:
 
 def _reload(book: ChannelBook, fleet: Fleet, view: ChannelsView) -> None:
     """Read the file of channels again and change to what it says; where it is wrong, nothing changes."""
-    if book.path is None:
-        view.say("SIGHUP: no file of channels to be read again", "yellow")
-        return
+    if book.path is None or fleet.rounds is None:
+        why = "no file of channels to be read again" if book.path is None else ": ".join(TOO_EARLY)
+        return view.say(f"SIGHUP: {why}", "yellow")
     before = book.model
     try:
         specs, model = book.read()
