@@ -94,6 +94,7 @@ class CaptionPlaylist:
                 "cues": self._cues.held,
                 "live": self._is_live,
                 "segment": self._segment_seconds,
+                "listed": bool(self._listed),
             }
         )
 
@@ -301,13 +302,12 @@ class CaptionPlaylist:
             What is missing.
         """
         self._is_cut = True
-        held = earlier.held.get(self.real_path, "")
-        place = SegmentPlace.of(held)
+        place = SegmentPlace.of(held := earlier.held.get(self.real_path, ""))
         self._is_live, self._segment_seconds = place.is_live, place.segment_seconds
         self._reached = earlier.reached_seconds
-        if not (is_gone := not self._target.is_file()):
+        if self._target.is_file():
             self._listed += listed_in(self._target.read_text("utf-8", "replace"))
-        yield from self._relisted(place, earlier, is_gone=is_gone)
+        yield from self._relisted(place, earlier)
         if earlier.cut and held:
             with suppress(ValueError, KeyError, TypeError):  # of another build
                 self._restore(held)
@@ -322,7 +322,7 @@ class CaptionPlaylist:
         if self._listed:
             self._number = self._listed[-1].number + 1
 
-    def _relisted(self, place: SegmentPlace, earlier: Earlier, *, is_gone: bool) -> Iterator[str]:
+    def _relisted(self, place: SegmentPlace, earlier: Earlier) -> Iterator[str]:
         """List again what lies there up to a state; empty segments stand where some are gone."""
         num_known = len(self._listed)
         self._listed = deque(listed_again(self._listed, self._folder, place, WINDOW_SEGMENTS))
@@ -330,7 +330,7 @@ class CaptionPlaylist:
         for number in (bad := [each for each in known if not is_whole_segment(self._segment(each))]):
             self._folder.mkdir(exist_ok=True)
             self._replace(self._segment(number), "WEBVTT\n\n")
-        if is_gone and not self._listed:
+        if place.has_list and not self._listed:
             yield begun_anew(self.path, self.real_path, earlier)
         elif len(self._listed) > num_known:
             yield f"{self.path} is gone or torn: it lists its segments again, those it had lost without dates"

@@ -90,18 +90,21 @@ class SegmentPlace:
         number: the segment that was not over.
         is_live: whether a window is listed, not all.
         segment_seconds: how long a segment lasts.
+        has_list: whether there was anything to list.
     """
 
     number: int = 0
     is_live: bool = False
     segment_seconds: float = SEGMENT_SECONDS
+    has_list: bool = False
 
     @classmethod
     def of(cls, held: str) -> SegmentPlace:
         """As ``CaptionPlaylist.held`` tells it; of another build, nothing is known."""
         with suppress(ValueError, KeyError, TypeError):
             content = json.loads(held)
-            return cls(int(content["number"]), bool(content["live"]), float(content["segment"]))
+            kind = bool(content["live"]), float(content["segment"]), bool(content["listed"])
+            return cls(int(content["number"]), *kind)
         return cls()
 
 

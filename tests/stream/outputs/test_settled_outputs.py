@@ -196,6 +196,27 @@ def test_an_output_with_a_new_name_is_told_once(tmp_path: Path, kind: str, is_th
     assert contents(tmp_path) == after
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_playlist_that_was_never_written_is_not_missed(tmp_path: Path, seed: int) -> None:
+    """A process that is killed within its first segment has listed none."""
+    first = random.Random(seed).randrange(0, 2000, 2)
+    writers = Writers([tmp_path / "x.m3u8"])
+    writers.write(START)
+    writers.write(StepEvent(0, first, first + 1.0, "words", 2, 7, 8, 5))
+    saved = Earlier(writers.lengths, first + 1.0, True, writers.held)
+    assert not (tmp_path / "x.m3u8").exists()
+    writers = Writers([tmp_path / "x.m3u8"])
+    writers.resume(saved)
+    if seed % 2:  # it goes on
+        assert (
+            writers.write(START) + writers.write(StepEvent(1, first + 1.0, first + 2.0, "", 2, 7, 8, 5)) == []
+        )
+    assert writers.write(END) == []
+    writers.finish()
+    assert f"x/{first // 2}.vtt" in (tmp_path / "x.m3u8").read_text()
+    assert "words" in (tmp_path / "x" / f"{first // 2}.vtt").read_text()
+
+
 def filmed(folder: Path) -> Earlier:
     writers = Writers([folder / "x.mp4"])
     writers.write(START)
