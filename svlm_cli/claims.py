@@ -116,9 +116,14 @@ class Claim:
         except FileExistsError:
             return None
         until = time.monotonic() + _SIGNING_SECONDS
-        while lock(descriptor) is False and time.monotonic() < until:
-            time.sleep(_RETRY_SECONDS)  # somebody looks who is here
-        self._lease.write(descriptor)
+        try:
+            while lock(descriptor) is False and time.monotonic() < until:
+                time.sleep(_RETRY_SECONDS)  # somebody looks who is here
+            self._lease.write(descriptor)
+        except OSError:  # the disk is full
+            path.unlink(missing_ok=True)
+            os.close(descriptor)
+            raise
         return descriptor
 
     def _succeed(self, until: float) -> int | None:
@@ -152,8 +157,10 @@ class Claim:
         Args:
             found: what it says.
             is_locked: True: we have locked it; False: somebody else has; None: this file system has no locks.
+                NFS keeps the lock of a process that stands still on another machine: there the lease decides.
         """
-        if is_locked is False:
+        is_far = found is not None and not found.shares_locks()
+        if is_locked is False and not is_far:
             return True
         if is_locked and found is not None and found.shares_locks():
             return False

@@ -103,6 +103,47 @@ def test_who_comes_back_after_his_term_publishes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_lock_that_a_standing_process_keeps_on_another_machine_ends_with_its_lease(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As NFS keeps locks; on this machine a process that stands still keeps what it has."""
+    path = tmp_path / "game"
+    at(monkeypatch, "one", with_locks=True)
+    first = Claim(path)
+    with pytest.raises(BlockingIOError):
+        Claim(path)
+    at(monkeypatch, "two", with_locks=True)
+    with pytest.raises(BlockingIOError):
+        Claim(path)
+    grow_old(lock_of(path))
+    at(monkeypatch, "one", with_locks=True)
+    with pytest.raises(BlockingIOError):
+        Claim(path)
+    at(monkeypatch, "two", with_locks=True)
+    with Claim(path) as second:
+        second.require()
+        with pytest.raises(OutputError, match="has taken over"):
+            first.require()
+        first.release()
+        second.require()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_leaves_no_claim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, write = tmp_path / "game", os.pwrite
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(OSError, match="No space left"):
+        Claim(path)
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(os, "pwrite", write)
+    with Claim(path) as held:
+        held.require()
+
+
 def test_a_lease_is_renewed_while_its_process_lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "game"
     at(monkeypatch, "one")

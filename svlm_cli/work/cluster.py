@@ -6,23 +6,18 @@ two hands must not do at once, they claim on the folder that all nodes share (``
 
 from __future__ import annotations
 
-import logging
-import os
 import pickle
-import re
-import signal
-import socket
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Self
 
 from svlm_cli.errors import SvlmError
-from svlm_cli.work.actor import CAME, ENDED, STOP_SECONDS, Errand, NodeHand
+from svlm_cli.leases import TERM_SECONDS
+from svlm_cli.work.actor import ENDED, STOP_SECONDS, TOLD, Errand, NodeHand
 from svlm_cli.work.jobs import (
     Aside,
     Backlog,
@@ -35,17 +30,15 @@ from svlm_cli.work.jobs import (
     JobLostError,
     JobT,
 )
+from svlm_cli.work.reach import environment, join, short
 
 MOST_TRIES = 3  # of a job, on hands that are lost
 _TURN_SECONDS = 1.0
 _LOOK_SECONDS = 2.0  # between looks at the nodes
 _ALONE_SECONDS = 120.0  # without a node
 _QUIET_SECONDS = 30.0  # until the first word
-_REACH_SECONDS = 10.0
-_SETTINGS = b"\x04"
-_HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + _SETTINGS + bytes(5)
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-_SENT = ("SVLM_MODEL", "OPENAI_API_KEY", "OPENAI_BASE_URL")
+_SILENT_SECONDS = TERM_SECONDS  # of a hand, until it is lost: what it has claimed is, too
+_NODE_LEFT = "its node has left the cluster"
 
 
 @dataclass(slots=True, eq=False)
@@ -57,12 +50,16 @@ class _NodeWorker(Generic[JobT]):
         node: the id of its node.
         host: what people call the node.
         job: None where it is idle.
+        has_begun: whether it has answered yet: until then it waits for a place on its node.
+        asked_at: when its turn began, by the crew's clock.
     """
 
     actor: Any
     node: str
     host: str
     job: JobT | None = None
+    has_begun: bool = False
+    asked_at: float = 0.0
 
 
 class Cluster(Generic[JobT, EventT]):
@@ -92,7 +89,7 @@ class Cluster(Generic[JobT, EventT]):
         name: Callable[[JobT], str],
     ) -> None:
         self._hire = pickle.dumps(hire)
-        self._errand = Errand(Path.cwd(), _environment())
+        self._errand = Errand(Path.cwd(), environment())
         self._per_node = per_node
         self._with_gpu = with_gpu
         self._name = name
@@ -100,11 +97,13 @@ class Cluster(Generic[JobT, EventT]):
         self._near = near
         self._workers: list[_NodeWorker[JobT]] = []
         self._turns: dict[Any, _NodeWorker[JobT]] = {}
-        self._tries: Counter[int] = Counter()
+        self._again: list[JobT] = []  # lost ones
+        self._lost_on: dict[int, list[str]] = {}  # the nodes, by the job
         self._losses: Counter[str] = Counter()
         self._looked_at = self._seen_at = -1e9
+        self._clock = 0.0  # seconds of waiting: it stands while this process does
         self._has_begun = False
-        self._is_ours = _join(address)
+        self._is_ours = join(address)
 
     def add(self, jobs: Iterable[JobT]) -> None:
         """See ``Crew``."""
@@ -116,16 +115,16 @@ class Cluster(Generic[JobT, EventT]):
         import ray
 
         begun_at = self._seen_at = time.monotonic()
-        while self._backlog or self._turns:
+        while self._backlog or self._again or any(worker.job is not None for worker in self._workers):
             yield from self._recruit()
             for worker in self._workers:
-                if worker.job is None and self._backlog:
-                    worker.job = self._backlog.take(worker.node)
-                    self._ask(worker, worker.job)
+                self._give(worker)
             if not self._turns:
                 time.sleep(_LOOK_SECONDS)
                 continue
+            waits_from = time.monotonic()
             ready, _ = ray.wait(list(self._turns), timeout=_TURN_SECONDS)
+            self._clock += min(time.monotonic() - waits_from, 2 * _TURN_SECONDS)
             if not ready and not self._has_begun and time.monotonic() > begun_at + _QUIET_SECONDS:
                 self._has_begun = True
                 yield Aside("no worker has begun yet: are all nodes busy? ray status tells")
@@ -136,59 +135,82 @@ class Cluster(Generic[JobT, EventT]):
                 except ray.exceptions.RayError as error:
                     yield from self._lost(worker, error)
                     continue
-                self._has_begun = True
+                self._has_begun = worker.has_begun = True
                 yield from self._heard(worker, said)
 
-    def _ask(self, worker: _NodeWorker[JobT], job: JobT | None) -> None:
-        given = None if job is None else pickle.dumps(job)
-        self._turns[worker.actor.turn.remote(given, _TURN_SECONDS)] = worker
+    def _give(self, worker: _NodeWorker[JobT]) -> None:
+        """A job for a hand that is idle and there, if there is one for it.
+
+        One that was lost on a node goes to another, as long as another has hands.
+        """
+        if worker.job is not None or not worker.has_begun:
+            return
+        if self._again:
+            nodes = {each.node for each in self._workers if each.has_begun}
+            for job in self._again:
+                lost_on = self._lost_on[id(job)]
+                if worker.node not in lost_on or nodes <= {*lost_on}:
+                    self._again.remove(job)
+                    self._ask(worker, job)
+                    return
+        if self._backlog:
+            self._ask(worker, self._backlog.take(worker.node))
+
+    def _ask(self, worker: _NodeWorker[JobT], job: JobT) -> None:
+        worker.job = job
+        self._turn(worker, pickle.dumps(job), _TURN_SECONDS)
+
+    def _turn(self, worker: _NodeWorker[JobT], job: bytes | None, seconds: float) -> None:
+        worker.asked_at = self._clock
+        self._turns[worker.actor.turn.remote(job, seconds)] = worker
 
     def _heard(
         self, worker: _NodeWorker[JobT], said: list[tuple[str, Any]]
     ) -> Generator[Heard[JobT, EventT], None, None]:
         job = worker.job
-        assert job is not None
         if said and said[-1][0] == ENDED:
             worker.job = None
-            self._tries.pop(id(job), None)
+            self._lost_on.pop(id(job), None)
             self._losses.pop(worker.node, None)
-            if self._backlog:  # before what came is dealt with: its node need not wait for that
-                worker.job = self._backlog.take(worker.node)
-                self._ask(worker, worker.job)
-        else:
-            self._ask(worker, None)
+            self._give(worker)  # before what came is dealt with: its node need not wait for that
+        elif job is not None:
+            self._turn(worker, None, _TURN_SECONDS)
         for kind, content in said:
             what: Any = None if content is None else pickle.loads(content)  # noqa: S301 - of our own actors
-            if kind == ENDED:
-                yield Ended(job, what)
-            else:
-                yield Came(job, what) if kind == CAME else Aside(what)
+            if kind == TOLD:
+                yield Aside(what)
+                continue
+            assert job is not None
+            yield Ended(job, what) if kind == ENDED else Came(job, what)
 
     def _lost(
         self, worker: _NodeWorker[JobT], error: Exception
     ) -> Generator[Heard[JobT, EventT], None, None]:
         """A hand is gone, or cannot be reached; what it did begins again, and it is not waited for."""
-        job = worker.job
-        assert job is not None
+        job, reason = worker.job, short(error)
         self._end(worker)
         self._losses[worker.node] += 1
-        self._tries[id(job)] += 1
         self._looked_at = -1e9
-        if self._tries[id(job)] >= MOST_TRIES:
-            told = f"{self._tries.pop(id(job))} workers ended in the middle of {self._name(job)}"
-            told += f", the last on {worker.host}: {_short(error)}"
+        if job is None:
+            yield Aside(f"a worker on {worker.host} cannot begin: {reason}")
+            return
+        lost_on = self._lost_on.setdefault(id(job), [])
+        lost_on.append(worker.node)
+        if len(lost_on) >= MOST_TRIES:
+            self._losses.subtract(lost_on)  # it may be the job's fault
+            del self._lost_on[id(job)]
+            told = f"{MOST_TRIES} workers ended in the middle of {self._name(job)}"
+            told += f", the last on {worker.host}: {reason}"
             yield Ended(job, JobLostError(told, "out of memory? Try fewer --workers"))
             return
-        self._backlog.add(job, self._near(job), first=True)
-        yield BegunAgain(
-            job, f"a worker on {worker.host} is lost ({_short(error)}); {self._name(job)} begins again"
-        )
+        self._again.append(job)
+        yield BegunAgain(job, f"a worker on {worker.host} is lost ({reason}); {self._name(job)} begins again")
 
     def _recruit(self) -> Generator[Heard[JobT, EventT], None, None]:
         """Hands on nodes that lack some; hands of nodes that are gone are let go.
 
         Raises:
-            SvlmError: there has been no node for long.
+            SvlmError: there has been no node for long, or none is left that keeps its hands.
         """
         now = time.monotonic()
         if now < self._looked_at + _LOOK_SECONDS:
@@ -197,27 +219,40 @@ class Cluster(Generic[JobT, EventT]):
         import ray
 
         nodes = {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
-        for worker in [each for each in self._workers if each.node not in nodes]:
-            self._backlog.leave(worker.node)
-            turns = [turn for turn, at_it in self._turns.items() if at_it is worker]
-            for turn in turns:
-                del self._turns[turn]
-            if worker.job is None:
-                self._end(worker)
-            else:
-                yield from self._lost(worker, SvlmError("its node has left the cluster"))
+        yield from self._miss({*nodes})
         able = [each for each in nodes.values() if each["Resources"].get("CPU", 0) > 0]
         for node in able:
             there = sum(worker.node == node["NodeID"] for worker in self._workers)
             if self._losses[node["NodeID"]] < MOST_TRIES * self._per_node:
-                self._workers += [self._new_worker(node) for _ in range(there, self._per_node)]
+                for _ in range(there, self._per_node):
+                    worker = self._new_worker(node)
+                    self._workers.append(worker)
+                    self._turn(worker, None, 0)  # to hear when it has begun: a job need not wait for that
         if self._workers:
             self._seen_at = now
-        elif now > self._seen_at + _ALONE_SECONDS:
+        elif able or now > self._seen_at + _ALONE_SECONDS:
+            lost = "all nodes have lost their workers again and again"
             raise SvlmError(
-                f"no node of the cluster has taken work for {_ALONE_SECONDS:g} s",
+                lost if able else f"no node of the cluster has taken work for {_ALONE_SECONDS:g} s",
                 "see ray status; the same command goes on from what is whole",
             )
+
+    def _miss(self, nodes: set[str]) -> Generator[Heard[JobT, EventT], None, None]:
+        """Let go of hands that nothing is to be heard of: of nodes that are gone, and silent ones."""
+        turns = {worker: turn for turn, worker in self._turns.items()}
+        for worker in list(self._workers):
+            is_there = worker.node in nodes
+            is_silent = worker.job is not None and self._clock > worker.asked_at + _SILENT_SECONDS
+            if is_there and not is_silent:
+                continue
+            self._turns.pop(turns.get(worker), None)
+            if not is_there:
+                self._backlog.leave(worker.node)
+            if worker.job is None:
+                self._end(worker)
+                continue
+            why = f"nothing was heard of it for {_SILENT_SECONDS:g} s" if is_there else _NODE_LEFT
+            yield from self._lost(worker, SvlmError(why))
 
     def _new_worker(self, node: dict[str, Any]) -> _NodeWorker[JobT]:
         import ray
@@ -263,75 +298,3 @@ class Cluster(Generic[JobT, EventT]):
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _join(address: str) -> bool:
-    """Connect to a cluster, unless this process is.
-
-    Returns:
-        Whether the connection is ours to end.
-
-    Raises:
-        SvlmError: it cannot be reached.
-    """
-    import ray
-
-    if ray.is_initialized():
-        return False
-    address = address or os.environ.get("RAY_ADDRESS", "")
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
-    try:
-        with _own_end():
-            if not address:
-                with suppress(ConnectionError):
-                    ray.init(address="auto", **quiet)
-                    return True
-                ray.init(include_dashboard=False, **quiet)
-                return True
-            host, _, port = address.rpartition(":")
-            if port.isdecimal():
-                _greet(host.strip("[]"), int(port))
-            ray.init(address=address, **quiet)
-    except Exception as error:  # gRPC's, Ray's and Python's own
-        where = f"the Ray cluster at {address}" if address else "Ray"
-        raise SvlmError(
-            f"{where} cannot be reached: {_short(error)}",
-            "see ray status there; give HOST:PORT as ray start --head prints it",
-        ) from error
-    return True
-
-
-def _greet(host: str, port: int) -> None:
-    """See that whoever answers there speaks HTTP/2, as Ray does: Ray itself would try for minutes.
-
-    Raises:
-        OSError: nobody answers, or in another language.
-    """
-    with socket.create_connection((host, port), _REACH_SECONDS) as link:
-        if os.environ.get("RAY_USE_TLS", "0") in ("", "0"):
-            link.sendall(_HTTP2)
-            if link.recv(9)[3:4] != _SETTINGS:
-                raise OSError("what answers there is not Ray")
-
-
-@contextmanager
-def _own_end() -> Iterator[None]:
-    """What SIGTERM does stays as it is: Ray would take it over."""
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        yield
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, before)
-
-
-def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name in _SENT or name.startswith("HF_")}
-
-
-def _short(error: BaseException) -> str:
-    """The line of an error that says most; of Ray's on hands that cannot be made, the last one."""
-    lines = [line.strip() for line in _COLOUR.sub("", str(error)).splitlines() if line.strip()]
-    if not lines:
-        return type(error).__name__
-    return lines[-1 if "creation task" in lines[0] else 0][:200]

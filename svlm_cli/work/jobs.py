@@ -108,20 +108,22 @@ class Backlog(Generic[JobT]):
     """Jobs that wait, in their order; those that read the same stay on the machine that read it first."""
 
     def __init__(self) -> None:
-        self._waiting: OrderedDict[str, deque[JobT]] = OrderedDict()
+        self._waiting: dict[str, deque[JobT]] = {}
+        self._free: OrderedDict[str, None] = OrderedDict()  # of those that wait, what no machine has read
+        self._own: dict[str, OrderedDict[str, None]] = {}  # what each machine has
         self._homes: dict[str, str] = {}
         self._num = 0
 
     def __len__(self) -> int:
         return self._num
 
-    def add(self, job: JobT, near: str, *, first: bool = False) -> None:
+    def add(self, job: JobT, near: str) -> None:
         """One more; ``near``: what it reads, empty for nothing that others read."""
-        queue = self._waiting.setdefault(near, deque())
-        (queue.appendleft if first else queue.append)(job)
+        if near not in self._waiting:
+            self._waiting[near] = deque()
+            self._queue_of(near)[near] = None
+        self._waiting[near].append(job)
         self._num += 1
-        if first:
-            self._waiting.move_to_end(near, last=False)
 
     def take(self, machine: str) -> JobT:
         """The next job for a machine: of what it has read, else of what nobody has, else any.
@@ -129,25 +131,27 @@ class Backlog(Generic[JobT]):
         Raises:
             IndexError: none waits.
         """
-        nears = list(self._waiting)
-        own = (near for near in nears if near and self._homes.get(near) == machine)
-        free = (near for near in nears if near not in self._homes)
-        near = next(own, None)
+        near = next(iter(self._own.get(machine) or self._free), None)
         if near is None:
-            near = next(free, None)
-        if near is None:
-            near = max(nears, key=lambda each: len(self._waiting[each]), default=None)
+            near = max(self._waiting, key=lambda each: len(self._waiting[each]), default=None)
         if near is None:
             raise IndexError("no job waits")
-        if near:
-            self._homes.setdefault(near, machine)
-        queue = self._waiting[near]
-        job = queue.popleft()
+        if near and near not in self._homes:
+            del self._free[near]
+            self._homes[near] = machine
+            self._queue_of(near)[near] = None
+        jobs = self._waiting[near]
+        job = jobs.popleft()
         self._num -= 1
-        if not queue:
-            del self._waiting[near]
+        if not jobs:
+            del self._waiting[near], self._queue_of(near)[near]
         return job
 
     def leave(self, machine: str) -> None:
-        """A machine is gone: what it has read is nobody's."""
+        """A machine is gone: what it has read is nobody's, and waits no longer than it has."""
         self._homes = {near: home for near, home in self._homes.items() if home != machine}
+        self._free = OrderedDict([*self._own.pop(machine, {}).items(), *self._free.items()])
+
+    def _queue_of(self, near: str) -> OrderedDict[str, None]:
+        home = self._homes.get(near)
+        return self._free if home is None else self._own.setdefault(home, OrderedDict())

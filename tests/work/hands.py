@@ -55,6 +55,20 @@ class CannotBegin:
 
 
 @dataclass(frozen=True)
+class Sick:
+    """Hands that end with their first job on one node of a cluster; on others they square."""
+
+    node: str
+
+    def __call__(self, signals: Signals) -> Squarer:
+        import ray
+
+        if ray.get_runtime_context().get_node_id() == self.node:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return Squarer(signals)
+
+
+@dataclass(frozen=True)
 class Noting:
     """Hands that leave a file for each job and a line for each time that one is done, on a shared folder."""
 

@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,9 +21,10 @@ from svlm_cli.data.fetch.folder import expand, fetch_all
 from svlm_cli.data.fetch.one import FetchOptions, FetchProgress
 from svlm_cli.data.manifest import Manifest
 from svlm_cli.errors import ModelError, SourceError, SvlmError
+from svlm_cli.work import cluster as crews
 from svlm_cli.work.jobs import BegunAgain, Came, Ended
 from svlm_cli.work.place import parse_place
-from tests.work.hands import CannotBegin, Job, Noting, Squarer, results
+from tests.work.hands import CannotBegin, Job, Noting, Sick, Squarer, results
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install ray")
 ROOT = Path(__file__).resolve().parents[2]
@@ -125,6 +127,77 @@ def test_a_job_that_kills_its_workers_ends_and_the_others_are_done(cluster) -> N
     (error,) = found.failed.values()
     assert "3 workers ended in the middle of job 1" in str(error)
     assert sum("job 1 begins again" in reason for reason in found.again) == 2
+
+
+def test_a_worker_that_stands_still_is_lost_and_its_job_done_elsewhere(
+    cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crews, "_SILENT_SECONDS", 4.0)
+    dice, jobs = random.Random(5), [Job(number, seconds=0.3) for number in range(9)]
+    done, reasons, standing, at = {}, [], None, dice.randrange(1, 6)
+    with crew_on(cluster, Squarer) as crew:
+        crew.add(jobs)
+        for heard in crew.events():
+            match heard:
+                case Came(event=("pid", pid)) if standing is None and len(done) >= at:
+                    standing = pid
+                    os.kill(pid, signal.SIGSTOP)
+                case Came(job=job, event=int() as event):
+                    assert job not in done
+                    done[job] = event
+                case BegunAgain(reason=reason):
+                    reasons.append(reason)
+                case Ended(error=error):
+                    assert error is None
+    assert done == {job: job.number**2 for job in jobs}
+    assert ["nothing was heard of it for 4 s" in reason for reason in reasons] == [True]
+    assert standing is not None
+    gone({standing})
+
+
+def test_a_sick_node_costs_no_job(cluster) -> None:
+    """What it loses is done by others, though it is always the first to have nothing to do."""
+    (sick, *_) = cluster.worker_nodes
+    jobs = [Job(number, seconds=0.7) for number in range(8)]
+    with crew_on(cluster, Sick(sick.node_id)) as crew:
+        crew.add(jobs)
+        found = results(crew)
+    assert found.failed == {}
+    assert found.done == {job: job.number**2 for job in jobs}
+    assert len(found.pids) == 2
+    assert 1 <= len(found.again) <= 3
+
+
+def test_nodes_that_others_keep_busy_hold_no_job(cluster) -> None:
+    """And where one node is left, a job that kills its workers does not end the others."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    class Blocker:
+        def here(self) -> bool:
+            return True
+
+    ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+    try:
+        blockers = [
+            ray.remote(Blocker)
+            .options(num_cpus=1, scheduling_strategy=NodeAffinitySchedulingStrategy(node.node_id, soft=False))
+            .remote()
+            for node in cluster.worker_nodes
+        ]
+        assert len(blockers) == 2
+        assert all(ray.get([blocker.here.remote() for blocker in blockers]))
+        freeing = threading.Timer(40, lambda: [ray.kill(blocker) for blocker in blockers])
+        freeing.start()
+        with crew_on(cluster, Squarer) as crew:
+            crew.add([Job(1, "killed"), *(Job(number) for number in range(2, 8))])
+            found = results(crew)
+        assert freeing.is_alive()
+        freeing.cancel()
+        assert {job.number for job in found.done} == set(range(2, 8))
+        assert [job.number for job in found.failed] == [1]
+    finally:
+        ray.shutdown()
 
 
 def test_fetch_on_a_cluster_fills_the_folder_as_it_does_here(cluster, make_video, tmp_path: Path) -> None:

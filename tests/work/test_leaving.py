@@ -20,7 +20,7 @@ from svlm_cli.claims import Claim, release_all
 from svlm_cli.commands.output import prints_are_talk
 from svlm_cli.errors import OutputError
 from svlm_cli.work.actor import ENDED, Errand, NodeHand
-from svlm_cli.work.cluster import _greet
+from svlm_cli.work.reach import greet
 from tests.work.hands import Job, Squarer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -106,9 +106,9 @@ def test_what_is_not_ray_is_told_at_once(answer: bytes, is_ray: bool) -> None:
         thread.start()
         port = server.getsockname()[1]
         if is_ray:
-            _greet("127.0.0.1", port)
+            greet("127.0.0.1", port)
         else:
             with pytest.raises(OSError, match="not Ray"):
-                _greet("127.0.0.1", port)
+                greet("127.0.0.1", port)
         thread.join()
     assert os.environ.get("RAY_USE_TLS") is None

@@ -162,7 +162,7 @@ def test_jobs_on_one_video_stay_on_one_machine(seed: int) -> None:
         machine = dice.choice("abc")
         job = backlog.take(machine)
         if dice.random() < 0.1:  # its worker is lost
-            backlog.add(job, job[0], first=True)
+            backlog.add(job, job[0])
         else:
             taken[machine].append(job)
     assert sorted(job for each in taken.values() for job in each) == sorted(jobs)
