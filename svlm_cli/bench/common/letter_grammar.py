@@ -131,6 +131,7 @@ DISCLAIMED = re.compile(
     r"|(?:(?:it|this)(?:['’]s|\s+is)\s+)?(?:both|neither|none|equal|an?\s+(?:tie|draw)|tied?|draw)(?=\W*$|,))",
     re.I,
 )
+NONE_OF_THESE = re.compile(r"\W*none\s+of\s+(?:the\s+above|these|those)\W*", re.I)  # the text of an option
 REPORTED = re.compile(
     r"\b(?:says|said|claims|claimed|states|stated|argues|argued|announce[sd]|shouts|shouted|reports|reported|mentions|mentioned|"
     r"suggests|implies|predict(?:s|ed)|told|tells)\b",
@@ -149,6 +150,18 @@ _COMPARATIVE = (
     r"over|other|another|rather|after|under|never|however|whether|player|answer|winner|number|viewer|commenter|"
     r"announcer|later|enter|layer|letter)[a-z]{3,}er)"
 )
+_SAID_OF_ONE = (
+    rf"\s+(?:{_ADVERB}\s+)*(?:"
+    r"(?:better|best|more\s+[a-z]+ly|most\s+[a-z]+ly)\s+(?:matche|align|capture|reflect|fit|follow|mirror|convey|describe|represent|agree|cover)s"
+    r"|(?:matche|align|capture|reflect|fit|follow|mirror|convey|describe|represent|agree|cover)s\b[^.;!?\n]{0,80}?\b"
+    r"(?:better|best|(?:more|most)\s+(?:closely|accurately|faithfully|fully|precisely|naturally))"
+    rf"|(?:is|seems|appears)\s+(?:{_ADVERB}\s+)*(?:(?:the|a)\s+)?(?:closer|closest|nearer|nearest|truer|truest|better\s+match|"
+    r"(?:more|most)\s+(?:accurate|faithful|consistent|engaging|natural|lively|similar|aligned|precise))"
+    r"|(?:does|provides|offers|gives|has|makes)\s+(?:the|a)\s+(?:\w+\s+)?(?:better|best|closer|closest|stronger|strongest)\s+(?:job|commentary|match|account|fit|text)"
+    r"|(?:has|takes|gets)\s+(?:the|my|a)\s+(?:(?:slight|clear|small)\s+)?(?:edge|vote|nod|advantage)|wins"
+    r")\b(?![^.!?\n]*\b(?:not|never|less|only|except|unless|if)\b)|\s+it\s+is(?=\W*$)"
+)
+TURNED = re.compile(r"\b(?:however|but|though|although|yet|nevertheless|still|except|while|whereas)\b", re.I)
 INITIAL = re.compile(
     r"(?:\s*[A-Z]\.)+\s*\w|\s*(?!(?:The|An?|He|She|It|They|Two|Man|Men|Woman|Women|Boy|Girl|Person|People|Child|Kid|Player|"
     r"Team|Ball|Dog|Cat|Someone|Nobody|Everyone|Water|This|That|There|What|Who|Which|Because|Candidate|Commentary|"
@@ -171,8 +184,11 @@ class Grammar:
         named: a letter that stands where a sentence names an answer.
         behind: one in brackets behind the answer's text.
         right: a letter that is said to be right.
-        concluded: one that a sentence ends with: "so C", "(option C)", "making C the answer", "only C fits".
+        concluded: one that ends a sentence: "so C", "From the video, C", "(option C)", "making C the answer".
+            Also "only C fits".
         given: a candidate that a sentence gives the win, or says the other loses to: it is one of the groups.
+        of_one: a candidate that is praised in a reply which names no other.
+        any_one: a letter that stands alone.
         praised_alone: one that a whole sentence calls better in one way: it is the group.
         several: what makes the letter before it one of several.
         listed: letters that head the parts of a list.
@@ -191,6 +207,8 @@ class Grammar:
     right: re.Pattern[str]
     concluded: tuple[re.Pattern[str], ...]
     given: re.Pattern[str]
+    of_one: re.Pattern[str]
+    any_one: re.Pattern[str]
     praised_alone: re.Pattern[str]
     several: re.Pattern[str]
     listed: re.Pattern[str]
@@ -206,7 +224,7 @@ class Grammar:
 def _concluded(token: str, letters: str) -> tuple[re.Pattern[str], ...]:
     end = r"(?=[^\w?]*$)"
     return (
-        re.compile(rf"\b(?i:so|therefore|thus|hence)\s*,?\s+{token}{end}"),
+        re.compile(rf"(?<!or )\b(?i:so|therefore|thus|hence)\s*,?\s+{token}{end}"),
         re.compile(
             rf"^(?:(?!\(\s*(?i:option|choice|answer)\b).)*(?P<open>\()\s*(?i:option|choice|answer)\s*:?\s*"
             rf"(?P<letter>[{letters}])(?P<close>\s*\)){end}"
@@ -214,6 +232,9 @@ def _concluded(token: str, letters: str) -> tuple[re.Pattern[str], ...]:
         re.compile(
             rf"\b(?i:making|makes|leaving|leaves)\s+{token}\s+(?i:as\s+)?(?i:(?:the|only)\s+)*(?i:{_BEST})"
             rf"(?i:\s+(?:answer|option|choice|one|candidate|match|fit))?{end}"
+        ),
+        re.compile(
+            rf"^\W*(?i:(?:based\s+on|according\s+to|judging\s+by|from|in|given)\s+(?:the|this|these|what)\b[^.,;:?]{{1,60}},)\s*{token}{end}"
         ),
         re.compile(
             rf"\b(?i:only)\s+{token}\s+(?i:fits|matches|works|makes\s+sense|remains|is\s+(?:left|correct|right|true|plausible))\b"
@@ -243,6 +264,22 @@ def _given(letter: str) -> re.Pattern[str]:
 def _praised_alone(plain_token: str) -> re.Pattern[str]:
     return re.compile(
         rf"^\W*(?i:the\s+(?:more\s+[\w-]+|{_COMPARATIVE})\s+(?:candidate|commentary|one|text|response)\s*(?:is|:))\s*{plain_token}\W*$"
+    )
+
+
+def _of_one(token: str) -> re.Pattern[str]:
+    return re.compile(
+        rf"(?:^[^\w(\[{{]*|[,;:]\s*|\b(?i:so|therefore|thus|hence|that|and|overall|think|believe|but|say)\s+)"
+        rf"(?i:model\s+)?{token}(?i:{_SAID_OF_ONE})"
+    )
+
+
+def _alternative(letters: str) -> re.Pattern[str]:
+    return re.compile(
+        r"(?:^|[.!?;\n]\s+)\W*(?i:or|alternatively|otherwise|alternative|another\s+(?:possib\w+|option|answer|choice|candidate))\b"
+        rf"[^.!?\n]{{0,60}}?(?<!\w)([{letters}])\b(?!['’]|\s+[a-z])"
+        rf"|\b([{letters}])\)?\s+(?:is|are)\s+(?:(?!not\b|never\b|no\b)\w+\s+){{0,2}}?"
+        r"(?:correct|right|possible|plausible|also|equally|too)\b"
     )
 
 
@@ -279,6 +316,8 @@ def grammar_of(letters: str) -> Grammar:
         ),
         _concluded(token, letters),
         _given(plain_token),
+        _of_one(token),
+        re.compile(rf"(?<!\w)([{letters}])(?![\w'’])"),
         _praised_alone(plain_token),
         re.compile(
             rf"[^\w.]*(?:{joint}\W+(?:\w+\W+)?)?{_SIDE}([{letters}])\b(?!['’]|\s+(?!(?:{joint})\b)\w)|\W*{joint}\s+\w*\s*\(?([{letters}])\b"
@@ -306,11 +345,6 @@ def grammar_of(letters: str) -> Grammar:
             rf"|\b([{letters}])\s+(?i:beats|outperforms|surpasses|edges\s+out)\b"
             rf"|\b{_COMPARATIVE}\s+(?i:one|candidate|commentary|text|response)\s*(?i:is|:)\s*{plain_token}"
         ),
-        re.compile(
-            r"(?:^|[.!?;\n]\s+)\W*(?i:or|alternatively|otherwise|alternative|another\s+(?:possib\w+|option|answer|choice|candidate))\b"
-            rf"[^.!?\n]{{0,60}}?(?<!\w)([{letters}])\b(?!['’]|\s+[a-z])"
-            rf"|\b([{letters}])\)?\s+(?:is|are)\s+(?:(?!not\b|never\b|no\b)\w+\s+){{0,2}}?"
-            r"(?:correct|right|possible|plausible|also|equally|too)\b"
-        ),
+        _alternative(letters),
         re.compile(rf"[^\w(\[{{]*{_SIDE}[(\[{{]*[{any_case}][)\]}}]*\.(?:\s[A-Z]\.)*"),
     )

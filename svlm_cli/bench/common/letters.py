@@ -22,11 +22,13 @@ from svlm_cli.bench.common.letter_grammar import (
     INITIAL,
     JUDGED,
     NEGATION,
+    NONE_OF_THESE,
     OWN_DOUBT,
     REASON,
     REPORTED,
     SENTENCE,
     TAKEN_BACK,
+    TURNED,
     VERB,
     grammar_of,
 )
@@ -83,6 +85,8 @@ class _Meaning:
         self._text = text
         self._aspects: set[str] = set()  # candidates that are said to be better in one way
         self._is_decided = is_choice
+        self._names_one = not is_choice and len({*self._grammar.any_one.findall(text)}) == 1
+        self._turns_at = max((found.start() for found in TURNED.finditer(text)), default=-1)
 
     def letter(self) -> str | None:
         """What is sure."""
@@ -98,7 +102,12 @@ class _Meaning:
                 said = self._said(sentence)
                 heading, is_bare = self._heading(sentence)
                 is_doubted = TAKEN_BACK.search(sentence) or OWN_DOUBT.search(sentence)
-                if DISCLAIMED.match(sentence) and (claims or said or not self._rejects(sentence)):
+                is_option = bool(claims) and self._is_choice and NONE_OF_THESE.fullmatch(sentence)
+                if (
+                    DISCLAIMED.match(sentence)
+                    and not is_option
+                    and (claims or said or not self._rejects(sentence))
+                ):
                     return None
                 if said is None or (is_doubted and (claims or leading or self._begins(sentence))):
                     return None
@@ -206,10 +215,21 @@ class _Meaning:
             self._is_decided |= bool(given)
             claims += [] if HEDGE.search(sentence) else given
             self._aspects.update(self._grammar.praised_alone.findall(sentence))
+            self._aspects.update(self._of_one(sentence))
             for found in self._grammar.better.finditer(sentence):
                 claims.append(found[1] or found[5])
                 self._is_decided = True
         return claims
+
+    def _of_one(self, sentence: str) -> list[str]:
+        """The candidate that a sentence praises where no other is named, and nothing is said against it."""
+        if not self._names_one:
+            return []
+        starts_at = self._text.find(sentence)
+        for found in self._grammar.of_one.finditer(sentence):
+            if self._is_meant(sentence, found):
+                return [found["letter"].upper()] if starts_at + found.end() > self._turns_at else []
+        return []
 
     def _heading(self, sentence: str) -> tuple[str | None, bool]:
         """The letter that a sentence begins with as an answer does, and whether it is all of it."""
