@@ -1,12 +1,13 @@
 """svlm beside OpenVINO and llama.cpp: the same weights, shapes and formats, in turns, in CPU milliseconds.
 
     python -m venv peers-env && peers-env/bin/pip install -r benchmarks/peer_parts/requirements.txt
-    python benchmarks/peers.py [--formats float32 ...] [--stages word-5700 ...] [--rounds 4]
+    python benchmarks/peers.py [--formats float32 ...] [--stages word-5700 ...] [--rounds 3]
 
 The first line installs the others in an environment of their own (llama.cpp is compiled there, which takes
 some ten minutes). The second takes about ten minutes on a quiet machine: a random checkpoint of 180 M
 parameters, one thread, every engine in a process of its own on one and the same core, one at work at a time.
-A round measures each stage once in every engine, in turned order; the long prefill in every third round.
+A round measures each stage once in every engine, in turned order; the long prefill in every third round,
+the tower on four pairs in every other.
 Ratios are medians over the rounds, of svlm to the fastest of the others.
 
 Before it is timed every engine's logits and features are compared with svlm's in float32, and in the timed
@@ -44,18 +45,20 @@ class Contestant:
     """An engine in a process of its own, on one core.
 
     Args:
-        engine, number_format, checkpoint: what is measured.
+        engine, number_format, checkpoint, cache: what is measured, as ``serve`` takes it.
         python: the interpreter that has it.
         folder: for its files and what its libraries print.
     """
 
-    def __init__(self, engine: str, number_format: str, checkpoint: Path, python: Path, folder: Path) -> None:
+    def __init__(
+        self, engine: str, number_format: str, checkpoint: Path, python: Path, folder: Path, cache: str
+    ) -> None:
         self.engine = engine
         self._log = folder / f"{engine}-{number_format}.log"
         command = [str(python), "-m", "benchmarks.peer_parts.serve", engine, number_format]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [*command, str(checkpoint), str(folder)],
+                [*command, str(checkpoint), str(folder), cache],
                 cwd=ROOT,
                 env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
                 stdin=subprocess.PIPE,
@@ -96,7 +99,13 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--formats", nargs="+", choices=FORMATS, default=list(FORMATS))
     parser.add_argument("--stages", nargs="+", choices=list(STAGES), default=list(STAGES))
     parser.add_argument("--engines", nargs="*", choices=others, default=others, help="beside svlm")
-    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--openvino-cache",
+        choices=("default", "same"),
+        default="default",
+        help="keys and values in its own default, or in the format that it computes in",
+    )
     parser.add_argument("--peers", type=Path, default=Path("peers-env"), help="the others' environment")
     parser.add_argument("--model", type=Path, help="a float32 checkpoint of Qwen2.5-VL in one file")
     parser.add_argument("--out", type=Path, default=Path("peers.json"))
@@ -146,7 +155,9 @@ def compared(
     pythons = {OWN: Path(sys.executable), **dict.fromkeys(chosen.engines, chosen.python)}
     with ExitStack() as open_ones:
         contestants = [
-            open_ones.enter_context(Contestant(name, number_format, checkpoint, python, folder))
+            open_ones.enter_context(
+                Contestant(name, number_format, checkpoint, python, folder, chosen.openvino_cache)
+            )
             for name, python in pythons.items()
         ]
         told = {each.engine: each.ask("tell") for each in contestants}

@@ -24,7 +24,7 @@ MARKER = b"<__media__>"
 class Engine:
     """See ``serve.Engine``."""
 
-    def __init__(self, number_format: str, checkpoint: Path, folder: Path) -> None:
+    def __init__(self, number_format: str, checkpoint: Path, folder: Path, _cache: str) -> None:
         read = read_checkpoint(checkpoint)
         text = read.text
         self._layers, self._heads = text["num_hidden_layers"], text["num_key_value_heads"]

@@ -21,7 +21,7 @@ PRECISIONS = {"float32": openvino.Type.f32, "bfloat16": openvino.Type.bf16, "int
 class Engine:
     """See ``serve.Engine``."""
 
-    def __init__(self, number_format: str, checkpoint: Path, _folder: Path) -> None:
+    def __init__(self, number_format: str, checkpoint: Path, _folder: Path, cache: str) -> None:
         read = read_checkpoint(checkpoint)
         self._table = read.tensors["model.embed_tokens.weight"]
         self._heads, self._size = read.text["num_key_value_heads"], read.head_size
@@ -31,6 +31,8 @@ class Engine:
             properties.inference_num_threads: 1,
             properties.num_streams: 1,
         }
+        if cache == "same":
+            how[hint.kv_cache_precision] = PRECISIONS[number_format]
         self._compiled = []
         for model in (language_model(read), tower(read)):
             if number_format == "int8":

@@ -22,7 +22,7 @@ OPTIONS = {"float32": {}, "bfloat16": {"dtype": "bfloat16"}, "int8": {"quantize"
 class Engine:
     """See ``serve.Engine``."""
 
-    def __init__(self, number_format: str, checkpoint: Path, _folder: Path) -> None:
+    def __init__(self, number_format: str, checkpoint: Path, _folder: Path, _cache: str) -> None:
         self._model = load_model(
             str(checkpoint), device="cpu", threads=1, packed=True, **OPTIONS[number_format]
         )

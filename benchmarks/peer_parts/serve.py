@@ -1,6 +1,6 @@
 """An engine in a process of its own: JSON lines in, JSON lines out.
 
-    python -m benchmarks.peer_parts.serve ENGINE FORMAT CHECKPOINT FOLDER
+    python -m benchmarks.peer_parts.serve ENGINE FORMAT CHECKPOINT FOLDER CACHE
 
 Whatever a library prints goes to stderr. An engine is a class with the methods of ``Engine``.
 """
@@ -22,7 +22,11 @@ from benchmarks.peer_parts.shapes import CHECKED_TOKENS, NUM_WORDS, STAGES, toke
 
 
 class Engine(Protocol):
-    """What is asked of an engine; it is made of a format, a checkpoint's folder, and one for its files."""
+    """What is asked of an engine.
+
+    It is made of a format, a checkpoint's folder, one for its files, and ``default`` or, where it can keep
+    keys and values in the format that it computes in, ``same``.
+    """
 
     def told(self) -> dict[str, str]:
         """Its version, and what its format means."""
@@ -104,11 +108,11 @@ def answered(engine: Engine, asked: dict[str, Any]) -> Any:
 
 
 def main() -> None:
-    name, number_format, checkpoint, folder = sys.argv[1:]
+    name, number_format, checkpoint, folder, cache = sys.argv[1:]
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     made = importlib.import_module(f"benchmarks.peer_parts.by_{name}").Engine
-    engine = made(number_format, Path(checkpoint), Path(folder))
+    engine = made(number_format, Path(checkpoint), Path(folder), cache)
     for line in sys.stdin:
         found = answered(engine, json.loads(line))
         print(json.dumps(found), file=answers, flush=True)

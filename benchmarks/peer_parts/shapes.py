@@ -55,7 +55,7 @@ STAGES = {
     "prefill-320": Stage("prefill", 320, 5_700, count=(2, 1)),
     "prefill-1220": Stage("prefill", 1_220, 20_000, every=3, count=(8, 1)),
     "tower-1": Stage("tower", 1, count=(2, 1)),
-    "tower-4": Stage("tower", 4, count=(8, 1)),
+    "tower-4": Stage("tower", 4, every=2, count=(8, 1)),
 }
 
 

@@ -84,7 +84,7 @@ def test_all_are_shown_what_svlm_makes_of_the_pictures() -> None:
 
 
 def test_svlm_is_measured_and_has_a_floor(tmp_path: Path, checkpoint: Path) -> None:
-    engine = Engine("float32", checkpoint, tmp_path)
+    engine = Engine("float32", checkpoint, tmp_path, "default")
     serve.checked(engine, tmp_path / "found.npz")
     with np.load(tmp_path / "found.npz") as found:
         assert found["features"].shape == (GRID[0] * GRID[1] // 4, 64)
@@ -96,7 +96,7 @@ def test_svlm_is_measured_and_has_a_floor(tmp_path: Path, checkpoint: Path) -> N
 
 def test_an_engine_that_ends_is_told_with_what_it_printed(tmp_path: Path) -> None:
     with (
-        Contestant("nobody", "float32", tmp_path, Path(sys.executable), tmp_path) as engine,
+        Contestant("nobody", "float32", tmp_path, Path(sys.executable), tmp_path, "default") as engine,
         pytest.raises(SystemExit, match=r"by_nobody'\nnobody has ended while asked to tell"),
     ):
         engine.ask("tell")
