@@ -37,8 +37,9 @@ from benchmarks.peer_parts.report import OWN, difference, table  # noqa: E402
 from benchmarks.peer_parts.shapes import FORMATS, STAGES  # noqa: E402
 
 MODULES = {OWN: "torch", "openvino": "openvino", "llama": "llama_cpp"}
+TRUTH = "truth.npz"
 REQUIREMENTS = "benchmarks/peer_parts/requirements.txt"
-FURTHEST = {"float32": 0.05, "bfloat16": 0.3, "int8": 0.5}  # standard deviations from svlm's float32
+FURTHEST = {"float32": 0.02, "bfloat16": 0.1, "int8": 0.3}  # standard deviations from svlm's float32
 
 
 class Contestant:
@@ -128,23 +129,14 @@ def interpreter(peers: Path, engines: list[str]) -> Path:
     return python.absolute()
 
 
-def check(contestants: list[Contestant], number_format: str, folder: Path) -> dict[str, dict[str, float]]:
-    """By engine: how far logits and features are from svlm's in float32; SystemExit where too far."""
-    found: dict[str, dict[str, float]] = {}
-    truth = folder / "truth.npz"
-    for each in contestants:
-        out = folder / f"{each.engine}.npz"
-        each.ask("check", out=str(out))
-        if not truth.exists():
-            out.replace(truth)
-            out = truth
-        with np.load(truth) as true, np.load(out) as own:
-            found[each.engine] = {
-                name: difference(true[name].ravel().tolist(), own[name].ravel().tolist()) for name in true
-            }
-        worst = max(found[each.engine].values())
-        if not worst <= FURTHEST[number_format]:
-            raise SystemExit(f"{each.engine} computes something else: {found[each.engine]}")
+def apart(engine: Contestant, number_format: str, folder: Path) -> dict[str, float]:
+    """How far its logits and features are from svlm's in float32; SystemExit where too far."""
+    out = folder / f"{engine.engine}-{number_format}.npz"
+    engine.ask("check", out=str(out))
+    with np.load(folder / TRUTH) as true, np.load(out) as own:
+        found = {name: difference(true[name].ravel().tolist(), own[name].ravel().tolist()) for name in true}
+    if not max(found.values()) <= FURTHEST[number_format]:
+        raise SystemExit(f"{engine.engine} computes something else: {found}")
     return found
 
 
@@ -161,7 +153,7 @@ def compared(
             for name, python in pythons.items()
         ]
         told = {each.engine: each.ask("tell") for each in contestants}
-        apart = check(contestants, number_format, folder)
+        differences = {each.engine: apart(each, number_format, folder) for each in contestants}
         times: dict[str, dict[str, list[float]]] = {
             each.engine: {stage: [] for stage in chosen.stages} for each in contestants
         }
@@ -174,7 +166,7 @@ def compared(
                     for each in turned:
                         times[each.engine][stage].append(each.ask("measure", stage=stage))
         floors = {stage: 1e3 * contestants[0].ask("floor", stage=stage) for stage in chosen.stages}
-    return {"told": told, "apart": apart, "times": times, "floors": floors}
+    return {"told": told, "apart": differences, "times": times, "floors": floors}
 
 
 def random_checkpoint(folder: Path) -> Path:
@@ -190,6 +182,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         checkpoint = chosen.model.absolute() if chosen.model else random_checkpoint(folder / "180m")
+        with Contestant(OWN, "float32", checkpoint, Path(sys.executable), folder, "default") as own:
+            own.ask("check", out=str(folder / TRUTH))
         for number_format in sorted(chosen.formats, key=FORMATS.index):
             found[number_format] = compared(chosen, number_format, checkpoint, folder)
             minutes = (time.monotonic() - began) / 60
