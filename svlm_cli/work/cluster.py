@@ -38,6 +38,9 @@ _LOOK_SECONDS = 2.0  # between looks at the nodes
 _ALONE_SECONDS = 120.0  # without a node
 _QUIET_SECONDS = 30.0  # until the first word
 _SILENT_SECONDS = TERM_SECONDS  # of a hand, until it is lost: what it has claimed is, too
+_STARTING_SECONDS = (
+    180.0  # the same before its first word: libraries that load from a slow disk let nobody speak
+)
 _NODE_LEFT = "its node has left the cluster"
 
 
@@ -51,6 +54,7 @@ class _NodeWorker(Generic[JobT]):
         host: what people call the node.
         job: None where it is idle.
         has_begun: whether it has answered yet: until then it waits for a place on its node.
+        has_spoken: whether anything came of its work yet.
         asked_at: when its turn began, by the crew's clock.
     """
 
@@ -59,6 +63,7 @@ class _NodeWorker(Generic[JobT]):
     host: str
     job: JobT | None = None
     has_begun: bool = False
+    has_spoken: bool = False
     asked_at: float = 0.0
 
 
@@ -136,6 +141,7 @@ class Cluster(Generic[JobT, EventT]):
                     yield from self._lost(worker, error)
                     continue
                 self._has_begun = worker.has_begun = True
+                worker.has_spoken |= bool(said)
                 yield from self._heard(worker, said)
 
     def _give(self, worker: _NodeWorker[JobT]) -> None:
@@ -242,7 +248,8 @@ class Cluster(Generic[JobT, EventT]):
         turns = {worker: turn for turn, worker in self._turns.items()}
         for worker in list(self._workers):
             is_there = worker.node in nodes
-            is_silent = worker.job is not None and self._clock > worker.asked_at + _SILENT_SECONDS
+            patience = _SILENT_SECONDS if worker.has_spoken else _STARTING_SECONDS
+            is_silent = worker.job is not None and self._clock > worker.asked_at + patience
             if is_there and not is_silent:
                 continue
             self._turns.pop(turns.get(worker), None)
@@ -251,7 +258,7 @@ class Cluster(Generic[JobT, EventT]):
             if worker.job is None:
                 self._end(worker)
                 continue
-            why = f"nothing was heard of it for {_SILENT_SECONDS:g} s" if is_there else _NODE_LEFT
+            why = f"nothing was heard of it for {patience:g} s" if is_there else _NODE_LEFT
             yield from self._lost(worker, SvlmError(why))
 
     def _new_worker(self, node: dict[str, Any]) -> _NodeWorker[JobT]:

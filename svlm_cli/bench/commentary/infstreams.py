@@ -30,6 +30,7 @@ from svlm_cli.settings import StreamSettings
 
 COLUMNS: Mapping[str, str] = {"win_rate": "win rate"}
 EVEN = 50.0
+EARLIER = "begin earlier with --start (0: at the first second), or give other --clips"
 OWN_TEMPLATE = """You are a strict judge of sports commentary. Two candidates, A and B, commentated the same \
 stretch of a broadcast. You also have what the broadcast's own commentators said.
 
@@ -94,9 +95,7 @@ class Task:
             for start, end in self._stretches(own):
                 pieces.append(self._piece(game, start, end, videos))
         if not pieces:
-            raise UsageError(
-                f"no window ends after --start {self.start_seconds:g} s", "start earlier, or give --clips"
-            )
+            raise UsageError(f"no window ends after --start {self.start_seconds:g} s", EARLIER)
         return pieces
 
     def _stretches(self, windows: Sequence[ScoredWindow]) -> list[tuple[float, float]]:
@@ -201,7 +200,7 @@ def contests(
         SourceError: there is none.
     """
     if not windows:
-        raise SourceError("no window of these games is scored", "give --clips, or begin earlier with --start")
+        raise SourceError("no window of these games is scored", EARLIER)
     found, missing = [], []
     for window in windows:
         a, b = ours.text_of(window), rival.text_of(window)

@@ -262,7 +262,8 @@ def _item(row: Any, where: str) -> Item:
             bool(row.get("subtitle_path")),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise SourceError(f"{where} is not of LongVideoBench: {error!r}", _HINT) from error
+        why = f"it has no {error.args[0]}" if isinstance(error, KeyError) else str(error)
+        raise SourceError(f"{where} is not of LongVideoBench: {why}", _HINT) from error
 
 
 def _options(row: Any) -> list[str]:

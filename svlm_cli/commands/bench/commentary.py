@@ -294,7 +294,13 @@ def _data(
     metadata: Path, clips: Path | None, start: float | None, limit: int | None, talk: Talk
 ) -> tuple[list[Game], list[ScoredWindow]]:
     """The games and the windows of them that are scored; games that have none are named."""
-    from svlm_cli.bench.commentary.games import cut_windows, load_games, load_windows
+    from svlm_cli.bench.commentary.games import (
+        FEWEST_WORDS,
+        WINDOW_SECONDS,
+        cut_windows,
+        load_games,
+        load_windows,
+    )
 
     every = load_games(metadata)
     games = every if limit is None else every[:limit]
@@ -312,9 +318,10 @@ def _data(
     scored = {window.game.name for window in windows}
     without = [game.name for game in games if game.name not in scored]
     if without and not talk.quiet:
+        rule = f", of {WINDOW_SECONDS:g} s and {FEWEST_WORDS} words," if clips is None else ""
         TalkConsole().tell(
-            f"warning: {len(without)} of {len(games)} games have no window from --start {begin:g} s on and "
-            f"are left out: {some_of(without)}",
+            f"warning: {len(without)} of {len(games)} games have no window from --start {begin:g} s on{rule} "
+            f"and are left out: {some_of(without)}",
             "yellow",
         )
     return games, windows

@@ -45,7 +45,9 @@ def test_games_shorter_than_the_papers_start_are_read_when_told(tmp_path: Path, 
     arguments += ["--dry-run", "--json", "--out", str(tmp_path / "out")]
     assert run(arguments) == 1
     told = capsys.readouterr().err
-    assert "2 of 2 games have no window from --start 1000 s on and are left out: a.mp4, b.mp4" in told
+    assert (
+        "2 of 2 games have no window from --start 1000 s on, of 100 s and 200 words, and are left out" in told
+    )
     assert "begin earlier with --start" in told
     assert run([*arguments, "--start", "0"]) == 0
     assert json.loads(capsys.readouterr().out)["plans"][0]["calls"] == 2 * 2 * 3

@@ -63,6 +63,13 @@ def test_other_questions_are_refused(tmp_path: Path, content: str) -> None:
         load_items(tmp_path / "l.json")
 
 
+def test_questions_of_the_test_split_have_no_answers(tmp_path: Path) -> None:
+    row = {"id": "a", "video_path": "v.mp4", "question": "What?", "candidates": ["x", "y"]}
+    (tmp_path / "l.json").write_text(json.dumps([row]))
+    with pytest.raises(SourceError, match="question 0 is not of LongVideoBench: it has no correct_choice"):
+        load_items(tmp_path / "l.json")
+
+
 def test_accuracy_by_group_behind_an_address(tmp_path: Path, make_video, capsys) -> None:
     folder, out = made_data.videos(tmp_path, make_video), tmp_path / "out"
     arguments = [
