@@ -235,7 +235,7 @@ class StreamSettings:
         drop_static: leave out vision tokens whose pixels differ by no more than this many grey levels (0 to
             255, mean) from when their place was last shown; None leaves nothing out.
         min_pixels, max_pixels: per frame, None for the model family's own limits.
-        prompt_format: the prompt format of what is built on Qwen2-VL; see ``PromptFormat``.
+        prompt_format: how turns are written; see ``PromptFormat``.
         pictures, deinterlace, reader: see ``Viewing``.
 
     Raises:
