@@ -131,6 +131,11 @@ def _sliding(folder: Path) -> None:
     edit(folder / "config.json", text_config=_text_config(folder, **windows))
 
 
+def _fewer_rows(folder: Path) -> None:
+    rows = _text_config(folder)["vocab_size"]
+    edit(folder / "config.json", text_config=_text_config(folder, vocab_size=rows - 3))
+
+
 def _listed_type(folder: Path) -> None:
     edit(folder / "config.json", model_type=["qwen2_5_vl"])
 
@@ -190,6 +195,7 @@ def _flipped_header(folder: Path) -> None:
         (_other_markup, r"does not know <\|vision_start\|>"),
         (_dynamic_rope, "dynamic RoPE"),
         (_sliding, "sliding windows"),
+        (_fewer_rows, "numbers its markup up to .* and the model has embeddings for"),
     ],
 )
 def test_damage_is_named(broken, damage, says, capfd):

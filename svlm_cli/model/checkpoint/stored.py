@@ -233,6 +233,12 @@ def _check_blocks(tensors: Mapping[str, StoredTensor], config: Mapping[str, Any]
             f"the model {name} is quantised (fp8), and {bare[0]} has no scale ({bare[0]}_scale_inv)",
             "name the checkpoint in 16 or 32 bits that it was made from",
         )
+    if experts := [key for key in tensors if key.endswith("_proj_scale_inv")]:
+        raise ModelError(
+            f"the model {name} is quantised (fp8) with the experts of a layer in one tensor, which svlm does "
+            f"not read: {experts[0].removesuffix('_scale_inv')}",
+            "name the checkpoint in 16 or 32 bits that it was made from",
+        )
     found = [config[key] for key in _SECTIONS if isinstance(config.get(key), Mapping)]
     said: Mapping[str, Any] = found[0] if found else {}
     block = said.get("weight_block_size", _BLOCK)

@@ -65,12 +65,14 @@ def describe(
     tokenizer = _tokenizer(folder, name, config, packed=packed)
     read = lean_config(config) or _by_transformers(folder)
     check_text(read, name)
+    markup = markup_of(tokenizer, read)
+    _check_rows(markup, read, name)
     trained = dict(config.get("svlm", {}))
     trained |= {} if adapter is None else stored_settings(adapter)
     return Description(
         config=read,
         tokenizer=tokenizer,
-        markup=markup_of(tokenizer, read),
+        markup=markup,
         patches=_patch_settings(folder, trained, read),
         tokens_per_second=tokens_per_second(read),
         prompt_format=format_of(trained),
@@ -177,6 +179,18 @@ def _check_ids(config: Mapping[str, Any], tokenizer: Any, name: str) -> None:
                 f"config.json of the model {name} has {key} {values.short(stated)}, its tokenizer {known}",
                 "take both from the same checkpoint",
             )
+
+
+def _check_rows(markup: Markup, read: Any, name: str) -> None:
+    """The markup has embeddings; a tokenizer to which words were added without them goes past the last."""
+    rows = read.text_config.vocab_size
+    ids = (markup.turn_start, markup.vision_start, markup.vision_end, markup.video_pad, *markup.ends)
+    if beyond := [each for each in ids if each is not None and each >= rows]:
+        raise ModelError(
+            f"the tokenizer of the model {name} numbers its markup up to {max(beyond)}, and the model has "
+            f"embeddings for {rows} words",
+            "take both from the same checkpoint",
+        )
 
 
 def _patch_settings(folder: Path, trained: Mapping[str, Any], read: Any) -> PatchSettings:

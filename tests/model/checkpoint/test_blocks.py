@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from svlm_cli.errors import ModelError
+from svlm_cli.model.checkpoint.stored import check_stored
 from tests.model.checkpoint.test_stored import edit, linears, opened, put, weights
 from tests.model.checkpoint.tiny import tiny_network
 
@@ -68,3 +70,18 @@ def test_blocks_that_do_not_divide_a_weight_are_refused(copy: Path, rows: int, c
     in_blocks(copy, rows, columns, rows)
     with pytest.raises(ModelError, match=f"in blocks of {rows} x {columns} that do not divide model"):
         opened(copy)
+
+
+def test_experts_in_one_tensor_are_refused(tmp_path: Path) -> None:
+    """transformers knows no scales of theirs."""
+    tiny_network("qwen3_vl_moe").save_pretrained(tmp_path)
+    tensors = weights(tmp_path)
+    fused = [key for key in tensors if ".experts." in key and key.endswith("_proj")]
+    assert fused
+    for key in fused:
+        tensors[f"{key}_scale_inv"] = torch.ones(*tensors[key].shape[:-2], 1, 1)
+        tensors[key] = tensors[key].to(torch.float8_e4m3fn)
+    put(tmp_path, tensors)
+    edit(tmp_path, quantization_config={"quant_method": "fp8", "weight_block_size": [128, 128]})
+    with pytest.raises(ModelError, match="with the experts of a layer in one tensor"):
+        check_stored(tmp_path, "x", json.loads((tmp_path / "config.json").read_text()))
