@@ -21,6 +21,7 @@ from svlm_cli.media.address import LiveOptions
 from svlm_cli.media.clock.wraps import wrap_seconds
 from svlm_cli.media.container import DamageError, NoAnswerError, OpenVideo, libav
 from svlm_cli.media.live.packets import Connection, Loss, PacketBuffer, Received
+from svlm_cli.media.live.sent_again import SentAgain
 from svlm_cli.media.live.source_clock import SourceClock, sender_utc
 from svlm_cli.media.live.stamps import Stamps
 from svlm_cli.media.probe import stated_duration
@@ -82,6 +83,7 @@ class Receiver:
         self._connection = Connection.of(video, 0)
         self._num_put = 0
         self._has_read = False
+        self._sent = SentAgain()
         self._first_stamp: float | None = None
         self._span: tuple[float, float] | None = None
         self._last_stamp: int | None = None
@@ -159,6 +161,8 @@ class Receiver:
     def _put(self, packet: Packet[VideoStream], now: float) -> None:
         unit = self._connection.unit
         stamp = packet.dts if packet.dts is not None else packet.pts
+        if stamp is not None and not self._is_finite and not self._sends_again:
+            self._check_whether_a_file(packet, float(stamp * unit), now)
         placed = self._stamps.place(None if stamp is None else float(stamp * unit), now)
         if self._first_stamp is None and stamp is not None:
             self._first_stamp = float(stamp * unit)
@@ -182,6 +186,17 @@ class Receiver:
             packet.pts, packet.dts = pts, dts
         self._num_put += 1
         self.buffer.put(Received(packet, self._connection, placed.decode_seconds))
+
+    def _check_whether_a_file(self, packet: Packet[VideoStream], seconds: float, now: float) -> None:
+        """Raises SourceError where this source is sent again from its beginning."""
+        if self._num_put:
+            self._sent.goes_on(seconds, now)
+        elif self._sent.begins(seconds, bytes(packet), now):
+            raise SourceError(
+                "the source is no broadcast but a file: its server tells no length, and has sent all of it, "
+                "faster than it is shown, and now again",
+                "stream a download of it, or: curl ADDRESS | svlm stream -",
+            )
 
     def _note_read(self, packet: Packet[VideoStream]) -> None:
         """From where to where a file's own stamps go."""

@@ -167,6 +167,15 @@ def test_a_file_that_always_ends_too_early_ends_once(films: Path, name: str) -> 
     assert f"the source ended at {place[1]} s, of 3.0 s that it states" in ended
 
 
+@pytest.mark.parametrize("suffix", [".ts", ".mpg"])
+def test_a_file_without_any_length_is_told_and_not_repeated(films: Path, suffix: str) -> None:
+    with serving(films, "close") as (address, log), open_live(f"{address}/film{suffix}") as source:
+        clips = source.clips(2, 1.0)
+        with pytest.raises(SourceError, match="no broadcast but a file"):
+            list(clips)
+    assert len(log) <= 8
+
+
 def test_a_late_index_is_told_where_nothing_is_told(films: Path) -> None:
     with serving(films, "close") as (address, log):
         with pytest.raises(SourceError, match=r"index at its end.*faststart"):
