@@ -181,14 +181,14 @@ class OpenVideo(OpenFile):
         """Length of a picture that states none."""
         return min(LONGEST_SECONDS, float(1 / (self.rate or FALLBACK_FPS)))
 
-    def seek(self, stamp: int) -> None:
-        """Go to the keyframe at or before a stamp of the video stream.
+    def seek(self, stamp: int, *, to_any: bool = False) -> None:
+        """Go to the keyframe at or before a stamp of the video stream, or to any picture.
 
         Raises:
             DamageError: it cannot be found.
         """
         with libav():
-            self.container.seek(stamp, stream=self.stream, backward=True)
+            self.container.seek(stamp, stream=self.stream, backward=True, any_frame=to_any)
 
 
 def decoded(decoder: Any, packet: Packet[Any] | None) -> list[Any]:

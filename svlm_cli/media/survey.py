@@ -12,6 +12,7 @@ from pathlib import Path
 
 from svlm_cli.errors import SourceError, boundary
 from svlm_cli.media.behind import recording_behind
+from svlm_cli.media.clock.reordered import MOST_REORDERED
 from svlm_cli.media.clock.timed import JUMP_SECONDS, Join
 from svlm_cli.media.container import DamageError, OpenVideo
 from svlm_cli.media.matroska import may_be_joined
@@ -26,6 +27,7 @@ _ROUNDED_SECONDS = 0.5
 # What lies further apart in an index are keyframes alone.
 _EVERY_SECONDS = 1.0
 _AVI, _MOST_REORDERED = {"avi"}, 4
+_MP4 = "mp4"
 # Others state the length of sound and pictures together, or in decoding order.
 _EXACT_FORMATS = {"mov", "mp4", "matroska", "webm", "avi"}
 
@@ -109,11 +111,28 @@ def length_seconds(path: str, origin_seconds: float) -> float | None:
 
 def indexed_may_leap(video: OpenVideo) -> bool:
     """As ``may_leap``, of a container that may be sought in: the index of some is read at the first jump."""
-    if not may_leap(video):
+    if may_leap(video):
+        with suppress(DamageError):
+            video.seek(video.stream.start_time or 0)
+        if may_leap(video):
+            return True
+    return _may_leap_at_end(video)
+
+
+def _may_leap_at_end(video: OpenVideo) -> bool:
+    """Whether a leap may be before the last pictures of an MP4, whose index says when they are decoded."""
+    is_local = not is_url(video.container.name.removeprefix("file:"))
+    if not is_local or _MP4 not in video.container.format.name.split(","):
         return False
+    entries = video.stream.index_entries
     with suppress(DamageError):
-        video.seek(video.stream.start_time or 0)
-    return may_leap(video)
+        video.seek(entries[max(0, len(entries) - MOST_REORDERED)].timestamp, to_any=True)
+    lags = (
+        (packet.pts - packet.dts) * video.tick
+        for packet in video.packets_past_damage(video.stream)
+        if packet.pts is not None and packet.dts is not None
+    )
+    return any(lag > JUMP_SECONDS for lag in lags)
 
 
 def may_leap(video: OpenVideo) -> bool:

@@ -164,8 +164,23 @@ def test_a_leap_before_the_last_pictures(tmp_path: Path) -> None:
         made = replace(made, at=made.number - behind, reordered=3, has_sound=True)
         pictures = PyavPictures(str(write(tmp_path / f"a{made.suffix}", made)))
         found = [(each.start_seconds, number_of(each.rgb())) for each in pictures.pictures(0.0)]
-        pictures.close()
         assert found == [(pytest.approx(each / FPS, abs=2e-3), each) for each in range(made.number)], made
+        asked = [made.number - 1, made.number - 3]
+        with open_video(tmp_path / f"a{made.suffix}") as video:
+            assert [number_of(each) for each in video.frames_at([(n + 0.5) / FPS for n in asked])] == asked
+        pictures.close()
+
+
+def test_a_still_before_the_last_pictures_counts(tmp_path: Path) -> None:
+    """Pictures alone, of which the index of an MP4 tells when they are decoded alone."""
+    for behind in (1, 2, 3):
+        made = random_recording(Random(behind), {"libx264": {}})
+        made = replace(made, suffix=".mp4", leap=25, at=made.number - behind, reordered=3, has_sound=False)
+        pictures = PyavPictures(str(write(tmp_path / "a.mp4", made)))
+        *_, last = pictures.pictures(0.0)
+        assert last.start_seconds == pytest.approx(made.shown(made.number - 1), abs=2e-3)
+        assert pictures.length_seconds == pytest.approx(made.shown(made.number - 1) + 1 / FPS, abs=0.03), made
+        pictures.close()
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
