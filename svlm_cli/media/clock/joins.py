@@ -188,9 +188,8 @@ class Joins:
         if track is None:
             return now.newest > float("-inf") and stamp > now.newest + self._jump
         if track.stretch is not now:
-            if (
-                0 <= stamp - track.stamp <= 2 * max(track.usual, track.step)
-            ):  # the rest of it comes late in the file
+            usual = max(track.usual, track.step)
+            if 0 <= stamp - track.stamp <= 2 * usual:  # the rest of it comes late in the file
                 return False
             from_now, from_own = abs(stamp - now.newest), abs(stamp - track.stamp)
             if from_now > max(from_own, RESET_SECONDS):

@@ -70,7 +70,7 @@ def random_recording(dice: Random) -> Made:
     most = 1_000_000 if suffix == ".flv" else 5_000_000  # it states by how much a picture is late in 24 bits
     leaps = [0] + [dice.choice((least, dice.randrange(least, most))) for _ in lengths[1:]]
     if is_joined:
-        leaps = [dice.randrange(2_000_000) for _ in lengths]
+        leaps = random_clocks(dice, [length * step_ms for length in lengths], 5 * step_ms)
     options = {
         "preset": dice.choice(("ultrafast", "veryfast")),
         "bf": str(dice.randrange(9)),
@@ -82,6 +82,17 @@ def random_recording(dice: Random) -> Made:
     return Made(
         suffix, step_ms, tuple(zip(lengths, leaps, strict=True)), is_joined, has_sound, tuple(options.items())
     )
+
+
+def random_clocks(dice: Random, lengths_ms: list[int], apart_ms: int) -> list[int]:
+    """Where the parts' clocks begin, none where it would be a gap behind the part before."""
+    clocks = [dice.randrange(2_000_000)]
+    for length in lengths_ms[:-1]:
+        end, clock = clocks[-1] + length, dice.randrange(2_000_000)
+        clocks.append(
+            clock + (60_000 + apart_ms if 0 <= clock - end + apart_ms <= 20_000 + 2 * apart_ms else 0)
+        )
+    return clocks
 
 
 def write(path: Path, made: Made) -> Path:
