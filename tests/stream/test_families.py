@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,14 +14,24 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers.models.qwen3_vl.processing_qwen3_vl import Qwen3VLProcessor
 
-from svlm_cli import Policy, Sampling, StreamSession, StreamSettings
+from svlm_cli import (
+    Policy,
+    Sampling,
+    StepEvent,
+    StreamSession,
+    StreamSettings,
+    open_source,
+    stream_video,
+)
 from svlm_cli.model.family.markup import find_markup
 from svlm_cli.model.hooks.fixed_words import WordForward
 from svlm_cli.model.prepare import prepare
 from svlm_cli.model.prompt import PromptWriter
 from svlm_cli.model.runtime import VideoLanguageModel
 from svlm_cli.model.window import SpanKind
+from svlm_cli.stream.controls import Controls
 from svlm_cli.stream.probe import ProbedSession
+from svlm_cli.stream.state import StateKeeper, load_state
 from svlm_cli.stream.step.feeding import LoneFeeder
 from tests.families import RECURRENT, SQUARE, STAMPED, library_rows_and_logits, made_model
 
@@ -179,6 +190,21 @@ def test_a_restored_session_goes_on_as_if_undisturbed(model, name: str, policy: 
         assert first.num_cached_tokens == second.num_cached_tokens
     for ours, theirs in zip(watched[0].fed, watched[1].fed, strict=True):
         torch.testing.assert_close(ours.logits, theirs.logits, atol=0, rtol=0)
+
+
+def test_a_state_with_features_is_read_back_from_its_file(family, tmp_path: Path) -> None:
+    """Its shapes are those that the file is checked for, in every family."""
+    options = replace(SMALL, policy=Policy.RECOMPUTE, sampling=replace(GREEDY, max_new_tokens=2), title="x")
+
+    def words(duration: float, controls: Controls | None = None) -> list[str]:
+        told = replace(options, duration=duration)
+        with open_source("arena:soccer,seed=5,minutes=1") as source:
+            events = list(stream_video(family, source, told, controls=controls))
+        return [event.text for event in events if isinstance(event, StepEvent)]
+
+    path = tmp_path / "s.svlm"
+    first = words(3.0, Controls(keeper=StateKeeper(path)))
+    assert first + words(4.0, Controls(resume=load_state(path))) == words(4.0)
 
 
 @pytest.mark.parametrize("how", ["int8", "bfloat16", "packed"])
