@@ -112,7 +112,8 @@ def load_results(paths: Sequence[Path]) -> list[Results]:
     others = [path for path in paths if path not in ours]
     folders = [[model] for path in others if path.is_dir() for model in _models_of(path)]
     loose = [path for path in others if not path.is_dir()]
-    found += [_stored(each) for each in [*folders, *([loose] if loose else [])]]
+    stored = [*folders, *([loose] if loose else [])]
+    found += [_stored(each, name) for each, name in zip(stored, _names_of(stored), strict=True)]
     names = told_apart([each.name for each in found], [each.rule.value for each in found])
     return [replace(each, name=name) for name, each in zip(names, found, strict=True)]
 
@@ -123,12 +124,22 @@ def _models_of(folder: Path) -> list[Path]:
     return [folder] if result_files(folder) or not inner else inner
 
 
-def _stored(paths: Sequence[Path]) -> Results:
+def _names_of(stored: Sequence[Sequence[Path]]) -> list[str]:
+    """What each model's results are called: their folder or file, and where two are alike, what holds it."""
+    named = []
+    for paths in stored:
+        above = {path.resolve().parent for path in paths}
+        is_folder = len(paths) > 1 and len(above) == 1  # files of one, as a shell names them
+        named.append(next(iter(above)) if is_folder else paths[0].resolve())
+    names = [path.name if path.is_dir() else path.stem for path in named]
+    return [
+        name if names.count(name) == 1 else f"{path.parent.name}/{name}"
+        for name, path in zip(names, named, strict=True)
+    ]
+
+
+def _stored(paths: Sequence[Path], name: str) -> Results:
     """The results of one model in the official form."""
-    above = {path.resolve().parent for path in paths}
-    is_folder = len(paths) > 1 and len(above) == 1  # files of one, as a shell names them
-    named = next(iter(above)) if is_folder else paths[0].resolve()
-    name = named.name if named.is_dir() else named.stem
     others: list[Path] = []
     answers = load_official(paths, others.append)
     columns = {"model": name, "frames": "–", "resolution": "–"}

@@ -289,12 +289,12 @@ def test_default_folders_never_collide(tmp_path: Path, capsys, monkeypatch: pyte
     for folder in (*folders, *folders):
         assert run(["bench", "ovo", "score", str(folder)]) == 0
     found = sorted(path.name for path in tmp_path.glob("bench-ovo-score-*"))
-    assert len(found) == 3
-    assert [name.rpartition("-")[0] for name in found] == [
-        *["bench-ovo-score-other"] * 1,
-        *["bench-ovo-score-results"] * 2,
-    ]
+    kinds = [name.rpartition("-")[0] for name in found]
+    assert kinds == ["bench-ovo-score-other", *["bench-ovo-score-results"] * 2]
     assert capsys.readouterr().err.count("figures and plots go to bench-ovo-score-") == 6
+    assert run(["bench", "ovo", "score", *map(str, folders), "--json"]) == 0
+    runs = json.loads(capsys.readouterr().out)["runs"]
+    assert [each["run"] for each in runs] == ["a/results", "b/results", "other"]
 
 
 def test_rows_of_two_protocols_are_told_apart(tmp_path: Path, capsys) -> None:
