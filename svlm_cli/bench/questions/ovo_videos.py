@@ -48,6 +48,8 @@ def ovo_videos(queries: Sequence[Query], folder: Path, tell: Callable[[str], Non
                 longer.add(chunk.name)
             else:
                 path = chunk
+        if path is None and not holds_chunks and (folder / Path(query.video).name).is_file():
+            unclear.add(Path(query.video).name)
         found.append(path or folder / query.video)
     if unclear:
         tell(

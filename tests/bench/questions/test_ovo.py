@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from svlm_cli.bench.questions.ovo import GROUPS, NUM_QUERIES, OvoProtocol, load_items, load_wording, queries
+from svlm_cli.bench.questions.ovo_bench import asked
 from svlm_cli.bench.questions.ovo_score import exact, load_official, official, score, strict
 from svlm_cli.cli import run
 from svlm_cli.errors import SourceError, UsageError
@@ -27,6 +29,25 @@ def table(text: str) -> list[dict[str, str]]:
     lines = [line for line in text.splitlines() if line.startswith("|")]
     header, _, *rows = ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines)
     return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_sources_that_are_called_by_numbers_and_lie_flat_are_named(
+    seed: int, shared_data: Path, tmp_path: Path
+) -> None:
+    """A number alone is no name of a source: it is left out, and said so, whatever else is asked."""
+    dice = random.Random(seed)
+    found = queries(load_items(shared_data / "ovo" / "ovo_bench_new.json"))
+    numbered = [each for each in found if each.video.startswith("AutoEvalMetaData/")]
+    chosen, others = dice.sample(numbered, 3), dice.sample(found, 30)
+    for each in chosen:
+        (tmp_path / Path(each.video).name).touch()
+    notes: list[str] = []
+    taken = asked([*others, *chosen], tmp_path, OvoProtocol.OFFICIAL, notes.append)
+    assert not any(each.video.is_file() for each in taken)
+    names = sorted({Path(each.video).name for each in chosen})
+    assert notes[0].startswith(f"{len(names)} files of {tmp_path} may be chunks of items or other videos")
+    assert f"left out: {', '.join(names)};" in notes[0]
 
 
 def test_the_queries_of_the_benchmark(shared_data: Path) -> None:
