@@ -187,12 +187,14 @@ def _claimed_duration(video: OpenVideo, origin_seconds: float) -> float | None:
         return float(stream.frames * video.tick) - late
     if container.format.name == "flv" and container.duration:
         return float(container.duration) / 1e6 - origin_seconds  # its header counts from 0
-    if stream.duration is not None and stream.duration > 0:
-        return float(stream.duration * video.tick) - late
     tag = _DURATION.fullmatch(stream.metadata.get("DURATION", ""))
-    if tag is not None:  # Matroska: the end of the track on the container's own clock
+    if (
+        tag is not None
+    ):  # Matroska: the end of the track on its own clock, of which libav may claim that of all
         hours, minutes, seconds = tag.groups()
         return int(hours) * 3600 + int(minutes) * 60 + float(seconds) - origin_seconds
+    if stream.duration is not None and stream.duration > 0:
+        return float(stream.duration * video.tick) - late
     return float(container.duration) / 1e6 if container.duration else None
 
 

@@ -20,7 +20,7 @@ from tests.media.numbered import number_of, picture
 from tests.media.programs import bursts_of
 
 RATE, SIZE, MS = 16_000, (64, 32), 1000
-SOUNDS = {".mkv": "pcm_s16le", ".mp4": "aac", ".mov": "aac", ".ts": "mp2", ".flv": "aac"}
+SOUNDS = {".mkv": "aac", ".mp4": "aac", ".mov": "aac", ".ts": "mp2", ".flv": "aac"}
 BURST_SECONDS = 0.2
 PYRAMIDS = ("none", "strict", "normal")
 SLOW_MS = 500
@@ -95,9 +95,9 @@ def random_clocks(dice: Random, lengths_ms: list[int], apart_ms: int) -> list[in
     return clocks
 
 
-def write(path: Path, made: Made) -> Path:
+def write(path: Path, made: Made, rate: Fraction | None = None) -> Path:
     if not made.is_joined:
-        return _write(path, made, range(made.number), made.stamp_ms)
+        return _write(path, made, range(made.number), made.stamp_ms, rate)
     data = b""
     for first, (length, clock) in zip(made.firsts, made.parts, strict=True):
         part = path.with_name(f"part{path.suffix}")
@@ -109,12 +109,13 @@ def write(path: Path, made: Made) -> Path:
     return path
 
 
-def _write(path: Path, made: Made, numbers: range, stamp_ms) -> Path:
+def _write(path: Path, made: Made, numbers: range, stamp_ms, rate: Fraction | None = None) -> Path:
     options = {"mpegts_copyts": "1"} if path.suffix == ".ts" else {}
     if len(made.parts) > 1:
         options["max_interleave_delta"] = "0"  # else sound is written minutes before slides
     with av.open(str(path), "w", options=options) as container:
-        video = container.add_stream("libx264", rate=Fraction(MS, made.step_ms), options=dict(made.options))
+        rate = rate or Fraction(MS, made.step_ms)
+        video = container.add_stream("libx264", rate=rate, options=dict(made.options))
         video.width, video.height, video.pix_fmt = *SIZE, "yuv420p"
         video.codec_context.time_base = Fraction(1, MS)
         sound = None
@@ -202,6 +203,18 @@ def test_pictures_of_any_rate(tmp_path: Path) -> None:
     dice = Random(31)
     for _ in range(10):
         check(tmp_path, random_recording(dice))
+
+
+def test_slides_that_are_stated_to_last_for_a_moment_do_not_end_early(tmp_path: Path) -> None:
+    """In Matroska, by the rate of the video that they were taken from; sound goes on behind the last one."""
+    options = (("bf", "8"), ("b_strategy", "0"), ("x264-params", "b-pyramid=normal"))
+    made = Made(".mkv", 9000, ((8, 0),), False, True, options)
+    path = write(tmp_path / "a.mkv", made, Fraction(25))
+    pictures = PyavPictures(str(path))
+    assert [number_of(each.rgb()) for each in pictures.pictures(0.0)] == list(range(8))
+    assert pictures.info.duration_seconds == pytest.approx(made.shown(7) + 1 / 25, abs=0.1)
+    assert pictures.problems == []
+    pictures.close()
 
 
 @pytest.mark.slow
