@@ -113,6 +113,10 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     chosen = parser.parse_args(given)
     if chosen.rounds < 1:
         parser.error("--rounds must be 1 or more")
+    if not chosen.out.absolute().parent.is_dir():
+        parser.error(f"there is no folder for --out {chosen.out}")
+    if chosen.model and not (chosen.model / "model.safetensors").is_file():
+        parser.error(f"--model {chosen.model} is no folder with a model.safetensors")
     return chosen
 
 
@@ -171,7 +175,8 @@ def compared(
 
 def random_checkpoint(folder: Path) -> Path:
     command = [sys.executable, "-m", "svlm_cli.model.random_checkpoint", str(folder), "--size", "180m"]
-    subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
+    if subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=False).returncode:
+        raise SystemExit("no checkpoint can be made; --model names one")
     return folder
 
 
@@ -186,9 +191,9 @@ def main() -> None:
             own.ask("check", out=str(folder / TRUTH))
         for number_format in sorted(chosen.formats, key=FORMATS.index):
             found[number_format] = compared(chosen, number_format, checkpoint, folder)
+            chosen.out.write_text(json.dumps(found, indent=1) + "\n")
             minutes = (time.monotonic() - began) / 60
             print(f"{number_format} done after {minutes:.1f} minutes", file=sys.stderr)
-    chosen.out.write_text(json.dumps(found, indent=1) + "\n")
     times = {name: each["times"] for name, each in found.items()}
     print(table(times, {name: each["floors"] for name, each in found.items()}, [OWN, *chosen.engines]))
     for number_format, each in found.items():

@@ -1,4 +1,4 @@
-"""llama.cpp through llama-cpp-python: flash attention, a cache in float16."""
+"""llama.cpp through llama-cpp-python: a cache in float16, flash attention in the tower alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchmarks.peer_parts.gguf_files import write_files
 from benchmarks.peer_parts.shapes import GRID, MOST_CACHED, pictures, read_checkpoint, states
 
 MICRO_BATCH = 512
-FLASH = 1  # LLAMA_FLASH_ATTN_TYPE_ENABLED
+PLAIN, FLASH = 0, 1  # llama_flash_attn_type: the faster way for the language model, for the tower
 FLOAT16 = int(gguf.GGMLQuantizationType.F16)
 MARKER = b"<__media__>"
 
@@ -38,7 +38,7 @@ class Engine:
         how.n_ctx = -(-MOST_CACHED // 256) * 256
         how.n_batch, how.n_ubatch = 2048, MICRO_BATCH
         how.n_threads = how.n_threads_batch = 1
-        how.flash_attn_type = FLASH
+        how.flash_attn_type = PLAIN
         self._context = _made(llama_cpp.llama_init_from_model(self._model, how))
         self._memory = llama_cpp.llama_get_memory(self._context)
         seen = mtmd_cpp.mtmd_context_params_default()
@@ -72,12 +72,15 @@ class Engine:
         saved = bytearray(bytes(head)[:8]) + struct.pack("<II", 1, cached)
         places = np.zeros((cached, 3), dtype=np.int32)
         places[:, 0], places[:, 1] = np.arange(cached), 1  # position, number of sequences, sequence
-        saved += places.tobytes() + struct.pack("<II", 0, self._layers)
+        saved += places.tobytes() + struct.pack("<II", 1, self._layers)
         for which in (0, 1):
             for layer in range(self._layers):
                 values = states(cached, self._heads, self._size, 2 * layer + which)[0]
                 rows = values.transpose(1, 0, 2).reshape(cached, -1).astype(np.float16)
-                saved += struct.pack("<iQ", FLOAT16, rows.shape[1] * 2) + rows.tobytes()
+                if which:  # values lie dimension after dimension
+                    saved += struct.pack("<iII", FLOAT16, 2, rows.shape[1]) + rows.T.tobytes()
+                else:
+                    saved += struct.pack("<iQ", FLOAT16, rows.shape[1] * 2) + rows.tobytes()
         return saved
 
     def feed(self, ids: list[int]) -> np.ndarray:

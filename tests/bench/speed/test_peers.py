@@ -30,7 +30,9 @@ def test_everything_is_compared_unless_chosen() -> None:
     assert arguments(["--stages", "tower-1", "--engines"]).engines == []
 
 
-@pytest.mark.parametrize("wrong", [["--rounds", "0"], ["--formats", "int3"], ["--stages", "word"]])
+@pytest.mark.parametrize(
+    "wrong", [["--rounds", "0"], ["--formats", "int3"], ["--stages", "word"], ["--out", "no/such/x.json"]]
+)
 def test_what_is_unknown_is_refused(wrong: list[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         arguments(wrong)
