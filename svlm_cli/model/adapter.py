@@ -147,7 +147,14 @@ def _stored(folder: Path) -> dict[str, torch.Tensor]:
     from safetensors.torch import load_file
 
     with boundary(f"the weights of the adapter {folder} cannot be opened", ModelError):
-        return dict(load_file(folder / ADAPTER_WEIGHTS_FILE))
+        weights = dict(load_file(folder / ADAPTER_WEIGHTS_FILE))
+    for key, tensor in weights.items():
+        if not tensor.isfinite().all():  # behind the sum they would be the base's
+            raise ModelError(
+                f"the weights of the adapter {folder} are damaged: numbers of {key} are not finite",
+                "download it again, or go back to an earlier checkpoint",
+            )
+    return weights
 
 
 def _absent(adapted: Any, missing: Collection[str]) -> list[str]:

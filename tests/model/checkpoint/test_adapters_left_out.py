@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from svlm_cli.errors import ModelError
 from svlm_cli.model.adapter import check_adapter
@@ -46,3 +48,14 @@ def test_what_a_newer_peft_has_switched_on_is_not_left_out(
     else:
         with pytest.raises(ModelError, match=f"sets {refused}, which the installed PEFT does not know"):
             merged(network, folder)
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+def test_numbers_that_are_none_are_not_the_base_s(wrong: float, tmp_path: Path) -> None:
+    folder = stored(trained(network_of(), 0, target_modules=["q_proj"]), tmp_path / "lora")
+    tensors = load_file(folder / "adapter_model.safetensors")
+    key = random.Random(str(wrong)).choice(sorted(tensors))
+    tensors[key].view(-1)[-1] = wrong
+    save_file(tensors, folder / "adapter_model.safetensors")
+    with pytest.raises(ModelError, match=re.escape(f"the adapter {folder} are damaged: numbers of {key}")):
+        merged(network_of(), folder)
