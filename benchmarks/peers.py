@@ -4,11 +4,11 @@
     python benchmarks/peers.py [--formats float32 ...] [--stages word-5700 ...] [--rounds 3]
 
 The first line installs the others in an environment of their own (llama.cpp is compiled there, which takes
-some ten minutes). The second takes about ten minutes on a quiet machine: a random checkpoint of 180 M
-parameters, one thread, every engine in a process of its own on one and the same core, one at work at a time.
-A round measures each stage once in every engine, in turned order; the long prefill in every third round,
-the tower on four pairs in every other.
-Ratios are medians over the rounds, of svlm to the fastest of the others.
+some ten minutes). The second takes some eleven minutes on a quiet core of Zen 4, a third of it a format: a
+random checkpoint of 180 M parameters, one thread, every engine in a process of its own on one and the same
+core, one at work at a time. A round measures each stage once in every engine, in turned order; the long
+prefill in every third round, the tower on four pairs in every other. Ratios are medians over the rounds, of
+svlm to the fastest of the others.
 
 Before it is timed every engine's logits and features are compared with svlm's in float32, and in the timed
 runs they are checked to be finite. What is compared, and what is not: docs/performance.md.

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.peer_parts.shapes import GRID, MOST_CACHED, patches, states, tokens
+from benchmarks.peer_parts.shapes import GRID, MOST_CACHED, patches, states
 from svlm_cli import __version__, load_model
-from svlm_cli.bench.speed.floor import Floor, watched
+from svlm_cli.bench.speed.floor import Fed, Floor, watched
 from svlm_cli.model.kernels.native import native
 from svlm_cli.model.patches import Patches
 from svlm_cli.model.words import no_states
@@ -49,7 +49,9 @@ class Engine:
 
     def feed(self, ids: list[int]) -> np.ndarray:
         """See ``serve.Engine``."""
-        return self._fed(self._model, ids).float().numpy()
+        first, model = self._cache.num_tokens, self._model
+        rows = np.tile(np.arange(first, first + len(ids), dtype=np.float64), (3, 1))
+        return model.forward(model.embed(ids), rows, self._cache).float().numpy()
 
     def show(self, pairs: int) -> Callable[[], np.ndarray]:
         """See ``serve.Engine``."""
@@ -61,13 +63,7 @@ class Engine:
         seen = watched(self._model)
         self._floor = self._floor or Floor(self._model, time.process_time)
         if pairs:
-            seen.encode_video(Patches(torch.from_numpy(patches(pairs)), (pairs, *GRID)))
+            seen.grids.extend([(1, *GRID)] * pairs)
         else:
-            self.fill(cached)
-            self._fed(seen, tokens(new))
+            seen.fed.append(Fed(new, cached))
         return sum(self._floor.seconds(seen, self._cache).values())
-
-    def _fed(self, model: object, ids: list[int]) -> torch.Tensor:
-        first = self._cache.num_tokens
-        rows = np.tile(np.arange(first, first + len(ids), dtype=np.float64), (3, 1))
-        return model.forward(model.embed(ids), rows, self._cache)  # type: ignore[attr-defined]

@@ -41,7 +41,10 @@ class Engine(Protocol):
         """A way to run the tower over the pictures of so many pairs, which gives their tokens' features."""
 
     def floor(self, cached: int, new: int, pairs: int) -> float | None:
-        """Seconds that one forward or one run of the tower cannot do without; None where it is not known."""
+        """Seconds that one forward or one run of the tower cannot do without; None where it is not known.
+
+        It is asked for once all have run.
+        """
 
 
 def measured(engine: Engine, name: str) -> float:
@@ -74,10 +77,10 @@ def checked(engine: Engine, out: Path) -> None:
 
 
 def warmed(engine: Engine, names: list[str]) -> None:
-    """Run the shapes of all stages once, over a short cache."""
+    """Run the shapes of all stages once, over a short cache; every tower takes one pair at a time."""
     for stage in (STAGES[name] for name in names):
         if stage.work == "tower":
-            engine.show(stage.size)()
+            engine.show(1)()
         else:
             engine.fill(8)
             engine.feed(tokens(stage.size))
