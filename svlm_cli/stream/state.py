@@ -158,11 +158,19 @@ class StateKeeper:
         self._outputs = outputs
         self._sync_outputs = sync_outputs
         self._held = held
+        self._made_with: dict[str, Any] = {}
         self._last = -math.inf  # outputs without a state could not be gone on with: the first step is saved
         self._writing: threading.Thread | None = None
         self._failure = ""
         self.has_failed = False
         remove_partials(path)
+
+    def get_ready(self, session: StreamSession) -> None:
+        """Find out what a session is made with, before its first words: a library that loads takes a second.
+
+        Words without a state could not be gone on with.
+        """
+        self._made_with = _made_with(session)
 
     def save_if_due(
         self,
@@ -224,7 +232,7 @@ class StateKeeper:
     ) -> tuple[dict[str, Any], Mapping[str, torch.Tensor]]:
         snapshot = session.snapshot()
         header = {
-            "made_with": _made_with(session),
+            "made_with": self._made_with or _made_with(session),
             "source": source,
             "reached_seconds": reached_seconds,
             "saved_at": time.time() - late_seconds,

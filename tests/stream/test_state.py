@@ -25,6 +25,7 @@ from svlm_cli import (
     stream_video,
 )
 from svlm_cli.errors import ModelError, StateError
+from svlm_cli.model.runtime import VideoLanguageModel
 from svlm_cli.settings import Deinterlace, PictureStyle, Reader
 from svlm_cli.stream import state as state_module
 from svlm_cli.stream.controls import Controls
@@ -201,6 +202,22 @@ def test_a_state_that_cannot_be_written_is_a_warning(bundled, tmp_path: Path) ->
     assert "the last one stays" not in warnings[0]
     assert keeper.has_failed
     assert len([event for event in events if isinstance(event, StepEvent)]) == 3
+
+
+def test_the_first_state_waits_for_nothing_but_the_disk(bundled, tmp_path: Path, monkeypatch) -> None:
+    """Killed before it is there, a stream begins anew: what it is made with is known before its words."""
+
+    def too_late(_model: VideoLanguageModel) -> str:
+        raise AssertionError("the words are out, and no state")
+
+    path = tmp_path / "stream.svlm"
+    with open_source(MATCH) as source:
+        controls = Controls(keeper=StateKeeper(path))
+        for event in stream_video(bundled, source, replace(SMALL, duration=3.0), controls=controls):
+            if isinstance(event, StepEvent):
+                monkeypatch.setattr(VideoLanguageModel, "fingerprint", too_late)
+    monkeypatch.undo()
+    assert load_state(path).made_with["model"] == bundled.fingerprint()
 
 
 def test_memory_of_a_state_is_that_of_the_cache(bundled, tmp_path: Path) -> None:

@@ -67,11 +67,12 @@ class OpenedStream:
         if not settings.previous_text:
             settings = replace(settings, previous_text=source.opening_text(settings.start))
         session = StreamSession(model, settings, trace, feeder=controls.feeder)
-        settings = session.settings
-        start_seconds = settings.start
+        start_seconds = session.settings.start
         if controls.resume is not None:
             controls.resume.restore(session, is_plain=source.info.appearance.is_plain)
             start_seconds = controls.resume.position_seconds(source.is_live, settings.step_seconds)
+        if controls.keeper is not None:
+            controls.keeper.get_ready(session)
         return cls(session, source, controls, start_seconds)
 
     @property
