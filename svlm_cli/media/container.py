@@ -148,6 +148,11 @@ class OpenVideo(OpenFile):
         return self.container.format.name in PLAYLIST_FORMATS
 
     @property
+    def is_mp4(self) -> bool:
+        """Whether it is MP4 or QuickTime, of any suffix."""
+        return "mp4" in self.container.format.name.split(",")
+
+    @property
     def has_end(self) -> bool:
         """Whether it says how long it is, in seconds or, as a server of files does, in bytes."""
         return bool(self.container.duration) or (not self.is_playlist and self.has_size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -27,7 +28,6 @@ _ROUNDED_SECONDS = 0.5
 # What lies further apart in an index are keyframes alone.
 _EVERY_SECONDS = 1.0
 _AVI, _MOST_REORDERED = {"avi"}, 4
-_MP4 = "mp4"
 # Others state the length of sound and pictures together, or in decoding order.
 _EXACT_FORMATS = {"mov", "mp4", "matroska", "webm", "avi"}
 
@@ -103,7 +103,7 @@ def length_seconds(path: str, origin_seconds: float) -> float | None:
         if names == _AVI and origin_seconds <= _MOST_REORDERED * video.nominal_seconds:
             origin_seconds = 0.0  # it has no times but those of decoding, by which the first picture is late
         stated = stated_duration(video, origin_seconds)
-        is_believed = bool(names & _EXACT_FORMATS) and not indexed_may_leap(video) and _is_whole(video, path)
+        is_believed = bool(names & _EXACT_FORMATS) and not indexed_may_leap(video) and is_whole(video, path)
         if is_url(path) or (stated is not None and is_believed):
             return stated
     return survey(path).end_seconds - origin_seconds
@@ -120,19 +120,22 @@ def indexed_may_leap(video: OpenVideo) -> bool:
 
 
 def _may_leap_at_end(video: OpenVideo) -> bool:
-    """Whether a leap may be before the last pictures of an MP4, whose index says when they are decoded."""
+    """Whether the last pictures of an MP4, whose index says when they are decoded, are shown much later."""
     is_local = not is_url(video.container.name.removeprefix("file:"))
-    if not is_local or _MP4 not in video.container.format.name.split(","):
+    if not is_local or not video.is_mp4:
         return False
     entries = video.stream.index_entries
     with suppress(DamageError):
         video.seek(entries[max(0, len(entries) - MOST_REORDERED)].timestamp, to_any=True)
-    lags = (
-        (packet.pts - packet.dts) * video.tick
+    begin = float((video.stream.start_time or 0) * video.tick)
+    stated = stated_duration(video, begin)
+    until = math.inf if stated is None else begin + stated
+    times = [
+        (packet.pts * video.tick, packet.dts * video.tick)
         for packet in video.packets_past_damage(video.stream)
         if packet.pts is not None and packet.dts is not None
-    )
-    return any(lag > JUMP_SECONDS for lag in lags)
+    ]
+    return any(shown - decoded > JUMP_SECONDS or shown > until for shown, decoded in times)
 
 
 def may_leap(video: OpenVideo) -> bool:
@@ -177,10 +180,10 @@ def _has_hole(seconds_of: Callable[[int], float], last: int, longest: float) -> 
     return False
 
 
-def _is_whole(video: OpenVideo, path: str) -> bool:
+def is_whole(video: OpenVideo, path: str) -> bool:
     """Whether the last packet that the index has lies within the file."""
     entries = video.stream.index_entries
-    return entries[len(entries) - 1].pos < os.stat(path).st_size
+    return len(entries) > 0 and entries[len(entries) - 1].pos < os.stat(path).st_size
 
 
 @lru_cache(maxsize=64)
@@ -190,13 +193,14 @@ def _survey(path: str, _changed: int, _size: int) -> Survey:
         begin: float | None = None
         key_frames: list[KeyFrame] = []
         number = 0
-        shown_until, hides_any = 0.0, False
+        shown_until, newest, hides_any = 0.0, -math.inf, False
         for packet in clock.packets():
             if packet.stream_index != video.stream.index:
                 continue
             if packet.pts is not None:
                 seconds = float(packet.pts * video.tick)
                 begin = seconds if begin is None else min(begin, seconds)
+                newest = max(newest, seconds)
                 length = float((packet.duration or 0) * video.tick) or video.nominal_seconds
                 hides_any = hides_any or packet.is_discard
                 shown_until = shown_until if packet.is_discard else max(shown_until, seconds + length)
@@ -209,6 +213,10 @@ def _survey(path: str, _changed: int, _size: int) -> Survey:
         with boundary(f"{path} does not state its length", SourceError, "get it again"):
             stated = stated_duration(video, begin or 0.0) if states_picture_length(video) else None
             start = video.container.start_time
+        if video.is_mp4 and stated is not None and not joins and not hides_any:
+            # It says how long a picture is decoded, which of the last one shown may be over a pause.
+            track_end = (begin or 0.0) + stated
+            end = track_end if newest < track_end < end else end
         found = end - (begin or 0.0) + sum(max(0.0, join.by_seconds) for join in joins)
         missing = 0.0 if stated is None else stated - found
         return Survey(

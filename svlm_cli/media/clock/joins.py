@@ -150,8 +150,8 @@ class Joins:
         ]
         if not own or abs(seconds - own[-1]) > JUMP_SECONDS:
             return False
-        is_over = following is not None and abs(following - own[-1]) > JUMP_SECONDS
-        return is_over or own[-1] - own[0] > _LOOK_AHEAD_SECONDS / 2
+        latest = own[-1] if following is None else following
+        return abs(latest - own[-1]) > JUMP_SECONDS or latest - own[0] > _LOOK_AHEAD_SECONDS / 2
 
     def end_shown(self, track: int, last: float, length: Callable[[float], float]) -> None:
         """Correct how long that lasts which is presented last of a track, at ``last`` by the file's clock."""

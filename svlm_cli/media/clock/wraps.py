@@ -36,7 +36,11 @@ def leap_seconds(by_seconds: float, before: float, behind: float, wrap: float) -
         behind: the first one behind it, likewise.
         wrap: the period in seconds.
     """
-    if math.isinf(wrap) or by_seconds <= FRESH_SECONDS or behind // wrap <= before // wrap:
+    if math.isinf(wrap):
+        return by_seconds
+    if by_seconds < 0 and behind // wrap < before // wrap:  # it had added the period before, and does no more
+        return min(by_seconds, by_seconds + wrap, key=abs)
+    if by_seconds <= FRESH_SECONDS or behind // wrap <= before // wrap:
         return by_seconds
     fallen = by_seconds - wrap
     is_near = wrap - before % wrap <= NEAR_WRAP_SECONDS and behind % wrap > FRESH_SECONDS

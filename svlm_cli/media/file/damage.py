@@ -28,6 +28,8 @@ class Damage:
             clock's.
         behind_byte: where another recording begins in the file, which is not read.
         blind_from_seconds: the time from which no picture decodes, to the end.
+        hides_any: whether an edit list hides pictures.
+        is_whole: whether it does and none is missing; libav leaves out the one on screen where it begins.
     """
 
     num_corrupt: int = 0
@@ -40,6 +42,8 @@ class Damage:
     is_joined: bool = False
     behind_byte: int | None = None
     blind_from_seconds: float | None = None
+    hides_any: bool = False
+    is_whole: bool = False
 
     def add_corrupt(self, seconds: float) -> None:
         """Count a picture that had to be skipped."""
@@ -89,7 +93,8 @@ class Damage:
             return found
         if stated_seconds is not None:
             stated_seconds -= sum(self.jumps.values())
-        if stated_seconds is not None and stated_seconds - self.end_seconds > _MISSING_SECONDS:
+        missing = 0.0 if stated_seconds is None or self.is_whole else stated_seconds - self.end_seconds
+        if missing > _MISSING_SECONDS:
             found.append(
                 f"the file ends early: {self.end_seconds:.1f} of {stated_seconds:.1f} seconds could be read"
             )

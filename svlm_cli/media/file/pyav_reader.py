@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from fractions import Fraction
 from functools import cached_property, partial
@@ -23,7 +24,7 @@ from svlm_cli.media.probe import (
     undecodable,
 )
 from svlm_cli.media.source import VideoInfo
-from svlm_cli.media.survey import indexed_may_leap, length_seconds, survey
+from svlm_cli.media.survey import indexed_may_leap, is_whole, length_seconds, survey
 from svlm_cli.media.timeline import TIME_TOLERANCE_SECONDS, Clock, Picture
 from svlm_cli.settings import VIEWING, Viewing
 
@@ -67,6 +68,7 @@ class PyavPictures:
         self._converter = RgbConverter(viewing, self._video.pixel_aspect)
         clock = Clock(self._tick, self._nominal_ticks)
         self._origin = 0
+        self._stated_end = math.inf
         self._is_known_regular = self._is_sought = False
         try:
             opening = self._placed(clock, None)
@@ -85,6 +87,9 @@ class PyavPictures:
                 self._converter.appearance,
             )
             self._states_length = states_picture_length(self._video)
+            if self._video.is_mp4 and self.info.duration_seconds is not None:
+                # It says how long a picture is decoded, which of the last one shown may be over a pause.
+                self._stated_end = self.info.duration_seconds
             begin = self._video.stream.start_time
             if begin is not None:
                 self._damage.late_seconds = float((self._origin - begin) * self._tick)
@@ -242,6 +247,7 @@ class PyavPictures:
             if self._damage.end_seconds is None and self._video is not None:
                 name, number = self._video.container.format.name, self._video.stream.id
                 self._damage.behind_byte = recording_behind(self._path, name, number)
+                self._damage.is_whole = self._damage.hides_any and is_whole(self._video, self._path)
             self._damage.end_seconds = last_good.end_seconds
 
     def _whole(
@@ -264,6 +270,8 @@ class PyavPictures:
                     self._damage.add_corrupt(clock.now_seconds if stamp is None else clock.seconds(stamp))
                 continue
             start, length = clock.place(self._stamp(frame, clock), frame.duration)
+            if start < self._stated_end < start + length:
+                length = self._stated_end - start
             if not has_begun and first_by_seconds is not None:
                 if start > first_by_seconds + TIME_TOLERANCE_SECONDS:
                     return
@@ -301,7 +309,8 @@ class PyavPictures:
                 tail.add(packet, 0)
                 yield None, packet.pts if packet is not None else None
                 continue
-            tail.add(packet, len(frames))
+            if packet is None or not packet.is_discard:
+                tail.add(packet, len(frames))
             for frame in frames:
                 yield frame, frame.pts
         begin = tail.begin(self._tick)
@@ -318,6 +327,7 @@ class PyavPictures:
         for packet in sought or clock.packets(on_failure=told):
             if packet.stream_index != index:
                 continue
+            self._damage.hides_any = self._damage.hides_any or packet.is_discard
             if len(joins) > num_told:
                 self._damage.add_joins(joins[num_told:], float(self._origin * self._tick))
                 num_told = len(joins)

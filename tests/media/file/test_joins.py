@@ -8,6 +8,7 @@ from random import Random
 import pytest
 
 from svlm_cli.media.clock.joins import Joins
+from svlm_cli.media.clock.reordered import Reordered
 from svlm_cli.media.clock.timed import JUMP_SECONDS, Timed
 
 PICTURE, SOUND = 0, 1
@@ -75,6 +76,25 @@ def test_a_gap_is_kept_and_a_leap_is_told(gap: float, num_joins: int) -> None:
     assert max(place for *_, place in found) == pytest.approx(11.976 if num_joins else 11.976 + gap)
     assert [each.by_seconds for each in joins.joins] == pytest.approx([gap] * num_joins)
     assert [each.seconds for each in joins.joins] == pytest.approx([6.0] * num_joins)
+
+
+def test_pictures_of_a_short_stretch_decide_where_it_begins() -> None:
+    """Sound that leaps and soon pauses; its first frame begins before the pictures."""
+    dice = Random(12)
+    for _ in range(40):
+        early, seconds, pause = dice.uniform(0.01, 0.25), dice.uniform(0.3, 0.9), dice.uniform(2.5, 9.0)
+        at = 6.0 + dice.uniform(11, 4000)
+        items = both(0.0, 6.0)
+        for clock in (at, at + seconds + pause):
+            items += part(clock, {PICTURE: (0.0, seconds), SOUND: (-early, seconds)})
+        order = Reordered(Joins([PICTURE, SOUND], PICTURE), PICTURE)
+        placed_at = [
+            each.start + shift
+            for item in [*items, None]
+            for each, _, shift in order.put(item)
+            if each.track == PICTURE and shift is not None and each.start >= at - 1e-6
+        ]
+        assert placed_at[0] == pytest.approx(6.0, abs=1e-6), (early, seconds, pause)
 
 
 def test_sound_that_goes_on_is_no_leap() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 from random import Random
@@ -12,6 +13,7 @@ import pytest
 from svlm_cli.bench.questions.asking import Question, Showing, Way, question_times
 from svlm_cli.media.file import pyav_reader
 from svlm_cli.media.file.reader import open_video
+from svlm_cli.media.probe import open_container
 from svlm_cli.settings import StreamSettings
 from tests.media.numbered import needs_ffmpeg, number_of, write_video
 from tests.media.programs import FPS, Part, joined, num_pictures, random_program
@@ -118,6 +120,56 @@ def test_of_an_edit_list_that_hides_the_end(tmp_path: Path) -> None:
             assert reader.length_seconds == pytest.approx(shown / 1000, abs=0.16)
 
 
+def test_of_an_edit_list_that_begins_within_a_slide(tmp_path: Path) -> None:
+    """As ``ffmpeg -ss 33 -c copy`` cuts; the slide on screen there is hidden, and nothing is missing."""
+    for seed in range(4):
+        dice = Random(f"begin {seed}")
+        options = {"bf": str(seed), "b_strategy": "0", "preset": "ultrafast", "g": "4"}
+        path = write_video(
+            tmp_path / f"{seed}.mp4",
+            range(0, 120, 10),
+            Fraction(1),
+            options=options,
+            format_options={"movflags": "faststart"},
+        )
+        content = bytearray(path.read_bytes())
+        at = content.index(b"elst") + 12
+        hidden = dice.randrange(1, 7) * 10 + dice.randrange(1, 9)
+        with closing(open_container(str(path))) as video:
+            ticks = round(hidden / video.tick)
+            last = video.stream.index_entries[len(video.stream.index_entries) - 1].pos
+        for place, by in ((at, -1000 * hidden), (at + 4, ticks)):
+            content[place : place + 4] = (int.from_bytes(content[place : place + 4], "big") + by).to_bytes(
+                4, "big"
+            )
+        path.write_bytes(content)
+        pictures = pyav_reader.PyavPictures(str(path))
+        assert [number_of(each.rgb()) for each in pictures.pictures(0.0)] == [*range(hidden // 10 + 1, 12)]
+        assert pictures.problems == []
+        pictures.close()
+        if seed == 0:
+            path.write_bytes(content[:last])
+            pictures = pyav_reader.PyavPictures(str(path))
+            assert len([*pictures.pictures(0.0)]) == 10 - hidden // 10
+            assert any("ends early" in each for each in pictures.problems)
+            pictures.close()
+
+
+def test_of_a_pause_before_the_last_pictures(tmp_path: Path) -> None:
+    """The last one shown is decoded before others, and MP4 says how long each is decoded."""
+    for seed in range(24):
+        dice = Random(f"pause {seed}")
+        num, tail, pause = dice.randrange(40, 70), dice.randrange(1, 6), dice.randrange(20, 235)
+        ticks = [number + pause * (number >= num - tail) for number in range(num)]
+        options = {"bf": str(dice.randrange(1, 5)), "b_strategy": "0", "preset": "ultrafast"}
+        options |= {"g": dice.choice(("10", "250")), "x264-params": "b-pyramid=none:scenecut=0"}
+        path = tmp_path / f"{seed}{dice.choice(('.mp4', '.mov'))}"
+        write_video(path, ticks, Fraction(1, 25), options=options)
+        with open_video(path) as reader:
+            length = reader.length_seconds
+        assert (seen(path), length) == pytest.approx(((ticks[-1] + 1) / 25,) * 2, abs=0.06), (ticks, options)
+
+
 @needs_ffmpeg
 def test_of_joined_recordings(tmp_path: Path) -> None:
     for seed in range(8):
@@ -157,6 +209,24 @@ def test_a_clock_that_falls_was_started_again_and_is_no_leap(tmp_path: Path) -> 
             assert [round(float(each.split("by ")[1].split(" s ")[0])) for each in told] == [
                 pytest.approx(leap, abs=1) for leap in leaps
             ], (parts, told)
+
+
+def test_a_leap_behind_a_clock_that_fell_is_told(tmp_path: Path) -> None:
+    for seed in range(4):
+        dice = Random(f"behind {seed}")
+        first = dice.uniform(5_000, 50_000)
+        fallen, leap = first - dice.uniform(70, 4_000), dice.uniform(20, 900)
+        parts = [
+            Part(40 * number, clock, (0.0, 2.5), (0.0, 2.5))
+            for number, clock in enumerate((first, fallen, first + leap))
+        ]
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        with open_video(joined(parts, folder)) as reader:
+            assert len(list(reader.clips(FPS, 0.5))) == 15
+            (told,) = reader.problems
+            by = float(told.split("by ")[1].split(" s ")[0])
+            assert by == pytest.approx(first + leap - fallen - 2.5, abs=1), (parts, told)
 
 
 def test_a_clock_that_comes_to_its_end_runs_on(tmp_path: Path) -> None:
