@@ -31,6 +31,7 @@ from svlm_cli.stream.outputs.segments import (
     Segment,
     SegmentPlace,
     SegmentTime,
+    begun_behind,
     is_whole_playlist,
     is_whole_segment,
     listed_again,
@@ -38,10 +39,9 @@ from svlm_cli.stream.outputs.segments import (
     numbers_in,
 )
 from svlm_cli.types import ClockKind, EndEvent, StartEvent, StepEvent, StreamEvent
-from svlm_cli.utc import utc_seconds, utc_text
+from svlm_cli.utc import utc_seconds
 
 WINDOW_SEGMENTS = 60
-JUMP_SECONDS = 1.0
 SHORTEST_SECONDS = 0.1
 SOURCE_CLOCKS = (ClockKind.PROGRAM_DATE_TIME, ClockKind.RTCP, ClockKind.FILE)  # a player's is never ours
 _TOLERANCE_SECONDS = 1e-3
@@ -76,7 +76,7 @@ class CaptionPlaylist:
         self._number = 0
         self._begin: float | None = None
         self._reached = 0.0
-        self._mark = SegmentTime(0.0)
+        self._mark = self._before = SegmentTime(0.0)
         self._is_marked = self._is_jump = False
         self._segment_seconds = SEGMENT_SECONDS
         self._is_live = self._is_cut = self._has_ended = False
@@ -221,10 +221,11 @@ class CaptionPlaylist:
             return
         own = step.start_utc if step.clock in SOURCE_CLOCKS else ""
         mark = SegmentTime(step.start_seconds, step.pts_seconds, utc_seconds(own) if own else None)
-        if self._listed and self._mark.pts_seconds is not None and mark.pts_seconds is not None:
-            went_on = mark.pts_seconds - self._mark.pts_seconds
-            self._is_jump = abs(went_on - (mark.seconds - self._mark.seconds)) > JUMP_SECONDS
+        is_first = self._mark.pts_seconds is None
+        before = self._before if is_first else self._mark
+        self._is_jump = bool(self._listed) and mark.jumps_behind(before, was_killed=is_first)
         self._mark, self._is_marked = mark, True
+        self._before = mark if mark.pts_seconds is not None else self._before
 
     def _complete(self, boundary: float, *, is_last: bool = False) -> None:
         assert self._begin is not None
@@ -312,13 +313,8 @@ class CaptionPlaylist:
             with suppress(ValueError, KeyError, TypeError):  # of another build
                 self._restore(held)
                 return
-        # The segment that was not over when the process was killed is not listed yet.
-        begun = numbers_in(self._folder)
-        last = self._listed[-1] if self._listed else None
-        if begun and (last is None or max(begun) == last.number + 1):
-            stamp = utc_seconds(last.date) if last is not None else None
-            date = "" if stamp is None or last is None else utc_text(stamp + last.seconds)
-            self._listed.append(Segment(max(begun), self._segment_seconds, date))
+        begun, self._before = begun_behind(self._listed, self._folder, self._segment_seconds)
+        self._listed += begun
         if self._listed:
             self._number = self._listed[-1].number + 1
 

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from svlm_cli.cue_text import timestamp
-from svlm_cli.utc import utc_text
+from svlm_cli.stream.outputs.formats import seconds_of
+from svlm_cli.utc import utc_seconds, utc_text
 
 TICKS_A_SECOND, TICKS = 90_000, 1 << 33
 SEGMENT_SECONDS = 2.0
+JUMP_SECONDS = 1.0
+JOINED_AGAIN_SECONDS = 30.0  # so far off a live source may be joined behind a kill: some of its segments
 OPENING, ENDING = "#EXTM3U\n", "#EXT-X-ENDLIST\n"
 WHOLE_LIST = "#EXT-X-PLAYLIST-TYPE:EVENT\n"  # of all that was ever said; its end is told
 _SEGMENT = re.compile(r"[0-9]{1,9}\.vtt")
+_MOST_LOOKED_AT = 60
+_NOT_MAPPED = "X-TIMESTAMP-MAP=MPEGTS:0,LOCAL:00:00:00.000"
+_MAPPED = re.compile(
+    r"WEBVTT\nX-TIMESTAMP-MAP=MPEGTS:([0-9]{1,10}),LOCAL:([0-9]+:[0-9]{2}:[0-9]{2}\.[0-9]{3})\n"
+)
 _LISTED = re.compile(
     r"(#EXT-X-DISCONTINUITY\n)?(?:#EXT-X-PROGRAM-DATE-TIME:(\S+)\n)?#EXTINF:([0-9]{1,9}\.[0-9]{3}),\n[^\n]*?([0-9]+)\.vtt$",
     re.MULTILINE,
@@ -71,9 +81,25 @@ class SegmentTime:
     def line(self) -> str:
         """Where its second lies on the time stamps, as a segment says it."""
         if self.pts_seconds is None:
-            return "X-TIMESTAMP-MAP=MPEGTS:0,LOCAL:00:00:00.000"
+            return _NOT_MAPPED
         ticks = round(self.pts_seconds * TICKS_A_SECOND) % TICKS
         return f"X-TIMESTAMP-MAP=MPEGTS:{ticks},LOCAL:{timestamp(self.seconds)}"
+
+    def jumps_behind(self, before: SegmentTime, *, was_killed: bool) -> bool:
+        """Whether the source's time stamps went on otherwise than its time.
+
+        Args:
+            before: an earlier second.
+            was_killed: whether another process has told it: a source that is joined again has gone on by
+                about as much as the stream's seconds, and by as much as its own dates.
+        """
+        if self.pts_seconds is None or before.pts_seconds is None:
+            return False
+        passed, most = self.seconds - before.seconds, JOINED_AGAIN_SECONDS if was_killed else JUMP_SECONDS
+        if was_killed and self.utc is not None and before.utc is not None:
+            passed, most = self.utc - before.utc, JUMP_SECONDS
+        off = self.pts_seconds - before.pts_seconds - passed
+        return abs(math.remainder(off, TICKS / TICKS_A_SECOND)) > most
 
 
 def listed_in(text: str) -> Iterator[Segment]:
@@ -149,3 +175,40 @@ def listed_again(listed: Iterable[Segment], folder: Path, place: SegmentPlace, m
     if place.is_live:
         numbers = numbers[-most:]
     return [known.get(each) or Segment(each, place.segment_seconds, "") for each in numbers]
+
+
+def begun_behind(
+    listed: Sequence[Segment], folder: Path, segment_seconds: float
+) -> tuple[list[Segment], SegmentTime]:
+    """What a live stream that was killed has left behind its list.
+
+    Returns:
+        The segment that was not over, if any, and where the newest lies that says where it lies.
+    """
+    before = SegmentTime(0.0)
+    for each in islice(reversed(listed), _MOST_LOOKED_AT):
+        if (before := _mark_of(each, folder, segment_seconds)).pts_seconds is not None:
+            break
+    number, last = max(numbers_in(folder), default=None), listed[-1] if listed else None
+    if number is None or (last is not None and number != last.number + 1):
+        return [], before
+    stamp = None if last is None else utc_seconds(last.date)
+    date = "" if stamp is None or last is None else utc_text(stamp + last.seconds)
+    mark = _mark_of(Segment(number, segment_seconds, ""), folder, segment_seconds)  # that date is a guess
+    is_jump = mark.jumps_behind(before, was_killed=True)
+    return [Segment(number, segment_seconds, date, is_jump)], before if mark.pts_seconds is None else mark
+
+
+def _mark_of(segment: Segment, folder: Path, segment_seconds: float) -> SegmentTime:
+    """Where a listed segment lies on the source's clocks, by its file and its date."""
+    try:
+        text = (folder / f"{segment.number}.vtt").read_text("utf-8", "replace")
+    except OSError:
+        text = ""
+    found = _MAPPED.match(text)
+    if found is None or _NOT_MAPPED in found[0]:
+        return SegmentTime(0.0)
+    seconds, stamp = seconds_of(found[2]), utc_seconds(segment.date)
+    begin = (segment.number + 1) * segment_seconds - segment.seconds
+    utc = None if stamp is None else stamp + seconds - begin
+    return SegmentTime(seconds, int(found[1]) / TICKS_A_SECOND, utc)

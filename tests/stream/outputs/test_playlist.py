@@ -179,3 +179,35 @@ def test_time_stamps_that_jump_are_a_discontinuity(tmp_path: Path) -> None:
     assert text.count("#EXT-X-DISCONTINUITY\n") == 1
     number = int(re.search(r"DISCONTINUITY\n(?:#.*\n)*x/(\d+)\.vtt", text)[1])
     assert number == pytest.approx(events[10].start_seconds / 2, abs=1)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_time_stamps_that_began_anew_while_nothing_ran_are_a_discontinuity(tmp_path: Path, seed: int) -> None:
+    """A broadcast that is joined again some segments off, behind a kill, is no jump; a new encoder is."""
+    from dataclasses import replace
+
+    rng = random.Random(seed)
+    has_dates, jump = rng.random() < 0.6, rng.choice((0.0, 0.0, 500.0, -94_000.0))
+    off = rng.choice((-4.0, -1.0, 2.0, 5.0))  # of the source to the stream's seconds, behind a kill
+    events = clocked([replace(each, text="word") for each in said(rng, 30, 10)])
+    kills = sorted(rng.sample(range(4, 26), 2))
+    for kill, pts, utc in ((kills[0], off + jump, off), (kills[1], off, off)):
+        for number in range(kill, len(events)):
+            told = events[number]
+            start = utc_text(utc_seconds(told.start_utc) + utc)
+            events[number] = replace(told, pts_seconds=told.pts_seconds + pts, start_utc=start)
+    if not has_dates:
+        events = [replace(each, clock="", start_utc="") for each in events]
+    write_over_kills(
+        rng,
+        events,
+        lambda: Writers([tmp_path / "x.m3u8"]),
+        kills,
+        is_file=False,
+        begin=lambda writers: writers.write(started("realtime")),
+    )
+    text = (tmp_path / "x.m3u8").read_text()
+    assert text.count("#EXT-X-DISCONTINUITY\n") == (jump != 0)
+    if jump:
+        number = int(re.search(r"DISCONTINUITY\n(?:#.*\n)*x/(\d+)\.vtt", text)[1])
+        assert number == pytest.approx(events[kills[0]].start_seconds / 2, abs=1)
