@@ -161,8 +161,9 @@ class Receiver:
     def _put(self, packet: Packet[VideoStream], now: float) -> None:
         unit = self._connection.unit
         stamp = packet.dts if packet.dts is not None else packet.pts
-        if stamp is not None and not self._is_finite and not self._sends_again:
-            self._check_whether_a_file(packet, float(stamp * unit), now)
+        if not self._is_finite and not self._sends_again:
+            counted = self._num_put * self._connection.nominal_seconds  # raw H.264 has no times
+            self._check_whether_a_file(packet, counted if stamp is None else float(stamp * unit), now)
         placed = self._stamps.place(None if stamp is None else float(stamp * unit), now)
         if self._first_stamp is None and stamp is not None:
             self._first_stamp = float(stamp * unit)
