@@ -89,6 +89,8 @@ def test_the_format_is_chosen_by_the_name_of_the_checkpoint(livecc, qwen2_vl_mod
     for name, is_livecc in (
         ("chenjoya/LiveCC-7B-Base", True),
         ("models/LiveCC-7B-Instruct/", True),
+        ("chenjoya/livecc-7b-base", True),
+        ("mine/mylivecc-7b-base", False),
         ("hub/models--chenjoya--LiveCC-7B-Base/snapshots/0a3f9c", True),
         ("hub/models--mine--LiveCC-7B-Base-tuned/snapshots/0a3f9c", False),
         ("mine/LiveCC-7B-Instruct-tuned", False),

@@ -101,7 +101,7 @@ def play(
         feeder: shared with other matches; None for one alone.
 
     Yields:
-        ``WorkProgress`` for every second, then the result.
+        ``WorkProgress`` for every turn, then the result.
     """
     from svlm_cli.arena.source import ArenaSource
     from svlm_cli.bench.arena.kept import KeptTokens, answer_outcomes
@@ -119,10 +119,11 @@ def play(
         with closing(stream_video(model, shown, settings, controls=controls)) as events:
             for event in events:
                 if isinstance(event, StepEvent):
-                    said.append(event.text)
+                    seconds = round(event.end_seconds) - len(said)  # LiveCC's first turn shows several
+                    said += [""] * (seconds - 1) + [event.text]
                     if signals.should_stop():
                         raise SvlmError("stopped", "run the same command again")
-                    yield WorkProgress(1)
+                    yield WorkProgress(seconds)
                 elif isinstance(event, AnswerEvent):
                     replies[event.index] = event.text
                     asker.ask_next()
@@ -159,7 +160,9 @@ class _Asker:
 
 
 def _settings(model: VideoLanguageModel, run: ArenaRun, opening: str) -> StreamSettings:
-    settings = replace(run.settings, previous_text=opening)
+    from svlm_cli.stream.step.livecc import fitted
+
+    settings = fitted(replace(run.settings, previous_text=opening), model)
     if not run.sink_is_opening:
         return settings
     from svlm_cli.model.prompt import PromptWriter

@@ -33,7 +33,7 @@ from svlm_cli.commands.stream.options import (
     stream_settings,
 )
 from svlm_cli.errors import UsageError
-from svlm_cli.settings import Policy, StreamSettings
+from svlm_cli.settings import Policy, PromptFormat, StreamSettings
 from svlm_cli.text import as_json
 from svlm_cli.work.place import parse_place
 
@@ -137,6 +137,7 @@ def fps(
 ) -> None:
     """Time every stage of a stream under each policy, over time and against the least it could take."""
     settings = stream_settings(sight, memory, SamplingChoice(max_new_tokens, greedy=True))
+    settings = replace(settings, prompt_format=PromptFormat.SVLM)  # LiveCC's puts full in place of streaming
     counts = _streams(timing, more_streams)
     from svlm_cli.bench.speed.fps import SpeedEnd, bench_fps
     from svlm_cli.bench.speed.report import main_table

@@ -19,8 +19,8 @@ if TYPE_CHECKING:  # torch is not needed to know what LiveCC is
     from svlm_cli.model.prompt import Part, PromptWriter
     from svlm_cli.model.window import TokenRange
 
-# An id, a folder of that name, or where the hub's cache keeps it.
-NAME = re.compile(r"(^|/|--)LiveCC-7B-(Base|Instruct)(/snapshots/[0-9a-f]+)?/?$")
+# An id, which the hub takes in any case, a folder of that name, or where the hub's cache keeps it.
+NAME = re.compile(r"(^|/|--)LiveCC-7B-(Base|Instruct)(/snapshots/[0-9a-f]+)?/?$", re.IGNORECASE)
 FIRST_SECONDS = 3.0
 MAX_PIXELS = 384 * 28 * 28
 MAX_NEW_TOKENS = 16

@@ -157,10 +157,12 @@ def check_text(config: Any, name: str) -> None:
 
 
 def _slides(text: Any) -> bool:
-    """Whether a layer sees a window alone; where no kinds are named, all of them would."""
+    """Whether a layer sees a window alone; where its class reads no kinds or none are named, all would."""
     kinds = set(getattr(text, "layer_types", None) or ())
-    if kinds:
-        return not kinds <= KNOWN_LAYERS
+    if not kinds <= KNOWN_LAYERS:
+        return True
+    if kinds and hasattr(type(text), "layer_types"):
+        return False
     return bool(getattr(text, "use_sliding_window", False)) and getattr(text, "sliding_window", 0) is not None
 
 

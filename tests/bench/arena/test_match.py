@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,19 @@ def test_a_match_is_told_its_opening_text_and_lasts_its_seconds(
 def test_a_sink_of_the_opening_text_has_its_tokens(model, recorder: Recorder) -> None:
     list(play(model, MatchJob(ArenaRun("x", SETTINGS, sink_is_opening=True), 8, 1, "key")))
     assert recorder.settings.sink == len(model.tokenizer.encode(recorder.opening, add_special_tokens=False))
+
+
+@pytest.mark.parametrize("num_seconds", [2, 6])
+def test_a_first_turn_of_several_seconds_is_said_at_its_end(qwen2_vl_model, num_seconds: int) -> None:
+    """LiveCC's, whose words are heard when all of it has been seen."""
+    livecc = replace(qwen2_vl_model, name="chenjoya/LiveCC-7B-Base")
+    run = ArenaRun("x", replace(SETTINGS, sampling=Sampling(2, greedy=True), max_pixels=9408), is_asked=True)
+    *progress, result = play(livecc, MatchJob(run, 8, num_seconds, "key"))
+    assert isinstance(result, MatchResult)
+    assert len(result.said) == num_seconds
+    first = min(3, num_seconds)
+    assert [bool(line) for line in result.said[:first]] == [False] * (first - 1) + [True]
+    assert progress == [WorkProgress(first)] + [WorkProgress(1)] * (num_seconds - first)
 
 
 def test_pictures_are_taken_away(model: object, recorder: Recorder) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
@@ -33,6 +34,8 @@ from svlm_cli.bench.speed.grid import load_speed_grid
 from svlm_cli.bench.speed.measure import SpeedRun, find_max_fps, measure
 from svlm_cli.bench.speed.plan import NamedSettings, SpeedClock, SpeedPlan
 from svlm_cli.bench.speed.report import latency_plot, main_table, row, slope, steady_start
+from svlm_cli.cli import run
+from svlm_cli.model.load import BUNDLED
 from svlm_cli.types import Clip
 from tests.stream.engine import clips
 
@@ -298,3 +301,13 @@ def test_a_grid_of_the_arena_is_told_apart(tmp_path):
     (tmp_path / "grid.yaml").write_text("runs: [{name: a, sink: opening}, {name: b, frames: blank}]")
     with pytest.raises(UsageError, match=r"opening is for matches.*unknown key 'frames'"):
         load_speed_grid(tmp_path / "grid.yaml", SETTINGS)
+
+
+def test_livecc_is_measured_under_the_policies_that_are_named(tmp_path, capsys):
+    """Its own prompt evicts nothing, so that it would have been ``full`` under another's name."""
+    model = tmp_path / "LiveCC-7B-Base"
+    shutil.copytree(BUNDLED, model)
+    options = ["--model", str(model), "--seconds", "2", "--floor-steps", "0", "--out", str(tmp_path / "out")]
+    assert run(["bench", "fps", SOURCE, *options, "--json"]) == 0
+    runs = json.loads(capsys.readouterr().out)["runs"]
+    assert [each["policy"] for each in runs] == [each.value for each in Policy]
