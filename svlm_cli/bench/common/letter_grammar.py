@@ -7,51 +7,51 @@ from dataclasses import dataclass
 from functools import cache
 
 from svlm_cli.bench.common.replies import LABEL
+from svlm_cli.bench.common.verdict_grammar import ADVERB, COMPARATIVE, given, greater, of_one, praised_alone
 
 SENTENCE = re.compile(r"(?<=[.!?])(?<!^\d\.)\s+|(?<=[。！？；])")
 CLAUSE = re.compile(r"[,;:]|\b(?:so|therefore|thus|hence|but)\b", re.I)
 
 _SIDE = (
-    r"(?i:(?:(?:the|my|our|correct|right|best|better|winning|final)\s+)*"
+    r"(?i:(?:(?:the|my|our|correct|right|best|better|winning|final)\s+){0,5}"
     r"(?:candidate|commentary|option|choice|answer|letter|assistant|response|alternative|text)\s*:?\s*)?"
-)
-_ADVERB = (
-    r"(?:clearly|definitely|slightly|much|far|overall|therefore|thus|indeed|simply|just|certainly|obviously|"
-    r"evidently|significantly|marginally|somewhat|considerably|noticeably|still|also|equally|generally|most\s+likely)"
 )
 _COPULA = (
     r"(?:\s*(?:(?:is|was|are|would\s+be|will\s+be|must\s+be|should\s+be|has\s+to\s+be|appears\s+to\s+be|"
     r"seems\s+to\s+be|goes\s+to|lautet|ist|est|es)\b|è|é|是|为|は|:|[-=]+>|=|→|[-–—])"
-    rf"(?:\s+{_ADVERB})*+)++\s*"
+    rf"(?:\s+{ADVERB})*+)++\s*"
 )
 _GAP = (
     r"(?:,?\s+(?:here|to|for|of|in|on|among|from|based|according|given|that|which|number|option|letter|choice|with)\b"
     r"[^.;:?]{0,80}?|\s+(?:option|letter|choice))?,?"
 )
 _CHOOSE = (
-    r"(?:choose|chose|pick|picked|select|selected|prefer|opt\s+for|vote\s+for|go(?:ing)?\s+(?:with|for)|choosing|"
+    r"(?:choose|chose|pick|picked|select|selected|prefer|opt\s+for|vote\s+for|lean(?:ing)?\s+(?:towards?|to)|go(?:ing)?\s+(?:with|for)|choosing|"
     r"picking|selecting|voting\s+for)"
 )
 _OPENERS = (
-    r"(?:(?:so|therefore|thus|hence|finally|overall|ultimately|in\s+conclusion|clearly|definitely|obviously|sure|okay|"
+    r"(?:(?:so|therefore|thus|hence|finally|undoubtedly|overall|ultimately|in\s+conclusion|clearly|definitely|obviously|sure|okay|"
     r"ok|yes|well|of\s+course|certainly|i(?:'d|\s+would)?\s+(?:think|believe|say))\b|选|我选|應選|应选)"
 )
 _BEST = (
-    r"(?:better(?!\s+(?:aligned|suited|written|paced|matched)\b)|best|stronger|strongest|superior|preferable|preferred|closer|closest|winner|correct|right|true|"
+    r"(?:better(?!\s+(?:aligned|suited|written|paced|matched)\b)|best|stronger|strongest|superior(?:\s+to(?:\s+(?:candidate|commentary))?\s+[a-z]\b)?|preferable|preferred|"
+    r"clos(?:er|est)(?:\s+to\s+(?:the|what)\b(?!\s+(?:other|candidate|commentary|summary)\b)[^.,;]{0,40}?)?|more\s+like\s+(?:an?\s+)?(?:live|real|broadcast|commentat\w+)\b[^.,;]{0,30}?|winner|correct|right|true|"
     r"answer|accurate|most\s+(?:accurate|likely|appropriate|suitable|fitting|plausible)|more\s+(?:accurate|faithful|"
     r"engaging|natural|lively|consistent|broadcast-like)|better\s+(?:aligned|suited|written|paced|matched)\b[^.,;]{0,60}|"
     r"only\s+(?:one|option|choice|answer)\s+that\s+(?:fits|matches|works|is\s+(?:right|correct)|makes\s+sense))"
 )
 _RIGHT = (
-    r"\s*(?:\s(?:(?:is|seems|appears|must\s+be|should\s+be|would\s+be|has\s+to\s+be|looks|sounds)(?:\s+to\s+be)?"
-    rf"(?:\s+(?:the|our|my|a|an|{_ADVERB}))*\s+{_BEST}"
+    r"\s*(?:\s(?:(?:is|seems|appears|must\s+be|should\s+be|would\s+be|has\s+to\s+be|looks|sounds|feels|reads)(?:\s+to\s+be)?"
+    rf"(?!(?<=would\sbe)\s+(?:{COMPARATIVE})\s+(?:with|if)\b)(?:\s+(?:the|our|my|a|an|clear|obvious|{ADVERB}))*\s+{_BEST}"
     r"(?:\s+(?:answer|option|choice|one|commentary|candidate|response|pick|match|fit|text|overall|here|description|explanation|of\s+the\s+two|"
-    r"in\s+(?:both|all|every|general|most)(?:\s+\w+)?|by\s+far|for\s+(?:me|this\s+\w+)))*"
+    r"[io]n\s+(?:both|all|every|general|most)(?:\s+\w+)?|by\s+far|for\s+(?:me|this\s+\w+)))*"
+    r"|is\s+(?:my|our|the\s+(?:clear|obvious|better|best|right))\s+(?:(?:clear|overall|final)\s+)?(?:choice|pick|preference|vote)(?!\s+(?:for|in|on)\b)"
+    r"|comes\s+out\s+(?:ahead|on\s+top)|(?:performs|does|fares)\s+better|(?:scores|ranks)\s+higher|ranks\s+first|takes\s+(?:it|the\s+win)|deserves\s+the\s+win"
     r"|(?:should|would|must|deserves\s+to)\s+win|(?:best|most\s+(?:accurately|closely|precisely|faithfully))\s+"
     r"(?:describes|matches|fits|captures|represents|answers|reflects|summari[sz]es|explains)(?:\s+[\w'’]+){1,9}?"
     r"|wins(?:\s+(?:overall|here|clearly|by\s+far|on\s+(?:both|all)(?:\s+\w+)?))*|fits\s+best|matches\s+best|"
     r"gets\s+my\s+vote|(?:edges\s+out|beats|outperforms|surpasses)\s+(?:(?:candidate|commentary)\s+)?[a-z]\b|对|正确|更好))"
-    r"(?=\s*$|\s*[.!;]|,?\s+(?:because|since|than|over|as|for|due|and|with|but|while|whereas|although)\b"
+    r"(?=\s*$|\s*[.!;。]|,?\s+(?:because|since|than|over|as|for|due|and|with|but|while|whereas|although)\b"
     r"|,\s+(?:and\s+)?(?:(?:option|choice|candidate)s?\s+)?(?:[a-z]|the\s+(?:others?|rest)|(?:all\s+)?others)\b[^.,;]{0,30}?\s(?:is|are)\s+"
     r"(?:wrong|incorrect|false|not)\b)"
 )
@@ -73,7 +73,8 @@ CONDITION = re.compile(
 HEDGE = re.compile(
     r"\b(?:maybe|perhaps|possibly|probably|unsure|uncertain|unclear|guess(?:ing)?|"
     r"(?:not|n[’']t)\s+(?:\w+\s+)?(?:sure|certain|clear|know|tell|decide)|(?:cannot|impossible\s+to|hard\s+to|"
-    r"difficult\s+to)\s+(?:be\s+)?(?:tell|say|know|determined?|decide)|undecided|torn\s+between|toss-?up|coin\s+flip)\b",
+    r"difficult\s+to)\s+(?:be\s+)?(?:tell|say|know|determined?|decide)|at\s+first(?:\s+(?:glance|sight|look))?(?![^.!?]*\b(?:but|yet|however|overall)\b)|initially(?![^.!?]*\b(?:but|yet|however|overall)\b)"
+    r"|undecided|torn\s+between|toss-?up|coin\s+flip)\b",
     re.I,
 )
 TAKEN_BACK = re.compile(
@@ -90,13 +91,14 @@ _DOUBT = (
 )
 DENIED = re.compile(
     rf"\s*(?:[,;]+\s*|\.{{2,}}\s*)?\(?(?:no|nope|not|never|{_DOUBT})\b|\s*[:–—-]+\s*(?:(?:no|nope)(?:\W*$|,\s)|{_DOUBT})"
-    r"|\s*[?/&+<>✗✘❌×]"
+    r"|\s*[?/&+<>✗✘❌×]|\s*\(\s*(?:an?\s+)?(?:tied?|draw|equal|both)\b"
 )
 JUDGED = re.compile(
     r"[\s.):,;–—-]*\(?(?i:(?:is\s+|that['’]?s\s+|that\s+is\s+|this\s+is\s+)?"
     r"(?:wrong|incorrect|not\s+(?:correct|right|true|it|the\s+answer|possible|likely)|worse|ruled\s+out|eliminated)"
     r"(?=\W*$|\s*[.!,;)]|\s+(?:because|since|as)\b))"
     r"|\s*\)?\s*[:–—-]\s*(?i:not\s+(?:seen|shown|visible|present|mentioned|supported|depicted|matching)|unseen|absent)\b"
+    r"|\s*,\s+(?i:which|though|although|while|despite)\b[^,.;]{0,80},\s+(?i:loses|is\s+(?:worse|weaker|inferior|less)|fails|falls\s+short|lacks)\b"
 )
 VERB = re.compile(
     r"\s+(?:is(?!\s+\w+ing\b)|are|was|were|isn[’']t|aren[’']t|wasn[’']t|seems?|looks|appears?|can|cannot|can[’']t|could|"
@@ -127,14 +129,16 @@ DISCLAIMED = re.compile(
     r"(?:answer|option|choice|information|context|evidence|winner)\b"
     r"|(?:not\s+enough|insufficient|too\s+little)\s+(?:information|context|evidence|data|detail)\b"
     r"|(?:none|neither)\s+of\s+(?:the(?!\s+others?\b)|these|those|them)\b"
-    r"|(?:(?:it|this|that|the\s+answer)(?:['’]s|\s+is)\s+)?(?:un(?:clear|known|certain|sure|decided)|not\s+(?:\w+\s+)?(?:clear|sure|certain|known))\b"
+    r"|(?:(?:it|this|that|the\s+(?:answer|winner|verdict|outcome|result))(?:['’]s|\s+is)\s+)?(?:un(?:clear|known|certain|sure|decided)|not\s+(?:\w+\s+)?(?:clear|sure|certain|known))\b"
     r"|(?:(?:it|this)(?:['’]s|\s+is)\s+)?(?:both|neither|none|equal|an?\s+(?:tie|draw)|tied?|draw)(?=\W*$|,))",
     re.I,
 )
 NONE_OF_THESE = re.compile(r"\W*none\s+of\s+(?:the\s+above|these|those)\W*", re.I)  # the text of an option
 REPORTED = re.compile(
     r"\b(?:says|said|claims|claimed|states|stated|argues|argued|announce[sd]|shouts|shouted|reports|reported|mentions|mentioned|"
-    r"suggests|implies|predict(?:s|ed)|told|tells)\b",
+    r"suggests|implies|predict(?:s|ed)|told|tells|"
+    r"(?:some|many|most|few|people|others|they|one\s+(?:could|might|may|would))\s+(?:(?:would|might|may|could|people|readers|will)\s+){0,2}"
+    r"(?:say|think|believe|feel|prefer|choose|argue|pick|find))\b",
     re.I,
 )
 DECISIVE = re.compile(
@@ -145,23 +149,6 @@ DECISIVE = re.compile(
 ASPECT = re.compile(
     r"\b(?:more|most|closer|closest|stronger|strongest|accurate|aligned|suited|written|paced|matched)\b", re.I
 )
-_COMPARATIVE = (
-    r"(?i:more|better|best|closer|stronger|superior|preferable|(?!worse|slower|weaker|duller|drier|poorer|flatter|vaguer|blander|"
-    r"over|other|another|rather|after|under|never|however|whether|player|answer|winner|number|viewer|commenter|"
-    r"announcer|later|enter|layer|letter)[a-z]{3,}er)"
-)
-_SAID_OF_ONE = (
-    rf"\s+(?:{_ADVERB}\s+)*(?:"
-    r"(?:better|best|more\s+[a-z]+ly|most\s+[a-z]+ly)\s+(?:matche|align|capture|reflect|fit|follow|mirror|convey|describe|represent|agree|cover)s"
-    r"|(?:matche|align|capture|reflect|fit|follow|mirror|convey|describe|represent|agree|cover)s\b[^.;!?\n]{0,80}?\b"
-    r"(?:better|best|(?:more|most)\s+(?:closely|accurately|faithfully|fully|precisely|naturally))"
-    rf"|(?:is|seems|appears)\s+(?:{_ADVERB}\s+)*(?:(?:the|a)\s+)?(?:closer|closest|nearer|nearest|truer|truest|better\s+match|"
-    r"(?:more|most)\s+(?:accurate|faithful|consistent|engaging|natural|lively|similar|aligned|precise))"
-    r"|(?:does|provides|offers|gives|has|makes)\s+(?:the|a)\s+(?:\w+\s+)?(?:better|best|closer|closest|stronger|strongest)\s+(?:job|commentary|match|account|fit|text)"
-    r"|(?:has|takes|gets)\s+(?:the|my|a)\s+(?:(?:slight|clear|small)\s+)?(?:edge|vote|nod|advantage)|wins"
-    r")\b(?![^.!?\n]*\b(?:not|never|less|only|except|unless|if)\b)|\s+it\s+is(?=\W*$)"
-)
-TURNED = re.compile(r"\b(?:however|but|though|although|yet|nevertheless|still|except|while|whereas)\b", re.I)
 INITIAL = re.compile(
     r"(?:\s*[A-Z]\.)+\s*\w|\s*(?!(?:The|An?|He|She|It|They|Two|Man|Men|Woman|Women|Boy|Girl|Person|People|Child|Kid|Player|"
     r"Team|Ball|Dog|Cat|Someone|Nobody|Everyone|Water|This|That|There|What|Who|Which|Because|Candidate|Commentary|"
@@ -237,40 +224,12 @@ def _concluded(token: str, letters: str) -> tuple[re.Pattern[str], ...]:
             rf"^\W*(?i:(?:based\s+on|according\s+to|judging\s+by|from|in|given)\s+(?:the|this|these|what)\b[^.,;:?]{{1,60}},)\s*{token}{end}"
         ),
         re.compile(
+            rf"\b(?i:i\s+(?:would\s+)?(?:find|consider|judge|rate))\s+{token}\s+(?i:(?:(?:to\s+be|as|the|much|slightly|clearly)\s+)*"
+            r"(?:better|best|stronger|superior|preferable|winner|higher|closer))(?=[^\w?]*$|\s+(?:overall|because|than)\b)"
+        ),
+        re.compile(
             rf"\b(?i:only)\s+{token}\s+(?i:fits|matches|works|makes\s+sense|remains|is\s+(?:left|correct|right|true|plausible))\b"
         ),
-    )
-
-
-def _given(letter: str) -> re.Pattern[str]:
-    end = r"(?=[^\w?]*$|,?\s+because\b)"
-    begin = r"^\W*(?i:(?:overall|so|therefore|thus|hence|i\s+think|i\s+believe)\b,?\s+)*"
-    prize = r"(?:edge|win|victory|vote|nod|advantage|preference|prize|point)"
-    kind = r"(?:(?:the|a|an|my|this|it|slight|clear|narrow|final|overall|easy|small|definite|decisive)\s+)*"
-    side = r"(?:candidate|commentary|model|one|text|response|option)"
-    lost = (
-        rf"(?:(?:loses|lost)\s+to|is\s+(?:{_ADVERB}\s+)*(?:(?:worse|weaker|less\s+\w+)\s+than|inferior\s+to"
-        r"|(?:beaten|outperformed|surpassed)\s+by))"
-    )
-    return re.compile(
-        rf"{begin}(?i:{kind}{prize}\s+(?:(?:goes|belongs)\s+)?(?:to|for|with))\s+{letter}{end}"
-        rf"|{begin}(?i:i(?:['’]d|['’]ll|\s+would|\s+will)?\s+(?:give\s+(?:it|{kind}{prize})\s+to|vote(?:\s+for)?))\s+{letter}{end}"
-        rf"|{begin}(?i:model)\s+{letter}{end}"
-        rf"|{begin}(?i:(?:the|my)\s+)?(?i:(?:preferred|better|best|winning|superior)\s+{side}\s*(?:is|:))\s*{letter}{end}"
-        rf"|{begin}(?i:(?:candidate|commentary)\s+)?[A-Z]\s+(?i:{lost})\s+{letter}{end}"
-    )
-
-
-def _praised_alone(plain_token: str) -> re.Pattern[str]:
-    return re.compile(
-        rf"^\W*(?i:the\s+(?:more\s+[\w-]+|{_COMPARATIVE})\s+(?:candidate|commentary|one|text|response)\s*(?:is|:))\s*{plain_token}\W*$"
-    )
-
-
-def _of_one(token: str) -> re.Pattern[str]:
-    return re.compile(
-        rf"(?:^[^\w(\[{{]*|[,;:]\s*|\b(?i:so|therefore|thus|hence|that|and|overall|think|believe|but|say)\s+)"
-        rf"(?i:model\s+)?{token}(?i:{_SAID_OF_ONE})"
     )
 
 
@@ -280,13 +239,6 @@ def _alternative(letters: str) -> re.Pattern[str]:
         rf"[^.!?\n]{{0,60}}?(?<!\w)([{letters}])\b(?!['’]|\s+[a-z])"
         rf"|\b([{letters}])\)?\s+(?:is|are)\s+(?:(?!not\b|never\b|no\b)\w+\s+){{0,2}}?"
         r"(?:correct|right|possible|plausible|also|equally|too)\b"
-    )
-
-
-def _greater(plain_token: str) -> re.Pattern[str]:
-    return re.compile(
-        rf"(?:^|[:,.]\s*|\bis\s*)[^\w(\[{{]{{0,9}}{plain_token}\s*(>)>*\s*{plain_token}(?=\W*$|,?\s+because\b)"
-        rf"|(?:^|[:,.]\s*|\bis\s*)[^\w(\[{{]{{0,9}}{plain_token}\s*<<*\s*{plain_token}(?=\W*$|,?\s+because\b)"
     )
 
 
@@ -315,10 +267,10 @@ def grammar_of(letters: str) -> Grammar:
             rf"{token}(?i:{_RIGHT})"
         ),
         _concluded(token, letters),
-        _given(plain_token),
-        _of_one(token),
+        given(plain_token),
+        of_one(token),
         re.compile(rf"(?<!\w)([{letters}])(?![\w'’])"),
-        _praised_alone(plain_token),
+        praised_alone(plain_token),
         re.compile(
             rf"[^\w.]*(?:{joint}\W+(?:\w+\W+)?)?{_SIDE}([{letters}])\b(?!['’]|\s+(?!(?:{joint})\b)\w)|\W*{joint}\s+\w*\s*\(?([{letters}])\b"
         ),
@@ -337,13 +289,13 @@ def grammar_of(letters: str) -> Grammar:
         re.compile(
             rf"[\s,;(–—-]*(?i:(?:and|but)\s+)?(?i:not|rather\s+than|instead\s+of|over)\s+{_SIDE}\(?(?P<letter>[{letters}])\b"
         ),
-        _greater(plain_token),
+        greater(plain_token),
         re.compile(
             rf"\b([{letters}])\b(?:\s*,\s*(?i:however|though|meanwhile|in\s+turn|on\s+the\s+other\s+hand)\b,?)?"
-            rf"(?:(?!\b[{letters}]\b)[^.,;:!?\n]){{0,80}}?\b{_COMPARATIVE}\b"
+            rf"(?:(?!\b[{letters}]\b)[^.,;:!?\n]){{0,80}}?\b{COMPARATIVE}\b"
             rf"|\b(?i:goes\s+to|belongs\s+to|prefer|favou?rs?|like)\b(?:(?!\b[{letters}]\b)[^.,;:!?\n]){{0,40}}?\b([{letters}])\b"
             rf"|\b([{letters}])\s+(?i:beats|outperforms|surpasses|edges\s+out)\b"
-            rf"|\b{_COMPARATIVE}\s+(?i:one|candidate|commentary|text|response)\s*(?i:is|:)\s*{plain_token}"
+            rf"|\b{COMPARATIVE}\s+(?i:one|candidate|commentary|text|response)\s*(?i:is|:)\s*{plain_token}"
         ),
         _alternative(letters),
         re.compile(rf"[^\w(\[{{]*{_SIDE}[(\[{{]*[{any_case}][)\]}}]*\.(?:\s[A-Z]\.)*"),

@@ -28,13 +28,14 @@ from svlm_cli.bench.common.letter_grammar import (
     REPORTED,
     SENTENCE,
     TAKEN_BACK,
-    TURNED,
     VERB,
     grammar_of,
 )
 from svlm_cli.bench.common.replies import plain
+from svlm_cli.bench.common.verdict_grammar import ACCURATE, BARE, RIVAL, SCORE, TURNED
 
 FEWEST_LETTERS = 5  # A to E are read whatever the number of options
+_REACH = 500  # letters of a sentence before and behind a claim that can deny it
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -85,14 +86,16 @@ class _Meaning:
         self._text = text
         self._aspects: set[str] = set()  # candidates that are said to be better in one way
         self._is_decided = is_choice
-        self._names_one = not is_choice and len({*self._grammar.any_one.findall(text)}) == 1
+        self._named = {*self._grammar.any_one.findall(text)}
+        self._has_rival = RIVAL.search(text) is not None
         self._turns_at = max((found.start() for found in TURNED.finditer(text)), default=-1)
 
     def letter(self) -> str | None:
         """What is sure."""
         claims: list[str] = []
         leading: str | None = None
-        if any(map(self._is_echo, self._text.split("\n"))):
+        is_both = not self._is_choice and len(self._named) > 1 and BARE.fullmatch(self._text)
+        if is_both or any(map(self._is_echo, self._text.split("\n"))):
             return None
         lines = [line for line in self._text.split("\n") if line.strip()]
         listed: set[str] = set()
@@ -208,7 +211,7 @@ class _Meaning:
                 self._is_decided |= is_decisive is not None
                 if self._is_choice or is_decisive or not ASPECT.search(text):
                     claims.append(letter)
-                else:
+                elif not ACCURATE.search(text) and not self._is_turned(sentence, found):
                     self._aspects.add(letter)
         if not self._is_choice:
             given = [letter for each in self._grammar.given.findall(sentence) for letter in each if letter]
@@ -223,13 +226,17 @@ class _Meaning:
 
     def _of_one(self, sentence: str) -> list[str]:
         """The candidate that a sentence praises where no other is named, and nothing is said against it."""
-        if not self._names_one:
+        if len(self._named) != 1:
             return []
-        starts_at = self._text.find(sentence)
         for found in self._grammar.of_one.finditer(sentence):
             if self._is_meant(sentence, found):
-                return [found["letter"].upper()] if starts_at + found.end() > self._turns_at else []
+                return [] if self._is_turned(sentence, found) else [found["letter"].upper()]
         return []
+
+    def _is_turned(self, sentence: str, found: re.Match[str]) -> bool:
+        """Whether praise of the one candidate that is named is taken back, or shared with the other."""
+        ends_at = self._text.find(sentence) + found.end()
+        return len(self._named) == 1 and (self._has_rival or ends_at <= self._turns_at)
 
     def _heading(self, sentence: str) -> tuple[str | None, bool]:
         """The letter that a sentence begins with as an answer does, and whether it is all of it."""
@@ -245,10 +252,12 @@ class _Meaning:
 
     def _is_meant(self, sentence: str, found: re.Match[str]) -> bool:
         """Whether nothing before or behind a letter denies, doubts or conditions it."""
-        before, rest = sentence[: found.start("letter")], sentence[found.end() :]
-        begun = CLAUSE.match(sentence, found.start())
-        earlier = "" if begun else CLAUSE.split(before[: found.start()])[-1]
-        clause = earlier + before[begun.end() if begun else found.start() :]
+        begins_at, ends_at, letter_at = found.start(), found.end(), found.start("letter")
+        far = max(0, begins_at - _REACH)
+        before, rest = sentence[far:letter_at], sentence[ends_at : ends_at + _REACH]
+        begun = CLAUSE.match(sentence, begins_at)
+        earlier = "" if begun else CLAUSE.split(sentence[far:begins_at])[-1]
+        clause = earlier + sentence[begun.end() if begun else begins_at : letter_at]
         reason = REASON.search(rest)
         behind = rest[: reason.start()] if reason else rest
         if found["letter"].islower() and not self._is_marked(sentence, found):
@@ -269,7 +278,8 @@ class _Meaning:
         other = self._grammar.other.match(rest)
         if other is not None and other["letter"] != found["letter"].upper():
             return True  # "B, not A"
-        if DENIED.match(rest) or JUDGED.match(rest):
+        is_score = not self._is_choice and SCORE.fullmatch(rest)
+        if is_score or DENIED.match(rest) or JUDGED.match(rest):
             return False
         if ENDS.match(rest):
             return True

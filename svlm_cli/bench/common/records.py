@@ -220,7 +220,7 @@ def read_lines(path: Path, what: str) -> list[dict[str, Any]]:
 
 
 def _one_document(content: bytes, lines: Sequence[bytes]) -> list[Any] | None:
-    """The objects of a file that is one document: a list, or an object of objects; None where it is not."""
+    """The objects of a file that is one document: a list, or objects by id; None where it is none."""
     is_list = bool(lines) and lines[0].lstrip().startswith(b"[")
     if not is_list and len(lines) > 1:
         with suppress(MalformedError):
@@ -231,8 +231,9 @@ def _one_document(content: bytes, lines: Sequence[bytes]) -> list[Any] | None:
     except MalformedError:
         return None
     if isinstance(value, dict):
-        own = list(value.values())
-        return own if own and all(isinstance(each, dict) for each in own) else [value]
+        if not value or not all(isinstance(each, dict) for each in value.values()):
+            return [value]
+        return [{"id": name, **each} for name, each in value.items()]
     return value if isinstance(value, list) and any(isinstance(each, dict) for each in value) else None
 
 

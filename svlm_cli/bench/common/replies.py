@@ -10,7 +10,7 @@ LABEL = (
     r"label|response|result|output|prediction|pred|final|pick|assistant|solution|conclusion|correct|"
     r"(?:better|best|winning|stronger|closer|correct|right)"
     r"(?:\s+(?:commentary|candidate|one|text|match|fit|answer|option|choice))?|"
-    r"antwort|réponse|respuesta|risposta|resposta|ответ|答案|选项|選項|答え|正解|回答|정답)"
+    r"antwort|réponse|respuesta|risposta|resposta|ответ|答案|选项|選項|答え|正解|回答|정답|勝者|胜者|победитель|ganador|gagnant|vincitore)"
 )
 
 _THOUGHT = re.compile(r"<(think|thinking|reasoning|thought)>.*?(?:</\1>|$)", re.S | re.I)
@@ -34,8 +34,8 @@ _OPENING, _CLOSING = re.compile(r"<(\w+)>"), re.compile(r"</\w+>")
 _KEY = re.compile(r"[{,]\s*(?:\"([^\"\n]*)\"|'([^'\n]*)')\s*:|\}")
 _SQUARE = re.compile(r"\[(/?)(?:final[ _]?)?(?:answer|ans|final|choice|verdict|winner)\]", re.I)
 _QUOTED = re.compile(r"(?<!\w)['‘’]([^'‘’\n]{1,3})['‘’](?!\w)")
-_FENCE = re.compile(r"^\s*(?:```|~~~)\w*\s*$|```", re.M)
-_MARKUP = re.compile(r"[*`\"“”„«»#~]|(?<!\w)_+|_+(?!\w)|^\s*>+|[\U0001F300-\U0001FAFF✅✓✔➡️👉]", re.M)
+_FENCE = re.compile(r"^[^\S\n]*(?:```|~~~)\w*\s*$|```", re.M)
+_MARKUP = re.compile(r"[*`\"“”„«»#~]|(?<!\w)_+|_+(?!\w)|^[^\S\n]*>+|[\U0001F300-\U0001FAFF✅✓✔➡️👉]", re.M)
 _UNSEEN = {"Cf": "", "Cc": " "}
 _SPACES = re.compile(r"[^\S\n]+")
 _MOST_LETTERS = 20_000  # a reply's middle says nothing of its answer
@@ -43,6 +43,7 @@ _STRUCK = re.compile(r"~~[^~]*~~")
 _NUMBER = re.compile(r"^\s*(?:Q(?:uestion)?\s*)?\d+\s*[.):]\s+", re.I)
 _NEXT_NUMBER = re.compile(r"\n\s*(?:Q(?:uestion)?\s*)?2\s*[.):]\s", re.I)
 _SPEAKER = re.compile(r"^\s*(?:assistant|model|ai)\s*(?::|\n)\s*", re.I)
+_TITLE = re.compile(rf"^(\W*(?:(?:my|the|our|final|overall)\s+){{0,3}}{LABEL})[ \t]*\n\s*", re.I | re.M)
 _UNENDED = re.compile(rf"(\b{LABEL}\s*(?:is)?\s*:?)[ \t]*\n\s*", re.I)
 _CHOICES = re.compile(
     r"[(\[]\s*[A-Z](?:\s*(?:[,/|]|or|,\s*or)\s*[A-Z]){1,25}\s*[)\]](?=\s*(?:[:=]|is\b))|[(\[]\s*[A-Z]\s*[-–]\s*[A-Z]\s*[)\]]"
@@ -67,7 +68,7 @@ def plain(reply: str) -> str:
     text = _QUOTED.sub(r"\1", _MARKUP.sub("", text).replace("_", " ")).replace("vs.", "vs")
     text = _SPEAKER.sub("", _SPACES.sub(" ", text).strip())
     text = text if _NEXT_NUMBER.search(text) else _NUMBER.sub("", text)
-    return _UNENDED.sub(r"\1 ", _CHOICES.sub("", text)).strip()
+    return _UNENDED.sub(r"\1 ", _TITLE.sub(r"\1: ", _CHOICES.sub("", text))).strip()
 
 
 def without_thoughts(reply: str) -> str:

@@ -151,22 +151,19 @@ def load_votes(path: Path) -> Stored:
     names: set[str] = set()
     num_twice = 0
     for number, record in enumerate(read_lines(path, "votes"), start=1):
-        if "video_event_id" in record:
-            found = [
-                (str(record["video_event_id"]), order, _winner(record.get(f"{order}_winner", 0)))
-                for order in ORDERS
-            ]
+        name = record.get("video_event_id", record.get("id"))
+        if any(f"{order}_winner" in record for order in ORDERS):
+            found = [(order, _winner(record.get(f"{order}_winner", 0))) for order in ORDERS]
         else:
-            told = _winner(record.get("winner", 0))
-            found = [(str(record.get("id")), str(record.get("order")), told)]
+            found = [(str(record.get("order")), _winner(record.get("winner", 0)))]
             names |= {side for place in ("first", "second") if isinstance(side := record.get(place), str)}
-        for name, order, winner in found:
-            if not isinstance(winner, str) or order not in ORDERS:
+        for order, winner in found:
+            if not isinstance(winner, str) or order not in ORDERS or not isinstance(name, str | int):
                 raise SourceError(
                     f"line {number} of {path} is no vote", "give votes.jsonl, or a judge file of LiveCC"
                 )
-            num_twice += (name, order) in votes
-            votes[name, order] = Vote(name, order, winner)
+            num_twice += (str(name), order) in votes
+            votes[str(name), order] = Vote(str(name), order, winner)
     names |= {vote.winner for vote in votes.values()} - {TIE}
     if not names:
         raise SourceError(f"no vote of {path} names anybody", "is it a file of ties alone?")

@@ -55,7 +55,7 @@ def test_a_vote_that_is_there_twice_and_one_that_is_none(tmp_path: Path, capsys)
     assert "line 2" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("form", ["lines", "list"])
+@pytest.mark.parametrize("form", ["lines", "list", "by id"])
 @pytest.mark.parametrize("nobody", [None, "", "Tie", " TIE ", "neither", "both"])
 def test_a_vote_for_nobody_is_a_tie_however_it_is_written(
     tmp_path: Path, capsys, nobody: object, form: str
@@ -65,7 +65,9 @@ def test_a_vote_for_nobody_is_a_tie_however_it_is_written(
         {"video_event_id": "v_2", "ab_winner": nobody, "ba_winner": "y"},
     ]
     path = tmp_path / "votes.json"
-    path.write_text(json.dumps(votes) if form == "list" else "\n".join(map(json.dumps, votes)))
+    by_id = {vote.pop("video_event_id"): vote for vote in map(dict, votes)}
+    texts = {"list": json.dumps(votes), "by id": json.dumps(by_id, indent=1)}
+    path.write_text(texts.get(form, "\n".join(map(json.dumps, votes))))
     arguments = [
         "bench",
         "livesports",

@@ -112,3 +112,15 @@ def test_any_text_is_read_at_once(seed: int) -> None:
     begun = time.process_time()
     assert sure_letter(reply, is_choice=bool(seed % 3)) in (None, *"ABCDE")
     assert time.process_time() - begun < 3
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["but A wins, ", "Candidate A better matches ", "my ", "the best ", "\n", "A is closer; ", "so A, or "],
+)
+def test_long_replies_take_no_second(piece: str) -> None:
+    text = (piece * 20_000)[:19_990] + "\nA"
+    began = time.process_time()
+    read_letter(text)
+    sure_letter(text)
+    assert time.process_time() - began < 2

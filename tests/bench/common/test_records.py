@@ -175,6 +175,8 @@ def test_lines_of_others_in_any_of_their_forms(tmp_path: Path, seed: int) -> Non
         path = tmp_path / name
         path.write_text(draw.choice(("", "\ufeff")) + text, encoding="utf-8")
         assert read_lines(path, "things") == records, name
+    path.write_text(json.dumps({str(record["id"]): {"text": record["text"]} for record in records}))
+    assert read_lines(path, "things") == [{**record, "id": str(record["id"])} for record in records]
     path.write_text(json.dumps([*records, 5]))
     with pytest.raises(SourceError, match=r"item 5 of .* is no JSON object"):
         read_lines(path, "things")
