@@ -19,6 +19,7 @@ from svlm_cli.media.container import DamageError, OpenVideo
 from svlm_cli.media.matroska import may_be_joined
 from svlm_cli.media.packets import OneClock
 from svlm_cli.media.probe import is_url, open_container, stated_duration, states_picture_length
+from svlm_cli.media.timeline import TIME_TOLERANCE_SECONDS
 
 # What may be missing at the end of a whole file, whose header rounds.
 _MISSING_SECONDS, _MISSING_SHARE = 1.0, 0.02
@@ -129,13 +130,13 @@ def _may_leap_at_end(video: OpenVideo) -> bool:
         video.seek(entries[max(0, len(entries) - MOST_REORDERED)].timestamp, to_any=True)
     begin = float((video.stream.start_time or 0) * video.tick)
     stated = stated_duration(video, begin)
-    until = math.inf if stated is None else begin + stated
+    until = math.inf if stated is None else begin + stated - TIME_TOLERANCE_SECONDS
     times = [
         (packet.pts * video.tick, packet.dts * video.tick)
         for packet in video.packets_past_damage(video.stream)
         if packet.pts is not None and packet.dts is not None
     ]
-    return any(shown - decoded > JUMP_SECONDS or shown > until for shown, decoded in times)
+    return any(shown - decoded > JUMP_SECONDS or shown >= until for shown, decoded in times)
 
 
 def may_leap(video: OpenVideo) -> bool:

@@ -10,7 +10,7 @@ from svlm_cli.data.manifest import SUBTITLE_FOLDER, Video
 from svlm_cli.data.words.caption_names import best_captions, caption_files
 from svlm_cli.data.words.captions import SUFFIXES, read_utterances, read_webvtt
 from svlm_cli.data.words.transcript import MOST_BYTES, TimedWord, Utterance, is_own, transcript_path
-from svlm_cli.data.words.within import captions_within
+from svlm_cli.data.words.within import NoCaptionsError, captions_within
 from svlm_cli.documents import MalformedError, read_json, read_text
 from svlm_cli.errors import SourceError, UsageError, boundary
 from svlm_cli.media.captions import CaptionClock, StampMap, caption_clock
@@ -35,7 +35,11 @@ def said_in(source: Path, media: Path, language: str) -> tuple[list[Utterance], 
         told: list[str] = []
         said = on_pictures(read_utterances(source), source, media, told.append)
         return said, {"captions_clock": "; ".join(told)} if told else {}
-    track, text = captions_within(media, language)
+    try:
+        track, text = captions_within(media, language)
+    except NoCaptionsError as error:
+        beside = [each.path.name for each in caption_files(media.parent, media.stem) if each.language]
+        raise NoCaptionsError(error.tracks, language, beside) from error
     with boundary(f"the captions within {media} cannot be read", SourceError, "give a file of captions"):
         return on_pictures(read_webvtt(text), source, media), {"captions": str(track)}
 

@@ -12,13 +12,15 @@ from svlm_cli.media.text_tracks import TextTrack, best_text_track, read_text_tra
 class NoCaptionsError(SourceError):
     """A file holds no captions that can be read in the language asked for.
 
-    Attributes:
+    Args:
         tracks: what captions it holds.
+        language: the one asked for.
+        beside: names of captions in other languages beside it.
     """
 
-    def __init__(self, tracks: Sequence[TextTrack], language: str) -> None:
+    def __init__(self, tracks: Sequence[TextTrack], language: str, beside: Sequence[str] = ()) -> None:
         self.tracks = tuple(tracks)
-        there = ", ".join(map(str, tracks))
+        there = ", ".join([*map(str, tracks), *(f"{name} beside it" for name in beside)])
         super().__init__(f"none in {language} that can be read; it has {there}" if there else "it has none")
 
 

@@ -169,3 +169,16 @@ def test_what_there_is_is_told_where_nothing_can_be_read(tmp_path: Path) -> None
     done = only(align_folder(tmp_path / "m", CAPTIONS))
     assert done.outcome is AlignOutcome.SKIPPED
     assert done.reason.startswith("no captions: none in en")
+
+
+def test_captions_beside_in_another_language_are_named(tmp_path: Path) -> None:
+    film = tmp_path / "film.mp4"
+    ffmpeg(*FILM, film)
+    for language, name in (("fr", "film.fr.srt"), ("eng", "film.eng.vtt")):
+        other = "de" if language == "fr" else "fr"
+        (tmp_path / name).write_text("1\n00:00:01,000 --> 00:00:02,000\nBut !\n")
+        with pytest.raises(NoCaptionsError, match=f"none in {other} .*{name} beside it"):
+            said_in(film, film, other)
+        (tmp_path / name).unlink()
+    with pytest.raises(NoCaptionsError, match="it has none"):
+        said_in(film, film, "en")

@@ -170,6 +170,25 @@ def test_of_a_pause_before_the_last_pictures(tmp_path: Path) -> None:
         assert (seen(path), length) == pytest.approx(((ticks[-1] + 1) / 25,) * 2, abs=0.06), (ticks, options)
 
 
+def test_of_a_track_that_is_stated_to_end_where_its_last_slide_begins(tmp_path: Path) -> None:
+    """As copies of transport streams have it, of whose pictures the decoding times were moved."""
+    for seed in range(4):
+        options = {"bf": str(seed), "b_strategy": "0", "preset": "ultrafast"}
+        path = write_video(
+            tmp_path / f"{seed}.mp4", range(0, 60, 5), Fraction(1), options=options, rate=Fraction(1, 5)
+        )
+        with closing(open_container(str(path))) as video:
+            ticks = round(5 / video.tick)
+        content = bytearray(path.read_bytes())
+        at = content.index(b"mdhd") + 20
+        stated = int.from_bytes(content[at : at + 4], "big") - ticks
+        content[at : at + 4] = stated.to_bytes(4, "big")
+        path.write_bytes(content)
+        with open_video(path) as reader:
+            length = reader.length_seconds
+        assert length == pytest.approx(seen(path), abs=0.06), (seed, length)
+
+
 @needs_ffmpeg
 def test_of_joined_recordings(tmp_path: Path) -> None:
     for seed in range(8):
