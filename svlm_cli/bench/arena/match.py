@@ -125,7 +125,7 @@ def play(
                         raise SvlmError("stopped", "run the same command again")
                     yield WorkProgress(seconds)
                 elif isinstance(event, AnswerEvent):
-                    replies[event.index] = event.text
+                    replies[questions[len(replies)].second] = event.text  # they are answered in their order
                     asker.ask_next()
                 elif isinstance(event, EndEvent):
                     answers: tuple[AnswerOutcome, ...] = ()

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from svlm_cli.arena.truth import opening_text
+from svlm_cli.bench.arena.answers import questions_of
 from svlm_cli.bench.arena.match import MatchJob, MatchResult, play
 from svlm_cli.bench.arena.runs import ArenaRun
 from svlm_cli.bench.common.events import WorkProgress
@@ -64,7 +65,7 @@ def test_a_sink_of_the_opening_text_has_its_tokens(model, recorder: Recorder) ->
     assert recorder.settings.sink == len(model.tokenizer.encode(recorder.opening, add_special_tokens=False))
 
 
-@pytest.mark.parametrize("num_seconds", [2, 6])
+@pytest.mark.parametrize("num_seconds", [2, 6, 60])
 def test_a_first_turn_of_several_seconds_is_said_at_its_end(qwen2_vl_model, num_seconds: int) -> None:
     """LiveCC's, whose words are heard when all of it has been seen."""
     livecc = replace(qwen2_vl_model, name="chenjoya/LiveCC-7B-Base")
@@ -75,6 +76,9 @@ def test_a_first_turn_of_several_seconds_is_said_at_its_end(qwen2_vl_model, num_
     first = min(3, num_seconds)
     assert [bool(line) for line in result.said[:first]] == [False] * (first - 1) + [True]
     assert progress == [WorkProgress(first)] + [WorkProgress(1)] * (num_seconds - first)
+    asked = [each.second for each in questions_of(8, num_seconds)]
+    assert [each.second for each in result.answers] == asked
+    assert bool(asked) == (num_seconds == 60)
 
 
 def test_pictures_are_taken_away(model: object, recorder: Recorder) -> None:
