@@ -46,7 +46,7 @@ _RIGHT = (
     r"(?:\s+(?:answer|option|choice|one|commentary|candidate|response|pick|match|fit|text|overall|here|description|explanation|of\s+the\s+two|"
     r"[io]n\s+(?:both|all|every|general|most)(?:\s+\w+)?|by\s+far|for\s+(?:me|this\s+\w+)))*"
     r"|is\s+(?:my|our|the\s+(?:clear|obvious|better|best|right))\s+(?:(?:clear|overall|final)\s+)?(?:choice|pick|preference|vote)(?!\s+(?:for|in|on)\b)"
-    r"|comes\s+out\s+(?:ahead|on\s+top)|(?:performs|does|fares)\s+better|(?:scores|ranks)\s+higher|ranks\s+first|takes\s+(?:it|the\s+win)|deserves\s+the\s+win"
+    r"|comes\s+out\s+(?:ahead|on\s+top)|(?:performs|does|fares)\s+better|(?:scores|ranks)\s+higher|ranks\s+first|(?:takes\s+(?:it|the\s+win)|deserves\s+the\s+win)(?!\s+(?:for|in|on|as)\b)"
     r"|(?:should|would|must|deserves\s+to)\s+win|(?:best|most\s+(?:accurately|closely|precisely|faithfully))\s+"
     r"(?:describes|matches|fits|captures|represents|answers|reflects|summari[sz]es|explains)(?:\s+[\w'’]+){1,9}?"
     r"|wins(?:\s+(?:overall|here|clearly|by\s+far|on\s+(?:both|all)(?:\s+\w+)?))*|fits\s+best|matches\s+best|"
@@ -128,6 +128,7 @@ DISCLAIMED = re.compile(
     r"|there\s*(?:is|['’]s|isn[’']t|is\s+not)\s+(?:no|not|a|any|enough|insufficient)\s+(?:(?:single|clear|correct|right|valid|good|enough|sufficient)\s+)*"
     r"(?:answer|option|choice|information|context|evidence|winner)\b"
     r"|(?:not\s+enough|insufficient|too\s+little)\s+(?:information|context|evidence|data|detail)\b"
+    r"|the\s+two(?:\s+(?:candidates|commentaries|texts))?\s+are\s+(?:about\s+|roughly\s+)?equal(?:ly\s+(?:good|bad))?(?=\W*$)"
     r"|(?:none|neither)\s+of\s+(?:the(?!\s+others?\b)|these|those|them)\b"
     r"|(?:(?:it|this|that|the\s+(?:answer|winner|verdict|outcome|result))(?:['’]s|\s+is)\s+)?(?:un(?:clear|known|certain|sure|decided)|not\s+(?:\w+\s+)?(?:clear|sure|certain|known))\b"
     r"|(?:(?:it|this)(?:['’]s|\s+is)\s+)?(?:both|neither|none|equal|an?\s+(?:tie|draw)|tied?|draw)(?=\W*$|,))",
@@ -137,7 +138,7 @@ NONE_OF_THESE = re.compile(r"\W*none\s+of\s+(?:the\s+above|these|those)\W*", re.
 REPORTED = re.compile(
     r"\b(?:says|said|claims|claimed|states|stated|argues|argued|announce[sd]|shouts|shouted|reports|reported|mentions|mentioned|"
     r"suggests|implies|predict(?:s|ed)|told|tells|"
-    r"(?:some|many|most|few|people|others|they|one\s+(?:could|might|may|would))\s+(?:(?:would|might|may|could|people|readers|will)\s+){0,2}"
+    r"(?:some|many|most|few|people|others|they|(?:hardly|barely|scarcely)\s+any(?:one|body)|one\s+(?:could|might|may|would))\s+(?:(?:would|might|may|could|people|readers|will)\s+){0,2}"
     r"(?:say|think|believe|feel|prefer|choose|argue|pick|find))\b",
     re.I,
 )

@@ -32,7 +32,7 @@ from svlm_cli.bench.common.letter_grammar import (
     grammar_of,
 )
 from svlm_cli.bench.common.replies import plain
-from svlm_cli.bench.common.verdict_grammar import ACCURATE, BARE, RIVAL, SCORE, TURNED
+from svlm_cli.bench.common.verdict_grammar import ACCURATE, BARE, ECHO, RIVAL, SCORE, TURNED
 
 FEWEST_LETTERS = 5  # A to E are read whatever the number of options
 _REACH = 500  # letters of a sentence before and behind a claim that can deny it
@@ -94,8 +94,10 @@ class _Meaning:
         """What is sure."""
         claims: list[str] = []
         leading: str | None = None
+        echo = ECHO.search(self._text)
+        is_list = echo is not None and (not self._is_choice or f"{echo[1]}{echo[3]}".upper() == "AB")
         is_both = not self._is_choice and len(self._named) > 1 and BARE.fullmatch(self._text)
-        if is_both or any(map(self._is_echo, self._text.split("\n"))):
+        if is_list or is_both or any(map(self._is_echo, self._text.split("\n"))):
             return None
         lines = [line for line in self._text.split("\n") if line.strip()]
         listed: set[str] = set()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from svlm_cli.bench.common.replies import LABEL
+
 ADVERB = (
     r"(?:clearly|definitely|slightly|much|far|overall|therefore|thus|indeed|simply|just|certainly|obviously|"
     r"evidently|significantly|marginally|somewhat|considerably|noticeably|still|also|equally|generally|most\s+likely)"
@@ -35,6 +37,11 @@ BARE = re.compile(  # letters and nothing else
     re.I,
 )
 ACCURATE = re.compile(r"(?<!more )(?<!most )\baccurate\b", re.I)  # the other one may be, too
+ECHO = re.compile(  # both candidates, or all options, under a title
+    rf"\b{LABEL}\s*:?\s*[-•]?\s*(?:(?:candidate|commentary)\s+)?([A-Z])\s*([:.)]) [^\n]+\n+\s*[-•]?\s*"
+    r"(?:(?:candidate|commentary)\s+)?(?!\1\b)([A-Z])\s*\2 ",
+    re.I,
+)
 SCORE = re.compile(r"\s*:\s*\d+(?:\.\d+)?\s*(?:/\s*\d+)?[^\w]*")
 RIVAL = re.compile(  # the candidate that is not named, praised
     r"(?<!than )(?<!over )(?<!beats )"
