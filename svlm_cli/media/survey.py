@@ -218,6 +218,8 @@ def _survey(path: str, _changed: int, _size: int) -> Survey:
             # It says how long a picture is decoded, which of the last one shown may be over a pause.
             track_end = (begin or 0.0) + stated
             end = track_end if newest < track_end < end else end
+        if number <= 2 and stated is not None and not joins and not hides_any:
+            end = max(end, min(shown_until, (begin or 0.0) + stated))  # there is no usual length of a picture
         found = end - (begin or 0.0) + sum(max(0.0, join.by_seconds) for join in joins)
         missing = 0.0 if stated is None else stated - found
         return Survey(

@@ -189,6 +189,20 @@ def test_of_a_track_that_is_stated_to_end_where_its_last_slide_begins(tmp_path: 
         assert length == pytest.approx(seen(path), abs=0.06), (seed, length)
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "b.mov", "c.mkv"])
+def test_of_one_slide_or_two(tmp_path: Path, name: str) -> None:
+    """There is no usual length of a picture, by which to doubt what is stated."""
+    for number in (1, 2):
+        every = Random(f"{name} {number}").randrange(11, 60)
+        path = write_video(
+            tmp_path / name, range(0, number * every, every), Fraction(1), rate=Fraction(1, every)
+        )
+        with open_video(path) as reader:
+            length = reader.length_seconds
+        assert length == pytest.approx(number * every, abs=0.06)
+        assert seen(path) == pytest.approx(number * every, abs=0.06)
+
+
 @needs_ffmpeg
 def test_of_joined_recordings(tmp_path: Path) -> None:
     for seed in range(8):
