@@ -115,8 +115,8 @@ _SETUP: tuple[ReportColumn, ...] = (
     ("protocol", lambda _: PROTOCOL),
     ("model", lambda each: _model_text(each.model)),
     ("FPS", lambda each: f"{each.run.settings.fps:g}"),
-    ("policy", lambda each: each.run.settings.policy.value),
-    ("windows", lambda each: windows_text(each.run.settings, each.run.sink_text)),
+    ("policy", lambda each: each.model.shown(each.run.settings).policy.value),
+    ("windows", lambda each: windows_text(each.model.shown(each.run.settings), each.run.sink_text)),
     ("frames", lambda each: each.run.frames.value),
     ("seeds", lambda each: f"{each.seeds[0]}-{each.seeds[-1]}, {each.num_seconds / 60:g} min each"),
 )

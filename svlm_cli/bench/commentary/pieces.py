@@ -99,7 +99,7 @@ class PieceRun:
             "model": f"{model.name} ({model.fingerprint[:8]})",
             "frames": f"{self.settings.fps:g} FPS",
             "resolution": pixels_text(self.settings),
-            "memory": memory_text(self.settings),
+            "memory": memory_text(model.shown(self.settings)),
             "decoding": decoding_text(self.settings),
         }
         return RunFacts(columns, self.protocol, self.paper)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from svlm_cli.digest import digest
 from svlm_cli.settings import PromptFormat, StreamSettings
-from svlm_cli.stream.step.livecc import fitted
+from svlm_cli.stream.step.livecc import fitted, policy_in
 
 if TYPE_CHECKING:
     from svlm_cli.model.runtime import VideoLanguageModel
@@ -59,12 +59,18 @@ class ModelFacts:
         device: ``cpu`` or ``cuda``; a number behind it changes nothing.
         dtype: the number format of weights and cache; and those of linear layers and of the cache, where they
             are others.
+        prompt_format: how its turns are written where nobody asks for another way.
     """
 
     name: str
     fingerprint: str
     device: str
     dtype: str
+    prompt_format: PromptFormat = PromptFormat.SVLM
+
+    def shown(self, settings: StreamSettings) -> StreamSettings:
+        """Settings with the policy that its streams have."""
+        return replace(settings, policy=policy_in(self.prompt_format, settings.policy))
 
 
 def model_facts(model: VideoLanguageModel) -> ModelFacts:
@@ -74,6 +80,7 @@ def model_facts(model: VideoLanguageModel) -> ModelFacts:
         fingerprint=_fingerprint(model),
         device=model.device.type,
         dtype=_formats(model),
+        prompt_format=_format(model),
     )
 
 
@@ -88,6 +95,10 @@ def _formats(model: VideoLanguageModel) -> str:
 
 def _fingerprint(model: VideoLanguageModel) -> str:
     """Of the model and of what its name decides: the prompt format that it is given by itself."""
-    chosen = fitted(StreamSettings(), model).prompt_format
+    chosen = _format(model)
     known = model.fingerprint()
     return known if chosen is PromptFormat.SVLM else digest([known, chosen.value])
+
+
+def _format(model: VideoLanguageModel) -> PromptFormat:
+    return fitted(StreamSettings(), model).prompt_format

@@ -67,7 +67,7 @@ class AskRun:
             "model": f"{model.name} ({model.fingerprint[:8]})",
             "frames": self.way.frames,
             "resolution": pixels_text(self.way.settings),
-            "memory": memory_text(self.way.settings) if streams else "one prompt",
+            "memory": memory_text(model.shown(self.way.settings)) if streams else "one prompt",
             "seed": "none: the best tokens" if not self.way.speaks else decoding_text(self.way.settings),
         }
         return RunFacts(columns, f"{self.protocol}, {self.way.name}")

@@ -51,10 +51,16 @@ def fitted(settings: StreamSettings, model: VideoLanguageModel) -> StreamSetting
         sampling = replace(sampling, max_new_tokens=MAX_NEW_TOKENS)
     return replace(
         settings,
-        policy=Policy.FULL if settings.policy is Policy.STREAMING else settings.policy,
+        policy=policy_in(settings.prompt_format, settings.policy),
         max_pixels=settings.max_pixels or most,
         sampling=sampling,
     )
+
+
+def policy_in(prompt_format: PromptFormat, policy: Policy) -> Policy:
+    """What becomes of a policy: nothing is evicted from LiveCC's prompt."""
+    is_full = prompt_format is PromptFormat.LIVECC and policy is Policy.STREAMING
+    return Policy.FULL if is_full else policy
 
 
 def first_joined(clips: Iterator[Clip], settings: StreamSettings) -> Iterator[Clip]:

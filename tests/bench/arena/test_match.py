@@ -16,7 +16,8 @@ from svlm_cli.bench.arena.runs import ArenaRun
 from svlm_cli.bench.common.events import WorkProgress
 from svlm_cli.bench.common.frames import Frames
 from svlm_cli.bench.common.model import ModelOptions, model_facts
-from svlm_cli.settings import Sampling, StreamSettings
+from svlm_cli.bench.common.settings import memory_text
+from svlm_cli.settings import Policy, Sampling, StreamSettings
 from svlm_cli.stream.controls import Controls
 from svlm_cli.types import Clip, EndEvent, StartEvent, StepEvent, StreamEvent, WarningEvent
 
@@ -69,6 +70,10 @@ def test_a_sink_of_the_opening_text_has_its_tokens(model, recorder: Recorder) ->
 def test_a_first_turn_of_several_seconds_is_said_at_its_end(qwen2_vl_model, num_seconds: int) -> None:
     """LiveCC's, whose words are heard when all of it has been seen."""
     livecc = replace(qwen2_vl_model, name="chenjoya/LiveCC-7B-Base")
+    facts = model_facts(livecc)
+    assert memory_text(facts.shown(SETTINGS)) == "full: everything", "as its rows tell"
+    assert facts.shown(replace(SETTINGS, policy=Policy.WINDOW)).policy is Policy.WINDOW
+    assert model_facts(qwen2_vl_model).shown(SETTINGS) == SETTINGS
     run = ArenaRun("x", replace(SETTINGS, sampling=Sampling(2, greedy=True), max_pixels=9408), is_asked=True)
     *progress, result = play(livecc, MatchJob(run, 8, num_seconds, "key"))
     assert isinstance(result, MatchResult)
