@@ -325,7 +325,7 @@ def test_the_rival_behind_an_address(data, tmp_path, capsys) -> None:
         (["--api", "x", "--preset", "gpt-4o-mini", "--query", "y"], "--query would do nothing with --preset"),
         (["--grid", "g", "--name", "y"], "--grid does not go with --name"),
         (["--price", "cheap"], "two prices"),
-        (["--start", "1000"], "start earlier"),
+        (["--start", "1000"], "begin earlier"),
     ],
 )
 def test_wrong_usage_is_2_and_one_line(data, tmp_path, capsys, more: list[str], expected: str) -> None:
