@@ -73,8 +73,7 @@ CONDITION = re.compile(
 HEDGE = re.compile(
     r"\b(?:maybe|perhaps|possibly|probably|unsure|uncertain|unclear|guess(?:ing)?|"
     r"(?:not|n[’']t)\s+(?:\w+\s+)?(?:sure|certain|clear|know|tell|decide)|(?:cannot|impossible\s+to|hard\s+to|"
-    r"difficult\s+to)\s+(?:be\s+)?(?:tell|say|know|determined?|decide)|at\s+first(?:\s+(?:glance|sight|look))?(?![^.!?]*\b(?:but|yet|however|overall)\b)|initially(?![^.!?]*\b(?:but|yet|however|overall)\b)"
-    r"|undecided|torn\s+between|toss-?up|coin\s+flip)\b",
+    r"difficult\s+to)\s+(?:be\s+)?(?:tell|say|know|determined?|decide)|undecided|torn\s+between|toss-?up|coin\s+flip)\b",
     re.I,
 )
 TAKEN_BACK = re.compile(

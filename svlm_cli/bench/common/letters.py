@@ -32,7 +32,7 @@ from svlm_cli.bench.common.letter_grammar import (
     grammar_of,
 )
 from svlm_cli.bench.common.replies import plain
-from svlm_cli.bench.common.verdict_grammar import ACCURATE, BARE, ECHO, RIVAL, SCORE, TURNED
+from svlm_cli.bench.common.verdict_grammar import ACCURATE, BARE, ECHO, FIRST_LOOK, RIVAL, SCORE, TURNED
 
 FEWEST_LETTERS = 5  # A to E are read whatever the number of options
 _REACH = 500  # letters of a sentence before and behind a claim that can deny it
@@ -270,6 +270,7 @@ class _Meaning:
             or REPORTED.search(clause)
             or CONDITION.search(clause)
             or HEDGE.search(before)
+            or (not self._is_choice and FIRST_LOOK.search(before))
             or HEDGE.search(behind)
             or re.search(r"\b(?:if|unless)\b", behind)
             or TAKEN_BACK.search(rest)

@@ -42,6 +42,10 @@ ECHO = re.compile(  # both candidates, or all options, under a title
     r"(?:(?:candidate|commentary)\s+)?(?!\1\b)([A-Z])\s*\2 ",
     re.I,
 )
+FIRST_LOOK = re.compile(
+    r"\b(?:at\s+first(?:\s+(?:glance|sight|look))?|initially)\b(?![^.!?]*\b(?:but|yet|however|overall|so|therefore|thus|hence)\b)",
+    re.I,
+)
 SCORE = re.compile(r"\s*:\s*\d+(?:\.\d+)?\s*(?:/\s*\d+)?[^\w]*")
 RIVAL = re.compile(  # the candidate that is not named, praised
     r"(?<!than )(?<!over )(?<!beats )"
