@@ -12,6 +12,7 @@ from svlm_cli.documents import MalformedError, plain
 MOST_BYTES = 1 << 17
 MOST_DEPTH = 30
 MOST_VALUES = 10_000
+MOST_DIGITS = 300
 _TAG = "tag:yaml.org,2002:"
 _MERGE = f"{_TAG}merge"
 _NUMBERS = (f"{_TAG}int", f"{_TAG}float")
@@ -25,9 +26,9 @@ _PlainNumbers.yaml_implicit_resolvers = {
     first: [each for each in known if each[0] not in _NUMBERS]
     for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_WHOLE = re.compile(r"[-+]?[0-9]{1,300}\Z")
+_WHOLE = re.compile(r"[-+]?[0-9]+\Z")
 _REAL = re.compile(
-    r"[-+]?(\.[0-9]{1,300}|[0-9]{1,300}(\.[0-9]{0,300})?)([eE][-+]?[0-9]{1,3})?\Z"
+    r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]{1,3})?\Z"
     r"|[-+]?\.(inf|Inf|INF)\Z|\.(nan|NaN|NAN)\Z"
 )
 
@@ -45,6 +46,9 @@ def _written(node: yaml.Node, form: re.Pattern[str]) -> str:
     text = str(node.value)
     if not isinstance(node, yaml.ScalarNode) or not form.match(text):
         raise MalformedError(f"it has no number at line {node.start_mark.line + 1}: {text[:80]!r}")
+    if len(text) > MOST_DIGITS:
+        where = node.start_mark.line + 1
+        raise MalformedError(f"it is not YAML: a number of more than {MOST_DIGITS} digits (line {where})")
     return text
 
 
@@ -60,7 +64,7 @@ def parse_yaml(text: str) -> Any:
     Raises:
         MalformedError: it is not YAML; is larger than ``MOST_BYTES``, nested deeper than ``MOST_DEPTH`` or
             holds more than ``MOST_VALUES`` values once its aliases stand for what they name; has a key twice
-            in one mapping.
+            in one mapping, or a number of more than ``MOST_DIGITS`` digits.
     """
     if len(text) > MOST_BYTES:
         raise MalformedError(f"it is larger than {MOST_BYTES:,} letters")

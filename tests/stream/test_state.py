@@ -300,12 +300,12 @@ def test_the_last_good_state_stays_where_numbers_cease_to_be_finite(tmp_path: Pa
     whole = steps(model, settings)
     weight = model.network.model.language_model.layers[0].mlp.down_proj.weight.data
     kept = weight[0, 1].clone()  # none that the model's fingerprint is made of
-    said = []
+    said, controls = [], saving_always(path)
 
     def damaged_behind_the_fifth() -> None:
         with (
             open_source(MATCH) as source,
-            closing(stream_video(model, source, settings, controls=saving_always(path))) as events,
+            closing(stream_video(model, source, settings, controls=controls)) as events,
         ):
             for event in events:
                 if isinstance(event, StepEvent):
@@ -315,6 +315,8 @@ def test_the_last_good_state_stays_where_numbers_cease_to_be_finite(tmp_path: Pa
     with pytest.raises(ModelError, match=r"not finite at \d\.0 s"):
         damaged_behind_the_fifth()
     weight[0, 1] = kept
+    assert controls.keeper is not None
+    controls.keeper.close()  # the last save goes on beside
     state = load_state(path)
     number = round(state.reached_seconds)
     assert said == whole[: len(said)]

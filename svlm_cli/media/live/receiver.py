@@ -136,10 +136,10 @@ class Receiver:
                 if self.buffer.is_closed:
                     return "closed"
                 if self.buffer.barren_number == self._connection.number:
-                    return f"nothing of {self._options.stall_seconds:g} s could be decoded"
+                    return self._given_up(f"nothing of {self._options.stall_seconds:g} s could be decoded")
                 if packet is None:
                     if now - last_picture > self._options.stall_seconds:
-                        return f"no picture for {self._options.stall_seconds:g} s"
+                        return self._given_up(f"no picture for {self._options.stall_seconds:g} s")
                     continue
                 last_picture = now
                 # What comes before a keyframe cannot be decoded; where there is none, the decoder will tell.
@@ -148,10 +148,15 @@ class Receiver:
                     self._put(packet, now)
                     last_picture = self._clock()
         except NoAnswerError:
-            return f"nothing came for {self._options.stall_seconds:g} s"
+            return self._given_up(f"nothing came for {self._options.stall_seconds:g} s")
         except DamageError as error:
             return error.message
         return ""
+
+    def _given_up(self, reason: str) -> str:
+        """The reason; what is given up was not sent whole, so that its beginning may come again."""
+        self._sent = SentAgain()
+        return reason
 
     def _packets(self, video: OpenVideo) -> Iterator[Packet[VideoStream] | None]:
         """The pictures' packets; None for others, as a sign of life."""
