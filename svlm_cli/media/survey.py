@@ -123,9 +123,9 @@ def indexed_may_leap(video: OpenVideo) -> bool:
 def _may_leap_at_end(video: OpenVideo) -> bool:
     """Whether the last pictures of an MP4, whose index says when they are decoded, are shown much later."""
     is_local = not is_url(video.container.name.removeprefix("file:"))
-    if not is_local or not video.is_mp4:
-        return False
     entries = video.stream.index_entries
+    if not is_local or not video.is_mp4 or len(entries) == 0:
+        return False
     with suppress(DamageError):
         video.seek(entries[max(0, len(entries) - MOST_REORDERED)].timestamp, to_any=True)
     begin = float((video.stream.start_time or 0) * video.tick)
