@@ -14,6 +14,7 @@ DROP_AFTER_SECONDS = 2.0
 WAIT_AT_MOST_SECONDS = 30.0
 SPARE_SECONDS = 10.0
 GIVE_BACK_SECONDS = 0.5
+MOST_SAVED = 256
 
 
 class PlayClock:
@@ -84,3 +85,25 @@ class PlayClock:
     def stop(self) -> None:
         """Nobody wants more."""
         self.is_stopped = True
+
+
+class SaveTurns:
+    """Keeps the states of many streams from being copied in one moment: those who began together stay so.
+
+    Copying one takes its stream's cache once more in memory, and time that others wait for.
+
+    Args:
+        clock: seconds of wall time.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._next = -math.inf
+
+    def take(self, every_seconds: float) -> bool:
+        """Whether one who saves this often may do so now: 256 can, as many at once as in a second."""
+        pause, now = every_seconds / MOST_SAVED, self._clock()
+        if now < self._next - 1.0:
+            return False
+        self._next = max(self._next, now) + pause
+        return True

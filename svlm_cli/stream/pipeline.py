@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from typing import TypeVar
 
@@ -35,6 +35,11 @@ class _End:
 
     def __init__(self, error: BaseException | None = None) -> None:
         self.error = error
+
+
+def begun_when_read(clips: Callable[[], Iterator[Clip]]) -> Generator[Clip, None, None]:
+    """Clips of a source: going to the first may take seconds, or fail, in the thread that reads them."""
+    yield from clips()
 
 
 class Pipeline:

@@ -23,6 +23,7 @@ from svlm_cli.errors import StateError, boundary
 from svlm_cli.files import remove_partials
 from svlm_cli.settings import Deinterlace, PictureStyle, PromptFormat, StreamSettings
 from svlm_cli.stream.outputs.written import WrittenStep
+from svlm_cli.stream.pacing import SaveTurns
 from svlm_cli.stream.questions import Questions
 from svlm_cli.stream.session import StreamSession
 from svlm_cli.stream.snapshot import Snapshot
@@ -138,6 +139,7 @@ class StateKeeper:
         held: tells what outputs hold back.
         sync_outputs: forces them to the disk; called from the thread that writes the state.
         settle: brings them into order before the last save, where nothing was written to them.
+        turns: those of all who save beside it, but for first and last states.
 
     Attributes:
         has_failed: whether the newest state could not be saved.
@@ -151,8 +153,10 @@ class StateKeeper:
         sync_outputs: Callable[[], None] = lambda: None,
         held: Callable[[], Mapping[str, str]] = dict,
         settle: Callable[[], None] = lambda: None,
+        turns: SaveTurns | None = None,
     ) -> None:
         self.path = path
+        self._turns = turns or SaveTurns()
         self._settle = settle
         self._every_seconds = every_seconds
         self._outputs = outputs
@@ -190,7 +194,8 @@ class StateKeeper:
             What went wrong with the save before this one, once; mostly nothing.
         """
         is_writing = self._writing is not None and self._writing.is_alive()
-        if time.monotonic() - self._last >= self._every_seconds and not is_writing:
+        is_due = time.monotonic() - self._last >= self._every_seconds and not is_writing
+        if is_due and (self._writing is None or self._turns.take(self._every_seconds)):
             self._last = time.monotonic()
             content = self._content(session, source, reached_seconds, questions, late_seconds)
             self._writing = threading.Thread(target=self._write, args=content, name="svlm-state")

@@ -19,7 +19,7 @@ from svlm_cli import (
     load_state,
     stream_video,
 )
-from svlm_cli.errors import UsageError
+from svlm_cli.errors import NothingThereError, SourceError, UsageError
 from svlm_cli.stream.channels.channel import Channel
 from svlm_cli.stream.channels.rounds import Rounds
 
@@ -143,6 +143,81 @@ def test_neighbours_that_stall_grow_huge_fail_to_save_and_leave(bundled, tmp_pat
     assert 1 <= len(of(told["leaves"], StepEvent)) < num
     longest = max(each.timings.total for name in told for each in told[name] if isinstance(each, StepEvent))
     assert max(gaps[2:]) < 0.15 + 2 * longest + 0.5, "a stall of a second and a half is nobody else's"
+
+
+def test_beginnings_that_fail_or_last_are_nobody_elses(bundled, one_thread) -> None:
+    """Going to where a source begins: behind its end, into a still picture, or for seconds."""
+    settings = replace(SHOWN, duration=None)
+    alone = plain(stream_video(bundled, Pictures(seconds=20), settings))
+
+    class Begins(Pictures):
+        def __init__(self, error: Exception | None = None) -> None:
+            super().__init__(seconds=2)
+            self._at_once = error
+
+        def clips(self, *args):
+            if self._at_once is not None:
+                raise self._at_once
+            time.sleep(2.0)
+            return super().clips(*args)
+
+    errors = {
+        "behind": NothingThereError("ends at 4 s"),
+        "still": SourceError("too short"),
+        "odd": OSError(5),
+    }
+    channels = [
+        Channel("well", Pictures(seconds=20, slow=0.05), settings),
+        Channel("far", Begins(), settings),
+    ]
+    channels += [Channel(name, Begins(error), settings) for name, error in errors.items()]
+    rounds = Rounds(bundled)
+    for each in channels:
+        rounds.add(each)
+    told: dict[str, list] = {each.name: [] for each in channels}
+    began = time.monotonic()
+    found = {}
+    for each in rounds.events():
+        told[each.channel].append(each.event)
+        if isinstance(each.event, StepEvent) and each.channel == "well" and each.event.index == 0:
+            first = time.monotonic() - began
+        if isinstance(each.event, EndEvent):
+            found[each.channel] = each.error
+    assert plain(told["well"]) == alone
+    assert len(of(told["far"], StepEvent)) == 2
+    assert found == {"well": None, "far": None, **errors}
+    assert first < 1.5, "nobody waits for another's beginning"
+
+
+def test_who_leaves_is_saved_beside_the_others(bundled, tmp_path, monkeypatch) -> None:
+    """A last state that takes a second and a half to write is waited for by nobody but its channel."""
+    from svlm_cli.stream import state
+
+    write = state.write_state
+    settings = replace(SHOWN, duration=None)
+    monkeypatch.setattr(state, "write_state", lambda *content: time.sleep(1.5) or write(*content))
+    rounds = Rounds(bundled)
+    for name in ("leaves", "ends"):
+        keeper = StateKeeper(tmp_path / name)
+        source = Pictures(seconds=4 if name == "ends" else 60, slow=0.02)
+        rounds.add(Channel(name, source, settings, controls=Controls(keeper=keeper)))
+    rounds.add(Channel("well", Pictures(seconds=200, slow=0.02), settings))
+    gaps, before, ended = [], None, {}
+    for each in rounds.events():
+        now = time.monotonic()
+        if isinstance(each.event, EndEvent):
+            ended[each.channel] = each.event.steps
+        elif each.channel == "well" and isinstance(each.event, StepEvent):
+            if each.event.index > 3:
+                gaps.append(now - before)
+            before = now
+            if each.event.index == 10:
+                rounds.remove("leaves")
+            if len(ended) == 2:
+                break
+    assert max(gaps) < 0.75
+    for name, num_steps in ended.items():
+        assert load_state(tmp_path / name).reached_seconds == num_steps
 
 
 def test_what_the_vision_thread_runs_into_is_told(bundled, monkeypatch) -> None:

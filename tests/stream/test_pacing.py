@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from svlm_cli.settings import OnLag, Pace, StreamSettings
-from svlm_cli.stream.pacing import DROP_AFTER_SECONDS, WAIT_AT_MOST_SECONDS, PlayClock
+from svlm_cli.stream.pacing import DROP_AFTER_SECONDS, WAIT_AT_MOST_SECONDS, PlayClock, SaveTurns
 
 
 class Now:
@@ -134,3 +134,24 @@ def test_a_source_that_never_is_ahead_stays_held() -> None:
         now.seconds += 1
         clock.hold(float(index), 1.0, 0.0)
         assert clock.next_start(index) == index
+
+
+@pytest.mark.parametrize("num", [1, 5, 40, 256])
+@pytest.mark.parametrize("every", [1.0, 60.0])
+def test_states_of_many_are_copied_in_turns(num, every) -> None:
+    """All begin in one second, ask once a second, and are saved nearly as often as they want to be."""
+    now = Now()
+    turns = SaveTurns(now)
+    last, saved = dict.fromkeys(range(num), now.seconds), dict.fromkeys(range(num), 0)
+    most = 0
+    for _ in range(round(10 * every)):
+        now.seconds += 1.0
+        at_once = [each for each in last if now.seconds - last[each] >= every and turns.take(every)]
+        for each in at_once:
+            last[each] = now.seconds
+            saved[each] += 1
+        most = max(most, len(at_once))
+    assert most <= 1 + 256 / every
+    assert min(saved.values()) >= 9 - (num > 200)
+    fresh = SaveTurns(now)
+    assert all(fresh.take(0.0) for _ in range(1000)), "each of its steps"

@@ -7,23 +7,28 @@ from collections.abc import Sequence
 
 from svlm_cli.commands.stream import run as one
 from svlm_cli.commands.stream.channel_file import NAME, ChannelSpec
-from svlm_cli.errors import UsageError
+from svlm_cli.errors import SvlmError, UsageError
 
 
 def require_apart(specs: Sequence[ChannelSpec]) -> None:
-    """No two channels may write one file or read standard input.
+    """No two channels may write one file, go on from one or read standard input.
 
     Raises:
         UsageError: two would.
+        SvlmError: one of them cannot be; says which.
     """
     taken: dict[str, str] = {}
     for spec in specs:
-        one.check(spec.source, spec.asking, spec.kept)
+        try:
+            one.check(spec.source, spec.asking, spec.kept)
+        except SvlmError as error:
+            raise type(error)(f"{spec.name}: {error.message}", error.hint) from error
         kept = spec.kept
-        for path in (*kept.outputs, *filter(None, (kept.trace, kept.save_state))):
+        for path in (*kept.outputs, *filter(None, (kept.trace, kept.save_state, kept.resumed))):
             real = os.path.realpath(path)
-            if real in taken:
-                told = f"the channels {taken[real]} and {spec.name} would both write {path}"
+            if taken.get(real, spec.name) != spec.name:
+                what = "go on from" if path == kept.resumed else "write"
+                told = f"the channels {taken[real]} and {spec.name} would both {what} {path}"
                 raise UsageError(told, f"write {NAME} in its name, e.g. --out 'air/{NAME}.vtt'")
             taken[real] = spec.name
     for spec in specs:

@@ -10,19 +10,17 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from svlm_cli.commands.output import ReaderGone
-from svlm_cli.commands.stream import run as one
 from svlm_cli.commands.stream.apart import require_apart
 from svlm_cli.commands.stream.channel_file import MOST_CHANNELS, ChannelBook, ChannelSpec
 from svlm_cli.commands.stream.channels_view import ChannelsView
 from svlm_cli.commands.stream.opened import Attendant, OpenChannel, look_for, never_begun
-from svlm_cli.errors import OutputError, SourceError, SvlmError, TooEarlyError, UsageError
+from svlm_cli.errors import OutputError, SourceError, StateError, SvlmError, TooEarlyError, UsageError
 from svlm_cli.stream.channels.channel import Channel, ChannelEvent, ChannelState
-from svlm_cli.stream.controls import Controls, watching
-from svlm_cli.stream.questions import Questions, read_questions
+from svlm_cli.stream.pacing import SaveTurns
+from svlm_cli.stream.questions import Questions
 from svlm_cli.types import EndEvent, WarningEvent
 
 if TYPE_CHECKING:
@@ -57,6 +55,7 @@ class Fleet:
         self._book = book
         self._view = view
         self._attend = attend
+        self._turns = SaveTurns()
         self._lock = threading.RLock()
         self._open: dict[str, OpenChannel] = {}
         self._listed: set[str] = set()
@@ -70,7 +69,7 @@ class Fleet:
             each.close()
 
     def open_all(self, specs: Sequence[ChannelSpec]) -> None:
-        """Open channels, several at once; a source that cannot be opened is that channel's end alone.
+        """Open channels, several at once; whose source, file or state cannot be opened ends alone.
 
         One that may come yet is waited for, beside the others, where that was asked for.
 
@@ -211,8 +210,7 @@ class Fleet:
     def pass_on(self, told: ChannelEvent) -> None:
         """An event to the files, those who look on and the view; the last one closes the files."""
         channel = self._open[told.channel]
-        assert channel.writers is not None
-        for shown in [*channel.writers.write(told.event), told.event]:
+        for shown in [*channel.write(told.event), told.event]:
             noted = [] if channel.attendant is None else list(channel.attendant.publish(shown))
             for each in [*noted, shown]:
                 self._view.show(told.channel, each)
@@ -220,20 +218,33 @@ class Fleet:
             error = told.error
             channel.failures.append(error.message if isinstance(error, SvlmError) else str(error))
         if isinstance(told.event, EndEvent):
-            channel.writers.finish()
-            channel.failures += channel.not_kept
             self._view.end(told.channel, forget=channel.is_leaving)
-            if channel.is_leaving and not channel.failures:
-                with self._lock:
-                    del self._open[told.channel]
+
+    def _let_go(self, channel: OpenChannel) -> None:
+        """Nothing more is to come of a channel, and nobody waits: its files are finished and closed."""
+        channel.close()
+        channel.failures += channel.not_kept
+        if channel.is_leaving and not channel.failures:
+            with self._lock:
+                if self._open.get(channel.spec.name) is channel:
+                    del self._open[channel.spec.name]
 
     def _runs(self, channel: OpenChannel) -> bool:
         return not channel.is_closed.is_set() and not channel.failures
 
     def begin(self, rounds: Rounds | Spread) -> None:
-        """The model is there: channels that are open begin with the first round."""
+        """The model is there: channels that are open begin with the first round.
+
+        Raises:
+            UsageError: settings that do not go together.
+        """
         for channel in self.ready:
-            rounds.add(channel)
+            try:
+                rounds.add(channel)
+            except StateError as error:
+                opened = self._open[channel.name]
+                self._cannot_begin(opened, error)
+                self._tell_end(opened.spec, str(error))
         self.rounds = rounds
 
     def run(self) -> None:
@@ -250,11 +261,16 @@ class Fleet:
     def _fill_or_tell(self, opened: OpenChannel) -> None:
         try:
             self._filled(opened)
-        except SourceError as error:
-            opened.close()
-            opened.failures.append(str(error))
-            opened.attendant = self._attend(opened)
-            opened.lack_source("could not be opened", is_over=True)
+        except (SourceError, OutputError, StateError) as error:
+            self._cannot_begin(opened, error)
+
+    def _cannot_begin(self, opened: OpenChannel, error: SvlmError) -> None:
+        opened.close()
+        opened.channel = None
+        opened.failures.append(str(error))
+        opened.attendant = opened.attendant or self._attend(opened)
+        is_source = isinstance(error, SourceError)
+        opened.lack_source("could not be opened" if is_source else "cannot be gone on with", is_over=True)
 
     def _filled(self, opened: OpenChannel) -> bool:
         """Whether a channel is open; else its source may still come, and is to be looked for.
@@ -263,7 +279,7 @@ class Fleet:
             SvlmError: it cannot be opened.
         """
         try:
-            self._fill(opened)
+            opened.fill(self._attend, self._view, self._turns, self._let_go)
         except SourceError as error:
             if not opened.may_come(error):
                 raise
@@ -289,7 +305,7 @@ class Fleet:
 
         def take(source: Source) -> None:
             opened.source = source
-            self._fill(opened)
+            opened.fill(self._attend, self._view, self._turns, self._let_go)
             assert self.rounds is not None
             assert opened.channel is not None
             self.rounds.add(opened.channel)
@@ -308,37 +324,6 @@ class Fleet:
             self._tell_end(spec, str(error))
             return f"{spec.name}: {error.message}"
         return ""
-
-    def _fill(self, opened: OpenChannel) -> None:
-        """Open the source and the files of a channel."""
-        from svlm_cli.stream.sources import open_source
-
-        spec, stack = opened.spec, opened.stack
-        kept, settings = spec.kept, spec.settings
-        asked = read_questions(spec.asking.ask_file) if spec.asking.ask_file else []
-        opened.writers = writers = kept.writers(spec.source)
-        one.claim_all(kept, stack)
-        stack.enter_context(writers)
-        at_once = replace(spec.live, opening_seconds=0.0)
-        source = stack.enter_context(opened.source or open_source(spec.source, at_once, settings.viewing))
-        opened.source = source
-        resume = one.resumed(kept, writers, source, self._view)
-        for at_seconds, text in one.to_ask(asked, resume):
-            opened.questions.ask(text, at_seconds)
-        opened.attendant = attendant = opened.attendant or self._attend(opened)
-        opened.channel = Channel(
-            spec.name,
-            source,
-            replace(settings, pace=spec.pace or one.fitting_pace(source)),
-            writers.trace if kept.trace else None,
-            Controls(
-                questions=opened.questions,
-                watch=watching(None if attendant is None else attendant.watch, writers.watch),
-                keeper=one.keeper_of(kept, writers, stack),
-                resume=resume,
-            ),
-            opened.close,
-        )
 
     def _require_apart(self, specs: Sequence[ChannelSpec]) -> None:
         names = {spec.name for spec in specs}

@@ -8,19 +8,24 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+from svlm_cli.commands.stream import run as one
 from svlm_cli.commands.stream.channel_file import ChannelSpec
-from svlm_cli.errors import SourceError, SvlmError
+from svlm_cli.errors import OutputError, SourceError, SvlmError
 from svlm_cli.media.address import is_live_address, public_name
 from svlm_cli.media.live.connecting import UnservableError
 from svlm_cli.media.live.receiver import FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS
 from svlm_cli.stream.channels.channel import Channel, ChannelState, Condition
+from svlm_cli.stream.controls import Controls, watching
 from svlm_cli.stream.outputs.writers import Writers
-from svlm_cli.stream.questions import Questions
+from svlm_cli.stream.pacing import SaveTurns
+from svlm_cli.stream.questions import Questions, read_questions
 from svlm_cli.types import EndEvent, StreamEvent, WarningEvent
 
 if TYPE_CHECKING:
+    from svlm_cli.commands.stream.run import Talking
     from svlm_cli.media.source import Source
     from svlm_cli.types import Clip
 
@@ -100,6 +105,61 @@ class OpenChannel:
             start_seconds = self.spec.settings.start
             for event in (WarningEvent(told, start_seconds), never_begun(start_seconds)):
                 self.attendant.publish(event)
+
+    def fill(
+        self,
+        attend: Callable[[OpenChannel], Attendant | None],
+        view: Talking,
+        turns: SaveTurns,
+        let_go: Callable[[OpenChannel], None],
+    ) -> None:
+        """Open its source and its files.
+
+        Args:
+            attend: gives who looks on at it.
+            view: told of what is not as it was left.
+            turns: those of all channels that save their states.
+            let_go: called behind its end.
+
+        Raises:
+            SvlmError: one of them cannot be opened; what is open stays so until it is closed.
+        """
+        from svlm_cli.stream.sources import open_source
+
+        spec, stack = self.spec, self.stack
+        kept, settings = spec.kept, spec.settings
+        asked = read_questions(spec.asking.ask_file) if spec.asking.ask_file else []
+        self.writers = writers = kept.writers(spec.source)
+        one.claim_all(kept, stack)
+        stack.enter_context(writers)
+        at_once = replace(spec.live, opening_seconds=0.0)
+        source = stack.enter_context(self.source or open_source(spec.source, at_once, settings.viewing))
+        self.source = source
+        resume = one.resumed(kept, writers, source, view)
+        for at_seconds, text in one.to_ask(asked, resume):
+            self.questions.ask(text, at_seconds)
+        self.attendant = attendant = self.attendant or attend(self)
+        self.channel = Channel(
+            spec.name,
+            source,
+            replace(settings, pace=spec.pace or one.fitting_pace(source)),
+            writers.trace if kept.trace else None,
+            Controls(
+                questions=self.questions,
+                watch=watching(None if attendant is None else attendant.watch, writers.watch),
+                keeper=one.keeper_of(kept, writers, stack, turns),
+                resume=resume,
+            ),
+            partial(let_go, self),
+        )
+
+    def write(self, event: StreamEvent) -> list[WarningEvent]:
+        """An event to its files; where they cannot be created, the channel goes on without them."""
+        assert self.writers is not None
+        try:
+            return self.writers.write(event)
+        except OutputError as error:
+            return [self.writers.give_up(error)]
 
     def close(self) -> None:
         """Let all go; any number of times."""

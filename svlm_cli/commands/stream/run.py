@@ -27,6 +27,7 @@ from svlm_cli.stream.outputs.contract import Earlier
 from svlm_cli.stream.outputs.kinds import require_distinct
 from svlm_cli.stream.outputs.writers import Writers
 from svlm_cli.stream.outputs.written import last_written
+from svlm_cli.stream.pacing import SaveTurns
 from svlm_cli.stream.questions import Questions, read_questions
 
 if TYPE_CHECKING:
@@ -258,14 +259,16 @@ def resumed(kept: Kept, writers: Writers, source: Source, view: Talking) -> Save
     return state
 
 
-def keeper_of(kept: Kept, writers: Writers, stack: ExitStack) -> StateKeeper | None:
-    """Who saves the state, where it is to be saved."""
+def keeper_of(
+    kept: Kept, writers: Writers, stack: ExitStack, turns: SaveTurns | None = None
+) -> StateKeeper | None:
+    """Who saves the state, where it is to be saved, in turns with others."""
     if kept.save_state is None:
         return None
     from svlm_cli.stream.state import StateKeeper
 
     lengths, held = (lambda: writers.lengths), (lambda: writers.held)
-    keeper = StateKeeper(kept.save_state, kept.save_every, lengths, writers.sync, held, writers.settle)
+    keeper = StateKeeper(kept.save_state, kept.save_every, lengths, writers.sync, held, writers.settle, turns)
     stack.callback(keeper.close)
     return keeper
 

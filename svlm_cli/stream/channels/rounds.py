@@ -112,9 +112,14 @@ class Rounds:
                 for run in left:
                     yield from run.poll()
                     if run.is_over:
+                        run.conclude()
+                    if run.has_concluded:
                         yield from self._end(run)
                 yield from self._spoken(left)
-            for run in list(self._running.values()):
+            left = list(self._running.values())
+            for run in left:
+                run.conclude()
+            for run in left:
                 yield from self._end(run)
         finally:
             seer.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any
@@ -17,7 +17,7 @@ from svlm_cli.settings import OnLag, Pace, StreamSettings
 from svlm_cli.stream.channels.opening import foreign, resumed, start_event, unlike_training
 from svlm_cli.stream.controls import Controls
 from svlm_cli.stream.pacing import PlayClock
-from svlm_cli.stream.pipeline import JOIN_SECONDS, POLL_SECONDS, Pipeline, SourceEnded
+from svlm_cli.stream.pipeline import JOIN_SECONDS, POLL_SECONDS, Pipeline, SourceEnded, begun_when_read
 from svlm_cli.stream.repetition import Repetition
 from svlm_cli.stream.session import Finished, StreamSession
 from svlm_cli.stream.sight import SeenClip, SizedClip
@@ -25,7 +25,7 @@ from svlm_cli.stream.state import SavedState
 from svlm_cli.stream.statistics import Statistics
 from svlm_cli.stream.step.livecc import first_joined
 from svlm_cli.stream.trace import TraceRecord
-from svlm_cli.types import ClockKind, SourceTime, StreamEvent, WarningEvent
+from svlm_cli.types import Clip, ClockKind, SourceTime, StreamEvent, WarningEvent
 from svlm_cli.utc import utc_text
 
 SKIP_TOLERANCE_SECONDS = 1e-3
@@ -128,13 +128,9 @@ class StreamRun:
         left = None if settings.duration is None else settings.start + settings.duration - start_seconds
         self._pipeline: Pipeline | None = None
         self._nothing_new = ""
-        clips = None
         if left is None or left > 0:
-            try:
-                clips = source.clips(settings.fps, settings.step_seconds, start_seconds, left, self._clock)
-            except NothingThereError as error:
-                self._end_at_once(error)
-        if clips is not None:
+            part = settings.fps, settings.step_seconds, start_seconds, left
+            clips: Iterator[Clip] = begun_when_read(lambda: source.clips(*part, self._clock))
             if controls.resume is None:
                 clips = first_joined(clips, settings)
             ahead = (1 if self._drops else 2) if controls.overlap else 0

@@ -32,7 +32,8 @@ class Running:
         notify: called from any thread when it is worth polling it.
 
     Attributes:
-        is_over: whether nothing more is to come but ``end``.
+        is_over: whether nothing more is to come but ``conclude`` and ``end``.
+        has_concluded: whether ``end`` waits for nothing.
         is_leaving: set from any thread to end it before its next step.
     """
 
@@ -41,7 +42,7 @@ class Running:
     ) -> None:
         self.name = channel.name
         self.opened = opened
-        self.is_over = False
+        self.is_over = self.has_concluded = False
         self.is_leaving = threading.Event()
         self._channel = channel
         self._run: StreamRun = opened.begin(sees=False, notify=notify)
@@ -51,6 +52,9 @@ class Running:
         self._clip: SeenClip | None = None
         self._error: Exception | None = None
         self._is_ended = self._is_released = False
+        self._closing_words: list[StreamEvent] = []
+        self._concluding: threading.Thread | None = None
+        self._notify = notify
         self._opening = self._run.lacking(opened.text)
         self._due_at = 0.0
         self._last: StepEvent | None = None
@@ -146,12 +150,15 @@ class Running:
 
     def spoken(self, clip: SeenClip, finished: Finished) -> Iterator[ChannelEvent]:
         """A step was taken."""
-        for event in self._run.spoken(clip, finished):
-            if isinstance(event, StepEvent):
-                self._last = event
-                self._num_steps += 1
-                self._skipped_seconds += event.skipped_seconds
-            yield ChannelEvent(self.name, event)
+        try:
+            for event in self._run.spoken(clip, finished):
+                if isinstance(event, StepEvent):
+                    self._last = event
+                    self._num_steps += 1
+                    self._skipped_seconds += event.skipped_seconds
+                yield ChannelEvent(self.name, event)
+        except Exception as error:
+            yield from self.fail(error)
 
     def fail(self, error: Exception) -> Iterator[ChannelEvent]:
         """The channel ends by what it ran into; its last saved state stays where a step was under way."""
@@ -162,18 +169,40 @@ class Running:
         """What is to be told of it, where it stands."""
         return self._run.warning(message)
 
+    def conclude(self) -> None:
+        """Save its last state, in a thread of its own; what reads its source is told to end."""
+        if self._concluding is not None:
+            return
+        self.is_over = True
+        self._run.leave()
+        self._concluding = threading.Thread(target=self._conclude, name="svlm-conclude")
+        self._concluding.start()
+
+    def _conclude(self) -> None:
+        try:
+            self._closing_words += self._run.last_words()
+        except Exception as error:  # of its thread it would be lost
+            self._closing_words.append(self.warning(_message(error)))
+            self._error = self._error or error
+        self.has_concluded = True
+        self._notify()
+
     def end(self) -> Iterator[ChannelEvent]:
-        """Its last events, once; what reads its source is told to end and not waited for."""
+        """Its last events, once it has concluded; only once."""
+        self.conclude()
+        assert self._concluding is not None
+        self._concluding.join()
         if self._is_ended:
             return
-        self.is_over = self._is_ended = True
-        self._run.leave()
-        yield from self._named(self._run.last_words())
+        self._is_ended = True
+        yield from self._named(self._closing_words)
         end = self._run.statistics.end_event(self.opened.session.model.device)
         yield ChannelEvent(self.name, end, self._error)
 
     def close(self) -> None:
         """Wait for what reads its source and let all go that is the channel's alone; any number of times."""
+        if self._concluding is not None:
+            self._concluding.join()
         self._run.close(CLOSE_SECONDS)
         if not self._is_released:
             self._is_released = True

@@ -27,7 +27,7 @@ from svlm_cli.stream.outputs.going_on import begun_anew
 from svlm_cli.stream.outputs.speech import SAMPLE_RATE, Reciter
 from svlm_cli.stream.outputs.subtitle import Subtitles
 from svlm_cli.stream.outputs.voice import SpokenTrack
-from svlm_cli.types import Clip, EndEvent, StepEvent, StreamEvent
+from svlm_cli.types import Clip, StepEvent, StreamEvent
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -118,8 +118,6 @@ class Film:
             if frames is None:
                 return []
             self._guarded(self._add, event, frames)
-        elif isinstance(event, EndEvent):
-            self.finish()
         return []
 
     def sync(self) -> None:

@@ -280,6 +280,13 @@ class Writers:
         told = f"{path} ends here: {error.strerror}; the stream goes on without it"
         return WarningEvent(told, self._at_seconds)
 
+    def give_up(self, error: OutputError) -> WarningEvent:
+        """Go on without any of the files, as they cannot be created; what is to be told of it."""
+        self._outputs, self._productions, self._trace = [], [], None
+        self._held, self._earlier, self._is_open = None, None, True
+        self._failed.append(error.message)
+        return WarningEvent(f"{error.message}; the stream goes on without its files", self._at_seconds)
+
     def trace(self, record: DataclassInstance) -> None:
         """Append one line to the trace file, if there is one; its failure is reported by the next ``write``.
 
