@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
-from difflib import get_close_matches
-from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Any
 from urllib.parse import urlsplit
-
-from pydantic import BaseModel, Field, ValidationError, create_model
 
 from svlm_cli.commands.options import ModelChoice, read_text_option
 from svlm_cli.commands.stream.beside import Asking, Kept, Live
+from svlm_cli.commands.stream.channel_keys import ChannelKeys, OneChannel, ProcessKeys, checked, parts
 from svlm_cli.commands.stream.options import (
     MemoryChoice,
     OpeningChoice,
@@ -24,19 +22,16 @@ from svlm_cli.commands.stream.options import (
     stream_settings,
 )
 from svlm_cli.documents import MalformedError, read_text
-from svlm_cli.errors import UsageError
+from svlm_cli.errors import SvlmError, UsageError
 from svlm_cli.media.address import LiveOptions, public_name
-from svlm_cli.sections.base import Section
 from svlm_cli.settings import Pace, StreamSettings
 from svlm_cli.yaml_text import MOST_BYTES, parse_yaml
 
 NAME = "{name}"
 MOST_CHANNELS = 256
-_MOST_PROBLEMS = 20
+_MOST_PROBLEMS, _MOST_PLACES = 20, 4
+_MOST_LETTERS = 64  # of a name, which stands in those of files
 _ODD = re.compile(r"[^A-Za-z0-9._-]+")
-_CHANNEL_GROUPS = (SightChoice, OpeningChoice, MemoryChoice, SamplingChoice, PartChoice, Live, Asking, Kept)
-_OF_ALL = ("ask", "serve")  # of the terminal and the page, not of a channel
-_MAY_BE_INFINITE = {"reconnect_seconds"}
 _PLACED = ("out", "save_state", "resume", "trace", "ask_file")
 
 
@@ -155,24 +150,25 @@ class ChannelBook:
         """
         assert self.path is not None
         listed, shared, problems = _content(self.path)
-        of_process = {each.name for each in fields(ModelChoice)}
         options, model = self._given
-        process = _checked("defaults", _ProcessKeys, _only(shared, of_process), problems)
-        base = _checked("defaults", _ChannelKeys, _without(shared, of_process), problems, of_process)
+        of_process, of_channels = parts(shared)
+        process = checked("defaults", ProcessKeys, of_process, problems)
+        common = options.changed(checked("defaults", ChannelKeys, of_channels, problems))
+        are_defaults_right = not problems
         own = [each if isinstance(each, dict) else {"source": each} for each in listed]
-        found = [
-            _checked(f"channels.{number}", _OneChannel, each, problems, of_process)
-            for number, each in enumerate(own)
-        ]
         names = [str(each.get("name") or _base_name(str(each.get("source", "")))) for each in own]
+        specs: list[ChannelSpec] = []
+        ill = _Ill()
+        for number, (name, each) in enumerate(zip(names, own, strict=True)):
+            num_before = len(problems)
+            values = checked(f"channels.{number}", OneChannel, each, problems)
+            if are_defaults_right and len(problems) == num_before:
+                with ill.at(f"channels.{number}"):
+                    specs.append(_spec(name, values["source"], common.changed(values)))
+        problems += ill.told
         if doubled := sorted({name for name in names if names.count(name) > 1}):
             problems.append(f"channels: {', '.join(doubled)} is there twice: give each a name")
         _require_none(problems, f"the channels {self.path} are wrong")
-        common = options.changed(base)
-        specs = [
-            _spec(name, values["source"], common.changed(values))
-            for name, values in zip(names, found, strict=True)
-        ]
         self._shared, self.model = common, replace(model, **process)
         return specs, self.model
 
@@ -184,11 +180,35 @@ class ChannelBook:
             SvlmError: a value outside its limits.
         """
         problems: list[str] = []
-        of_process = {each.name for each in fields(ModelChoice)}
-        values = _checked("channel", _OneChannel, entry, problems, of_process)
+        values = checked("channel", OneChannel, entry, problems)
         _require_none(problems, "the channel is wrong")
         name = values.get("name") or _base_name(values["source"])
         return _spec(name, values["source"], self._shared.changed(values))
+
+
+class _Ill:
+    """Channels whose options do not go together, by what is wrong with them: it may be the same for all."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, list[str]] = {}
+
+    @contextmanager
+    def at(self, place: str) -> Iterator[None]:
+        """Keep what is raised there."""
+        try:
+            yield
+        except SvlmError as error:
+            self._places.setdefault(str(error), []).append(place)
+
+    @property
+    def told(self) -> list[str]:
+        """A problem each, with the channels that have it."""
+        return [f"{_listed(places)}: {told}" for told, places in self._places.items()]
+
+
+def _listed(places: Sequence[str]) -> str:
+    more = f" and {len(places) - _MOST_PLACES} more" if len(places) > _MOST_PLACES else ""
+    return ", ".join(places[:_MOST_PLACES]) + more
 
 
 def _content(path: Path) -> tuple[list[Any], dict[Any, Any], list[str]]:
@@ -210,14 +230,6 @@ def _content(path: Path) -> tuple[list[Any], dict[Any, Any], list[str]]:
     if not isinstance(shared, dict):
         return listed, {}, [*problems, "defaults: not a mapping"]
     return listed, shared, problems
-
-
-def _only(content: Mapping[Any, Any], keys: Collection[str]) -> dict[Any, Any]:
-    return {key: value for key, value in content.items() if key in keys}
-
-
-def _without(content: Mapping[Any, Any], keys: Collection[str]) -> dict[Any, Any]:
-    return {key: value for key, value in content.items() if key not in keys}
 
 
 def _require_none(problems: Sequence[str], what: str) -> None:
@@ -247,7 +259,7 @@ def _base_name(source: str) -> str:
     source = public_name(source)
     path = urlsplit(source).path if "://" in source else source
     stem = Path(path).name.rsplit(".", 1)[0] if Path(path).suffix else Path(path).name or source
-    return _ODD.sub("-", stem).strip("-.") or "channel"
+    return _ODD.sub("-", stem)[:_MOST_LETTERS].strip("-.") or "channel"
 
 
 def _unique(names: Sequence[str]) -> list[str]:
@@ -259,59 +271,3 @@ def _unique(names: Sequence[str]) -> list[str]:
             unique = f"{name}-{number}"
         made.append(unique)
     return made
-
-
-def _keys(title: str, kinds: Sequence[type[Any]], **more: Any) -> type[BaseModel]:
-    """A section whose keys are the options of some groups."""
-    hints: dict[str, Any] = {}
-    for kind in kinds:
-        known = get_type_hints(kind)
-        hints |= {each.name: known[each.name] for each in fields(kind) if each.name not in _OF_ALL}
-    made: dict[str, Any] = {key: (hint, None) for key, hint in hints.items()} | more
-    for key in _MAY_BE_INFINITE & hints.keys():
-        made[key] = (Annotated[float, Field(ge=0, allow_inf_nan=True)], None)
-    return create_model(title, __base__=Section, **made)
-
-
-def _checked(
-    place: str,
-    section: type[BaseModel],
-    content: Mapping[Any, Any],
-    problems: list[str],
-    of_process: Collection[str] = (),
-) -> dict[str, Any]:
-    """The values that a section sets; what is wrong with it is added to the problems."""
-    plain = {str(key): _text_of_switch(value, section, str(key)) for key, value in content.items()}
-    try:
-        made = section.model_validate(plain)
-    except ValidationError as error:
-        for detail in error.errors(include_url=False, include_context=False):
-            key = ".".join(str(step) for step in detail["loc"])
-            problems.append(f"{place}.{key}: {_told(detail, section, of_process)}")
-        return {}
-    return {key: getattr(made, key) for key in made.model_fields_set}
-
-
-def _told(detail: Any, section: type[BaseModel], of_process: Collection[str]) -> str:
-    key = str(detail["loc"][0])
-    if detail["type"] != "extra_forbidden":
-        message = str(detail["msg"])
-        return f"{message[:1].lower()}{message[1:]}"
-    if key in of_process:
-        return "is of the process: it stands in defaults, or on the command line"
-    close = get_close_matches(key, section.model_fields, n=1, cutoff=0.4)
-    return "unknown key" + (f", did you mean {close[0]}?" if close else "")
-
-
-def _text_of_switch(value: Any, section: type[BaseModel], key: str) -> Any:
-    """YAML takes ``on`` and ``off`` for truth values, and one path for no list."""
-    known = section.model_fields.get(key)
-    kind = None if known is None else known.annotation
-    if isinstance(value, bool) and isinstance(kind, type) and issubclass(kind, Enum):
-        return "on" if value else "off"
-    return [value] if key == "out" and isinstance(value, str) else value
-
-
-_ProcessKeys = _keys("ProcessKeys", (ModelChoice,))
-_ChannelKeys = _keys("ChannelKeys", _CHANNEL_GROUPS)
-_OneChannel = _keys("OneChannel", _CHANNEL_GROUPS, source=(str, ...), name=(str, ""))

@@ -15,6 +15,7 @@ from svlm_cli.media.address import CAMERA, PUSH, is_live_address, public_name
 from svlm_cli.media.pushed import PushedSource
 from svlm_cli.media.source import reconnects_of
 from svlm_cli.stream.channels.channel import ChannelState, Condition
+from svlm_cli.values import decimal
 
 if TYPE_CHECKING:
     from svlm_cli.commands.stream.fleet import Fleet
@@ -82,8 +83,8 @@ class PageDesk:
             text = str(entry.get(key, ""))
             if len(text) > MOST_LETTERS or text.startswith("@"):
                 raise UsageError(f"the channel is wrong: {key}: {MOST_LETTERS} letters at most, no @ first")
-        fps = entry.get("fps")
-        if isinstance(fps, int | float) and fps > MOST_FPS:
+        fps = decimal(str(entry.get("fps")))  # quoted ones are taken as well
+        if fps is not None and fps > MOST_FPS:
             raise UsageError(f"the channel is wrong: fps: {MOST_FPS} at most")
         if not _NAME.fullmatch(str(entry.get("name") or "a")):
             raise UsageError("the channel is wrong: name: letters, digits, dots and dashes, 64 at most")

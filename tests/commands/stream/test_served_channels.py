@@ -130,6 +130,7 @@ def until_answered(client: Client, number: str) -> None:
         {"source": "arena:soccer", "name": "a/b"},
         {"source": "arena:soccer", "fps": "fast"},
         {"source": "arena:soccer", "fps": 1e9},
+        {"source": "arena:soccer", "fps": "1000"},
         {"source": "arena:soccer?seed=nothing"},
         {"source": "http://127.0.0.1:9/none.m3u8"},
         {"source": "arena:soccer", "name": "taken"},

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import random
+import re
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,7 @@ def test_what_does_not_go_together(tmp_path, capsys) -> None:
     for options, told in (
         (["--out", str(tmp_path / "x.vtt")], "would both write"),
         (["--save-state", str(tmp_path / "x.svlm")], "would both write"),
+        (["--resume", str(tmp_path / "x.svlm")], "would both go on from"),
         (["--verbose"], "for one source"),
         (["--max-channels", "3"], "add --serve"),
         (["--max-channels", "3", "--serve", "0", "--trace", str(tmp_path / "x.jsonl")], "would share it"),
@@ -73,6 +76,41 @@ def test_what_does_not_go_together(tmp_path, capsys) -> None:
     assert run(["stream", str(tmp_path / "a.mp4"), str(tmp_path / "b.mp4")]) == 1
     assert "no channel could be opened" in capsys.readouterr().err
     assert not list(tmp_path.glob("x*"))
+
+
+def test_files_and_states_that_fail_are_of_one_channel(tmp_path, capsys) -> None:
+    """A disk that is full at the first step, a damaged state, one of another stream: the others say all."""
+    (tmp_path / "full.vtt").symlink_to("/dev/full")
+    (tmp_path / "torn.svlm").write_bytes(b"")
+    other = ["stream", GAMES[1], "--duration", "2", "--save-state", str(tmp_path / "other.svlm"), "--quiet"]
+    assert run([*other, *SMALL, "--sink", "3"]) == 0
+    damaged = bytearray((tmp_path / "other.svlm").read_bytes())
+    damaged[-9] ^= 4
+    (tmp_path / "torn.svlm").write_bytes(damaged)
+    kept = {"out": str(tmp_path / "{name}.vtt"), "save_state": str(tmp_path / "{name}.svlm")}
+    entries = [{"name": name, "source": GAMES[0]} for name in ("well", "full", "torn", "other")]
+    book = tmp_path / "channels.yaml"
+    book.write_text(json.dumps({"defaults": {**kept, "resume": "auto"}, "channels": entries}))
+    capsys.readouterr()
+    assert run(["stream", f"@{book}", "--duration", "3", *SMALL, "--json"]) == 1
+    told = capsys.readouterr()
+    events = [json.loads(line) for line in told.out.splitlines()]
+    said = {
+        name: [each["text"] for each in events if each["channel"] == name and each["type"] == "step"]
+        for name in ("well", "full", "torn", "other")
+    }
+    assert len(said["well"]) == 3
+    assert said["full"] == said["well"]
+    assert said["torn"] == said["other"] == []
+    ends = [each["channel"] for each in events if each["type"] == "end"]
+    assert sorted(ends) == ["full", "other", "torn", "well"]
+    warned = {each["channel"]: each["message"] for each in events if each["type"] == "warning"}
+    assert "goes on without its files" in warned["full"]
+    assert "damaged" in warned["torn"]
+    assert "was made with something else" in warned["other"]
+    assert "3 of 4 channels failed" in told.err
+    assert (tmp_path / "torn.svlm").read_bytes() == damaged
+    assert not (tmp_path / "torn.vtt").exists()
 
 
 def test_questions_go_to_the_channel_they_name(capsys, monkeypatch) -> None:
@@ -109,9 +147,20 @@ def test_names_come_from_sources_and_are_unique() -> None:
         "camera:0",
         "../",
         "日本.mp4",
+        f"https://host/{'x' * 300}.m3u8",
+        f"https://host/{'x' * 300}.mp4",
     ]
     names = [spec.name for spec in named_channels(sources, ChannelOptions())]
-    assert names == ["cup.final", "cup.final-2", "1", "camera-0", "channel", "channel-2"]
+    assert names == [
+        "cup.final",
+        "cup.final-2",
+        "1",
+        "camera-0",
+        "channel",
+        "channel-2",
+        "x" * 64,
+        f"{'x' * 64}-2",
+    ]
     assert not any("secret" in name for name in names)
 
 
@@ -171,6 +220,58 @@ channels:
         "one is there twice",
     ):
         assert part in told, told
+
+
+WRONG = {
+    "fps: 0": "--fps must be above 0",
+    "fps: 3": "must be an even whole number",
+    "temperature: -1": "--temperature must be above 0",
+    "seed: -1": "seed: input should be greater than or equal to 0",
+    "max_height: 0": "max_height: input should be greater than or equal to 1",
+    "stall_seconds: 0": "--stall-seconds must be above 0",
+    "vision_window: .inf": "vision_window: input should be a finite number",
+    "max_channels: 3": "max_channels: is of the process",
+    "cors: ['*']": "cors: is of the process",
+    "serve: '1'": "serve: is of the process",
+    "quantize: int8": "quantize: is of the process",
+    "previous_text: '@/none'": "cannot read /none",
+    "on_lag: never": "on_lag: input should be",
+    "sinks: 4": "sinks: unknown key, did you mean sink?",
+}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_an_option_would_not_take_is_told_of_each_channel(tmp_path, seed) -> None:
+    """Channels with a mistake each, in any order, well ones between them: named by their numbers."""
+    chance = random.Random(seed)
+    chosen = [None, None, *chance.sample(sorted(WRONG), 9)]
+    chance.shuffle(chosen)
+    entries = [
+        f"  - {{source: {n}.mp4{'' if wrong is None else ', ' + wrong}}}" for n, wrong in enumerate(chosen)
+    ]
+    path = written(tmp_path, "\n".join(["channels:", *entries]))
+    with pytest.raises(UsageError) as caught:
+        ChannelBook(ChannelOptions(), ModelChoice(), path).read()
+    problems = str(caught.value).split("; ")
+    for number, wrong in enumerate(chosen):
+        own = [each for each in problems if re.search(rf"\bchannels\.{number}\b", each)]
+        assert len(own) == (wrong is not None), problems
+        assert wrong is None or WRONG[wrong] in own[0], own
+
+
+def test_one_mistake_of_all_is_told_once(tmp_path) -> None:
+    path = written(tmp_path, "defaults: {fps: 5}\nchannels: [a, b, {source: c, fps: 2}, d, e, f, g]")
+    with pytest.raises(UsageError) as caught:
+        ChannelBook(ChannelOptions(), ModelChoice(), path).read()
+    assert "channels.0, channels.1, channels.3, channels.4 and 2 more: --fps 5 times" in str(caught.value)
+    for text, told in (
+        ("device: gpu", "is not one of auto, cpu"),
+        ("threads: 0", "greater than or equal to 1"),
+    ):
+        with pytest.raises(UsageError, match=told):
+            ChannelBook(
+                ChannelOptions(), ModelChoice(), written(tmp_path, f"defaults: {{{text}}}\nchannels: [a]")
+            ).read()
 
 
 @pytest.mark.parametrize("text", ["", "[]", "channels: []", "channels: {a: 1}", "channels: [", "\x00"])
