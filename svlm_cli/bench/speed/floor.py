@@ -53,11 +53,13 @@ class WatchedModel(VideoLanguageModel):
     """A model that takes down the shapes it is run with.
 
     Args:
-        grids: patch grids (t, h, w) the tower has seen, fed: forwards, both since the last ``forget``.
+        grids: patch grids (t, h, w) the tower has seen, fed: forwards, shared: those of several streams at
+            once, which whoever shares them takes down; all since the last ``forget``.
     """
 
     grids: list[tuple[int, int, int]] = field(default_factory=list)
     fed: list[Fed] = field(default_factory=list)
+    shared: list[tuple[Fed, ...]] = field(default_factory=list)
 
     def encode_videos(self, clips: Sequence[Patches]) -> list[VideoFeatures]:
         """As ``VideoLanguageModel``, which is slotted: that rules out the zero-argument super()."""
@@ -90,6 +92,7 @@ class WatchedModel(VideoLanguageModel):
         """Start anew."""
         self.grids.clear()
         self.fed.clear()
+        self.shared.clear()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -177,8 +180,9 @@ class Floor:
         found = {stage: StageWork() for stage in ("vision", "prefill", "decode")}
         for grid in model.grids:
             self._vision(grid, found["vision"])
-        for fed in model.fed:
-            self._forward(fed, cache, found[fed.stage])
+        for streams in [*((fed,) for fed in model.fed), *model.shared]:
+            is_of_words = all(fed.stage == "decode" for fed in streams)
+            self._forward(streams, cache, found["decode" if is_of_words else "prefill"])
         return found
 
     def _vision(self, grid: tuple[int, int, int], work: StageWork) -> None:
@@ -226,17 +230,21 @@ class Floor:
         number_format = attention_format(self._model.dtype, self._model.device)
         work.scores[number_format] += 2 * num_heads * size * sum(length**2 for length in lengths)
 
-    def _forward(self, fed: Fed, cache: StreamingCache, work: StageWork) -> None:
+    def _forward(self, streams: Sequence[Fed], cache: StreamingCache, work: StageWork) -> None:
+        """Products see the rows of all streams, attention those of each."""
         kept = iter(range(cache.num_kv_layers))
+        num_new = sum(fed.num_new for fed in streams)
         for number, layer in enumerate(self._layers):
             for linear in layer:
-                _product(linear, 1 if linear in self._behind_keys else fed.num_new, work)
+                _product(linear, len(streams) if linear in self._behind_keys else num_new, work)
             for experts in self._experts[number]:
-                _mix(experts, fed.num_new, work)
+                _mix(experts, num_new, work)
             if number not in self._recurrent:
                 is_last = number + 1 == len(self._layers) and self._behind_keys
-                self._attend(fed, cache.storage(next(kept))[0], 1 if is_last else fed.num_new, work)
-        _product(self._model.network.lm_head, 1, work)
+                keys = cache.storage(next(kept))[0]
+                for fed in streams:
+                    self._attend(fed, keys, 1 if is_last else fed.num_new, work)
+        _product(self._model.network.lm_head, len(streams), work)
 
     def _attend(self, fed: Fed, keys: torch.Tensor, num_rows: int, work: StageWork) -> None:
         """The last rows of the new tokens, which see what is cached and those before them."""

@@ -129,7 +129,8 @@ def _measured(
             alone.step()
             many.step()
             yield WorkProgress(1)
-        yield many.run(alone, _held_bytes(model) - before)
+        num_bytes = _held_bytes(model) - before
+        yield many.run(alone, num_bytes, many.ratio_to_floor(plan.floor_steps))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -242,10 +243,26 @@ class Together(TimedStreams):
     def __init__(
         self, model: VideoLanguageModel, settings: StreamSettings, shown: HeldClips, count: int
     ) -> None:
-        from svlm_cli.stream.step.shared import SharedFeeder
+        from svlm_cli.bench.speed.batch_floor import BatchFloor
 
-        super().__init__(model, settings, shown, count)
-        self._feeder = SharedFeeder(model)
+        self._floor = BatchFloor(model)
+        super().__init__(self._floor.watched, settings, shown, count)
+
+    def forget(self) -> None:
+        """Measure from here."""
+        super().forget()
+        self._floor.forget()
+
+    def step(self) -> Sequence[StepEvent]:
+        """One step of all: what each said."""
+        cpu_seconds = self.cpu_seconds
+        said = super().step()
+        self._floor.add(self.cpu_seconds - cpu_seconds, self.wall_seconds[-1])
+        return said
+
+    def ratio_to_floor(self, num_steps: int) -> float | None:
+        """As ``BatchFloor.ratio``, of the last steps."""
+        return self._floor.ratio(num_steps, self._sessions[0].cache)
 
     def _steps(self, clips: Sequence[Clip]) -> Sequence[StepEvent]:
         from svlm_cli.stream.sight import SeenClip, look_together
@@ -261,13 +278,13 @@ class Together(TimedStreams):
                 raise seen
             due.append(DueStep(session, seen))
         said = []
-        for done in step_together(due, self._feeder):
+        for done in step_together(due, self._floor.feeder):
             if done.finished is None:
                 raise done.error or RuntimeError("a step did not finish")
             said.append(done.finished[1])
         return said
 
-    def run(self, alone: Alone, num_bytes: int) -> StreamsRun:
+    def run(self, alone: Alone, num_bytes: int, ratio_to_floor: float | None) -> StreamsRun:
         """What was measured."""
         import numpy as np
 
@@ -289,6 +306,7 @@ class Together(TimedStreams):
             bytes_per_channel=max(0, num_bytes) // (count + len(alone)),
             cache_bytes_per_channel=sum(caches) // count,
             read_cpu_seconds_per_stream_second=self._shown.read_seconds / self._step_seconds,
+            ratio_to_floor=ratio_to_floor,
         )
 
 
@@ -305,4 +323,5 @@ def _key(record: Record) -> str:
 
 
 def _run(record: Record) -> StreamsRun:
-    return StreamsRun(**{name: record[name] for name in StreamsRun.__dataclass_fields__})
+    known = {"ratio_to_floor": None, **record}  # earlier builds did not measure it
+    return StreamsRun(**{name: known[name] for name in StreamsRun.__dataclass_fields__})

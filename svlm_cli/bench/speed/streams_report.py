@@ -9,6 +9,7 @@ from typing import Any
 from svlm_cli import __version__
 from svlm_cli.bench.common.model import ModelFacts
 from svlm_cli.bench.common.table import Table, tabled
+from svlm_cli.bench.common.tables import NOTHING
 from svlm_cli.bench.speed.plan import SpeedPlan
 from svlm_cli.settings import StreamSettings
 
@@ -33,6 +34,8 @@ class StreamsRun:
             streams, those alone too.
         cache_bytes_per_channel: the bytes of its KV cache.
         read_cpu_seconds_per_stream_second: what reading the source takes.
+        ratio_to_floor: time of the last steps to the floor of all their streams at once, None where it was
+            not measured.
     """
 
     streams: int
@@ -49,6 +52,7 @@ class StreamsRun:
     bytes_per_channel: int
     cache_bytes_per_channel: int
     read_cpu_seconds_per_stream_second: float
+    ratio_to_floor: float | None = None
 
     @property
     def ratio_to_one(self) -> float:
@@ -113,6 +117,10 @@ _COLUMNS: Sequence[tuple[str, Callable[[Mapping[str, Any]], str]]] = (
     ("CPU s per streamed s", lambda run: f"{run['cpu_seconds_per_stream_second']:.4f}"),
     ("alone", lambda run: f"{run['alone_cpu_seconds_per_stream_second']:.4f}"),
     ("ratio", lambda run: f"{run['ratio_to_one']:.3f}"),
+    (
+        "to the floor",
+        lambda run: NOTHING if run["ratio_to_floor"] is None else f"{run['ratio_to_floor']:.3f}",
+    ),
     ("words per step", lambda run: f"{run['words_per_step']:.2f}"),
     ("alone", lambda run: f"{run['alone_words_per_step']:.2f}"),
     ("step p50, s", lambda run: f"{run['step_p50_seconds']:.4f}"),
