@@ -104,7 +104,7 @@ def length_seconds(path: str, origin_seconds: float) -> float | None:
         if names == _AVI and origin_seconds <= _MOST_REORDERED * video.nominal_seconds:
             origin_seconds = 0.0  # it has no times but those of decoding, by which the first picture is late
         stated = stated_duration(video, origin_seconds)
-        is_believed = bool(names & _EXACT_FORMATS) and not indexed_may_leap(video) and is_whole(video, path)
+        is_believed = bool(names & _EXACT_FORMATS) and not indexed_may_leap(video) and is_whole(video)
         if is_url(path) or (stated is not None and is_believed):
             return stated
     return survey(path).end_seconds - origin_seconds
@@ -181,10 +181,10 @@ def _has_hole(seconds_of: Callable[[int], float], last: int, longest: float) -> 
     return False
 
 
-def is_whole(video: OpenVideo, path: str) -> bool:
+def is_whole(video: OpenVideo) -> bool:
     """Whether the last packet that the index has lies within the file."""
     entries = video.stream.index_entries
-    return len(entries) > 0 and entries[len(entries) - 1].pos < os.stat(path).st_size
+    return len(entries) > 0 and entries[len(entries) - 1].pos < video.container.size
 
 
 @lru_cache(maxsize=64)
@@ -214,12 +214,13 @@ def _survey(path: str, _changed: int, _size: int) -> Survey:
         with boundary(f"{path} does not state its length", SourceError, "get it again"):
             stated = stated_duration(video, begin or 0.0) if states_picture_length(video) else None
             start = video.container.start_time
-        if video.is_mp4 and stated is not None and not joins and not hides_any:
-            # It says how long a picture is decoded, which of the last one shown may be over a pause.
+        if stated is not None and not joins and not hides_any:
             track_end = (begin or 0.0) + stated
-            end = track_end if newest < track_end < end else end
-        if number <= 2 and stated is not None and not joins and not hides_any:
-            end = max(end, min(shown_until, (begin or 0.0) + stated))  # there is no usual length of a picture
+            if video.is_mp4 and newest < track_end < end:
+                # It says how long a picture is decoded, which of the last one shown may be over a pause.
+                end = track_end
+            # As no leap is behind it, the last picture is believed to stay for as long as both of them say.
+            end = max(end, min(shown_until, track_end))
         found = end - (begin or 0.0) + sum(max(0.0, join.by_seconds) for join in joins)
         missing = 0.0 if stated is None else stated - found
         return Survey(

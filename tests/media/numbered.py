@@ -54,6 +54,7 @@ def write_video(
     rate: Fraction | int = 25,
     format_options: dict[str, str] | None = None,
     rotation: tuple[int, bool, bool] | None = None,
+    last_ticks: int = 0,
 ) -> Path:
     """Encode one numbered picture per presentation tick.
 
@@ -62,6 +63,7 @@ def write_video(
         size: (width, height) of the upright picture.
         rotation: degrees counterclockwise, mirror x, mirror y for the display matrix; the stored
             pictures are turned the other way, so that players show them upright.
+        last_ticks: how long the last picture stays; 0 leaves that to the muxer.
     """
     with av.open(str(path), "w", options=format_options or {}) as container:
         stream = container.add_stream(codec, rate=rate, options=options or {})
@@ -72,11 +74,14 @@ def write_video(
         if rotation is not None:
             degrees, mirror_x, mirror_y = rotation
             stream.set_display_rotation(degrees, hflip=mirror_x, vflip=mirror_y)
-        for image, at in zip(stored, ticks, strict=True):
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
-            frame.pts, frame.time_base = at, tick
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+        for image, at in [*zip(stored, ticks, strict=True), (None, 0)]:
+            frame = None
+            if image is not None:
+                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+                frame.pts, frame.time_base = at, tick
+            for packet in stream.encode(frame):
+                packet.duration = last_ticks if last_ticks and packet.pts == ticks[-1] else packet.duration
+                container.mux(packet)
     return path
 
 

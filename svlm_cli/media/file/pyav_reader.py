@@ -247,7 +247,7 @@ class PyavPictures:
             if self._damage.end_seconds is None and self._video is not None:
                 name, number = self._video.container.format.name, self._video.stream.id
                 self._damage.behind_byte = recording_behind(self._path, name, number)
-                self._damage.is_whole = self._damage.hides_any and is_whole(self._video, self._path)
+                self._damage.is_whole = self._damage.hides_any and is_whole(self._video)
             self._damage.end_seconds = last_good.end_seconds
 
     def _whole(

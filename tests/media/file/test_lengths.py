@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import closing
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 
@@ -14,6 +15,7 @@ from svlm_cli.bench.questions.asking import Question, Showing, Way, question_tim
 from svlm_cli.media.file import pyav_reader
 from svlm_cli.media.file.reader import open_video
 from svlm_cli.media.probe import open_container
+from svlm_cli.media.survey import survey
 from svlm_cli.settings import StreamSettings
 from tests.media.numbered import needs_ffmpeg, number_of, write_video
 from tests.media.programs import FPS, Part, joined, num_pictures, random_program
@@ -201,6 +203,43 @@ def test_of_one_slide_or_two(tmp_path: Path, name: str) -> None:
             length = reader.length_seconds
         assert length == pytest.approx(number * every, abs=0.06)
         assert seen(path) == pytest.approx(number * every, abs=0.06)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+def test_of_a_last_picture_that_stays(tmp_path: Path, suffix: str) -> None:
+    """As a presentation or a screen recording ends; what its packets and its header say alike is believed."""
+    for seed in range(4):
+        dice = Random(f"{suffix} {seed}")
+        starts = [0]
+        for _ in range(dice.randrange(2, 30)):
+            starts.append(starts[-1] + dice.choice((40, dice.randrange(500, 8000))))
+        stays = dice.randrange(2 * max(b - a for a, b in pairwise(starts)) + 10_000, 90_000)
+        path = write_video(
+            tmp_path / f"{seed}{suffix}",
+            starts,
+            Fraction(1, 1000),
+            options={"bf": "0", "preset": "ultrafast"},
+            last_ticks=stays,
+        )
+        with open_video(path) as reader:
+            length = reader.length_seconds
+        assert (seen(path), length) == pytest.approx(((starts[-1] + stays) / 1000,) * 2, abs=0.06)
+        assert not survey(str(path)).is_cut_off
+
+
+def test_of_a_file_at_an_address(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", range(40), Fraction(1, 20), rate=20, options={"g": "10"})
+    content = bytearray(path.read_bytes())
+    at = content.index(b"elst") + 12
+    with closing(open_container(str(path))) as video:
+        begin = round(Fraction(3, 4) / video.tick)
+    hidden = int.from_bytes(content[at + 4 : at + 8], "big") + begin
+    content[at : at + 8] = (1250).to_bytes(4, "big") + hidden.to_bytes(4, "big")
+    path.write_bytes(content)
+    with open_video(path.as_uri()) as reader:
+        assert reader.length_seconds == pytest.approx(1.25, abs=0.06)
+        assert [number_of(clip.frames[0]) for clip in reader.clips(20, 1.0)] == [15, 35]
+        assert reader.problems == []
 
 
 @needs_ffmpeg
