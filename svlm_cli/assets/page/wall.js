@@ -3,6 +3,7 @@
 // All channels side by side: the newest picture, the last words, how late they are.
 const LIST_EVERY_SECONDS = 4;
 const tiles = new Map();
+const order = new Intl.Collator("en", { numeric: true });
 let mayAdd = false;
 
 const watcher = new IntersectionObserver((entries) => {
@@ -19,6 +20,9 @@ function element(kind, className, parent) {
 function tileOf(name) {
   if (tiles.has(name)) return tiles.get(name);
   const box = element("article", "waiting", get("channels"));
+  box.dataset.name = name;
+  const behind = [...get("channels").children].find((each) => order.compare(each.dataset.name, name) > 0);
+  get("channels").insertBefore(box, behind ?? null);
   const link = element("a", "", box);
   link.href = address("/", {}, name);
   const picture = element("img", "", link);
@@ -108,6 +112,7 @@ async function list() {
     tile.removing.hidden = !mayAdd;
     tile.box.title = clean(each.source);
     tile.about.textContent = each.foreign ? "The bundled model: it knows arena matches only." : "";
+    if (each.reason && each.condition !== "ended") tile.about.textContent = clean(each.reason);
     if (!tile.condition.textContent || each.condition === "failed") stand(tile, each.condition, each.condition);
     if (!tile.words.textContent) tile.words.textContent = clean(each.last_words);
   }

@@ -55,6 +55,29 @@ def test_who_comes_late_sees_the_newest_picture_and_what_the_model_is(browser, s
     playwright.expect(other.locator(".about")).to_be_empty()
 
 
+def test_tiles_keep_their_order_and_tell_why_one_has_no_words(browser, tmp_path: Path) -> None:
+    """Names are opened in any order; a wall that is loaded again, or gains a channel, is the same wall."""
+    names = [f"court-{number}" for number in (11, 2, 10, 1)]
+    with served(tmp_path, names=names) as running:
+        hubs = running.board.hubs
+        hubs["court-10"].lack_source("rtsp://camera could not be opened", is_over=True)
+        tab = visit(browser, running)
+        for number in (2, 1, 11):
+            hubs[f"court-{number}"].publish(START)
+            hubs[f"court-{number}"].publish(said(0, "words"))
+        sorted_names = ["court-1", "court-2", "court-10", "court-11"]
+        playwright.expect(tab.locator("article h2")).to_have_text(sorted_names)
+        tab.reload()
+        playwright.expect(tab.locator("article h2")).to_have_text(sorted_names)
+        running.board.add("court-9").publish(START)
+        playwright.expect(tab.locator("article h2")).to_have_text(
+            [*sorted_names[:2], "court-9", *sorted_names[2:]]
+        )
+        playwright.expect(tab.locator("article.failed .about")).to_have_text(
+            "rtsp://camera could not be opened"
+        )
+
+
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
 def test_a_wall_of_channels(browser, several: Served, scheme: str, width: int) -> None:
     tab = visit(browser, several, viewport={"width": width, "height": 844}, color_scheme=scheme)
