@@ -31,6 +31,11 @@ from svlm_cli.model.states.tail import Tail, write_tails
 GROUPED = "svlm_grouped"
 
 
+def last_of(lengths: Sequence[int]) -> torch.Tensor | None:
+    """The last rows of streams that lie end to end, int64; None where these are all the rows there are."""
+    return torch.tensor(lengths).cumsum(0) - 1 if max(lengths) > 1 else None
+
+
 class Shares:
     """Whose the rows of a forward are: several streams lie end to end in it, each sees its own cache alone.
 
@@ -44,6 +49,11 @@ class Shares:
         self._formats = {tail.keys.dtype for tail in tails}
         self._places: SharePlaces | None = None
 
+    @property
+    def last_rows(self) -> torch.Tensor | None:
+        """As ``last_of`` the lengths."""
+        return last_of(self._lengths)
+
     def attend(
         self,
         layer: int,
@@ -52,26 +62,31 @@ class Shares:
         value: torch.Tensor,
         scaling: float | None,
     ) -> torch.Tensor:
-        """Write new states to their owners and attend to each one's own: (1, m, h, D).
+        """Write new states to their owners and attend to each one's own: (1, q, h, D).
 
         Args:
             layer: its number.
-            query: (1, h, m, D), m the sum of the lengths.
+            query: (1, h, q, D), of all m rows, m the sum of the lengths; or of ``last_rows`` alone.
             key, value: (1, H, m, D).
         """
+        of_last = query.shape[2] < key.shape[2]
         compiled = native() if len(self._formats) == 1 and can_attend(query, self._tails[0].keys) else None
-        is_written = compiled is not None and key.dtype is self._tails[0].keys.dtype is query.dtype
+        is_written = (
+            compiled is not None and key.dtype is self._tails[0].keys.dtype is query.dtype and not of_last
+        )
         if not is_written:
             self._write(layer, key, value)
+        if compiled is not None and of_last:
+            return attend_shares(
+                compiled, query, None, share_places(self._tails, of_last=True), layer, scaling
+            )
         if compiled is not None:
             if self._places is None:
                 self._places = share_places(self._tails)
             new = (key, value) if is_written else None
             return attend_shares(compiled, query, new, self._places, layer, scaling)
-        seen = [
-            causal(own, *tail.held(layer), scaling)
-            for own, tail in zip(torch.split(query, self._lengths, 2), self._tails, strict=True)
-        ]
+        rows = torch.split(query, 1 if of_last else self._lengths, 2)
+        seen = [causal(own, *tail.held(layer), scaling) for own, tail in zip(rows, self._tails, strict=True)]
         return torch.cat(seen, dim=1)
 
     def _write(self, layer: int, key: torch.Tensor, value: torch.Tensor) -> None:

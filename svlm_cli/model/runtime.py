@@ -290,9 +290,8 @@ class VideoLanguageModel:
         else:
             output = self.language(embeddings, self._places(positions), deep, use_cache=False, shares=shares)
             rows = output.last_hidden_state[0]
-        if len(rows) > len(lengths):
-            last = torch.tensor(lengths).cumsum(0) - 1
-            rows = rows.index_select(0, to_device(last, rows.device))
+            if (last := shares.last_rows) is not None:
+                rows = rows.index_select(0, to_device(last, rows.device))
         logits = self.network.lm_head(rows)
         for cache, length in zip(caches, lengths, strict=True):
             cache.advance(length)

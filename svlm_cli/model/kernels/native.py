@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-VERSION = 4  # of what ``api.cpp`` exports
+VERSION = 5  # of what ``api.cpp`` exports
 ROOM = Path(__file__).parent
 PLACES = [ROOM / f"_native{suffix}" for suffix in importlib.machinery.EXTENSION_SUFFIXES]
 
@@ -36,6 +36,10 @@ _ARGUMENTS: dict[str, list[Any]] = {
     "svlm_take_panels": [_INT, _INT, _LONG, _LONG, _POINTER, _POINTER],
     "svlm_panels_product": [*(_INT, _INT, _INT, _POINTER, _LONG, _LONG, _POINTER, _POINTER, _LONG, _POINTER)],
     "svlm_norm": [_INT, _INT, _INT, _POINTER, _POINTER, _LONG, _LONG, ctypes.c_float, _POINTER],
+    "svlm_gate": [_INT, _INT, _INT, _POINTER, _LONG, _LONG, _POINTER],
+    "svlm_turn": [
+        *(_INT, _INT, _INT, _INT, _POINTER, _LONG, _POINTER, _POINTER, _LONG, _LONG, _LONG, _POINTER)
+    ],
     "svlm_has_tiles": [],
     "svlm_nibble_bytes": [_LONG, _LONG],
     "svlm_lay_nibbles": [_LONG, _POINTER, _POINTER, _LONG, _LONG, _POINTER],

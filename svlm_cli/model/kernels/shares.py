@@ -33,13 +33,18 @@ class SharePlaces:
     tails: Sequence[Tail]
 
 
-def share_places(tails: Sequence[Tail]) -> SharePlaces:
-    """Of tails of one number format and shape, on the CPU."""
+def share_places(tails: Sequence[Tail], *, of_last: bool = False) -> SharePlaces:
+    """Of tails of one number format and shape, on the CPU.
+
+    Args:
+        tails: one of each stream.
+        of_last: the queries are of each one's last token alone; its states are written.
+    """
     numbers = [
         number
         for tail in tails
         for number in (
-            tail.num_new,
+            1 if of_last else tail.num_new,
             tail.num_held + tail.num_new,
             tail.keys.data_ptr(),
             tail.values.data_ptr(),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
+from svlm_cli.model.kernels.elements import compiled_gate, compiled_turn
 from svlm_cli.model.kernels.fourbit import Int4Linear
 from svlm_cli.model.kernels.native import native
 from svlm_cli.model.kernels.norms import compiled_norm
@@ -102,6 +103,9 @@ def normed(rows: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Te
 
 def turned(heads: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
     """Heads (m, h, D) whose numbers k and k + D / 2 are turned together by angles (m, 1, D / 2)."""
+    has_whole_rows = heads.stride()[1:] == (heads.shape[2], 1) and cos.is_contiguous() and sin.is_contiguous()
+    if (kernels := native()) is not None and has_whole_rows:
+        return compiled_turn(kernels, heads, cos, sin)
     first, second = heads.chunk(2, dim=-1)
     out = torch.empty(heads.shape, dtype=heads.dtype)
     left, right = out.chunk(2, dim=-1)
@@ -112,5 +116,7 @@ def turned(heads: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.T
 
 def gated(rows: torch.Tensor) -> torch.Tensor:
     """SwiGLU of gates and values side by side, (m, 2 d) to (m, d)."""
+    if (kernels := native()) is not None and rows.is_contiguous():
+        return compiled_gate(kernels, rows)
     gate, up = rows.chunk(2, dim=-1)
     return functional.silu(gate).mul_(up)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from svlm_cli.model.attention import Shares, grouped_attention
+from svlm_cli.model.attention import Shares, grouped_attention, last_of
 from svlm_cli.model.cache import StreamingCache
 from svlm_cli.model.lean.config import TextConfig
 from svlm_cli.model.lean.layers import Format, gated, normed, product, turned
@@ -117,8 +117,7 @@ class TextLayer:
         angles: Angles,
         cache: StreamingCache | None,
         shares: Shares | None,
-        *,
-        only_last: bool = False,
+        wanted: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Rows (m, d) behind this layer; written over.
 
@@ -127,11 +126,11 @@ class TextLayer:
             angles: the angles of their positions.
             cache: takes their states, unless ``shares`` does.
             shares: where the rows are of several streams.
-            only_last: give the last row alone, (1, d).
+            wanted: the last row of each stream, int64, where only these are; (s, d) then.
         """
-        seen = self._attended(normed(rows, self._norms[0], self._epsilon), angles, cache, shares, only_last)
-        if only_last:
-            rows = rows[-1:]
+        seen = self._attended(normed(rows, self._norms[0], self._epsilon), angles, cache, shares, wanted)
+        if wanted is not None:
+            rows = rows.index_select(0, wanted)
         rows = self._out.linear.forward(seen).add_(rows)
         wide = self._gate_up.linear.forward(normed(rows, self._norms[1], self._epsilon))
         return self._down.linear.forward(gated(wide)).add_(rows)
@@ -142,9 +141,9 @@ class TextLayer:
         angles: Angles,
         cache: StreamingCache | None,
         shares: Shares | None,
-        only_last: bool,
+        wanted: torch.Tensor | None,
     ) -> torch.Tensor:
-        """What normed rows (m, d) see: (m, h * D), of the last alone where that is asked for."""
+        """What normed rows (m, d) see: (m, h * D), of the wanted ones alone where some are."""
         turning = self._heads + self._kv_heads
         heads = self._qkv.linear.forward(rows).view(len(rows), turning + self._kv_heads, self._size)
         moving = heads[:, :turning]
@@ -157,8 +156,8 @@ class TextLayer:
         )
         if cache is not None:
             key, value = cache.update(key, value, self.layer_idx)
-        if only_last:
-            query = query[:, :, -1:]
+        if wanted is not None:
+            query = query.index_select(2, wanted)
         seen, _ = grouped_attention(self, query, key, value, None, scaling=self._size**-0.5, shares=shares)  # type: ignore[arg-type]
         return seen.reshape(query.shape[2], self._heads * self._size)
 
@@ -207,20 +206,22 @@ class TextModel:
             deep: what is added to tokens of frames behind the first layers.
 
         Returns:
-            Normed rows: of one stream the last alone, (1, d); of several all, (m, d).
+            Normed rows, those of each stream's last token, (s, d).
         """
         angles, rows = self.rotary_emb.angles(positions), embeddings
         added: Sequence[torch.Tensor] = (
             () if deep is None else list(deep.layers[: len(self.layers)].to(rows.dtype))
         )
+        last = last_of([len(rows)]) if shares is None else shares.last_rows
         is_free = len(added) < len(self.layers)
-        for number, layer in enumerate(self.layers):
-            only_last = is_free and shares is None and number + 1 == len(self.layers)
-            rows = layer(rows, angles, cache, shares, only_last=only_last)
-            if deep is not None and number < len(added):
-                rows[deep.is_visual] += added[number]
-        if shares is None:
-            rows = rows[-1:]
+        for layer in self.layers[:-1] if is_free else self.layers:
+            rows = layer(rows, angles, cache, shares)
+            if deep is not None and layer.layer_idx < len(added):
+                rows[deep.is_visual] += added[layer.layer_idx]
+        if is_free:
+            rows = self.layers[-1](rows, angles, cache, shares, last)
+        elif last is not None:
+            rows = rows.index_select(0, last)
         return normed(rows, self._norm, self.config.rms_norm_eps)
 
     def state(self) -> Iterator[tuple[str, torch.Tensor]]:

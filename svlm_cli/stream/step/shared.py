@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from svlm_cli.model.family.parts import language_part
 from svlm_cli.model.runtime import VideoLanguageModel
 from svlm_cli.model.vision.frames import deep_features, place_frames
 from svlm_cli.stream.step.feeding import FeedPlan, PrefillPlan, WordPlan
@@ -21,9 +22,9 @@ from svlm_cli.stream.step.feeding import FeedPlan, PrefillPlan, WordPlan
 if TYPE_CHECKING:
     from svlm_cli.model.hooks.shared_words import SharedWords
 
-MOST_ROWS = (
-    4096  # of one forward, unless a single plan has more: bounds what it holds beside weights and caches
-)
+# Of one forward, unless a single plan has more: tokens, which bounds what it holds beside weights and caches;
+# and on a CPU bytes of gates and values of its MLP, which are to stay in the last of the processor's caches.
+MOST_ROWS, MOST_BYTES = 4096, 16 << 20
 
 Fed = torch.Tensor | Exception
 
@@ -35,12 +36,12 @@ class SharedFeeder:
 
     Args:
         model: the model to run.
-        most_rows: tokens of one forward, where more than one plan is in it.
+        most_rows: tokens of one forward, where more than one plan is in it; None: what goes fastest.
     """
 
-    def __init__(self, model: VideoLanguageModel, most_rows: int = MOST_ROWS) -> None:
+    def __init__(self, model: VideoLanguageModel, most_rows: int | None = None) -> None:
         self._model = model
-        self._most_rows = most_rows
+        self._most_rows = _most_rows(model) if most_rows is None else most_rows
         self._words = _shared_words(model)
 
     @torch.inference_mode()
@@ -103,6 +104,14 @@ class SharedFeeder:
         except Exception:
             caches[0].back_to(before)
             raise
+
+
+def _most_rows(model: VideoLanguageModel) -> int:
+    if model.device.type != "cpu":
+        return MOST_ROWS
+    config = language_part(model.network).config
+    width = 2 * getattr(config, "intermediate_size", 4 * config.hidden_size)
+    return min(MOST_ROWS, int(MOST_BYTES // (width * model.dtype.itemsize)))
 
 
 def _shared_words(model: VideoLanguageModel) -> SharedWords | None:

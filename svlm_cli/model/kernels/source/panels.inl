@@ -2,6 +2,9 @@
 // the number of rows, a sum is added up in the same order.
 
 enum { ROWS_AT_ONCE = 512, STEPS_AT_ONCE = 256 };  // of a panel's sums; of a panel, next to the processor
+// Of words of several streams, for which memory takes longer than the processor: rows; a panel's steps that stay in
+// the smallest cache from one tile of rows to the next.
+enum { MOST_BRINGING = 4 * MOST_R, FEWER_STEPS = 64 };
 
 struct SplitProduct {  // bfloat16 where the processor does not multiply it: both numbers of a pair as float32
   typedef float number;
@@ -63,19 +66,21 @@ static void one_panel(const svlm::Product &job, const char *panel, int64_t colum
   for (int64_t row = 0; row < job.rows; row += ROWS_AT_ONCE) {
     int64_t rows = lesser(ROWS_AT_ONCE, job.rows - row);
     const number *from = inputs + row * job.stride;
-    int64_t once = rows <= MOST_R ? depth : STEPS_AT_ONCE * (P::PAIR == 4 ? 4 : 1) * P::PAIR;
+    bool brings = rows > MOST_R && rows <= MOST_BRINGING;
+    int64_t steps = (brings ? FEWER_STEPS : STEPS_AT_ONCE) * (P::PAIR == 4 ? 4 : 1);
+    int64_t once = rows <= MOST_R ? depth : steps * P::PAIR;
     for (int64_t k = 0; k < depth; k += once) {
       int64_t some = lesser(once, depth - k);
       const char *part = panel + k / P::PAIR * C * SVLM_BYTES;
       if (k && P::PAIR == 4) {  // whole numbers, beside those there are: compilers do badly with adding to them
         float *more = sums + rows * C * W;
-        panel_product<P, C, false>(from + k, job.stride, rows, part, some, more, C * W);
+        panel_product<P, C, false>(from + k, job.stride, rows, part, some, more, C * W, brings);
         for (int64_t i = 0; i < rows * C * W; i += W)
           store(sums + i, (vf)((vi)load(sums + i) + (vi)load(more + i)));
       } else if (k)
-        panel_product<P, C, true>(from + k, job.stride, rows, part, some, sums, C * W);
+        panel_product<P, C, true>(from + k, job.stride, rows, part, some, sums, C * W, brings);
       else
-        panel_product<P, C, false>(from, job.stride, rows, part, some, sums, C * W);
+        panel_product<P, C, false>(from, job.stride, rows, part, some, sums, C * W, brings);
     }
     for (int64_t r = 0; r < rows; r++) put(row + r, column, count, sums + r * C * W);
   }

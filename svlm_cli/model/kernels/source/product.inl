@@ -7,6 +7,7 @@ enum { MOST_C = 4, MOST_R = 6 };
 enum { MOST_C = 2, MOST_R = 6 };
 #endif
 enum { PANEL = MOST_C * W };
+static_assert(MOST_R == 6, "as many cases as in panel_product");
 
 struct PlainProduct {  // float32
   typedef float number;
@@ -27,9 +28,15 @@ struct PairProduct {  // bfloat16, summed up in float32
 };
 #endif
 
+// Memory that is to be brought while what is here is multiplied: so many bytes for each step of a tile.
+struct Brought {
+  const char *from;
+  int64_t bytes;
+};
+
 template <class P, int R, int C, bool kAdd>
 static inline void tile(const typename P::number *a, int64_t a_row, const char *panel, int64_t depth, float *c,
-                        int64_t c_row) {
+                        int64_t c_row, Brought ahead) {
   vf sums[R][C];
   UNROLL for (int r = 0; r < R; r++)
     UNROLL for (int j = 0; j < C; j++) sums[r][j] = kAdd ? load(c + r * c_row + j * W) : vf{};
@@ -37,6 +44,8 @@ static inline void tile(const typename P::number *a, int64_t a_row, const char *
     vf b[C];
     UNROLL for (int j = 0; j < C; j++) b[j] = load(panel + j * SVLM_BYTES);
     panel += C * SVLM_BYTES;
+    for (int64_t i = 0; i < ahead.bytes; i += 64) __builtin_prefetch(ahead.from + i, 0, 2);
+    ahead.from += ahead.bytes;
     UNROLL for (int r = 0; r < R; r++)
       UNROLL for (int j = 0; j < C; j++) sums[r][j] = P::times(sums[r][j], a + r * a_row + k, b[j]);
   }
@@ -44,20 +53,27 @@ static inline void tile(const typename P::number *a, int64_t a_row, const char *
     UNROLL for (int j = 0; j < C; j++) store(c + r * c_row + j * W, sums[r][j]);
 }
 
+// Rows in tiles as even as can be. With `brings`, what follows the panel is brought from memory meanwhile, each
+// tile its share of as much again.
 template <class P, int C, bool kAdd>
 static void panel_product(const typename P::number *a, int64_t a_row, int64_t rows, const char *panel,
-                          int64_t depth, float *c, int64_t c_row) {
-  int64_t r = 0;
-  for (; r + MOST_R <= rows; r += MOST_R)
-    tile<P, MOST_R, C, kAdd>(a + r * a_row, a_row, panel, depth, c + r * c_row, c_row);
-  a += r * a_row;
-  c += r * c_row;
-  switch (rows - r) {
-    case 5: return tile<P, 5, C, kAdd>(a, a_row, panel, depth, c, c_row);
-    case 4: return tile<P, 4, C, kAdd>(a, a_row, panel, depth, c, c_row);
-    case 3: return tile<P, 3, C, kAdd>(a, a_row, panel, depth, c, c_row);
-    case 2: return tile<P, 2, C, kAdd>(a, a_row, panel, depth, c, c_row);
-    case 1: return tile<P, 1, C, kAdd>(a, a_row, panel, depth, c, c_row);
+                          int64_t depth, float *c, int64_t c_row, bool brings = false) {
+  int64_t tiles = (rows + MOST_R - 1) / MOST_R;
+  Brought ahead = {panel + depth / P::PAIR * C * SVLM_BYTES, brings ? up(C * SVLM_BYTES / tiles, 64) : 0};
+  for (; tiles; tiles--) {
+    int64_t some = (rows + tiles - 1) / tiles;
+    switch (some) {
+      case 6: tile<P, 6, C, kAdd>(a, a_row, panel, depth, c, c_row, ahead); break;
+      case 5: tile<P, 5, C, kAdd>(a, a_row, panel, depth, c, c_row, ahead); break;
+      case 4: tile<P, 4, C, kAdd>(a, a_row, panel, depth, c, c_row, ahead); break;
+      case 3: tile<P, 3, C, kAdd>(a, a_row, panel, depth, c, c_row, ahead); break;
+      case 2: tile<P, 2, C, kAdd>(a, a_row, panel, depth, c, c_row, ahead); break;
+      case 1: tile<P, 1, C, kAdd>(a, a_row, panel, depth, c, c_row, ahead); break;
+    }
+    ahead.from += depth / P::PAIR * ahead.bytes;
+    a += some * a_row;
+    c += some * c_row;
+    rows -= some;
   }
 }
 

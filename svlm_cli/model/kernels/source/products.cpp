@@ -13,6 +13,8 @@ namespace {
 
 constexpr int64_t kBytesOfThread = 1 << 19;  // of weights that a thread is worth
 
+int64_t bytes_of(int format) { return format == svlm::kFloat32 ? 4 : 2; }
+
 const svlm::ProductSet *products_of(int set) {
   if (!svlm::has_set(set)) return nullptr;
 #if defined(__x86_64__)
@@ -24,7 +26,7 @@ const svlm::ProductSet *products_of(int set) {
 }
 
 bool multiply(const svlm::ProductSet &set, svlm::Product job, int threads) {
-  int64_t number = job.format == svlm::kFloat32 ? 4 : 2, num_panels = (job.outputs + set.columns - 1) / set.columns;
+  int64_t number = bytes_of(job.format), num_panels = (job.outputs + set.columns - 1) / set.columns;
   int64_t worth = job.outputs * job.size * number * std::max<int64_t>(1, job.rows / 4) / kBytesOfThread;
   int64_t workers = std::max<int64_t>(1, std::min<int64_t>({threads, worth, num_panels}));
   int64_t units = job.rows <= 8 || workers == 1 ? workers : std::min<int64_t>(num_panels, workers * 8);
@@ -41,6 +43,16 @@ bool multiply(const svlm::ProductSet &set, svlm::Product job, int threads) {
                scratch + prepared + own * (size_t)worker);
   });
   return true;
+}
+
+// Calls work(first, count) for rows of so many bytes, in as many threads as they are worth.
+template <class Work>
+void share_rows(int threads, int64_t rows, int64_t bytes, const Work &work) {
+  int64_t parts = std::max<int64_t>(1, std::min<int64_t>({threads, rows, rows * bytes / kBytesOfThread}));
+  svlm::share_out(parts, (int)parts, [&](int64_t part, int) {
+    int64_t first = rows * part / parts;
+    work(first, rows * (part + 1) / parts - first);
+  });
 }
 
 }  // namespace
@@ -91,11 +103,33 @@ EXPORT int svlm_norm(int set, int threads, int format, const char *from, const c
                      int64_t size, float epsilon, char *to) {
   const svlm::ProductSet *kernels = products_of(set);
   if (!kernels) return 2;
-  int64_t bytes = size * (format == svlm::kFloat32 ? 4 : 2);
-  int64_t parts = std::max<int64_t>(1, std::min<int64_t>({threads, rows, rows * bytes / kBytesOfThread}));
-  svlm::share_out(parts, (int)parts, [&](int64_t part, int) {
-    int64_t first = rows * part / parts, count = rows * (part + 1) / parts - first;
+  int64_t bytes = size * bytes_of(format);
+  share_rows(threads, rows, bytes, [&](int64_t first, int64_t count) {
     kernels->norm((svlm::Format)format, from + first * bytes, weights, count, size, epsilon, to + first * bytes);
+  });
+  return 0;
+}
+
+// Rows (rows, 2 * size) of gates and values to SwiGLU (rows, size).
+EXPORT int svlm_gate(int set, int threads, int format, const char *from, int64_t rows, int64_t size, char *to) {
+  const svlm::ProductSet *kernels = products_of(set);
+  if (!kernels) return 2;
+  int64_t bytes = size * bytes_of(format);
+  share_rows(threads, rows, 2 * bytes, [&](int64_t first, int64_t count) {
+    kernels->gate((svlm::Format)format, from + first * 2 * bytes, count, size, to + first * bytes);
+  });
+  return 0;
+}
+
+// Heads (rows, heads, 2 * half), rows `stride` numbers apart, turned by angles (rows, half) of their own format.
+EXPORT int svlm_turn(int set, int threads, int format, int angle_format, const char *from, int64_t stride,
+                     const char *cosines, const char *sines, int64_t rows, int64_t heads, int64_t half, char *to) {
+  const svlm::ProductSet *kernels = products_of(set);
+  if (!kernels) return 2;
+  int64_t number = bytes_of(format), angles = half * bytes_of(angle_format), bytes = heads * 2 * half * number;
+  share_rows(threads, rows, bytes, [&](int64_t first, int64_t count) {
+    kernels->turn((svlm::Format)format, (svlm::Format)angle_format, from + first * stride * number, stride,
+                  cosines + first * angles, sines + first * angles, count, heads, half, to + first * bytes);
   });
   return 0;
 }

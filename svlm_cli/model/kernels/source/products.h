@@ -27,6 +27,10 @@ struct ProductSet {
   void (*take)(const Product &, char *rows);
   // Rows (rows, size) over their root mean square, times weights (size).
   void (*norm)(Format, const char *from, const char *weights, int64_t rows, int64_t size, float epsilon, char *to);
+  // As in elements.inl.
+  void (*gate)(Format, const char *from, int64_t rows, int64_t size, char *to);
+  void (*turn)(Format, Format angles, const char *from, int64_t stride, const char *cosines, const char *sines,
+               int64_t rows, int64_t heads, int64_t half, char *to);
 };
 
 }  // namespace svlm

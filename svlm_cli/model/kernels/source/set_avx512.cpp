@@ -20,12 +20,12 @@ namespace {
 #include "attention.inl"
 #include "word.inl"
 #include "panels.inl"
-#include "norms.inl"
+#include "elements.inl"
 }  // namespace
 
 const svlm::AttentionSet svlm::kAttention_avx512 = {scratch_bytes, block, word_bytes, word, join};
 const svlm::ProductSet svlm::kProduct_avx512 = {PANEL, W, prepared_bytes, prepare, product_scratch,
-                                                panels, lay, take, norm};
+                                                panels, lay, take, norm, gate, turn};
 
 #if defined(__clang__)
 #pragma clang attribute pop

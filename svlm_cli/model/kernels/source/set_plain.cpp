@@ -17,9 +17,9 @@ namespace {
 #include "attention.inl"
 #include "word.inl"
 #include "panels.inl"
-#include "norms.inl"
+#include "elements.inl"
 }  // namespace
 
 const svlm::AttentionSet svlm::kAttention_plain = {scratch_bytes, block, word_bytes, word, join};
 const svlm::ProductSet svlm::kProduct_plain = {PANEL, W, prepared_bytes, prepare, product_scratch,
-                                                panels, lay, take, norm};
+                                                panels, lay, take, norm, gate, turn};
