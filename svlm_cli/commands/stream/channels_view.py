@@ -43,7 +43,7 @@ class _ChannelStatus:
     def text(self, name: str) -> Text:
         line = Text(f"{_shortened(name):{NAME_CELLS}} ", style="bold", no_wrap=True, overflow="ellipsis")
         if self.last is None:
-            return line.append("waiting", "dim")
+            return line.append("waiting" if self.end is None else "ended", "dim")
         figures = f"{clock(self.last.end_seconds)} step {self.recent.percentile(50):.2f} s "
         if self.is_realtime:
             figures += f"lag {self.last.lag_seconds:.1f} s "

@@ -199,6 +199,9 @@ def test_generate_from_end_to_end(checkpoint: Path, tmp_path: Path, make_video) 
         ("nba_night", 2, 4.0, 8.0),
     ]
     assert all(line["pred"] for line in lines)
+    assert run([*arguments, "--out", str(tmp_path / "batched"), "--batch", "2"]) == 0
+    alone, batched = ((tmp_path / name / "results.jsonl").read_bytes() for name in ("out", "batched"))
+    assert batched == alone
 
 
 def test_the_rival_is_told_title_and_words_before(tmp_path: Path, make_video) -> None:

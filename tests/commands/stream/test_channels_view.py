@@ -42,8 +42,10 @@ def test_forty_channels_leave_room_and_the_late_are_among_those_shown(monkeypatc
 def test_long_names_keep_both_ends(monkeypatch) -> None:
     names = ["arena-soccer-seed-1-minutes-5", "arena-soccer-seed-2-minutes-9", "b"]
     with view_of(names, monkeypatch) as view:
-        lines = [line.plain for line in view._status()]
-    assert [line.split()[0] for line in lines] == ["arena-soc…-minutes-5", "arena-soc…-minutes-9", "b"]
+        view.show("b", EndEvent(0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0, 0))
+        lines = [line.plain.split() for line in view._status()]
+    assert [line[0] for line in lines] == ["arena-soc…-minutes-5", "arena-soc…-minutes-9", "b"]
+    assert [line[1] for line in lines] == ["waiting", "waiting", "ended"], "one that could not be opened too"
 
 
 def test_steps_of_a_hundred_channels_are_drawn_a_few_times_a_second(monkeypatch) -> None:
