@@ -256,8 +256,8 @@ class Kept:
         """Every file that a stream writes or goes on from."""
         return (*self.outputs, *filter(None, (self.trace, self.save_state, self.resume)))
 
-    def writers(self, source: str) -> Writers:
-        """What writes outputs and trace of the stream of a source.
+    def writers(self, source: str, *, waits: bool = True) -> Writers:
+        """What writes outputs and trace of the stream of a source; ``waits`` as ``Writers`` has it.
 
         Raises:
             UsageError, OutputError: as ``Writers``; a rotation that is none.
@@ -273,4 +273,5 @@ class Kept:
             cues=self.cues,
             voice=self.voice,
             rotation=FileRotation.of(self.rotate) if self.rotate else None,
+            waits=waits,
         )

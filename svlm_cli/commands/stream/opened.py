@@ -129,7 +129,7 @@ class OpenChannel:
         spec, stack = self.spec, self.stack
         kept, settings = spec.kept, spec.settings
         asked = read_questions(spec.asking.ask_file) if spec.asking.ask_file else []
-        self.writers = writers = kept.writers(spec.source)
+        self.writers = writers = kept.writers(spec.source, waits=False)
         one.claim_all(kept, stack)
         stack.enter_context(writers)
         at_once = replace(spec.live, opening_seconds=0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import stat
@@ -60,13 +61,15 @@ class AppendFile:
 
     Args:
         path: where it will lie; nothing is created or changed before.
+        waits: for whoever reads a pipe; else one that nobody reads, or that is full, cannot be written.
 
     Raises:
         OutputError: there is no such folder, or something there cannot be replaced.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, waits: bool = True) -> None:
         self.path = path
+        self._waiting = 0 if waits else os.O_NONBLOCK
         self._descriptor = -1
         self._num_bytes = 0
         self._tail = b""
@@ -91,11 +94,12 @@ class AppendFile:
                 if self._target.exists():
                     os.fchmod(self._descriptor, stat.S_IMODE(self._target.stat().st_mode))
             else:
-                self._descriptor = os.open(self._target, os.O_WRONLY | os.O_CLOEXEC)
+                self._descriptor = os.open(self._target, os.O_WRONLY | os.O_CLOEXEC | self._waiting)
             self.append(header, footer)
         except OSError as error:
             self.close()
-            raise OutputError(f"cannot write {self.path}: {error.strerror}", _HINT) from error
+            reason = "nobody reads it" if error.errno == errno.ENXIO else error.strerror
+            raise OutputError(f"cannot write {self.path}: {reason}", _HINT) from error
 
     def place(self, *, keep: bool) -> Path | None:
         """Put the new file in place, in one rename.
@@ -201,8 +205,11 @@ class AppendFile:
 
     def _write_through(self, content: bytes) -> None:
         rest = memoryview(content)
-        while rest:
-            rest = rest[os.write(self._descriptor, rest) :]
+        try:
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+        except BlockingIOError as error:
+            raise OSError(error.errno, "whoever reads it does not keep up") from error
 
     def rotate(self, to: Path, header: bytes, footer: bytes = b"") -> None:
         """Give what is written so far another name, and begin anew.

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from svlm_cli.errors import OutputError
+from svlm_cli.stream.controls import watching
 from svlm_cli.stream.outputs.append import AppendFile
 from svlm_cli.stream.outputs.contract import Earlier, Production
 from svlm_cli.stream.outputs.cues import CueStyle
@@ -47,6 +48,7 @@ class Writers:
         cues: when words become captions.
         voice: the voice of sound, as ``speech.Reciter`` has it; None where none was named.
         rotation: when captions and events go on in another file; None for never.
+        waits: as ``AppendFile`` has it.
 
     Raises:
         UsageError: an unknown suffix, or two outputs in one file.
@@ -63,16 +65,17 @@ class Writers:
         cues: CueStyle = CueStyle.READING,
         voice: str | None = None,
         rotation: FileRotation | None = None,
+        waits: bool = True,
     ) -> None:
         require_known(paths)
         require_distinct([*paths, *([trace_path] if trace_path else [])], source)
         known = {path: path.suffix.lower() for path in paths}
         formats = {path: FORMATS[suffix](cues) for path, suffix in known.items() if suffix in FORMATS}
-        self._outputs = [(AppendFile(path), output) for path, output in formats.items()]
+        self._outputs = [(AppendFile(path, waits=waits), output) for path, output in formats.items()]
         self._productions = [
             PRODUCTIONS[suffix](path, cues, voice) for path, suffix in known.items() if suffix in PRODUCTIONS
         ]
-        self._trace = AppendFile(trace_path) if trace_path else None
+        self._trace = AppendFile(trace_path, waits=waits) if trace_path else None
         self._overwrite = overwrite
         self._rotation = rotation
         self._is_open = False
@@ -119,13 +122,7 @@ class Writers:
     @property
     def watch(self) -> Callable[[Clip], None] | None:
         """To be shown every clip as it was read, where an output has pictures; from any thread."""
-        films = [each for each in self._productions if isinstance(each, Film)]
-
-        def watch(clip: Clip) -> None:
-            for film in films:
-                film.watch(clip)
-
-        return watch if films else None
+        return watching(*(each.watch for each in self._productions if isinstance(each, Film)))
 
     @property
     def failed(self) -> tuple[str, ...]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
+import os
 import random
 import re
+import threading
 from pathlib import Path
 
 import pytest
@@ -111,6 +114,39 @@ def test_files_and_states_that_fail_are_of_one_channel(tmp_path, capsys) -> None
     assert "3 of 4 channels failed" in told.err
     assert (tmp_path / "torn.svlm").read_bytes() == damaged
     assert not (tmp_path / "torn.vtt").exists()
+
+
+def test_a_pipe_that_nobody_empties_is_of_one_channel(tmp_path, capsys) -> None:
+    """One that is full, one without a reader: the others say all, without a wait."""
+    for name in ("full", "alone"):
+        os.mkfifo(tmp_path / f"{name}.jsonl")
+    reader = os.open(tmp_path / "full.jsonl", os.O_RDONLY | os.O_NONBLOCK)
+    fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, 4096)
+    helped: list[str] = []
+
+    def help_out() -> None:  # else a build that waits would do so for ever
+        helped.append("it waits")
+        for name in ("full", "alone"):
+            threading.Thread(target=(tmp_path / f"{name}.jsonl").read_bytes, daemon=True).start()
+
+    timer = threading.Timer(40, help_out)
+    timer.start()
+    entries = [{"name": name, "source": GAMES[0]} for name in ("well", "full", "alone")]
+    book = tmp_path / "channels.yaml"
+    book.write_text(json.dumps({"defaults": {"out": str(tmp_path / "{name}.jsonl")}, "channels": entries}))
+    assert run(["stream", f"@{book}", "--duration", "12", *SMALL, "--json"]) == 1
+    timer.cancel()
+    assert not helped
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    warned = {each["channel"]: each["message"] for each in events if each["type"] == "warning"}
+    assert "whoever reads it does not keep up" in warned["full"]
+    assert "nobody reads it" in warned["alone"]
+    for name in ("well", "full", "alone"):
+        assert sum(each["channel"] == name and each["type"] == "step" for each in events) == 12
+    whole = os.read(reader, 1 << 16).splitlines()
+    os.close(reader)
+    assert [json.loads(line)["type"] for line in whole][:2] == ["start", "step"]
+    assert len((tmp_path / "well.jsonl").read_text().splitlines()) == 14
 
 
 def test_questions_go_to_the_channel_they_name(capsys, monkeypatch) -> None:
