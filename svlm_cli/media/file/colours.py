@@ -17,8 +17,37 @@ _NAMES = {1: "BT.709", 4: "FCC", 5: "BT.601", 6: "BT.601", 7: "SMPTE 240M", 9: "
 # Matrices that libswscale cannot read, and what comes closest.
 _CLOSEST = {10: _BT2020}
 _CURVES = {_HLG: "HLG", _PQ: "PQ"}
+_CURVE_NUMBERS = {name: number for number, name in _CURVES.items()}
 # More lines than PAL has, or a width that no standard definition has: as mpv decides.
 _SD_LINES, _HD_WIDTH = 576, 1280
+
+
+@dataclass(frozen=True, slots=True)
+class StatedColours:
+    """What a container says of colours, in numbers of H.273, where the pictures' own data says nothing.
+
+    Args:
+        matrix: the YUV matrix.
+        curve: the transfer characteristics.
+    """
+
+    matrix: int = _UNTAGGED
+    curve: int = _UNTAGGED
+
+    @classmethod
+    def of(cls, decoder: VideoCodecContext) -> StatedColours:
+        """That of a decoder that has decoded nothing yet, after which it is lost."""
+        return cls(int(decoder.colorspace), int(decoder.color_trc))
+
+    def beside(self, first: VideoFrame) -> StatedColours:
+        """What of it the first picture does not say itself."""
+        return StatedColours(
+            self.matrix if int(first.colorspace) == _UNTAGGED else _UNTAGGED,
+            self.curve if int(first.color_trc) == _UNTAGGED else _UNTAGGED,
+        )
+
+
+UNSTATED = StatedColours()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +67,26 @@ class Colours:
     is_told: bool
 
     @classmethod
-    def of_frame(cls, frame: VideoFrame | VideoCodecContext, *, as_displayed: bool) -> Colours:
+    def of_frame(
+        cls, frame: VideoFrame | VideoCodecContext, *, as_displayed: bool, stated: StatedColours = UNSTATED
+    ) -> Colours:
         """Read tags.
 
         Args:
             frame: decoded, or a decoder that knows the tags of what is to come.
-            as_displayed: take HD without tags for BT.709, and bring high dynamic range to standard; else what
-                has no tag is BT.601, and no curve is undone.
+            as_displayed: believe the container, take HD without tags for BT.709, and bring high dynamic range
+                to standard; else what has no tag is BT.601, and no curve is undone.
+            stated: what the container says.
         """
-        curve = _CURVES.get(int(frame.color_trc), "") if as_displayed else ""
+        stated = stated if as_displayed else UNSTATED
+        own = int(frame.color_trc)
+        curve = _CURVES.get(stated.curve if own == _UNTAGGED else own, "") if as_displayed else ""
         if not _has_matrix(frame):
             return cls(None, is_assumed=False, curve=curve, is_told=False)
         tag = int(frame.colorspace)
-        if tag in _NAMES:
-            return cls(tag, is_assumed=False, curve=curve, is_told=False)
+        is_stated = tag == _UNTAGGED and stated.matrix in _NAMES
+        if is_stated or tag in _NAMES:
+            return cls(stated.matrix if is_stated else tag, is_assumed=False, curve=curve, is_told=is_stated)
         if tag in _CLOSEST:
             return cls(_CLOSEST[tag], is_assumed=False, curve=curve, is_told=True)
         matrix = _BT601
@@ -79,7 +114,9 @@ class Colours:
         return told
 
     def tag(self, frame: VideoFrame) -> None:
-        """Give a frame the primaries that its curve comes with, where it has none."""
+        """Give a frame its curve and the primaries that this comes with, where it has none."""
+        if self.curve and int(frame.color_trc) == _UNTAGGED:
+            frame.color_trc = _CURVE_NUMBERS[self.curve]
         if self.curve and int(frame.color_primaries) == _UNTAGGED:
             frame.color_primaries = _BT2020
 

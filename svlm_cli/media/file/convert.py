@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from svlm_cli.media.container import MOST_PIXELS, DamageError, libav
-from svlm_cli.media.file.colours import Colours
+from svlm_cli.media.file.colours import UNSTATED, Colours, StatedColours
 from svlm_cli.media.file.fields import Deinterlacer, Woven
 from svlm_cli.media.source import Appearance
 from svlm_cli.settings import Deinterlace, Viewing
@@ -87,6 +87,7 @@ class RgbConverter:
         viewing: whether that is so, or samples are converted as they are stored: as square pixels, BT.601
             where there is no tag, and with high dynamic range cut to 8 bits.
         pixel_aspect: width of a pixel over its height, as the container claims; None where it does not.
+        stated: what the container says of colours.
 
     Attributes:
         width: the width of the images, as displayed; 0 until ``fits``.
@@ -95,7 +96,9 @@ class RgbConverter:
         appearance: the appearance of the first frame.
     """
 
-    def __init__(self, viewing: Viewing, pixel_aspect: Fraction | None) -> None:
+    def __init__(
+        self, viewing: Viewing, pixel_aspect: Fraction | None, stated: StatedColours = UNSTATED
+    ) -> None:
         from av.video.reformatter import VideoReformatter
 
         self.width = 0
@@ -104,6 +107,7 @@ class RgbConverter:
         self.appearance = Appearance()
         self._viewing = viewing
         self._claimed_aspect = pixel_aspect
+        self._stated = stated
         self._pixel_aspect = SQUARE if viewing.is_raw else believed_aspect(pixel_aspect)
         self._reformatter = VideoReformatter()
         self._deinterlacer = Deinterlacer()
@@ -117,6 +121,7 @@ class RgbConverter:
         if 0 < width * frame.height <= MOST_PIXELS:
             try:
                 with libav():
+                    self._stated = self._stated.beside(frame)
                     self.orientation = Orientation.of_frame(frame)
                     self.appearance = self._appearance(frame)
             except DamageError:
@@ -149,7 +154,7 @@ class RgbConverter:
 
     def _converted(self, frame: VideoFrame, orientation: Orientation) -> np.ndarray:
         width, height = orientation.size(self.width, self.height)
-        colours = Colours.of_frame(frame, as_displayed=not self._viewing.is_raw)
+        colours = Colours.of_frame(frame, as_displayed=not self._viewing.is_raw, stated=self._stated)
         colours.tag(frame)
         # One scaler for all frames: a scaler per frame costs more than the conversion.
         reformatter = _tone_mapper() if colours.curve else self._reformatter
@@ -167,7 +172,9 @@ class RgbConverter:
 
     def _appearance(self, frame: VideoFrame) -> Appearance:
         is_interlaced = bool(frame.interlaced_frame)
-        return appearance(frame, self._claimed_aspect, self._viewing, is_interlaced=is_interlaced)
+        return appearance(
+            frame, self._claimed_aspect, self._viewing, is_interlaced=is_interlaced, stated=self._stated
+        )
 
 
 def appearance(
@@ -176,6 +183,7 @@ def appearance(
     viewing: Viewing,
     *,
     is_interlaced: bool | None = None,
+    stated: StatedColours = UNSTATED,
 ) -> Appearance:
     """How pictures are shown.
 
@@ -184,8 +192,9 @@ def appearance(
         pixel_aspect: as the container claims.
         viewing: how it is to be.
         is_interlaced: whether the first has two fields; None where it has not come yet.
+        stated: what the container says of colours.
     """
-    stored, shown = (Colours.of_frame(tagged, as_displayed=each) for each in (False, True))
+    stored, shown = (Colours.of_frame(tagged, as_displayed=each, stated=stated) for each in (False, True))
     colours = stored if viewing.is_raw else shown
     believed = believed_aspect(pixel_aspect)
     aspect = SQUARE if viewing.is_raw else believed

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from svlm_cli.media.behind import recording_behind
 from svlm_cli.media.container import DamageError, Fruitless, OpenVideo, decoded
+from svlm_cli.media.file.colours import StatedColours
 from svlm_cli.media.file.convert import Orientation, RgbConverter
 from svlm_cli.media.file.damage import Damage
 from svlm_cli.media.file.fields import FieldOrder
@@ -65,10 +66,10 @@ class PyavPictures:
         self._tick = self._video.tick
         self._nominal_ticks = round(self._video.nominal_seconds / self._tick)
         self._viewing = viewing
-        self._converter = RgbConverter(viewing, self._video.pixel_aspect)
+        stated = StatedColours.of(self._video.stream.codec_context)
+        self._converter = RgbConverter(viewing, self._video.pixel_aspect, stated)
         clock = Clock(self._tick, self._nominal_ticks)
-        self._origin = 0
-        self._stated_end = math.inf
+        self._origin, self._stated_end = 0, math.inf
         self._is_known_regular = self._is_sought = False
         try:
             opening = self._placed(clock, None)
@@ -90,8 +91,7 @@ class PyavPictures:
             if self._video.is_mp4 and self.info.duration_seconds is not None:
                 # It says how long a picture is decoded, which of the last one shown may be over a pause.
                 self._stated_end = self.info.duration_seconds
-            begin = self._video.stream.start_time
-            if begin is not None:
+            if (begin := self._video.stream.start_time) is not None:
                 self._damage.late_seconds = float((self._origin - begin) * self._tick)
         except BaseException:
             self.close()

@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from svlm_cli.media.container import OpenVideo
+from svlm_cli.media.file.colours import StatedColours
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -46,6 +47,7 @@ class Connection:
         unit: seconds per unit of its stamps.
         nominal_seconds: length of a picture that states none.
         pixel_aspect: width of a pixel over its height, as claimed; None where it is not.
+        stated: what the container says of colours.
         loss: the loss that it comes after; None for the first.
     """
 
@@ -54,13 +56,16 @@ class Connection:
     unit: Fraction
     nominal_seconds: float
     pixel_aspect: Fraction | None
+    stated: StatedColours
     loss: Loss | None = None
 
     @classmethod
     def of(cls, video: OpenVideo, number: int, loss: Loss | None = None) -> Connection:
         """Of an open one."""
         decoder, aspect = video.stream.codec_context, video.pixel_aspect
-        return cls(number, decoder, video.tick, video.nominal_seconds, aspect, loss)
+        return cls(
+            number, decoder, video.tick, video.nominal_seconds, aspect, StatedColours.of(decoder), loss
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -196,7 +196,7 @@ class LivePictures:
         if seconds <= self._newest:
             return None
         if self._converter is None:
-            self._converter = RgbConverter(self._viewing, connection.pixel_aspect)
+            self._converter = RgbConverter(self._viewing, connection.pixel_aspect, connection.stated)
         if not self._converter.fits(frame):
             self._note_corrupt()
             return None

@@ -16,7 +16,7 @@ from svlm_cli.errors import SourceError
 from svlm_cli.media.file.reader import open_video
 from svlm_cli.media.live.source import open_live
 from svlm_cli.media.source import Appearance
-from svlm_cli.settings import Deinterlace, PictureStyle, Reader, Viewing
+from svlm_cli.settings import VIEWING, Deinterlace, PictureStyle, Reader, Viewing
 from tests.media import live_servers as servers
 from tests.media.file.test_fields import RAW, ffmpeg, interlaced
 from tests.media.numbered import needs_ffmpeg, numbers_of, whole_video, write_video
@@ -204,6 +204,51 @@ def test_a_broadcast_looks_like_its_recording(tmp_path: Path) -> None:
     (begin,) = (number for number, each in enumerate(recorded) if np.array_equal(each, shown[1]))
     assert begin >= 1
     assert np.array_equal(shown[1:25], recorded[begin : begin + 24])
+
+
+@pytest.mark.parametrize("suffix", [".mov", ".mkv"])
+@pytest.mark.parametrize(
+    ("tags", "names"),
+    [
+        ((18, 9), ("arib-std-b67", "bt2020nc", "bt2020")),
+        ((16, 9), ("smpte2084", "bt2020nc", "bt2020")),
+        ((1, 1), ("bt709", "bt709", "bt709")),
+    ],
+)
+def test_tags_of_the_container_alone_count(
+    tmp_path: Path, suffix: str, tags: tuple[int, int], names: tuple[str, str, str]
+) -> None:
+    def made(name: str, more: str = "") -> Path:
+        options = {"preset": "ultrafast", "x265-params": f"log-level=none{more}"}
+        return write_video(
+            tmp_path / name,
+            range(4),
+            Fraction(1, 4),
+            codec="libx265",
+            options=options,
+            pixel_format="yuv420p10le",
+        )
+
+    plain = made("plain.mp4")
+    tagged = made("tagged.mp4", f":transfer={names[0]}:colormatrix={names[1]}:colorprim={names[2]}")
+    claimed = tmp_path / f"claimed{suffix}"
+    with av.open(str(plain)) as source, av.open(str(claimed), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        decoder = stream.codec_context
+        decoder.color_trc, decoder.colorspace = tags
+        decoder.color_primaries = tags[1]  # without which MP4 says nothing
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                target.mux(packet)
+
+    def seen(path: Path, viewing: Viewing = VIEWING) -> np.ndarray:
+        with open_video(path, viewing=viewing) as reader:
+            return reader.frames_at([0.6])
+
+    assert np.array_equal(seen(claimed), seen(tagged))
+    assert not np.array_equal(seen(claimed), seen(plain))
+    assert np.array_equal(seen(claimed, RAW), seen(plain, RAW))
 
 
 @pytest.mark.parametrize(
