@@ -42,6 +42,15 @@ def outer_boxes(file: Path) -> Iterator[tuple[bytes, int, int]]:
             position += length
 
 
+def fragments_begin(file: Path) -> list[int]:
+    """Where recordings begin behind the first one of a local MP4 of fragments; libav reads all of them."""
+    with suppress(OSError):
+        boxes = list(outer_boxes(file))
+        if any(kind == b"moof" for kind, _, _ in boxes):
+            return [begin for kind, begin, _ in boxes if kind == b"moov"][1:]
+    return []
+
+
 def recording_behind(path: str, format_name: str, stream_id: int) -> int | None:
     """At which byte of a local file another recording begins that libav does not read; None for none.
 

@@ -66,6 +66,11 @@ class OpenFile:
 
     container: InputContainer
 
+    @property
+    def is_mp4(self) -> bool:
+        """Whether it is MP4 or QuickTime, of any suffix."""
+        return "mp4" in self.container.format.name.split(",")
+
     def packets(self, *streams: Any) -> Iterator[Packet[Any]]:
         """Packets from where the container stands, without the empty ones by which PyAV marks the end.
 
@@ -146,11 +151,6 @@ class OpenVideo(OpenFile):
     def is_playlist(self) -> bool:
         """Whether it is read by a manifest, HLS or DASH, which lists what was sent last."""
         return self.container.format.name in PLAYLIST_FORMATS
-
-    @property
-    def is_mp4(self) -> bool:
-        """Whether it is MP4 or QuickTime, of any suffix."""
-        return "mp4" in self.container.format.name.split(",")
 
     @property
     def has_end(self) -> bool:

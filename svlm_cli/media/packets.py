@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from svlm_cli.media.behind import fragments_begin
 from svlm_cli.media.clock.joins import Joins
 from svlm_cli.media.clock.reordered import Reordered
-from svlm_cli.media.clock.timed import JUMP_SECONDS, Timed
+from svlm_cli.media.clock.timed import JUMP_SECONDS, RESET_SECONDS, Timed
 from svlm_cli.media.clock.wraps import wrap_seconds
 from svlm_cli.media.container import OpenFile, libav, stream_tick
 from svlm_cli.media.tracks import sound_tracks
@@ -82,6 +86,7 @@ class OneClock:
         self.has_starts = file.container.format.name not in _WITHOUT_PRESENTATION
         self._order = Reordered(self.joins, self._picture)
         self._last: dict[int, int] = {}
+        self._is_joined = False
 
     def packets(self, on_failure: Callable[[str], None] = lambda _reason: None) -> Iterator[Packet[Any]]:
         """The packets of all streams, past damage, each stream's in the order of the file.
@@ -115,6 +120,26 @@ class OneClock:
         self._catch_up(runs)
         yield from self._placed(None)
 
+    def _part(self, packet: Packet[Any], last: int | None) -> int:
+        """Which of joined recordings made of fragments a packet is of, once one of them has begun anew.
+
+        Args:
+            packet: as libav gives it: with the lowest time first, whichever part it is of.
+            last: the decoding time of the one before it of its track.
+        """
+        if not self._is_joined and packet.dts is not None and last is not None:
+            falls = (last - packet.dts) * self._ticks[packet.stream_index] > RESET_SECONDS
+            self._is_joined = falls and bool(self._begins)
+        return bisect_right(self._begins, packet.pos) if self._is_joined and packet.pos is not None else 0
+
+    @cached_property
+    def _begins(self) -> list[int]:
+        return (
+            fragments_begin(Path(self._file.container.name.removeprefix("file:")))
+            if self._file.is_mp4
+            else []
+        )
+
     def _placed(self, item: Timed[Packet[Any]] | None) -> Iterator[Packet[Any]]:
         for timed, of_decoding, shift in self._order.put(item):
             if shift != 0.0 or of_decoding != 0.0:
@@ -124,18 +149,21 @@ class OneClock:
     def _timed(self, packet: Packet[Any]) -> Timed[Packet[Any]]:
         index, dts, pts = packet.stream_index, packet.dts, packet.pts
         tick = float(self._ticks[index])
+        part = self._part(packet, self._last.get(index))
+        if part and packet.is_discard:  # libav hides a fragment that is decoded before the one before it
+            packet = _shown(packet)
         if dts is None:
             self._last.pop(index, None)
         else:
             self._last[index] = dts
         stamp = None if dts is None else dts * tick
         start = stamp if pts is None or not self.has_starts else pts * tick
-        return Timed(packet, index, stamp, start, (packet.duration or 0) * tick, packet.is_keyframe)
+        return Timed(packet, index, stamp, start, (packet.duration or 0) * tick, packet.is_keyframe, part)
 
     def _runs(self) -> dict[int, _Run]:
         """Of each track that is known, where its clock goes on; of none while that is in doubt."""
         shift = self.joins.shift
-        if shift is None or self._order.is_waiting:
+        if shift is None or self._order.is_waiting or self._is_joined:
             return {}
         return {
             index: _Run(
@@ -169,3 +197,17 @@ class OneClock:
                 packet.pts += round(shift / tick)
             if packet.dts is not None:
                 packet.dts += round(of_decoding / tick)
+
+
+def _shown(packet: Packet[Any]) -> Packet[Any]:
+    """The same packet, to be shown."""
+    import av
+
+    with libav():
+        copy: Packet[Any] = av.Packet(bytes(packet))
+        copy.stream, copy.time_base = packet.stream, packet.time_base
+        copy.pts, copy.dts, copy.duration = packet.pts, packet.dts, packet.duration
+        copy.is_keyframe, copy.is_corrupt = packet.is_keyframe, packet.is_corrupt
+        for each in packet.iter_sidedata():
+            copy.set_sidedata(each)
+        return copy

@@ -18,6 +18,11 @@ FPS = 10
 RATE = 16_000
 SIZE = (64, 32)
 _MUXER = {"muxdelay": "0", "muxpreload": "0", "flush_packets": "0"}
+FRAGMENTS = ".fragments.mp4"
+_OWN_CLOCK = {
+    ".ts": {"mpegts_copyts": "1"},
+    FRAGMENTS: {"movflags": "frag_keyframe+empty_moov+default_base_moof+frag_discont"},
+}
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ def in_hole(part: Part, seconds: float) -> bool:
 
 def write_part(path: Path, part: Part, *, sound_codec: str = "mp2") -> Path:
     """A transport stream (or what the suffix says) of one part."""
-    with av.open(str(path), "w", options={"mpegts_copyts": "1"} if path.suffix == ".ts" else {}) as container:
+    with av.open(str(path), "w", options=_OWN_CLOCK.get("".join(path.suffixes), {})) as container:
         video = sound = None
         if part.shown is not None:
             video = container.add_stream("libx264", rate=FPS)
@@ -166,12 +171,12 @@ class Truth:
     bursts: list[float]
 
 
-def concat_filter(parts: Sequence[Part], folder: Path) -> Truth:
+def concat_filter(parts: Sequence[Part], folder: Path, suffix: str = ".ts") -> Truth:
     """Let ffmpeg join the parts that ``joined`` has written; what a part lacks is silence."""
     command = ["ffmpeg", "-v", "error", "-y"]
     graph, inputs = [], ""
     for number, part in enumerate(parts):
-        command += ["-i", str(folder / f"part{number}.ts")]
+        command += ["-i", str(folder / f"part{number}{suffix}")]
         if part.heard is None:
             graph.append(f"aevalsrc=0:d=0.01:s={RATE}[mute{number}]")
         inputs += f"[{number}:v]" + (f"[{number}:a]" if part.heard else f"[mute{number}]")

@@ -10,10 +10,9 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from enum import Enum, auto
-from typing import Any, NamedTuple
+from typing import Any
 
+from svlm_cli.media.clock.passages import Break, Passage, TrackState, Verdict
 from svlm_cli.media.clock.timed import JUMP_SECONDS, RESET_SECONDS, ItemT, Join, Timed
 from svlm_cli.media.clock.wraps import leap_seconds
 
@@ -21,41 +20,6 @@ SEAM_SECONDS = 0.3
 """Sound that reaches no further beyond its pictures is what fills an encoder's first or last frame."""
 _LOOK_AHEAD_SECONDS = 2.0
 _MOST_HELD = 4096
-
-
-@dataclass(slots=True, eq=False)
-class _Passage:
-    """A part of a file whose clock goes on; ``starts`` and ``ends`` of each track are by the file's clock."""
-
-    shift: float = 0.0
-    newest: float = float("-inf")
-    starts: dict[int, float] = field(default_factory=dict)
-    ends: dict[int, float] = field(default_factory=dict)
-
-
-@dataclass(slots=True, eq=False)
-class _TrackState:
-    stretch: _Passage
-    stamp: float
-    usual: float = 0.0
-    step: float = 0.0
-
-
-class _Break(Enum):
-    LEAP = auto()
-    SPARSE = auto()
-    CATCH_UP = auto()
-    DAMAGE = auto()
-
-
-class _Verdict(NamedTuple):
-    """What an item that does not go on stands for, and how many items, from it on, that settles.
-
-    A leap of the clock, a track with little to show, one that was left behind, or a stamp that is wrong.
-    """
-
-    number: int
-    kind: _Break
 
 
 class Joins:
@@ -87,10 +51,12 @@ class Joins:
         self._wrap_seconds = wrap_seconds
         self._is_silent = len(self._known) == 1
         self._jump = still_seconds if self._is_silent else JUMP_SECONDS
-        self._stretch = _Passage()
+        self._stretch = Passage()
         self._stretches = [self._stretch]
-        self._tracks: dict[int, _TrackState] = {}
+        self._tracks: dict[int, TrackState] = {}
         self._held: list[Timed[Any]] = []
+        self._parts: dict[int, Passage] = {}
+        self._part_of: dict[int, int] = {}
 
     def end(self, track: int) -> float | None:
         """Where a track ends so far, on the common clock; None where nothing of it was met."""
@@ -112,7 +78,9 @@ class Joins:
         while queue:
             each = queue.popleft()
             if each is not None:
-                if not self._held and not self._leaps(each):
+                if self._begins_part(each) and not (self._held and self._begins_part(self._held[0])):
+                    yield from self.put(None)  # what is held is of the part before
+                elif not self._held and not self._leaps(each):
                     yield each, self._taken(each)
                     continue
                 self._held.append(each)
@@ -179,15 +147,25 @@ class Joins:
         stretch.ends[track] = max(end, stretch.ends.get(track, end))
         stretch.newest = max(stretch.newest, end if self._is_silent else stamp)
 
+    def _begins_part(self, each: Timed[ItemT]) -> bool:
+        """Whether an item is the first of one of the recordings that a file is joined of."""
+        return each.part > max(self._parts, default=0) and each.stamp is not None
+
+    def _goes_to_part(self, each: Timed[ItemT]) -> bool:
+        """Whether its track comes with this item to such a recording, where others have come before it."""
+        return each.part != self._part_of.get(each.track, 0) and each.part in self._parts
+
     def _leaps(self, each: Timed[ItemT]) -> bool:
         """Whether an item does not go on from what was before it. A track left behind may move up here."""
         stamp = each.stamp
-        if stamp is None:
+        if stamp is None or self._goes_to_part(each):
             return False
         now, track = self._stretch, self._tracks.get(each.track)
         if track is None:
             return now.newest > float("-inf") and stamp > now.newest + self._jump
         if track.stretch is not now:
+            if self._parts:  # it goes on when its own part is over
+                return False
             usual = max(track.usual, track.step)
             if 0 <= stamp - track.stamp <= 2 * usual:  # the rest of it comes late in the file
                 return False
@@ -204,10 +182,13 @@ class Joins:
     def _taken(self, each: Timed[ItemT]) -> float:
         """The shift of an item that goes on from what was before it."""
         track = self._tracks.get(each.track)
+        if each.stamp is not None and self._goes_to_part(each):
+            self._part_of[each.track] = each.part
+            track = self._tracks[each.track] = TrackState(self._parts[each.part], each.stamp)
         stretch = self._stretch if track is None else track.stretch
         if each.stamp is not None:
             if track is None:
-                track = self._tracks[each.track] = _TrackState(stretch, each.stamp)
+                track = self._tracks[each.track] = TrackState(stretch, each.stamp)
             track.step = each.stamp - track.stamp
             if 0 < track.step <= JUMP_SECONDS:
                 track.usual = track.step
@@ -227,41 +208,46 @@ class Joins:
             stretch.newest = reached
         return stretch.shift
 
-    def _verdict(self, held: list[Timed[ItemT]], *, is_last: bool) -> _Verdict | None:
+    def _verdict(self, held: list[Timed[ItemT]], *, is_last: bool) -> Verdict | None:
         """What the first of these items has begun; None where that takes more of them to tell."""
+        is_full = is_last or len(held) >= _MOST_HELD
+        if self._begins_part(held[0]):
+            new = [each for each in held if each.part == held[0].part and each.stamp is not None]
+            is_shown = any(each.track == self._picture for each in new)
+            is_long = (new[-1].stamp or 0.0) - (new[0].stamp or 0.0) > _LOOK_AHEAD_SECONDS
+            return Verdict(len(held), Break.LEAP) if is_full or is_shown or is_long else None
         first = held[0].track
         own = [
             (number, each.stamp)
             for number, each in enumerate(held)
             if each.track == first and each.stamp is not None
         ]
-        is_full = is_last or len(held) >= _MOST_HELD
         if len(own) == 1:
             if not is_full:
                 return None
             are_new = self._are_new(held)
             is_shown = any(each.track == self._picture for each in held)
             if is_last and is_shown and all(are_new):  # nothing that comes behind it speaks against it
-                return _Verdict(len(held), _Break.LEAP)
-            return _Verdict(1, _Break.DAMAGE)
+                return Verdict(len(held), Break.LEAP)
+            return Verdict(1, Break.DAMAGE)
         leapt, second = own[0][1], own[1][1]
         known = self._tracks.get(first)
         before = self._stretch.newest if known is None else known.stamp
         longest = max(JUMP_SECONDS, 0.0 if known is None else 2 * known.step)  # slides may be far apart
         is_behind = known is not None and known.stretch is not self._stretch
         if before < leapt < second - longest and not is_behind:
-            return _Verdict(1, _Break.SPARSE)
+            return Verdict(1, Break.SPARSE)
         if abs(second - leapt) > min(longest, abs(second - before)):
-            return _Verdict(1, _Break.DAMAGE)
+            return Verdict(1, Break.DAMAGE)
         number, newest = own[-1]
         if newest < own[-2][1] - RESET_SECONDS or newest > own[-2][1] + longest:
-            return _Verdict(number, _Break.LEAP)
+            return Verdict(number, Break.LEAP)
         moved = {each.track for each, is_new in zip(held, self._are_new(held), strict=True) if is_new}
         if is_full or newest - leapt > _LOOK_AHEAD_SECONDS or moved == self._known:
             return (
-                _Verdict(1, _Break.CATCH_UP)
+                Verdict(1, Break.CATCH_UP)
                 if self._catches_up(held[0], moved)
-                else _Verdict(len(held), _Break.LEAP)
+                else Verdict(len(held), Break.LEAP)
             )
         return None
 
@@ -278,6 +264,8 @@ class Joins:
 
     def _are_new(self, held: list[Timed[ItemT]]) -> list[bool]:
         """Which of the items from a leap on come after it; what was before may come late in the file."""
+        if self._begins_part(held[0]):
+            return [each.part == held[0].part for each in held]
         moved, found, at = {held[0].track}, [], held[0].stamp or 0.0
         for each in held:
             if each.stamp is not None and each.track == held[0].track:
@@ -289,18 +277,19 @@ class Joins:
             found.append(each.track in moved)
         return found
 
-    def _released(
-        self, held: list[Timed[ItemT]], kind: _Break
-    ) -> Iterator[tuple[Timed[ItemT], float | None]]:
-        if kind is _Break.CATCH_UP:
+    def _released(self, held: list[Timed[ItemT]], kind: Break) -> Iterator[tuple[Timed[ItemT], float | None]]:
+        if kind is Break.CATCH_UP:
             self._tracks[held[0].track].stretch = self._stretch
-        if kind is not _Break.LEAP:
-            yield held[0], None if kind is _Break.DAMAGE else self._taken(held[0])
+        if kind is not Break.LEAP:
+            yield held[0], None if kind is Break.DAMAGE else self._taken(held[0])
             return
         are_new = self._are_new(held)
         shifts = [None if is_new else self._taken(each) for each, is_new in zip(held, are_new, strict=True)]
         old = [each for each, is_new in zip(held, are_new, strict=True) if not is_new]
+        begins_part = self._begins_part(held[0])
         self._join([each for each, is_new in zip(held, are_new, strict=True) if is_new], old)
+        if begins_part:
+            self._parts[held[0].part] = self._stretch
         for each, shift in zip(held, shifts, strict=True):
             yield each, self._taken(each) if shift is None else shift
 
@@ -317,7 +306,7 @@ class Joins:
         shift = at - start
         by = leap_seconds(self._stretch.shift - shift, self._stretch.newest, start, self._wrap_seconds)
         self.joins.append(Join(at, by))
-        self._stretch = _Passage(shift)
+        self._stretch = Passage(shift)
         self._stretches.append(self._stretch)
         for track in starts:
             if track in self._tracks:

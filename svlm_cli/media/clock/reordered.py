@@ -58,6 +58,7 @@ class Reordered:
         self._waiting: list[_Unplaced] = []
         self._shifts: dict[int, float | None] = {}
         self._stated: dict[float, float] = {}
+        self._part = 0
 
     @property
     def is_waiting(self) -> bool:
@@ -113,6 +114,9 @@ class Reordered:
             self._place(each)
 
     def _starts_again(self, item: Timed[Any], start: float) -> bool:
+        before, self._part = self._part, item.part
+        if item.part != before:
+            return True
         shown = sorted([*self.decoded, *(each.at for each in self._waiting)])
         if not shown or start >= shown[-1] - RESET_SECONDS:
             return False

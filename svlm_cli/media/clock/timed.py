@@ -24,6 +24,7 @@ class Timed(NamedTuple, Generic[ItemT]):
         start: when it is presented; None likewise.
         length: how long it is; 0 likewise.
         is_key: whether decoding can begin with it.
+        part: of joined recordings, which of them it is of, where the file tells; else 0.
     """
 
     item: ItemT
@@ -32,6 +33,7 @@ class Timed(NamedTuple, Generic[ItemT]):
     start: float | None
     length: float
     is_key: bool = True
+    part: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,8 +141,18 @@ def test_a_track_whose_clock_alone_starts_again_is_joined_to_itself() -> None:
     assert last[SOUND] == pytest.approx(sound[len(pictures) - 1].start)
 
 
+def of_fragments(*parts: list[Timed]) -> list[Timed]:
+    """The order in which libav reads them, joined: what has the lowest time comes first, of any part."""
+    waiting = [
+        [each for items in parts for each in items if each.track == track] for track in (PICTURE, SOUND)
+    ]
+    order = []
+    while any(waiting):
+        order.append(min(filter(None, waiting), key=lambda items: items[0].stamp).pop(0))
+    return order
+
+
 def test_fragments_give_the_tracks_in_the_order_of_their_stamps() -> None:
-    """As libav reads joined MP4 of fragments: a track that starts again comes before the rest of others."""
     dice = Random(7)
     for _ in range(40):
         parts, begins, at = [], [], 0.0
@@ -152,15 +162,22 @@ def test_fragments_give_the_tracks_in_the_order_of_their_stamps() -> None:
             begins.append(at)
             at += seconds
         numbers = {id(each.item): number for number, items in enumerate(parts) for each in items}
-        waiting = {
-            track: [each for items in parts for each in items if each.track == track]
-            for track in (PICTURE, SOUND)
-        }
-        order = []
-        while any(waiting.values()):
-            first = min((items for items in waiting.values() if items), key=lambda items: items[0].stamp)
-            order.append(first.pop(0))
-        for each, shift in Joins([PICTURE, SOUND], PICTURE).shifted(order):
+        for each, shift in Joins([PICTURE, SOUND], PICTURE).shifted(of_fragments(*parts)):
             assert each.start + shift == pytest.approx(
                 begins[numbers[id(each.item)]] + each.item[1], abs=1e-6
             )
+
+
+def test_tracks_of_many_joined_recordings_go_on_in_their_own() -> None:
+    """A short one is over before another track comes to it; the file tells which is whose."""
+    dice = Random(8)
+    for _ in range(40):
+        parts, begins, at = [], [], 0.0
+        for number in range(dice.randrange(3, 6)):
+            seconds = 0.12 * dice.randrange(20, 150)
+            items = part(0.0, {PICTURE: (0.0, seconds), SOUND: (dice.choice((0.0, -0.02)), seconds)})
+            parts.append([each._replace(part=number) for each in items])
+            begins.append(at)
+            at += seconds
+        for each, shift in Joins([PICTURE, SOUND], PICTURE).shifted(of_fragments(*parts)):
+            assert each.start + shift == pytest.approx(begins[each.part] + each.start, abs=0.03)

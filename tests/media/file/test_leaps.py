@@ -19,7 +19,7 @@ from svlm_cli.media.file.pyav_reader import PyavPictures
 from svlm_cli.media.file.reader import open_video
 from svlm_cli.media.file.remux import copy_tracks
 from tests.media.numbered import number_of, picture, write_video
-from tests.media.programs import bursts_of
+from tests.media.programs import FRAGMENTS, Part, bursts_of, joined
 
 FPS, RATE, SIZE = 10, 16_000, (64, 32)
 TICK = Fraction(1, FPS)
@@ -241,3 +241,30 @@ def test_many_leaps_within_encoders(tmp_path: Path) -> None:
     dice = Random(26)
     for _ in range(150):
         check(tmp_path, random_recording(dice, {**CODECS, **OTHER_CODECS}))
+
+
+def test_fragments_that_begin_again_are_shown_and_heard(tmp_path: Path) -> None:
+    """As advertisements of HLS are kept: libav hides the first fragment of each recording after another."""
+    for seed in range(4):
+        dice = Random(f"fragments {seed}")
+        parts, clock, first = [], dice.choice((0.0, 7.0, 500.0)), 0
+        for _ in range(dice.randrange(2, 5)):
+            seconds = dice.randrange(25, 60) / FPS
+            parts.append(Part(first, clock, (0.0, seconds), (0.0, seconds), (0.3, seconds - 0.5)))
+            first += round(seconds * FPS)
+            clock = max(0.0, clock - dice.choice((0.0, 4.0)))
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        path = str(joined(parts, folder, FRAGMENTS))
+        pictures = PyavPictures(path)
+        shown = [(each.start_seconds, number_of(each.rgb())) for each in pictures.pictures(0.0)]
+        assert [number for _, number in shown] == [number % 256 for number in range(first)], parts
+        assert [at for at, _ in shown] == pytest.approx([number / FPS for number in range(first)], abs=0.2)
+        assert pictures.problems == []
+        pictures.close()
+        said = [part.first / FPS + at for part in parts for at in part.bursts]
+        assert bursts_of(listen(path).samples) == pytest.approx(said, abs=0.3), parts
+        copy_tracks(Path(path), folder / "copy.mp4")
+        with open_video(folder / "copy.mp4") as reader:
+            every = [number_of(each) for each in reader.frames_at([(n + 0.5) / FPS for n in range(first)])]
+        assert every == [number % 256 for number in range(first)], parts
