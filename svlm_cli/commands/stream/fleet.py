@@ -7,9 +7,11 @@ up nobody but the thread that asked for it.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from svlm_cli.commands.output import ReaderGone
@@ -21,14 +23,15 @@ from svlm_cli.errors import OutputError, SourceError, StateError, SvlmError, Too
 from svlm_cli.stream.channels.channel import Channel, ChannelEvent, ChannelState
 from svlm_cli.stream.pacing import SaveTurns
 from svlm_cli.stream.questions import Questions
-from svlm_cli.types import EndEvent, WarningEvent
+from svlm_cli.types import WarningEvent
 
 if TYPE_CHECKING:
     from svlm_cli.media.source import Source
     from svlm_cli.stream.channels.devices import Spread
     from svlm_cli.stream.channels.rounds import Rounds
 
-OPENERS = 8  # sources that are opened at once
+OPENERS = 32  # sources that are opened at once: some may not answer for long
+PATIENCE_SECONDS = 2.0  # for sources that are opened, before the model is
 LEAVE_SECONDS = 60.0
 TOO_EARLY = ("the model is still being loaded", "try again in a few seconds")
 
@@ -71,21 +74,29 @@ class Fleet:
     def open_all(self, specs: Sequence[ChannelSpec]) -> None:
         """Open channels, several at once; whose source, file or state cannot be opened ends alone.
 
-        One that may come yet is waited for, beside the others, where that was asked for.
+        One that takes its time, or may come yet where that was asked for, begins later: nobody waits for it.
 
         Raises:
-            SvlmError: anything else; those that are open stay so until the fleet is closed.
+            Exception: anything else; those that are open stay so until the fleet is closed.
         """
         self._require_apart(specs)
         self._listed = {spec.name for spec in specs}
-        self._open = {spec.name: OpenChannel(spec) for spec in specs}
-        with ThreadPoolExecutor(OPENERS, thread_name_prefix="svlm-open") as pool:
-            list(pool.map(self._fill_or_tell, self._open.values()))
+        self._open = {spec.name: OpenChannel(spec, absence="it is being opened") for spec in specs}
         for each in self._open.values():
-            if each.absence:
-                self._look_for(each)
-            elif each.failures:
-                self._tell_end(each.spec, "; ".join(each.failures))
+            each.attendant = self._attend(each)
+        gate, wrong = threading.Semaphore(OPENERS), list[Exception]()
+        work = partial(self._open_beside, gate=gate, wrong=wrong)
+        threads = [
+            threading.Thread(target=work, args=(each,), name="svlm-open", daemon=True)
+            for each in self._open.values()
+        ]
+        for thread in threads:
+            thread.start()
+        until = time.monotonic() + PATIENCE_SECONDS
+        for thread in threads:
+            thread.join(max(0.0, until - time.monotonic()))
+        if wrong:
+            raise wrong[0]
 
     @property
     def ready(self) -> list[Channel]:
@@ -94,7 +105,7 @@ class Fleet:
 
     @property
     def waits(self) -> bool:
-        """Whether a source is looked for."""
+        """Whether a source is opened or looked for."""
         return any(each.absence for each in list(self._open.values()))
 
     @property
@@ -118,12 +129,10 @@ class Fleet:
 
     def add(self, entry: Mapping[str, object]) -> str:
         """Open a channel, an entry as in a file of channels; ``Desk.add``."""
-        spec = self._book.spec(entry)
-        self.add_spec(spec)
-        return spec.name
+        return self.add_pushed(entry).name
 
-    def add_pushed(self, entry: Mapping[str, object], source: Source) -> ChannelSpec:
-        """Open a channel whose source is there already; as ``add``."""
+    def add_pushed(self, entry: Mapping[str, object], source: Source | None = None) -> ChannelSpec:
+        """Open a channel, whose source may be there already; as ``add``."""
         spec = self._book.spec(entry)
         self.add_spec(spec, source)
         return spec
@@ -209,19 +218,10 @@ class Fleet:
 
     def pass_on(self, told: ChannelEvent) -> None:
         """An event to the files, those who look on and the view; the last one closes the files."""
-        channel = self._open[told.channel]
-        for shown in [*channel.write(told.event), told.event]:
-            noted = [] if channel.attendant is None else list(channel.attendant.publish(shown))
-            for each in [*noted, shown]:
-                self._view.show(told.channel, each)
-        if told.error is not None:
-            error = told.error
-            channel.failures.append(error.message if isinstance(error, SvlmError) else str(error))
-        if isinstance(told.event, EndEvent):
-            self._view.end(told.channel, forget=channel.is_leaving)
+        self._open[told.channel].pass_on(told, self._view)
 
     def _let_go(self, channel: OpenChannel) -> None:
-        """Nothing more is to come of a channel, and nobody waits: its files are finished and closed."""
+        """Finish and close the files of a channel that has ended, beside the others."""
         channel.close()
         channel.failures += channel.not_kept
         if channel.is_leaving and not channel.failures:
@@ -238,14 +238,21 @@ class Fleet:
         Raises:
             UsageError: settings that do not go together.
         """
-        for channel in self.ready:
+        with self._lock:
+            self.rounds = rounds
+        for opened in list(self._open.values()):
             try:
-                rounds.add(channel)
+                self._begin_with(opened)
             except StateError as error:
-                opened = self._open[channel.name]
                 self._cannot_begin(opened, error)
-                self._tell_end(opened.spec, str(error))
-        self.rounds = rounds
+
+    def _begin_with(self, opened: OpenChannel) -> None:
+        """Add a channel that is open to those that run, where they do; once."""
+        with self._lock:
+            if self.rounds is None or opened.channel is None or opened.has_begun:
+                return
+            opened.has_begun = True
+        self.rounds.add(opened.channel)
 
     def run(self) -> None:
         """Pass on all that is told; at the end, channels whose sources are still looked for end as well."""
@@ -258,19 +265,32 @@ class Fleet:
                 each.close()
                 self._tell_end(each.spec)
 
-    def _fill_or_tell(self, opened: OpenChannel) -> None:
+    def _open_beside(self, opened: OpenChannel, gate: threading.Semaphore, wrong: list[Exception]) -> None:
+        """Open a channel and begin with it; what is no matter of this channel alone is kept in ``wrong``."""
         try:
-            self._filled(opened)
-        except (SourceError, OutputError, StateError) as error:
+            with gate:
+                is_there = self._filled(opened)
+            if opened.is_closed.is_set():
+                opened.stack.close()
+            elif is_there:
+                self._begin_with(opened)
+                opened.absence = ""
+            else:
+                self._look_for(opened)
+        except Exception as error:
+            if opened.is_closed.is_set():
+                return
+            if not isinstance(error, SourceError | OutputError | StateError):
+                wrong.append(error)
             self._cannot_begin(opened, error)
 
-    def _cannot_begin(self, opened: OpenChannel, error: SvlmError) -> None:
+    def _cannot_begin(self, opened: OpenChannel, error: Exception) -> None:
         opened.close()
-        opened.channel = None
+        opened.channel, opened.absence = None, ""
         opened.failures.append(str(error))
-        opened.attendant = opened.attendant or self._attend(opened)
         is_source = isinstance(error, SourceError)
         opened.lack_source("could not be opened" if is_source else "cannot be gone on with", is_over=True)
+        self._tell_end(opened.spec, str(error))
 
     def _filled(self, opened: OpenChannel) -> bool:
         """Whether a channel is open; else its source may still come, and is to be looked for.
@@ -287,7 +307,8 @@ class Fleet:
             opened.absence = f"the source is not there yet ({error.message}); waiting for it"
             opened.attendant = self._attend(opened)
             opened.lack_source("is not there yet; waiting for it", is_over=False)
-        return not opened.absence
+            return False
+        return True
 
     def _look_for(self, opened: OpenChannel) -> None:
         self._view.show(opened.spec.name, WarningEvent(opened.absence, opened.spec.settings.start))
@@ -306,9 +327,7 @@ class Fleet:
         def take(source: Source) -> None:
             opened.source = source
             opened.fill(self._attend, self._view, self._turns, self._let_go)
-            assert self.rounds is not None
-            assert opened.channel is not None
-            self.rounds.add(opened.channel)
+            self._begin_with(opened)
 
         if given_up := look_for(opened, take, lambda: self.rounds is not None):
             opened.close()

@@ -17,7 +17,7 @@ from svlm_cli.errors import OutputError, SourceError, SvlmError
 from svlm_cli.media.address import is_live_address, public_name
 from svlm_cli.media.live.connecting import UnservableError
 from svlm_cli.media.live.receiver import FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS
-from svlm_cli.stream.channels.channel import Channel, ChannelState, Condition
+from svlm_cli.stream.channels.channel import Channel, ChannelEvent, ChannelState, Condition
 from svlm_cli.stream.controls import Controls, watching
 from svlm_cli.stream.outputs.writers import Writers
 from svlm_cli.stream.pacing import SaveTurns
@@ -25,6 +25,7 @@ from svlm_cli.stream.questions import Questions, read_questions
 from svlm_cli.types import EndEvent, StreamEvent, WarningEvent
 
 if TYPE_CHECKING:
+    from svlm_cli.commands.stream.channels_view import ChannelsView
     from svlm_cli.commands.stream.run import Talking
     from svlm_cli.media.source import Source
     from svlm_cli.types import Clip
@@ -56,8 +57,9 @@ class OpenChannel:
         writers: its files, once they are open.
         attendant: who looks on, if anybody.
         channel: None where its source could not be opened.
-        absence: why it has not begun yet though its source is looked for; else empty.
+        absence: why it has not begun yet though its source is opened or looked for; else empty.
         failures: what went wrong, in words; none where all went well.
+        has_begun: whether it was added to those that run.
         is_leaving: whether it was asked to end before its source does.
         is_closed: set once its files, its source and its claims are let go.
     """
@@ -71,6 +73,7 @@ class OpenChannel:
     channel: Channel | None = None
     absence: str = ""
     failures: list[str] = field(default_factory=list)
+    has_begun: bool = False
     is_leaving: bool = False
     is_closed: threading.Event = field(default_factory=threading.Event)
 
@@ -153,8 +156,19 @@ class OpenChannel:
             partial(let_go, self),
         )
 
-    def write(self, event: StreamEvent) -> list[WarningEvent]:
-        """An event to its files; where they cannot be created, the channel goes on without them."""
+    def pass_on(self, told: ChannelEvent, view: ChannelsView) -> None:
+        """An event to its files, those who look on and the view."""
+        for shown in [*self._written(told.event), told.event]:
+            noted = [] if self.attendant is None else list(self.attendant.publish(shown))
+            for each in [*noted, shown]:
+                view.show(told.channel, each)
+        if (error := told.error) is not None:
+            self.failures.append(error.message if isinstance(error, SvlmError) else str(error))
+        if isinstance(told.event, EndEvent):
+            view.end(told.channel, forget=self.is_leaving)
+
+    def _written(self, event: StreamEvent) -> list[WarningEvent]:
+        """What comes of writing an event; where files cannot be created, the channel goes on without them."""
         assert self.writers is not None
         try:
             return self.writers.write(event)

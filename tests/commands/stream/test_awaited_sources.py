@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import time
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from svlm_cli.cli import run
+from svlm_cli.media.live import connecting
 from tests.media.live_servers import file_server
 from tests.stream.served import free_port
 
 from .test_ended_sources import playlist
-from .test_served_channels import MATCH, Client, served_while
+from .test_served_channels import MATCH, SMALL, Client, served_while
 
 ONE = MATCH.format(seed=1)
 NAMED = "@channels.yaml"
@@ -87,6 +90,21 @@ def test_a_source_that_cannot_come_has_its_end_told(tmp_path, monkeypatch, capfd
     assert served_while([NAMED], visit) == 130
     events = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     assert [each["type"] for each in events if each["channel"] == "camera"] == ["warning", "end"]
+
+
+def test_nobody_waits_for_a_source_that_does_not_answer(monkeypatch, capfd) -> None:
+    """An address that connects and says nothing: the others have said all before it is given up."""
+    monkeypatch.setattr(connecting, "OPEN_SECONDS", 6.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}/live.m3u8"
+        assert run(["stream", address, ONE, "--duration", "3", *SMALL, "--json"]) == 1
+    told = capfd.readouterr()
+    events = [json.loads(line) for line in told.out.splitlines()]
+    kinds = [(each["channel"], each["type"]) for each in events]
+    (game,) = {name for name, _ in kinds} - {"live"}
+    assert kinds.count((game, "step")) == 3
+    assert kinds.index((game, "end")) < kinds.index(("live", "warning")) < kinds.index(("live", "end"))
+    assert "1 of 2 channels failed: live" in told.err
 
 
 @pytest.mark.parametrize("how", ["page", "file"])
