@@ -71,6 +71,11 @@ class OpenFile:
         """Whether it is MP4 or QuickTime, of any suffix."""
         return "mp4" in self.container.format.name.split(",")
 
+    @property
+    def is_playlist(self) -> bool:
+        """Whether it is read by a manifest, HLS or DASH, which lists what was sent last."""
+        return self.container.format.name in PLAYLIST_FORMATS
+
     def packets(self, *streams: Any) -> Iterator[Packet[Any]]:
         """Packets from where the container stands, without the empty ones by which PyAV marks the end.
 
@@ -146,11 +151,6 @@ class OpenVideo(OpenFile):
         """With what the stream states."""
         rate = stream.average_rate or stream.guessed_rate
         return cls(container, stream, stream_tick(stream), Fraction(rate) if rate and rate > 0 else None)
-
-    @property
-    def is_playlist(self) -> bool:
-        """Whether it is read by a manifest, HLS or DASH, which lists what was sent last."""
-        return self.container.format.name in PLAYLIST_FORMATS
 
     @property
     def has_end(self) -> bool:

@@ -38,6 +38,27 @@ def clock_streams(file: OpenFile, picture: VideoStream | None) -> list[Any]:
     return shown + [stream for stream in streams.audio if stream.index in told]
 
 
+class Restarts:
+    """Finds what libav hides where fragments of MP4 start again: the first one, and not by an edit list."""
+
+    def __init__(self) -> None:
+        self._tracks: set[int] = set()
+
+    def shown(self, packet: Packet[Any], fall_seconds: float) -> Packet[Any]:
+        """The next packet of its track, or one like it that is shown.
+
+        Args:
+            packet: as libav gives it.
+            fall_seconds: by how much its decoding time is before that of the one before it.
+        """
+        if not packet.is_discard:
+            self._tracks.discard(packet.stream_index)
+            return packet
+        if fall_seconds > RESET_SECONDS:
+            self._tracks.add(packet.stream_index)
+        return _shown(packet) if packet.stream_index in self._tracks else packet
+
+
 @dataclass(slots=True)
 class _Run:
     """Packets of a track that go on one from the other, in its ticks."""
@@ -87,6 +108,7 @@ class OneClock:
         self._order = Reordered(self.joins, self._picture)
         self._last: dict[int, int] = {}
         self._is_joined = False
+        self._restarts = Restarts()
 
     def packets(self, on_failure: Callable[[str], None] = lambda _reason: None) -> Iterator[Packet[Any]]:
         """The packets of all streams, past damage, each stream's in the order of the file.
@@ -98,7 +120,8 @@ class OneClock:
         for packet in self._file.packets_past_damage(*self._streams, on_failure=on_failure):
             run, dts = runs.get(packet.stream_index), packet.dts
             # Nearly all go on from the one before, and cost next to nothing.
-            if run is not None and dts is not None and 0 <= dts - run.last <= run.second:
+            is_hidden = packet.is_discard
+            if run is not None and dts is not None and 0 <= dts - run.last <= run.second and not is_hidden:
                 pts = packet.pts if self.has_starts else dts
                 start = dts if pts is None else pts
                 if -run.second <= start - dts <= run.longest:
@@ -120,16 +143,14 @@ class OneClock:
         self._catch_up(runs)
         yield from self._placed(None)
 
-    def _part(self, packet: Packet[Any], last: int | None) -> int:
+    def _part(self, packet: Packet[Any], fall_seconds: float) -> int:
         """Which of joined recordings made of fragments a packet is of, once one of them has begun anew.
 
         Args:
             packet: as libav gives it: with the lowest time first, whichever part it is of.
-            last: the decoding time of the one before it of its track.
+            fall_seconds: by how much its decoding time is before that of the one before it of its track.
         """
-        if not self._is_joined and packet.dts is not None and last is not None:
-            falls = (last - packet.dts) * self._ticks[packet.stream_index] > RESET_SECONDS
-            self._is_joined = falls and bool(self._begins)
+        self._is_joined = self._is_joined or (fall_seconds > RESET_SECONDS and bool(self._begins))
         return bisect_right(self._begins, packet.pos) if self._is_joined and packet.pos is not None else 0
 
     @cached_property
@@ -149,9 +170,11 @@ class OneClock:
     def _timed(self, packet: Packet[Any]) -> Timed[Packet[Any]]:
         index, dts, pts = packet.stream_index, packet.dts, packet.pts
         tick = float(self._ticks[index])
-        part = self._part(packet, self._last.get(index))
-        if part and packet.is_discard:  # libav hides a fragment that is decoded before the one before it
-            packet = _shown(packet)
+        last = self._last.get(index)
+        fall = 0.0 if dts is None or last is None else (last - dts) * tick
+        part = self._part(packet, fall)
+        if self._is_joined or self._file.is_playlist:
+            packet = self._restarts.shown(packet, fall)
         if dts is None:
             self._last.pop(index, None)
         else:

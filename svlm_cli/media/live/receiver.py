@@ -24,6 +24,7 @@ from svlm_cli.media.live.packets import Connection, Loss, PacketBuffer, Received
 from svlm_cli.media.live.sent_again import SentAgain
 from svlm_cli.media.live.source_clock import SourceClock, sender_utc
 from svlm_cli.media.live.stamps import Stamps
+from svlm_cli.media.packets import Restarts
 from svlm_cli.media.probe import stated_duration
 
 if TYPE_CHECKING:
@@ -84,6 +85,8 @@ class Receiver:
         self._num_put = 0
         self._has_read = False
         self._sent = SentAgain()
+        self._may_restart = not video.stream.frames  # MP4 with an index hides what it does on purpose
+        self._restarts, self._before = Restarts(), -math.inf
         self._first_stamp: float | None = None
         self._span: tuple[float, float] | None = None
         self._last_stamp: int | None = None
@@ -166,6 +169,9 @@ class Receiver:
     def _put(self, packet: Packet[VideoStream], now: float) -> None:
         unit = self._connection.unit
         stamp = packet.dts if packet.dts is not None else packet.pts
+        if self._may_restart and stamp is not None:
+            before, self._before = self._before, float(stamp * unit)
+            packet = self._restarts.shown(packet, before - self._before)
         if not self._is_finite and not self._sends_again:
             counted = self._num_put * self._connection.nominal_seconds  # raw H.264 has no times
             self._check_whether_a_file(packet, counted if stamp is None else float(stamp * unit), now)

@@ -8,6 +8,7 @@ import random
 import re
 import subprocess
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +24,9 @@ from tests.media.live.test_feeds import barren_server
 SECONDS = 6
 
 
-def encoded(folder: Path, name: str, picture: str, *options: str) -> bytes:
-    """Seconds of H.264 in MPEG-TS, a keyframe every second."""
-    path = folder / f"{name}.ts"
+def encoded(folder: Path, name: str, picture: str, *options: str, suffix: str = ".ts") -> bytes:
+    """Seconds of H.264, in MPEG-TS, a keyframe every second."""
+    path = folder / f"{name}{suffix}"
     run = [servers.need_ffmpeg(), "-v", "error", "-y", "-f", "lavfi", "-i", picture, "-t", str(SECONDS)]
     coding = ["-c:v", "libx264", "-preset", "ultrafast", "-g", "25", "-bf", "0"]
     subprocess.run([*run, *coding, *options, str(path)], check=True)
@@ -73,6 +74,16 @@ def test_a_clock_that_jumps_leaves_no_gap(tmp_path: Path, offset: int) -> None:
     assert starts == [float(k) for k in range(len(starts))]
     assert len(starts) >= 2 * SECONDS - 2
     assert seconds_shown(clips)[-SECONDS + 1 :] == list(range(1, SECONDS))
+    assert any("clock jumped" in problem for problem in source.problems)
+
+
+def test_fragments_that_start_again_are_shown(tmp_path: Path) -> None:
+    """As where an advertisement has a clock of its own; libav hides the first of them."""
+    options = ("-movflags", "frag_keyframe+empty_moov+default_base_moof")
+    body = b"".join(encoded(tmp_path, name, counting(), *options, suffix=".mp4") for name in ("a", "b"))
+    clips, source = watch(body, 4)
+    halves = [replace(clip, frames=clip.frames[1:]) for clip in clips]
+    assert seconds_shown(halves)[-SECONDS - 1 :] == [SECONDS - 1, *range(SECONDS)]
     assert any("clock jumped" in problem for problem in source.problems)
 
 
