@@ -36,6 +36,12 @@ struct Reads {
   }
 };
 
+// Rows of a head lie far apart where heads are side by side: memory is asked for one as an earlier one is read.
+enum { ROWS_AHEAD = 8 };
+static INLINE void bring(const char *row, int64_t bytes) {
+  for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(row + i, 0, 3);
+}
+
 // Keys as panels whose columns are keys and whose rows are numbers of a head; missing ones are zeros.
 template <class P, svlm::Format kFormat>
 static void lay_keys(const char *keys, int64_t row_bytes, int64_t count, int64_t size, char *panels) {
@@ -49,6 +55,7 @@ static void lay_keys(const char *keys, int64_t row_bytes, int64_t count, int64_t
       continue;
     }
     const char *row = keys + n * row_bytes;
+    bring(row + ROWS_AHEAD * row_bytes, size * state_bytes(kFormat));
     int64_t whole = size / P::PAIR;
     for (int64_t d = 0; d < whole; d++, to += PANEL * P::PAIR)
       for (int p = 0; p < P::PAIR; p++) to[p] = Reads<P, kFormat>::at(row, d * P::PAIR + p);
@@ -71,6 +78,7 @@ static void lay_values(const char *values, int64_t row_bytes, int64_t count, int
     for (int64_t k = 0; k < steps * P::PAIR; k++) {
       number *line = to + k / P::PAIR * columns * P::PAIR + k % P::PAIR;
       const char *row = values + k * row_bytes;
+      bring(row + ROWS_AHEAD * row_bytes + n * state_bytes(kFormat), columns * state_bytes(kFormat));
       if (k < count)
         for (int64_t d = 0; d < held; d++) line[d * P::PAIR] = Reads<P, kFormat>::at(row, n + d);
       for (int64_t d = k < count ? held : 0; d < columns; d++) line[d * P::PAIR] = 0;
@@ -147,6 +155,7 @@ static void take_queries(const svlm::Attention &job, const char *query, int64_t 
   for (int64_t r = 0; r < count; r++, to += plan.depth) {
     int64_t row = first + r, size = state_bytes(job.query_format);
     const char *from = query + (row % job.group * job.query_head + row / job.group * job.query_row) * size;
+    bring(from + ROWS_AHEAD * job.query_row * size, job.head_size * size);
     if (job.query_format == svlm::kFloat32)
       for (int64_t d = 0; d < job.head_size; d++) to[d] = P::rounded(((const float *)from)[d]);
     else
@@ -158,12 +167,13 @@ static void take_queries(const svlm::Attention &job, const char *query, int64_t 
   }
 }
 
+template <class Number>
+static INLINE void put_part(Number *out, const float *sums, float part, int64_t size) {
+  for (int64_t d = 0; d < size; d += W) narrow_part(out + d, wide_part(sums + d, size - d) * all(part), size - d);
+}
 static void put_row(const svlm::Attention &job, char *out, const float *sums, float total) {
-  float part = 1.0f / total;
-  if (job.query_format == svlm::kFloat32)
-    for (int64_t d = 0; d < job.head_size; d++) ((float *)out)[d] = sums[d] * part;
-  else
-    for (int64_t d = 0; d < job.head_size; d++) ((bf16 *)out)[d] = to_bf16(sums[d] * part);
+  if (job.query_format == svlm::kFloat32) put_part((float *)out, sums, 1.0f / total, job.head_size);
+  else put_part((bf16 *)out, sums, 1.0f / total, job.head_size);
 }
 
 template <class P, svlm::Format kFormat>

@@ -1,26 +1,6 @@
 // What stands between products, each in one pass: norms of rows, gates of an MLP, heads turned by angles. What a
 // step of them leaves is rounded to the format of the rows, as if it had been written down.
 
-typedef uint16_t vh __attribute__((vector_size(SVLM_BYTES / 2)));
-
-static INLINE vf wide(const float *from) { return load(from); }
-static INLINE vf wide(const bf16 *from) {
-  vh half;
-  memcpy(&half, from, sizeof half);
-  return (vf)(__builtin_convertvector(half, vi) << 16);
-}
-static INLINE void narrow(float *to, vf value) { store(to, value); }
-static INLINE void narrow(bf16 *to, vf value) {  // as to_bf16
-#if SVLM_DOT_BF16
-  __m256bh half = _mm512_cvtneps_pbh((__m512)value);
-#else
-  vi bits = (vi)value, upper = (bits >> 16) & (vi)(0xffff - (vi){});
-  vi rounded = ((bits + (upper & (vi)(1 - (vi){})) + (vi)(0x7fff - (vi){})) >> 16) & (vi)(0xffff - (vi){});
-  vi number = value == value ? rounded : (upper | (vi)(0x40 - (vi){}));
-  vh half = __builtin_convertvector(number, vh);
-#endif
-  memcpy(to, &half, sizeof half);
-}
 static INLINE float one(float value) { return value; }
 static INLINE float one(bf16 value) { return from_bf16(value); }
 static INLINE void put_one(float *to, float value) { *to = value; }
@@ -66,22 +46,6 @@ static INLINE vf rounded(vf value) {
   bf16 written[W];
   narrow(written, value);
   return wide(written);
-}
-
-// The first `count` numbers, the rest zeros; no other memory is touched.
-template <class Number>
-static INLINE vf wide_part(const Number *from, int64_t count) {
-  if (count >= W) return wide(from);
-  Number some[W] = {};
-  memcpy(some, from, (size_t)count * sizeof(Number));
-  return wide(some);
-}
-template <class Number>
-static INLINE void narrow_part(Number *to, vf value, int64_t count) {
-  if (count >= W) return narrow(to, value);
-  Number some[W];
-  narrow(some, value);
-  memcpy(to, some, (size_t)count * sizeof(Number));
 }
 
 template <bool kRough>

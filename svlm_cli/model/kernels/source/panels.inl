@@ -46,16 +46,19 @@ static size_t product_scratch(const svlm::Product &job) {
   return (size_t)(lesser(job.rows, ROWS_AT_ONCE) * PANEL) * 4;
 }
 
+template <class Number>
+static INLINE void put_sums(Number *out, const float *sums, const float *bias, int64_t count) {
+  for (int64_t i = 0; i < count; i += W) {
+    vf sum = load(sums + i);
+    narrow_part(out + i, bias ? sum + wide_part(bias + i, count - i) : sum, count - i);
+  }
+}
+
 static void put_numbers(const svlm::Product &job, int64_t row, int64_t column, int64_t count, const float *sums) {
   int64_t at = row * job.outputs + column;
   const float *bias = job.bias ? job.bias + column : nullptr;
-  if (job.format == svlm::kFloat32) {
-    float *out = (float *)job.out + at;
-    for (int64_t i = 0; i < count; i++) out[i] = bias ? sums[i] + bias[i] : sums[i];
-  } else {
-    bf16 *out = (bf16 *)job.out + at;
-    for (int64_t i = 0; i < count; i++) out[i] = to_bf16(bias ? sums[i] + bias[i] : sums[i]);
-  }
+  if (job.format == svlm::kFloat32) put_sums((float *)job.out + at, sums, bias, count);
+  else put_sums((bf16 *)job.out + at, sums, bias, count);
 }
 
 template <class P, int C, class Put>

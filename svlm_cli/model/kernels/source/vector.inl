@@ -52,6 +52,44 @@ static INLINE bf16 to_bf16(float value) {  // to the nearest, ties to even; what
   return (bf16)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
 
+// Numbers of a format as float32, and back.
+typedef uint16_t vh __attribute__((vector_size(SVLM_BYTES / 2)));
+
+static INLINE vf wide(const float *from) { return load(from); }
+static INLINE vf wide(const bf16 *from) {
+  vh half;
+  memcpy(&half, from, sizeof half);
+  return (vf)(__builtin_convertvector(half, vi) << 16);
+}
+static INLINE void narrow(float *to, vf value) { store(to, value); }
+static INLINE void narrow(bf16 *to, vf value) {  // as to_bf16
+#if SVLM_DOT_BF16
+  __m256bh half = _mm512_cvtneps_pbh((__m512)value);
+#else
+  vi bits = (vi)value, upper = (bits >> 16) & (vi)(0xffff - (vi){});
+  vi rounded = ((bits + (upper & (vi)(1 - (vi){})) + (vi)(0x7fff - (vi){})) >> 16) & (vi)(0xffff - (vi){});
+  vi number = value == value ? rounded : (upper | (vi)(0x40 - (vi){}));
+  vh half = __builtin_convertvector(number, vh);
+#endif
+  memcpy(to, &half, sizeof half);
+}
+
+// The first `count` numbers, the rest zeros; no other memory is touched.
+template <class Number>
+static INLINE vf wide_part(const Number *from, int64_t count) {
+  if (count >= W) return wide(from);
+  Number some[W] = {};
+  memcpy(some, from, (size_t)count * sizeof(Number));
+  return wide(some);
+}
+template <class Number>
+static INLINE void narrow_part(Number *to, vf value, int64_t count) {
+  if (count >= W) return narrow(to, value);
+  Number some[W];
+  narrow(some, value);
+  memcpy(to, some, (size_t)count * sizeof(Number));
+}
+
 // 2W bfloat16 as two vectors: those in even places, those in odd ones.
 static INLINE vf even_of(vi pairs) { return (vf)(pairs << 16); }
 static INLINE vf odd_of(vi pairs) { return (vf)(pairs & (vi)(-65536 - (vi){})); }
@@ -72,19 +110,26 @@ static INLINE vf from_int8(const int8_t *from) {
 }
 
 static INLINE float sum_of(vf v) {
-  float parts[W], total = 0;
+#if SVLM_AVX512
+  return _mm512_reduce_add_ps((__m512)v);
+#else
+  float parts[W];
   memcpy(parts, &v, sizeof v);
   for (int half = W / 2; half; half /= 2)
     for (int i = 0; i < half; i++) parts[i] += parts[i + half];
-  total = parts[0];
-  return total;
+  return parts[0];
+#endif
 }
 static INLINE float max_of(vf v) {
+#if SVLM_AVX512
+  return _mm512_reduce_max_ps((__m512)v);
+#else
   float parts[W];
   memcpy(parts, &v, sizeof v);
   for (int half = W / 2; half; half /= 2)
     for (int i = 0; i < half; i++) parts[i] = parts[i + half] > parts[i] ? parts[i + half] : parts[i];
   return parts[0];
+#endif
 }
 
 // 2^x for x <= 0, one unit in the last place or so; at most 2^-126 for all that is less; what is no number
