@@ -23,6 +23,7 @@ _MP4_NAMES = frozenset({"mov", "mp4"})
 _MATROSKA_NAMES = frozenset({"matroska", "webm"})
 _OGG, _OGG_PAGE, _THEORA = "ogg", b"OggS\0", b"\x80theora"
 _BEGINS = 2  # flag of a page that begins a track
+_MOST_BYTES = 1 << 20  # that are looked at of a fragment's index
 
 
 def outer_boxes(file: Path) -> Iterator[tuple[bytes, int, int]]:
@@ -43,12 +44,35 @@ def outer_boxes(file: Path) -> Iterator[tuple[bytes, int, int]]:
 
 
 def fragments_begin(file: Path) -> list[int]:
-    """Where recordings begin behind the first one of a local MP4 of fragments; libav reads all of them."""
-    with suppress(OSError):
-        boxes = list(outer_boxes(file))
-        if any(kind == b"moof" for kind, _, _ in boxes):
-            return [begin for kind, begin, _ in boxes if kind == b"moov"][1:]
-    return []
+    """Where recordings begin behind the first one of a local MP4 of fragments; libav reads all of them.
+
+    Each has an index of its own, or the clock of a track starts again there.
+    """
+    found: list[int] = []
+    clocks: dict[int, int] = {}
+    with suppress(OSError), file.open("rb") as data:
+        for kind, begin, end in outer_boxes(file):
+            if kind == b"moov":
+                found.append(begin)
+                clocks = {}
+            elif kind == b"moof":
+                data.seek(begin)
+                fragment = dict(_fragment_clocks(data.read(min(end - begin, _MOST_BYTES))))
+                if any(time < clocks.get(track, 0) for track, time in fragment.items()):
+                    found.append(begin)
+                    clocks = {}
+                clocks |= fragment
+    return found[1:] if clocks else []
+
+
+def _fragment_clocks(fragment: bytes) -> Iterator[tuple[int, int]]:
+    """Each track of a fragment of MP4, and when it begins, in its ticks (ISO/IEC 14496-12, 8.8)."""
+    for track in fragment.split(b"traf")[1:]:
+        head, clock = track.find(b"tfhd"), track.find(b"tfdt")
+        if 0 <= head < clock:
+            length = 8 if track[clock + 4 : clock + 5] == b"\1" else 4
+            time = track[clock + 8 : clock + 8 + length]
+            yield int.from_bytes(track[head + 8 : head + 12], "big"), int.from_bytes(time, "big")
 
 
 def recording_behind(path: str, format_name: str, stream_id: int) -> int | None:

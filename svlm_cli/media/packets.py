@@ -108,6 +108,9 @@ class OneClock:
         self._order = Reordered(self.joins, self._picture)
         self._last: dict[int, int] = {}
         self._is_joined = False
+        self._may_restart = not any(
+            stream.frames for stream in self._streams
+        )  # no index hides them on purpose
         self._restarts = Restarts()
 
     def packets(self, on_failure: Callable[[str], None] = lambda _reason: None) -> Iterator[Packet[Any]]:
@@ -173,7 +176,7 @@ class OneClock:
         last = self._last.get(index)
         fall = 0.0 if dts is None or last is None else (last - dts) * tick
         part = self._part(packet, fall)
-        if self._is_joined or self._file.is_playlist:
+        if self._may_restart:
             packet = self._restarts.shown(packet, fall)
         if dts is None:
             self._last.pop(index, None)

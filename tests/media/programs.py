@@ -117,12 +117,14 @@ def _sounds(part: Part) -> list[tuple[float, av.AudioFrame]]:
     return made
 
 
-def joined(parts: Sequence[Part], folder: Path, suffix: str = ".ts") -> Path:
-    """The parts behind each other in one file, byte by byte."""
+def joined(parts: Sequence[Part], folder: Path, suffix: str = ".ts", *, has_indices: bool = True) -> Path:
+    """The parts behind each other in one file, byte by byte; of fragments, one index may do for all."""
     whole = folder / f"whole{suffix}"
     with whole.open("wb") as file:
         for number, part in enumerate(parts):
-            file.write(write_part(folder / f"part{number}{suffix}", part).read_bytes())
+            content = write_part(folder / f"part{number}{suffix}", part).read_bytes()
+            begin = content.index(b"moof") - 4 if number and not has_indices else 0
+            file.write(content[begin:])
     return whole
 
 

@@ -164,7 +164,7 @@ class Joins:
         if track is None:
             return now.newest > float("-inf") and stamp > now.newest + self._jump
         if track.stretch is not now:
-            if self._parts:  # it goes on when its own part is over
+            if self._parts and abs(stamp - track.stamp) <= JUMP_SECONDS:  # its own part is not over
                 return False
             usual = max(track.usual, track.step)
             if 0 <= stamp - track.stamp <= 2 * usual:  # the rest of it comes late in the file
