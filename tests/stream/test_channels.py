@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -27,6 +27,7 @@ from svlm_cli import (
 )
 from svlm_cli.errors import SourceLostError
 from svlm_cli.stream.channels.channel import Channel
+from svlm_cli.stream.channels.load import Load
 from svlm_cli.stream.channels.rounds import stream_channels
 from svlm_cli.types import Clip
 
@@ -267,6 +268,26 @@ def test_too_many_channels_are_told_and_drop_alike(bundled, monkeypatch) -> None
     (judged,) = [message for message in warned if "channels are more" in message]
     assert "4 channels are more" in judged
     assert 1 <= int(judged.split("about ")[1].split(";")[0]) <= 3
+
+
+@pytest.mark.parametrize("has_file", [False, True])
+def test_too_many_live_channels_are_told_beside_a_file_at_full_speed(has_file) -> None:
+    """Rounds of two seconds with thirty live channels: fifteen of them fit, whatever else is in each."""
+
+    @dataclass
+    class Run:
+        is_realtime: bool = True
+        step_seconds: float = 1.0
+        lag_seconds: float = 3.0
+
+    live, file = [Run() for _ in range(30)], Run(is_realtime=False, lag_seconds=0.0)
+    load, now, told = Load(), 0.0, []
+    for _ in range(40):
+        told.append(load.add([*live, file] if has_file else live, len(live), now := now + 2.0))
+        if has_file:
+            told.append(load.add([file], len(live), now))
+    (said,) = filter(None, told)
+    assert said.startswith("30 channels are more than this machine keeps in real time, about 15;")
 
 
 def test_all_channels_are_told_of_before_the_first_step(bundled) -> None:

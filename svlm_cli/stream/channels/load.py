@@ -32,10 +32,13 @@ class Load:
         """Count a round that has just ended; what is to be told of it, mostly nothing.
 
         Args:
-            due: the channels that took a step in it.
-            num_channels: those that run.
+            due: the channels that took a step in it; one at full speed is never late.
+            num_channels: those that run at real-time pace.
             now: seconds of wall time.
         """
+        due = [run for run in due if run.is_realtime]
+        if not due:
+            return ""
         self._num_rounds += 1
         if self._is_told or self._num_rounds < 1:
             self._since, self._stream_seconds = now, 0.0
@@ -45,7 +48,7 @@ class Load:
             return ""
         fit = self._stream_seconds / (now - self._since)
         self._num_rounds = 0
-        is_late = all(run.is_realtime and run.lag_seconds > run.step_seconds for run in due)
+        is_late = all(run.lag_seconds > run.step_seconds for run in due)
         if not is_late or fit >= KEEPS_UP * num_channels:
             return ""
         self._is_told = True

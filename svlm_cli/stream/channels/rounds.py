@@ -162,7 +162,8 @@ class Rounds:
         due = [run for run in left if run.is_due]
         if due and (_is_gathered(left) or max(run.waited for run in due) >= GATHER_SECONDS):
             yield from _round(due, self._feeder)
-            if told := self._load.add(due, len(self._running), time.perf_counter()):
+            num_live = sum(run.is_realtime for run in self._running.values())
+            if told := self._load.add(due, num_live, time.perf_counter()):
                 yield ChannelEvent(due[0].name, due[0].warning(told))
             return
         waits = [GATHER_SECONDS - max(run.waited for run in due)] if due else []
