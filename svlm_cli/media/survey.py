@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from svlm_cli.errors import SourceError, boundary
 from svlm_cli.media.behind import recording_behind
@@ -20,6 +21,9 @@ from svlm_cli.media.matroska import may_be_joined
 from svlm_cli.media.packets import OneClock
 from svlm_cli.media.probe import is_url, open_container, stated_duration, states_picture_length
 from svlm_cli.media.timeline import TIME_TOLERANCE_SECONDS
+
+if TYPE_CHECKING:
+    from av.index import IndexEntry
 
 # What may be missing at the end of a whole file, whose header rounds.
 _MISSING_SECONDS, _MISSING_SHARE = 1.0, 0.02
@@ -149,6 +153,8 @@ def may_leap(video: OpenVideo) -> bool:
     entries = video.stream.index_entries
     if not states_picture_length(video) or len(entries) < 2:
         return True
+    if video.is_mp4 and len(entries) > video.stream.frames and _falls(entries):
+        return True  # joined ones of fragments, whose index libav makes in the order of the file
     tick, last = float(video.tick), len(entries) - 1
     span = (entries[last].timestamp - entries[0].timestamp) * tick
     usual = span / last
@@ -164,6 +170,11 @@ def may_leap(video: OpenVideo) -> bool:
         if tail >= 0 and tail >= max((b.timestamp - a.timestamp) * tick for a, b in pairwise(entries)):
             return True
     return _has_hole(lambda number: entries[number].timestamp * tick, last, longest)
+
+
+def _falls(entries: Iterable[IndexEntry]) -> bool:
+    """Whether the times of an index go back somewhere; reads all of it, a million in half a second."""
+    return any(after.timestamp < before.timestamp for before, after in pairwise(entries))
 
 
 def _has_hole(seconds_of: Callable[[int], float], last: int, longest: float) -> bool:

@@ -261,7 +261,12 @@ def test_fragments_that_begin_again_are_shown_and_heard(tmp_path: Path) -> None:
         assert [number for _, number in shown] == [number % 256 for number in range(first)], parts
         assert [at for at, _ in shown] == pytest.approx([number / FPS for number in range(first)], abs=0.2)
         assert pictures.problems == []
+        assert pictures.length_seconds == pytest.approx(first / FPS, abs=0.1), parts
         pictures.close()
+        dice.shuffle(places := [*range(first)])
+        with open_video(path) as reader:  # each jump goes by what the file's own index says
+            numbers = [number_of(reader.frames_at([(place + 0.5) / FPS])[0]) for place in places[:8]]
+        assert numbers == [place % 256 for place in places[:8]], parts
         said = [part.first / FPS + at for part in parts for at in part.bursts]
         assert bursts_of(listen(path).samples) == pytest.approx(said, abs=0.3), parts
         copy_tracks(Path(path), folder / "copy.mp4")
