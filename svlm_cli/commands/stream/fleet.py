@@ -7,9 +7,7 @@ up nobody but the thread that asked for it.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Self
@@ -18,7 +16,7 @@ from svlm_cli.commands.output import ReaderGone
 from svlm_cli.commands.stream.apart import require_apart
 from svlm_cli.commands.stream.channel_file import MOST_CHANNELS, ChannelBook, ChannelSpec
 from svlm_cli.commands.stream.channels_view import ChannelsView
-from svlm_cli.commands.stream.opened import Attendant, OpenChannel, look_for, never_begun
+from svlm_cli.commands.stream.opened import Attendant, OpenChannel, look_for, never_begun, side_by_side
 from svlm_cli.errors import OutputError, SourceError, StateError, SvlmError, TooEarlyError, UsageError
 from svlm_cli.stream.channels.channel import Channel, ChannelEvent, ChannelState
 from svlm_cli.stream.pacing import SaveTurns
@@ -30,8 +28,7 @@ if TYPE_CHECKING:
     from svlm_cli.stream.channels.devices import Spread
     from svlm_cli.stream.channels.rounds import Rounds
 
-OPENERS = 32  # sources that are opened at once: some may not answer for long
-PATIENCE_SECONDS = 2.0  # for sources that are opened, before the model is
+OPENING = "it is being opened"
 LEAVE_SECONDS = 60.0
 TOO_EARLY = ("the model is still being loaded", "try again in a few seconds")
 
@@ -81,20 +78,11 @@ class Fleet:
         """
         self._require_apart(specs)
         self._listed = {spec.name for spec in specs}
-        self._open = {spec.name: OpenChannel(spec, absence="it is being opened") for spec in specs}
+        self._open = {spec.name: OpenChannel(spec, absence=OPENING) for spec in specs}
         for each in self._open.values():
             each.attendant = self._attend(each)
-        gate, wrong = threading.Semaphore(OPENERS), list[Exception]()
-        work = partial(self._open_beside, gate=gate, wrong=wrong)
-        threads = [
-            threading.Thread(target=work, args=(each,), name="svlm-open", daemon=True)
-            for each in self._open.values()
-        ]
-        for thread in threads:
-            thread.start()
-        until = time.monotonic() + PATIENCE_SECONDS
-        for thread in threads:
-            thread.join(max(0.0, until - time.monotonic()))
+        wrong: list[Exception] = []
+        side_by_side(partial(self._open_beside, wrong=wrong), self._open.values())
         if wrong:
             raise wrong[0]
 
@@ -156,19 +144,15 @@ class Fleet:
             if sum(map(self._runs, self._open.values())) >= MOST_CHANNELS:
                 raise UsageError(f"there are {MOST_CHANNELS} channels already", "remove one first")
             self._require_apart([spec])
-            opened = self._open[spec.name] = OpenChannel(spec, source=source)
+            opened = self._open[spec.name] = OpenChannel(spec, source=source, absence=OPENING)
         try:
-            if self._filled(opened):
-                assert opened.channel is not None
-                self.rounds.add(opened.channel)
-            else:
-                self._look_for(opened)
+            self._begin_or_wait(opened)
         except BaseException:
             opened.close()
             with self._lock:
-                del self._open[spec.name]
-                if before is not None:
-                    self._open[spec.name] = before
+                if self._open.get(spec.name) is opened:
+                    del self._open[spec.name]
+                    self._open |= {} if before is None else {spec.name: before}
             raise
 
     def remove(self, name: str) -> None:
@@ -177,7 +161,7 @@ class Fleet:
             found = self._open.get(name)
             if self.rounds is None or found is None:
                 raise UsageError(f"there is no channel {name}", f"there are: {', '.join(self._open)}")
-            if self._runs(found) and not found.absence:
+            if self._runs(found) and found.has_begun:
                 found.is_leaving = True
                 self.rounds.remove(name)
                 return
@@ -209,12 +193,13 @@ class Fleet:
         for name in gone:
             now[name].is_closed.wait(LEAVE_SECONDS)
         new = [spec for name, spec in wanted.items() if name not in now or name in gone or now[name].failures]
-        with ThreadPoolExecutor(OPENERS, thread_name_prefix="svlm-open") as pool:
-            told = list(pool.map(self._added_or_told, new))
-        failed = [each for each in told if each]
+        told: list[str] = []
+        side_by_side(lambda spec: told.append(self._added_or_told(spec)), new)
+        there = list(told)  # some may still come
+        failed, num_opening = [each for each in there if each], len(new) - len(there)
         left = len(gone) - len(set(gone) & wanted.keys())
-        done = f"{len(new) - len(failed)} added, {left} removed, {len(wanted) - len(new)} kept"
-        return "; ".join([done, *failed])
+        done = f"{len(there) - len(failed)} added, {left} removed, {len(wanted) - len(new)} kept"
+        return "; ".join([f"{done}, {num_opening} being opened" if num_opening else done, *failed])
 
     def pass_on(self, told: ChannelEvent) -> None:
         """An event to the files, those who look on and the view; the last one closes the files."""
@@ -261,28 +246,34 @@ class Fleet:
             for told in events:
                 self.pass_on(told)
         for each in list(self._open.values()):
-            if each.absence:
+            if each.absence and not each.has_begun:
                 each.close()
                 self._tell_end(each.spec)
 
-    def _open_beside(self, opened: OpenChannel, gate: threading.Semaphore, wrong: list[Exception]) -> None:
+    def _open_beside(self, opened: OpenChannel, wrong: list[Exception]) -> None:
         """Open a channel and begin with it; what is no matter of this channel alone is kept in ``wrong``."""
         try:
-            with gate:
-                is_there = self._filled(opened)
-            if opened.is_closed.is_set():
-                opened.stack.close()
-            elif is_there:
-                self._begin_with(opened)
-                opened.absence = ""
-            else:
-                self._look_for(opened)
+            self._begin_or_wait(opened)
         except Exception as error:
-            if opened.is_closed.is_set():
-                return
             if not isinstance(error, SourceError | OutputError | StateError):
                 wrong.append(error)
             self._cannot_begin(opened, error)
+
+    def _begin_or_wait(self, opened: OpenChannel) -> None:
+        """Open a channel and begin with it, or wait for its source; it may be removed meanwhile."""
+        is_there = False
+        try:
+            is_there = self._filled(opened)
+        except Exception:
+            if not opened.is_closed.is_set():
+                raise
+        if opened.is_closed.is_set():
+            opened.stack.close()
+        elif is_there:
+            self._begin_with(opened)
+            opened.absence = ""
+        else:
+            self._look_for(opened)
 
     def _cannot_begin(self, opened: OpenChannel, error: Exception) -> None:
         opened.close()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from svlm_cli.commands.stream import run as one
 from svlm_cli.commands.stream.channel_file import ChannelSpec
@@ -29,6 +29,11 @@ if TYPE_CHECKING:
     from svlm_cli.commands.stream.run import Talking
     from svlm_cli.media.source import Source
     from svlm_cli.types import Clip
+
+
+ItemT = TypeVar("ItemT")
+OPENERS = 32  # at once: some sources may not answer for long
+PATIENCE_SECONDS = 2.0
 
 
 class Attendant(Protocol):
@@ -223,3 +228,19 @@ def look_for(opened: OpenChannel, take: Callable[[Source], None], may_begin: Cal
             return str(error)
         return ""
     return ""
+
+
+def side_by_side(work: Callable[[ItemT], object], items: Iterable[ItemT]) -> None:
+    """Do something with each of several channels, in a thread of its own; nobody waits for long."""
+    gate = threading.Semaphore(OPENERS)
+
+    def one(item: ItemT) -> None:
+        with gate:
+            work(item)
+
+    threads = [threading.Thread(target=one, args=(each,), name="svlm-open", daemon=True) for each in items]
+    for thread in threads:
+        thread.start()
+    until = time.monotonic() + PATIENCE_SECONDS
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))

@@ -17,6 +17,7 @@ from svlm_cli.media.live import connecting
 from tests.media.live_servers import file_server
 from tests.stream.served import free_port
 
+from .test_coming_and_going import until
 from .test_ended_sources import playlist
 from .test_served_channels import MATCH, SMALL, Client, served_while
 
@@ -107,6 +108,34 @@ def test_nobody_waits_for_a_source_that_does_not_answer(monkeypatch, capfd) -> N
     assert "1 of 2 channels failed: live" in told.err
 
 
+def test_a_source_that_does_not_answer_can_be_added_and_removed(tmp_path, monkeypatch, capfd) -> None:
+    """SIGHUP and Ctrl-C are free meanwhile; its end is told once."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(connecting, "OPEN_SECONDS", 30.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        channels(tmp_path, address := f"http://127.0.0.1:{silent.getsockname()[1]}/live.m3u8")
+
+        def change(name: str) -> None:
+            entries = [{"source": ONE, "name": "game"}, {"source": address, "name": name}]
+            (tmp_path / "channels.yaml").write_text(json.dumps({"channels": entries}))
+            os.kill(os.getpid(), signal.SIGHUP)
+
+        def visit(client: Client) -> None:
+            for name, before in (("other", "camera"), ("third", "other")):
+                client.until(lambda found, before=before: found == {"game": "running", before: "waiting"})
+                change(name)
+                client.until(lambda found, name=name: found == {"game": "running", name: "waiting"})
+
+        began = time.monotonic()
+        assert served_while([NAMED, "--max-channels", "4"], visit) == 130
+        assert time.monotonic() - began < 25
+    out, err = capfd.readouterr()
+    events = [json.loads(line) for line in out.splitlines()]
+    for name in ("camera", "other", "third"):
+        assert [each["type"] for each in events if each["channel"] == name] == ["end"]
+    assert "0 added, 1 removed, 1 kept, 1 being opened" in err
+
+
 @pytest.mark.parametrize("how", ["page", "file"])
 def test_a_channel_that_is_added_waits_as_others_do(how, tmp_path, monkeypatch, make_video, capfd) -> None:
     monkeypatch.chdir(tmp_path)
@@ -123,7 +152,8 @@ def test_a_channel_that_is_added_waits_as_others_do(how, tmp_path, monkeypatch, 
             channels(tmp_path, address)
             os.kill(os.getpid(), signal.SIGHUP)
         client.until(lambda found: found == {"game": "running", name: "waiting"})
-        assert "is not there yet; waiting for it" in health(client)[1]["reason"]
+        lacks = "is not there yet; waiting for it"
+        until(lambda: lacks in health(client)[1].get("reason", ""), "it was tried once")
         server = file_server(tmp_path, port)
         try:
             client.until(lambda found: found[name] in ("running", "ended"))
