@@ -46,22 +46,25 @@ def outer_boxes(file: Path) -> Iterator[tuple[bytes, int, int]]:
 def fragments_begin(file: Path) -> list[int]:
     """Where recordings begin behind the first one of a local MP4 of fragments; libav reads all of them.
 
-    Each has an index of its own, or the clock of a track starts again there.
+    Each has an index of its own, or the clock of a track starts again there; an index that says no more than
+    the one before it is that of the same recording, sent again, as some keep HLS.
     """
     found: list[int] = []
     clocks: dict[int, int] = {}
+    index = b""
     with suppress(OSError), file.open("rb") as data:
         for kind, begin, end in outer_boxes(file):
-            if kind == b"moov":
+            if kind not in {b"moov", b"moof"}:
+                continue
+            data.seek(begin)
+            content = data.read(min(end - begin, _MOST_BYTES))
+            fragment = dict(_fragment_clocks(content)) if kind == b"moof" else {}
+            is_new = kind == b"moov" and content != index
+            if is_new or any(time <= clocks.get(track, -1) for track, time in fragment.items()):
                 found.append(begin)
                 clocks = {}
-            elif kind == b"moof":
-                data.seek(begin)
-                fragment = dict(_fragment_clocks(data.read(min(end - begin, _MOST_BYTES))))
-                if any(time < clocks.get(track, 0) for track, time in fragment.items()):
-                    found.append(begin)
-                    clocks = {}
-                clocks |= fragment
+            clocks |= fragment
+            index = content if kind == b"moov" else index
     return found[1:] if clocks else []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from svlm_cli.media.audio import listen
+from svlm_cli.media.behind import fragments_begin, outer_boxes
 from svlm_cli.media.clock.joins import Joins
 from svlm_cli.media.clock.reordered import Reordered
 from svlm_cli.media.clock.timed import Timed
@@ -19,7 +21,7 @@ from svlm_cli.media.file.pyav_reader import PyavPictures
 from svlm_cli.media.file.reader import open_video
 from svlm_cli.media.file.remux import copy_tracks
 from tests.media.numbered import number_of, picture, write_video
-from tests.media.programs import FRAGMENTS, Part, bursts_of, joined
+from tests.media.programs import FRAGMENTS, Part, bursts_of, joined, write_part
 
 FPS, RATE, SIZE = 10, 16_000, (64, 32)
 TICK = Fraction(1, FPS)
@@ -273,3 +275,27 @@ def test_fragments_that_begin_again_are_shown_and_heard(tmp_path: Path) -> None:
         with open_video(folder / "copy.mp4") as reader:
             every = [number_of(each) for each in reader.frames_at([(n + 0.5) / FPS for n in range(first)])]
         assert every == [number % 256 for number in range(first)], parts
+
+
+def test_an_index_sent_again_begins_no_recording(tmp_path: Path) -> None:
+    """As segments of HLS are kept with their initialisation, before and behind an advertisement."""
+    for num_fragments in (1, 3, 6):
+        sent = []
+        for number, seconds in enumerate((num_fragments / 2, 3.0)):
+            part = Part(40 * number, 0.0, (0.0, seconds), (0.0, seconds))
+            index, *fragments = _fragments(write_part(tmp_path / f"{number}{FRAGMENTS}", part))
+            sent.append(b"".join(index + each for each in fragments))
+        path = tmp_path / f"{num_fragments}{FRAGMENTS}"
+        path.write_bytes(b"".join(sent))
+        first = len(sent[0])
+        assert [begin // first for begin in fragments_begin(path)] == [1], num_fragments
+    with open_video(path) as reader:
+        shown = [number_of(each) for each in reader.frames_at([(n + 0.5) / FPS for n in range(60)])]
+        assert (shown, reader.problems) == ([*range(30), *range(40, 70)], [])
+
+
+def _fragments(file: Path) -> list[bytes]:
+    """What is before the fragments of an MP4, and each of these, without what is behind them."""
+    boxes, content = [*outer_boxes(file)], file.read_bytes()
+    begins = [begin for kind, begin, _ in boxes if kind in {b"moof", b"mfra"}]
+    return [content[begin:end] for begin, end in pairwise([0, *begins])]
