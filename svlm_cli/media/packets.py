@@ -230,7 +230,10 @@ def _shown(packet: Packet[Any]) -> Packet[Any]:
     import av
 
     with libav():
-        copy: Packet[Any] = av.Packet(bytes(packet))
+        # Bytes that Python holds the threads of a decoder let go under the interpreter's lock; who closes the
+        # decoder has that lock, and waits for them: both for ever.
+        copy: Packet[Any] = av.Packet(packet.size)
+        copy.update(bytes(packet))
         copy.stream, copy.time_base = packet.stream, packet.time_base
         copy.pts, copy.dts, copy.duration = packet.pts, packet.dts, packet.duration
         copy.is_keyframe, copy.is_corrupt = packet.is_keyframe, packet.is_corrupt

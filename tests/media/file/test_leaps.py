@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
@@ -20,6 +21,7 @@ from svlm_cli.media.clock.timed import Timed
 from svlm_cli.media.file.pyav_reader import PyavPictures
 from svlm_cli.media.file.reader import open_video
 from svlm_cli.media.file.remux import copy_tracks
+from svlm_cli.media.packets import _shown
 from tests.media.numbered import number_of, picture, write_video
 from tests.media.programs import FRAGMENTS, Part, bursts_of, joined, write_part
 
@@ -292,6 +294,25 @@ def test_an_index_sent_again_begins_no_recording(tmp_path: Path) -> None:
     with open_video(path) as reader:
         shown = [number_of(each) for each in reader.frames_at([(n + 0.5) / FPS for n in range(60)])]
         assert (shown, reader.problems) == ([*range(30), *range(40, 70)], [])
+
+
+def test_a_copy_of_a_packet_is_libavs_own(tmp_path: Path) -> None:
+    """One of bytes that Python holds stops a decoder with threads for ever, where it is closed meanwhile."""
+    noise = np.random.default_rng(5).integers(0, 256, (480, 640, 3), np.uint8)
+    with av.open(str(tmp_path / "v.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=FPS)
+        stream.width, stream.height, stream.pix_fmt = 640, 480, "yuv420p"
+        frame = av.VideoFrame.from_ndarray(noise, format="rgb24")
+        container.mux(stream.encode(frame) + stream.encode(None))
+    with av.open(str(tmp_path / "v.mkv")) as container:
+        packet = next(each for each in container.demux() if each.size)
+        tracemalloc.start()
+        copy = _shown(packet)
+        held, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert bytes(copy) == bytes(packet)
+        assert (copy.pts, copy.dts, copy.is_discard) == (packet.pts, packet.dts, False)
+    assert held < packet.size / 2
 
 
 def _fragments(file: Path) -> list[bytes]:
