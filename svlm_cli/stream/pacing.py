@@ -101,8 +101,11 @@ class SaveTurns:
         self._next = -math.inf
 
     def take(self, every_seconds: float) -> bool:
-        """Whether one who saves this often may do so now: 256 can, as many at once as in a second."""
-        pause, now = every_seconds / MOST_SAVED, self._clock()
+        """Whether one who saves this often may do so now: 256 can, as many at once as in a second.
+
+        Who saves rarely holds others up for a second, no longer.
+        """
+        pause, now = min(1.0, every_seconds / MOST_SAVED), self._clock()
         if now < self._next - 1.0:
             return False
         self._next = max(self._next, now) + pause

@@ -72,6 +72,17 @@ def test_channels_come_and_go_while_others_run(bundled, tmp_path, one_thread) ->
         rounds.add(channel("late"))
 
 
+def test_who_is_removed_before_the_first_round_ends_and_is_forgotten(bundled) -> None:
+    rounds = Rounds(bundled)
+    for name in ("stays", "leaves"):
+        rounds.add(Channel(name, Pictures(), replace(SHOWN, duration=None)))
+    rounds.remove("leaves")
+    told = list(rounds.events())
+    kinds = [type(each.event).__name__ for each in told if each.channel == "leaves"]
+    assert (kinds[0], kinds[-1], "StepEvent" in kinds) == ("StartEvent", "EndEvent", False)
+    assert [each.name for each in rounds.states()] == ["stays"]
+
+
 def test_a_source_that_hangs_as_it_is_removed_holds_nobody_up(bundled) -> None:
     """Closing waits for the reader for seconds; the others' steps go on meanwhile."""
     settings = replace(SHOWN, duration=None)
@@ -218,6 +229,43 @@ def test_who_leaves_is_saved_beside_the_others(bundled, tmp_path, monkeypatch) -
     assert max(gaps) < 1.5
     for name, num_steps in ended.items():
         assert load_state(tmp_path / name).reached_seconds == num_steps
+
+
+def test_last_states_are_copied_a_few_at_once(bundled, tmp_path, monkeypatch) -> None:
+    """Where all end together, memory holds a few caches twice, not all; every state is there."""
+    from svlm_cli.stream import state
+
+    write, lock, stop = state.write_state, threading.Lock(), threading.Event()
+    at_once, most = 0, 0
+
+    def slow(*content) -> None:
+        nonlocal at_once, most
+        with lock:
+            at_once += 1
+            most = max(most, at_once)
+        time.sleep(0.2)
+        write(*content)
+        with lock:
+            at_once -= 1
+
+    rounds, settings = Rounds(bundled, stop), replace(SHOWN, duration=None)
+    keepers = {str(number): StateKeeper(tmp_path / str(number), 1e6) for number in range(10)}
+    for name, keeper in keepers.items():
+        rounds.add(Channel(name, Pictures(seconds=999), settings, controls=Controls(keeper=keeper)))
+    begun, ended = set(), {}
+    for each in rounds.events():
+        if isinstance(each.event, StepEvent) and each.event.index == 1:  # its first is saved
+            begun.add(each.channel)
+        if len(begun) == 10 and not stop.is_set():
+            for keeper in keepers.values():
+                keeper.close()  # first states are saved at once
+            monkeypatch.setattr(state, "write_state", slow)
+            stop.set()
+        if isinstance(each.event, EndEvent):
+            ended[each.channel] = each.event.steps
+    assert 1 < most <= 4
+    assert {name: load_state(tmp_path / name).reached_seconds for name in ended} == ended
+    assert len(ended) == 10
 
 
 def test_what_the_vision_thread_runs_into_is_told(bundled, monkeypatch) -> None:

@@ -155,3 +155,11 @@ def test_states_of_many_are_copied_in_turns(num, every) -> None:
     assert min(saved.values()) >= 9 - (num > 200)
     fresh = SaveTurns(now)
     assert all(fresh.take(0.0) for _ in range(1000)), "each of its steps"
+
+
+def test_who_saves_once_an_hour_is_not_waited_for() -> None:
+    now = Now()
+    turns = SaveTurns(now)
+    assert turns.take(3600.0)
+    now.seconds += 1.0
+    assert turns.take(2.0)

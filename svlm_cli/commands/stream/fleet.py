@@ -163,10 +163,11 @@ class Fleet:
                 raise UsageError(f"there is no channel {name}", f"there are: {', '.join(self._open)}")
             if self._runs(found) and found.has_begun:
                 found.is_leaving = True
-                self.rounds.remove(name)
+                with suppress(UsageError):  # it is about to begin, or has just ended
+                    self.rounds.remove(name)
                 return
             del self._open[name]
-            if found.absence:
+            if found.absence and not found.failures:
                 found.is_leaving = True
                 found.close()
                 self._tell_end(found.spec)
@@ -189,7 +190,8 @@ class Fleet:
         gone = [name for name, each in now.items() if name in known and wanted.get(name) != each.spec]
         self._listed = set(wanted)
         for name in gone:
-            self.remove(name)
+            with suppress(UsageError):  # it has gone by itself
+                self.remove(name)
         for name in gone:
             now[name].is_closed.wait(LEAVE_SECONDS)
         new = [spec for name, spec in wanted.items() if name not in now or name in gone or now[name].failures]
@@ -232,12 +234,15 @@ class Fleet:
                 self._cannot_begin(opened, error)
 
     def _begin_with(self, opened: OpenChannel) -> None:
-        """Add a channel that is open to those that run, where they do; once."""
+        """Add a channel that is open to those that run, where they do; once, and not where it is gone."""
         with self._lock:
-            if self.rounds is None or opened.channel is None or opened.has_begun:
+            if self.rounds is None or opened.channel is None or opened.has_begun or opened.is_gone:
                 return
             opened.has_begun = True
         self.rounds.add(opened.channel)
+        if opened.is_leaving:
+            with suppress(UsageError):  # that it was removed meanwhile was heard by those that run
+                self.rounds.remove(opened.spec.name)
 
     def run(self) -> None:
         """Pass on all that is told; at the end, channels whose sources are still looked for end as well."""
@@ -245,10 +250,13 @@ class Fleet:
         with closing(self.rounds.events()) as events:
             for told in events:
                 self.pass_on(told)
-        for each in list(self._open.values()):
-            if each.absence and not each.has_begun:
-                each.close()
-                self._tell_end(each.spec)
+        with self._lock:
+            waiting = [each for each in self._open.values() if each.absence and not each.has_begun]
+            for each in waiting:
+                each.is_leaving = True
+        for each in waiting:
+            each.close()
+            self._tell_end(each.spec)
 
     def _open_beside(self, opened: OpenChannel, wrong: list[Exception]) -> None:
         """Open a channel and begin with it; what is no matter of this channel alone is kept in ``wrong``."""
@@ -265,23 +273,23 @@ class Fleet:
         try:
             is_there = self._filled(opened)
         except Exception:
-            if not opened.is_closed.is_set():
+            if not opened.is_gone:
                 raise
-        if opened.is_closed.is_set():
-            opened.stack.close()
-        elif is_there:
+        if is_there:
             self._begin_with(opened)
+        if opened.is_dropped() or is_there:
             opened.absence = ""
         else:
             self._look_for(opened)
 
     def _cannot_begin(self, opened: OpenChannel, error: Exception) -> None:
-        opened.close()
-        opened.channel, opened.absence = None, ""
-        opened.failures.append(str(error))
         is_source = isinstance(error, SourceError)
-        opened.lack_source("could not be opened" if is_source else "cannot be gone on with", is_over=True)
-        self._tell_end(opened.spec, str(error))
+        self._give_up(opened, str(error), "could not be opened" if is_source else "cannot be gone on with")
+
+    def _give_up(self, opened: OpenChannel, why: str, told: str) -> None:
+        opened.give_up(why, told)
+        self._tell_end(opened.spec, why)
+        opened.absence = ""  # last: nobody leaves before all is told
 
     def _filled(self, opened: OpenChannel) -> bool:
         """Whether a channel is open; else its source may still come, and is to be looked for.
@@ -292,7 +300,7 @@ class Fleet:
         try:
             opened.fill(self._attend, self._view, self._turns, self._let_go)
         except SourceError as error:
-            if not opened.may_come(error):
+            if opened.is_gone or not opened.may_come(error):
                 raise
             opened.stack.close()
             opened.absence = f"the source is not there yet ({error.message}); waiting for it"
@@ -320,19 +328,17 @@ class Fleet:
             opened.fill(self._attend, self._view, self._turns, self._let_go)
             self._begin_with(opened)
 
-        if given_up := look_for(opened, take, lambda: self.rounds is not None):
-            opened.close()
-            opened.failures.append(given_up)
-            opened.lack_source("did not come or cannot be shown; it was given up", is_over=True)
-            self._tell_end(opened.spec, given_up)
+        given_up = look_for(opened, take, lambda: self.rounds is not None)
+        if not opened.is_dropped() and given_up:
+            self._give_up(opened, given_up, "did not come or cannot be shown; it was given up")
         opened.absence = ""
 
     def _added_or_told(self, spec: ChannelSpec) -> str:
         try:
             self.add_spec(spec)
-        except SvlmError as error:
+        except Exception as error:
             self._tell_end(spec, str(error))
-            return f"{spec.name}: {error.message}"
+            return f"{spec.name}: {error.message if isinstance(error, SvlmError) else error}"
         return ""
 
     def _require_apart(self, specs: Sequence[ChannelSpec]) -> None:

@@ -83,6 +83,11 @@ class OpenChannel:
     is_closed: threading.Event = field(default_factory=threading.Event)
 
     @property
+    def is_gone(self) -> bool:
+        """Whether it is not to begin any more: it was removed, or is over, while its source was opened."""
+        return self.is_leaving or self.is_closed.is_set()
+
+    @property
     def state(self) -> ChannelState:
         """How it stands while it has not begun, or could not."""
         condition = Condition.FAILED if self.failures else Condition.WAITING
@@ -143,6 +148,8 @@ class OpenChannel:
         at_once = replace(spec.live, opening_seconds=0.0)
         source = stack.enter_context(self.source or open_source(spec.source, at_once, settings.viewing))
         self.source = source
+        if self.is_gone:
+            raise SourceError(f"{spec.name} has been removed meanwhile")
         resume = one.resumed(kept, writers, source, view)
         for at_seconds, text in one.to_ask(asked, resume):
             self.questions.ask(text, at_seconds)
@@ -180,6 +187,21 @@ class OpenChannel:
         except OutputError as error:
             return [self.writers.give_up(error)]
 
+    def is_dropped(self) -> bool:
+        """Whether it was gone before it could begin; what was opened since then is let go."""
+        if self.has_begun or not self.is_gone:
+            return False
+        self.is_closed.wait()
+        self.stack.close()
+        return True
+
+    def give_up(self, why: str, told: str) -> None:
+        """It will not begin: why, and what is told of its source to those who look on."""
+        self.close()
+        self.channel = None
+        self.failures.append(why)
+        self.lack_source(told, is_over=True)
+
     def close(self) -> None:
         """Let all go; any number of times."""
         try:
@@ -198,7 +220,7 @@ def look_for(opened: OpenChannel, take: Callable[[Source], None], may_begin: Cal
 
     Args:
         opened: the channel; ``spec.live.opening_seconds`` is the patience.
-        take: given the source, open; closes it where it raises ``SvlmError``.
+        take: given the source, open; where it raises, the source is closed.
         may_begin: whether there is somebody to take it.
 
     Returns:
@@ -221,13 +243,19 @@ def look_for(opened: OpenChannel, take: Callable[[Source], None], may_begin: Cal
             if time.monotonic() - began >= most_seconds:
                 return f"its source did not come within {most_seconds:g} s: {error.message}"
             continue
+        except Exception as error:  # of its thread it would be lost, and the channel would wait for ever
+            return _reason(error)
         try:
             take(source)
-        except SvlmError as error:
+        except Exception as error:
             source.close()
-            return str(error)
+            return _reason(error)
         return ""
     return ""
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, SvlmError) else f"{type(error).__name__}: {error}"
 
 
 def side_by_side(work: Callable[[ItemT], object], items: Iterable[ItemT]) -> None:

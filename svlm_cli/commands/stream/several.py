@@ -66,7 +66,7 @@ def run_channels(
             one.serve(board, asking, stack, view, desk if may_add else None, opener)
         fleet.open_all(specs)
         _note(board, "the model is being loaded")
-        if not fleet.ready and not stays and not fleet.waits:
+        if not stays and not fleet.waits and not fleet.ready:
             (first, *_) = fleet.failed.values()
             raise SourceError(f"no channel could be opened: {'; '.join(first)}")
         if stopper.code:

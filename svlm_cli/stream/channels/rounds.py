@@ -24,6 +24,7 @@ from svlm_cli.stream.step.together import step_together
 
 POLL_SECONDS = 0.05
 GATHER_SECONDS = 0.05  # that a channel which is due waits for others, so that they share a forward
+MOST_SAVED = 4  # last states at once: each is a cache once more in memory
 MOST_ENDED = 256  # states of channels that are over, to be listed
 
 
@@ -51,9 +52,11 @@ class Rounds:
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._new: list[tuple[Channel, OpenedStream]] = []
+        self._unwanted: set[str] = set()
         self._running: dict[str, Running] = {}
         self._ended: dict[str, ChannelState] = {}
         self._closing: list[threading.Thread] = []
+        self._saving = threading.Semaphore(MOST_SAVED)
         self._is_over = False
 
     def add(self, channel: Channel) -> None:
@@ -85,8 +88,7 @@ class Rounds:
                 self._running[name].is_leaving.set()
                 self._wake.set()
             elif name in self._names_locked():  # not begun: it will begin and end
-                (opened,) = (opened for channel, opened in self._new if channel.name == name)
-                opened.controls.stop.set()
+                self._unwanted.add(name)
             elif self._ended.pop(name, None) is None:
                 raise UsageError(
                     f"there is no channel {name}", f"there are: {', '.join(self._names_locked())}"
@@ -153,8 +155,12 @@ class Rounds:
         with self._lock:
             del self._new[: len(new)]
             for channel, opened in new:
-                self._running[channel.name] = Running(channel, opened, seer, self._wake.set)
+                run = Running(channel, opened, seer, self._saving, self._wake.set)
+                if channel.name in self._unwanted:
+                    run.is_leaving.set()
+                self._running[channel.name] = run
                 self._ended.pop(channel.name, None)
+            self._unwanted -= {channel.name for channel, _ in new}
         self._load.judge_again()
 
     def _spoken(self, left: Sequence[Running]) -> Iterator[ChannelEvent]:
@@ -180,6 +186,9 @@ class Rounds:
                 self._ended[run.name] = run.state
             while len(self._ended) > MOST_ENDED:
                 del self._ended[next(iter(self._ended))]
+        self._close_beside(run)
+
+    def _close_beside(self, run: Running) -> None:
         thread = threading.Thread(target=run.close, name="svlm-close", daemon=True)
         thread.start()
         self._closing = [*(each for each in self._closing if each.is_alive()), thread]
@@ -190,8 +199,7 @@ class Rounds:
             self._is_over = True
             unbegun, self._new = self._new, []
         for run in self._running.values():
-            with suppress(Exception):
-                run.close()
+            self._close_beside(run)
         for channel, _ in unbegun:
             with suppress(Exception):
                 channel.release()

@@ -29,6 +29,7 @@ class Running:
         channel: what was asked for.
         opened: its stream, not begun before.
         seer: shown its clips.
+        saving: taken while its last state is saved.
         notify: called from any thread when it is worth polling it.
 
     Attributes:
@@ -38,7 +39,12 @@ class Running:
     """
 
     def __init__(
-        self, channel: Channel, opened: OpenedStream, seer: Seer, notify: Callable[[], None]
+        self,
+        channel: Channel,
+        opened: OpenedStream,
+        seer: Seer,
+        saving: threading.Semaphore,
+        notify: Callable[[], None],
     ) -> None:
         self.name = channel.name
         self.opened = opened
@@ -47,6 +53,7 @@ class Running:
         self._channel = channel
         self._run: StreamRun = opened.begin(sees=False, notify=notify)
         self._seer = seer
+        self._saving = saving
         self._shown: SizedClip | None = None
         self._seen: queue.SimpleQueue[Seen] = queue.SimpleQueue()
         self._clip: SeenClip | None = None
@@ -180,7 +187,8 @@ class Running:
 
     def _conclude(self) -> None:
         try:
-            self._closing_words += self._run.last_words()
+            with self._saving:
+                self._closing_words += self._run.last_words()
         except Exception as error:  # of its thread it would be lost
             self._closing_words.append(self.warning(_message(error)))
             self._error = self._error or error

@@ -7,7 +7,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from svlm_cli.commands.stream.channel_file import ChannelBook, ChannelOptions
 from svlm_cli.commands.stream.channels_view import ChannelsView
 from svlm_cli.commands.stream.fleet import Fleet
 from svlm_cli.errors import OutputError, SourceError, UsageError
+from svlm_cli.stream import sources
 from svlm_cli.stream.channels.rounds import Rounds
 
 SHOWN = {"max_new_tokens": 4, "vision_window": 2, "rounds": 2, "text_window": 9, "pace": "max"}
@@ -143,4 +145,86 @@ def test_channels_by_hand(tmp_path) -> None:
         finally:
             stop.set()
             thread.join()
+    assert not fleet.failed
+
+
+@contextmanager
+def one_runs() -> Iterator[tuple[Fleet, Callable[[], bool]]]:
+    """A fleet with one channel, and whether that goes on; all is ended behind it."""
+    stop = threading.Event()
+    fleet = Fleet(ChannelBook(ChannelOptions(), ModelChoice()), ChannelsView([], quiet=True, json=True))
+    with fleet:
+        fleet.rounds = Rounds(load_model(None, device="cpu"), stop, stays=True)
+        thread = threading.Thread(target=fleet.run)
+        thread.start()
+        fleet.add(entry("one"))
+
+        def goes_on() -> bool:
+            before = fleet.states()[0].steps
+            until(lambda: not thread.is_alive() or fleet.states()[0].steps > before + 2, "the first goes on")
+            return thread.is_alive()
+
+        try:
+            yield fleet, goes_on
+        finally:
+            stop.set()
+            thread.join()
+
+
+def test_a_source_that_comes_as_its_channel_is_removed_is_let_go(tmp_path, monkeypatch) -> None:
+    """It does not begin, its files are free, and whoever runs beside it goes on."""
+    asked, comes, tries, open_source = threading.Event(), threading.Event(), [], sources.open_source
+
+    def late(name, *more):
+        if name.startswith("http"):
+            tries.append(name)
+            if len(tries) == 1:
+                raise SourceError("nobody is there")
+            asked.set()
+            assert comes.wait(60)
+            name = "arena:soccer,seed=3,minutes=inf"
+        return open_source(name, *more)
+
+    monkeypatch.setattr(sources, "open_source", late)
+    camera = {
+        "source": "http://camera.local/live.m3u8",
+        "reconnect_seconds": 60,
+        "out": str(tmp_path / "c.vtt"),
+    }
+    with one_runs() as (fleet, goes_on):
+        fleet.add(entry("camera", **camera))
+        assert asked.wait(60)
+        fleet.remove("camera")
+        comes.set()
+        until(lambda: all(each.name != "svlm-await" for each in threading.enumerate()), "nobody looks for it")
+        assert goes_on()
+        assert [each.name for each in fleet.states()] == ["one"]
+        fleet.add(entry("other", out=camera["out"]))
+        assert goes_on()
+    assert not fleet.failed
+
+
+def test_who_is_removed_as_it_begins_ends(tmp_path, monkeypatch) -> None:
+    """Its session takes seconds to go on from a large state; meanwhile it is none of those that run yet."""
+    begins, may_begin = threading.Event(), threading.Event()
+    with one_runs() as (fleet, goes_on):
+        add = fleet.rounds.add
+
+        def slow(channel) -> None:
+            begins.set()
+            assert may_begin.wait(60)
+            add(channel)
+
+        monkeypatch.setattr(fleet.rounds, "add", slow)
+        thread = threading.Thread(target=fleet.add, args=(entry("late", out=str(tmp_path / "late.jsonl")),))
+        thread.start()
+        try:
+            assert begins.wait(60)
+            fleet.remove("late")
+        finally:
+            may_begin.set()
+            thread.join()
+        until(lambda: [each.name for each in fleet.states()] == ["one"], "it ends")
+        assert lines(tmp_path / "late.jsonl")[-1]["type"] == "end"
+        assert goes_on()
     assert not fleet.failed
