@@ -80,7 +80,18 @@ class LivePictures:
         self.error: SourceError | None = None
 
     def all(self) -> Iterator[Picture | None]:
-        """Pictures in presentation order, until the source ends or nobody waits for more; None at a loss."""
+        """Pictures in presentation order, until the source ends or nobody waits for more; None at a loss.
+
+        Then the decoder and its threads are let go of: where channels come and go, they are not to wait for
+        the garbage collector.
+        """
+        try:
+            yield from self._all()
+        finally:
+            self._connection = None
+            self._fields.forget()
+
+    def _all(self) -> Iterator[Picture | None]:
         for item in self._received():
             if item.packet is None:
                 yield from self._pictures(None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import math
 import random
@@ -16,6 +17,7 @@ import pytest
 
 from svlm_cli.errors import SourceError
 from svlm_cli.media.address import LiveOptions
+from svlm_cli.media.live.packets import Connection
 from svlm_cli.media.live.source import LiveSource, open_live
 from svlm_cli.types import Clip
 from tests.media import live_servers as servers
@@ -203,3 +205,18 @@ def test_where_nothing_decodes_is_told_on_the_clock_of_what_is_shown(tmp_path: P
     place = re.search(r"stopped at ([\d.]+) s \(nothing of 2 s could be decoded\)", stopped)
     assert place is not None
     assert float(place[1]) == pytest.approx(ends[-1], abs=0.6)
+
+
+def test_a_closed_source_lets_go_of_its_decoder(tmp_path):
+    """At once: where channels come and go, each decoder has threads."""
+    body = encoded(tmp_path, "short", counting())
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(2):
+            clips, source = watch(body, 2)
+            assert len(clips) >= SECONDS - 1
+        del clips, source
+        assert not [each for each in gc.get_objects() if isinstance(each, Connection)]
+    finally:
+        gc.enable()
