@@ -194,8 +194,15 @@ def _claimed_duration(video: OpenVideo, origin_seconds: float) -> float | None:
         hours, minutes, seconds = tag.groups()
         return int(hours) * 3600 + int(minutes) * 60 + float(seconds) - origin_seconds
     if stream.duration is not None and stream.duration > 0:
-        return float(stream.duration * video.tick) - late
+        return float((stream.duration - _fragments_begin(video)) * video.tick) - late
     return float(container.duration) / 1e6 if container.duration else None
+
+
+def _fragments_begin(video: OpenVideo) -> int:
+    """The first decoding stamp of an MP4 of fragments: libav states where that ends, not its length."""
+    if not video.is_mp4 or video.stream.frames or not len(video.stream.index_entries):
+        return 0
+    return int(video.stream.index_entries[0].timestamp)
 
 
 def states_picture_length(video: OpenVideo) -> bool:

@@ -96,6 +96,28 @@ def test_of_a_file_that_is_cut(tmp_path: Path, name: str) -> None:
         assert reader.length_seconds < 4.5
 
 
+def test_of_fragments_kept_from_the_middle_of_a_broadcast(tmp_path: Path) -> None:
+    """Their header states where the track ends on its clock, and not how long it lasts."""
+    for seed in range(4):
+        dice = Random(f"fragments {seed}")
+        num, begin = dice.randrange(60, 200), dice.randrange(20, 40_000)
+        path = write_video(
+            tmp_path / f"{seed}.mp4",
+            range(begin * RATE, begin * RATE + num),
+            Fraction(1, RATE),
+            rate=RATE,
+            options={"g": "20", "bf": str(dice.choice([0, 2])), "preset": "ultrafast"},
+            format_options={"movflags": "cmaf+frag_keyframe+frag_discont"},
+        )
+        found = survey(str(path))
+        assert found.picture_seconds == pytest.approx(begin, abs=0.2)
+        assert not found.is_cut_off
+        with open_video(path) as reader:
+            assert reader.length_seconds == pytest.approx(num / RATE, abs=0.06)
+            assert number_of(reader.frames_at([num / RATE])[0]) == num - 1
+            assert not reader.problems
+
+
 def test_of_a_header_that_claims_something_else(tmp_path: Path) -> None:
     for seed in range(6):
         dice = Random(f"claim {seed}")
