@@ -127,6 +127,8 @@ class Receiver:
         finally:
             if self._video is not None:
                 self._video.close()
+            self._video = None
+            del self._connection  # with it goes the decoder, however long a closed source is held
             self.buffer.end(error)
 
     def _read(self, video: OpenVideo) -> str:
