@@ -47,8 +47,18 @@ class Counting:
             self.is_closed = True
 
 
+OTHERS: set[threading.Thread] = set()  # of tests before, which may wait for a source that does not answer
+
+
+@pytest.fixture(autouse=True)
+def _others() -> None:
+    OTHERS.clear()
+    OTHERS.update(threading.enumerate())
+
+
 def own_threads() -> set[str]:
-    return {thread.name for thread in threading.enumerate() if thread.name.startswith("svlm-")}
+    new = set(threading.enumerate()) - OTHERS
+    return {thread.name for thread in new if thread.name.startswith("svlm-")}
 
 
 def words(model, controls: Controls, settings: StreamSettings = SETTINGS) -> list[tuple]:
