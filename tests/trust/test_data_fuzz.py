@@ -6,7 +6,6 @@ import json
 import logging
 import random
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from svlm_cli.data.words.report import report as align_report
 from svlm_cli.data.words.transcribe import WhisperOptions
 from svlm_cli.data.words.transcript import DenseClip, Dropped, TimedWord, Transcript, write_transcript
 from svlm_cli.errors import SvlmError
+from tests.cpu_time import no_hang
 from tests.trust.damage import damaged
 
 Cases = Callable[[int, int], range]
@@ -31,7 +31,7 @@ Tally = Callable[[str, int], None]
 PROMISE = "a torn or absurd {} costs itself alone, is named and counted"
 GOOD, BAD = ("good-first", "good-second"), "the-one-that-is-bad"
 SENTENCE = "the lions attack down the left side café and nobody can stop their captain today"
-MOST_SECONDS, MOST_BYTES = 10.0, 20_000_000
+MOST_BYTES = 20_000_000
 
 
 def segments(seconds: int) -> list[tuple[float, float, str]]:
@@ -165,10 +165,9 @@ def test_transcripts_made_elsewhere(cases: Cases, tally: Tally, make_folder: Cal
         (folder / "given" / f"{BAD}.json").unlink()
         content = damaged(FORMS[form](60).encode(), dice, is_json="json" in form)
         (folder / "given" / f"{BAD}{form.removeprefix('x')}").write_bytes(content)
-        begun = time.thread_time()
-        outcomes = align(folder)
-        report = chunk(folder)
-        assert time.thread_time() - begun < MOST_SECONDS, seed
+        with no_hang(seed):
+            outcomes = align(folder)
+            report = chunk(folder)
         assert set(outcomes) == {*GOOD, BAD}
         found = chunks_by_video(folder)
         bad = found.pop(BAD, None)
@@ -192,9 +191,8 @@ def test_transcripts_of_ours(cases: Cases, tally: Tally, make_folder: Callable[.
             path.write_bytes(damaged(path.read_bytes(), dice, is_json=True))
         if not has_manifest:
             (folder / "videos.jsonl").unlink()
-        begun = time.thread_time()
-        report = chunk(folder, check_videos=has_manifest, annealing=annealing)
-        assert time.thread_time() - begun < MOST_SECONDS, seed
+        with no_hang(seed):
+            report = chunk(folder, check_videos=has_manifest, annealing=annealing)
         found = chunks_by_video(folder, "annealing" if annealing else "s12w24")
         if seed < 0:
             expected[annealing, has_manifest] = found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -20,6 +19,7 @@ from svlm_cli.commands.engine import Invocation
 from svlm_cli.recipe import dump_recipe, load_recipe
 from svlm_cli.sections import Recipe
 from svlm_cli.settings import StreamSettings
+from tests.cpu_time import no_hang
 from tests.trust.damage import ODD_LITERALS, damaged, with_odd_values
 
 Cases = Callable[[int, int], range]
@@ -37,16 +37,14 @@ ODD_KEYS = (
     "x" * 5000,
 )  # fmt: skip
 KEYS = ("seed", "stages.0.steps", "stages.0.learning_rate", "stages.0.name", "pixels", "model", "stages")
-MOST_SECONDS = 4.0
 Loaded = TypeVar("Loaded")
 
 
 def attempt(action: Callable[[], Loaded], capsys: pytest.CaptureFixture[str], where: object) -> Loaded | None:
     """What was loaded; else None, after one printable line and exit code 2, in bounded time."""
     found: list[Loaded] = []
-    begun = time.thread_time()
-    code = exit_code(lambda: found.append(action()), Invocation())
-    assert time.thread_time() - begun < MOST_SECONDS, where
+    with no_hang(where):
+        code = exit_code(lambda: found.append(action()), Invocation())
     told = capsys.readouterr()
     assert code in (0, 2), (where, told.err)
     assert not told.out

@@ -6,13 +6,13 @@ In ``forms`` a line is a reply: § (small: ß) is the letter that is meant, † 
 from __future__ import annotations
 
 import random
-import time
 from pathlib import Path
 
 import pytest
 
 from svlm_cli.bench.common.letters import letters_of, sure_letter
 from svlm_cli.bench.judge.reading import read_letter
+from tests.cpu_time import no_hang
 
 FORMS = {path.stem: path.read_text().splitlines() for path in (Path(__file__).parent / "forms").iterdir()}
 AROUND = (
@@ -108,10 +108,9 @@ def test_letters_behind_e_are_read_where_there_are_as_many_options() -> None:
 def test_any_text_is_read_at_once(seed: int) -> None:
     draw = random.Random(seed)
     pieces, joint = draw.sample(PIECES, draw.choice((1, 2, 5))), draw.choice(("", " "))
-    reply = joint.join(pieces) * 6000 if seed % 2 else joint.join(draw.choices(pieces, k=20_000))
-    begun = time.process_time()
-    assert sure_letter(reply, is_choice=bool(seed % 3)) in (None, *"ABCDE")
-    assert time.process_time() - begun < 3
+    reply = joint.join(pieces) * 30_000 if seed % 2 else joint.join(draw.choices(pieces, k=100_000))
+    with no_hang():
+        assert sure_letter(reply, is_choice=bool(seed % 3)) in (None, *"ABCDE")
 
 
 @pytest.mark.parametrize(
@@ -119,8 +118,7 @@ def test_any_text_is_read_at_once(seed: int) -> None:
     ["but A wins, ", "Candidate A better matches ", "my ", "the best ", "\n", "A is closer; ", "so A, or "],
 )
 def test_long_replies_take_no_second(piece: str) -> None:
-    text = (piece * 20_000)[:19_990] + "\nA"
-    began = time.process_time()
-    read_letter(text)
-    sure_letter(text)
-    assert time.process_time() - began < 2
+    text = (piece * 100_000)[:99_990] + "\nA"
+    with no_hang():
+        read_letter(text)
+        sure_letter(text)

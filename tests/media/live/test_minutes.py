@@ -315,4 +315,4 @@ def test_a_server_that_cannot_serve_a_file_so_is_one_error(tmp_path: Path) -> No
             open_source(f"http://127.0.0.1:{server.port}/late.mp4")
     finally:
         server.stop()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20

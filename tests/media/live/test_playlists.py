@@ -46,7 +46,7 @@ def test_a_playlist_of_playlists_is_one_error_at_once(playlists: Path, name: str
                 (open_live if "://" in place else open_video)(place)
     finally:
         server.stop()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
 
 
 def test_a_variant_that_lists_variants_gives_way_to_the_next(playlists: Path) -> None:
