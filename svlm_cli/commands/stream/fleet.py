@@ -18,7 +18,7 @@ from svlm_cli.commands.stream.channel_file import MOST_CHANNELS, ChannelBook, Ch
 from svlm_cli.commands.stream.channels_view import ChannelsView
 from svlm_cli.commands.stream.opened import Attendant, OpenChannel, look_for, never_begun, side_by_side
 from svlm_cli.errors import OutputError, SourceError, StateError, SvlmError, TooEarlyError, UsageError
-from svlm_cli.stream.channels.channel import Channel, ChannelEvent, ChannelState
+from svlm_cli.stream.channels.channel import OVER, Channel, ChannelEvent, ChannelState
 from svlm_cli.stream.pacing import SaveTurns
 from svlm_cli.stream.questions import Questions
 from svlm_cli.types import WarningEvent
@@ -119,21 +119,24 @@ class Fleet:
         """Open a channel, an entry as in a file of channels; ``Desk.add``."""
         return self.add_pushed(entry).name
 
-    def add_pushed(self, entry: Mapping[str, object], source: Source | None = None) -> ChannelSpec:
-        """Open a channel, whose source may be there already; as ``add``."""
+    def add_pushed(
+        self, entry: Mapping[str, object], source: Source | None = None, most: int = MOST_CHANNELS
+    ) -> ChannelSpec:
+        """Open a channel, whose source may be there already; as ``add``, and at ``most`` so many run then."""
         spec = self._book.spec(entry)
-        self.add_spec(spec, source)
+        self.add_spec(spec, source, most)
         return spec
 
-    def add_spec(self, spec: ChannelSpec, source: Source | None = None) -> None:
+    def add_spec(self, spec: ChannelSpec, source: Source | None = None, most: int = MOST_CHANNELS) -> None:
         """Open a channel that begins with the next round.
 
         Args:
             spec: as it is asked for.
             source: open already; None to open the one of the spec.
+            most: channels that may run at once, this one among them.
 
         Raises:
-            SvlmError: it cannot be opened or cannot begin; nothing has changed.
+            SvlmError: it cannot be opened or cannot begin, or as many run as may; nothing has changed.
         """
         if self.rounds is None:
             raise TooEarlyError(*TOO_EARLY)
@@ -141,8 +144,9 @@ class Fleet:
             before = self._open.get(spec.name)
             if before is not None and self._runs(before):
                 raise UsageError(f"a channel {spec.name} runs already", "give it another name")
-            if sum(map(self._runs, self._open.values())) >= MOST_CHANNELS:
-                raise UsageError(f"there are {MOST_CHANNELS} channels already", "remove one first")
+            if sum(each.condition not in OVER for each in self.states()) >= most:
+                more = "" if most == MOST_CHANNELS else ", or start with --max-channels"
+                raise UsageError(f"{most} channels run already", f"remove one first{more}")
             self._require_apart([spec])
             opened = self._open[spec.name] = OpenChannel(spec, source=source, absence=OPENING)
         try:

@@ -7,20 +7,22 @@ import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from svlm_cli.commands.stream.fleet import TOO_EARLY
 from svlm_cli.errors import OutputError, StateError, TooEarlyError, UsageError
 from svlm_cli.media.address import CAMERA, PUSH, is_live_address, public_name
 from svlm_cli.media.pushed import PushedSource
 from svlm_cli.media.source import reconnects_of
-from svlm_cli.stream.channels.channel import ChannelState, Condition
+from svlm_cli.stream.channels.channel import OVER, ChannelState
 from svlm_cli.values import decimal
 
 if TYPE_CHECKING:
+    from svlm_cli.commands.stream.channel_file import ChannelSpec
     from svlm_cli.commands.stream.fleet import Fleet
     from svlm_cli.commands.stream.opened import OpenChannel
     from svlm_cli.commands.stream.run import Talking
+    from svlm_cli.media.source import Source
     from svlm_cli.stream.page.board import Board
     from svlm_cli.stream.page.hub import Hub
     from svlm_cli.stream.page.push import PushStart
@@ -31,11 +33,9 @@ ALLOWED = (
     *("fps", "greedy", "seed", "temperature", "on_lag", "duration"),
 )
 MOST_LETTERS = 2000
-ResultT = TypeVar("ResultT")
 MOST_FPS = 60
 PUSHED_CHANNELS = 4
 MOST_ENDED = 8  # of those that were pushed, still shown
-_OVER = (Condition.ENDED, Condition.FAILED)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -59,16 +59,6 @@ class PageDesk:
         """Those that run, and the last that have ended."""
         return self._fleet.states()
 
-    def require_room(self) -> None:
-        """Make sure that another channel may run.
-
-        Raises:
-            UsageError: as many run as may.
-        """
-        running = [each for each in self.states() if each.condition not in _OVER]
-        if len(running) >= self._most:
-            raise UsageError(f"{self._most} channels run already", "remove one, or start with --max-channels")
-
     def add(self, entry: Mapping[str, object]) -> str:
         """Open a channel; ``Desk.add``."""
         if unknown := [key for key in entry if key not in ALLOWED]:
@@ -88,17 +78,16 @@ class PageDesk:
             raise UsageError(f"the channel is wrong: fps: {MOST_FPS} at most")
         if not _NAME.fullmatch(str(entry.get("name") or "a")):
             raise UsageError("the channel is wrong: name: letters, digits, dots and dashes, 64 at most")
-        self.require_room()
-        return self.opened(lambda: self._fleet.add(entry))
+        return self.opened(entry).name
 
-    def opened(self, work: Callable[[], ResultT]) -> ResultT:
-        """What comes of opening a channel; where its files lie is not told to who asked for it.
+    def opened(self, entry: Mapping[str, object], source: Source | None = None) -> ChannelSpec:
+        """Open a channel, whose source may be there already; who asks is not told where its files lie.
 
         Raises:
-            SvlmError: it cannot be opened.
+            SvlmError: it cannot be opened, or as many run as may.
         """
         try:
-            return work()
+            return self._fleet.add_pushed(entry, source, self._most)
         except (OutputError, StateError) as error:
             self._view.say(f"warning: a channel was not added: {error}", "yellow")
             raise OutputError("its files cannot be opened", "svlm has said why where it runs") from None
@@ -106,7 +95,7 @@ class PageDesk:
     def remove(self, name: str) -> None:
         """End a channel, or forget one that has ended; ``Desk.remove``."""
         own = [each.condition for each in self.states() if each.name == name]
-        has_ended = all(condition in _OVER for condition in own)
+        has_ended = all(condition in OVER for condition in own)
         self._fleet.remove(name)
         if has_ended:
             self._board.remove(name)
@@ -118,7 +107,7 @@ class PushOpener:
     Args:
         fleet: the channels.
         board: where they are shown.
-        desk: says whether there is room.
+        desk: opens it where there is room.
     """
 
     def __init__(self, fleet: Fleet, board: Board, desk: PageDesk) -> None:
@@ -143,14 +132,13 @@ class PushOpener:
                 if name:
                     raise UsageError(f"{name} is the name of another channel", "?channel=NAME")
                 name = next(made for number in self._numbers if (made := f"push-{number}") not in known)
-            self._desk.require_room()
             source = PushedSource(f"{PUSH}{name}", start.width, start.height, start.fps, taken)
             entry = {"source": PUSH, "name": name} | ({"title": start.title} if start.title else {})
-            spec = self._desk.opened(lambda: self._fleet.add_pushed(entry, source))
+            spec = self._desk.opened(entry, source)
             step_seconds = spec.settings.step_seconds
             self._pushed.pop(name, None)
             self._pushed[name] = None
-            self._forget({name for name, each in known.items() if each.condition in _OVER})
+            self._forget({name for name, each in known.items() if each.condition in OVER})
         return name, source, step_seconds
 
     def _forget(self, ended: set[str]) -> None:

@@ -150,9 +150,11 @@ def _listen(fleet: Fleet, stack: ExitStack, view: ChannelsView, stopper: Stopper
 
     def ask(text: str) -> None:
         nonlocal last
-        name, colon, rest = text.partition(":")
-        if colon and fleet.questions_of(name.strip()) is not None:
-            last, text = name.strip(), rest
+        colons = [place for place, letter in enumerate(text) if letter == ":"]
+        for place in reversed(colons):  # a name may hold one itself
+            if fleet.questions_of(text[:place].strip()) is not None:
+                last, text = text[:place].strip(), text[place + 1 :]
+                break
         questions = fleet.questions_of(last)
         if questions is None:
             view.say(f"the channel {last} has gone: name another, e.g. NAME: {text.strip()[:40]}", "yellow")

@@ -60,6 +60,9 @@ class Condition(StrEnum):
     FAILED = "failed"
 
 
+OVER = (Condition.ENDED, Condition.FAILED)
+
+
 @dataclass(frozen=True, slots=True)
 class ChannelState:
     """How a channel stands, for whoever lists them.

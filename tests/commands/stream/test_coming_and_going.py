@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,9 +20,11 @@ from svlm_cli.commands.options import ModelChoice
 from svlm_cli.commands.stream.channel_file import ChannelBook, ChannelOptions
 from svlm_cli.commands.stream.channels_view import ChannelsView
 from svlm_cli.commands.stream.fleet import Fleet
+from svlm_cli.commands.stream.serving import PageDesk
 from svlm_cli.errors import OutputError, SourceError, UsageError
 from svlm_cli.stream import sources
 from svlm_cli.stream.channels.rounds import Rounds
+from svlm_cli.stream.page.board import Board
 
 SHOWN = {"max_new_tokens": 4, "vision_window": 2, "rounds": 2, "text_window": 9, "pace": "max"}
 
@@ -41,8 +44,12 @@ def until(is_so: Callable[[], object], what: str) -> None:
         time.sleep(0.02)
 
 
-def test_a_file_read_again_adds_removes_and_keeps(tmp_path, capfd) -> None:
+def test_a_file_read_again_adds_removes_and_keeps(tmp_path, monkeypatch) -> None:
     book = tmp_path / "channels.yaml"
+    talk = (tmp_path / "talk").open(
+        "w", buffering=1
+    )  # what is captured may lose a line that is being written
+    monkeypatch.setattr(sys, "stderr", talk)
 
     def write(*entries: object) -> None:
         kept = {"out": str(tmp_path / "{name}.jsonl"), "save_state": str(tmp_path / "{name}.svlm")}
@@ -57,11 +64,9 @@ def test_a_file_read_again_adds_removes_and_keeps(tmp_path, capfd) -> None:
         return any(each["type"] == "end" for each in lines(tmp_path / f"{name}.jsonl"))
 
     problems: list[str] = []
-    heard: list[str] = []
 
     def told() -> str:
-        heard.append(capfd.readouterr().err)
-        return "".join(heard)
+        return (tmp_path / "talk").read_text()
 
     def change() -> None:
         try:
@@ -89,6 +94,7 @@ def test_a_file_read_again_adds_removes_and_keeps(tmp_path, capfd) -> None:
         code = run(["stream", f"@{book}", "--threads", "1"])
     finally:
         thread.join()
+        talk.close()
     assert not problems
     assert code == 130
     assert not any(each.name.startswith("svlm-") for each in threading.enumerate()), "else it may abort"
@@ -169,6 +175,35 @@ def one_runs() -> Iterator[tuple[Fleet, Callable[[], bool]]]:
         finally:
             stop.set()
             thread.join()
+
+
+def test_no_more_run_than_may_however_many_are_added_at_once(tmp_path, monkeypatch) -> None:
+    most, added, refused = 4, [], []
+    with one_runs() as (fleet, goes_on):
+        desk = PageDesk(fleet, Board(tmp_path, is_several=True), fleet._view, most)
+        together, spec = threading.Barrier(7), ChannelBook.spec
+
+        def at_once(book, wanted):
+            together.wait(60)
+            return spec(book, wanted)
+
+        monkeypatch.setattr(ChannelBook, "spec", at_once)
+
+        def add(number: int) -> None:
+            try:
+                added.append(desk.add({"source": "arena:soccer,minutes=inf", "name": f"more-{number}"}))
+            except UsageError as error:
+                refused.append(str(error))
+
+        threads = [threading.Thread(target=add, args=[number]) for number in range(7)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert goes_on()
+    assert len(added) == most - 1
+    assert len(refused) == 7 - len(added)
+    assert all("4 channels run already" in each for each in refused)
 
 
 def test_a_source_that_comes_as_its_channel_is_removed_is_let_go(tmp_path, monkeypatch) -> None:

@@ -149,8 +149,12 @@ def test_a_pipe_that_nobody_empties_is_of_one_channel(tmp_path, capsys) -> None:
     assert len((tmp_path / "well.jsonl").read_text().splitlines()) == 14
 
 
-def test_questions_go_to_the_channel_they_name(capsys, monkeypatch) -> None:
-    typed = [f"{NAMES[1]}: Who scored?", "And when?", "Team: which?"]
+@pytest.mark.parametrize("names", [NAMES, ["cup: final", "cup"], ["a", "a: b"], ["cup", "cup: final: late"]])
+def test_questions_go_to_the_channel_they_name(tmp_path, capsys, monkeypatch, names) -> None:
+    """Names with a colon too: the longest that is one counts."""
+    listed = [{"source": source, "name": name} for source, name in zip(GAMES, names, strict=True)]
+    (tmp_path / "channels.yaml").write_text(json.dumps({"channels": listed}))
+    typed = [f"{names[1]}: Who scored?", "And when?", "Team: which?", f"{names[0]} : late?"]
 
     class Typed:
         def __init__(self, ask, _show, *, by_letter) -> None:
@@ -168,11 +172,23 @@ def test_questions_go_to_the_channel_they_name(capsys, monkeypatch) -> None:
 
     monkeypatch.setattr("svlm_cli.commands.stream.asking.Typing", Typed)
     assert (
-        run(["stream", *GAMES, "--duration", "4", *SMALL, "--max-answer-tokens", "2", "--ask", "--json"]) == 0
+        run(
+            [
+                "stream",
+                f"@{tmp_path / 'channels.yaml'}",
+                *("--duration", "4", *SMALL, "--max-answer-tokens", "2", "--ask", "--json"),
+            ]
+        )
+        == 0
     )
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     asked = [(event["channel"], event["question"]) for event in events if event["type"] == "answer"]
-    assert asked == [(NAMES[1], "Who scored?"), (NAMES[1], "And when?"), (NAMES[1], "Team: which?")]
+    assert [question for name, question in asked if name == names[1]] == [
+        "Who scored?",
+        "And when?",
+        "Team: which?",
+    ]
+    assert [question for name, question in asked if name == names[0]] == ["late?"]
 
 
 def test_names_come_from_sources_and_are_unique() -> None:
