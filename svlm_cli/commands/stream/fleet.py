@@ -141,8 +141,7 @@ class Fleet:
         if self.rounds is None:
             raise TooEarlyError(*TOO_EARLY)
         with self._lock:
-            before = self._open.get(spec.name)
-            if before is not None and self._runs(before):
+            if (before := self._open.get(spec.name)) is not None and self._runs(before):
                 raise UsageError(f"a channel {spec.name} runs already", "give it another name")
             if sum(each.condition not in OVER for each in self.states()) >= most:
                 more = "" if most == MOST_CHANNELS else ", or start with --max-channels"

@@ -45,10 +45,8 @@ def until(is_so: Callable[[], object], what: str) -> None:
 
 
 def test_a_file_read_again_adds_removes_and_keeps(tmp_path, monkeypatch) -> None:
-    book = tmp_path / "channels.yaml"
-    talk = (tmp_path / "talk").open(
-        "w", buffering=1
-    )  # what is captured may lose a line that is being written
+    book, heard = tmp_path / "channels.yaml", tmp_path / "heard"
+    talk = heard.open("w", buffering=1)  # what is captured may lose a line that is being written
     monkeypatch.setattr(sys, "stderr", talk)
 
     def write(*entries: object) -> None:
@@ -65,9 +63,6 @@ def test_a_file_read_again_adds_removes_and_keeps(tmp_path, monkeypatch) -> None
 
     problems: list[str] = []
 
-    def told() -> str:
-        return (tmp_path / "talk").read_text()
-
     def change() -> None:
         try:
             until(lambda: len(steps("aa")) > 1 and len(steps("bbb")) > 1, "both begin")
@@ -77,7 +72,7 @@ def test_a_file_read_again_adds_removes_and_keeps(tmp_path, monkeypatch) -> None
             for number, wrong in enumerate(("channels: [{source: x, fsp: 2}]", ""), 1):
                 book.write_text(wrong)
                 os.kill(os.getpid(), signal.SIGHUP)
-                until(lambda n=number: told().count("no channel has changed") == n, "it is told")
+                until(lambda n=number: heard.read_text().count("no channel has changed") == n, "it is told")
             write(entry("aa"), entry("cccc", query="Say it otherwise."))
             before = len(steps("aa"))
             os.kill(os.getpid(), signal.SIGHUP)
@@ -98,9 +93,10 @@ def test_a_file_read_again_adds_removes_and_keeps(tmp_path, monkeypatch) -> None
     assert not problems
     assert code == 130
     assert not any(each.name.startswith("svlm-") for each in threading.enumerate()), "else it may abort"
-    assert "1 added, 1 removed, 1 kept; none: " in told(), told()
-    assert "did you mean fps?" in told()
-    assert "1 added, 0 removed, 1 kept" in told()
+    told = heard.read_text()
+    assert "1 added, 1 removed, 1 kept; none: " in told, told
+    assert "did you mean fps?" in told
+    assert "1 added, 0 removed, 1 kept" in told
     assert [each["index"] for each in steps("aa")] == list(range(len(steps("aa"))))
     for name in ("aa", "bbb", "cccc"):
         assert ended(name)
