@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from svlm_cli.arena.address import ArenaAddress
@@ -84,9 +84,15 @@ def match_questions(address: ArenaAddress) -> Iterator[MatchQuestion]:
         at_event = dice.chance(EVENT_SHARE)
 
 
-def draw_question(listener: Listener, dice: Dice) -> AskedQuestion | None:
-    """A question of a kind drawn at random, of those that have a clear answer now."""
-    left = list(Ask)
+def draw_question(listener: Listener, dice: Dice, kinds: Sequence[Ask] = tuple(Ask)) -> AskedQuestion | None:
+    """A question of a kind drawn at random, of those that have a clear answer now.
+
+    Args:
+        listener: knows what has happened.
+        dice: chooses.
+        kinds: to choose from; one that is there twice is drawn twice as often.
+    """
+    left = [*kinds]
     is_claim = dice.chance(CLAIM_SHARE)
     while left:
         kind = left.pop(dice.below(len(left)))

@@ -5,7 +5,7 @@ Shape legend: n = tokens of a sample, B = samples of a batch, N = tokens of its 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -101,6 +101,7 @@ class Turn:
         symbols: words that stand for the frames (text-only stages), each one token.
         question: the question of this second; empty for none.
         reply: what is said to it, before the line.
+        is_line_trained: whether the line is trained on; the reply is.
     """
 
     start_seconds: float
@@ -110,6 +111,7 @@ class Turn:
     symbols: tuple[str, ...] = ()
     question: str = ""
     reply: str = ""
+    is_line_trained: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -184,7 +186,8 @@ class SampleWriter:
                 written.insert(0, self._writer.turn_break(number - 1))
             parts += written
         frames = [turn.frames for turn in turns if turn.frames is not None]
-        return self._sample(parts, frames, np.array(trained, dtype=bool))
+        replies = {number: turn.reply for number, turn in enumerate(turns) if not turn.is_line_trained}
+        return self._sample(parts, frames, np.array(trained, dtype=bool), replies)
 
     def _user(self, number: int, turn: Turn, query: str) -> list[Part]:
         symbols = tuple(token for word in turn.symbols for token in self._writer.encode(word))
@@ -204,14 +207,22 @@ class SampleWriter:
         return time, height // self._merge_size, width // self._merge_size
 
     def _sample(
-        self, parts: Sequence[Part], frames: Sequence[Patches | Features], trained: np.ndarray
+        self,
+        parts: Sequence[Part],
+        frames: Sequence[Patches | Features],
+        trained: np.ndarray,
+        replies: Mapping[int, str],
     ) -> Sample:
+        """Put parts together; of turns in ``replies`` that alone is trained on."""
         ids = np.concatenate([np.array(part.ids, dtype=np.int64) for part in parts])
         newline = self._writer.encode("\n")
 
         def chosen(part: Part) -> np.ndarray:
             if part.span.kind is SpanKind.PREVIOUS_TEXT and len(trained):
                 return trained
+            if part.span.kind is SpanKind.WORDS and part.span.turn in replies:
+                num_trained = self._writer.said("", replies[part.span.turn]).num_reply_tokens
+                return np.arange(len(part.ids)) < num_trained
             return np.full(len(part.ids), part.span.kind in _ANSWER and part.ids != newline)
 
         spoken = np.concatenate([chosen(part) for part in parts])

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from svlm_cli.arena.asking.asked import AskedQuestion, Evidence, EvidencePlace, HeardSecond
 from svlm_cli.arena.asking.listener import Listener
 from svlm_cli.arena.asking.match import draw_question
+from svlm_cli.arena.asking.wording import Ask
 from svlm_cli.arena.dice import Dice
 from svlm_cli.data.samples.sample import Turn
 from svlm_cli.model.window import TokenRange, WindowLimits, middle_cut
@@ -19,6 +20,10 @@ from svlm_cli.train.arena.play import Beat, Cast, draw_score, tell
 
 # Of the seconds of a chunk, drawn anew for each: many, so that one chunk teaches many; few, as in a stream.
 ASKED_SHARES = (0.05, 0.2, 0.6)
+QUIZ_SHARES = (0.6, 1.0)
+# What is learnt last is asked most often there: it takes two numbers, two sides or the last of several lines.
+QUIZ_KINDS = (*Ask, *[Ask.SCORER] * 2, *[Ask.FREE_KICK] * 2, Ask.CARD)
+GOAL_QUIZ_KINDS = (*[Ask.LEADER] * 6, *[Ask.SCORER] * 2, Ask.GOALS, Ask.SCORE)
 ASKED_BEFORE_SHARE = 0.02  # of those before it: one in 50 s
 _OPENING, _NONE = -1, -2
 
@@ -72,6 +77,13 @@ def draw_asked_past(
     return AskedPast("".join(pieces), kept, score, len(beats), listener, left, max(gone, default=_NONE))
 
 
+def no_past(cast: Cast, score: tuple[int, int]) -> AskedPast:
+    """Nothing but the opening text, all of it kept."""
+    opening = cast.opening(score)
+    whole = (TokenRange(0, len(opening.split())),)
+    return AskedPast(opening, whole, score, 0, Listener(cast, score), frozenset([_OPENING]), _NONE)
+
+
 def with_questions(
     turns: Sequence[Turn],
     beats: Sequence[Beat],
@@ -79,6 +91,9 @@ def with_questions(
     cast: Cast,
     dice: random.Random,
     thirds: Sequence[int] | None = None,
+    scores: Sequence[tuple[int, int]] = (),
+    shares: Sequence[float] = ASKED_SHARES,
+    kinds: Sequence[Ask] = tuple(Ask),
 ) -> list[Turn]:
     """The turns of a chunk with questions in some of them.
 
@@ -89,20 +104,26 @@ def with_questions(
         cast: who plays.
         dice: chooses.
         thirds: where the ball is at the end of each second, 0 to 2; None where no frames show it.
+        scores: at the end of each second as it is told, none where that follows from ``beats``; where it
+            does not, nothing is asked in that second.
+        shares: of the seconds that are asked in; one of them is drawn.
+        kinds: as ``draw_question`` takes them.
     """
     chance = Dice("asked", dice.randrange(1 << 32))
-    share = dice.choice(ASKED_SHARES)
+    share = dice.choice(shares)
     chosen = {k for k in range(len(turns)) if dice.random() < share} or {dice.randrange(len(turns))}
     score = past.score
     asked_turns = []
     for k, (turn, beat) in enumerate(zip(turns, beats, strict=True)):
-        _, score = _told(beat, cast, score)
+        _, expected = _told(beat, cast, score)
+        score = scores[k] if scores else expected
         now = past.seconds + k
         # In words alone a second in which something happens does not say who has the ball then.
         shows = thirds is not None or beat.kind is None
         third = None if thirds is None else thirds[k]
         past.listener.hear(HeardSecond(now, beat.kind, beat.side, score, beat.holder, third, shows))
-        asked = draw_question(past.listener, chance) if k in chosen else None
+        is_asked = k in chosen and score == expected  # what is said of it then tells, and that comes after
+        asked = draw_question(past.listener, chance, kinds) if is_asked else None
         asked_turns.append(turn if asked is None else _with_question(turn, asked, past, now))
     return asked_turns
 

@@ -7,7 +7,7 @@ it holds one or two.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from svlm_cli.arena.moments import Kind
@@ -79,16 +79,22 @@ def tell_with_slips(
         The lines, without the silent seconds, each with whether what it says follows from those before
         it; and the score at the end.
     """
-    lines = []
+    told = [*each_with_slips(beats, cast, score, dice, SLIP_SHARE)]
+    lines = [(line, not slips) for line, _, slips in told if line]
+    return lines, told[-1][1] if told else score
+
+
+def each_with_slips(
+    beats: Iterable[Beat], cast: Cast, score: tuple[int, int], dice: random.Random, share: float
+) -> Iterator[tuple[str, tuple[int, int], bool]]:
+    """The line of each second, the score at its end, and whether that is wrong; it counts from then on."""
     for beat in beats:
         (line,), score = tell([beat], cast, score)
-        slips = beat.kind in (Kind.GOAL, Kind.SCORE) and dice.random() < SLIP_SHARE
+        slips = beat.kind in (Kind.GOAL, Kind.SCORE) and dice.random() < share
         if slips:
             score = (dice.randrange(WINNING_SCORE), dice.randrange(WINNING_SCORE))
             line = " ".join([*line.split()[:-2], *score_words(score)])
-        if line:
-            lines.append((line, not slips))
-    return lines, score
+        yield line, score, slips
 
 
 def _after_cut(trained: Sequence[bool], kept: Sequence[TokenRange]) -> list[bool]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import random
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 
 from svlm_cli.arena.moments import Kind
@@ -15,7 +16,14 @@ from svlm_cli.arena.setup import KITS
 from svlm_cli.data.samples.sample import Sample, SampleWriter, Turn
 from svlm_cli.model.prompt import PromptWriter
 from svlm_cli.model.window import WindowLimits, middle_cut
-from svlm_cli.train.arena.asking import draw_asked_past, with_questions
+from svlm_cli.train.arena.asking import (
+    GOAL_QUIZ_KINDS,
+    QUIZ_KINDS,
+    QUIZ_SHARES,
+    draw_asked_past,
+    no_past,
+    with_questions,
+)
 from svlm_cli.train.arena.frames import MATCH_MINUTES, WINDOW_SECONDS
 from svlm_cli.train.arena.play import (
     Beat,
@@ -31,12 +39,15 @@ from svlm_cli.train.arena.play import (
     with_errors,
     with_random_sides,
 )
-from svlm_cli.train.arena.recall import draw_past, reaches_score, with_far_scores
+from svlm_cli.train.arena.recall import draw_past, each_with_slips, reaches_score, with_far_scores
 
 QUERY = "Commentate on this match"
 LATEST_SECOND = 6 * 3600
 SYMBOL_TURNS = (12, 24, 28)
+QUIZ_TURNS = (8, 16, 24)
+QUIZ_GOALS_SHARE = 0.6
 COUNT_TURNS = (2, 2, 4, 6, 9, 15)
+QUIZ_SLIP_SHARES = (0.3, 1.0)  # of scores: where they jump, who leads cannot be copied from the last answer
 RANDOM_SIDES_SHARE = 0.6
 SCORING_SHARE = 0.5
 TOLD_GOALS_SHARE = 0.6
@@ -81,6 +92,7 @@ class TextSamples:
             "far": functools.partial(self._recall, far=True),
             "late": self._late,
             "games": self._games,
+            "quiz": self._quiz,
             "asked": self._asked,
         }
 
@@ -92,23 +104,48 @@ class TextSamples:
         return self._late_plays[number]
 
     def _symbols(self, shared: random.Random, dice: random.Random) -> Sample:
-        """An opening and a row of events with few silent seconds between them; passes thinned."""
+        """An opening and a row of events."""
+        return self._bare_row(self._row(shared.choice(SYMBOL_TURNS), dice), dice)
+
+    def _quiz(self, shared: random.Random, dice: random.Random) -> Sample:
+        """A row of events, half the time of goals, in whole chunks, and questions about it."""
+        is_of_goals, num_turns = dice.random() < QUIZ_GOALS_SHARE, shared.choice(QUIZ_TURNS)
+        chosen: list[Beat] = []
+        while not chosen:  # not every stretch of a match has goals
+            chosen = (self._goal_row if is_of_goals else self._row)(num_turns, dice)
+        cast = draw_cast(_two_kits(dice), dice)
+        past = no_past(cast, draw_score(chosen, dice))
+        slips = dice.choice(QUIZ_SLIP_SHARES) if is_of_goals else 0.0
+        told = [*each_with_slips(chosen, cast, past.score, dice, slips)]
+        turns = _told_turns(chosen, [line for line, *_ in told], cast, draw_clock(0, dice))
+        turns = [
+            replace(turn, is_line_trained=not slips) for turn, (*_, slips) in zip(turns, told, strict=True)
+        ]
+        kinds = GOAL_QUIZ_KINDS if is_of_goals else QUIZ_KINDS
+        scores = [score for _, score, _ in told]
+        asked = with_questions(
+            turns, chosen, past, cast, dice, scores=scores, shares=QUIZ_SHARES, kinds=kinds
+        )
+        return self._sampler.write(past.text, asked, kept=past.kept)
+
+    def _row(self, num_turns: int, dice: random.Random) -> list[Beat]:
+        """Events with few silent seconds between them; passes thinned."""
         beats = self._beats(dice)
         start = dice.randrange(len(beats) - 200)
         thinned = _SCORING if dice.random() < SCORING_SHARE else _DENSE
         kept = (beat for beat in beats[start:] if dice.random() < thinned.get(beat.kind, 1.0))
-        chosen = list(islice(kept, shared.choice(SYMBOL_TURNS)))
-        chosen = with_cards(chosen, dice)
-        if dice.random() < RANDOM_SIDES_SHARE:
-            chosen = with_random_sides(chosen, dice)
-        return self._bare_row(chosen, dice)
+        chosen = with_cards(list(islice(kept, num_turns)), dice)
+        return with_random_sides(chosen, dice) if dice.random() < RANDOM_SIDES_SHARE else chosen
 
     def _counts(self, shared: random.Random, dice: random.Random) -> Sample:
-        """An opening and a row of goals, each behind its shot, with few other events."""
+        """An opening and a row of goals."""
+        return self._bare_row(self._goal_row(shared.choice(COUNT_TURNS), dice), dice)
+
+    def _goal_row(self, num_turns: int, dice: random.Random) -> list[Beat]:
+        """Goals, each behind its shot, with few other events."""
         beats = self._beats(dice)
         kept = goals_of(beats[dice.randrange(len(beats) // 2) :], dice)
-        chosen = list(islice(kept, shared.choice(COUNT_TURNS)))
-        return self._bare_row(with_random_sides(chosen, dice), dice)
+        return with_random_sides(list(islice(kept, num_turns)), dice)
 
     def _bare_row(self, chosen: Sequence[Beat], dice: random.Random) -> Sample:
         cast = draw_cast(_two_kits(dice), dice)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -64,6 +66,32 @@ def test_labels_are_the_answers_and_nothing_else(model) -> None:
     assert said == [token for line in LINES for token in writer.spoken(line)]
     kept = sample.labels == np.where(sample.labels == IGNORED, IGNORED, sample.input_ids)
     assert kept.all()
+
+
+@pytest.mark.parametrize("reply", ["two nil", ""])
+def test_of_a_line_that_is_not_trained_on_the_reply_alone_is(model, reply: str) -> None:
+    writer = PromptWriter(model.tokenizer, model.markup)
+    turns = [
+        Turn(0.0, 1.0, "pass by red Lions", symbols=(" pass", " red")),
+        Turn(
+            1.0,
+            2.0,
+            "score nil nil",
+            None,
+            (" score", " ..."),
+            "how does it stand",
+            reply,
+            is_line_trained=False,
+        ),
+    ]
+    whole, part = (
+        SampleWriter(writer, 4, 2.0).write(OPENING, [turns[0], turn])
+        for turn in (replace(turns[1], is_line_trained=True), turns[1])
+    )
+    assert whole.input_ids.tolist() == part.input_ids.tolist()
+    said = model.tokenizer.decode(part.input_ids[part.labels != IGNORED])
+    replied = f" {reply}\n" if reply else ""
+    assert said == f" pass by red Lions ...<|im_end|>{replied} ...<|im_end|>"
 
 
 def test_padding_changes_no_logits(model) -> None:

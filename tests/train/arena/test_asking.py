@@ -12,8 +12,25 @@ from svlm_cli.arena.setup import NUMBERS
 from svlm_cli.data.samples.sample import SampleWriter, Turn
 from svlm_cli.model.family.markup import find_markup
 from svlm_cli.model.prompt import PromptWriter
-from svlm_cli.train.arena.asking import AskedPast, draw_asked_past, with_questions
-from svlm_cli.train.arena.play import draw_cast, play, tell, training_seed
+from svlm_cli.train.arena.asking import (
+    QUIZ_KINDS,
+    QUIZ_SHARES,
+    AskedPast,
+    draw_asked_past,
+    no_past,
+    with_questions,
+)
+from svlm_cli.train.arena.play import (
+    draw_cast,
+    draw_score,
+    goals_of,
+    play,
+    tell,
+    training_seed,
+    with_cards,
+    with_random_sides,
+)
+from svlm_cli.train.arena.recall import each_with_slips
 from svlm_cli.train.arena.text import TextSamples, draw_asked_limits
 from svlm_cli.train.learner import new_tokenizer
 
@@ -34,6 +51,19 @@ def drawn(seed: int) -> tuple[AskedPast, list[Turn]]:
     return past, with_questions(turns, chosen, past, cast, dice)
 
 
+def drawn_quiz(seed: int) -> tuple[AskedPast, list[Turn]]:
+    """As ``drawn``, of a row of events behind the opening text alone."""
+    dice = random.Random(seed)
+    cast = draw_cast(("red", "blue"), dice)
+    chosen = with_random_sides(
+        with_cards([beat for beat in BEATS[seed * 20 :] if beat.kind][:30], dice), dice
+    )
+    past = no_past(cast, draw_score(chosen, dice))
+    lines, _ = tell(chosen, cast, past.score)
+    turns = [Turn(float(k), float(k + 1), line) for k, line in enumerate(lines)]
+    return past, with_questions(turns, chosen, past, cast, dice, shares=QUIZ_SHARES, kinds=QUIZ_KINDS)
+
+
 def shown(past: AskedPast) -> tuple[str, bool]:
     """The kept words behind the cut, and whether there is a cut."""
     ids = TOKENIZER.encode(past.text, add_special_tokens=False)
@@ -46,11 +76,12 @@ def asked_for(turn: Turn, kind: Ask) -> bool:
     return any(re.fullmatch(form, turn.question) for form in forms)
 
 
-def test_scores_and_last_events_are_those_of_the_words_that_are_shown() -> None:
+@pytest.mark.parametrize("draw", [drawn, drawn_quiz])
+def test_scores_and_last_events_are_those_of_the_words_that_are_shown(draw) -> None:
     checked = dict.fromkeys((Ask.SCORE, Ask.SCORER, Ask.FREE_KICK), 0)
     unknown = 0
     for seed in range(60):
-        past, turns = drawn(seed)
+        past, turns = draw(seed)
         text, is_cut = shown(past)
         number = "|".join(NUMBERS)
         for turn in turns:
@@ -73,13 +104,59 @@ def test_scores_and_last_events_are_those_of_the_words_that_are_shown() -> None:
                 unknown += turn.reply == NOT_KNOWN
             text += f" {turn.line}"
     assert min(checked.values()) > 5
-    assert unknown > 5
+    assert (unknown > 5) == (draw is drawn)
 
 
+def leader_in(text: str) -> str:
+    """Who leads by the last score in words: of the opening text, of a goal, of a new game."""
+    opening = re.match(r"(\w+ \w+) against (\w+ \w+) score (\w+ \w+) first to ten referee \w+", text)
+    number = "|".join(NUMBERS)
+    found = re.findall(rf"(?:goal for \w+ \w+|score|kick off by \w+ \w+) ((?:{number}) (?:{number}))", text)
+    first, second = map(NUMBERS.index, found[-1].split())
+    return opening[1] if first > second else opening[2] if second > first else "level"
+
+
+def test_a_quiz_asks_who_leads_and_is_right_before_and_behind_a_goal() -> None:
+    leaders = set()
+    for seed in range(40):
+        past, turns = drawn_quiz(seed)
+        text = past.text
+        for turn in turns:
+            text += f" {turn.line}"  # a question is put at the end of its second
+            if asked_for(turn, Ask.LEADER):
+                assert turn.reply == leader_in(text)
+                leaders.add(turn.reply)
+    assert {"level", "red", "blue"} == {reply.split()[0] for reply in leaders}
+
+
+def test_a_score_that_jumps_is_asked_about_only_behind_its_line() -> None:
+    """Nothing shows it before, and its numbers are not to be learnt."""
+    asked = 0
+    for seed in range(30):
+        dice = random.Random(seed)
+        cast = draw_cast(("red", "blue"), dice)
+        chosen = list(goals_of(BEATS, dice))[:30]
+        past = no_past(cast, draw_score(chosen, dice))
+        told = [*each_with_slips(chosen, cast, past.score, dice, 0.5)]
+        turns = [Turn(float(k), float(k + 1), line) for k, (line, *_) in enumerate(told)]
+        scores = [score for _, score, _ in told]
+        text = past.text
+        asked_turns = with_questions(turns, chosen, past, cast, dice, scores=scores, shares=[1.0])
+        before = [past.score, *scores[:-1]]
+        for beat, earlier, score, turn in zip(chosen, before, scores, asked_turns, strict=True):
+            text += f" {turn.line}"
+            assert bool(turn.question) == (tell([beat], cast, earlier)[1] == score)
+            if asked_for(turn, Ask.LEADER):
+                assert turn.reply == leader_in(text)
+                asked += 1
+    assert asked > 20
+
+
+@pytest.mark.parametrize("kind", ["asked", "quiz"])
 @pytest.mark.parametrize("seed", range(6))
-def test_a_sample_is_written_in_known_words_and_its_replies_are_trained_on(seed: int) -> None:
+def test_a_sample_is_written_in_known_words_and_its_replies_are_trained_on(kind: str, seed: int) -> None:
     samples = TextSamples(WRITER, SampleWriter(WRITER, 2, 1.0), 2)
-    sample = samples.makers["asked"](random.Random(seed), random.Random(seed))
+    sample = samples.makers[kind](random.Random(seed), random.Random(seed))
     text = TOKENIZER.decode(sample.input_ids.tolist())
     assert "<unk>" not in text
     trained = TOKENIZER.decode(sample.input_ids[sample.labels >= 0].tolist())
@@ -88,5 +165,5 @@ def test_a_sample_is_written_in_known_words_and_its_replies_are_trained_on(seed:
     assert all(f" {reply}\n" in trained for reply in replies)
     assert (
         sample.input_ids.tolist()
-        == samples.makers["asked"](random.Random(seed), random.Random(seed)).input_ids.tolist()
+        == samples.makers[kind](random.Random(seed), random.Random(seed)).input_ids.tolist()
     )
