@@ -28,7 +28,7 @@ EXAMPLES = """
 svlm train recipes/stage1.yaml --dry-run --nproc 8
 svlm train recipes/stage1.yaml --out runs/stage1 --nproc 8
 svlm train recipes/lora_one_gpu.yaml --out runs/lora --set model.lora.rank=16 --set stages.0.epochs=2
-svlm train recipes/arena.yaml --out runs/arena --nproc 2   # needs: three hours and a half"""
+svlm train recipes/arena.yaml --out runs/arena --nproc 2   # needs: nearly four hours"""
 
 
 @dataclass(frozen=True, slots=True)
