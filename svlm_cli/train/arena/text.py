@@ -8,9 +8,10 @@ from __future__ import annotations
 import functools
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 
+from svlm_cli.arena.asking.wording import Ask
 from svlm_cli.arena.moments import Kind
 from svlm_cli.arena.setup import KITS
 from svlm_cli.data.samples.sample import Sample, SampleWriter, Turn
@@ -44,10 +45,7 @@ from svlm_cli.train.arena.recall import draw_past, each_with_slips, reaches_scor
 QUERY = "Commentate on this match"
 LATEST_SECOND = 6 * 3600
 SYMBOL_TURNS = (12, 24, 28)
-QUIZ_TURNS = (8, 16, 24)
-QUIZ_GOALS_SHARE = 0.6
 COUNT_TURNS = (2, 2, 4, 6, 9, 15)
-QUIZ_SLIP_SHARES = (0.3, 1.0)  # of scores: where they jump, who leads cannot be copied from the last answer
 RANDOM_SIDES_SHARE = 0.6
 SCORING_SHARE = 0.5
 TOLD_GOALS_SHARE = 0.6
@@ -67,6 +65,29 @@ _DENSE: Mapping[Kind | None, float] = {None: 0.1, Kind.PASS: 0.25, Kind.STEAL: 0
 _SCORING: Mapping[Kind | None, float] = {None: 0.01, Kind.PASS: 0.02, Kind.STEAL: 0.02, Kind.SAVE: 0.1}
 _SCORED = (Kind.GOAL, Kind.GOAL, Kind.SCORE, Kind.KICK_OFF)
 _VISIBLE = frozenset({Kind.PASS, Kind.STEAL, Kind.SAVE, Kind.KICK_OFF, Kind.SHOT, Kind.FOUL})
+
+
+@dataclass(frozen=True, slots=True)
+class QuizForm:
+    """A kind of quiz.
+
+    Args:
+        turns: how many seconds, one of them drawn.
+        goals_share: of rows of goals; the others are of all events.
+        slip_shares: of scores that jump in a row of goals, one of them drawn: who leads cannot be copied
+            from the last answer there.
+        goal_kinds: what is asked of a row of goals.
+    """
+
+    turns: tuple[int, ...]
+    goals_share: float
+    slip_shares: tuple[float, ...]
+    goal_kinds: tuple[Ask, ...]
+
+
+LEADS = QuizForm((4, 8, 16), 1.0, (1.0,), (Ask.LEADER,))
+TALLIES = QuizForm((4, 8, 16), 1.0, (0.0, 0.5, 1.0), GOAL_QUIZ_KINDS)
+QUIZ = QuizForm((8, 16, 24), 0.5, (0.0, 0.5, 1.0), GOAL_QUIZ_KINDS)
 
 
 class TextSamples:
@@ -92,7 +113,9 @@ class TextSamples:
             "far": functools.partial(self._recall, far=True),
             "late": self._late,
             "games": self._games,
-            "quiz": self._quiz,
+            "leads": functools.partial(self._quiz, form=LEADS),
+            "tallies": functools.partial(self._quiz, form=TALLIES),
+            "quiz": functools.partial(self._quiz, form=QUIZ),
             "asked": self._asked,
         }
 
@@ -107,24 +130,25 @@ class TextSamples:
         """An opening and a row of events."""
         return self._bare_row(self._row(shared.choice(SYMBOL_TURNS), dice), dice)
 
-    def _quiz(self, shared: random.Random, dice: random.Random) -> Sample:
-        """A row of events, half the time of goals, in whole chunks, and questions about it."""
-        is_of_goals, num_turns = dice.random() < QUIZ_GOALS_SHARE, shared.choice(QUIZ_TURNS)
+    def _quiz(self, shared: random.Random, dice: random.Random, *, form: QuizForm) -> Sample:
+        """A row of events in whole chunks, and questions about it."""
+        is_of_goals, num_turns = dice.random() < form.goals_share, shared.choice(form.turns)
         chosen: list[Beat] = []
         while not chosen:  # not every stretch of a match has goals
             chosen = (self._goal_row if is_of_goals else self._row)(num_turns, dice)
         cast = draw_cast(_two_kits(dice), dice)
         past = no_past(cast, draw_score(chosen, dice))
-        slips = dice.choice(QUIZ_SLIP_SHARES) if is_of_goals else 0.0
+        slips = dice.choice(form.slip_shares) if is_of_goals else 0.0
         told = [*each_with_slips(chosen, cast, past.score, dice, slips)]
         turns = _told_turns(chosen, [line for line, *_ in told], cast, draw_clock(0, dice))
         turns = [
             replace(turn, is_line_trained=not slips) for turn, (*_, slips) in zip(turns, told, strict=True)
         ]
-        kinds = GOAL_QUIZ_KINDS if is_of_goals else QUIZ_KINDS
-        scores = [score for _, score, _ in told]
         asked = with_questions(
-            turns, chosen, past, cast, dice, scores=scores, shares=QUIZ_SHARES, kinds=kinds
+            *(turns, chosen, past, cast, dice),
+            scores=[score for _, score, _ in told],
+            shares=QUIZ_SHARES,
+            kinds=form.goal_kinds if is_of_goals else QUIZ_KINDS,
         )
         return self._sampler.write(past.text, asked, kept=past.kept)
 
