@@ -58,9 +58,8 @@ class ArenaMix(Section):
         far: the same, with scores far apart.
         late: recall or far, from later in a match of an hour, so that most of it has left the text window.
         games: recall or far, from any time of a match of an hour; half of them where a new game has begun.
-        leads: as quiz, of goals whose scores jump, and nothing is asked but who leads.
-        tallies: the same, asked mostly who leads and how many goals a side has; not all scores jump.
         quiz: whole chunks, few silent seconds, words in place of frames, a question in nearly every one.
+        tallies: the same of goals alone, asked mostly who leads and how many goals a side has.
         asked: like told, with questions in some seconds, behind text windows of any size; what nothing in
             the sample tells is "not known".
         asked_chunks: the same with frames, a third of them at 8 frames a second.
@@ -79,7 +78,6 @@ class ArenaMix(Section):
     far: Weight = 0.0
     late: Weight = 0.0
     games: Weight = 0.0
-    leads: Weight = 0.0
     tallies: Weight = 0.0
     quiz: Weight = 0.0
     asked: Weight = 0.0

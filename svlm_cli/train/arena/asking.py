@@ -23,7 +23,8 @@ ASKED_SHARES = (0.05, 0.2, 0.6)
 QUIZ_SHARES = (0.6, 1.0)
 # What is learnt last is asked most often there: it takes two numbers, two sides or the last of several lines.
 QUIZ_KINDS = (*Ask, *[Ask.SCORER] * 2, *[Ask.FREE_KICK] * 2, Ask.CARD)
-GOAL_QUIZ_KINDS = (*[Ask.LEADER] * 4, *[Ask.GOALS] * 4, Ask.SCORER, Ask.SCORE)
+GOAL_QUIZ_KINDS = (*[Ask.LEADER] * 6, *[Ask.SCORER] * 2, Ask.GOALS, Ask.SCORE)
+TALLY_KINDS = (*[Ask.LEADER] * 4, *[Ask.GOALS] * 4, Ask.SCORE, Ask.SCORER)
 ASKED_BEFORE_SHARE = 0.02  # of those before it: one in 50 s
 _OPENING, _NONE = -1, -2
 

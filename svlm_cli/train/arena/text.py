@@ -21,6 +21,7 @@ from svlm_cli.train.arena.asking import (
     GOAL_QUIZ_KINDS,
     QUIZ_KINDS,
     QUIZ_SHARES,
+    TALLY_KINDS,
     draw_asked_past,
     no_past,
     with_questions,
@@ -85,9 +86,8 @@ class QuizForm:
     goal_kinds: tuple[Ask, ...]
 
 
-LEADS = QuizForm((4, 8, 16), 1.0, (1.0,), (Ask.LEADER,))
-TALLIES = QuizForm((4, 8, 16), 1.0, (0.0, 0.5, 1.0), GOAL_QUIZ_KINDS)
-QUIZ = QuizForm((8, 16, 24), 0.5, (0.0, 0.5, 1.0), GOAL_QUIZ_KINDS)
+QUIZ = QuizForm((8, 16, 24), 0.6, (0.3, 1.0), GOAL_QUIZ_KINDS)
+TALLIES = QuizForm((4, 8, 16), 1.0, (0.0, 0.5, 1.0), TALLY_KINDS)
 
 
 class TextSamples:
@@ -113,7 +113,6 @@ class TextSamples:
             "far": functools.partial(self._recall, far=True),
             "late": self._late,
             "games": self._games,
-            "leads": functools.partial(self._quiz, form=LEADS),
             "tallies": functools.partial(self._quiz, form=TALLIES),
             "quiz": functools.partial(self._quiz, form=QUIZ),
             "asked": self._asked,
