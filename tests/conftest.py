@@ -43,6 +43,17 @@ def interruptible() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(autouse=True)
+def ordinary() -> Iterator[None]:
+    """No test may leave a thread that is preferred to all others: the browsers it starts are so too."""
+    policy = getattr(os, "sched_getscheduler", lambda _: None)  # not on macOS
+    before = policy(0)
+    yield
+    if policy(0) != before:
+        os.sched_setscheduler(0, before, os.sched_param(0))
+        pytest.fail("the test's thread has become a real-time one")
+
+
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """For sums that are the same to the bit (they are rounded by how threads share them), and no waste."""

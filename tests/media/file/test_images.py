@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 from random import Random
@@ -21,6 +22,12 @@ CODINGS = {".gif": ("gif", "rgb8"), ".apng": ("apng", "rgb24"), ".avif": ("libsv
 
 
 def images(path: Path, num: int) -> Path:
+    """Written in a thread of its own: run by root, SVT-AV1 makes the thread that opens it a real-time one."""
+    with ThreadPoolExecutor(1) as own:
+        return own.submit(write_images, path, num).result()
+
+
+def write_images(path: Path, num: int) -> Path:
     codec, pixels = CODINGS[Path(path.name).suffix]
     try:
         with av.open(str(path), "w", format=path.suffix[1:]) as container:
