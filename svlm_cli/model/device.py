@@ -61,6 +61,17 @@ def named_dtype(dtype: str, device: torch.device) -> torch.dtype:
     return DTYPES[dtype]
 
 
+def multiplies_bfloat16() -> bool:
+    """Whether the device that torch would train on multiplies bfloat16 matrices by itself, not in software.
+
+    torch before 2.10 does not tell what its CPU has: False there.
+    """
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    known = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(has for name, has in known.items() if name.endswith("bf16"))
+
+
 def check_quantize(quantize: str, device: torch.device) -> None:
     """Whether there are kernels for it.
 

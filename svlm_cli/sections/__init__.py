@@ -221,7 +221,8 @@ class Recipe(Section):
         seed: the seed of weights and samples.
         model: what is trained: a checkpoint (``base``), or a new model.
         pixels: how many pixels every frame of a new model has.
-        bfloat16: compute in bfloat16, by autocast.
+        bfloat16: compute in bfloat16, by autocast; ``auto`` where the device multiplies it by itself. A CPU
+            that does not is several times slower in it than in float32.
         save_dtype: the number format of the weights in the last stage's ``final``.
         parallel: what several processes do: each all of it (``ddp``), or weights, gradients and moments
             shared out among them (``fsdp2``, or DeepSpeed's ``zero3``).
@@ -242,7 +243,7 @@ class Recipe(Section):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     model: Model = NewModel()
     pixels: Annotated[int, Field(gt=0, le=2**26)] = 168 * 112
-    bfloat16: bool = True
+    bfloat16: bool | Literal["auto"] = "auto"
     save_dtype: Literal["float32", "bfloat16"] = "float32"
     parallel: Literal["ddp", "fsdp2", "zero3"] = "ddp"
     gradient_checkpointing: bool = False

@@ -27,7 +27,7 @@ from svlm_cli.model.patches import PatchSettings, pixel_limits
 from svlm_cli.sections import Checkpoint, ChunkSource, NewModel, Recipe, Stage
 from svlm_cli.settings import PromptFormat, Viewing
 from svlm_cli.train.arena.seedling import new_seedling
-from svlm_cli.train.arguments import world_size
+from svlm_cli.train.arguments import on_this_machine, world_size
 from svlm_cli.train.given import given_problems
 from svlm_cli.train.learner import lora_linears, new_patch_settings, new_tokenizer, with_pixels
 from svlm_cli.train.published import model_config
@@ -85,7 +85,7 @@ class TrainingPlan:
         disk_bytes, free_bytes: what checkpoints will take at most, and what the disk has.
         stages: the stages, in order.
         problems: what keeps the recipe from running, one line each.
-        warnings: chunks that were looked at and cannot be read.
+        warnings: a slow number format, and chunks that were looked at and cannot be read.
     """
 
     num_weights: int | None
@@ -124,6 +124,8 @@ def plan(recipe: Recipe, output: Path, num_processes: int | None = None) -> Trai
     """
     world = num_processes or world_size()
     problems: list[str] = []
+    warnings: list[str] = []
+    recipe = on_this_machine(recipe, warnings.append)
     shape: _Shape | None = None
     try:
         network, patches = _hollow(recipe)
@@ -132,7 +134,6 @@ def plan(recipe: Recipe, output: Path, num_processes: int | None = None) -> Trai
             problems += given_problems(recipe.model, network, output)
     except SvlmError as error:
         problems.append(str(error))
-    warnings: list[str] = []
     stages = tuple(_stage_plan(recipe, stage, shape, world, problems, warnings) for stage in recipe.stages)
     checkpoint = None if shape is None else _checkpoint_bytes(recipe, shape)
     disk = None

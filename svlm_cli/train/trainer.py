@@ -22,7 +22,14 @@ from svlm_cli.model.library import silent_library
 from svlm_cli.model.seal import check_weights, write_seal
 from svlm_cli.recipe import dump_recipe
 from svlm_cli.sections import Recipe, Stage
-from svlm_cli.train.arguments import by_first, num_workers, rank, training_arguments, world_size
+from svlm_cli.train.arguments import (
+    by_first,
+    num_workers,
+    on_this_machine,
+    rank,
+    training_arguments,
+    world_size,
+)
 from svlm_cli.train.average import write_mean
 from svlm_cli.train.bad_samples import BadSampleBook
 from svlm_cli.train.checkpoints import RECIPE_FILE, CheckpointSeal, origin, write_beside
@@ -73,6 +80,7 @@ def train(
     """
     if start is not None and start.parent.name not in {stage.name for stage in recipe.stages}:
         raise UsageError(f"--resume {start} lies in none of the recipe's stages")
+    recipe = on_this_machine(recipe, tell)
     with silent_library(), _sole_writer(recipe, output):
         return _run_stages(recipe, output, resume=resume, start=start, tell=tell)
 

@@ -6,6 +6,7 @@ that a thousand plays make any number of different commentaries over the same fr
 
 from __future__ import annotations
 
+import functools
 import math
 import random
 from collections.abc import Iterable, Iterator, Sequence
@@ -43,6 +44,9 @@ class Beat:
     holder: int | None
 
 
+_beat = functools.cache(Beat)  # hours of a match hold a few dozen different seconds
+
+
 @dataclass(frozen=True, slots=True)
 class Cast:
     """Who plays in one telling.
@@ -71,15 +75,16 @@ def training_seed(number: int) -> int:
     return FIRST_TRAINING_SEED + number
 
 
+@functools.cache
 def play(seed: int, minutes: float) -> tuple[Beat, ...]:
-    """Every second of a match."""
+    """Every second of a match; drawn once, for all stages of a run."""
     names = draw_setup("soccer", seed).names
     beats = []
     for record in truth(ArenaAddress(seed=seed, minutes=minutes)):
         event = record.spoken
         side = names.index(event.team) if event is not None and event.team is not None else None
         holder = None if record.player is None else team_of(record.player)
-        beats.append(Beat(None if event is None else Kind(event.kind), side, holder))
+        beats.append(_beat(None if event is None else Kind(event.kind), side, holder))
     return tuple(beats)
 
 

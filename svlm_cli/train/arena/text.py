@@ -103,8 +103,6 @@ class TextSamples:
         self._writer = writer
         self._sampler = sampler
         self._num_plays = num_plays
-        self._plays: dict[int, tuple[Beat, ...]] = {}
-        self._late_plays: dict[int, tuple[Beat, ...]] = {}
         self.makers: Mapping[str, Callable[[random.Random, random.Random], Sample]] = {
             "symbols": self._symbols,
             "counts": self._counts,
@@ -121,9 +119,7 @@ class TextSamples:
     def late_beats(self, dice: random.Random) -> tuple[Beat, ...]:
         """A match of an hour; there is one for four of those of a quarter of an hour."""
         number = dice.randrange(max(1, self._num_plays // 4))
-        if number not in self._late_plays:
-            self._late_plays[number] = play(training_seed(700_000 + number), LATE_MINUTES)
-        return self._late_plays[number]
+        return play(training_seed(700_000 + number), LATE_MINUTES)
 
     def _symbols(self, shared: random.Random, dice: random.Random) -> Sample:
         """An opening and a row of events."""
@@ -262,9 +258,7 @@ class TextSamples:
 
     def _beats(self, dice: random.Random) -> tuple[Beat, ...]:
         number = dice.randrange(self._num_plays)
-        if number not in self._plays:
-            self._plays[number] = play(training_seed(500_000 + number), MATCH_MINUTES)
-        return self._plays[number]
+        return play(training_seed(500_000 + number), MATCH_MINUTES)
 
 
 def draw_previous(
