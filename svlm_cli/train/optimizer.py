@@ -2,16 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 
+from svlm_cli.model.device import multiplies_bfloat16
 from svlm_cli.model.family.parts import is_vision
 
 LARGEST_SIDE = 1024
 WIDTH = 192  # of the layers that the learning rate is meant for
 BETAS = (0.9, 0.98)
+
+
+class Float32Muon(torch.optim.Muon):
+    """torch's Muon with its products in float32, for devices that multiply bfloat16 in software.
+
+    torch orthogonalises in bfloat16 everywhere; a processor without instructions for it then spends nearly
+    the whole step there.
+    """
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Step all weights that have a gradient."""
+        loss = closure() if closure is not None else None
+        for group in self.param_groups:
+            for weight in group["params"]:
+                if weight.grad is None:
+                    continue
+                kept = self.state[weight]
+                if "momentum_buffer" not in kept:
+                    kept["momentum_buffer"] = torch.zeros_like(weight.grad)
+                mean = kept["momentum_buffer"].lerp_(weight.grad, 1 - group["momentum"])
+                wanted = weight.grad.lerp(mean, group["momentum"])
+                size = 0.2 * math.sqrt(max(weight.shape))  # of AdamW's updates (arXiv 2502.16982)
+                weight.mul_(1 - group["lr"] * group["weight_decay"])
+                weight.add_(orthogonal(wanted, group), alpha=-group["lr"] * size)
+        return loss
+
+
+def orthogonal(matrix: torch.Tensor, group: Mapping[str, Any]) -> torch.Tensor:
+    """The nearest matrix whose singular values are all near 1, by Newton and Schulz's iteration.
+
+    Args:
+        matrix: shape (m, n).
+        group: ``ns_coefficients`` of the polynomial, ``ns_steps`` and ``eps``, as in ``torch.optim.Muon``.
+
+    Returns:
+        float32, shape (m, n); singular values between 0.6 and 1.3 where the matrix's were not too small.
+    """
+    first, third, fifth = group["ns_coefficients"]
+    is_tall = matrix.shape[0] > matrix.shape[1]
+    found = (matrix.T if is_tall else matrix).float()
+    found = found / found.norm().clamp(min=group["eps"])
+    for _ in range(group["ns_steps"]):
+        square = found @ found.T
+        found = torch.addmm(
+            found, torch.addmm(square, square, square, beta=third, alpha=fifth), found, beta=first
+        )
+    return found.T if is_tall else found
 
 
 class MuonWithAdamW(torch.optim.Optimizer):
@@ -36,9 +86,8 @@ class MuonWithAdamW(torch.optim.Optimizer):
     ) -> None:
         self._parts: tuple[torch.optim.Optimizer, ...] = ()
         super().__init__([*muon, *adamw], {"lr": learning_rate})
-        first = torch.optim.Muon(
-            muon, lr=learning_rate, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
-        )
+        kind = torch.optim.Muon if multiplies_bfloat16() else Float32Muon
+        first = kind(muon, lr=learning_rate, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
         second = torch.optim.AdamW(adamw, lr=learning_rate, weight_decay=weight_decay, betas=BETAS)
         self._parts = (first, second)
         self.param_groups = [*first.param_groups, *second.param_groups]

@@ -12,10 +12,12 @@ from svlm_cli.errors import UsageError
 from svlm_cli.model.device import multiplies_bfloat16
 from svlm_cli.recipe import load_recipe
 from svlm_cli.sections import Data, Recipe, Stage
-from svlm_cli.train import arguments
+from svlm_cli.train import arguments, optimizer
+from svlm_cli.train.learner import new_tokenizer
+from svlm_cli.train.optimizer import Float32Muon, new_optimizer, orthogonal
 from svlm_cli.train.plan import plan
 from svlm_cli.train.trainer import train
-from tests.train.small import recipe
+from tests.train.small import network, recipe
 
 STAGE = Stage(name="words", steps=1, micro_batch=1, mix={"counts": 1})
 
@@ -60,3 +62,47 @@ def test_a_run_goes_on_in_the_format_it_was_begun_in(
     with pytest.raises(UsageError, match="bfloat16"):
         train(wanting("auto"), tmp_path)
     train(wanting(is_fast), tmp_path)
+
+
+SHAPES = [(24, 64), (64, 24), (40, 40), (1, 16)]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_muon_in_float32_steps_as_torchs_does(seed: int) -> None:
+    """Torch's orthogonalises in bfloat16: a hundredth of an update lies between them."""
+    dice = torch.Generator().manual_seed(seed)
+    start = [torch.randn(shape, generator=dice) for shape in SHAPES]
+    kept: dict[type, list[torch.Tensor]] = {}
+    steps = [[torch.randn(shape, generator=dice) for shape in SHAPES] for _ in range(5)]
+    for kind in (torch.optim.Muon, Float32Muon):
+        weights = [torch.nn.Parameter(each.clone()) for each in start]
+        stepped = kind(weights, lr=0.01, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+        for gradients in steps:
+            for weight, gradient in zip(weights[:-1], gradients, strict=False):
+                weight.grad = gradient
+            stepped.step()
+            again = kind(weights, lr=1.0, adjust_lr_fn="match_rms_adamw")
+            again.load_state_dict(stepped.state_dict())  # as a run that goes on
+            stepped = again
+        kept[kind] = [weight.detach() for weight in weights]
+    for begun, one, other in zip(start, *kept.values(), strict=True):
+        assert (one - other).norm() <= 0.02 * (one - begun).norm()
+    assert torch.equal(kept[Float32Muon][-1], start[-1]), "it had no gradient"
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_what_muon_makes_of_a_matrix_has_its_directions_and_no_lengths(shape: tuple[int, int]) -> None:
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)))
+    (group,) = Float32Muon([torch.nn.Parameter(matrix)]).param_groups
+    found = orthogonal(matrix, group)
+    left, sizes, right = torch.linalg.svd(matrix, full_matrices=False)
+    inside = left.T @ found @ right.T
+    is_large = sizes > 0.02 * sizes.norm()
+    assert torch.allclose(inside, torch.diag(inside.diagonal()), atol=1e-4)
+    assert ((inside.diagonal() > 0.6) & (inside.diagonal() < 1.3))[is_large].all()
+
+
+def test_which_muon_it_is(is_fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(optimizer, "multiplies_bfloat16", lambda: is_fast)
+    first, _ = new_optimizer(network(new_tokenizer()), "muon", 1e-2, 0.0)._parts
+    assert type(first) is (torch.optim.Muon if is_fast else Float32Muon)
