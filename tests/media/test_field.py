@@ -49,7 +49,9 @@ def ffmpeg(line: str) -> None:
 
 
 def say() -> None:
-    subprocess.run(["flite", "-t", "The goalkeeper makes a great save.", "-o", "s.wav"], check=True)
+    subprocess.run(
+        ["flite", "-voice", "slt", "-t", "The goalkeeper makes a great save.", "-o", "s.wav"], check=True
+    )
 
 
 def a_ts() -> None:

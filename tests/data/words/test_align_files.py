@@ -53,7 +53,7 @@ def ffmpeg(*arguments: object) -> None:
 @pytest.fixture(scope="module")
 def talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("talk")
-    subprocess.run(["flite", "-t", SAID, "-o", str(folder / "s.wav")], check=True)
+    subprocess.run(["flite", "-voice", "slt", "-t", SAID, "-o", str(folder / "s.wav")], check=True)
     picture = ["-f", "lavfi", "-i", "testsrc2=s=64x36:r=10:d=4"]
     ffmpeg(*picture, "-i", folder / "s.wav", "-af", "adelay=1000,apad", "-t", 4, folder / "talk.mp4")
     for suffix in ("mp3", "flac", "m4a"):

@@ -40,7 +40,9 @@ def ffmpeg(*arguments: object) -> None:
 @pytest.fixture(scope="module")
 def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("speech") / "s.wav"
-    subprocess.run(["flite", "-t", "The goalkeeper makes a great save.", "-o", str(path)], check=True)
+    subprocess.run(
+        ["flite", "-voice", "slt", "-t", "The goalkeeper makes a great save.", "-o", str(path)], check=True
+    )
     return path
 
 
