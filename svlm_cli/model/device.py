@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from svlm_cli.errors import ModelError, UsageError
@@ -67,8 +69,8 @@ def multiplies_bfloat16() -> bool:
     torch before 2.10 does not tell what its CPU has: False there.
     """
     if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    known = getattr(torch.cpu, "get_capabilities", dict)()
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    known: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return any(has for name, has in known.items() if name.endswith("bf16"))
 
 
