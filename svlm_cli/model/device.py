@@ -74,6 +74,15 @@ def multiplies_bfloat16() -> bool:
     return any(has for name, has in known.items() if name.endswith("bf16"))
 
 
+def multiplies_bytes() -> bool:
+    """Whether torch multiplies bytes on this processor by its own instructions, not one by one.
+
+    Torch before 2.10 does not tell what its CPU has: False there.
+    """
+    known: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(known.get(name) for name in ("avx512_vnni", "avx_vnni", "amx_int8"))
+
+
 def check_quantize(quantize: str, device: torch.device) -> None:
     """Whether there are kernels for it.
 

@@ -12,13 +12,16 @@ from typing import Any, Protocol
 import torch
 from torch.nn import functional
 
+from svlm_cli.model.device import multiplies_bytes
 from svlm_cli.model.kernels.memory import zeros
 from svlm_cli.model.kernels.native import Native
-from svlm_cli.model.kernels.panels import empty_panels, panel_kernels
+from svlm_cli.model.kernels.panels import can_pack, empty_panels, panel_kernels
 from svlm_cli.model.kernels.rows import FORMATS, byte_kernels, bytes_product, empty_byte_panels
 
 MOST = 127  # of a signed byte, symmetric
 ROWS_AT_ONCE = 1024  # of a weight that are brought to bytes
+FEW_ROWS = 4  # of bfloat16, up to which torch's plain loop is no slower than widening a weight
+WIDENED_AT_ONCE = 2**19  # numbers: as float32 they stay in the cache
 ROWS_EXPECTED = 1  # oneDNN's layout for words; a prefill loses a few percent of its gain by it
 
 
@@ -38,7 +41,12 @@ class PlainLinear(torch.nn.Module):
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """(..., i) to (..., o), in the weight's number format."""
-        return functional.linear(inputs, self._buffers["weight"], self._buffers["bias"])  # type: ignore[arg-type]
+        weight, bias = self._buffers["weight"], self._buffers["bias"]
+        assert weight is not None
+        if inputs.dtype is not torch.bfloat16 or inputs.numel() <= FEW_ROWS * self.in_features:
+            return functional.linear(inputs, weight, bias)
+        wide = _widened_product(inputs.float(), weight)  # torch multiplies bfloat16 in a plain loop here
+        return (wide if bias is None else wide.add_(bias)).to(torch.bfloat16)
 
     def dense(self) -> torch.Tensor:
         """The weight (o, i)."""
@@ -138,8 +146,8 @@ class Int8Linear(torch.nn.Module):
     """Weights in signed bytes with a scale for each output, inputs in signed bytes with a scale for each row.
 
     The product is of bytes, whole numbers added up in 32 bits (by the compiled kernels for few rows, else by
-    ``torch._int_mm``), so what is lost is the rounding of both sides to 255 steps about 0 ("vector-wise",
-    arXiv 2208.07339, section 2).
+    ``torch._int_mm``), or of the same numbers in float32 where the processor has no instructions for that. So
+    what is lost is the rounding of both sides to 255 steps about 0 ("vector-wise", arXiv 2208.07339, 2).
 
     Args:
         weight: (o, i), any floating format, on the CPU; or what gives its rows, some at a time.
@@ -187,7 +195,11 @@ class Int8Linear(torch.nn.Module):
                 out = bytes_product(kernels, flat, self._rows, scales, self._sums, bias)
             return out if inputs.ndim == 2 else out.view(*inputs.shape[:-1], self.out_features)
         rows, own = _to_bytes(inputs.reshape(-1, self.in_features).float())
-        out = torch._int_mm(rows, self.weight.t()).float().mul_(scales).mul_(own)
+        if multiplies_bytes():
+            out = torch._int_mm(rows, self.weight.t()).float()
+        else:
+            out = _widened_product(rows.float(), self.weight)
+        out = out.mul_(scales).mul_(own)
         if bias is not None:
             out = out.add_(bias)
         return out.to(inputs.dtype).view(*inputs.shape[:-1], self.out_features)
@@ -199,6 +211,16 @@ class Int8Linear(torch.nn.Module):
     def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         destination[f"{prefix}weight"] = self.weight
+
+
+def _widened_product(inputs: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Inputs (..., i), float32, times a weight (o, i) that is widened a few rows at a time: (..., o)."""
+    out = inputs.new_empty(*inputs.shape[:-1], len(weight))
+    num_rows = max(1, WIDENED_AT_ONCE // weight.shape[1])
+    for first in range(0, len(weight), num_rows):
+        rows = slice(first, first + num_rows)
+        out[..., rows] = functional.linear(inputs, weight[rows].float())
+    return out
 
 
 def _to_bytes(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -240,12 +262,3 @@ def laid_out(weight: torch.Tensor, bias: torch.Tensor | None) -> PanelLinear | P
     if (kernels := panel_kernels(weight.dtype)) is not None:
         return PanelLinear(weight, bias, kernels)
     return PackedLinear(weight, bias) if can_pack(weight.dtype) else PlainLinear(weight, bias)
-
-
-def can_pack(dtype: torch.dtype) -> bool:
-    """Whether oneDNN is there and multiplies this number format on this processor."""
-    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        return False
-    return dtype is torch.float32 or (
-        dtype is torch.bfloat16 and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    )

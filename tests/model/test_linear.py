@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 import torch
 
 from svlm_cli import UsageError, load_model
-from svlm_cli.model.linear import Int8Linear, PackedLinear, can_pack, laid_out, replace_linears
+from svlm_cli.model import linear
+from svlm_cli.model.kernels import panels
+from svlm_cli.model.kernels.native import native
+from svlm_cli.model.kernels.panels import can_pack
+from svlm_cli.model.linear import Int8Linear, PackedLinear, PlainLinear, laid_out, replace_linears
 
 
 def layer(num_in: int = 96, num_out: int = 40, *, bias: bool = True) -> torch.nn.Linear:
@@ -92,3 +98,40 @@ def test_opening_packed_changes_no_fingerprint(checkpoint, model):
 def test_what_is_not_known_is_refused(checkpoint):
     with pytest.raises(UsageError, match="--quantize int3"):
         load_model(str(checkpoint), device="cpu", quantize="int3")
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_bytes_without_instructions_for_them_are_multiplied_alike(seed, monkeypatch):
+    """Whole numbers of up to 127 times 127 are exact in float32 as long as few are added up."""
+    dice = random.Random(seed)
+    rows, size, outputs = dice.choice((1, 2, 9, 70)), dice.randrange(1, 1000), dice.randrange(1, 700)
+    monkeypatch.setattr(linear, "WIDENED_AT_ONCE", dice.choice((1, size * 16, 2**19)))
+    monkeypatch.setattr(linear, "byte_kernels", lambda: None)
+    monkeypatch.setattr(linear, "empty_byte_panels", lambda _shape: None)
+    torch.manual_seed(seed)
+    plain, inputs = torch.nn.Linear(size, outputs), torch.randn(rows, size)
+    found = []
+    for has in (True, False):
+        monkeypatch.setattr(linear, "multiplies_bytes", lambda has=has: has)
+        with torch.inference_mode():
+            found.append(Int8Linear(*parts(plain))(inputs))
+    assert torch.equal(*found)
+
+
+@pytest.mark.parametrize("shape", [(70,), (1, 70), (4, 70), (5, 70), (2, 40, 70)])
+def test_a_plain_layer_in_bfloat16_adds_up_in_float32(shape):
+    torch.manual_seed(len(shape))
+    inputs, plain = torch.randn(shape).bfloat16(), torch.nn.Linear(70, 90).bfloat16()
+    with torch.inference_mode():
+        found = PlainLinear(*parts(plain))(inputs)
+        exact = plain.double()(inputs.double())
+    assert (found.dtype, found.shape) == (torch.bfloat16, (*shape[:-1], 90))
+    torch.testing.assert_close(found.double(), exact, rtol=1e-2, atol=1e-2)
+
+
+def test_no_layer_is_left_to_a_plain_loop(monkeypatch):
+    """Where oneDNN does not multiply bfloat16 the compiled kernels do, if there are any."""
+    monkeypatch.setattr(panels, "can_pack", lambda dtype: dtype is torch.float32)
+    kernels = native()
+    is_there = kernels is not None and kernels.name in panels._FASTER
+    assert panels.panel_kernels(torch.bfloat16) is (kernels if is_there else None)

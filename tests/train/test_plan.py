@@ -240,7 +240,8 @@ def test_an_earlier_run_that_is_not_there_or_of_another_shape_is_told(name: str,
 
 def test_without_model_or_data_no_figure_is_made_up(tmp_path: Path, checkpoint: Path, make_video) -> None:
     absent = {"name": "a", "epochs": 2, "micro_batch": 3, "chunks": [{"path": str(tmp_path / "absent")}]}
-    found = plan(Recipe(model=Checkpoint(base=str(tmp_path / "none")), stages=[absent]), tmp_path)
+    nowhere = Recipe(model=Checkpoint(base=str(tmp_path / "none")), bfloat16=False, stages=[absent])
+    found = plan(nowhere, tmp_path)
     assert (found.num_weights, found.num_trained, found.checkpoint_bytes, found.disk_bytes) == (None,) * 4
     assert found.memory_bytes == {}
     stage = found.stages[0]

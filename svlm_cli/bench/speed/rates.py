@@ -12,8 +12,8 @@ from torch.nn import functional
 from svlm_cli.model.kernels.fourbit import Int4Linear
 from svlm_cli.model.kernels.memory import zeros
 from svlm_cli.model.kernels.native import native
-from svlm_cli.model.kernels.panels import panel_kernels
-from svlm_cli.model.linear import Int8Linear, PackedLinear, PanelLinear, can_pack
+from svlm_cli.model.kernels.panels import can_pack, panel_kernels
+from svlm_cli.model.linear import Int8Linear, PackedLinear, PanelLinear
 from svlm_cli.stream.trace import Stopwatch
 
 BYTES_READ = 1 << 27  # more than a processor keeps

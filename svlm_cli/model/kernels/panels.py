@@ -21,8 +21,18 @@ def panel_kernels(dtype: torch.dtype) -> Native | None:
     kernels = native()
     if kernels is None or kernels.name not in _FASTER or dtype not in (torch.float32, torch.bfloat16):
         return None
-    is_ours = dtype is torch.float32 or ("bf16" in kernels.name and not kernels.functions.svlm_has_tiles())
-    return kernels if is_ours else None
+    if dtype is torch.float32 or not can_pack(dtype):  # torch itself then has a plain loop, 40 times slower
+        return kernels
+    return kernels if "bf16" in kernels.name and not kernels.functions.svlm_has_tiles() else None
+
+
+def can_pack(dtype: torch.dtype) -> bool:
+    """Whether oneDNN is there and multiplies this number format on this processor."""
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    return dtype is torch.float32 or (
+        dtype is torch.bfloat16 and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
