@@ -243,7 +243,7 @@ class Recipe(Section):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     model: Model = NewModel()
     pixels: Annotated[int, Field(gt=0, le=2**26)] = 168 * 112
-    bfloat16: bool | Literal["auto"] = "auto"
+    bfloat16: Literal["auto", True, False] = "auto"
     save_dtype: Literal["float32", "bfloat16"] = "float32"
     parallel: Literal["ddp", "fsdp2", "zero3"] = "ddp"
     gradient_checkpointing: bool = False

@@ -106,3 +106,10 @@ def test_which_muon_it_is(is_fast: bool, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(optimizer, "multiplies_bfloat16", lambda: is_fast)
     first, _ = new_optimizer(network(new_tokenizer()), "muon", 1e-2, 0.0)._parts
     assert type(first) is (torch.optim.Muon if is_fast else Float32Muon)
+
+
+def test_another_word_is_one_problem(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("bfloat16: maybe\nstages: [{name: x, steps: 1, micro_batch: 1, mix: {told: 1}}]")
+    with pytest.raises(UsageError, match="bfloat16: input should be 'auto', True or False$"):
+        load_recipe(path)
