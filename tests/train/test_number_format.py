@@ -111,5 +111,5 @@ def test_which_muon_it_is(is_fast: bool, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_another_word_is_one_problem(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text("bfloat16: maybe\nstages: [{name: x, steps: 1, micro_batch: 1, mix: {told: 1}}]")
-    with pytest.raises(UsageError, match="bfloat16: input should be 'auto', True or False$"):
+    with pytest.raises(UsageError, match=r"bfloat16: input should be 'auto', True or False$"):
         load_recipe(path)
