@@ -53,10 +53,17 @@ def _problems(name: str, folder: Path, wanted: Any, parts: tuple[str, ...]) -> I
         other = [
             f"{key} {getattr(there, key, None)}, not {getattr(here, key)}"
             for key in shape
-            if getattr(there, key, None) != getattr(here, key)
+            if not _fits(key, getattr(there, key, None), getattr(here, key))
         ]
         if other:
             yield f"{name}: {folder} has another shape: {'; '.join(other)}"
+
+
+def _fits(key: str, there: int | None, here: int) -> bool:
+    """Whether weights can be taken over; a model of fewer words is given the new ones beside its own."""
+    if key == "vocab_size" and there is not None:
+        return there <= here
+    return there == here
 
 
 def _made_by(folder: Path) -> str:

@@ -197,6 +197,7 @@ def test_a_start_of_fewer_words_keeps_them_and_gets_the_others(tmp_path: Path) -
     config["text_config"]["vocab_size"] = len(pieces)
     (older / "config.json").write_text(json.dumps(config))
     started = recipe.model_copy(update={"model": MODEL.model_copy(update={"start": older})})
+    assert plan(started, tmp_path / "out").problems == ()
     grown = open_learner(started, recipe.stages[0], None).network
     rows = grown.get_input_embeddings().weight
     for number, piece in enumerate(pieces):
@@ -207,6 +208,10 @@ def test_a_start_of_fewer_words_keeps_them_and_gets_the_others(tmp_path: Path) -
     _save_vocabulary(older, whole.tokenizer, [*pieces[:-1], " unheard"])
     with pytest.raises(ModelError, match="words that the arena does not: ' unheard'"):
         open_learner(started, recipe.stages[0], None)
+    config["text_config"]["vocab_size"] = len(order) + 1
+    (older / "config.json").write_text(json.dumps(config))
+    (problem,) = plan(started, tmp_path / "out").problems
+    assert f"another shape: vocab_size {len(order) + 1}, not {len(order)}" in problem
 
 
 def _save_vocabulary(folder: Path, tokenizer, pieces: list[str]) -> None:
