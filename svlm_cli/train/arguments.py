@@ -54,8 +54,8 @@ def training_arguments(
             seed=recipe.seed,
             train_sampling_strategy="sequential",
             remove_unused_columns=False,
-            # Arena samples without frames leave the vision tower alone.
-            ddp_find_unused_parameters=isinstance(recipe.model, NewModel),
+            # Arena samples without frames leave the vision tower alone; a frozen one is not waited for.
+            ddp_find_unused_parameters=isinstance(recipe.model, NewModel) and not stage.freeze_vision,
             use_liger_kernel=recipe.liger and on_gpu and importlib.util.find_spec("liger_kernel") is not None,
             dataloader_num_workers=workers,
             dataloader_prefetch_factor=4 if workers else None,
