@@ -19,8 +19,8 @@ _BYTES = 127.0
 class Int4Linear(torch.nn.Module):
     """Weights in four bits, inputs in signed bytes, both with a scale for each group of 32 inputs.
 
-    Sums within a group are of whole numbers (by the compiled kernels; where there are none, or the processor
-    does not multiply bytes, in float32, far slower).
+    Sums within a group are of whole numbers (by the compiled kernels; where there are none for this processor,
+    in float32, far slower).
 
     Args:
         weight: (o, i), any floating format, on the CPU; or what gives its rows, some at a time.

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-VERSION = 5  # of what ``api.cpp`` exports
+VERSION = 6  # of what ``api.cpp`` exports
 ROOM = Path(__file__).parent
 PLACES = [ROOM / f"_native{suffix}" for suffix in importlib.machinery.EXTENSION_SUFFIXES]
 
@@ -44,14 +44,14 @@ _ARGUMENTS: dict[str, list[Any]] = {
     "svlm_nibble_bytes": [_LONG, _LONG],
     "svlm_lay_nibbles": [_LONG, _POINTER, _POINTER, _LONG, _LONG, _POINTER],
     "svlm_take_nibbles": [_LONG, _POINTER, _POINTER, _LONG, _POINTER],
-    "svlm_nibbles_product": [_INT, _POINTER, _INT, _LONG, _LONG, _POINTER, _POINTER, _LONG, _POINTER],
-    "svlm_byte_panel_bytes": [_LONG, _LONG],
-    "svlm_lay_byte_panels": [_LONG, _LONG, _POINTER, _LONG, _LONG, _POINTER],
-    "svlm_take_byte_panels": [_LONG, _LONG, _POINTER, _POINTER],
+    "svlm_nibbles_product": [_INT, _INT, _POINTER, _INT, _LONG, _LONG, _POINTER, _POINTER, _LONG, _POINTER],
+    "svlm_byte_panel_bytes": [_INT, _LONG, _LONG],
+    "svlm_lay_byte_panels": [_INT, _LONG, _LONG, _POINTER, _LONG, _LONG, _POINTER],
+    "svlm_take_byte_panels": [_INT, _LONG, _LONG, _POINTER, _POINTER],
     "svlm_byte_panels_product": [
-        *(_INT, _POINTER, _INT, _LONG, _LONG, _POINTER, _POINTER, _POINTER, _POINTER, _LONG, _POINTER)
+        *(_INT, _INT, _POINTER, _INT, _LONG, _LONG, _POINTER, _POINTER, _POINTER, _POINTER, _LONG, _POINTER)
     ],
-    "svlm_has_bytes": [],
+    "svlm_byte_set": [],
     "svlm_bytes_rows": [
         *(_INT, _POINTER, _INT, _LONG, _LONG, _POINTER, _POINTER, _POINTER, _POINTER, _LONG, _POINTER)
     ],

@@ -21,7 +21,7 @@ MOST_ROWS = 32  # behind which a product of whole matrices is faster
 def byte_kernels() -> Native | None:
     """The compiled kernels where this processor has what products of bytes need."""
     kernels = native()
-    return kernels if kernels is not None and kernels.functions.svlm_has_bytes() else None
+    return kernels if kernels is not None and kernels.functions.svlm_byte_set() else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,24 +30,28 @@ class BytePanels:
 
     Args:
         kernels: what ``byte_kernels`` gives.
+        chosen: number of the instruction set.
         memory: int8.
         shape: (o, i).
     """
 
     kernels: Native
+    chosen: int
     memory: torch.Tensor
     shape: tuple[int, int]
 
     def lay(self, rows: torch.Tensor, first: int) -> None:
         """Put rows (k, i), int8, contiguous, where they belong, the first of them as number ``first``."""
         self.kernels.functions.svlm_lay_byte_panels(
-            *self.shape, rows.data_ptr(), first, len(rows), self.memory.data_ptr()
+            self.chosen, *self.shape, rows.data_ptr(), first, len(rows), self.memory.data_ptr()
         )
 
     def rows(self) -> torch.Tensor:
         """The weight (o, i), int8."""
         found = torch.empty(self.shape, dtype=torch.int8)
-        self.kernels.functions.svlm_take_byte_panels(*self.shape, self.memory.data_ptr(), found.data_ptr())
+        self.kernels.functions.svlm_take_byte_panels(
+            self.chosen, *self.shape, self.memory.data_ptr(), found.data_ptr()
+        )
         return found
 
     def product(
@@ -57,6 +61,7 @@ class BytePanels:
         rows, outputs = len(inputs), self.shape[0]
         out = torch.empty((rows, outputs), dtype=inputs.dtype)
         failed = self.kernels.functions.svlm_byte_panels_product(
+            self.chosen,
             torch.get_num_threads(),
             inputs.data_ptr(),
             inputs.dtype is torch.bfloat16,
@@ -74,16 +79,20 @@ class BytePanels:
         return out
 
 
-def empty_byte_panels(shape: tuple[int, int]) -> BytePanels | None:
+def empty_byte_panels(shape: tuple[int, int], chosen: int | None = None) -> BytePanels | None:
     """Room for a weight (o, i), all zeros; None where there are no such kernels, or torch's are faster.
 
     On processors with AMX torch's is: there weights stay in rows.
+
+    Args:
+        chosen: number of an instruction set that this processor has besides its best one.
     """
     kernels = byte_kernels()
     if kernels is None or kernels.functions.svlm_has_tiles():
         return None
-    size = kernels.functions.svlm_byte_panel_bytes(*shape)
-    return BytePanels(kernels, zeros(size).view(torch.int8), shape)
+    number = kernels.functions.svlm_byte_set() if chosen is None else chosen
+    size = kernels.functions.svlm_byte_panel_bytes(number, *shape)
+    return BytePanels(kernels, number, zeros(size).view(torch.int8), shape)
 
 
 def bytes_product(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 
 import pytest
@@ -11,6 +12,8 @@ from svlm_cli import UsageError, load_model
 from svlm_cli.model.device import check_quantize
 from svlm_cli.model.kernels import fourbit
 from svlm_cli.model.kernels.fourbit import Int4Linear, to_nibbles
+from svlm_cli.model.kernels.nibbles import empty_nibbles
+from svlm_cli.model.kernels.rows import byte_kernels
 from svlm_cli.model.linear import Int8Linear
 
 
@@ -28,13 +31,26 @@ def exact(layer: Int4Linear, inputs: torch.Tensor) -> torch.Tensor:
     return found if layer.bias is None else found + layer.bias
 
 
-@pytest.mark.parametrize("has_kernels", [True, False])
+def use_set(monkeypatch, chosen: int) -> None:
+    """Products by the kernels of this number, 0 for none."""
+    if not chosen:
+        monkeypatch.setattr(fourbit, "byte_kernels", lambda: None)
+    elif (kernels := byte_kernels()) is None or kernels.functions.svlm_byte_set() < chosen:
+        pytest.skip("another processor's")
+    else:
+        whole = functools.partial(empty_nibbles, chosen=chosen)
+        monkeypatch.setattr(fourbit, "empty_nibbles", whole)
+
+
+sets = pytest.mark.parametrize("chosen", [0, 1, 2], ids=["none", "avx2", "vnni"])
+
+
+@sets
 @pytest.mark.parametrize("seed", range(16))
-def test_any_shape_is_the_exact_product_of_what_is_kept(seed, has_kernels, monkeypatch):
+def test_any_shape_is_the_exact_product_of_what_is_kept(seed, chosen, monkeypatch):
     dice = random.Random(seed)
     torch.manual_seed(seed)
-    if not has_kernels:
-        monkeypatch.setattr(fourbit, "byte_kernels", lambda: None)
+    use_set(monkeypatch, chosen)
     outputs, size = dice.choice([1, 15, 16, 17, 90]), dice.choice([1, 8, 31, 32, 33, 100, 256])
     layer = Int4Linear(torch.randn(outputs, size), torch.randn(outputs) if seed % 2 else None)
     dtype = dice.choice([torch.float32, torch.bfloat16])
@@ -65,9 +81,24 @@ def test_rows_of_zeros_and_numbers_out_of_reach():
     assert Int4Linear(torch.full((16, 32), 1e9), None).dense().isfinite().all()
 
 
+@sets
 @pytest.mark.parametrize("rows", [1, 9])
-def test_a_number_that_is_none_shows_in_its_row_alone(rows):
+def test_the_largest_numbers_of_all_fill_no_sixteen_bits(rows, chosen, monkeypatch):
+    """A group of -8 times 127 and of 7 times -127."""
+    use_set(monkeypatch, chosen)
+    weight = torch.full((20, 64), 8.0)
+    weight[1::2] = 7.0
+    weight[:, 0], weight[:, 33] = -8.0, 8.0
+    layer, inputs = Int4Linear(weight, None), torch.full((rows, 64), 2.0)
+    inputs[rows // 2] = -2.0
+    torch.testing.assert_close(layer(inputs).double(), exact(layer, inputs), rtol=1e-6, atol=0)
+
+
+@sets
+@pytest.mark.parametrize("rows", [1, 9])
+def test_a_number_that_is_none_shows_in_its_row_alone(rows, chosen, monkeypatch):
     torch.manual_seed(rows)
+    use_set(monkeypatch, chosen)
     layer, inputs = Int4Linear(torch.randn(40, 96), torch.randn(40)), torch.randn(rows, 96)
     inputs[rows // 2, 17] = float("nan")
     assert layer(inputs).isfinite().all(dim=1).tolist() == [row != rows // 2 for row in range(rows)]

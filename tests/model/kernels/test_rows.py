@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 import torch
 
@@ -11,10 +13,21 @@ from svlm_cli.model.linear import Int8Linear
 
 kernels = byte_kernels()
 pytestmark = pytest.mark.skipif(kernels is None, reason="this processor has no products of bytes")
+AVX2, VNNI = 1, 2
+
+
+@pytest.fixture(params=[AVX2, VNNI], ids=["avx2", "vnni"])
+def chosen(request, monkeypatch):
+    """An instruction set that this processor has, taken for its best."""
+    if kernels.functions.svlm_byte_set() < request.param:
+        pytest.skip("another processor's")
+    whole = functools.partial(empty_byte_panels, chosen=request.param)
+    monkeypatch.setattr(linear, "empty_byte_panels", whole)
+    return request.param
 
 
 @pytest.mark.parametrize("seed", range(24))
-def test_the_numbers_of_whole_products(seed):
+def test_the_numbers_of_whole_products(seed, chosen):
     """Any shape, sizes that fill no vector too; rows of very different size; few and many rows."""
     generator = torch.Generator().manual_seed(seed)
     pick = lambda least, most: int(torch.randint(least, most, (1,), generator=generator))  # noqa: E731
@@ -30,42 +43,56 @@ def test_the_numbers_of_whole_products(seed):
     scales, bias = torch.rand(outputs, generator=generator), torch.randn(outputs, generator=generator)
     given = bias if seed % 3 else None
     sums = weight.sum(1, dtype=torch.int32)
-    found = bytes_product(kernels, inputs, weight, scales, sums, given)
     steps = inputs.float().abs().amax(1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny) / 127
     whole = (inputs.float() / steps).round().double() @ weight.double().t()  # exact
     wanted = whole.float() * scales * steps + (0 if given is None else given)
-    assert found.dtype is dtype
-    torch.testing.assert_close(
-        found, wanted.to(dtype), rtol=1e-6 if dtype is torch.float32 else 8e-3, atol=1e-6
-    )
-    if (panels := empty_byte_panels((outputs, size))) is not None:
+    found = []
+    if chosen == VNNI:
+        found.append(bytes_product(kernels, inputs, weight, scales, sums, given))
+    if (panels := empty_byte_panels((outputs, size), chosen)) is not None:
         for start in range(0, outputs, 50):
             panels.lay(weight[start : start + 50], start)
         assert torch.equal(panels.rows(), weight)
+        found.append(panels.product(inputs, scales, sums, given))
+    for each in found:
+        assert each.dtype is dtype
         torch.testing.assert_close(
-            panels.product(inputs, scales, sums, given),
-            found,
-            rtol=1e-6 if dtype is torch.float32 else 8e-3,
-            atol=1e-6,
+            each, wanted.to(dtype), rtol=1e-6 if dtype is torch.float32 else 8e-3, atol=1e-6
         )
 
 
-def test_panels_deeper_than_what_is_multiplied_at_once():
+@pytest.mark.parametrize("rows", [1, 7])
+def test_the_largest_bytes_of_all_fill_no_sixteen_bits(rows, chosen):
+    """Two products of 127 and 127 are what has to fit, whatever their signs."""
+    signs = torch.where(torch.rand(64, 40, generator=torch.Generator().manual_seed(rows)) < 0.5, -1.0, 1.0)
+    inputs, weight = torch.full((rows, 64), 3.0), torch.full((40, 64), 127, dtype=torch.int8)
+    inputs[rows // 2] = -3.0
+    inputs, weight = inputs * signs[:, 0], weight * signs.t().to(torch.int8)
+    if (panels := empty_byte_panels((40, 64), chosen)) is None:
+        pytest.skip("torch's products are faster here")
+    panels.lay(weight, 0)
+    found = panels.product(inputs, torch.ones(40), weight.sum(1, dtype=torch.int32), None)
+    torch.testing.assert_close(found, inputs @ weight.float().t(), rtol=1e-6, atol=0)
+
+
+def test_panels_deeper_than_what_is_multiplied_at_once(chosen):
     generator = torch.Generator().manual_seed(0)
     inputs = torch.randn(40, 9001, generator=generator)
     weight = torch.randint(-127, 128, (80, 9001), generator=generator, dtype=torch.int8)
     scales, sums = torch.rand(80, generator=generator), weight.sum(1, dtype=torch.int32)
-    if (panels := empty_byte_panels((80, 9001))) is None:
+    if (panels := empty_byte_panels((80, 9001), chosen)) is None:
         pytest.skip("torch's products are faster here")
     panels.lay(weight, 0)
-    assert torch.equal(
-        panels.product(inputs, scales, sums, None), bytes_product(kernels, inputs, weight, scales, sums, None)
+    steps = inputs.abs().amax(1, keepdim=True) / 127
+    whole = (inputs / steps).round().double() @ weight.double().t()
+    torch.testing.assert_close(
+        panels.product(inputs, scales, sums, None), whole.float() * scales * steps, rtol=1e-6, atol=1e-6
     )
 
 
 @pytest.mark.parametrize("rows", [1, 5, MOST_ROWS + 1])
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
-def test_a_number_that_is_none_shows_in_its_row_alone(rows, number):
+def test_a_number_that_is_none_shows_in_its_row_alone(rows, number, chosen):
     torch.manual_seed(rows)
     layer, inputs = Int8Linear(torch.randn(40, 96), torch.randn(40)), torch.randn(rows, 96)
     inputs[rows // 2, 17] = number
@@ -73,7 +100,7 @@ def test_a_number_that_is_none_shows_in_its_row_alone(rows, number):
     assert finite.tolist() == [row != rows // 2 for row in range(rows)]
 
 
-def test_several_threads_share_the_outputs():
+def test_several_threads_share_the_outputs(chosen):
     torch.manual_seed(0)
     layer, inputs, before = (
         Int8Linear(torch.randn(4099, 512), None),
@@ -90,7 +117,7 @@ def test_several_threads_share_the_outputs():
     assert torch.equal(*found)
 
 
-def test_where_there_are_none_torch_computes_the_same(monkeypatch):
+def test_where_there_are_none_torch_computes_the_same(monkeypatch, chosen):
     torch.manual_seed(0)
     layer = Int8Linear(torch.randn(56, 200), torch.randn(56))
     inputs = [torch.randn(1, 200), torch.randn(2, 3, 200), torch.randn(50, 200)]

@@ -9,7 +9,7 @@
 
 namespace {
 
-enum { kVersion = 5, kNumSets = 4 };
+enum { kVersion = 6, kNumSets = 4 };
 constexpr int64_t kMostRows = 1536, kFewestRows = 96;     // query rows that share a laid-out block of keys
 constexpr int64_t kBytesOfThread = 1 << 19;               // of keys and values a word's thread is worth
 

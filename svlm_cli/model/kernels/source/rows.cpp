@@ -118,8 +118,6 @@ VNNI void outputs_of(const Job &job, int64_t from, int64_t to) {
 
 }  // namespace
 
-EXPORT int svlm_has_bytes() { return has_vnni(); }
-
 // out (rows, outputs) = inputs (rows, size) times weights (outputs, size) of bytes with a scale each, whose sums
 // are given. Returns 0, or 1 where memory is short, 2 where the processor has not what it needs.
 EXPORT int svlm_bytes_rows(int threads, const void *inputs, int is_bf16, int64_t rows, int64_t size,
@@ -182,7 +180,6 @@ EXPORT int svlm_from_sums(const int32_t *sums, int64_t rows, int64_t outputs, co
 
 #else
 
-EXPORT int svlm_has_bytes() { return 0; }
 EXPORT int svlm_bytes_rows(int, const void *, int, int64_t, int64_t, const int8_t *, const float *, const int32_t *,
                            const float *, int64_t, void *) {
   return 2;

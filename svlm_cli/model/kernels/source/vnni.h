@@ -5,11 +5,11 @@
 
 #include <algorithm>
 
+#include "bytes.h"
+
 #define VNNI __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")))
 
 namespace {
-
-constexpr float kTiny = 1.17549435e-38f, kMost = 127.0f;
 
 inline bool has_vnni() {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
@@ -45,7 +45,7 @@ VNNI inline float row_to_bytes(const char *from, bool is_bf16, int64_t size, int
     most = _mm512_max_ps(most, value);
     none = _mm512_add_ps(none, _mm512_sub_ps(value, value));  // 0, but for what is not finite
   }
-  float scale = std::max(_mm512_reduce_max_ps(most), kTiny) / kMost + _mm512_reduce_add_ps(none);
+  float scale = std::max(_mm512_reduce_max_ps(most), svlm::kTiny) / svlm::kMost + _mm512_reduce_add_ps(none);
   __m512 whole = _mm512_set1_ps(scale);
   for (int64_t i = 0; i < size; i += 16) {
     __m512 value = _mm512_div_ps(numbers(from, is_bf16, i, size - i), whole);
