@@ -22,8 +22,9 @@ import torch
 from torch.nn import functional
 
 from svlm_cli.model.kernels.attention import attend, can_attend
-from svlm_cli.model.kernels.blocks import attend_by_blocks, multiplies_bfloat16
+from svlm_cli.model.kernels.blocks import attend_by_blocks
 from svlm_cli.model.kernels.native import native
+from svlm_cli.model.kernels.panels import can_pack
 from svlm_cli.model.kernels.shares import SharePlaces, attend_shares, share_places
 from svlm_cli.model.states.formats import as_numbers
 from svlm_cli.model.states.tail import Tail, write_tails
@@ -146,7 +147,7 @@ def causal(
     if query.device.type == "cpu":
         if can_attend(query, key) and (kernels := native()) is not None:
             return attend(kernels, query, key, value, scaling)
-        if key.dtype is not torch.float32 and multiplies_bfloat16():
+        if key.dtype is not torch.float32 and can_pack(torch.bfloat16):
             return attend_by_blocks(query, key, value, scaling)
         key, value = (as_numbers(each, query.dtype) for each in (key, value))
     if query.shape[2] == 1:

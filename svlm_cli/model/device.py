@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 from svlm_cli.errors import ModelError, UsageError
@@ -64,22 +62,16 @@ def named_dtype(dtype: str, device: torch.device) -> torch.dtype:
 
 
 def multiplies_bfloat16() -> bool:
-    """Whether the device that torch would train on multiplies bfloat16 matrices by itself, not in software.
-
-    torch before 2.10 does not tell what its CPU has: False there.
-    """
+    """Whether the device that torch would train on has instructions for products of bfloat16."""
     if torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    known: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    known = torch.cpu.get_capabilities()
     return any(has for name, has in known.items() if name.endswith("bf16"))
 
 
 def multiplies_bytes() -> bool:
-    """Whether torch multiplies bytes on this processor by its own instructions, not one by one.
-
-    Torch before 2.10 does not tell what its CPU has: False there.
-    """
-    known: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    """Whether torch multiplies bytes on this processor by its own instructions, not one by one."""
+    known = torch.cpu.get_capabilities()
     return any(known.get(name) for name in ("avx512_vnni", "avx_vnni", "amx_int8"))
 
 

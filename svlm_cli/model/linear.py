@@ -26,7 +26,9 @@ ROWS_EXPECTED = 1  # oneDNN's layout for words; a prefill loses a few percent of
 
 
 class PlainLinear(torch.nn.Module):
-    """A linear layer as it is, where the CPU has no layout of its own.
+    """A linear layer whose weight stays in rows, where the CPU has no layout of its own.
+
+    Of more than a few rows in bfloat16 the product is of float32: torch has a plain loop for it there.
 
     Args:
         weight: (o, i).
@@ -45,7 +47,7 @@ class PlainLinear(torch.nn.Module):
         assert weight is not None
         if inputs.dtype is not torch.bfloat16 or inputs.numel() <= FEW_ROWS * self.in_features:
             return functional.linear(inputs, weight, bias)
-        wide = _widened_product(inputs.float(), weight)  # torch multiplies bfloat16 in a plain loop here
+        wide = _widened_product(inputs.float(), weight)
         return (wide if bias is None else wide.add_(bias)).to(torch.bfloat16)
 
     def dense(self) -> torch.Tensor:
@@ -145,25 +147,30 @@ class RowBlocks(Protocol):
 class Int8Linear(torch.nn.Module):
     """Weights in signed bytes with a scale for each output, inputs in signed bytes with a scale for each row.
 
-    The product is of bytes, whole numbers added up in 32 bits (by the compiled kernels for few rows, else by
-    ``torch._int_mm``), or of the same numbers in float32 where the processor has no instructions for that. So
-    what is lost is the rounding of both sides to 255 steps about 0 ("vector-wise", arXiv 2208.07339, 2).
+    The product is of bytes, whole numbers added up in 32 bits (by the compiled kernels or ``torch._int_mm``);
+    where the processor has neither it is of the same numbers in float32, exact up to 2^24. So what is lost is
+    the rounding of both sides to 255 steps about 0 ("vector-wise", arXiv 2208.07339, 2).
 
     Args:
         weight: (o, i), any floating format, on the CPU; or what gives its rows, some at a time.
         bias: (o,) or None.
+        traced: by torch alone, as ``torch.compile`` cannot look into the compiled kernels.
     """
 
     scales: torch.Tensor
     bias: torch.Tensor | None
 
-    def __init__(self, weight: torch.Tensor | RowBlocks, bias: torch.Tensor | None) -> None:
+    def __init__(
+        self, weight: torch.Tensor | RowBlocks, bias: torch.Tensor | None, *, traced: bool = False
+    ) -> None:
         super().__init__()
+        self._kernels = None if traced else byte_kernels()
+        self._by_torch = multiplies_bytes()
         self.register_buffer("bias", None if bias is None else bias.float())
         self.out_features, self.in_features = shape = (weight.shape[0], weight.shape[1])
         scales = torch.empty(len(weight))
         self._sums = torch.empty(len(weight), dtype=torch.int32)
-        self._panels = empty_byte_panels(shape)
+        self._panels = None if self._kernels is None else empty_byte_panels(self._kernels, shape)
         whole = zeros(0 if self._panels is not None else shape[0] * shape[1]).view(torch.int8)
         self._rows = whole.view(-1, shape[1])  # (o, i), or none where there are panels
         start = 0
@@ -187,15 +194,15 @@ class Int8Linear(torch.nn.Module):
         """(..., i) to (..., o), in the inputs' number format."""
         scales, bias = self._buffers["scales"], self._buffers["bias"]
         assert scales is not None
-        if (kernels := byte_kernels()) is not None and inputs.dtype in FORMATS:
+        if self._kernels is not None and inputs.dtype in FORMATS:
             flat = inputs.reshape(-1, self.in_features).contiguous()
             if self._panels is not None:
                 out = self._panels.product(flat, scales, self._sums, bias)
             else:
-                out = bytes_product(kernels, flat, self._rows, scales, self._sums, bias)
+                out = bytes_product(self._kernels, flat, self._rows, scales, self._sums, bias)
             return out if inputs.ndim == 2 else out.view(*inputs.shape[:-1], self.out_features)
         rows, own = _to_bytes(inputs.reshape(-1, self.in_features).float())
-        if multiplies_bytes():
+        if self._by_torch:
             out = torch._int_mm(rows, self.weight.t()).float()
         else:
             out = _widened_product(rows.float(), self.weight)

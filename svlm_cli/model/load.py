@@ -251,5 +251,5 @@ def _made_ready(network: Any, name: str, way: _RunOptions) -> Any:
     from svlm_cli.model.prepare import prepare, set_stream_attention
 
     set_stream_attention(network, way.attention)
-    prepare(network, name, way.quantize, packed=way.packed and not way.compiled)
+    prepare(network, name, way.quantize, packed=way.packed and not way.compiled, traced=way.compiled)
     return word_forward(network, compiled=way.compiled, graphs=way.graphs)

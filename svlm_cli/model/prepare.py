@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from svlm_cli.model.attention import keep_flash_first
@@ -14,7 +15,7 @@ from svlm_cli.model.kernels.native import native
 from svlm_cli.model.linear import Int8Linear, laid_out, replace_linears
 
 
-def prepare(network: Any, name: str, quantize: str, *, packed: bool) -> None:
+def prepare(network: Any, name: str, quantize: str, *, packed: bool, traced: bool = False) -> None:
     """Check a network on its device and change its linear layers, in place; then it cannot be trained.
 
     Args:
@@ -22,17 +23,18 @@ def prepare(network: Any, name: str, quantize: str, *, packed: bool) -> None:
         name: the name of the model, as the user gave it.
         quantize: ``none``, ``int8`` or ``int4``.
         packed: lay weights out for the kernels of this CPU, where it has some.
+        traced: words go through ``torch.compile``, which cannot look into kernels of ours.
 
     Raises:
         ModelError: some weights are not finite.
     """
     check_finite_weights(network, name)
     weight = network.lm_head.weight
-    if quantize == "int4":
-        replace_linears(language_part(network), Int4Linear)
-        network.lm_head = Int4Linear(network.lm_head.weight.detach(), None)
     if quantize != "none":
-        replace_linears(network, Int8Linear)
+        small = functools.partial(Int4Linear if quantize == "int4" else Int8Linear, traced=traced)
+        replace_linears(language_part(network), small)
+        network.lm_head = small(network.lm_head.weight.detach(), None)
+        replace_linears(network, Int8Linear)  # the tower
     elif packed and weight.device.type == "cpu":
         replace_linears(network, laid_out)
 

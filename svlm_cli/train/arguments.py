@@ -15,13 +15,10 @@ from transformers.integrations import get_reporting_integration_callbacks
 
 from svlm_cli import values
 from svlm_cli.errors import SvlmError, UsageError
-from svlm_cli.model.device import multiplies_bfloat16
 from svlm_cli.sections import NewModel, Recipe, Stage
 
 MOST_WORKERS = 8
 _MOST_PROCESSES = 1_000_000
-_CHOSEN = "computes in float32, as what it runs on does not multiply bfloat16 by itself"
-_SLOW = "computes in bfloat16, which what it runs on does in software: bfloat16: auto is faster"
 _T = TypeVar("_T")
 
 
@@ -71,19 +68,6 @@ def training_arguments(
         )
     except (ImportError, ValueError) as error:
         raise UsageError(f"the Trainer refuses the recipe: {str(error).splitlines()[0]}") from error
-
-
-def on_this_machine(recipe: Recipe, tell: Callable[[str], None] | None = None) -> Recipe:
-    """The recipe with its ``bfloat16: auto`` decided for this machine, as another format gives other weights.
-
-    Args:
-        recipe: what is to be run.
-        tell: is told of float32 where it was chosen, and of bfloat16 where it is slow.
-    """
-    is_fast = multiplies_bfloat16()
-    if tell is not None and not is_fast and recipe.bfloat16:
-        tell(_CHOSEN if recipe.bfloat16 == "auto" else _SLOW)
-    return recipe.model_copy(update={"bfloat16": is_fast}) if recipe.bfloat16 == "auto" else recipe
 
 
 def num_workers(recipe: Recipe, stage: Stage) -> int:

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from svlm_cli.model.device import multiplies_bfloat16
 from svlm_cli.model.family.parts import is_vision
 
 LARGEST_SIDE = 1024
@@ -17,16 +16,15 @@ BETAS = (0.9, 0.98)
 
 
 class Float32Muon(torch.optim.Muon):
-    """torch's Muon with its products in float32, for devices that multiply bfloat16 in software.
+    """torch's Muon with its products in float32; always with Nesterov's momentum and steps of AdamW's size.
 
     torch orthogonalises in bfloat16 everywhere; a processor without instructions for it then spends nearly
     the whole step there.
     """
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+    def step(self) -> None:  # type: ignore[override]
         """Step all weights that have a gradient."""
-        loss = closure() if closure is not None else None
         for group in self.param_groups:
             for weight in group["params"]:
                 if weight.grad is None:
@@ -39,7 +37,6 @@ class Float32Muon(torch.optim.Muon):
                 size = 0.2 * math.sqrt(max(weight.shape))  # of AdamW's updates (arXiv 2502.16982)
                 weight.mul_(1 - group["lr"] * group["weight_decay"])
                 weight.add_(orthogonal(wanted, group), alpha=-group["lr"] * size)
-        return loss
 
 
 def orthogonal(matrix: torch.Tensor, group: Mapping[str, Any]) -> torch.Tensor:
@@ -74,6 +71,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
         adamw: groups of all others.
         learning_rate: the learning rate of groups that name none.
         weight_decay: the weight decay of both.
+        in_bfloat16: Muon orthogonalises in bfloat16, else in float32.
     """
 
     def __init__(
@@ -83,10 +81,11 @@ class MuonWithAdamW(torch.optim.Optimizer):
         *,
         learning_rate: float,
         weight_decay: float,
+        in_bfloat16: bool,
     ) -> None:
         self._parts: tuple[torch.optim.Optimizer, ...] = ()
         super().__init__([*muon, *adamw], {"lr": learning_rate})
-        kind = torch.optim.Muon if multiplies_bfloat16() else Float32Muon
+        kind = torch.optim.Muon if in_bfloat16 else Float32Muon
         first = kind(muon, lr=learning_rate, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
         second = torch.optim.AdamW(adamw, lr=learning_rate, weight_decay=weight_decay, betas=BETAS)
         self._parts = (first, second)
@@ -111,7 +110,13 @@ class MuonWithAdamW(torch.optim.Optimizer):
 
 
 def new_optimizer(
-    network: Any, name: str, learning_rate: float, weight_decay: float, vision_rate: float = 1.0
+    network: Any,
+    name: str,
+    learning_rate: float,
+    weight_decay: float,
+    vision_rate: float = 1.0,
+    *,
+    in_bfloat16: bool,
 ) -> torch.optim.Optimizer:
     """The optimizer of a stage over all parameters that are trained.
 
@@ -121,6 +126,7 @@ def new_optimizer(
         learning_rate: peak.
         weight_decay: decoupled.
         vision_rate: the vision tower's learning rate as a share of ``learning_rate``.
+        in_bfloat16: what the run computes in, which ``muon`` then orthogonalises in.
     """
     muon, adamw = [], []
     for key, weight in network.named_parameters():
@@ -138,7 +144,9 @@ def new_optimizer(
         return torch.optim.AdamW(_merged(adamw), lr=learning_rate)
     if name == "adamw_by_width":
         return torch.optim.AdamW(adamw, lr=learning_rate, weight_decay=weight_decay, betas=BETAS)
-    return MuonWithAdamW(muon, adamw, learning_rate=learning_rate, weight_decay=weight_decay)
+    return MuonWithAdamW(
+        muon, adamw, learning_rate=learning_rate, weight_decay=weight_decay, in_bfloat16=in_bfloat16
+    )
 
 
 def _merged(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -27,9 +27,10 @@ from svlm_cli.model.patches import PatchSettings, pixel_limits
 from svlm_cli.sections import Checkpoint, ChunkSource, NewModel, Recipe, Stage
 from svlm_cli.settings import PromptFormat, Viewing
 from svlm_cli.train.arena.seedling import new_seedling
-from svlm_cli.train.arguments import on_this_machine, world_size
+from svlm_cli.train.arguments import world_size
 from svlm_cli.train.given import given_problems
 from svlm_cli.train.learner import lora_linears, new_patch_settings, new_tokenizer, with_pixels
+from svlm_cli.train.number_format import begun_in, in_one_format
 from svlm_cli.train.published import model_config
 from svlm_cli.train.stage_data import num_steps
 
@@ -124,8 +125,8 @@ def plan(recipe: Recipe, output: Path, num_processes: int | None = None) -> Trai
     """
     world = num_processes or world_size()
     problems: list[str] = []
-    warnings: list[str] = []
-    recipe = on_this_machine(recipe, warnings.append)
+    recipe, told = in_one_format(recipe, begun_in(recipe, output))
+    warnings = list(told)
     shape: _Shape | None = None
     try:
         network, patches = _hollow(recipe)

@@ -49,7 +49,12 @@ class StageTrainer(transformers.Trainer):  # type: ignore[misc]
             stage = self._stage
             network = self.model if model is None else model
             self.optimizer = new_optimizer(
-                network, stage.optimizer, stage.learning_rate, stage.weight_decay, stage.vision_rate
+                network,
+                stage.optimizer,
+                stage.learning_rate,
+                stage.weight_decay,
+                stage.vision_rate,
+                in_bfloat16=self.args.bf16,
             )
         return self.optimizer  # type: ignore[no-any-return]
 

@@ -25,7 +25,6 @@ from svlm_cli.sections import Recipe, Stage
 from svlm_cli.train.arguments import (
     by_first,
     num_workers,
-    on_this_machine,
     rank,
     training_arguments,
     world_size,
@@ -34,6 +33,7 @@ from svlm_cli.train.average import write_mean
 from svlm_cli.train.bad_samples import BadSampleBook
 from svlm_cli.train.checkpoints import RECIPE_FILE, CheckpointSeal, origin, write_beside
 from svlm_cli.train.learner import Learner, given_models, open_learner
+from svlm_cli.train.number_format import begun_in, in_one_format
 from svlm_cli.train.progress import ProgressLines, Tell
 from svlm_cli.train.stage_data import (
     evaluation_data,
@@ -80,8 +80,12 @@ def train(
     """
     if start is not None and start.parent.name not in {stage.name for stage in recipe.stages}:
         raise UsageError(f"--resume {start} lies in none of the recipe's stages")
-    recipe = on_this_machine(recipe, tell)
     with silent_library(), _sole_writer(recipe, output):
+        recipe, told = by_first(
+            lambda: in_one_format(recipe, begun_in(recipe, output) if resume or start else None)
+        )
+        for line in told:
+            tell(line)
         return _run_stages(recipe, output, resume=resume, start=start, tell=tell)
 
 
@@ -98,7 +102,8 @@ def _sole_writer(recipe: Recipe, output: Path) -> Iterator[None]:
             held.enter_context(claim(output, f"the output folder {output}", inside=True))
 
         if world_size() > 1:  # connects the processes
-            training_arguments(recipe, recipe.stages[0], 1, output)
+            undecided = recipe.model_copy(update={"bfloat16": False})
+            training_arguments(undecided, recipe.stages[0], 1, output)
         by_first(take)
         yield
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import random
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,7 +12,7 @@ import torch
 from svlm_cli import UsageError, load_model
 from svlm_cli.model import linear
 from svlm_cli.model.kernels import panels
-from svlm_cli.model.kernels.native import native
+from svlm_cli.model.kernels.native import Native
 from svlm_cli.model.kernels.panels import can_pack
 from svlm_cli.model.linear import Int8Linear, PackedLinear, PlainLinear, laid_out, replace_linears
 
@@ -107,7 +109,6 @@ def test_bytes_without_instructions_for_them_are_multiplied_alike(seed, monkeypa
     rows, size, outputs = dice.choice((1, 2, 9, 70)), dice.randrange(1, 1000), dice.randrange(1, 700)
     monkeypatch.setattr(linear, "WIDENED_AT_ONCE", dice.choice((1, size * 16, 2**19)))
     monkeypatch.setattr(linear, "byte_kernels", lambda: None)
-    monkeypatch.setattr(linear, "empty_byte_panels", lambda _shape: None)
     torch.manual_seed(seed)
     plain, inputs = torch.nn.Linear(size, outputs), torch.randn(rows, size)
     found = []
@@ -130,8 +131,11 @@ def test_a_plain_layer_in_bfloat16_adds_up_in_float32(shape):
 
 
 def test_no_layer_is_left_to_a_plain_loop(monkeypatch):
-    """Where oneDNN does not multiply bfloat16 the compiled kernels do, if there are any."""
-    monkeypatch.setattr(panels, "can_pack", lambda dtype: dtype is torch.float32)
-    kernels = native()
-    is_there = kernels is not None and kernels.name in panels._FASTER
-    assert panels.panel_kernels(torch.bfloat16) is (kernels if is_there else None)
+    """Where oneDNN does not multiply bfloat16 the compiled kernels do, if they are faster than plain ones."""
+    functions = SimpleNamespace(svlm_has_tiles=lambda: 0)
+    for chosen, has_onednn in itertools.product((0, 1), (False, True)):
+        kernels = Native(functions, {0: "plain", 1: "avx2"}, chosen)
+        monkeypatch.setattr(panels, "native", lambda kernels=kernels: kernels)
+        monkeypatch.setattr(panels, "can_pack", lambda dtype, has=has_onednn: has or dtype is torch.float32)
+        is_taken = chosen == 1 and not has_onednn
+        assert panels.panel_kernels(torch.bfloat16) is (kernels if is_taken else None)

@@ -90,7 +90,8 @@ def test_the_words_of_a_stream_are_the_same() -> None:
     assert len(set(said)) >= 5, "a stream that says one thing shows nothing"
 
 
-def test_one_graph_serves_every_word_of_every_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("quantize", ["none", "int8", "int4"])
+def test_one_graph_serves_every_word_of_every_stream(quantize: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Dynamo sees no break and nothing that changes: it compiles once for two streams with evictions."""
     graphs: list[Any] = []
 
@@ -101,8 +102,8 @@ def test_one_graph_serves_every_word_of_every_stream(monkeypatch: pytest.MonkeyP
     compiler = torch.compile
     torch._dynamo.reset()
     monkeypatch.setattr(torch, "compile", lambda function, **how: compiler(function, backend=backend, **how))
-    plain = load_model(str(BUNDLED), device="cpu")
-    compiled = fixed(plain, compiled=True)
+    plain = load_model(str(BUNDLED), device="cpu", quantize=quantize, kv_cache="float32")
+    compiled = load_model(str(BUNDLED), device="cpu", quantize=quantize, compiled=True)
     assert say(compiled, GREEDY, 12) == say(plain, GREEDY, 12)
     assert say(compiled, GREEDY, 5) == say(plain, GREEDY, 5)
     assert len(graphs) == 1

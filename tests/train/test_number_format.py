@@ -11,20 +11,20 @@ import torch
 from svlm_cli.errors import UsageError
 from svlm_cli.model.device import multiplies_bfloat16
 from svlm_cli.recipe import load_recipe
-from svlm_cli.sections import Data, Recipe, Stage
-from svlm_cli.train import arguments, optimizer
-from svlm_cli.train.learner import new_tokenizer
-from svlm_cli.train.optimizer import Float32Muon, new_optimizer, orthogonal
+from svlm_cli.sections import Checkpoint, Data, Recipe, Stage
+from svlm_cli.train import number_format
+from svlm_cli.train.number_format import in_one_format
+from svlm_cli.train.optimizer import Float32Muon, orthogonal
 from svlm_cli.train.plan import plan
 from svlm_cli.train.trainer import train
-from tests.train.small import network, recipe
+from tests.train.small import recipe
 
 STAGE = Stage(name="words", steps=1, micro_batch=1, mix={"counts": 1})
 
 
 @pytest.fixture(params=[True, False])
 def is_fast(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    monkeypatch.setattr(arguments, "multiplies_bfloat16", lambda: request.param)
+    monkeypatch.setattr(number_format, "multiplies_bfloat16", lambda: request.param)
     return bool(request.param)
 
 
@@ -44,24 +44,40 @@ def test_what_the_processor_has() -> None:
 
 @pytest.mark.parametrize("wanted", ["auto", True, False])
 def test_what_is_chosen_is_told(is_fast: bool, wanted: bool | str) -> None:
-    told: list[str] = []
-    chosen = arguments.on_this_machine(wanting(wanted), told.append)
+    chosen, told = in_one_format(wanting(wanted))
     assert chosen.bfloat16 is (is_fast if wanted == "auto" else wanted)
-    assert [line.partition(",")[0] for line in told] == (
-        [] if is_fast or not wanted else [f"computes in {'float32' if wanted == 'auto' else 'bfloat16'}"]
-    )
-    assert list(plan(wanting(wanted), Path("run")).warnings) == told
+    begins = {
+        "auto": ["bfloat16: auto is float32"],
+        True: ["warning: computing in bfloat16 is slow"],
+        False: [],
+    }
+    assert [line.partition(" on ")[0] for line in told] == ([] if is_fast else begins[wanted])
+    assert plan(wanting(wanted), Path("run")).warnings == told
+
+
+def test_weights_that_are_held_in_bfloat16_are_computed_with_in_it(is_fast: bool) -> None:
+    held = Checkpoint(base="somewhere", weights="bfloat16")
+    chosen, told = in_one_format(wanting("auto").model_copy(update={"model": held}))
+    assert chosen.bfloat16 is True
+    assert ["model.weights: float32" in line for line in told] == ([] if is_fast else [True])
 
 
 def test_a_run_goes_on_in_the_format_it_was_begun_in(
     is_fast: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    train(wanting("auto"), tmp_path)
+    """On a machine of the other kind too; what is begun afresh is decided afresh."""
+    train(wanting("auto"), tmp_path, tell=lambda _line: None)
+    monkeypatch.setattr(number_format, "multiplies_bfloat16", lambda: not is_fast)
+    told: list[str] = []
+    more = wanting("auto").model_copy(update={"stages": (STAGE, STAGE.model_copy(update={"name": "more"}))})
+    train(more, tmp_path, tell=told.append)
     assert load_recipe(tmp_path / "recipe.yaml").bfloat16 is is_fast
-    monkeypatch.setattr(arguments, "multiplies_bfloat16", lambda: not is_fast)
+    assert f"bfloat16: auto is {str(is_fast).lower()}, as this run was begun with it" in told
+    assert any(line.startswith("words: done already") for line in told)
     with pytest.raises(UsageError, match="bfloat16"):
-        train(wanting("auto"), tmp_path)
-    train(wanting(is_fast), tmp_path)
+        train(wanting(not is_fast), tmp_path, tell=told.append)
+    train(wanting("auto"), tmp_path, resume=False, tell=told.append)
+    assert load_recipe(tmp_path / "recipe.yaml").bfloat16 is not is_fast
 
 
 SHAPES = [(24, 64), (64, 24), (40, 40), (1, 16)]
@@ -102,10 +118,14 @@ def test_what_muon_makes_of_a_matrix_has_its_directions_and_no_lengths(shape: tu
     assert ((inside.diagonal() > 0.6) & (inside.diagonal() < 1.3))[is_large].all()
 
 
-def test_which_muon_it_is(is_fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(optimizer, "multiplies_bfloat16", lambda: is_fast)
-    first, _ = new_optimizer(network(new_tokenizer()), "muon", 1e-2, 0.0)._parts
-    assert type(first) is (torch.optim.Muon if is_fast else Float32Muon)
+@pytest.mark.parametrize("in_bfloat16", [True, False])
+def test_muon_computes_in_what_the_run_does(in_bfloat16: bool, monkeypatch, tmp_path: Path) -> None:
+    kinds: list[type] = []
+    for kind in (torch.optim.Muon, Float32Muon):
+        monkeypatch.setattr(kind, "step", lambda self, _closure=None: kinds.append(type(self)))
+    stage = STAGE.model_copy(update={"optimizer": "muon"})
+    train(wanting(in_bfloat16).model_copy(update={"stages": (stage,)}), tmp_path, tell=lambda _line: None)
+    assert kinds == [torch.optim.Muon if in_bfloat16 else Float32Muon]
 
 
 def test_another_word_is_one_problem(tmp_path: Path) -> None:

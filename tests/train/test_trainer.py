@@ -70,7 +70,7 @@ def test_z_loss_leaves_the_softmax_free() -> None:
 
 def test_both_optimizers_move_their_weights_and_resume() -> None:
     model = network(new_tokenizer())
-    optimizer = new_optimizer(model, "muon", 1e-2, 0.0)
+    optimizer = new_optimizer(model, "muon", 1e-2, 0.0, in_bfloat16=False)
     assert {id(w) for group in optimizer.param_groups for w in group["params"]} == {
         id(w) for w in model.parameters()
     }
@@ -79,7 +79,7 @@ def test_both_optimizers_move_their_weights_and_resume() -> None:
         weight.grad = torch.randn_like(weight)
     optimizer.step()
     assert all(not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
-    again = new_optimizer(model, "muon", 1.0, 0.0)
+    again = new_optimizer(model, "muon", 1.0, 0.0, in_bfloat16=False)
     again.load_state_dict(optimizer.state_dict())
     assert max(group["lr"] for group in again.param_groups) == 1e-2
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
+from svlm_cli.model.device import multiplies_bytes
 from svlm_cli.model.kernels.fourbit import Int4Linear
 from svlm_cli.model.kernels.memory import zeros
 from svlm_cli.model.kernels.native import native
@@ -131,11 +132,13 @@ class Rates:
         if is_whole:
             layer = Int8Linear(weight, None)
             yield lambda: layer(rows)
-            if shape.size % 8 == 0 and shape.outputs % 8 == 0 and shape.num_rows > 16:
+            fits = shape.size % 8 == 0 and shape.outputs % 8 == 0 and shape.num_rows > 16
+            if fits and (self._device.type == "cuda" or multiplies_bytes()):
                 small, other = (each.mul(16).to(torch.int8) for each in (rows, weight))
                 yield lambda: torch._int_mm(small, other.t())
             return
-        yield lambda: functional.linear(rows, weight)
+        if self._device.type == "cuda" or can_pack(dtype):  # else a plain loop
+            yield lambda: functional.linear(rows, weight)
         if self._device.type == "cpu" and can_pack(dtype):
             packed = PackedLinear(weight, None)
             yield lambda: packed(rows)

@@ -15,13 +15,6 @@ from svlm_cli.model.states.formats import as_numbers
 MOST_ROWS = 256  # of a block of scores: it is (H, rows, n + m) and stays near the processor
 
 
-def multiplies_bfloat16() -> bool:
-    """Whether oneDNN is there and this processor has instructions for it."""
-    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        return False
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-
-
 def attend_by_blocks(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None
 ) -> torch.Tensor:

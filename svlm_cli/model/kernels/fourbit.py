@@ -19,19 +19,22 @@ _BYTES = 127.0
 class Int4Linear(torch.nn.Module):
     """Weights in four bits, inputs in signed bytes, both with a scale for each group of 32 inputs.
 
-    Sums within a group are of whole numbers (by the compiled kernels; where there are none for this processor,
-    in float32, far slower).
+    Sums within a group are of whole numbers (by the compiled kernels; where this processor has none, in
+    float32, far slower).
 
     Args:
         weight: (o, i), any floating format, on the CPU; or what gives its rows, some at a time.
         bias: (o,) or None.
+        traced: see ``Int8Linear``.
     """
 
-    def __init__(self, weight: torch.Tensor | RowBlocks, bias: torch.Tensor | None) -> None:
+    def __init__(
+        self, weight: torch.Tensor | RowBlocks, bias: torch.Tensor | None, *, traced: bool = False
+    ) -> None:
         super().__init__()
         self.register_buffer("bias", None if bias is None else bias.float())
         self.out_features, self.in_features = shape = (weight.shape[0], weight.shape[1])
-        kernels = byte_kernels()
+        kernels = None if traced else byte_kernels()
         self._nibbles = None if kernels is None else empty_nibbles(kernels, shape)
         if self._nibbles is None:
             self._numbers = torch.empty(shape, dtype=torch.int8)

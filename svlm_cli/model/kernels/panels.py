@@ -21,7 +21,7 @@ def panel_kernels(dtype: torch.dtype) -> Native | None:
     kernels = native()
     if kernels is None or kernels.name not in _FASTER or dtype not in (torch.float32, torch.bfloat16):
         return None
-    if dtype is torch.float32 or not can_pack(dtype):  # torch itself then has a plain loop, 40 times slower
+    if dtype is torch.float32 or not can_pack(dtype):  # for bfloat16 torch then has a plain loop, far slower
         return kernels
     return kernels if "bf16" in kernels.name and not kernels.functions.svlm_has_tiles() else None
 

@@ -79,16 +79,19 @@ class BytePanels:
         return out
 
 
-def empty_byte_panels(shape: tuple[int, int], chosen: int | None = None) -> BytePanels | None:
-    """Room for a weight (o, i), all zeros; None where there are no such kernels, or torch's are faster.
+def empty_byte_panels(
+    kernels: Native, shape: tuple[int, int], chosen: int | None = None
+) -> BytePanels | None:
+    """Room for a weight (o, i), all zeros; None where torch's products are faster.
 
-    On processors with AMX torch's is: there weights stay in rows.
+    On processors with AMX they are: there weights stay in rows.
 
     Args:
+        kernels: what ``byte_kernels`` gives.
+        shape: (o, i).
         chosen: number of an instruction set that this processor has besides its best one.
     """
-    kernels = byte_kernels()
-    if kernels is None or kernels.functions.svlm_has_tiles():
+    if kernels.functions.svlm_has_tiles():
         return None
     number = kernels.functions.svlm_byte_set() if chosen is None else chosen
     size = kernels.functions.svlm_byte_panel_bytes(number, *shape)

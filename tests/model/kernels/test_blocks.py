@@ -35,7 +35,7 @@ def test_blocks_give_the_softmax(number_format, monkeypatch):
 def test_every_format_of_a_cache_is_read_without_them(query_format, number_format, has_bfloat16, monkeypatch):
     """As a machine without a compiler reads it, with and without products of bfloat16."""
     monkeypatch.setattr(attention, "native", lambda: None)
-    monkeypatch.setattr(attention, "multiplies_bfloat16", lambda: has_bfloat16)
+    monkeypatch.setattr(attention, "can_pack", lambda _format: has_bfloat16)
     is_exact = query_format is torch.float32 and (number_format is torch.float32 or not has_bfloat16)
     for seed in range(8):
         query, key, value = random_case(seed, number_format)

@@ -1,0 +1,54 @@
+"""What a run computes in: float32, or bfloat16 where the machine has instructions for its products."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from svlm_cli.errors import ModelError
+from svlm_cli.model.device import multiplies_bfloat16
+from svlm_cli.model.seal import read_seal
+from svlm_cli.sections import Checkpoint, Recipe
+from svlm_cli.train.checkpoints import checkpoints_of
+from svlm_cli.train.standing import FINAL
+
+_HAS_NONE = "this machine, which has no instructions for products of bfloat16"
+
+
+def in_one_format(recipe: Recipe, begun: bool | None = None) -> tuple[Recipe, tuple[str, ...]]:
+    """The recipe with its ``bfloat16: auto`` decided, and lines that tell of it.
+
+    Another format gives other weights: what was begun in one goes on in it. Weights that are held in bfloat16
+    are computed with in bfloat16.
+
+    Args:
+        recipe: what is to be run.
+        begun: what ``begun_in`` finds; None for a fresh run.
+    """
+    has, told = multiplies_bfloat16(), []
+    is_held = isinstance(recipe.model, Checkpoint) and recipe.model.weights == "bfloat16"
+    chosen = recipe.bfloat16
+    if chosen == "auto":
+        fresh = has or is_held
+        chosen = fresh if begun is None else begun
+        if chosen is not fresh:
+            told.append(f"bfloat16: auto is {str(chosen).lower()}, as this run was begun with it")
+        elif not chosen:
+            told.append(f"bfloat16: auto is float32 on {_HAS_NONE}")
+    if chosen and not has:
+        hint = "; model.weights: float32 is faster and takes twice the memory" if is_held else ""
+        told.append(f"warning: computing in bfloat16 is slow on {_HAS_NONE}{hint}")
+    return recipe.model_copy(update={"bfloat16": chosen}), tuple(told)
+
+
+def begun_in(recipe: Recipe, output: Path) -> bool | None:
+    """``bfloat16`` of the run whose results or checkpoints lie in ``output``; None where there are none."""
+    for stage in recipe.stages:
+        folder = output / stage.name
+        for place in (folder / FINAL, *checkpoints_of(folder)):
+            try:
+                begun = read_seal(place).made_from["recipe"]["bfloat16"]
+            except (ModelError, OSError, KeyError, TypeError):  # of no use; who goes on from it says so
+                continue
+            if isinstance(begun, bool):
+                return begun
+    return None
