@@ -220,6 +220,18 @@ class Int8Linear(torch.nn.Module):
         destination[f"{prefix}weight"] = self.weight
 
 
+def has_products(quantize: str, *, traced: bool = False) -> bool:
+    """Whether this processor multiplies weights of a format by anything faster than float32.
+
+    Args:
+        quantize: ``none``, ``int8`` or ``int4``.
+        traced: see ``Int8Linear``.
+    """
+    if quantize == "none" or (byte_kernels() is not None and not traced):
+        return True
+    return quantize == "int8" and multiplies_bytes()
+
+
 def _widened_product(inputs: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """Inputs (..., i), float32, times a weight (o, i) that is widened a few rows at a time: (..., o)."""
     out = inputs.new_empty(*inputs.shape[:-1], len(weight))

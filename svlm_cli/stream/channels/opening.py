@@ -12,6 +12,7 @@ from svlm_cli import __version__
 from svlm_cli.arena.address import is_arena_address
 from svlm_cli.media.source import Source, VideoInfo
 from svlm_cli.model.kernels.native import kernels_in_words
+from svlm_cli.model.linear import has_products
 from svlm_cli.model.runtime import VideoLanguageModel
 from svlm_cli.model.seal import pictures_trained_on
 from svlm_cli.settings import StreamSettings
@@ -51,6 +52,16 @@ def foreign(
     """A warning, once for a stream and all that goes on from it: the model does not know what it is shown."""
     if resume is None and is_foreign(model, source):
         yield WarningEvent(FOREIGN, at_seconds)
+
+
+def slow_format(
+    model: VideoLanguageModel, resume: SavedState | None, at_seconds: float
+) -> Generator[WarningEvent, None, None]:
+    """A warning where a format that was chosen for its speed has none here."""
+    traced = model.word_forward is not None and model.word_forward.compiled
+    if resume is None and not has_products(model.quantize, traced=traced):
+        why = "under --compile" if traced else f"on this processor (kernels: {kernels_in_words()})"
+        yield WarningEvent(f"--quantize {model.quantize} saves memory and no time {why}", at_seconds)
 
 
 def unlike_training(

@@ -14,7 +14,7 @@ from svlm_cli.media.source import Arriving, Source
 from svlm_cli.model.prompt import unknown_words_text
 from svlm_cli.model.runtime import VideoLanguageModel
 from svlm_cli.settings import OnLag, Pace, StreamSettings
-from svlm_cli.stream.channels.opening import foreign, resumed, start_event, unlike_training
+from svlm_cli.stream.channels.opening import foreign, resumed, slow_format, start_event, unlike_training
 from svlm_cli.stream.controls import Controls
 from svlm_cli.stream.pacing import PlayClock
 from svlm_cli.stream.pipeline import JOIN_SECONDS, POLL_SECONDS, Pipeline, SourceEnded, begun_when_read
@@ -85,6 +85,7 @@ class OpenedStream:
         model, settings = self.session.model, self.session.settings
         yield start_event(model, self.source, settings, self.start_seconds)
         yield from foreign(model, self.source, self.controls.resume, self.start_seconds)
+        yield from slow_format(model, self.controls.resume, self.start_seconds)
         yield from resumed(self.controls.resume, self.start_seconds, settings)
         yield from unlike_training(model, self.source.info, settings)
 
