@@ -40,6 +40,7 @@ from svlm_cli.train.arena.seedling import (
 from svlm_cli.train.arena.vocabulary import word_tokenizer
 from svlm_cli.train.inputs import take_samples
 from svlm_cli.train.rows import keep_trained_rows
+from svlm_cli.train.tower import quick_tower
 
 NEW_TOKENS_PER_SECOND = 2.0
 PREPROCESSOR_FILE = "preprocessor_config.json"
@@ -316,5 +317,5 @@ def _set_attention(network: Any, recipe: Recipe) -> None:
     elif recipe.attention == "flash_attention_2":
         raise ModelError("flash-attention 2 needs a CUDA device", "set attention: auto")
     elif isinstance(recipe.model, NewModel):
-        # Many small blocks: torch's fused CPU kernel takes a quarter longer for the whole tower.
-        network.set_attn_implementation({"vision_config": "eager", "text_config": "sdpa"})
+        network.set_attn_implementation({"text_config": "sdpa"})
+        quick_tower(network)

@@ -34,6 +34,8 @@ def windowed_attention(
 ) -> tuple[torch.Tensor, None]:
     """transformers' attention function: patches see those of their own window, both ways.
 
+    Gradients flow, as the compiled kernels are left out where some are wanted.
+
     Args:
         query, key, value: (1, h, n, D).
         cu_seq_lens_q: bounds of the windows, on the host, so that nobody waits for the device.
@@ -41,7 +43,7 @@ def windowed_attention(
     Returns:
         (1, n, h, D), and None for the weights.
     """
-    if can_attend(query, key) and (kernels := native()) is not None:
+    if not query.requires_grad and can_attend(query, key) and (kernels := native()) is not None:
         return attend(kernels, query, key, value, scaling, bounds=cu_seq_lens_q.long()), None
     groups = _groups(tuple(cu_seq_lens_q.diff().tolist()), query.device)
     if len(groups) == 1:

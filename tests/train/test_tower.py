@@ -1,0 +1,33 @@
+"""The quick tower against the one that transformers computes by itself."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import torch
+
+from svlm_cli.train.learner import new_tokenizer
+from svlm_cli.train.tower import quick_tower
+from tests.train.small import network
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_same_features_and_gradients(seed: int) -> None:
+    dice = random.Random(seed)
+    torch.manual_seed(seed)
+    plain = network(new_tokenizer())
+    visual = plain.model.visual
+    grids = torch.tensor(
+        [[dice.randint(1, 4), 4 * dice.randint(1, 3), 4 * dice.randint(1, 3)] for _ in range(3)]
+    )
+    pixels = torch.randn(int(grids.prod(-1).sum()), visual.patch_embed.proj.weight[0].numel())
+    found = []
+    for change in (lambda network: network.set_attn_implementation("eager"), quick_tower):
+        change(plain)
+        visual.zero_grad()
+        features = visual(pixels, grids).pooler_output
+        features.square().sum().backward()
+        found.append([features.detach(), *(weight.grad.clone() for weight in visual.parameters())])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5 * float(one.abs().max()))
