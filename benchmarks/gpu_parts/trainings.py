@@ -191,7 +191,7 @@ def _on_device(run: Run, record: Record) -> None:
     for kind, model in KINDS.items():
         record.note(f"{kind}, float32", _trained(run, model, run.scale.compared_steps, is_short=True))
     for kind, model in KINDS.items():
-        record.note(f"{kind}, bfloat16", _trained(run, model, run.scale.train_steps, bfloat16=True))
+        record.note(f"{kind}, bfloat16", _trained(run, model, run.scale.train_steps, bfloat16="auto"))
 
 
 def _sharded(run: Run, record: Record) -> None:
@@ -214,7 +214,7 @@ def _sharded(run: Run, record: Record) -> None:
 
 
 def _middle(run: Run, record: Record) -> None:
-    """LoRA on the middle model: made on the device, kept in bfloat16."""
+    """LoRA on the middle model: made on the device, kept in bfloat16 (on a GPU)."""
     base = run.folder / "middle"
     if run.scale.middle in SIZES:
         build_random_checkpoint(base, size=run.scale.middle, vocabulary=str(run.folder / "tokenizer"))
@@ -224,9 +224,11 @@ def _middle(run: Run, record: Record) -> None:
         run.tokenizer.save_pretrained(base)
         del made
         torch.cuda.empty_cache()
-    model = LORA | {"weights": "bfloat16"}
+    model = LORA | {"weights": str(run.dtype).removeprefix("torch.")}
     steps = run.scale.big_steps
-    record.note("middle", _trained(run, model, steps, base=base, bfloat16=True, gradient_checkpointing=True))
+    record.note(
+        "middle", _trained(run, model, steps, base=base, bfloat16="auto", gradient_checkpointing=True)
+    )
 
 
 def _hide_devices() -> None:
