@@ -19,7 +19,7 @@ from svlm_cli.commands.output import emit
 from svlm_cli.errors import SourceError, SvlmError, UsageError
 
 if TYPE_CHECKING:
-    from svlm_cli.sections import Recipe
+    from svlm_cli.train.plan import TrainingPlan
 
 OUT = Path("runs")
 
@@ -88,9 +88,13 @@ def train(
     from svlm_cli.recipe import load_recipe
 
     loaded = load_recipe(recipe, run.settings or ())
-    start = _checkpoint(run.resume)
+    start, resume = _checkpoint(run.resume), run.resume != "never"
     if run.dry_run:
-        _print_plan(loaded, run.out, run.nproc, as_json=talk.json)
+        from svlm_cli.train.number_format import begun_in
+        from svlm_cli.train.plan import plan
+
+        begun = begun_in(loaded, run.out, start) if resume else None
+        _print_plan(plan(loaded, run.out, run.nproc, begun), as_json=talk.json)
         return
     from svlm_cli.commands.output import TalkConsole, leaving_at_once
     from svlm_cli.train.plan import check
@@ -108,7 +112,7 @@ def train(
     tell = _silence if talk.quiet else console.tell
     try:
         with leaving_at_once(console):
-            results = run_stages(loaded, run.out, resume=run.resume != "never", start=start, tell=tell)
+            results = run_stages(loaded, run.out, resume=resume, start=start, tell=tell)
     except SvlmError as error:
         if is_first:
             raise
@@ -135,11 +139,9 @@ def _checkpoint(resume: str) -> Path | None:
     return Path(resume)
 
 
-def _print_plan(recipe: Recipe, out: Path, nproc: int, *, as_json: bool) -> None:
-    from svlm_cli.train.plan import plan
+def _print_plan(found: TrainingPlan, *, as_json: bool) -> None:
     from svlm_cli.train.plan_text import plan_lines
 
-    found = plan(recipe, out, nproc)
     if as_json:
         emit(json_module.dumps(asdict(found)))
     else:

@@ -165,7 +165,7 @@ class Int8Linear(torch.nn.Module):
     ) -> None:
         super().__init__()
         self._kernels = None if traced else byte_kernels()
-        self._by_torch = multiplies_bytes()
+        self._traced, self._by_torch = traced, multiplies_bytes()
         self.register_buffer("bias", None if bias is None else bias.float())
         self.out_features, self.in_features = shape = (weight.shape[0], weight.shape[1])
         scales = torch.empty(len(weight))
@@ -204,6 +204,8 @@ class Int8Linear(torch.nn.Module):
         rows, own = _to_bytes(inputs.reshape(-1, self.in_features).float())
         if self._by_torch:
             out = torch._int_mm(rows, self.weight.t()).float()
+        elif self._traced:  # each part of a widened weight would be compiled by itself
+            out = functional.linear(rows.float(), self.weight.float())
         else:
             out = _widened_product(rows.float(), self.weight)
         out = out.mul_(scales).mul_(own)

@@ -37,10 +37,10 @@ from svlm_cli.train.arena.seedling import (
     grown_seedling,
     new_seedling,
 )
+from svlm_cli.train.arena.tower import quick_tower
 from svlm_cli.train.arena.vocabulary import word_tokenizer
 from svlm_cli.train.inputs import take_samples
 from svlm_cli.train.rows import keep_trained_rows
-from svlm_cli.train.tower import quick_tower
 
 NEW_TOKENS_PER_SECOND = 2.0
 PREPROCESSOR_FILE = "preprocessor_config.json"

@@ -23,6 +23,9 @@ def in_one_format(recipe: Recipe, begun: bool | None = None) -> tuple[Recipe, tu
     Args:
         recipe: what is to be run.
         begun: what ``begun_in`` finds; None for a fresh run.
+
+    Returns:
+        The recipe, and what is to be told of it.
     """
     has, told = multiplies_bfloat16(), []
     is_held = isinstance(recipe.model, Checkpoint) and recipe.model.weights == "bfloat16"
@@ -36,19 +39,24 @@ def in_one_format(recipe: Recipe, begun: bool | None = None) -> tuple[Recipe, tu
             told.append(f"bfloat16: auto is float32 on {_HAS_NONE}")
     if chosen and not has:
         hint = "; model.weights: float32 is faster and takes twice the memory" if is_held else ""
-        told.append(f"warning: computing in bfloat16 is slow on {_HAS_NONE}{hint}")
+        told.append(f"computing in bfloat16 is slow on {_HAS_NONE}{hint}")
     return recipe.model_copy(update={"bfloat16": chosen}), tuple(told)
 
 
-def begun_in(recipe: Recipe, output: Path) -> bool | None:
-    """``bfloat16`` of the run whose results or checkpoints lie in ``output``; None where there are none."""
-    for stage in recipe.stages:
-        folder = output / stage.name
-        for place in (folder / FINAL, *checkpoints_of(folder)):
-            try:
-                begun = read_seal(place).made_from["recipe"]["bfloat16"]
-            except (ModelError, OSError, KeyError, TypeError):  # of no use; who goes on from it says so
-                continue
-            if isinstance(begun, bool):
-                return begun
+def begun_in(recipe: Recipe, output: Path, start: Path | None = None) -> bool | None:
+    """``bfloat16`` of the run that is gone on with; None where there is none.
+
+    Args:
+        recipe: what is to be run.
+        output: its folder; a run that has left nothing of its first stage there begins afresh.
+        start: the checkpoint that is gone on from, where one is named.
+    """
+    folder = output / recipe.stages[0].name
+    for place in (folder / FINAL, *checkpoints_of(folder)) if start is None else (start,):
+        try:
+            begun = read_seal(place).made_from["recipe"]["bfloat16"]
+        except (ModelError, OSError, KeyError, TypeError):  # of no use; who goes on from it says so
+            continue
+        if isinstance(begun, bool):
+            return begun
     return None

@@ -30,7 +30,7 @@ from svlm_cli.train.arena.seedling import new_seedling
 from svlm_cli.train.arguments import world_size
 from svlm_cli.train.given import given_problems
 from svlm_cli.train.learner import lora_linears, new_patch_settings, new_tokenizer, with_pixels
-from svlm_cli.train.number_format import begun_in, in_one_format
+from svlm_cli.train.number_format import in_one_format
 from svlm_cli.train.published import model_config
 from svlm_cli.train.stage_data import num_steps
 
@@ -115,17 +115,20 @@ class _Shape:
     can_pack: bool = True
 
 
-def plan(recipe: Recipe, output: Path, num_processes: int | None = None) -> TrainingPlan:
+def plan(
+    recipe: Recipe, output: Path, num_processes: int | None = None, begun: bool | None = None
+) -> TrainingPlan:
     """Work out what a recipe will do; nothing is trained or written.
 
     Args:
         recipe: what would be run.
         output: where to.
         num_processes: None for those of this run.
+        begun: see ``in_one_format``.
     """
     world = num_processes or world_size()
     problems: list[str] = []
-    recipe, told = in_one_format(recipe, begun_in(recipe, output))
+    recipe, told = in_one_format(recipe, begun)
     warnings = list(told)
     shape: _Shape | None = None
     try:
@@ -138,9 +141,8 @@ def plan(recipe: Recipe, output: Path, num_processes: int | None = None) -> Trai
     stages = tuple(_stage_plan(recipe, stage, shape, world, problems, warnings) for stage in recipe.stages)
     checkpoint = None if shape is None else _checkpoint_bytes(recipe, shape)
     disk = None
-    free = shutil.disk_usage(
-        next(path for path in (output, *output.absolute().parents) if path.exists())
-    ).free
+    there = next(path for path in (output, *output.absolute().parents) if path.exists())
+    free = shutil.disk_usage(there).free
     if shape is not None and checkpoint is not None:
         disk = len(recipe.stages) * (recipe.keep_checkpoints * checkpoint + shape.num_weights * FLOAT32)
         disk += checkpoint  # the oldest goes once the newest is whole

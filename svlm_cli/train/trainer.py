@@ -82,7 +82,7 @@ def train(
         raise UsageError(f"--resume {start} lies in none of the recipe's stages")
     with silent_library(), _sole_writer(recipe, output):
         recipe, told = by_first(
-            lambda: in_one_format(recipe, begun_in(recipe, output) if resume or start else None)
+            lambda: in_one_format(recipe, begun_in(recipe, output, start) if resume else None)
         )
         for line in told:
             tell(line)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from svlm_cli import Sampling, StartEvent, StreamSettings, WarningEvent, load_model, open_source, stream_video
 from svlm_cli.model import linear
-from svlm_cli.stream.channels.opening import FOREIGN, foreign
+from svlm_cli.stream.channels import opening
+from svlm_cli.stream.channels.opening import FOREIGN, foreign, slow_format
 
 SETTINGS = StreamSettings(duration=2.0, sampling=Sampling(greedy=True, max_new_tokens=2))
 
@@ -37,19 +40,31 @@ def test_foreign_video_is_told_once(
 
 
 @pytest.mark.parametrize("has_kernels", [True, False])
+@pytest.mark.parametrize("is_compiled", [True, False])
 @pytest.mark.parametrize(
     ("quantize", "by_torch"), [("none", False), ("int8", True), ("int8", False), ("int4", True)]
 )
-def test_a_format_without_kernels_is_told_once(
-    has_kernels: bool, quantize: str, by_torch: bool, monkeypatch: pytest.MonkeyPatch
+def test_a_format_that_saves_no_time_is_told_once(
+    has_kernels: bool, is_compiled: bool, quantize: str, by_torch: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Nothing of ours is compiled into a word, so that torch's own products are what is left there."""
+    monkeypatch.setattr(linear, "byte_kernels", lambda: object() if has_kernels else None)
+    monkeypatch.setattr(linear, "multiplies_bytes", lambda: by_torch)
+    how = SimpleNamespace(compiled=True) if is_compiled else None
+    model: Any = SimpleNamespace(quantize=quantize, word_forward=how)
+    told = [event.message for event in slow_format(model, None, 0.0)]
+    is_fast = (has_kernels and not is_compiled) or (quantize == "int8" and by_torch)
+    assert len(told) == (quantize != "none" and not is_fast)
+    for line in told:
+        assert line.startswith(f"--quantize {quantize} saves memory and no time")
+        assert ("--compile" in line) is is_compiled
+    assert not [*slow_format(model, object(), 0.0)], "a stream that goes on has been told"  # type: ignore[arg-type]
+
+
+def test_a_stream_begins_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = load_model(quantize="int8")
+    monkeypatch.setattr(opening, "has_products", lambda _quantize, *, traced: False)
     with open_source("arena:soccer,seed=7,minutes=1") as source:
-        opened = replace(load_model(), quantize=quantize)
-        monkeypatch.setattr(linear, "byte_kernels", lambda: object() if has_kernels else None)
-        monkeypatch.setattr(linear, "multiplies_bytes", lambda: by_torch)
         events = list(stream_video(opened, source, SETTINGS))
-    told = [event.message for event in events if isinstance(event, WarningEvent)]
-    is_slow = not has_kernels and quantize != "none" and not (quantize == "int8" and by_torch)
-    assert [line.startswith(f"--quantize {quantize} saves memory and no time") for line in told] == [
-        True
-    ] * is_slow
+    (told,) = [event.message for event in events if isinstance(event, WarningEvent)]
+    assert told.startswith("--quantize int8 saves memory and no time on this processor (kernels: ")

@@ -13,7 +13,7 @@ from svlm_cli.model.device import multiplies_bfloat16
 from svlm_cli.recipe import load_recipe
 from svlm_cli.sections import Checkpoint, Data, Recipe, Stage
 from svlm_cli.train import number_format
-from svlm_cli.train.number_format import in_one_format
+from svlm_cli.train.number_format import begun_in, in_one_format
 from svlm_cli.train.optimizer import Float32Muon, orthogonal
 from svlm_cli.train.plan import plan
 from svlm_cli.train.trainer import train
@@ -48,7 +48,7 @@ def test_what_is_chosen_is_told(is_fast: bool, wanted: bool | str) -> None:
     assert chosen.bfloat16 is (is_fast if wanted == "auto" else wanted)
     begins = {
         "auto": ["bfloat16: auto is float32"],
-        True: ["warning: computing in bfloat16 is slow"],
+        True: ["computing in bfloat16 is slow"],
         False: [],
     }
     assert [line.partition(" on ")[0] for line in told] == ([] if is_fast else begins[wanted])
@@ -60,6 +60,28 @@ def test_weights_that_are_held_in_bfloat16_are_computed_with_in_it(is_fast: bool
     chosen, told = in_one_format(wanting("auto").model_copy(update={"model": held}))
     assert chosen.bfloat16 is True
     assert ["model.weights: float32" in line for line in told] == ([] if is_fast else [True])
+
+
+class StoppedError(Exception):
+    """By whoever reads the log."""
+
+
+def stop(line: str) -> None:
+    if "step 1/" in line:
+        raise StoppedError
+
+
+def test_a_named_checkpoint_says_what_its_run_was_begun_in(
+    is_fast: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    stage = STAGE.model_copy(update={"steps": 2, "save_steps": 1})
+    longer = wanting("auto").model_copy(update={"stages": (stage,)})
+    train(longer, tmp_path / "here", tell=lambda _line: None)
+    monkeypatch.setattr(number_format, "multiplies_bfloat16", lambda: not is_fast)
+    elsewhere, told = tmp_path / "there", []
+    train(longer, elsewhere, start=tmp_path / "here" / "words" / "checkpoint-1", tell=told.append)
+    assert load_recipe(elsewhere / "recipe.yaml").bfloat16 is is_fast
+    assert f"bfloat16: auto is {str(is_fast).lower()}, as this run was begun with it" in told
 
 
 def test_a_run_goes_on_in_the_format_it_was_begun_in(
@@ -76,6 +98,10 @@ def test_a_run_goes_on_in_the_format_it_was_begun_in(
     assert any(line.startswith("words: done already") for line in told)
     with pytest.raises(UsageError, match="bfloat16"):
         train(wanting(not is_fast), tmp_path, tell=told.append)
+    assert begun_in(more, tmp_path) is is_fast
+    with pytest.raises(StoppedError):  # the first stage has left nothing; what the second has left is older
+        train(more, tmp_path, resume=False, tell=stop)
+    assert begun_in(more, tmp_path) is None
     train(wanting("auto"), tmp_path, resume=False, tell=told.append)
     assert load_recipe(tmp_path / "recipe.yaml").bfloat16 is not is_fast
 

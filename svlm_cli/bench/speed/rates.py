@@ -14,7 +14,7 @@ from svlm_cli.model.kernels.fourbit import Int4Linear
 from svlm_cli.model.kernels.memory import zeros
 from svlm_cli.model.kernels.native import native
 from svlm_cli.model.kernels.panels import can_pack, panel_kernels
-from svlm_cli.model.linear import Int8Linear, PackedLinear, PanelLinear
+from svlm_cli.model.linear import Int8Linear, PackedLinear, PanelLinear, PlainLinear
 from svlm_cli.stream.trace import Stopwatch
 
 BYTES_READ = 1 << 27  # more than a processor keeps
@@ -137,8 +137,11 @@ class Rates:
                 small, other = (each.mul(16).to(torch.int8) for each in (rows, weight))
                 yield lambda: torch._int_mm(small, other.t())
             return
-        if self._device.type == "cuda" or can_pack(dtype):  # else a plain loop
+        if self._device.type == "cuda" or can_pack(dtype):
             yield lambda: functional.linear(rows, weight)
+        else:
+            slow = PlainLinear(weight, None)
+            yield lambda: slow(rows)
         if self._device.type == "cpu" and can_pack(dtype):
             packed = PackedLinear(weight, None)
             yield lambda: packed(rows)

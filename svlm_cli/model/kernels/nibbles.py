@@ -27,13 +27,13 @@ class Nibbles:
 
     Args:
         kernels: what ``byte_kernels`` gives.
-        chosen: number of the instruction set.
+        byte_set: AVX2 or VNNI, whose kernels multiply it.
         memory: uint8, as the kernels read it.
         shape: (o, i).
     """
 
     kernels: Native
-    chosen: int
+    byte_set: int
     memory: torch.Tensor
     shape: tuple[int, int]
 
@@ -77,7 +77,7 @@ class Nibbles:
         rows, outputs = len(inputs), self.shape[0]
         out = torch.empty((rows, outputs), dtype=inputs.dtype)
         failed = self.kernels.functions.svlm_nibbles_product(
-            self.chosen,
+            self.byte_set,
             torch.get_num_threads(),
             inputs.data_ptr(),
             inputs.dtype is torch.bfloat16,
@@ -93,7 +93,7 @@ class Nibbles:
         return out
 
 
-def empty_nibbles(kernels: Native, shape: tuple[int, int], chosen: int | None = None) -> Nibbles:
-    """Room for a weight (o, i); ``chosen`` as in ``empty_byte_panels``."""
-    number = kernels.functions.svlm_byte_set() if chosen is None else chosen
+def empty_nibbles(kernels: Native, shape: tuple[int, int], byte_set: int | None = None) -> Nibbles:
+    """Room for a weight (o, i); ``byte_set`` as in ``empty_byte_panels``."""
+    number = kernels.functions.svlm_byte_set() if byte_set is None else byte_set
     return Nibbles(kernels, number, zeros(kernels.functions.svlm_nibble_bytes(*shape)), shape)

@@ -15,6 +15,7 @@ from svlm_cli.model.kernels.native import Native, native
 
 FORMATS = (torch.float32, torch.bfloat16)
 MOST_ROWS = 32  # behind which a product of whole matrices is faster
+AVX2, VNNI = 1, 2  # what multiplies bytes, by number
 
 
 @cache
@@ -30,27 +31,27 @@ class BytePanels:
 
     Args:
         kernels: what ``byte_kernels`` gives.
-        chosen: number of the instruction set.
+        byte_set: AVX2 or VNNI, whose kernels multiply it.
         memory: int8.
         shape: (o, i).
     """
 
     kernels: Native
-    chosen: int
+    byte_set: int
     memory: torch.Tensor
     shape: tuple[int, int]
 
     def lay(self, rows: torch.Tensor, first: int) -> None:
-        """Put rows (k, i), int8, contiguous, where they belong, the first of them as number ``first``."""
+        """Put rows (k, i), int8, contiguous, none -128, where they belong, the first as number ``first``."""
         self.kernels.functions.svlm_lay_byte_panels(
-            self.chosen, *self.shape, rows.data_ptr(), first, len(rows), self.memory.data_ptr()
+            self.byte_set, *self.shape, rows.data_ptr(), first, len(rows), self.memory.data_ptr()
         )
 
     def rows(self) -> torch.Tensor:
         """The weight (o, i), int8."""
         found = torch.empty(self.shape, dtype=torch.int8)
         self.kernels.functions.svlm_take_byte_panels(
-            self.chosen, *self.shape, self.memory.data_ptr(), found.data_ptr()
+            self.byte_set, *self.shape, self.memory.data_ptr(), found.data_ptr()
         )
         return found
 
@@ -61,7 +62,7 @@ class BytePanels:
         rows, outputs = len(inputs), self.shape[0]
         out = torch.empty((rows, outputs), dtype=inputs.dtype)
         failed = self.kernels.functions.svlm_byte_panels_product(
-            self.chosen,
+            self.byte_set,
             torch.get_num_threads(),
             inputs.data_ptr(),
             inputs.dtype is torch.bfloat16,
@@ -80,7 +81,7 @@ class BytePanels:
 
 
 def empty_byte_panels(
-    kernels: Native, shape: tuple[int, int], chosen: int | None = None
+    kernels: Native, shape: tuple[int, int], byte_set: int | None = None
 ) -> BytePanels | None:
     """Room for a weight (o, i), all zeros; None where torch's products are faster.
 
@@ -89,11 +90,11 @@ def empty_byte_panels(
     Args:
         kernels: what ``byte_kernels`` gives.
         shape: (o, i).
-        chosen: number of an instruction set that this processor has besides its best one.
+        byte_set: another than the best that this processor has.
     """
     if kernels.functions.svlm_has_tiles():
         return None
-    number = kernels.functions.svlm_byte_set() if chosen is None else chosen
+    number = kernels.functions.svlm_byte_set() if byte_set is None else byte_set
     size = kernels.functions.svlm_byte_panel_bytes(number, *shape)
     return BytePanels(kernels, number, zeros(size).view(torch.int8), shape)
 

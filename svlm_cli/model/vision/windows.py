@@ -43,7 +43,8 @@ def windowed_attention(
     Returns:
         (1, n, h, D), and None for the weights.
     """
-    if not query.requires_grad and can_attend(query, key) and (kernels := native()) is not None:
+    is_trained = query.requires_grad or key.requires_grad or value.requires_grad
+    if not is_trained and can_attend(query, key) and (kernels := native()) is not None:
         return attend(kernels, query, key, value, scaling, bounds=cu_seq_lens_q.long()), None
     groups = _groups(tuple(cu_seq_lens_q.diff().tolist()), query.device)
     if len(groups) == 1:

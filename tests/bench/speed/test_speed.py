@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
@@ -28,6 +30,7 @@ from svlm_cli import (
 from svlm_cli.bench.common.compare import compare
 from svlm_cli.bench.common.records import claim_folder
 from svlm_cli.bench.speed import measure as efficiency
+from svlm_cli.bench.speed import rates
 from svlm_cli.bench.speed.floor import Fed, Floor, watched
 from svlm_cli.bench.speed.fps import SpeedEnd, SpeedStart, bench_fps
 from svlm_cli.bench.speed.grid import load_speed_grid
@@ -58,6 +61,18 @@ def plan(*policies: Policy, num_seconds: float = 6, floor_steps: int = 2) -> Spe
 @pytest.fixture(scope="module")
 def bundled():
     return load_model(device="cpu", threads=1)
+
+
+@pytest.mark.parametrize("number_format", ["float32", "bfloat16", "int8", "int4"])
+@pytest.mark.parametrize("has_kernels", [True, False])
+def test_every_format_has_a_best_rate(number_format: str, has_kernels: bool, monkeypatch) -> None:
+    """Where nothing is faster, too, than what a layer then does."""
+    if not has_kernels:
+        monkeypatch.setattr(rates, "panel_kernels", lambda _format: None)
+        monkeypatch.setattr(rates, "can_pack", lambda _format: False)
+        monkeypatch.setattr(rates, "multiplies_bytes", lambda: False)
+    shapes = Counter([rates.ProductShape(number_format, rows, 64, 48) for rows in (1, 300)])
+    assert rates.Rates(torch.device("cpu"), time.process_time).best(number_format, shapes) > 0
 
 
 def test_the_floor_counts_every_product_of_a_step_once(model):
@@ -106,10 +121,10 @@ def scores_needed(model, seen) -> int:
     in some blocks), words with those before them, in the last layer but the last of them."""
     visual, text = model.network.model.visual, model.network.config.text_config
     total = 0
-    for time, height, width in seen.grids:
+    for num_times, height, width in seen.grids:
         for block in range(len(visual.blocks)):
             if block in visual.fullatt_block_indexes:
-                lengths = [height * width] * time
+                lengths = [height * width] * num_times
             else:
                 side = visual.window_size // visual.patch_size
                 cells = [
@@ -117,7 +132,7 @@ def scores_needed(model, seen) -> int:
                     for top in range(0, height, side)
                     for left in range(0, width, side)
                 ]
-                lengths = cells * time
+                lengths = cells * num_times
             attention = visual.blocks[block].attn
             total += 2 * attention.num_heads * attention.head_dim * sum(length**2 for length in lengths)
     for fed in seen.fed:

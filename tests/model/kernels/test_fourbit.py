@@ -38,7 +38,7 @@ def use_set(monkeypatch, chosen: int) -> None:
     elif (kernels := byte_kernels()) is None or kernels.functions.svlm_byte_set() < chosen:
         pytest.skip("another processor's")
     else:
-        whole = functools.partial(empty_nibbles, chosen=chosen)
+        whole = functools.partial(empty_nibbles, byte_set=chosen)
         monkeypatch.setattr(fourbit, "empty_nibbles", whole)
 
 

@@ -8,12 +8,18 @@ import pytest
 import torch
 
 from svlm_cli.model import linear
-from svlm_cli.model.kernels.rows import MOST_ROWS, byte_kernels, bytes_product, empty_byte_panels
+from svlm_cli.model.kernels.rows import (
+    AVX2,
+    MOST_ROWS,
+    VNNI,
+    byte_kernels,
+    bytes_product,
+    empty_byte_panels,
+)
 from svlm_cli.model.linear import Int8Linear
 
 kernels = byte_kernels()
 pytestmark = pytest.mark.skipif(kernels is None, reason="this processor has no products of bytes")
-AVX2, VNNI = 1, 2
 
 
 @pytest.fixture(params=[AVX2, VNNI], ids=["avx2", "vnni"])
@@ -21,7 +27,7 @@ def chosen(request, monkeypatch):
     """An instruction set that this processor has, taken for its best."""
     if kernels.functions.svlm_byte_set() < request.param:
         pytest.skip("another processor's")
-    whole = functools.partial(empty_byte_panels, chosen=request.param)
+    whole = functools.partial(empty_byte_panels, byte_set=request.param)
     monkeypatch.setattr(linear, "empty_byte_panels", whole)
     return request.param
 
@@ -54,6 +60,8 @@ def test_the_numbers_of_whole_products(seed, chosen):
             panels.lay(weight[start : start + 50], start)
         assert torch.equal(panels.rows(), weight)
         found.append(panels.product(inputs, scales, sums, given))
+    if not found:
+        pytest.skip("torch's products are faster here")
     for each in found:
         assert each.dtype is dtype
         torch.testing.assert_close(

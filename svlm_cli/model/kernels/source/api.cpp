@@ -11,7 +11,6 @@ namespace {
 
 enum { kVersion = 6, kNumSets = 4 };
 constexpr int64_t kMostRows = 1536, kFewestRows = 96;     // query rows that share a laid-out block of keys
-constexpr int64_t kBytesOfThread = 1 << 19;               // of keys and values a word's thread is worth
 
 const char *const kNames[kNumSets] = {"plain", "avx2", "avx512", "avx512_bf16"};
 
@@ -53,7 +52,7 @@ int64_t bytes_of(svlm::Format format) {
 bool attend_word(const svlm::AttentionSet &set, const svlm::Attention &job, int threads) {
   int64_t row = std::max(job.key_row, job.value_row) * bytes_of(job.state_format);
   int64_t whole = 2 * row * job.num_held * job.num_heads;
-  int64_t wanted = std::max<int64_t>(1, std::min<int64_t>(threads, whole / kBytesOfThread));
+  int64_t wanted = std::max<int64_t>(1, std::min<int64_t>(threads, whole / svlm::kBytesOfThread));
   int64_t parts = (wanted + job.num_heads - 1) / job.num_heads;
   int64_t size = (int64_t)svlm::whole_lines(set.word_bytes(job)), units = parts * job.num_heads;
   char *scratch = svlm::scratch_of_thread((size_t)(size * units));
@@ -190,8 +189,8 @@ EXPORT int svlm_attend_shares(int set, int threads, const void *query, const voi
     }
   };
   int64_t whole = 2 * bytes * held * num_heads;
-  bool is_large = whole / count / kBytesOfThread >= threads;  // each is work for all threads
-  int64_t workers = is_large ? 1 : std::max<int64_t>(1, std::min<int64_t>(threads, whole / kBytesOfThread));
+  bool is_large = whole / count / svlm::kBytesOfThread >= threads;  // each is work for all threads
+  int64_t workers = is_large ? 1 : std::max<int64_t>(1, std::min<int64_t>(threads, whole / svlm::kBytesOfThread));
   try {
     svlm::share_out(count, (int)workers, [&](int64_t i, int) { attend(i, is_large ? threads : 1); });
   } catch (const std::bad_alloc &) {

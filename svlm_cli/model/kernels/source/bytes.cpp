@@ -14,9 +14,7 @@
 
 namespace {
 
-constexpr int64_t kBytesOfThread = 1 << 19;  // of weights that a thread is worth
-
-const svlm::ByteSet *bytes_of(int set) {
+const svlm::ByteSet *kernels_of(int set) {
 #if defined(__x86_64__)
   if (set >= 1 && set <= svlm::byte_set()) return set == 1 ? &svlm::kBytes_avx2 : &svlm::kBytes_vnni;
 #endif
@@ -31,9 +29,12 @@ svlm::Product job_of(int64_t outputs, int64_t size, const int8_t *panels) {
 
 int svlm::byte_set() {
 #if defined(__x86_64__)
-  if (has_vnni()) return 2;
-  unsigned a, b, c, d;  // F16C, which compilers before 2021 cannot be asked for, is the 29th of these
-  return svlm::has_set(1) && __get_cpuid(1, &a, &b, &c, &d) && (c >> 29 & 1);
+  static const int found = [] {  // once: asking the processor is slow in a virtual machine
+    if (has_vnni()) return 2;
+    unsigned a, b, c, d;  // F16C, which compilers before 2021 cannot be asked for, is the 29th of these
+    return svlm::has_set(1) && __get_cpuid(1, &a, &b, &c, &d) && (c >> 29 & 1) ? 1 : 0;
+  }();
+  return found;
 #else
   return 0;
 #endif
@@ -43,7 +44,7 @@ EXPORT int svlm_byte_set() { return svlm::byte_set(); }
 
 // Bytes of weights (outputs, size) in panels; -1 where the processor has no such set.
 EXPORT int64_t svlm_byte_panel_bytes(int set, int64_t outputs, int64_t size) {
-  const svlm::ByteSet *kernels = bytes_of(set);
+  const svlm::ByteSet *kernels = kernels_of(set);
   if (!kernels) return -1;
   return (outputs + kernels->vector - 1) / kernels->vector * kernels->vector * ((size + 3) / 4 * 4);
 }
@@ -51,13 +52,13 @@ EXPORT int64_t svlm_byte_panel_bytes(int set, int64_t outputs, int64_t size) {
 // As svlm_lay_panels and svlm_take_panels.
 EXPORT int svlm_lay_byte_panels(int set, int64_t outputs, int64_t size, const int8_t *rows, int64_t first,
                                 int64_t count, int8_t *panels) {
-  const svlm::ByteSet *kernels = bytes_of(set);
+  const svlm::ByteSet *kernels = kernels_of(set);
   if (!kernels) return 2;
   kernels->lay(job_of(outputs, size, nullptr), rows, first, count, panels);
   return 0;
 }
 EXPORT int svlm_take_byte_panels(int set, int64_t outputs, int64_t size, const int8_t *panels, int8_t *rows) {
-  const svlm::ByteSet *kernels = bytes_of(set);
+  const svlm::ByteSet *kernels = kernels_of(set);
   if (!kernels) return 2;
   kernels->take(job_of(outputs, size, panels), rows);
   return 0;
@@ -68,12 +69,12 @@ EXPORT int svlm_take_byte_panels(int set, int64_t outputs, int64_t size, const i
 EXPORT int svlm_byte_panels_product(int set, int threads, const void *inputs, int is_bf16, int64_t rows, int64_t size,
                                     const int8_t *panels, const float *scales, const int32_t *sums,
                                     const float *bias, int64_t outputs, void *out) {
-  const svlm::ByteSet *kernels = bytes_of(set);
+  const svlm::ByteSet *kernels = kernels_of(set);
   if (!kernels) return 2;
   // Rows a multiple of 4 KiB apart would all want the same few places next to the processor.
   int64_t depth = (size + 3) / 4 * 4, stride = depth % 512 ? depth : depth + 64;
   int64_t num_panels = (outputs + kernels->columns - 1) / kernels->columns;
-  int64_t worth = outputs * size * std::max<int64_t>(1, rows / 4) / kBytesOfThread;
+  int64_t worth = outputs * size * std::max<int64_t>(1, rows / 4) / svlm::kBytesOfThread;
   int64_t workers = std::max<int64_t>(1, std::min<int64_t>({threads, worth, num_panels}));
   int64_t units = rows <= 8 || workers == 1 ? workers : std::min<int64_t>(num_panels, workers * 8);
   size_t taken = svlm::whole_lines((size_t)(rows * stride) + 64), own_scales = svlm::whole_lines((size_t)rows * 4);

@@ -40,7 +40,7 @@ struct ByteProduct {  // as above, of inputs with their signs
     int32_t four;
     memcpy(&four, a, 4);
     __m256i x = _mm256_set1_epi32(four);
-    // Two products of bytes no farther from 0 than 128 and 127 fit into sixteen bits.
+    // As no weight is -128, its sign can be turned, and two products fit into sixteen bits.
     __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(x), _mm256_sign_epi8((__m256i)b, x));
     return (vf)_mm256_add_epi32((__m256i)sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
   }
@@ -60,7 +60,7 @@ static void to_bytes(const char *from, bool is_bf16, int64_t rows, int64_t size,
                      float *scales) {
   for (int64_t r = 0; r < rows; r++) {
     const char *row = from + r * size * (is_bf16 ? 2 : 4);
-    scales[r] = bytes_of(row, is_bf16, size, to + r * stride, nullptr);
+    scales[r] = part_to_bytes(row, is_bf16, size, to + r * stride, nullptr);
   }
 }
 

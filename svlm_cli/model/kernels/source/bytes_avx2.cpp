@@ -1,4 +1,4 @@
-// The same with AVX2, whose products of bytes are of sixteen bits.
+// Weights in bytes and in four bits on processors with AVX2, whose products of bytes are of sixteen bits.
 #include "bytes.h"
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -31,7 +31,7 @@ INLINE void put(char *to, bool is_bf16, int64_t place, int64_t count, vf value) 
 }
 
 // Numbers to bytes; their scale, which is none where one of them is none. sum: of the bytes, where it is wanted.
-float bytes_of(const char *from, bool is_bf16, int64_t size, int8_t *to, int32_t *sum) {
+float part_to_bytes(const char *from, bool is_bf16, int64_t size, int8_t *to, int32_t *sum) {
   vf most = {}, none = {};
   for (int64_t i = 0; i < size; i += W) {
     vf value = numbers(from, is_bf16, i, size - i);
@@ -42,8 +42,8 @@ float bytes_of(const char *from, bool is_bf16, int64_t size, int8_t *to, int32_t
   vi total = {};
   for (int64_t i = 0; i < size; i += W) {
     vi whole = (vi)_mm256_cvtps_epi32((__m256)(numbers(from, is_bf16, i, size - i) / all(scale)));
-    total += whole;
     vb bytes = __builtin_convertvector(whole, vb);
+    total += __builtin_convertvector(bytes, vi);
     memcpy(to + i, &bytes, (size_t)lesser(size - i, W));
   }
   if (sum) {

@@ -14,10 +14,8 @@
 namespace {
 
 using svlm::kBlock, svlm::kGroup, svlm::kOutputs;
-constexpr int64_t kBytesOfThread = 1 << 19;  // of weights that a thread is worth
-
 int64_t groups_of(int64_t size) { return (size + kGroup - 1) / kGroup; }
-int64_t bytes_of(int64_t outputs, int64_t size) {
+int64_t memory_of(int64_t outputs, int64_t size) {
   return (outputs + kOutputs - 1) / kOutputs * groups_of(size) * kBlock;
 }
 
@@ -30,7 +28,7 @@ Place place_of(int64_t output, int64_t i) {
   return {kOutputs * 2 + i / 8 * 64 + output * 4 + i % 4, i % 8 < 4 ? 0 : 4};
 }
 
-const svlm::NibbleSet *nibbles_of(int set) {
+const svlm::NibbleSet *kernels_of(int set) {
 #if defined(__x86_64__)
   if (set >= 1 && set <= svlm::byte_set()) return set == 1 ? &svlm::kNibbles_avx2 : &svlm::kNibbles_vnni;
 #endif
@@ -39,7 +37,7 @@ const svlm::NibbleSet *nibbles_of(int set) {
 
 }  // namespace
 
-EXPORT int64_t svlm_nibble_bytes(int64_t outputs, int64_t size) { return bytes_of(outputs, size); }
+EXPORT int64_t svlm_nibble_bytes(int64_t outputs, int64_t size) { return memory_of(outputs, size); }
 
 // Numbers -8 to 7 (count, size) and scales (count, groups) of outputs [first, first + count) to their places in
 // memory that was zeros.
@@ -79,7 +77,7 @@ EXPORT void svlm_take_nibbles(int64_t size, int8_t *numbers, uint16_t *scales, i
 // short, 2 where the processor has no such set.
 EXPORT int svlm_nibbles_product(int set, int threads, const void *inputs, int is_bf16, int64_t rows, int64_t size,
                                 const uint8_t *memory, const float *bias, int64_t outputs, void *out) {
-  const svlm::NibbleSet *kernels = nibbles_of(set);
+  const svlm::NibbleSet *kernels = kernels_of(set);
   if (!kernels) return 2;
   int64_t groups = groups_of(size), cells = rows * groups;
   char *scratch = svlm::scratch_of_thread((size_t)(cells * (kGroup + 8)));
@@ -92,7 +90,7 @@ EXPORT int svlm_nibbles_product(int set, int threads, const void *inputs, int is
   svlm::NibbleProduct job = {(int8_t *)scratch, scales, starts, rows, groups, outputs, memory, bias, (char *)out,
                              is_bf16 != 0};
   int64_t blocks = (outputs + kOutputs - 1) / kOutputs;
-  int64_t worth = bytes_of(outputs, size) * std::max<int64_t>(1, rows / 4) / kBytesOfThread;
+  int64_t worth = memory_of(outputs, size) * std::max<int64_t>(1, rows / 4) / svlm::kBytesOfThread;
   int64_t workers = std::max<int64_t>(1, std::min<int64_t>({threads, worth, blocks}));
   try {
     svlm::share_out(workers, (int)workers, [&](int64_t unit, int) {

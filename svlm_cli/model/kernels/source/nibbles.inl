@@ -65,7 +65,7 @@ static void to_groups(const char *from, bool is_bf16, int64_t size, int64_t grou
   for (int64_t g = 0; g < groups; g++, to += svlm::kGroup) {
     int64_t place = g * svlm::kGroup, count = lesser(svlm::kGroup, size - place);
     memset(to, 0, svlm::kGroup);
-    scales[g] = bytes_of(from + place * (is_bf16 ? 2 : 4), is_bf16, count, to, starts + g);
+    scales[g] = part_to_bytes(from + place * (is_bf16 ? 2 : 4), is_bf16, count, to, starts + g);
     starts[g] *= -8;
   }
 }

@@ -11,8 +11,6 @@
 
 namespace {
 
-constexpr int64_t kBytesOfThread = 1 << 19;  // of weights that a thread is worth
-
 int64_t bytes_of(int format) { return format == svlm::kFloat32 ? 4 : 2; }
 
 const svlm::ProductSet *products_of(int set) {
@@ -27,7 +25,7 @@ const svlm::ProductSet *products_of(int set) {
 
 bool multiply(const svlm::ProductSet &set, svlm::Product job, int threads) {
   int64_t number = bytes_of(job.format), num_panels = (job.outputs + set.columns - 1) / set.columns;
-  int64_t worth = job.outputs * job.size * number * std::max<int64_t>(1, job.rows / 4) / kBytesOfThread;
+  int64_t worth = job.outputs * job.size * number * std::max<int64_t>(1, job.rows / 4) / svlm::kBytesOfThread;
   int64_t workers = std::max<int64_t>(1, std::min<int64_t>({threads, worth, num_panels}));
   int64_t units = job.rows <= 8 || workers == 1 ? workers : std::min<int64_t>(num_panels, workers * 8);
   size_t prepared = svlm::whole_lines(set.prepared_bytes(job)), own = svlm::whole_lines(set.scratch_bytes(job));
@@ -48,7 +46,7 @@ bool multiply(const svlm::ProductSet &set, svlm::Product job, int threads) {
 // Calls work(first, count) for rows of so many bytes, in as many threads as they are worth.
 template <class Work>
 void share_rows(int threads, int64_t rows, int64_t bytes, const Work &work) {
-  int64_t parts = std::max<int64_t>(1, std::min<int64_t>({threads, rows, rows * bytes / kBytesOfThread}));
+  int64_t parts = std::max<int64_t>(1, std::min<int64_t>({threads, rows, rows * bytes / svlm::kBytesOfThread}));
   svlm::share_out(parts, (int)parts, [&](int64_t part, int) {
     int64_t first = rows * part / parts;
     work(first, rows * (part + 1) / parts - first);

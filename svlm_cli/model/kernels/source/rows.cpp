@@ -14,8 +14,6 @@
 
 namespace {
 
-constexpr int64_t kBytesOfThread = 1 << 19;  // of weights that a thread is worth
-
 struct Job {
   const uint8_t *inputs;  // rows of `stride` bytes, 128 added to each, zeros (so 128) behind
   const float *row_scales;
@@ -134,7 +132,7 @@ EXPORT int svlm_bytes_rows(int threads, const void *inputs, int is_bf16, int64_t
   shift(bytes, rows * stride);
   Job job = {bytes, row_scales, rows, size, stride, outputs, weights, scales, bias, sums, (char *)out, is_bf16 != 0};
   int64_t blocks = (outputs + 15) / 16;
-  int64_t workers = std::max<int64_t>(1, std::min<int64_t>(threads, outputs * size / kBytesOfThread));
+  int64_t workers = std::max<int64_t>(1, std::min<int64_t>(threads, outputs * size / svlm::kBytesOfThread));
   try {
     svlm::share_out(workers, (int)workers, [&](int64_t unit, int) {
       int64_t to = std::min(outputs, blocks * (unit + 1) / workers * 16);

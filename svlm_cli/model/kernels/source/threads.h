@@ -16,6 +16,8 @@
 
 namespace svlm {
 
+constexpr int64_t kBytesOfThread = 1 << 19;  // of weights, keys and values that a thread is worth
+
 // Calls work(unit, worker) for every unit below `num_units`; workers are numbered, 0 is the caller.
 template <class Work>
 void share_out(int64_t num_units, int num_threads, const Work &work) {

@@ -7,8 +7,8 @@ import random
 import pytest
 import torch
 
+from svlm_cli.train.arena.tower import quick_tower
 from svlm_cli.train.learner import new_tokenizer
-from svlm_cli.train.tower import quick_tower
 from tests.train.small import network
 
 
@@ -31,3 +31,14 @@ def test_the_same_features_and_gradients(seed: int) -> None:
         found.append([features.detach(), *(weight.grad.clone() for weight in visual.parameters())])
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5 * float(one.abs().max()))
+
+
+def test_a_frozen_one_sees_the_same() -> None:
+    """By the compiled kernels, where there are some."""
+    torch.manual_seed(0)
+    plain = network(new_tokenizer()).requires_grad_(requires_grad=False)
+    visual, grid = plain.model.visual, torch.tensor([[3, 8, 12]])
+    pixels = torch.randn(int(grid.prod()), visual.patch_embed.proj.weight[0].numel())
+    wanted = visual(pixels, grid).pooler_output
+    quick_tower(plain)
+    torch.testing.assert_close(visual(pixels, grid).pooler_output, wanted, rtol=1e-4, atol=1e-5)
