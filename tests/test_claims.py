@@ -60,6 +60,14 @@ def lock_of(path: Path) -> Path:
     return path.with_name(f".{path.name}.lock")
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_renewed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By this process, every 15 s: what is said here to have grown old would be young again."""
+    held = claims._Holding()
+    held._is_renewing = True
+    monkeypatch.setattr(claims, "_held", held)
+
+
 def grow_old(path: Path) -> None:
     then = time.time() - LONG_AGO
     os.utime(path, (then, then))
@@ -263,3 +271,13 @@ def test_what_can_never_be_claimed_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(OSError), claimed(tmp_path / "file" / "piece"):
         pass
+
+
+def test_a_claim_is_renewed_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "_held", claims._Holding())
+    monkeypatch.setattr(leases, "TERM_SECONDS", 0.2)
+    path, until = tmp_path / "game", time.monotonic() + 60
+    with Claim(path):
+        while json.loads(lock_of(path).read_bytes())["renewed"] < 2:
+            assert time.monotonic() < until
+            time.sleep(0.01)
