@@ -62,11 +62,13 @@ def named_dtype(dtype: str, device: torch.device) -> torch.dtype:
 
 
 def multiplies_bfloat16() -> bool:
-    """Whether the device that torch would train on has instructions for products of bfloat16."""
+    """Whether torch multiplies bfloat16 by instructions for it on the device that it would train on."""
     if torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     known = torch.cpu.get_capabilities()
-    return any(has for name, has in known.items() if name.endswith("bf16"))
+    has_some = any(has for name, has in known.items() if name.endswith("bf16"))
+    # Without its library torch uses none of them.
+    return has_some and bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
 
 
 def multiplies_bytes() -> bool:

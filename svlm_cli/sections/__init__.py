@@ -222,7 +222,7 @@ class Recipe(Section):
         model: what is trained: a checkpoint (``base``), or a new model.
         pixels: how many pixels every frame of a new model has.
         bfloat16: compute in bfloat16, by autocast; ``auto`` where the machine has instructions for its
-            products (without them it is many times slower than float32), or weights are held in it.
+            products (with AVX2 alone it is many times slower than float32), or weights are held in it.
         save_dtype: the number format of the weights in the last stage's ``final``.
         parallel: what several processes do: each all of it (``ddp``), or weights, gradients and moments
             shared out among them (``fsdp2``, or DeepSpeed's ``zero3``).

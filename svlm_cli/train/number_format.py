@@ -37,10 +37,16 @@ def in_one_format(recipe: Recipe, begun: bool | None = None) -> tuple[Recipe, tu
             told.append(f"bfloat16: auto is {str(chosen).lower()}, as this run was begun with it")
         elif not chosen:
             told.append(f"bfloat16: auto is float32 on {_HAS_NONE}")
-    if chosen and not has:
-        hint = "; model.weights: float32 is faster and takes twice the memory" if is_held else ""
-        told.append(f"computing in bfloat16 is slow on {_HAS_NONE}{hint}")
+    if (chosen or is_held) and not has:
+        told.append(f"computing in bfloat16 is slow on {_HAS_NONE}{_remedy(recipe, is_held, begun)}")
     return recipe.model_copy(update={"bfloat16": chosen}), tuple(told)
+
+
+def _remedy(recipe: Recipe, is_held: bool, begun: bool | None) -> str:
+    """What would be faster; a run that has been begun has to go on as it is."""
+    keys = ["bfloat16: auto"] if recipe.bfloat16 is True else []
+    keys += ["model.weights: float32, which takes twice the memory"] if is_held else []
+    return f"; faster: {' and '.join(keys)}" if keys and begun is None else ""
 
 
 def begun_in(recipe: Recipe, output: Path, start: Path | None = None) -> bool | None:

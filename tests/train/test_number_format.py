@@ -1,4 +1,4 @@
-"""What a run computes in: bfloat16 where the device multiplies it by itself."""
+"""What a run computes in: bfloat16 where torch has fast products of it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,17 @@ def wanting(bfloat16: bool | str) -> Recipe:
 def test_what_the_processor_has() -> None:
     """Linux tells it too; ``bf16`` is Arm's word."""
     flags = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
+    assert torch.backends.mkldnn.is_available()
     assert multiplies_bfloat16() == bool(flags & {"avx512_bf16", "amx_bf16", "bf16"})
+
+
+def test_instructions_that_torch_does_not_use_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a Mac, where torch is built without oneDNN."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"bf16": True})
+    for has_library in (True, False):
+        monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda has=has_library: has)
+        assert multiplies_bfloat16() is has_library
 
 
 @pytest.mark.parametrize("wanted", ["auto", True, False])
@@ -60,6 +70,21 @@ def test_weights_that_are_held_in_bfloat16_are_computed_with_in_it(is_fast: bool
     chosen, told = in_one_format(wanting("auto").model_copy(update={"model": held}))
     assert chosen.bfloat16 is True
     assert ["model.weights: float32" in line for line in told] == ([] if is_fast else [True])
+
+
+@pytest.mark.parametrize("wanted", ["auto", True, False])
+@pytest.mark.parametrize("weights", ["float32", "bfloat16"])
+@pytest.mark.parametrize("begun", [None, True])
+def test_what_would_be_faster_is_told_where_it_can_still_be_chosen(
+    wanted: bool | str, weights: str, begun: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(number_format, "multiplies_bfloat16", lambda: False)
+    held = Checkpoint(base="somewhere", weights=weights)
+    chosen, told = in_one_format(wanting(wanted).model_copy(update={"model": held}), begun)
+    slow = [line for line in told if line.startswith("computing in bfloat16 is slow")]
+    assert bool(slow) == (weights == "bfloat16" or chosen.bfloat16 is True)
+    for key, helps in (("bfloat16: auto", wanted is True), ("model.weights: float32", weights == "bfloat16")):
+        assert any(key in line for line in slow) == (helps and begun is None)
 
 
 class StoppedError(Exception):
