@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -61,9 +62,11 @@ def attention_format(states: torch.dtype, device: torch.device) -> str:
     """In which keys and values of a format can be multiplied."""
     if states is torch.float32:
         return "float32"
+    if device.type != "cpu":
+        return "bfloat16"
     kernels = native()
-    is_float = device.type == "cpu" and kernels is not None and "bf16" not in kernels.name
-    return "float32" if is_float else "bfloat16"
+    is_multiplied = can_pack(torch.bfloat16) if kernels is None else "bf16" in kernels.name
+    return "bfloat16" if is_multiplied else "float32"
 
 
 class Rates:
@@ -130,8 +133,11 @@ class Rates:
         rows = torch.randn(shape.num_rows, shape.size, device=self._device).to(dtype)
         weight = torch.randn(shape.outputs, shape.size, device=self._device).to(dtype)
         if is_whole:
-            layer = Int8Linear(weight, None)
-            yield lambda: layer(rows)
+            layers: list[torch.nn.Module] = [Int8Linear(weight, None)]
+            if shape.number_format == "int4":
+                layers.append(Int4Linear(weight, None))
+            for layer in layers:
+                yield functools.partial(layer, rows)
             fits = shape.size % 8 == 0 and shape.outputs % 8 == 0 and shape.num_rows > 16
             if fits and (self._device.type == "cuda" or multiplies_bytes()):
                 small, other = (each.mul(16).to(torch.int8) for each in (rows, weight))

@@ -38,6 +38,8 @@ from svlm_cli.bench.speed.measure import SpeedRun, find_max_fps, measure
 from svlm_cli.bench.speed.plan import NamedSettings, SpeedClock, SpeedPlan
 from svlm_cli.bench.speed.report import latency_plot, main_table, row, slope, steady_start
 from svlm_cli.cli import run
+from svlm_cli.model import linear
+from svlm_cli.model.kernels import fourbit
 from svlm_cli.model.load import BUNDLED
 from svlm_cli.types import Clip
 from tests.stream.engine import clips
@@ -66,13 +68,30 @@ def bundled():
 @pytest.mark.parametrize("number_format", ["float32", "bfloat16", "int8", "int4"])
 @pytest.mark.parametrize("has_kernels", [True, False])
 def test_every_format_has_a_best_rate(number_format: str, has_kernels: bool, monkeypatch) -> None:
-    """Where nothing is faster, too, than what a layer then does."""
+    """Where nothing is faster, too, than what a layer then does: torch's slow products are left alone."""
     if not has_kernels:
         monkeypatch.setattr(rates, "panel_kernels", lambda _format: None)
         monkeypatch.setattr(rates, "can_pack", lambda _format: False)
-        monkeypatch.setattr(rates, "multiplies_bytes", lambda: False)
+        monkeypatch.setattr(rates, "functional", SimpleNamespace())
+        monkeypatch.delattr(torch, "_int_mm")
+        for module in (rates, linear):
+            monkeypatch.setattr(module, "multiplies_bytes", lambda: False)
+        for module in (linear, fourbit):
+            monkeypatch.setattr(module, "byte_kernels", lambda: None)
     shapes = Counter([rates.ProductShape(number_format, rows, 64, 48) for rows in (1, 300)])
     assert rates.Rates(torch.device("cpu"), time.process_time).best(number_format, shapes) > 0
+
+
+def test_the_best_rate_of_four_bits_is_at_least_their_own_layers(monkeypatch) -> None:
+    """Not that of whole bytes alone, which takes longer on some processors."""
+    seconds = {"Int8Linear": 3.0, "Int4Linear": 2.0, "_int_mm": 5.0}
+    measured = rates.Rates(torch.device("cpu"), time.process_time)
+    monkeypatch.setattr(
+        measured, "_seconds", lambda kernel: seconds[type(getattr(kernel, "func", None)).__name__]
+    )
+    monkeypatch.setattr(rates, "multiplies_bytes", lambda: False)
+    shape = rates.ProductShape("int4", 300, 64, 48)
+    assert measured.best("int4", Counter([shape])) == shape.multiplications / 2.0
 
 
 def test_the_floor_counts_every_product_of_a_step_once(model):
