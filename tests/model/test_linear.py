@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +13,7 @@ import torch
 from svlm_cli import UsageError, load_model
 from svlm_cli.model import linear
 from svlm_cli.model.kernels import panels
+from svlm_cli.model.kernels.fourbit import Int4Linear
 from svlm_cli.model.kernels.native import Native
 from svlm_cli.model.kernels.panels import can_pack
 from svlm_cli.model.linear import Int8Linear, PackedLinear, PlainLinear, laid_out, replace_linears
@@ -24,6 +26,15 @@ def layer(num_in: int = 96, num_out: int = 40, *, bias: bool = True) -> torch.nn
 
 def parts(linear: torch.nn.Linear) -> tuple[torch.Tensor, torch.Tensor | None]:
     return linear.weight.detach(), None if linear.bias is None else linear.bias.detach()
+
+
+@pytest.mark.parametrize("make", [laid_out, Int8Linear, Int4Linear])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_no_rows_are_none(make, dtype: torch.dtype) -> None:
+    """In a thread that has multiplied nothing yet, too."""
+    made = make(layer(32, 16).weight.detach().to(dtype), None)
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(made, torch.empty(0, 32, dtype=dtype)).result().shape == (0, 16)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

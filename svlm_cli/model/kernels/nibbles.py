@@ -11,6 +11,7 @@ import torch
 
 from svlm_cli.model.kernels.memory import zeros
 from svlm_cli.model.kernels.native import Native
+from svlm_cli.model.kernels.rows import chosen_set
 
 GROUP = 32  # inputs that share a scale
 LEAST, MOST = -8, 7
@@ -95,5 +96,5 @@ class Nibbles:
 
 def empty_nibbles(kernels: Native, shape: tuple[int, int], byte_set: int | None = None) -> Nibbles:
     """Room for a weight (o, i); ``byte_set`` as in ``empty_byte_panels``."""
-    number = kernels.functions.svlm_byte_set() if byte_set is None else byte_set
+    number = chosen_set(kernels, byte_set)
     return Nibbles(kernels, number, zeros(kernels.functions.svlm_nibble_bytes(*shape)), shape)

@@ -25,6 +25,11 @@ def byte_kernels() -> Native | None:
     return kernels if kernels is not None and kernels.functions.svlm_byte_set() else None
 
 
+def chosen_set(kernels: Native, byte_set: int | None) -> int:
+    """The number of a byte set; of the best that this processor has, where none is asked for."""
+    return kernels.functions.svlm_byte_set() if byte_set is None else byte_set
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class BytePanels:
     """A weight (o, i) of signed bytes as the kernels read it from end to end.
@@ -85,16 +90,16 @@ def empty_byte_panels(
 ) -> BytePanels | None:
     """Room for a weight (o, i), all zeros; None where torch's products are faster.
 
-    On processors with AMX they are: there weights stay in rows.
+    On processors with AMX and VNNI they are: there weights stay in rows.
 
     Args:
         kernels: what ``byte_kernels`` gives.
         shape: (o, i).
         byte_set: another than the best that this processor has.
     """
-    if kernels.functions.svlm_has_tiles():
+    number = chosen_set(kernels, byte_set)
+    if kernels.functions.svlm_has_tiles() and number == VNNI:
         return None
-    number = kernels.functions.svlm_byte_set() if byte_set is None else byte_set
     size = kernels.functions.svlm_byte_panel_bytes(number, *shape)
     return BytePanels(kernels, number, zeros(size).view(torch.int8), shape)
 
@@ -110,7 +115,7 @@ def bytes_product(
     """Rows of numbers times weights of bytes; the rows are brought to bytes with a scale each.
 
     Args:
-        kernels: what ``byte_kernels`` gives.
+        kernels: what ``byte_kernels`` gives, on a processor whose byte set is VNNI.
         inputs: (n, i), float32 or bfloat16, contiguous.
         weight: (o, i), int8, contiguous.
         scales: (o,), float32.

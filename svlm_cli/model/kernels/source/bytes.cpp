@@ -16,9 +16,10 @@ namespace {
 
 const svlm::ByteSet *kernels_of(int set) {
 #if defined(__x86_64__)
-  if (set >= 1 && set <= svlm::byte_set()) return set == 1 ? &svlm::kBytes_avx2 : &svlm::kBytes_vnni;
-#endif
+  return svlm::set_of(set, svlm::kBytes_avx2, svlm::kBytes_vnni);
+#else
   return nullptr;
+#endif
 }
 
 svlm::Product job_of(int64_t outputs, int64_t size, const int8_t *panels) {

@@ -56,4 +56,11 @@ constexpr float kTiny = 1.17549435e-38f, kMost = 127.0f;  // a scale's least, a 
 // What this processor multiplies bytes by: 2 with instructions for it (AVX-512 VNNI), 1 with AVX2's, 0 not at all.
 int byte_set();
 
+// The kernels of such a set; none where the processor lacks it.
+template <class Kernels>
+const Kernels *set_of(int number, const Kernels &avx2, const Kernels &vnni) {
+  if (number < 1 || number > byte_set()) return nullptr;
+  return number == 1 ? &avx2 : &vnni;
+}
+
 }  // namespace svlm

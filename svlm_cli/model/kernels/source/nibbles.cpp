@@ -30,9 +30,10 @@ Place place_of(int64_t output, int64_t i) {
 
 const svlm::NibbleSet *kernels_of(int set) {
 #if defined(__x86_64__)
-  if (set >= 1 && set <= svlm::byte_set()) return set == 1 ? &svlm::kNibbles_avx2 : &svlm::kNibbles_vnni;
-#endif
+  return svlm::set_of(set, svlm::kNibbles_avx2, svlm::kNibbles_vnni);
+#else
   return nullptr;
+#endif
 }
 
 }  // namespace
@@ -79,6 +80,7 @@ EXPORT int svlm_nibbles_product(int set, int threads, const void *inputs, int is
                                 const uint8_t *memory, const float *bias, int64_t outputs, void *out) {
   const svlm::NibbleSet *kernels = kernels_of(set);
   if (!kernels) return 2;
+  if (!rows) return 0;
   int64_t groups = groups_of(size), cells = rows * groups;
   char *scratch = svlm::scratch_of_thread((size_t)(cells * (kGroup + 8)));
   if (!scratch) return 1;
