@@ -69,6 +69,7 @@ def _within(
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)  # they are kept, and a model that is trained may come next
 def _groups(lengths: tuple[int, ...], device: torch.device) -> tuple[tuple[int, torch.Tensor], ...]:
     """Each length with the patches of its windows in order: int64 (w * l,)."""
     ends = torch.tensor(lengths).cumsum(0).tolist()

@@ -7,6 +7,8 @@ import random
 import pytest
 import torch
 
+from svlm_cli.model.vision import windows
+from svlm_cli.model.vision.windows import windowed_attention
 from svlm_cli.train.arena.tower import quick_tower
 from svlm_cli.train.learner import new_tokenizer
 from tests.train.small import network
@@ -42,3 +44,17 @@ def test_a_frozen_one_sees_the_same() -> None:
     wanted = visual(pixels, grid).pooler_output
     quick_tower(plain)
     torch.testing.assert_close(visual(pixels, grid).pooler_output, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_a_tower_learns_in_a_process_where_one_has_looked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frames of many sizes, without the compiled kernels: what is kept of their windows is no inference's."""
+    monkeypatch.setattr(windows, "native", lambda: None)
+    bounds = torch.tensor([0, 3, 10, 14, 21])
+    drawn = torch.randn(3, 1, 2, 21, 8, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        seen, _ = windowed_attention(None, *drawn, cu_seq_lens_q=bounds)
+    query = drawn[0].clone().requires_grad_()
+    learnt, _ = windowed_attention(None, query, *drawn[1:], cu_seq_lens_q=bounds)
+    torch.testing.assert_close(learnt.detach(), seen.clone())
+    learnt.sum().backward()
+    assert query.grad is not None
