@@ -60,7 +60,11 @@ def slow_format(
     """A warning where a format that was chosen for its speed has none here."""
     traced = model.word_forward is not None and model.word_forward.compiled
     if resume is None and not has_products(model.quantize, traced=traced):
-        why = "under --compile" if traced else f"on this processor (kernels: {kernels_in_words()})"
+        why = (
+            "in words and prefill under --compile"
+            if traced
+            else f"on this processor (kernels: {kernels_in_words()})"
+        )
         yield WarningEvent(f"--quantize {model.quantize} saves memory and no time {why}", at_seconds)
 
 
