@@ -8,6 +8,8 @@ from typing import Any
 
 from svlm_cli.errors import SvlmError
 from svlm_cli.sections import NewModel
+from svlm_cli.train.arena.seedling import foreign_words
+from svlm_cli.train.learner import new_tokenizer, words_of
 from svlm_cli.train.published import model_config
 
 TEXT_SHAPE = (
@@ -43,10 +45,13 @@ def _problems(name: str, folder: Path, wanted: Any, parts: tuple[str, ...]) -> I
         yield f"{name}: there is no folder {folder}: it is what an earlier run leaves; {_made_by(folder)}"
         return
     try:
-        config = model_config(str(folder))
+        yield from (f"{name}: {told}" for told in _unlike(folder, wanted, parts))
     except SvlmError as error:
         yield f"{name}: {error}"
-        return
+
+
+def _unlike(folder: Path, wanted: Any, parts: tuple[str, ...]) -> Iterator[str]:
+    config = model_config(str(folder))
     for part in parts:
         shape = TEXT_SHAPE if part == "text_config" else VISION_SHAPE
         there, here = (getattr(each, part, None) for each in (config, wanted))
@@ -56,7 +61,9 @@ def _problems(name: str, folder: Path, wanted: Any, parts: tuple[str, ...]) -> I
             if not _fits(key, getattr(there, key, None), getattr(here, key))
         ]
         if other:
-            yield f"{name}: {folder} has another shape: {'; '.join(other)}"
+            yield f"{folder} has another shape: {'; '.join(other)}"
+        elif part == "text_config" and (told := foreign_words(words_of(folder), new_tokenizer())):
+            yield f"{folder} {told}"
 
 
 def _fits(key: str, there: int | None, here: int) -> bool:

@@ -161,10 +161,20 @@ def _new(recipe: Recipe, model: NewModel, before: Path | None) -> Learner:
 def _with_all_words(network: Any, folder: Path, model: NewModel, tokenizer: Any, seed: int) -> Any:
     """A model to start from that was trained when the arena had fewer words."""
     with boundary(f"the model {folder} cannot be trained on", ModelError):
-        known = transformers.AutoTokenizer.from_pretrained(folder).get_vocab()
+        known = words_of(folder)
         if known == tokenizer.get_vocab():
             return network
         return grown_seedling(model, tokenizer, seed, network, known)
+
+
+def words_of(folder: Path) -> Mapping[str, int]:
+    """The vocabulary of a model.
+
+    Raises:
+        ModelError: it cannot be read.
+    """
+    with boundary(f"the words of the model {folder} cannot be read", ModelError):
+        return dict(transformers.AutoTokenizer.from_pretrained(folder).get_vocab())
 
 
 def _load_new(folder: Path) -> Any:

@@ -208,6 +208,8 @@ def test_a_start_of_fewer_words_keeps_them_and_gets_the_others(tmp_path: Path) -
     _save_vocabulary(older, whole.tokenizer, [*pieces[:-1], " unheard"])
     with pytest.raises(ModelError, match="words that the arena does not: ' unheard'"):
         open_learner(started, recipe.stages[0], None)
+    (problem,) = plan(started, tmp_path / "out").problems
+    assert problem.endswith("knows words that the arena does not: ' unheard'")
     config["text_config"]["vocab_size"] = len(order) + 1
     (older / "config.json").write_text(json.dumps(config))
     (problem,) = plan(started, tmp_path / "out").problems

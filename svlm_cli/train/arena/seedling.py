@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -55,8 +55,8 @@ def grown_seedling(size: NewModel, tokenizer: Any, seed: int, smaller: Any, know
         ValueError: it is of another shape, or knows words that the tokenizer does not.
     """
     vocabulary = tokenizer.get_vocab()
-    if absent := sorted({*known} - {*vocabulary}):
-        raise ValueError(f"it knows words that the arena does not: {', '.join(map(repr, absent[:5]))}")
+    if told := foreign_words(known, tokenizer):
+        raise ValueError(f"it {told}")
     network = new_seedling(size, tokenizer, seed)
     mine, weights = network.state_dict(), smaller.state_dict()
     table = network.get_input_embeddings().weight
@@ -70,6 +70,12 @@ def grown_seedling(size: NewModel, tokenizer: Any, seed: int, smaller: Any, know
         for piece, number in known.items():
             table[vocabulary[piece]] = old[number]
     return network
+
+
+def foreign_words(known: Iterable[str], tokenizer: Any) -> str:
+    """Which of a model's words the arena lacks, as the end of a sentence; empty where it has all of them."""
+    absent = sorted({*known} - {*tokenizer.get_vocab()})
+    return f"knows words that the arena does not: {', '.join(map(repr, absent[:5]))}" if absent else ""
 
 
 def _share_embeddings(network: Any, tokenizer: Any) -> None:
