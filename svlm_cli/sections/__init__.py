@@ -58,8 +58,11 @@ class ArenaMix(Section):
         far: the same, with scores far apart.
         late: recall or far, from later in a match of an hour, so that most of it has left the text window.
         games: recall or far, from any time of a match of an hour; half of them where a new game has begun.
-        quiz: whole chunks, few silent seconds, words in place of frames, a question in nearly every one.
+        quiz: few silent seconds, words in place of frames, a question in nearly every one; three in four are
+            bare.
         tallies: the same of goals alone, asked mostly who leads and how many goals a side has.
+        leads: the same of goals after each of which the score jumps, asked who leads.
+        claims: like quiz, with questions of all kinds that are answered by yes or no.
         asked: like told, with questions in some seconds, behind text windows of any size; what nothing in
             the sample tells is "not known".
         asked_chunks: the same with frames, a third of them at 8 frames a second.
@@ -78,8 +81,10 @@ class ArenaMix(Section):
     far: Weight = 0.0
     late: Weight = 0.0
     games: Weight = 0.0
-    tallies: Weight = 0.0
     quiz: Weight = 0.0
+    tallies: Weight = 0.0
+    leads: Weight = 0.0
+    claims: Weight = 0.0
     asked: Weight = 0.0
     asked_chunks: Weight = 0.0
     late_chunks: Weight = 0.0

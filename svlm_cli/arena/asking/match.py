@@ -84,16 +84,19 @@ def match_questions(address: ArenaAddress) -> Iterator[MatchQuestion]:
         at_event = dice.chance(EVENT_SHARE)
 
 
-def draw_question(listener: Listener, dice: Dice, kinds: Sequence[Ask] = tuple(Ask)) -> AskedQuestion | None:
+def draw_question(
+    listener: Listener, dice: Dice, kinds: Sequence[Ask] = tuple(Ask), claim_share: float = CLAIM_SHARE
+) -> AskedQuestion | None:
     """A question of a kind drawn at random, of those that have a clear answer now.
 
     Args:
         listener: knows what has happened.
         dice: chooses.
         kinds: to choose from; one that is there twice is drawn twice as often.
+        claim_share: how often it is one that is answered by yes or no.
     """
     left = [*kinds]
-    is_claim = dice.chance(CLAIM_SHARE)
+    is_claim = dice.chance(claim_share)
     while left:
         kind = left.pop(dice.below(len(left)))
         asked = listener.ask(kind, dice, is_claim=is_claim)

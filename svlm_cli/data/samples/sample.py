@@ -18,7 +18,7 @@ from svlm_cli.model import positions
 from svlm_cli.model.family.livecc import opened
 from svlm_cli.model.patches import Patches
 from svlm_cli.model.prompt import Part, PromptWriter
-from svlm_cli.model.window import SpanKind, TokenRange
+from svlm_cli.model.window import Span, SpanKind, TokenRange
 from svlm_cli.settings import PromptFormat
 
 IGNORED = -100
@@ -172,8 +172,8 @@ class SampleWriter:
             turns: its seconds.
             kept: ranges of the previous text to write, None for all; LiveCC's prompt has all.
             query: stands in the first turn.
-            bare: leave out the user's and the assistant's headers and the times: video blocks and
-                answers only. For the dense first stages of a model trained from nothing.
+            bare: leave out the user's and the assistant's headers and the times: questions, video blocks
+                and answers only. For the dense stages of a model trained from nothing.
             trained: which tokens of the previous text that is written are trained on besides the
                 answers; empty for none.
         """
@@ -181,7 +181,7 @@ class SampleWriter:
         for number, turn in enumerate(turns):
             written = [*self._user(number, turn, "" if number else query), *self._answer(number, turn)]
             if bare:
-                written = [part for part in written if part.span.kind in _BARE]
+                written = [*self._question(number, turn), *(p for p in written if p.span.kind in _BARE)]
             elif number:
                 written.insert(0, self._writer.turn_break(number - 1))
             parts += written
@@ -198,6 +198,11 @@ class SampleWriter:
         if turn.frames is None:
             parts = [Part(part.span, symbols) if part.span.kind is SpanKind.VIDEO else part for part in parts]
         return parts
+
+    def _question(self, number: int, turn: Turn) -> list[Part]:
+        """What a whole turn asks behind its time."""
+        ids = self._writer.encode_plain(f" {turn.question}" if turn.question else "")
+        return [Part(Span(SpanKind.TIME, number, len(ids)), ids)] if ids else []
 
     def _answer(self, number: int, turn: Turn) -> list[Part]:
         return self._writer.answer_parts(number, self._writer.said(turn.line, turn.reply))

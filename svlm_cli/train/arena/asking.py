@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from svlm_cli.arena.asking.asked import AskedQuestion, Evidence, EvidencePlace, HeardSecond
 from svlm_cli.arena.asking.listener import Listener
-from svlm_cli.arena.asking.match import draw_question
+from svlm_cli.arena.asking.match import CLAIM_SHARE, draw_question
 from svlm_cli.arena.asking.wording import Ask
 from svlm_cli.arena.dice import Dice
 from svlm_cli.data.samples.sample import Turn
@@ -20,11 +20,6 @@ from svlm_cli.train.arena.play import Beat, Cast, draw_score, tell
 
 # Of the seconds of a chunk, drawn anew for each: many, so that one chunk teaches many; few, as in a stream.
 ASKED_SHARES = (0.05, 0.2, 0.6)
-QUIZ_SHARES = (0.6, 1.0)
-# What is learnt last is asked most often there: it takes two numbers, two sides or the last of several lines.
-QUIZ_KINDS = (*Ask, *[Ask.SCORER] * 2, *[Ask.FREE_KICK] * 2, Ask.CARD)
-GOAL_QUIZ_KINDS = (*[Ask.LEADER] * 6, *[Ask.SCORER] * 2, Ask.GOALS, Ask.SCORE)
-TALLY_KINDS = (*[Ask.LEADER] * 4, *[Ask.GOALS] * 4, Ask.SCORE, Ask.SCORER)
 ASKED_BEFORE_SHARE = 0.02  # of those before it: one in 50 s
 _OPENING, _NONE = -1, -2
 
@@ -95,6 +90,7 @@ def with_questions(
     scores: Sequence[tuple[int, int]] = (),
     shares: Sequence[float] = ASKED_SHARES,
     kinds: Sequence[Ask] = tuple(Ask),
+    claim_share: float = CLAIM_SHARE,
 ) -> list[Turn]:
     """The turns of a chunk with questions in some of them.
 
@@ -108,7 +104,7 @@ def with_questions(
         scores: at the end of each second as it is told, none where that follows from ``beats``; where it
             does not, nothing is asked in that second.
         shares: of the seconds that are asked in; one of them is drawn.
-        kinds: as ``draw_question`` takes them.
+        kinds, claim_share: as ``draw_question`` takes them.
     """
     chance = Dice("asked", dice.randrange(1 << 32))
     share = dice.choice(shares)
@@ -124,7 +120,7 @@ def with_questions(
         third = None if thirds is None else thirds[k]
         past.listener.hear(HeardSecond(now, beat.kind, beat.side, score, beat.holder, third, shows))
         is_asked = k in chosen and score == expected  # what is said of it then tells, and that comes after
-        asked = draw_question(past.listener, chance, kinds) if is_asked else None
+        asked = draw_question(past.listener, chance, kinds, claim_share) if is_asked else None
         asked_turns.append(turn if asked is None else _with_question(turn, asked, past, now))
     return asked_turns
 

@@ -8,20 +8,15 @@ from __future__ import annotations
 import functools
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 
-from svlm_cli.arena.asking.wording import Ask
 from svlm_cli.arena.moments import Kind
 from svlm_cli.arena.setup import KITS
 from svlm_cli.data.samples.sample import Sample, SampleWriter, Turn
 from svlm_cli.model.prompt import PromptWriter
 from svlm_cli.model.window import WindowLimits, middle_cut
 from svlm_cli.train.arena.asking import (
-    GOAL_QUIZ_KINDS,
-    QUIZ_KINDS,
-    QUIZ_SHARES,
-    TALLY_KINDS,
     draw_asked_past,
     no_past,
     with_questions,
@@ -41,6 +36,7 @@ from svlm_cli.train.arena.play import (
     with_errors,
     with_random_sides,
 )
+from svlm_cli.train.arena.quiz import QUIZ_FORMS, QUIZ_SHARES, QuizForm
 from svlm_cli.train.arena.recall import draw_past, each_with_slips, reaches_score, with_far_scores
 
 QUERY = "Commentate on this match"
@@ -68,28 +64,6 @@ _SCORED = (Kind.GOAL, Kind.GOAL, Kind.SCORE, Kind.KICK_OFF)
 _VISIBLE = frozenset({Kind.PASS, Kind.STEAL, Kind.SAVE, Kind.KICK_OFF, Kind.SHOT, Kind.FOUL})
 
 
-@dataclass(frozen=True, slots=True)
-class QuizForm:
-    """A kind of quiz.
-
-    Args:
-        turns: how many seconds, one of them drawn.
-        goals_share: of rows of goals; the others are of all events.
-        slip_shares: of scores that jump in a row of goals, one of them drawn: who leads cannot be copied
-            from the last answer there.
-        goal_kinds: what is asked of a row of goals.
-    """
-
-    turns: tuple[int, ...]
-    goals_share: float
-    slip_shares: tuple[float, ...]
-    goal_kinds: tuple[Ask, ...]
-
-
-QUIZ = QuizForm((8, 16, 24), 0.6, (0.3, 1.0), GOAL_QUIZ_KINDS)
-TALLIES = QuizForm((4, 8, 16), 1.0, (0.0, 0.5, 1.0), TALLY_KINDS)
-
-
 class TextSamples:
     """Samples by kind, see ``sections.ArenaMix``.
 
@@ -111,9 +85,8 @@ class TextSamples:
             "far": functools.partial(self._recall, far=True),
             "late": self._late,
             "games": self._games,
-            "tallies": functools.partial(self._quiz, form=TALLIES),
-            "quiz": functools.partial(self._quiz, form=QUIZ),
             "asked": self._asked,
+            **{kind: functools.partial(self._quiz, form=form) for kind, form in QUIZ_FORMS.items()},
         }
 
     def late_beats(self, dice: random.Random) -> tuple[Beat, ...]:
@@ -126,7 +99,7 @@ class TextSamples:
         return self._bare_row(self._row(shared.choice(SYMBOL_TURNS), dice), dice)
 
     def _quiz(self, shared: random.Random, dice: random.Random, *, form: QuizForm) -> Sample:
-        """A row of events in whole chunks, and questions about it."""
+        """A row of events, and questions about it."""
         is_of_goals, num_turns = dice.random() < form.goals_share, shared.choice(form.turns)
         chosen: list[Beat] = []
         while not chosen:  # not every stretch of a match has goals
@@ -143,9 +116,11 @@ class TextSamples:
             *(turns, chosen, past, cast, dice),
             scores=[score for _, score, _ in told],
             shares=QUIZ_SHARES,
-            kinds=form.goal_kinds if is_of_goals else QUIZ_KINDS,
+            kinds=form.goal_kinds if is_of_goals else form.kinds,
+            claim_share=form.claim_share,
         )
-        return self._sampler.write(past.text, asked, kept=past.kept)
+        is_bare = shared.random() < form.bare_share
+        return self._sampler.write(past.text, asked, kept=past.kept, bare=is_bare)
 
     def _row(self, num_turns: int, dice: random.Random) -> list[Beat]:
         """Events with few silent seconds between them; passes thinned."""

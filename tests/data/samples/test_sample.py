@@ -105,6 +105,21 @@ def test_padding_changes_no_logits(model) -> None:
     torch.testing.assert_close(both, one, atol=1e-4, rtol=1e-4)
 
 
+def test_a_bare_row_asks_before_the_frames_and_answers_behind_them(model) -> None:
+    writer = PromptWriter(model.tokenizer, model.markup)
+    turns = [
+        Turn(0.0, 1.0, "pass by red Lions", symbols=(" pass", " red")),
+        Turn(1.0, 2.0, "", symbols=(" ...", " red"), question="who has the ball", reply="red"),
+    ]
+    sample = SampleWriter(writer, 4, 2.0).write(OPENING, turns, bare=True)
+    first = "<|vision_start|> pass red<|vision_end|> pass by red Lions ...<|im_end|>"
+    second = " who has the ball<|vision_start|> ... red<|vision_end|> red\n ...<|im_end|>"
+    assert model.tokenizer.decode(sample.input_ids).endswith(first + second)
+    trained = model.tokenizer.decode(sample.input_ids[sample.labels >= 0])
+    assert trained == " pass by red Lions ...<|im_end|> red\n ...<|im_end|>"
+    assert len(sample.position_ids[0]) == len(sample.input_ids)
+
+
 def test_a_word_in_place_of_frames_keeps_its_place(model) -> None:
     writer = PromptWriter(model.tokenizer, model.markup)
     sample = SampleWriter(writer, 4, 2.0).write(

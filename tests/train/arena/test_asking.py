@@ -13,8 +13,6 @@ from svlm_cli.data.samples.sample import SampleWriter, Turn
 from svlm_cli.model.family.markup import find_markup
 from svlm_cli.model.prompt import PromptWriter
 from svlm_cli.train.arena.asking import (
-    QUIZ_KINDS,
-    QUIZ_SHARES,
     AskedPast,
     draw_asked_past,
     no_past,
@@ -30,6 +28,7 @@ from svlm_cli.train.arena.play import (
     with_cards,
     with_random_sides,
 )
+from svlm_cli.train.arena.quiz import QUIZ_FORMS, QUIZ_SHARES
 from svlm_cli.train.arena.recall import each_with_slips
 from svlm_cli.train.arena.text import TextSamples, draw_asked_limits
 from svlm_cli.train.learner import new_tokenizer
@@ -51,6 +50,11 @@ def drawn(seed: int) -> tuple[AskedPast, list[Turn]]:
     return past, with_questions(turns, chosen, past, cast, dice)
 
 
+def replies_in(text: str) -> list[str]:
+    """What stands before a line break at the start of an answer, behind a header or, in bare rows, frames."""
+    return re.findall(r"(?:assistant\n|vision_end\|>) ([^\n<]*)\n", text)
+
+
 def drawn_quiz(seed: int) -> tuple[AskedPast, list[Turn]]:
     """As ``drawn``, of a row of events behind the opening text alone."""
     dice = random.Random(seed)
@@ -61,7 +65,9 @@ def drawn_quiz(seed: int) -> tuple[AskedPast, list[Turn]]:
     past = no_past(cast, draw_score(chosen, dice))
     lines, _ = tell(chosen, cast, past.score)
     turns = [Turn(float(k), float(k + 1), line) for k, line in enumerate(lines)]
-    return past, with_questions(turns, chosen, past, cast, dice, shares=QUIZ_SHARES, kinds=QUIZ_KINDS)
+    return past, with_questions(
+        turns, chosen, past, cast, dice, shares=QUIZ_SHARES, kinds=QUIZ_FORMS["quiz"].kinds
+    )
 
 
 def shown(past: AskedPast) -> tuple[str, bool]:
@@ -152,7 +158,7 @@ def test_a_score_that_jumps_is_asked_about_only_behind_its_line() -> None:
     assert asked > 20
 
 
-@pytest.mark.parametrize("kind", ["asked", "quiz", "tallies"])
+@pytest.mark.parametrize("kind", ["asked", *QUIZ_FORMS])
 @pytest.mark.parametrize("seed", range(6))
 def test_a_sample_is_written_in_known_words_and_its_replies_are_trained_on(kind: str, seed: int) -> None:
     samples = TextSamples(WRITER, SampleWriter(WRITER, 2, 1.0), 2)
@@ -160,10 +166,31 @@ def test_a_sample_is_written_in_known_words_and_its_replies_are_trained_on(kind:
     text = TOKENIZER.decode(sample.input_ids.tolist())
     assert "<unk>" not in text
     trained = TOKENIZER.decode(sample.input_ids[sample.labels >= 0].tolist())
-    replies = re.findall(r"assistant\n ([^\n<]*)\n", text)
-    assert replies or kind == "tallies"  # where every score jumps, a short row may leave nothing to ask
+    replies = replies_in(text)
+    # Where every score jumps, a short row may leave nothing to ask.
+    assert replies or kind in ("tallies", "leads")
     assert all(f" {reply}\n" in trained for reply in replies)
     assert (
         sample.input_ids.tolist()
         == samples.makers[kind](random.Random(seed), random.Random(seed)).input_ids.tolist()
     )
+
+
+@pytest.mark.parametrize("kind", QUIZ_FORMS)
+def test_every_kind_of_quiz_asks_what_it_says_and_has_both_bare_and_whole_rows(kind: str) -> None:
+    samples = TextSamples(WRITER, SampleWriter(WRITER, 2, 1.0), 2)
+    texts = [
+        TOKENIZER.decode(samples.makers[kind](random.Random(n), random.Random(n)).input_ids.tolist())
+        for n in range(40)
+    ]
+    whole = [text for text in texts if "Time=" in text]
+    bare = [text for text in texts if "Time=" not in text]
+    assert 3 < len(whole) < len(bare)
+    for some in (whole, bare):
+        replies = {reply for text in some for reply in replies_in(text)}
+        claims = replies & {"yes", "no"}
+        assert claims == (set() if kind == "leads" else {"yes", "no"})
+        if kind == "claims":
+            assert replies == claims
+        if kind == "leads":
+            assert all(reply == "level" or len(reply.split()) == 2 for reply in replies)
