@@ -66,6 +66,7 @@ class ArenaMix(Section):
         asked: like told, with questions in some seconds, behind text windows of any size; what nothing in
             the sample tells is "not known".
         asked_chunks: the same with frames, a third of them at 8 frames a second.
+        looks: the same, bare, with nothing but questions about what the frames of a second show, in each.
         late_chunks: whole chunks behind as much of a match, a third of them at 4 or 8 frames a second.
         scenes: bare single seconds of different matches, described: who has the ball, what happens, and
             where the ball is.
@@ -87,6 +88,7 @@ class ArenaMix(Section):
     claims: Weight = 0.0
     asked: Weight = 0.0
     asked_chunks: Weight = 0.0
+    looks: Weight = 0.0
     late_chunks: Weight = 0.0
     scenes: Weight = 0.0
 

@@ -70,7 +70,7 @@ class HeardSecond:
         score: at its end.
         holder: the side that has the ball then, or None.
         third: where the ball is, 0 to 2 from the left; None where that is not to be asked.
-        shows_holder: whether who has the ball can be seen.
+        shows_holder: whether who has the ball can be seen; else that is not to be asked.
     """
 
     second: int

@@ -13,7 +13,7 @@ from svlm_cli.arena.dice import Dice
 from svlm_cli.arena.moments import Kind
 from svlm_cli.arena.plane import WORLD_WIDTH
 from svlm_cli.arena.setup import draw_setup, team_of
-from svlm_cli.arena.timeline import Timeline
+from svlm_cli.arena.timeline import Scene, Timeline
 from svlm_cli.arena.truth import TruthSecond, truth
 
 FIRST_SECOND = 20
@@ -22,7 +22,7 @@ FIRST_SECOND = 20
 GAP_SECONDS = (31, 62)
 MEAN_GAP_SECONDS = 40
 CLAIM_SHARE, TWICE_SHARE, EVENT_SHARE = 0.25, 0.15, 0.25
-# Parts of a second in which the last frame of any rate lies; the ball is asked for where it stays in a third.
+# Parts of a second in which the last frame of any rate lies: the ball is asked about where these agree.
 _LAST_FRAMES = (0.5, 0.75, 0.875, 0.99)
 
 
@@ -44,11 +44,11 @@ def heard_seconds(address: ArenaAddress) -> Iterator[HeardSecond]:
     setup = draw_setup(address.sport, address.seed)
     timeline = Timeline(setup)
     for record in truth(address):
-        yield heard(record, setup.names, third_of(timeline, record.second))
+        yield heard(record, setup.names, [timeline.scene(record.second + part) for part in _LAST_FRAMES])
 
 
-def heard(record: TruthSecond, names: tuple[str, str], third: int | None) -> HeardSecond:
-    """One second of the truth."""
+def heard(record: TruthSecond, names: tuple[str, str], last: Sequence[Scene]) -> HeardSecond:
+    """One second of the truth, of which ``last`` are the last frames at several rates."""
     event = record.spoken
     return HeardSecond(
         second=record.second,
@@ -56,15 +56,15 @@ def heard(record: TruthSecond, names: tuple[str, str], third: int | None) -> Hea
         side=None if event is None or event.team is None else names.index(event.team),
         score=record.score,
         holder=None if record.player is None else team_of(record.player),
-        third=third,
+        third=thirds.pop() if len(thirds := {_third(scene) for scene in last}) == 1 else None,
+        shows_holder=len({None if scene.holder is None else team_of(scene.holder) for scene in last}) == 1,
     )
 
 
-def third_of(timeline: Timeline, second: int) -> int | None:
-    """The third of the picture in which the last frames of a second show the ball; None if they differ."""
-    balls = [timeline.scene(second + part).ball[0] / WORLD_WIDTH + 0.5 for part in _LAST_FRAMES]
-    thirds = {min(max(int(x * len(THIRDS)), 0), len(THIRDS) - 1) for x in balls}
-    return thirds.pop() if len(thirds) == 1 else None
+def _third(scene: Scene) -> int:
+    """Of the picture in which the ball is."""
+    x = scene.ball[0] / WORLD_WIDTH + 0.5
+    return min(max(int(x * len(THIRDS)), 0), len(THIRDS) - 1)
 
 
 def match_questions(address: ArenaAddress) -> Iterator[MatchQuestion]:

@@ -12,16 +12,40 @@ from dataclasses import dataclass, replace
 from svlm_cli.arena.asking.asked import AskedQuestion, Evidence, EvidencePlace, HeardSecond
 from svlm_cli.arena.asking.listener import Listener
 from svlm_cli.arena.asking.match import CLAIM_SHARE, draw_question
-from svlm_cli.arena.asking.wording import Ask
+from svlm_cli.arena.asking.wording import THIRDS, Ask
 from svlm_cli.arena.dice import Dice
 from svlm_cli.data.samples.sample import Turn
 from svlm_cli.model.window import TokenRange, WindowLimits, middle_cut
+from svlm_cli.train.arena.frames import NUM_COLUMNS, FrameSight
 from svlm_cli.train.arena.play import Beat, Cast, draw_score, tell
 
-# Of the seconds of a chunk, drawn anew for each: many, so that one chunk teaches many; few, as in a stream.
-ASKED_SHARES = (0.05, 0.2, 0.6)
+COLUMNS_PER_THIRD = NUM_COLUMNS // len(THIRDS)
 ASKED_BEFORE_SHARE = 0.02  # of those before it: one in 50 s
 _OPENING, _NONE = -1, -2
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """What is asked in the seconds of a sample.
+
+    Args:
+        kinds: to choose from; one that is there twice is drawn twice as often.
+        shares: of the seconds that are asked in; one of them is drawn for a sample. Many, so that one sample
+            teaches many answers.
+        claim_share: of questions that are answered by yes or no.
+    """
+
+    kinds: tuple[Ask, ...] = tuple(Ask)
+    shares: tuple[float, ...] = (0.2, 0.6, 1.0)
+    claim_share: float = CLAIM_SHARE
+
+
+# What has to be looked for far back is asked more often than what was said last.
+_FAR = (*Ask, *[Ask.SCORER] * 2, Ask.FREE_KICK, Ask.CARD, Ask.GOALS, Ask.PAST_FOUL, Ask.PAST_SCORE)
+TOLD = Asking(_FAR, claim_share=0.4)
+# And what frames alone show, where there are some.
+SHOWN = Asking((*_FAR, *[Ask.THIRD] * 3, *[Ask.BALL] * 2, *[Ask.EVENT] * 2), claim_share=0.4)
+LOOKED_AT = Asking((*[Ask.THIRD] * 5, *[Ask.BALL] * 3, *[Ask.EVENT] * 2), (1.0,), 0.3)
 
 
 @dataclass(slots=True)
@@ -86,11 +110,9 @@ def with_questions(
     past: AskedPast,
     cast: Cast,
     dice: random.Random,
-    thirds: Sequence[int] | None = None,
+    asking: Asking,
+    sights: Sequence[FrameSight] | None = None,
     scores: Sequence[tuple[int, int]] = (),
-    shares: Sequence[float] = ASKED_SHARES,
-    kinds: Sequence[Ask] = tuple(Ask),
-    claim_share: float = CLAIM_SHARE,
 ) -> list[Turn]:
     """The turns of a chunk with questions in some of them.
 
@@ -100,14 +122,13 @@ def with_questions(
         past: what went before; its listener goes on.
         cast: who plays.
         dice: chooses.
-        thirds: where the ball is at the end of each second, 0 to 2; None where no frames show it.
+        asking: what is asked.
+        sights: what the last frame of each second shows; None where there are no frames.
         scores: at the end of each second as it is told, none where that follows from ``beats``; where it
             does not, nothing is asked in that second.
-        shares: of the seconds that are asked in; one of them is drawn.
-        kinds, claim_share: as ``draw_question`` takes them.
     """
     chance = Dice("asked", dice.randrange(1 << 32))
-    share = dice.choice(shares)
+    share = dice.choice(asking.shares)
     chosen = {k for k in range(len(turns)) if dice.random() < share} or {dice.randrange(len(turns))}
     score = past.score
     asked_turns = []
@@ -115,13 +136,14 @@ def with_questions(
         _, expected = _told(beat, cast, score)
         score = scores[k] if scores else expected
         now = past.seconds + k
-        # In words alone a second in which something happens does not say who has the ball then.
-        shows = thirds is not None or beat.kind is None
-        third = None if thirds is None else thirds[k]
+        # In words alone a second in which something happens does not say who has the ball then; in frames who
+        # has it may change behind the last one.
+        shows = beat.kind is None if sights is None else sights[k].holder == beat.holder
+        third = None if sights is None else sights[k].column // COLUMNS_PER_THIRD
         past.listener.hear(HeardSecond(now, beat.kind, beat.side, score, beat.holder, third, shows))
         is_asked = k in chosen and score == expected  # what is said of it then tells, and that comes after
-        asked = draw_question(past.listener, chance, kinds, claim_share) if is_asked else None
-        asked_turns.append(turn if asked is None else _with_question(turn, asked, past, now))
+        found = draw_question(past.listener, chance, asking.kinds, asking.claim_share) if is_asked else None
+        asked_turns.append(turn if found is None else _with_question(turn, found, past, now))
     return asked_turns
 
 

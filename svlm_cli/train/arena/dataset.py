@@ -14,16 +14,15 @@ from pathlib import Path
 
 from torch.utils.data import Dataset
 
-from svlm_cli.arena.asking.wording import THIRDS
 from svlm_cli.arena.setup import NUMBERS
 from svlm_cli.data.samples.sample import Features, FeatureStore, Sample, SampleWriter, Turn, stored_features
 from svlm_cli.model.patches import Patches, PatchSettings, clip_to_patches
 from svlm_cli.model.positions import time_stride
 from svlm_cli.model.prompt import PromptWriter
-from svlm_cli.model.window import middle_cut
+from svlm_cli.model.window import WindowLimits, middle_cut
 from svlm_cli.sections import ArenaMix
-from svlm_cli.train.arena.asking import draw_asked_past, with_questions
-from svlm_cli.train.arena.frames import NUM_COLUMNS, WINDOW_SECONDS, DrawnSecond, WindowStore
+from svlm_cli.train.arena.asking import LOOKED_AT, SHOWN, draw_asked_past, with_questions
+from svlm_cli.train.arena.frames import WINDOW_SECONDS, DrawnSecond, WindowStore
 from svlm_cli.train.arena.play import draw_cast, tell
 from svlm_cli.train.arena.text import (
     ASKED_SECONDS,
@@ -40,7 +39,7 @@ SLOW_FPS, FAST_FPS = 2, 8
 FIRST_FAST_WINDOW = 100_000
 SCENES_PER_SAMPLE = 12
 LATE_FAST_SHARE = 0.35
-COLUMNS_PER_THIRD = NUM_COLUMNS // len(THIRDS)
+LOOKED_AT_SECONDS = ((0, 20),)
 
 
 class ArenaDataset(Dataset[Sample]):
@@ -96,8 +95,8 @@ class ArenaDataset(Dataset[Sample]):
             return self._text.makers[kind](shared, dice)
         if kind == "scenes":
             return self._scenes(shared, dice)
-        if kind == "asked_chunks":
-            return self._asked_chunk(shared, dice)
+        if kind in ("asked_chunks", "looks"):
+            return self._asked_chunk(shared, dice, looks=kind == "looks")
         late = kind == "late_chunks"
         fast = shared.random() < LATE_FAST_SHARE if late else kind == "fast"
         fps = (4 if shared.random() < 0.25 else FAST_FPS) if fast else SLOW_FPS
@@ -130,25 +129,29 @@ class ArenaDataset(Dataset[Sample]):
         query = "" if bare else draw_query(dice)
         return self._samplers[fps].write(text, turns, kept=kept, query=query, bare=bare)
 
-    def _asked_chunk(self, shared: random.Random, dice: random.Random) -> Sample:
-        """A window with its frames and questions, told by a fresh cast."""
+    def _asked_chunk(self, shared: random.Random, dice: random.Random, *, looks: bool) -> Sample:
+        """A window with its frames and questions, told by a fresh cast; ``looks``: bare, and about frames."""
         fast = shared.random() < LATE_FAST_SHARE
         fps = FAST_FPS if fast else SLOW_FPS
         number = self._number(dice, fast=fast)
         window = self._store.window(number)
         cast = draw_cast(window.kits, dice)
-        seconds = min(len(window.history), dice.randint(*shared.choice(ASKED_SECONDS)))
+        spans = LOOKED_AT_SECONDS if looks else ASKED_SECONDS
+        seconds = min(len(window.history), dice.randint(*shared.choice(spans)))
         before = window.history[len(window.history) - seconds :]
-        past = draw_asked_past(before, cast, draw_asked_limits(dice), dice)
+        limits = WindowLimits(512, 512, 16, 16) if looks else draw_asked_limits(dice)
+        past = draw_asked_past(before, cast, limits, dice)
         lines, _ = tell(window.beats, cast, past.score)
         first = draw_clock(len(window.history), dice)
         frames = self._frames(number, fps)
         turns = [
             Turn(float(first + k), float(first + k + 1), line, frames[k]) for k, line in enumerate(lines)
         ]
-        thirds = [sight.column // COLUMNS_PER_THIRD for sight in self._store.sights(number, fps)]
-        asked = with_questions(turns, window.beats, past, cast, dice, thirds)
-        return self._samplers[fps].write(past.text, asked, kept=past.kept, query=draw_query(dice))
+        sights = self._store.sights(number, fps)
+        asking = LOOKED_AT if looks else SHOWN
+        asked = with_questions(turns, window.beats, past, cast, dice, asking, sights)
+        query = "" if looks else draw_query(dice)
+        return self._samplers[fps].write(past.text, asked, kept=past.kept, query=query, bare=looks)
 
     def _scenes(self, shared: random.Random, dice: random.Random) -> Sample:
         """Seconds that have nothing to do with each other."""

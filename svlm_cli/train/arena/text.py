@@ -17,6 +17,7 @@ from svlm_cli.data.samples.sample import Sample, SampleWriter, Turn
 from svlm_cli.model.prompt import PromptWriter
 from svlm_cli.model.window import WindowLimits, middle_cut
 from svlm_cli.train.arena.asking import (
+    TOLD,
     draw_asked_past,
     no_past,
     with_questions,
@@ -36,7 +37,7 @@ from svlm_cli.train.arena.play import (
     with_errors,
     with_random_sides,
 )
-from svlm_cli.train.arena.quiz import QUIZ_FORMS, QUIZ_SHARES, QuizForm
+from svlm_cli.train.arena.quiz import QUIZ_FORMS, QuizForm
 from svlm_cli.train.arena.recall import draw_past, each_with_slips, reaches_score, with_far_scores
 
 QUERY = "Commentate on this match"
@@ -114,10 +115,8 @@ class TextSamples:
         ]
         asked = with_questions(
             *(turns, chosen, past, cast, dice),
+            form.of_goals if is_of_goals else form.of_all,
             scores=[score for _, score, _ in told],
-            shares=QUIZ_SHARES,
-            kinds=form.goal_kinds if is_of_goals else form.kinds,
-            claim_share=form.claim_share,
         )
         is_bare = shared.random() < form.bare_share
         return self._sampler.write(past.text, asked, kept=past.kept, bare=is_bare)
@@ -201,7 +200,7 @@ class TextSamples:
         chosen = beats[start : start + WINDOW_SECONDS]
         lines, _ = tell(chosen, cast, past.score)
         turns = _told_turns(chosen, lines, cast, draw_clock(start, dice))
-        asked = with_questions(turns, chosen, past, cast, dice)
+        asked = with_questions(turns, chosen, past, cast, dice, TOLD)
         return self._sampler.write(past.text, asked, kept=past.kept, query=draw_query(dice))
 
     def _recalled(

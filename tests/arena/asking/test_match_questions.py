@@ -16,11 +16,13 @@ from svlm_cli.arena.address import ArenaAddress
 from svlm_cli.arena.asking.asked import ALL, OPENING, Evidence, EvidencePlace, HeardSecond
 from svlm_cli.arena.asking.listener import Listener
 from svlm_cli.arena.asking.match import MEAN_GAP_SECONDS, MatchQuestion, heard_seconds, match_questions
-from svlm_cli.arena.asking.wording import NOT_KNOWN, Ask
+from svlm_cli.arena.asking.wording import NOT_KNOWN, THIRDS, Ask
 from svlm_cli.arena.dice import Dice
 from svlm_cli.arena.moments import Kind
 from svlm_cli.arena.narrate import parse_line
-from svlm_cli.arena.setup import KITS, NUMBERS, REFEREES, TEAMS, MatchSetup, draw_setup
+from svlm_cli.arena.plane import WORLD_WIDTH
+from svlm_cli.arena.setup import KITS, NUMBERS, REFEREES, TEAMS, MatchSetup, draw_setup, team_of
+from svlm_cli.arena.timeline import Timeline
 from svlm_cli.arena.truth import TruthSecond, truth
 
 MINUTES = 40
@@ -99,6 +101,23 @@ def test_what_is_seen(match: Match) -> None:
         last = [record.line for record in match.seconds[: each.second + 1] if record.line][-1]
         said, told = parse_line(each.asked.answer)[0], parse_line(last)[0]
         assert (said.kind, said.team) == (told.kind, told.team)
+
+
+def test_the_ball_is_asked_about_where_a_viewer_at_any_rate_sees_it(match: Match) -> None:
+    """At 2, 4, 8 and 24 frames a second, whose last frames of a second lie at different times."""
+    timeline = Timeline(match.setup)
+    asked = [each for each in match.questions if each.asked.kind in (Ask.BALL, Ask.THIRD)]
+    assert len(asked) > 3
+    for each in asked:
+        scenes = [timeline.scene(each.second + 1 - 1 / fps) for fps in (2, 4, 8, 24)]
+        if each.asked.kind is Ask.BALL:
+            seen = {None if scene.holder is None else team_of(scene.holder) for scene in scenes}
+            (side,) = seen
+            wanted = "nobody" if side is None else match.team(match.setup.names[side])
+        else:
+            (third,) = {min(max(int((scene.ball[0] / WORLD_WIDTH + 0.5) * 3), 0), 2) for scene in scenes}
+            wanted = THIRDS[third]
+        assert each.asked.is_claim or each.asked.answer == wanted
 
 
 def test_names_are_those_of_the_opening(match: Match) -> None:

@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 
 from svlm_cli.arena.address import ArenaAddress
+from svlm_cli.arena.asking.wording import QUESTIONS, THIRDS, Ask
 from svlm_cli.arena.moments import Kind
+from svlm_cli.arena.plane import WORLD_WIDTH
 from svlm_cli.arena.setup import NUMBERS, draw_setup, team_of
 from svlm_cli.arena.source import ArenaSource
 from svlm_cli.arena.timeline import Timeline
 from svlm_cli.arena.truth import truth
-from svlm_cli.train.arena.dataset import scene_line
+from svlm_cli.data.samples.sample import SampleWriter
+from svlm_cli.train.arena.dataset import ArenaDataset, scene_line
 from svlm_cli.train.arena.frames import WINDOW_SECONDS, WindowStore, draw_frames
 from svlm_cli.train.arena.play import (
     FIRST_TRAINING_SEED,
@@ -116,7 +119,9 @@ def test_symbols_tell_only_what_is_seen() -> None:
     assert symbols_of(Beat(None, None, 1), kits) == (" ...", " blue")
 
 
-@pytest.mark.parametrize("kind", ["symbols", "counts", "told", "recall", "far", "late", "games"])
+@pytest.mark.parametrize(
+    "kind", ["symbols", "counts", "told", "recall", "far", "late", "games", "asked_chunks", "looks", "claims"]
+)
 def test_a_sample_is_its_number(tmp_path: Path, kind: str) -> None:
     first, second = dataset(tmp_path, kind)[1], dataset(tmp_path, kind)[1]
     np.testing.assert_array_equal(first.input_ids, second.input_ids)
@@ -138,6 +143,37 @@ def test_scenes_are_described_as_they_are_seen(tmp_path: Path) -> None:
         assert left <= scene.ball[0] <= left + 10
         assert top <= scene.ball[1] <= top + 10
         np.testing.assert_array_equal(shown.frames, store.frames(1, 8)[second])
+
+
+@pytest.mark.parametrize("kind", ["looks", "asked_chunks"])
+def test_what_is_asked_of_frames_is_what_the_scene_shows(kind: str, tmp_path: Path, monkeypatch) -> None:
+    """Against the scene at the time of the second's last frame, of one window at both frame rates."""
+    written, write = [], SampleWriter.write
+
+    def kept(self, text, turns, **how):
+        written.append((turns, how["bare"]))
+        return write(self, text, turns, **how)
+
+    monkeypatch.setattr(SampleWriter, "write", kept)
+    monkeypatch.setattr(ArenaDataset, "_number", lambda *_dice, **_fast: 1)
+    samples = [dataset(tmp_path, kind, num_samples=16)[number] for number in range(16)]
+    window, timeline = WindowStore(tmp_path).window(1), Timeline(draw_setup("soccer", training_seed(1)))
+    checked = dict.fromkeys((Ask.THIRD, Ask.BALL), 0)
+    for (turns, bare), sample in zip(written, samples, strict=True):
+        assert bare == (kind == "looks")
+        last = 1 - 1 / (2 * sample.frames[0].grid_thw[0])
+        assert kind != "looks" or all(turn.question for turn in turns)
+        for second, turn in enumerate(turns):
+            scene = timeline.scene(len(window.history) + second + last)
+            if turn.question in QUESTIONS[Ask.THIRD]:
+                column = int((scene.ball[0] / WORLD_WIDTH + 0.5) * 3)
+                assert turn.reply == THIRDS[min(max(column, 0), 2)]
+                checked[Ask.THIRD] += 1
+            if turn.question in QUESTIONS[Ask.BALL]:
+                wanted = "nobody" if scene.holder is None else window.kits[team_of(scene.holder)]
+                assert turn.reply.split()[0] == wanted
+                checked[Ask.BALL] += 1
+    assert min(checked.values()) >= 10
 
 
 def test_windows_are_drawn_once(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from svlm_cli.model.family.markup import find_markup
 from svlm_cli.model.prompt import PromptWriter
 from svlm_cli.train.arena.asking import (
     AskedPast,
+    Asking,
     draw_asked_past,
     no_past,
     with_questions,
@@ -28,7 +29,7 @@ from svlm_cli.train.arena.play import (
     with_cards,
     with_random_sides,
 )
-from svlm_cli.train.arena.quiz import QUIZ_FORMS, QUIZ_SHARES
+from svlm_cli.train.arena.quiz import QUIZ_FORMS
 from svlm_cli.train.arena.recall import each_with_slips
 from svlm_cli.train.arena.text import TextSamples, draw_asked_limits
 from svlm_cli.train.learner import new_tokenizer
@@ -47,7 +48,7 @@ def drawn(seed: int) -> tuple[AskedPast, list[Turn]]:
     chosen = BEATS[start : start + SECONDS]
     lines, _ = tell(chosen, cast, past.score)
     turns = [Turn(float(k), float(k + 1), line) for k, line in enumerate(lines)]
-    return past, with_questions(turns, chosen, past, cast, dice)
+    return past, with_questions(turns, chosen, past, cast, dice, Asking(shares=(0.05, 0.2, 0.6)))
 
 
 def replies_in(text: str) -> list[str]:
@@ -65,9 +66,7 @@ def drawn_quiz(seed: int) -> tuple[AskedPast, list[Turn]]:
     past = no_past(cast, draw_score(chosen, dice))
     lines, _ = tell(chosen, cast, past.score)
     turns = [Turn(float(k), float(k + 1), line) for k, line in enumerate(lines)]
-    return past, with_questions(
-        turns, chosen, past, cast, dice, shares=QUIZ_SHARES, kinds=QUIZ_FORMS["quiz"].kinds
-    )
+    return past, with_questions(turns, chosen, past, cast, dice, QUIZ_FORMS["quiz"].of_all)
 
 
 def shown(past: AskedPast) -> tuple[str, bool]:
@@ -147,7 +146,7 @@ def test_a_score_that_jumps_is_asked_about_only_behind_its_line() -> None:
         turns = [Turn(float(k), float(k + 1), line) for k, (line, *_) in enumerate(told)]
         scores = [score for _, score, _ in told]
         text = past.text
-        asked_turns = with_questions(turns, chosen, past, cast, dice, scores=scores, shares=[1.0])
+        asked_turns = with_questions(*(turns, chosen, past, cast, dice), Asking(shares=(1.0,)), scores=scores)
         before = [past.score, *scores[:-1]]
         for beat, earlier, score, turn in zip(chosen, before, scores, asked_turns, strict=True):
             text += f" {turn.line}"
