@@ -25,7 +25,7 @@ _OPENING, _NONE = -1, -2
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class AskForm:
     """What is asked in the seconds of a sample.
 
     Args:
@@ -42,10 +42,10 @@ class Asking:
 
 # What has to be looked for far back is asked more often than what was said last.
 _FAR = (*Ask, *[Ask.SCORER] * 2, Ask.FREE_KICK, Ask.CARD, Ask.GOALS, Ask.PAST_FOUL, Ask.PAST_SCORE)
-TOLD = Asking(_FAR, claim_share=0.4)
+TOLD = AskForm(_FAR, claim_share=0.4)
 # And what frames alone show, where there are some.
-SHOWN = Asking((*_FAR, *[Ask.THIRD] * 3, *[Ask.BALL] * 2, *[Ask.EVENT] * 2), claim_share=0.4)
-LOOKED_AT = Asking((*[Ask.THIRD] * 5, *[Ask.BALL] * 3, *[Ask.EVENT] * 2), (1.0,), 0.3)
+SHOWN = AskForm((*_FAR, *[Ask.THIRD] * 3, *[Ask.BALL] * 2, *[Ask.EVENT] * 2), claim_share=0.4)
+LOOKED_AT = AskForm((*[Ask.THIRD] * 8, *[Ask.BALL] * 2, *[Ask.EVENT] * 2), (1.0,))
 
 
 @dataclass(slots=True)
@@ -110,7 +110,7 @@ def with_questions(
     past: AskedPast,
     cast: Cast,
     dice: random.Random,
-    asking: Asking,
+    asking: AskForm,
     sights: Sequence[FrameSight] | None = None,
     scores: Sequence[tuple[int, int]] = (),
 ) -> list[Turn]:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from svlm_cli.arena.asking.wording import Ask
-from svlm_cli.train.arena.asking import Asking
+from svlm_cli.train.arena.asking import AskForm
 
 _OFTEN = (0.6, 1.0)  # shares of seconds that are asked in
-_EVENLY = Asking(shares=_OFTEN)
+_EVENLY = AskForm(shares=_OFTEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,8 @@ class QuizForm:
 
     turns: tuple[int, ...]
     slip_shares: tuple[float, ...]
-    of_goals: Asking
-    of_all: Asking = _EVENLY
+    of_goals: AskForm
+    of_all: AskForm = _EVENLY
     goals_share: float = 1.0
     bare_share: float = 0.75
 
@@ -40,8 +40,8 @@ QUIZ_FORMS: Mapping[str, QuizForm] = {
     "quiz": QuizForm(
         turns=(8, 16, 24),
         slip_shares=(0.3, 1.0),
-        of_goals=Asking((*[Ask.LEADER] * 6, *[Ask.SCORER] * 2, Ask.GOALS, Ask.SCORE), _OFTEN),
-        of_all=Asking(
+        of_goals=AskForm((*[Ask.LEADER] * 6, *[Ask.SCORER] * 2, Ask.GOALS, Ask.SCORE), _OFTEN),
+        of_all=AskForm(
             (*Ask, *[Ask.SCORER] * 2, *[Ask.FREE_KICK] * 2, *[Ask.EVENT] * 2, *[Ask.CARD] * 2), _OFTEN
         ),
         goals_share=0.45,
@@ -49,18 +49,18 @@ QUIZ_FORMS: Mapping[str, QuizForm] = {
     "tallies": QuizForm(
         turns=(4, 8, 16),
         slip_shares=(0.0, 0.5, 1.0),
-        of_goals=Asking((*[Ask.LEADER] * 4, *[Ask.GOALS] * 4, Ask.SCORE, Ask.SCORER), _OFTEN),
+        of_goals=AskForm((*[Ask.LEADER] * 4, *[Ask.GOALS] * 4, Ask.SCORE, Ask.SCORER), _OFTEN),
     ),
     "leads": QuizForm(
-        turns=(4, 8, 16), slip_shares=(1.0,), of_goals=Asking((Ask.LEADER,), _OFTEN, claim_share=0.0)
+        turns=(4, 8, 16), slip_shares=(1.0,), of_goals=AskForm((Ask.LEADER,), _OFTEN, claim_share=0.0)
     ),
     "claims": QuizForm(
         turns=(8, 16, 24),
         slip_shares=(0.0, 0.3, 1.0),
-        of_goals=Asking(
+        of_goals=AskForm(
             (*[Ask.LEADER] * 3, *[Ask.SCORE] * 3, *[Ask.GOALS] * 3, Ask.SCORER), _OFTEN, claim_share=1.0
         ),
-        of_all=Asking(
+        of_all=AskForm(
             (*Ask, *[Ask.EVENT] * 5, *[Ask.SIDE] * 2, *[Ask.REFEREE] * 2, *[Ask.SCORE] * 2),
             _OFTEN,
             claim_share=1.0,

@@ -14,7 +14,7 @@ from svlm_cli.model.family.markup import find_markup
 from svlm_cli.model.prompt import PromptWriter
 from svlm_cli.train.arena.asking import (
     AskedPast,
-    Asking,
+    AskForm,
     draw_asked_past,
     no_past,
     with_questions,
@@ -48,7 +48,7 @@ def drawn(seed: int) -> tuple[AskedPast, list[Turn]]:
     chosen = BEATS[start : start + SECONDS]
     lines, _ = tell(chosen, cast, past.score)
     turns = [Turn(float(k), float(k + 1), line) for k, line in enumerate(lines)]
-    return past, with_questions(turns, chosen, past, cast, dice, Asking(shares=(0.05, 0.2, 0.6)))
+    return past, with_questions(turns, chosen, past, cast, dice, AskForm(shares=(0.05, 0.2, 0.6)))
 
 
 def replies_in(text: str) -> list[str]:
@@ -146,7 +146,9 @@ def test_a_score_that_jumps_is_asked_about_only_behind_its_line() -> None:
         turns = [Turn(float(k), float(k + 1), line) for k, (line, *_) in enumerate(told)]
         scores = [score for _, score, _ in told]
         text = past.text
-        asked_turns = with_questions(*(turns, chosen, past, cast, dice), Asking(shares=(1.0,)), scores=scores)
+        asked_turns = with_questions(
+            *(turns, chosen, past, cast, dice), AskForm(shares=(1.0,)), scores=scores
+        )
         before = [past.score, *scores[:-1]]
         for beat, earlier, score, turn in zip(chosen, before, scores, asked_turns, strict=True):
             text += f" {turn.line}"
