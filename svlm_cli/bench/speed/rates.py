@@ -133,11 +133,9 @@ class Rates:
         rows = torch.randn(shape.num_rows, shape.size, device=self._device).to(dtype)
         weight = torch.randn(shape.outputs, shape.size, device=self._device).to(dtype)
         if is_whole:
-            layers: list[torch.nn.Module] = [Int8Linear(weight, None)]
+            yield functools.partial(Int8Linear(weight, None), rows)
             if shape.number_format == "int4":
-                layers.append(Int4Linear(weight, None))
-            for layer in layers:
-                yield functools.partial(layer, rows)
+                yield functools.partial(Int4Linear(weight, None), rows)
             fits = shape.size % 8 == 0 and shape.outputs % 8 == 0 and shape.num_rows > 16
             if fits and (self._device.type == "cuda" or multiplies_bytes()):
                 small, other = (each.mul(16).to(torch.int8) for each in (rows, weight))

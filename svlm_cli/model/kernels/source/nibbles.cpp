@@ -80,7 +80,6 @@ EXPORT int svlm_nibbles_product(int set, int threads, const void *inputs, int is
                                 const uint8_t *memory, const float *bias, int64_t outputs, void *out) {
   const svlm::NibbleSet *kernels = kernels_of(set);
   if (!kernels) return 2;
-  if (!rows) return 0;
   int64_t groups = groups_of(size), cells = rows * groups;
   char *scratch = svlm::scratch_of_thread((size_t)(cells * (kGroup + 8)));
   if (!scratch) return 1;

@@ -24,7 +24,6 @@ const svlm::ProductSet *products_of(int set) {
 }
 
 bool multiply(const svlm::ProductSet &set, svlm::Product job, int threads) {
-  if (!job.rows) return true;
   int64_t number = bytes_of(job.format), num_panels = (job.outputs + set.columns - 1) / set.columns;
   int64_t worth = job.outputs * job.size * number * std::max<int64_t>(1, job.rows / 4) / svlm::kBytesOfThread;
   int64_t workers = std::max<int64_t>(1, std::min<int64_t>({threads, worth, num_panels}));
