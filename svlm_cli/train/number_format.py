@@ -1,4 +1,4 @@
-"""What a run computes in: float32, or bfloat16 where the machine has instructions for its products."""
+"""What a run computes in: float32, or bfloat16 where torch multiplies it by instructions of the machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from svlm_cli.sections import Checkpoint, Recipe
 from svlm_cli.train.checkpoints import checkpoints_of
 from svlm_cli.train.standing import FINAL
 
-_HAS_NONE = "this machine, which has no instructions for products of bfloat16"
+_HAS_NONE = "this machine, where torch has no fast products of bfloat16"
 
 
 def in_one_format(recipe: Recipe, begun: bool | None = None) -> tuple[Recipe, tuple[str, ...]]:
