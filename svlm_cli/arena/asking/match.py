@@ -16,6 +16,8 @@ from svlm_cli.arena.setup import draw_setup, team_of
 from svlm_cli.arena.timeline import Scene, Timeline
 from svlm_cli.arena.truth import TruthSecond, truth
 
+QUESTIONS_DRAWN = 2
+"""Goes up when a match is asked other questions than before: answers to others are no results of these."""
 FIRST_SECOND = 20
 # Seconds to the next question, unless it is in the next second: 40 on average over both. More than half of a
 # match is further than 10 s from any.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from svlm_cli.arena.asking.match import QUESTIONS_DRAWN
 from svlm_cli.bench.common.frames import Frames
 from svlm_cli.bench.common.settings import memory_identity
 from svlm_cli.errors import UsageError
@@ -52,7 +53,7 @@ class ArenaRun:
         """Everything about the run that can change a word: plain values for JSON."""
         settings = self.settings
         sink = {"sink": "opening"} if self.sink_is_opening else {}
-        asked = {"asked": True} if self.is_asked else {}
+        asked = {"asked": QUESTIONS_DRAWN} if self.is_asked else {}
         return (
             memory_identity(settings)
             | sink
