@@ -140,7 +140,7 @@ class PromptWriter:
         """
         dialect = self._dialect
         time = self.encode(time_text(start_seconds, end_seconds))
-        asked = self.encode_plain(f" {question}" if question else "")
+        asked = self._asked(question)
         lead = self.encode(dialect.before_query if query else "")
         return [
             _part(SpanKind.TURN_HEAD, turn, self._turn_head),
@@ -149,6 +149,14 @@ class PromptWriter:
             _part(SpanKind.QUERY, turn, lead + self.encode_plain(query) + self._turn_tail),
             _part(SpanKind.ANSWER_HEAD, turn, self._answer_head),
         ]
+
+    def bare_question(self, turn: int, question: str) -> list[Part]:
+        """A question where ``turn`` has it, without the time; nothing where none is asked."""
+        ids = self._asked(question)
+        return [_part(SpanKind.TIME, turn, ids)] if ids else []
+
+    def _asked(self, question: str) -> tuple[int, ...]:
+        return self.encode_plain(f" {question}" if question else "")
 
     def _frames(
         self,

@@ -18,7 +18,7 @@ from svlm_cli.model import positions
 from svlm_cli.model.family.livecc import opened
 from svlm_cli.model.patches import Patches
 from svlm_cli.model.prompt import Part, PromptWriter
-from svlm_cli.model.window import Span, SpanKind, TokenRange
+from svlm_cli.model.window import SpanKind, TokenRange
 from svlm_cli.settings import PromptFormat
 
 IGNORED = -100
@@ -181,7 +181,8 @@ class SampleWriter:
         for number, turn in enumerate(turns):
             written = [*self._user(number, turn, "" if number else query), *self._answer(number, turn)]
             if bare:
-                written = [*self._question(number, turn), *(p for p in written if p.span.kind in _BARE)]
+                written = [part for part in written if part.span.kind in _BARE]
+                written[:0] = self._writer.bare_question(number, turn.question)
             elif number:
                 written.insert(0, self._writer.turn_break(number - 1))
             parts += written
@@ -198,11 +199,6 @@ class SampleWriter:
         if turn.frames is None:
             parts = [Part(part.span, symbols) if part.span.kind is SpanKind.VIDEO else part for part in parts]
         return parts
-
-    def _question(self, number: int, turn: Turn) -> list[Part]:
-        """What a whole turn asks behind its time."""
-        ids = self._writer.encode_plain(f" {turn.question}" if turn.question else "")
-        return [Part(Span(SpanKind.TIME, number, len(ids)), ids)] if ids else []
 
     def _answer(self, number: int, turn: Turn) -> list[Part]:
         return self._writer.answer_parts(number, self._writer.said(turn.line, turn.reply))
