@@ -63,10 +63,11 @@ class ArenaMix(Section):
         tallies: the same of goals alone, asked mostly who leads and how many goals a side has.
         leads: the same of goals after each of which the score jumps, asked who leads.
         claims: like quiz, with questions of all kinds that are answered by yes or no.
-        asked: like told, with questions in some seconds, behind text windows of any size; what nothing in
-            the sample tells is "not known".
+        asked: like told, with questions in some seconds or in all, behind text windows of any size; what
+            nothing in the sample tells is "not known".
         asked_chunks: the same with frames, a third of them at 8 frames a second.
-        looks: the same, bare, with nothing but questions about what the frames of a second show, in each.
+        looks: the same, bare, behind 20 s at most, asked in each second: mostly where the ball is, else who
+            has it or what just happened.
         late_chunks: whole chunks behind as much of a match, a third of them at 4 or 8 frames a second.
         scenes: bare single seconds of different matches, described: who has the ball, what happens, and
             where the ball is.

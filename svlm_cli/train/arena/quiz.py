@@ -9,7 +9,6 @@ from svlm_cli.arena.asking.wording import Ask
 from svlm_cli.train.arena.asking import AskForm
 
 _OFTEN = (0.6, 1.0)  # shares of seconds that are asked in
-_EVENLY = AskForm(shares=_OFTEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +20,8 @@ class QuizForm:
         slip_shares: of scores that jump in a row of goals, one of them drawn: who leads cannot be copied
             from the last answer there.
         of_goals: what is asked of a row of goals.
-        of_all: what is asked of a row of events of all kinds.
-        goals_share: of rows of goals; the others are of all events.
+        of_all: what is asked of a row of events of all kinds; None where all rows are of goals.
+        goals_share: of rows of goals, where there are others.
         bare_share: of rows without headers and times of turns: half as long, and what is learnt from them
             holds in whole turns.
     """
@@ -30,7 +29,7 @@ class QuizForm:
     turns: tuple[int, ...]
     slip_shares: tuple[float, ...]
     of_goals: AskForm
-    of_all: AskForm = _EVENLY
+    of_all: AskForm | None = None
     goals_share: float = 1.0
     bare_share: float = 0.75
 

@@ -101,13 +101,14 @@ class TextSamples:
 
     def _quiz(self, shared: random.Random, dice: random.Random, *, form: QuizForm) -> Sample:
         """A row of events, and questions about it."""
-        is_of_goals, num_turns = dice.random() < form.goals_share, shared.choice(form.turns)
+        of_all = None if dice.random() < form.goals_share else form.of_all
+        num_turns = shared.choice(form.turns)
         chosen: list[Beat] = []
         while not chosen:  # not every stretch of a match has goals
-            chosen = (self._goal_row if is_of_goals else self._row)(num_turns, dice)
+            chosen = (self._row if of_all else self._goal_row)(num_turns, dice)
         cast = draw_cast(_two_kits(dice), dice)
         past = no_past(cast, draw_score(chosen, dice))
-        slips = dice.choice(form.slip_shares) if is_of_goals else 0.0
+        slips = 0.0 if of_all else dice.choice(form.slip_shares)
         told = [*each_with_slips(chosen, cast, past.score, dice, slips)]
         turns = _told_turns(chosen, [line for line, *_ in told], cast, draw_clock(0, dice))
         turns = [
@@ -115,7 +116,7 @@ class TextSamples:
         ]
         asked = with_questions(
             *(turns, chosen, past, cast, dice),
-            form.of_goals if is_of_goals else form.of_all,
+            of_all or form.of_goals,
             scores=[score for _, score, _ in told],
         )
         is_bare = shared.random() < form.bare_share

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 import re
+from collections import Counter
 
 import pytest
 
-from svlm_cli.arena.asking.wording import NOT_KNOWN, QUESTIONS, Ask
+from svlm_cli.arena.asking.wording import CLAIMS, LEVEL_CLAIM, NOBODY_CLAIMS, NOT_KNOWN, QUESTIONS, Ask
 from svlm_cli.arena.setup import NUMBERS
 from svlm_cli.data.samples.sample import SampleWriter, Turn
 from svlm_cli.model.family.markup import find_markup
@@ -112,12 +113,17 @@ def test_scores_and_last_events_are_those_of_the_words_that_are_shown(draw) -> N
     assert (unknown > 5) == (draw is drawn)
 
 
+def last_score(text: str) -> str:
+    number = "|".join(NUMBERS)
+    return re.findall(rf"(?:goal for \w+ \w+|score|kick off by \w+ \w+) ((?:{number}) (?:{number}))", text)[
+        -1
+    ]
+
+
 def leader_in(text: str) -> str:
     """Who leads by the last score in words: of the opening text, of a goal, of a new game."""
     opening = re.match(r"(\w+ \w+) against (\w+ \w+) score (\w+ \w+) first to ten referee \w+", text)
-    number = "|".join(NUMBERS)
-    found = re.findall(rf"(?:goal for \w+ \w+|score|kick off by \w+ \w+) ((?:{number}) (?:{number}))", text)
-    first, second = map(NUMBERS.index, found[-1].split())
+    first, second = map(NUMBERS.index, last_score(text).split())
     return opening[1] if first > second else opening[2] if second > first else "level"
 
 
@@ -178,20 +184,56 @@ def test_a_sample_is_written_in_known_words_and_its_replies_are_trained_on(kind:
 
 
 @pytest.mark.parametrize("kind", QUIZ_FORMS)
-def test_every_kind_of_quiz_asks_what_it_says_and_has_both_bare_and_whole_rows(kind: str) -> None:
+def test_a_quiz_asks_what_it_says_and_is_right_about_scores(kind: str, monkeypatch) -> None:
+    """In bare and in whole rows; scores and leaders are read from the words up to the second asked about."""
+    written, write = [], SampleWriter.write
+
+    def kept(self, text, turns, **how):
+        written.append((text, turns, how["bare"]))
+        return write(self, text, turns, **how)
+
+    monkeypatch.setattr(SampleWriter, "write", kept)
     samples = TextSamples(WRITER, SampleWriter(WRITER, 2, 1.0), 2)
-    texts = [
-        TOKENIZER.decode(samples.makers[kind](random.Random(n), random.Random(n)).input_ids.tolist())
-        for n in range(40)
-    ]
-    whole = [text for text in texts if "Time=" in text]
-    bare = [text for text in texts if "Time=" not in text]
-    assert 3 < len(whole) < len(bare)
-    for some in (whole, bare):
-        replies = {reply for text in some for reply in replies_in(text)}
-        claims = replies & {"yes", "no"}
-        assert claims == (set() if kind == "leads" else {"yes", "no"})
-        if kind == "claims":
-            assert replies == claims
-        if kind == "leads":
-            assert all(reply == "level" or len(reply.split()) == 2 for reply in replies)
+    for number in range(40):
+        samples.makers[kind](random.Random(number), random.Random(number))
+    assert 3 < sum(not bare for *_, bare in written) < sum(bare for *_, bare in written)
+    form, checked = QUIZ_FORMS[kind], Counter()
+    wanted = {ask for part in (form.of_goals, form.of_all) if part for ask in part.kinds}
+    for text, turns, _ in written:
+        for turn in turns:
+            text += f" {turn.line}"
+            if not turn.question:
+                continue
+            claim = claimed(turn.question)
+            asked = claim or next(ask for ask in Ask if asked_for(turn, ask))
+            assert asked in wanted
+            assert kind not in ("leads", "claims") or bool(claim) == (kind == "claims")
+            assert not claim or turn.reply in ("yes", "no", NOT_KNOWN)
+            if asked is Ask.LEADER:
+                told = re.sub("^(do|are|is it) | (lead|ahead)$", "", turn.question)
+                truth = leader_in(text)
+                assert turn.reply == (truth if not claim else "yes" if told == truth else "no")
+            if asked is Ask.SCORE:
+                truth = last_score(text)
+                assert turn.reply == (
+                    truth if not claim else "yes" if turn.question.endswith(truth) else "no"
+                )
+            checked[asked, turn.reply if claim else None] += 1
+    if kind == "claims":
+        assert {(ask, reply) for ask in (Ask.LEADER, Ask.SCORE) for reply in ("yes", "no")} <= {*checked}
+    else:
+        assert checked[Ask.LEADER, None] > 10
+
+
+def claimed(question: str) -> Ask | None:
+    """What is claimed, where it is to be answered by yes or no."""
+    if question == LEVEL_CLAIM:
+        return Ask.LEADER
+    number = "(?:" + "|".join(NUMBERS) + ")"
+    fill = {"{score}": f"{number} {number}", "{count}": number}
+    forms = [(ask, form) for ask, forms in CLAIMS.items() for form in forms] + [*NOBODY_CLAIMS.items()]
+    for ask, form in forms:
+        pattern = re.sub(r"\{\w+\}", lambda found: fill.get(found[0], ".+"), form)
+        if re.fullmatch(pattern, question):
+            return ask
+    return None
