@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import random
 import re
 from collections import Counter
@@ -15,7 +16,13 @@ import pytest
 from svlm_cli.arena.address import ArenaAddress
 from svlm_cli.arena.asking.asked import ALL, OPENING, Evidence, EvidencePlace, HeardSecond
 from svlm_cli.arena.asking.listener import Listener
-from svlm_cli.arena.asking.match import MEAN_GAP_SECONDS, MatchQuestion, heard_seconds, match_questions
+from svlm_cli.arena.asking.match import (
+    MEAN_GAP_SECONDS,
+    QUESTIONS_DRAWN,
+    MatchQuestion,
+    heard_seconds,
+    match_questions,
+)
 from svlm_cli.arena.asking.wording import NOT_KNOWN, THIRDS, Ask
 from svlm_cli.arena.dice import Dice
 from svlm_cli.arena.moments import Kind
@@ -247,6 +254,17 @@ def test_questions_are_the_same_every_time_and_leave_time_between(match: Match) 
     assert far > 60 * MINUTES / 2
     assert 1 in {b - a for a, b in pairwise(seconds)}
     assert 60 * MINUTES / len(seconds) == pytest.approx(MEAN_GAP_SECONDS, rel=0.25)
+
+
+def test_other_questions_have_another_number() -> None:
+    """Stored answers are told from those to other questions by it: it goes up where this digest changes."""
+    asked = [
+        f"{each.second} {each.asked.text} | {each.asked.answer}"
+        for seed in SEEDS
+        for each in played(seed).questions
+    ]
+    digest = hashlib.sha256("\n".join(asked).encode()).hexdigest()
+    assert (QUESTIONS_DRAWN, digest[:16]) == (2, "d618cf23a66a7556")
 
 
 def test_every_kind_is_asked_in_some_match() -> None:
