@@ -114,7 +114,7 @@ bool svlm::has_set(int set) { return set >= 0 && set < kNumSets && has(set); }
 
 char *svlm::scratch_of_thread(size_t bytes) {
   static thread_local Scratch own;
-  bytes = std::max<size_t>(bytes, 64);  // none is none of what is short
+  bytes = std::max<size_t>(bytes, 64);  // at least a line: null says that memory is short
   if (own.size < bytes) {
     free(own.memory);
     own.size = 0;
