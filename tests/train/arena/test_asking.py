@@ -209,6 +209,9 @@ def test_a_quiz_asks_what_it_says_and_is_right_about_scores(kind: str, monkeypat
             assert asked in wanted
             assert kind not in ("leads", "claims") or bool(claim) == (kind == "claims")
             assert not claim or turn.reply in ("yes", "no", NOT_KNOWN)
+            if turn.reply == NOT_KNOWN:  # whose goal that is was shown before the row began
+                assert turn.line.startswith("goal") or asked not in (Ask.LEADER, Ask.SCORE)
+                continue
             if asked is Ask.LEADER:
                 told = re.sub("^(do|are|is it) | (lead|ahead)$", "", turn.question)
                 truth = leader_in(text)
@@ -221,8 +224,8 @@ def test_a_quiz_asks_what_it_says_and_is_right_about_scores(kind: str, monkeypat
             checked[asked, turn.reply if claim else None] += 1
     if kind == "claims":
         assert {(ask, reply) for ask in (Ask.LEADER, Ask.SCORE) for reply in ("yes", "no")} <= {*checked}
-    else:
-        assert checked[Ask.LEADER, None] > 10
+    else:  # in rows of all events the score is asked for as often as who leads, in rows of goals far less
+        assert checked[Ask.LEADER, None] > max(10, 2 * checked[Ask.SCORE, None])
 
 
 def claimed(question: str) -> Ask | None:
