@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -70,9 +71,10 @@ def says(reply: str, answer: str) -> bool:
     return said == wanted or (len(wanted) == 2 and wanted[0] in KITS and said == wanted[1:])
 
 
-def questions_of(seed: int, num_seconds: int) -> list[MatchQuestion]:
-    """The questions of the first seconds of a match, in order."""
-    return list(match_questions(ArenaAddress(seed=seed, minutes=num_seconds / 60)))
+@functools.lru_cache(maxsize=64)
+def questions_of(seed: int, num_seconds: int) -> tuple[MatchQuestion, ...]:
+    """The questions of the first seconds of a match, in order; every run of a grid asks the same."""
+    return tuple(match_questions(ArenaAddress(seed=seed, minutes=num_seconds / 60)))
 
 
 def answer_tally(outcomes: Iterable[AnswerOutcome], seconds: range | None = None) -> Mapping[str, Ratio]:

@@ -110,7 +110,7 @@ def play(
 
     said: list[str] = []
     replies: dict[int, str] = {}
-    questions = questions_of(job.seed, job.num_seconds) if job.run.is_asked else []
+    questions = questions_of(job.seed, job.num_seconds) if job.run.is_asked else ()
     with ArenaSource(ArenaAddress(seed=job.seed, minutes=job.num_seconds / 60)) as source:
         settings = _settings(model, job.run, source.opening_text())
         shown = altered(source, job.run.frames, job.seed)
