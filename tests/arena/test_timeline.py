@@ -74,7 +74,7 @@ def test_a_frame_at_the_half_second_shows_what_is_spoken_and_the_one_before_does
 def test_nothing_between_foul_and_free_kick_tells_whose_it_is():
     """Who stands nearest to the ball just before the free kick says nothing about the coin."""
     right = total = 0
-    for seed in range(200, 224):
+    for seed in range(200, 212):
         setup = draw_setup("soccer", seed)
         timeline = Timeline(setup)
         for record in truth(ArenaAddress(seed=seed, minutes=30)):
@@ -83,7 +83,7 @@ def test_nothing_between_foul_and_free_kick_tells_whose_it_is():
                 gaps = np.hypot(*(scene.places - np.array(scene.ball)).T)
                 right += setup.names[team_of(int(gaps.argmin()))] == record.spoken.team
                 total += 1
-    assert total > 300
+    assert total > 150
     assert abs(right / total - 0.5) < 4 * math.sqrt(0.25 / total)
 
 

@@ -121,7 +121,7 @@ def test_keys_after_thousands_of_evictions(limits):
     simulate(2_000, limits, check_every=199, rebase=300.0)
 
 
-@pytest.mark.parametrize("count", [10_000, pytest.param(100_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [5_000, pytest.param(100_000, marks=pytest.mark.slow)])
 def test_keys_after_very_many_evictions(count):
     simulate(count, LIMITS[0], check_every=count // 4 - 1, rebase=4096.0)
 

@@ -110,7 +110,7 @@ def test_one_graph_serves_every_word_of_every_stream(quantize: str, monkeypatch:
 
 
 def test_a_process_may_meet_many_sizes_of_cache(model, monkeypatch: pytest.MonkeyPatch) -> None:
-    """torch's own limit is eight, and then it fails."""
+    """However few torch itself would allow, before it fails: eight, and here two."""
     compiler, sizes = torch.compile, []
 
     def backend(graph: Any, _inputs: Any) -> Any:
@@ -120,10 +120,10 @@ def test_a_process_may_meet_many_sizes_of_cache(model, monkeypatch: pytest.Monke
     torch._dynamo.reset()
     monkeypatch.setattr(torch, "compile", lambda function, **how: compiler(function, backend=backend, **how))
     compiled = fixed(model, compiled=True)
-    with torch.inference_mode():
-        for number in range(10):
+    with torch._dynamo.config.patch(recompile_limit=2), torch.inference_mode():
+        for number in range(4):
             compiled.words(model.new_cache(30 + number)).prepare()
-    assert len(sizes) == 10
+    assert len(sizes) == 4
 
 
 @pytest.mark.slow

@@ -147,13 +147,13 @@ def test_no_wording_gives_its_answer_away() -> None:
     """Of claims that put nothing but a word into a form, each form is sometimes right and sometimes wrong."""
     answers: dict[str, set[str]] = {}
     names = "|".join([*KITS, *NUMBERS, *REFEREES, *TEAMS])
-    for seed in range(20):
+    for seed in range(6):
         address = ArenaAddress(seed=seed, minutes=20)
         setup, dice = draw_setup("soccer", seed), Dice("claims", seed)
         listener = Listener(setup, setup.opening_score)
         for heard in heard_seconds(address):
             listener.hear(heard)
-            if heard.second % 7 == 0:
+            if heard.second % 2 == 0:
                 for kind in Ask:
                     if (asked := listener.ask(kind, dice, is_claim=True)) is not None:
                         form = re.sub(rf"\b({names})\b", "_", asked.text)
