@@ -16,12 +16,7 @@ from svlm_cli.arena.setup import KITS
 from svlm_cli.data.samples.sample import Sample, SampleWriter, Turn
 from svlm_cli.model.prompt import PromptWriter
 from svlm_cli.model.window import WindowLimits, middle_cut
-from svlm_cli.train.arena.asking import (
-    TOLD,
-    draw_asked_past,
-    no_past,
-    with_questions,
-)
+from svlm_cli.train.arena.asking import TOLD, TOLD_BARE, draw_asked_past, no_past, with_questions
 from svlm_cli.train.arena.frames import MATCH_MINUTES, WINDOW_SECONDS
 from svlm_cli.train.arena.play import (
     Beat,
@@ -57,6 +52,7 @@ LATE_FAR_SHARE = 0.5
 GAME_SECONDS = ((30, 300), (300, 1500))
 NEW_GAME_SHARE = 0.5
 ASKED_SECONDS = ((0, 120), (120, 600), (600, 1500))
+ASKED_BARE_SHARE = 0.5
 NEW_GAME_TRIES = 40
 # Shares of the seconds that are kept where a row of events is to be dense, and where it is to be about goals.
 _DENSE: Mapping[Kind | None, float] = {None: 0.1, Kind.PASS: 0.25, Kind.STEAL: 0.4}
@@ -192,7 +188,7 @@ class TextSamples:
         return self._recalled(beats, start, seconds, cast, limits, dice, far=far, new_game=new_game)
 
     def _asked(self, shared: random.Random, dice: random.Random) -> Sample:
-        """A whole chunk with questions, behind commentary of any length, in words alone."""
+        """A whole chunk with questions, or bare turns with one in each, behind commentary, in words alone."""
         beats = self.late_beats(dice)
         start = dice.randrange(WINDOW_SECONDS, len(beats) - WINDOW_SECONDS)
         cast = draw_cast(_two_kits(dice), dice)
@@ -201,8 +197,10 @@ class TextSamples:
         chosen = beats[start : start + WINDOW_SECONDS]
         lines, _ = tell(chosen, cast, past.score)
         turns = _told_turns(chosen, lines, cast, draw_clock(start, dice))
-        asked = with_questions(turns, chosen, past, cast, dice, TOLD)
-        return self._sampler.write(past.text, asked, kept=past.kept, query=draw_query(dice))
+        is_bare = shared.random() < ASKED_BARE_SHARE
+        asked = with_questions(turns, chosen, past, cast, dice, TOLD_BARE if is_bare else TOLD)
+        query = "" if is_bare else draw_query(dice)
+        return self._sampler.write(past.text, asked, kept=past.kept, query=query, bare=is_bare)
 
     def _recalled(
         self,

@@ -183,16 +183,38 @@ def test_a_sample_is_written_in_known_words_and_its_replies_are_trained_on(kind:
     )
 
 
-@pytest.mark.parametrize("kind", QUIZ_FORMS)
-def test_a_quiz_asks_what_it_says_and_is_right_about_scores(kind: str, monkeypatch) -> None:
-    """In bare and in whole rows; scores and leaders are read from the words up to the second asked about."""
-    written, write = [], SampleWriter.write
+@pytest.fixture
+def written(monkeypatch) -> list[tuple[str, list[Turn], bool]]:
+    """Earlier words, turns and whether they are bare, of every sample."""
+    found, write = [], SampleWriter.write
 
     def kept(self, text, turns, **how):
-        written.append((text, turns, how["bare"]))
+        found.append((text, turns, how["bare"]))
         return write(self, text, turns, **how)
 
     monkeypatch.setattr(SampleWriter, "write", kept)
+    return found
+
+
+def test_bare_turns_are_all_asked_in_but_not_for_what_only_the_clock_tells(written) -> None:
+    samples = TextSamples(WRITER, SampleWriter(WRITER, 2, 1.0), 40)
+    for number in range(40):
+        samples.makers["asked"](random.Random(number), random.Random(number))
+    shares = {True: [], False: []}
+    for _, turns, bare in written:
+        assert all(
+            turn.question or turn.line for turn in turns if bare
+        )  # some have no clear answer mid-event
+        assert not any(" ago" in turn.question for turn in turns if bare)
+        shares[bare].append(sum(bool(turn.question) for turn in turns) / len(turns))
+    assert min(map(len, shares.values())) > 8
+    assert min(shares[True]) > 0.7
+    assert any(" ago" in turn.question for _, turns, _ in written for turn in turns)
+
+
+@pytest.mark.parametrize("kind", QUIZ_FORMS)
+def test_a_quiz_asks_what_it_says_and_is_right_about_scores(kind: str, written) -> None:
+    """In bare and in whole rows; scores and leaders are read from the words up to the second asked about."""
     samples = TextSamples(WRITER, SampleWriter(WRITER, 2, 1.0), 2)
     for number in range(40):
         samples.makers[kind](random.Random(number), random.Random(number))
