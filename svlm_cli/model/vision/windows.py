@@ -64,8 +64,11 @@ def _within(
     chosen, keys, values = (
         each[0].view(num_heads, -1, length, size).transpose(0, 1) for each in (query, key, value)
     )
+    if query.device.type == "cpu" and query.requires_grad:
+        # torch's backward pass over short sequences is several times slower in bfloat16.
+        chosen, keys, values = chosen.float(), keys.float(), values.float()
     seen = functional.scaled_dot_product_attention(chosen, keys, values, scale=scaling)
-    return seen.transpose(1, 2).reshape(1, num_patches, num_heads, size)
+    return seen.transpose(1, 2).reshape(1, num_patches, num_heads, size).to(query.dtype)
 
 
 @lru_cache(maxsize=64)

@@ -46,6 +46,31 @@ def test_a_frozen_one_sees_the_same() -> None:
     torch.testing.assert_close(visual(pixels, grid).pooler_output, wanted, rtol=1e-4, atol=1e-5)
 
 
+def test_windows_that_learn_are_attended_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch's backward pass over them is several times slower in bfloat16 on a CPU."""
+    attend, seen = windows.functional.scaled_dot_product_attention, []
+
+    def noted(*inputs: torch.Tensor, **options: float | None) -> torch.Tensor:
+        seen.append({each.dtype for each in inputs})
+        return attend(*inputs, **options)
+
+    monkeypatch.setattr(windows.functional, "scaled_dot_product_attention", noted)
+    drawn = torch.randn(3, 1, 2, 24, 8, generator=torch.Generator().manual_seed(2)).bfloat16()
+    bounds = torch.tensor([0, 12, 24])
+    exact = [each.float().requires_grad_() for each in drawn]
+    learnt = [each.clone().requires_grad_() for each in drawn]
+    outs = [windowed_attention(None, *each, cu_seq_lens_q=bounds)[0] for each in (exact, learnt)]
+    for out in outs:
+        out.float().square().sum().backward()
+    assert seen == [{torch.float32}] * 2
+    assert outs[1].dtype == torch.bfloat16
+    torch.testing.assert_close(outs[1].float(), outs[0], rtol=1e-2, atol=1e-3)
+    for one, other in zip(learnt, exact, strict=True):
+        assert one.grad is not None
+        assert other.grad is not None
+        torch.testing.assert_close(one.grad.float(), other.grad, rtol=3e-2, atol=3e-2)
+
+
 def test_a_tower_learns_in_a_process_where_one_has_looked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Frames of many sizes, without the compiled kernels: what is kept of their windows is no inference's."""
     monkeypatch.setattr(windows, "native", lambda: None)
