@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-VERSION = 6  # of what ``api.cpp`` exports
+VERSION = 7  # of what ``api.cpp`` exports
 ROOM = Path(__file__).parent
 PLACES = [ROOM / f"_native{suffix}" for suffix in importlib.machinery.EXTENSION_SUFFIXES]
 

@@ -13,7 +13,7 @@ from svlm_cli.model.kernels.attention import FORMATS
 from svlm_cli.model.kernels.memory import zeros
 from svlm_cli.model.kernels.native import Native, native
 
-_FASTER = ("avx2", "avx512", "avx512_bf16")  # than torch's own products, as far as was measured
+_FASTER = ("avx2", "avx512", "avx512_bf16", "amx")  # than torch's own products, as far as was measured
 
 
 def panel_kernels(dtype: torch.dtype) -> Native | None:
@@ -23,7 +23,7 @@ def panel_kernels(dtype: torch.dtype) -> Native | None:
         return None
     if dtype is torch.float32 or not can_pack(dtype):  # for bfloat16 torch then has a plain loop, far slower
         return kernels
-    return kernels if "bf16" in kernels.name and not kernels.functions.svlm_has_tiles() else None
+    return kernels if kernels.name == "avx512_bf16" and not kernels.functions.svlm_has_tiles() else None
 
 
 def can_pack(dtype: torch.dtype) -> bool:

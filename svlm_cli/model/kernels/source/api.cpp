@@ -9,10 +9,10 @@
 
 namespace {
 
-enum { kVersion = 6, kNumSets = 4 };
+enum { kVersion = 7, kNumSets = 5 };
 constexpr int64_t kMostRows = 1536, kFewestRows = 96;     // query rows that share a laid-out block of keys
 
-const char *const kNames[kNumSets] = {"plain", "avx2", "avx512", "avx512_bf16"};
+const char *const kNames[kNumSets] = {"plain", "avx2", "avx512", "avx512_bf16", "amx"};
 
 struct Scratch {
   char *memory = nullptr;
@@ -23,6 +23,7 @@ struct Scratch {
 bool has(int set) {
 #if defined(__x86_64__)
   switch (set) {
+    case 4: return has(3) && svlm::has_tiles();
     case 3:
       return has(2) && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni") &&
              __builtin_cpu_supports("avx512vbmi");
@@ -41,6 +42,9 @@ const svlm::AttentionSet *attention_of(int set) {
   if (set == 1) return &svlm::kAttention_avx2;
   if (set == 2) return &svlm::kAttention_avx512;
   if (set == 3) return &svlm::kAttention_avx512_bf16;
+#endif
+#if SVLM_HAS_AMX
+  if (set == 4) return &svlm::kAttention_amx;
 #endif
   return &svlm::kAttention_plain;
 }

@@ -6,6 +6,12 @@ static_assert(KEYS % PANEL == 0 && WORD_KEYS % W == 0, "whole vectors");
 
 static const float kLog2e = 1.44269504088896341f;
 
+// What the number of numbers that are summed up is rounded to.
+template <class P>
+static constexpr int64_t depth_of() {
+  return P::PAIR * P::STEPS;
+}
+
 static INLINE int64_t state_bytes(svlm::Format format) {
   return format == svlm::kFloat32 ? 4 : format == svlm::kBfloat16 ? 2 : 1;
 }
@@ -46,7 +52,7 @@ static INLINE void bring(const char *row, int64_t bytes) {
 template <class P, svlm::Format kFormat>
 static void lay_keys(const char *keys, int64_t row_bytes, int64_t count, int64_t size, char *panels) {
   typedef typename P::number number;
-  int64_t steps = up(size, P::PAIR) / P::PAIR;
+  int64_t steps = up(size, depth_of<P>()) / P::PAIR;
   for (int64_t n = 0; n < up(count, PANEL); n++) {
     number *to = (number *)(panels + n / PANEL * PANEL * steps * 4) + n % PANEL * P::PAIR;
     if (n >= count) {
@@ -59,10 +65,9 @@ static void lay_keys(const char *keys, int64_t row_bytes, int64_t count, int64_t
     int64_t whole = size / P::PAIR;
     for (int64_t d = 0; d < whole; d++, to += PANEL * P::PAIR)
       for (int p = 0; p < P::PAIR; p++) to[p] = Reads<P, kFormat>::at(row, d * P::PAIR + p);
-    if (whole < steps) {
-      to[0] = Reads<P, kFormat>::at(row, size - 1);
-      to[P::PAIR - 1] = 0;
-    }
+    for (int64_t d = whole; d < steps; d++, to += PANEL * P::PAIR)
+      for (int p = 0; p < P::PAIR; p++)
+        to[p] = d * P::PAIR + p < size ? Reads<P, kFormat>::at(row, d * P::PAIR + p) : number(0);
   }
 }
 
@@ -71,7 +76,7 @@ template <class P, svlm::Format kFormat>
 static void lay_values(const char *values, int64_t row_bytes, int64_t count, int64_t size, int64_t width,
                        char *panels) {
   typedef typename P::number number;
-  int64_t steps = up(count, P::PAIR) / P::PAIR;
+  int64_t steps = up(count, depth_of<P>()) / P::PAIR;
   for (int64_t n = 0; n < width; n += PANEL) {
     int64_t columns = lesser(PANEL, width - n), held = lesser(columns, size - n);
     number *to = (number *)(panels + n * steps * 4);
@@ -124,13 +129,22 @@ static INLINE void weigh(float *scores, typename P::number *weights, int64_t see
       store(rows.sums + row * rows.width + d, load(rows.sums + row * rows.width + d) * all(faded));
 }
 
+template <class P, bool kAdd>
+static INLINE void multiply(const typename P::number *a, int64_t a_row, int64_t rows, const char *b, int64_t depth,
+                            int64_t columns, float *c, int64_t c_row) {
+#if SVLM_TILES
+  if constexpr (P::STEPS > 1) return tile_product<kAdd>(a, a_row, rows, b, depth, columns, c, c_row);
+#endif
+  product<P, kAdd>(a, a_row, rows, b, depth, columns, c, c_row);
+}
+
 template <class P>
 struct Plan {  // of one unit's scratch memory
   typedef typename P::number number;
   int64_t depth, width, rows;
   int64_t queries, keys, values, scales, scores, weights, sums, maxima, bytes;
   explicit Plan(const svlm::Attention &job) {
-    depth = up(job.head_size, P::PAIR), width = up(job.head_size, W), rows = job.chunk;
+    depth = up(job.head_size, depth_of<P>()), width = up(job.head_size, W), rows = up(job.chunk, P::STEPS);
     int64_t at = 0;
     auto take = [&at](int64_t size) {
       int64_t start = at;
@@ -198,7 +212,7 @@ static void attend(const svlm::Attention &job, int64_t unit, char *scratch) {
   Rows rows = {(float *)(scratch + plan.sums), (float *)(scratch + plan.maxima),
                (float *)(scratch + plan.maxima) + plan.rows, plan.width};
   take_queries<P>(job, query, first, count, plan, queries);
-  memset(rows.sums, 0, (size_t)(count * plan.width) * 4);
+  memset(rows.sums, 0, (size_t)(plan.rows * plan.width) * 4);
   for (int64_t r = 0; r < count; r++) rows.maxima[r] = -INFINITY, rows.totals[r] = 0;
   float scale = job.scale * kLog2e;
   int64_t last = job.is_causal ? held - num_new + (first + count - 1) / job.group + 1 : held;
@@ -219,8 +233,8 @@ static void attend(const svlm::Attention &job, int64_t unit, char *scratch) {
       int64_t some = lesser(ROWS, count - r);
       int64_t furthest = job.is_causal ? held - num_new + (first + r + some - 1) / job.group + 1 : held;
       if (furthest <= key) continue;
-      product<P, false>(queries + r * plan.depth, plan.depth, some, scratch + plan.keys, plan.depth, padded,
-                        scores, KEYS);
+      multiply<P, false>(queries + r * plan.depth, plan.depth, some, scratch + plan.keys, plan.depth, padded,
+                         scores, KEYS);
       for (int64_t i = 0; i < some; i++) {
         int64_t sees = job.is_causal ? held - num_new + (first + r + i) / job.group + 1 - key : width;
         number *to = P::PAIR == 1 ? (number *)(scores + i * KEYS) : weights + i * KEYS;
@@ -230,8 +244,8 @@ static void attend(const svlm::Attention &job, int64_t unit, char *scratch) {
         else
           memset(to, 0, (size_t)padded * sizeof(number));
       }
-      product<P, true>(P::PAIR == 1 ? (number *)scores : weights, KEYS, some, scratch + plan.values,
-                       up(width, P::PAIR), plan.width, rows.sums + r * plan.width, plan.width);
+      multiply<P, true>(P::PAIR == 1 ? (number *)scores : weights, KEYS, some, scratch + plan.values,
+                        up(width, depth_of<P>()), plan.width, rows.sums + r * plan.width, plan.width);
     }
   }
   for (int64_t r = 0; r < count; r++) {
@@ -250,16 +264,23 @@ static void attend_format(const svlm::Attention &job, int64_t unit, char *scratc
   }
 }
 
-static void block(const svlm::Attention &job, int64_t unit, char *scratch) {
-#if SVLM_DOT_BF16
-  if (job.state_format != svlm::kFloat32) return attend_format<PairProduct>(job, unit, scratch);
+#if SVLM_TILES
+typedef TileProduct HalfAttention;
+#elif SVLM_DOT_BF16
+typedef PairProduct HalfAttention;
+#else
+typedef PlainProduct HalfAttention;
 #endif
-  attend_format<PlainProduct>(job, unit, scratch);
+
+static void block(const svlm::Attention &job, int64_t unit, char *scratch) {
+  if (job.state_format == svlm::kFloat32) return attend_format<PlainProduct>(job, unit, scratch);
+#if SVLM_TILES
+  TilesLoaded loaded;
+#endif
+  attend_format<HalfAttention>(job, unit, scratch);
 }
 
 static size_t scratch_bytes(const svlm::Attention &job) {
-#if SVLM_DOT_BF16
-  if (job.state_format != svlm::kFloat32) return (size_t)Plan<PairProduct>(job).bytes;
-#endif
+  if (job.state_format != svlm::kFloat32) return (size_t)Plan<HalfAttention>(job).bytes;
   return (size_t)Plan<PlainProduct>(job).bytes;
 }

@@ -11,14 +11,14 @@ static_assert(MOST_R == 6, "as many cases as in panel_product");
 
 struct PlainProduct {  // float32
   typedef float number;
-  enum { PAIR = 1 };
+  enum { PAIR = 1, STEPS = 1 };  // numbers that go together; how many of those there have to be a multiple of
   static INLINE vf times(vf sum, const float *a, vf b) { return sum + all(*a) * b; }
   static INLINE float rounded(float value) { return value; }
 };
 #if SVLM_DOT_BF16
 struct PairProduct {  // bfloat16, summed up in float32
   typedef bf16 number;
-  enum { PAIR = 2 };
+  enum { PAIR = 2, STEPS = 1 };
   static INLINE vf times(vf sum, const bf16 *a, vf b) {
     int32_t pair;
     memcpy(&pair, a, 4);

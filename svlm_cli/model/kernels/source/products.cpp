@@ -1,8 +1,4 @@
 // Products with weights in float32 and bfloat16, as Python calls them.
-#if defined(__x86_64__)
-#include <cpuid.h>
-#endif
-
 #include <algorithm>
 #include <new>
 
@@ -19,6 +15,9 @@ const svlm::ProductSet *products_of(int set) {
   if (set == 1) return &svlm::kProduct_avx2;
   if (set == 2) return &svlm::kProduct_avx512;
   if (set == 3) return &svlm::kProduct_avx512_bf16;
+#endif
+#if SVLM_HAS_AMX
+  if (set == 4) return &svlm::kProduct_amx;
 #endif
   return &svlm::kProduct_plain;
 }
@@ -130,14 +129,4 @@ EXPORT int svlm_turn(int set, int threads, int format, int angle_format, const c
                   cosines + first * angles, sines + first * angles, count, heads, half, to + first * bytes);
   });
   return 0;
-}
-
-// Whether the processor multiplies tiles of bfloat16 (AMX), for which there are no kernels here.
-EXPORT int svlm_has_tiles() {
-#if defined(__x86_64__)
-  unsigned a, b, c, d;
-  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d >> 22 & 1) && (d >> 24 & 1);
-#else
-  return 0;
-#endif
 }

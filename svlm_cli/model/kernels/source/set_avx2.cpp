@@ -7,6 +7,7 @@
 #define SVLM_AVX2 1
 #define SVLM_AVX512 0
 #define SVLM_DOT_BF16 0
+#define SVLM_TILES 0
 #define SVLM_MANY_REGISTERS 0
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx,avx2,fma"))), apply_to = function)

@@ -7,6 +7,7 @@
 #define SVLM_AVX2 0
 #define SVLM_AVX512 1
 #define SVLM_DOT_BF16 1
+#define SVLM_TILES 0
 #define SVLM_MANY_REGISTERS 1
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx,avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx512vnni,avx512bf16"))), apply_to = function)

@@ -5,6 +5,7 @@
 #define SVLM_AVX2 0
 #define SVLM_AVX512 0
 #define SVLM_DOT_BF16 0
+#define SVLM_TILES 0
 #if defined(__aarch64__)
 #define SVLM_MANY_REGISTERS 1
 #else
