@@ -5,7 +5,8 @@
 # Windows of 96 patches, four heads of 20, as a small vision tower has them, on an Intel Xeon with AMX, one thread: forward
 # 4.0 ms in bfloat16 and 4.4 in float32, backward 80 and 13 ms; with heads of 32 it is the same, and at 1,400 tokens
 # a sequence the backward pass in bfloat16 is the faster one. Half of a training step of that tower under autocast was
-# this. Bringing the three inputs to float32 and the output back takes 21 ms for both passes instead of 84 (Linux x86-64).
+# this. Bringing the three inputs to float32 and the output back takes 21 ms for both passes instead of 84, outside autocast:
+# within it scaled_dot_product_attention narrows float32 inputs to bfloat16 again (Linux x86-64).
 #
 # Seen: "backward: bfloat16 takes more than twice as long as float32: True". Fails if that changes; on a processor without
 # products of bfloat16 everything in bfloat16 is slow, and it ends with 0.

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from svlm_cli import UsageError, load_model
+from svlm_cli.bench.speed import rates
 from svlm_cli.model import linear
 from svlm_cli.model.kernels import panels
 from svlm_cli.model.kernels.fourbit import Int4Linear
@@ -150,3 +151,18 @@ def test_no_layer_is_left_to_a_plain_loop(monkeypatch):
         monkeypatch.setattr(panels, "can_pack", lambda dtype, has=has_onednn: has or dtype is torch.float32)
         is_taken = chosen == 1 and not has_onednn
         assert panels.panel_kernels(torch.bfloat16) is (kernels if is_taken else None)
+
+
+@pytest.mark.parametrize("has_tiles", [0, 1])
+@pytest.mark.parametrize("name", ["avx2", "avx512", "avx512_bf16", "amx"])
+def test_who_multiplies_bfloat16(monkeypatch, name, has_tiles):
+    """oneDNN where there are tiles; attention is reckoned in bfloat16 where its kernels multiply it."""
+    kernels = Native(SimpleNamespace(svlm_has_tiles=lambda: has_tiles), {0: "plain", 1: name}, 1)
+    for module in (panels, rates):
+        monkeypatch.setattr(module, "native", lambda: kernels)
+    monkeypatch.setattr(panels, "can_pack", lambda dtype: True)
+    is_taken = name in ("avx512_bf16", "amx") and not has_tiles
+    assert panels.panel_kernels(torch.bfloat16) is (kernels if is_taken else None)
+    assert panels.panel_kernels(torch.float32) is kernels
+    wanted = "bfloat16" if name in ("avx512_bf16", "amx") else "float32"
+    assert rates.attention_format(torch.bfloat16, torch.device("cpu")) == wanted

@@ -65,7 +65,7 @@ def attention_format(states: torch.dtype, device: torch.device) -> str:
     if device.type != "cpu":
         return "bfloat16"
     kernels = native()
-    is_multiplied = can_pack(torch.bfloat16) if kernels is None else "bf16" in kernels.name
+    is_multiplied = can_pack(torch.bfloat16) if kernels is None else kernels.multiplies_bfloat16
     return "bfloat16" if is_multiplied else "float32"
 
 

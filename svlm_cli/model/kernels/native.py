@@ -79,6 +79,11 @@ class Native:
         """Of the chosen instruction set, e.g. ``avx512_bf16``."""
         return self.sets[self.chosen]
 
+    @property
+    def multiplies_bfloat16(self) -> bool:
+        """Whether the chosen set has instructions for it; else it computes in float32."""
+        return self.name in ("avx512_bf16", "amx")
+
 
 def opened(path: Path) -> Native:
     """The kernels in a binary.

@@ -23,7 +23,7 @@ def panel_kernels(dtype: torch.dtype) -> Native | None:
         return None
     if dtype is torch.float32 or not can_pack(dtype):  # for bfloat16 torch then has a plain loop, far slower
         return kernels
-    return kernels if kernels.name == "avx512_bf16" and not kernels.functions.svlm_has_tiles() else None
+    return kernels if kernels.multiplies_bfloat16 and not kernels.functions.svlm_has_tiles() else None
 
 
 def can_pack(dtype: torch.dtype) -> bool:

@@ -10,6 +10,7 @@ Shape legend: n = patches, h = heads, D = head size, w = windows of one length, 
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import lru_cache
 from typing import Any
 
@@ -20,6 +21,7 @@ from svlm_cli.model.kernels.attention import attend, can_attend
 from svlm_cli.model.kernels.native import native
 
 WINDOWS = "svlm_flash_windows"
+MOST_SHORT = 512  # tokens: over so few torch's backward pass on a CPU takes several times as long in bfloat16
 
 
 def windowed_attention(
@@ -47,27 +49,35 @@ def windowed_attention(
     if not is_trained and can_attend(query, key) and (kernels := native()) is not None:
         return attend(kernels, query, key, value, scaling, bounds=cu_seq_lens_q.long()), None
     groups = _groups(tuple(cu_seq_lens_q.diff().tolist()), query.device)
+    widened = is_trained and query.device.type == "cpu"
     if len(groups) == 1:
-        return _within(query, key, value, groups[0][0], scaling), None
+        return _within(query, key, value, groups[0][0], scaling, widened=widened), None
     out = query.new_empty((1, query.shape[2], query.shape[1], query.shape[3]))
     for length, places in groups:
         chosen, keys, values = (each.index_select(2, places) for each in (query, key, value))
-        out.index_copy_(1, places, _within(chosen, keys, values, length, scaling))
+        out.index_copy_(1, places, _within(chosen, keys, values, length, scaling, widened=widened))
     return out, None
 
 
 def _within(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, length: int, scaling: float | None
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    length: int,
+    scaling: float | None,
+    *,
+    widened: bool,
 ) -> torch.Tensor:
-    """Attention of (1, h, w * l, D) within each l: (1, w * l, h, D)."""
+    """Attention of (1, h, w * l, D) within each l: (1, w * l, h, D); ``widened``: short ones in float32."""
     _, num_heads, num_patches, size = query.shape
     chosen, keys, values = (
         each[0].view(num_heads, -1, length, size).transpose(0, 1) for each in (query, key, value)
     )
-    if query.device.type == "cpu" and query.requires_grad:
-        # torch's backward pass over short sequences is several times slower in bfloat16.
+    widened = widened and length <= MOST_SHORT and query.dtype is torch.bfloat16
+    if widened:
         chosen, keys, values = chosen.float(), keys.float(), values.float()
-    seen = functional.scaled_dot_product_attention(chosen, keys, values, scale=scaling)
+    with torch.autocast("cpu", enabled=False) if widened else nullcontext():  # it would narrow them again
+        seen = functional.scaled_dot_product_attention(chosen, keys, values, scale=scaling)
     return seen.transpose(1, 2).reshape(1, num_patches, num_heads, size).to(query.dtype)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,7 +65,7 @@ def random_case(seed: int, number_format: torch.dtype):
 @pytest.mark.parametrize("number_format", FORMATS, ids=str)
 @pytest.mark.parametrize("chosen", SETS, ids=lambda number: KERNELS.sets[number])
 def test_every_instruction_set_gives_the_softmax(chosen, number_format):
-    rounds = KERNELS.sets[chosen] in ("avx512_bf16", "amx") and number_format is not torch.float32
+    rounds = replace(KERNELS, chosen=chosen).multiplies_bfloat16 and number_format is not torch.float32
     for seed in range(40):
         query, key, value = random_case(seed, number_format)
         ours = attend(KERNELS, query, key, value, SCALE, chosen=chosen)
@@ -73,6 +74,19 @@ def test_every_instruction_set_gives_the_softmax(chosen, number_format):
         torch.testing.assert_close(ours.double(), expected, atol=tolerance, rtol=0)
         plain = attend(KERNELS, query, key, value, SCALE, chosen=0)
         torch.testing.assert_close(ours, plain, atol=tolerance, rtol=0)
+
+
+@pytest.mark.skipif("amx" not in ({} if KERNELS is None else KERNELS.sets).values(), reason="no tiles")
+@pytest.mark.parametrize("number_format", [torch.bfloat16, torch.int8], ids=str)
+def test_tiles_give_what_vectors_give(number_format):
+    """They round the same numbers and differ in the order of sums."""
+    numbers_of = {name: number for number, name in KERNELS.sets.items()}
+    for seed in range(100, 160):
+        states = random_case(seed, number_format)
+        tiles, vectors = (
+            attend(KERNELS, *states, SCALE, chosen=numbers_of[name]) for name in ("amx", "avx512_bf16")
+        )
+        torch.testing.assert_close(tiles, vectors, atol=2e-3, rtol=0)
 
 
 @needs_them
@@ -130,7 +144,7 @@ def test_sequences_see_themselves_alone(chosen, number_format):
 @pytest.mark.parametrize("num_new", [1, 60])
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf])
 def test_what_is_no_number_stays_none(chosen, number_format, num_new, bad):
-    """Wherever it comes in, whoever sees it is not finite, and nobody else: the engine looks in the end."""
+    """Wherever it comes in, whoever sees it is not finite, and no other head: the engine looks in the end."""
     generator = torch.Generator().manual_seed(num_new)
     for place in range(3):
         states = [torch.randn(1, 2, length, 64, generator=generator) for length in (num_new, 300, 300)]

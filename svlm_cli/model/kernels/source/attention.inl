@@ -3,6 +3,7 @@
 
 enum { KEYS = 128, ROWS = 48, WORD_KEYS = 64, WORD_ROWS = 3 };
 static_assert(KEYS % PANEL == 0 && WORD_KEYS % W == 0, "whole vectors");
+static_assert(ROWS % 16 == 0 && KEYS % 32 == 0, "whole tiles, where there are some");
 
 static const float kLog2e = 1.44269504088896341f;
 

@@ -11,7 +11,7 @@ static_assert(MOST_R == 6, "as many cases as in panel_product");
 
 struct PlainProduct {  // float32
   typedef float number;
-  enum { PAIR = 1, STEPS = 1 };  // numbers that go together; how many of those there have to be a multiple of
+  enum { PAIR = 1, STEPS = 1 };  // numbers that go together; what rows and the number of those are rounded to
   static INLINE vf times(vf sum, const float *a, vf b) { return sum + all(*a) * b; }
   static INLINE float rounded(float value) { return value; }
 };

@@ -2,10 +2,7 @@
 #pragma once
 #include "products.h"
 
-// Compilers that know of tiles: GCC from 11 on, clang from 11 on.
-#if defined(__x86_64__) && defined(__linux__) && (defined(__clang__) ? __clang_major__ >= 11 : __GNUC__ >= 11)
-#define SVLM_HAS_AMX 1
-#else
+#ifndef SVLM_HAS_AMX  // setup.py says so where the compiler knows of tiles
 #define SVLM_HAS_AMX 0
 #endif
 

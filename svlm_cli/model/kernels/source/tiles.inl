@@ -2,12 +2,14 @@
 // Panels lie as those that vectors multiply.
 
 enum { TILE = 16 };  // rows of a tile; pairs of a panel that go into one
+static_assert(W == TILE && PANEL % (2 * TILE) == 0, "whole tiles");
 
 struct TileShapes {
   uint8_t palette = 1, first_row = 0, reserved[14] = {};
   uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
   uint8_t rows[16] = {TILE, TILE, TILE, TILE, TILE, TILE, TILE, TILE};
 };
+static_assert(sizeof(TileShapes) == 64, "as the processor reads it");
 alignas(64) static const TileShapes kShapes;
 
 // Tiles can be used for as long as one of these is there.
@@ -78,6 +80,7 @@ static void tile_panel(const char *a, int64_t a_row, int64_t rows, const char *p
 template <bool kAdd>
 static void tile_product(const bf16 *a, int64_t a_row, int64_t rows, const char *b, int64_t depth, int64_t columns,
                          float *c, int64_t c_row) {
+  asm volatile("" ::: "memory");  // GCC's loads of tiles do not say that they read what was stored before
   int64_t count = up(depth / 2, TILE) / TILE, whole = up(rows, TILE);
   const char *from = (const char *)a;
   for (int64_t n = 0; n < columns; n += PANEL) {
