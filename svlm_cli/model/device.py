@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 from svlm_cli.errors import ModelError, UsageError
 
 QUANTIZATIONS = ("none", "int8", "int4")
+# How many products oneDNN, and torch for it, keep ready: 1,024 of their own accord, one for each size. A step has
+# some twenty; where prefills or batches come in hundreds of sizes, the others took gigabytes.
+KEPT_SIZES = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "32", "LRU_CACHE_CAPACITY": "32"}
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def keep_few_sizes() -> None:
+    """Let torch's CPU kernels forget products of sizes long gone; what the environment says already stays.
+
+    Of use before the first product of a process.
+    """
+    for name, number in KEPT_SIZES.items():
+        os.environ.setdefault(name, number)
 
 
 def to_device(host: torch.Tensor, device: torch.device) -> torch.Tensor:

@@ -12,7 +12,7 @@ import torch
 from svlm_cli.errors import ModelError, UsageError, boundary
 from svlm_cli.model.adapter import check_adapter, merge_adapter
 from svlm_cli.model.checkpoint.stored import check_stored, weight_files
-from svlm_cli.model.device import check_quantize, named_device, named_dtype
+from svlm_cli.model.device import check_quantize, keep_few_sizes, named_device, named_dtype
 from svlm_cli.model.family.described import describe, read_config
 from svlm_cli.model.family.guard import check_turning
 from svlm_cli.model.family.table import FAMILIES
@@ -95,6 +95,7 @@ def load_model(
         ModelError: a device is not there, or a checkpoint or adapter is not, is damaged, pickled or foreign.
         UsageError: an option unknown, or one that the device or the attention kernel has not.
     """
+    keep_few_sizes()
     machine = _machine(device, dtype, attention, quantize)
     if threads is not None:
         torch.set_num_threads(threads)

@@ -17,6 +17,7 @@ from svlm_cli.claims import claim
 from svlm_cli.data.samples.sample import Sample, collate
 from svlm_cli.errors import OutputError, UsageError
 from svlm_cli.files import make_folder, whole_file
+from svlm_cli.model.device import keep_few_sizes
 from svlm_cli.model.family.markup import END_OF_TEXT
 from svlm_cli.model.library import silent_library
 from svlm_cli.model.seal import check_weights, write_seal
@@ -80,6 +81,7 @@ def train(
     """
     if start is not None and start.parent.name not in {stage.name for stage in recipe.stages}:
         raise UsageError(f"--resume {start} lies in none of the recipe's stages")
+    keep_few_sizes()
     with silent_library(), _sole_writer(recipe, output):
         recipe, told = by_first(
             lambda: in_one_format(recipe, begun_in(recipe, output, start) if resume else None)
