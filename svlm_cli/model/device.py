@@ -9,8 +9,8 @@ import torch
 from svlm_cli.errors import ModelError, UsageError
 
 QUANTIZATIONS = ("none", "int8", "int4")
-# How many products oneDNN, and torch for it, keep ready: 1,024 of their own accord, one for each size. A step has
-# some twenty; where prefills or batches come in hundreds of sizes, the others took gigabytes.
+# How many products oneDNN, and torch for it, keep ready: 1,024 of their own accord, one for each size. A step
+# has some twenty; where prefills or batches come in hundreds of sizes, the others took gigabytes.
 KEPT_SIZES = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "32", "LRU_CACHE_CAPACITY": "32"}
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 

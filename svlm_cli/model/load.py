@@ -95,7 +95,6 @@ def load_model(
         ModelError: a device is not there, or a checkpoint or adapter is not, is damaged, pickled or foreign.
         UsageError: an option unknown, or one that the device or the attention kernel has not.
     """
-    keep_few_sizes()
     machine = _machine(device, dtype, attention, quantize)
     if threads is not None:
         torch.set_num_threads(threads)
@@ -126,6 +125,7 @@ def load_model(
 
 
 def _machine(device: str, dtype: str, attention: str, quantize: str) -> _Machine:
+    keep_few_sizes()
     where = named_device(device)
     number = named_dtype(dtype, where)
     check_quantize(quantize, where)
