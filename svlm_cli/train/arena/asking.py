@@ -41,7 +41,7 @@ class AskForm:
 
 
 # What has to be looked for far back is asked more often than what was said last.
-_FAR = (*Ask, *[Ask.SCORER] * 2, Ask.FREE_KICK, Ask.CARD, Ask.GOALS, Ask.PAST_FOUL, Ask.PAST_SCORE)
+_FAR = (*Ask, *[Ask.SCORER] * 2, *[Ask.FREE_KICK] * 2, Ask.CARD, Ask.LEADER, Ask.SCORE)
 TOLD = AskForm(_FAR, claim_share=0.4)
 # In every second of rows without times, where nobody can tell what was minutes ago.
 TOLD_BARE = AskForm(tuple(kind for kind in _FAR if kind is not Ask.PAST_SCORE), (1.0,), claim_share=0.5)

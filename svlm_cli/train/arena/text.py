@@ -51,7 +51,8 @@ LATE_SINKS = (256, 384, 512, 512)
 LATE_FAR_SHARE = 0.5
 GAME_SECONDS = ((30, 300), (300, 1500))
 NEW_GAME_SHARE = 0.5
-ASKED_SECONDS = ((0, 120), (120, 600), (600, 1500))
+ASKED_SECONDS = ((0, 120), (120, 600), (600, 2400))
+ASKED_WHOLE_SHARE = 0.5
 ASKED_BARE_SHARE = 0.5
 NEW_GAME_TRIES = 40
 # Shares of the seconds that are kept where a row of events is to be dense, and where it is to be about goals.
@@ -258,7 +259,9 @@ def draw_previous(
 
 
 def draw_asked_limits(dice: random.Random) -> WindowLimits:
-    """Often small ones, so that many an answer has left."""
+    """The full window, or mostly smaller ones, so that many an answer has left."""
+    if dice.random() < ASKED_WHOLE_SHARE:
+        return WindowLimits(512, 512, 16, 16)
     sink, window = dice.choice((0, 32, 64, 256, 512, 512)), dice.choice((32, 64, 128, 256, 512, 512))
     return WindowLimits(sink, window, 16, 16)
 
