@@ -23,7 +23,9 @@ struct Scratch {
 bool has(int set) {
 #if defined(__x86_64__)
   switch (set) {
+#if SVLM_HAS_AMX
     case 4: return has(3) && svlm::has_tiles();
+#endif
     case 3:
       return has(2) && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni") &&
              __builtin_cpu_supports("avx512vbmi");
