@@ -54,8 +54,10 @@ class Claim:
         self._path = target / ".lock" if inside else target.with_name(f".{target.name}.lock")
         self._name = target.name
         self._lease = Lease.of_this_process()
-        self._descriptor = self._take()
-        _held.add(self)
+        self._descriptor = -1
+        until = time.monotonic() + _LEAVING_SECONDS
+        while not self._take(until):
+            time.sleep(_RETRY_SECONDS)
 
     def require(self) -> None:
         """See that it was not taken over; called before what is claimed is put in its place.
@@ -93,17 +95,20 @@ class Claim:
         with suppress(OSError):  # the next time, or never again
             self._lease.write(self._descriptor)
 
-    def _take(self) -> int:
-        until = time.monotonic() + _LEAVING_SECONDS
-        while True:
+    def _take(self, until: float) -> bool:
+        """Try once; no other thread lets go of all claims between the making of the file and its noting."""
+        with _held.taking:
             descriptor = self._begin(self._path)
             if descriptor is None:
                 descriptor = self._succeed(until)
-            if descriptor is not None:
-                if self._is_mine():
-                    return descriptor
+            if descriptor is None:
+                return False
+            if not self._is_mine():
                 os.close(descriptor)  # somebody on another machine was faster
-            time.sleep(_RETRY_SECONDS)
+                return False
+            self._descriptor = descriptor
+            _held.add(self)
+            return True
 
     def _is_mine(self) -> bool:
         found = read_lease(self._path)
@@ -120,7 +125,7 @@ class Claim:
             while lock(descriptor) is False and time.monotonic() < until:
                 time.sleep(_RETRY_SECONDS)  # somebody looks who is here
             self._lease.write(descriptor)
-        except OSError:  # the disk is full
+        except BaseException:  # the disk is full, or the process is told to end
             path.unlink(missing_ok=True)
             os.close(descriptor)
             raise
@@ -264,20 +269,31 @@ def _closing_unless_kept(descriptor: int) -> Iterator[Callable[[], int]]:
             os.close(descriptor)
 
 
-def release_all() -> None:
+def release_all(*, for_good: bool = False) -> None:
     """Let go of all that this process has claimed, before it ends without finishing its work.
 
     What still goes on in it finds by ``Claim.require`` that its claim is gone, and puts nothing in place.
+
+    Args:
+        for_good: the process ends now: whoever claims anything in another of its threads waits until it does.
     """
-    for claim in _held.all():
-        claim.release()
+    with _held.taking:
+        for claim in _held.all():
+            claim.release()
+        if for_good:
+            _held.taking.acquire()
 
 
 class _Holding:
-    """The claims of this process; a thread renews them."""
+    """The claims of this process; a thread renews them.
+
+    Attributes:
+        taking: held while a claim is taken, and while all are let go of.
+    """
 
     def __init__(self) -> None:
         self._claims: set[Claim] = set()
+        self.taking = threading.RLock()
         self._guard = threading.Lock()
         self._is_renewing = False
 
@@ -302,6 +318,7 @@ class _Holding:
     def forget(self) -> None:
         """In a forked child: a claim must end with the process that took it."""
         self._guard = threading.Lock()
+        self.taking = threading.RLock()
         self._is_renewing = False
         for claim in self._claims:
             claim.drop()

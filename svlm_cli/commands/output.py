@@ -88,7 +88,7 @@ def leaving_at_once(console: TalkConsole) -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, SystemExit) as error:
-        release_all()
+        release_all(for_good=True)
         console.print("stopped; run the same command again to go on")
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError):

@@ -236,7 +236,7 @@ def _leave_with(leash: Connection) -> None:
     """End this process when its parent lets go, or is no more."""
     with suppress(EOFError, OSError):
         leash.recv()
-    release_all()
+    release_all(for_good=True)
     os._exit(1)
 
 

@@ -36,6 +36,31 @@ def test_all_claims_of_a_process_are_let_go_of_at_once(tmp_path: Path) -> None:
         claim.release()
 
 
+def test_a_claim_just_being_taken_is_let_go_of_too(tmp_path: Path) -> None:
+    script = """
+import os, sys, threading, time
+from pathlib import Path
+from svlm_cli.claims import Claim, release_all
+from svlm_cli.leases import Lease
+folder, write, is_signing = Path(sys.argv[1]), Lease.write, threading.Event()
+def slowly(self, descriptor):
+    is_signing.set()
+    time.sleep(0.3)
+    write(self, descriptor)
+Lease.write = slowly
+def take():
+    while True:
+        Claim(folder / str(time.monotonic_ns()))
+threading.Thread(target=take, daemon=True).start()
+is_signing.wait()
+release_all(for_good=True)
+time.sleep(0.5)
+os._exit(0)
+"""
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True, cwd=ROOT, timeout=60)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_workers_let_go_when_their_command_ends(tmp_path: Path, how: signal.Signals) -> None:
     script = """
