@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from svlm_cli.data.words.captions import SUFFIXES
 from svlm_cli.language import is_known, is_language
 
 _UNREAD = (".ass", ".ssa", ".sbv", ".sup", ".sub", ".idx", ".scc", ".mcc", ".stl", ".smi", ".sami", ".lrc")
+_SCC = re.compile(r"(?i)\.scc$")
 _MOST_NAMED = 8
 
 
@@ -43,7 +45,8 @@ def unread_beside(media: Path) -> str:
     more = f" and {len(unread) - _MOST_NAMED} more" if len(unread) > _MOST_NAMED else ""
     are = "is" if len(unread) == 1 else "are"
     shown = ", ".join(unread[:_MOST_NAMED])
-    return f"{shown}{more} beside it {are} of a form that is not read: make VTT or SRT of it"
+    by = " (of .scc with ttconv: FFmpeg makes it early)" if any(map(_SCC.search, unread)) else ""
+    return f"{shown}{more} beside it {are} of a form that is not read: make VTT or SRT of it{by}"
 
 
 def _of(name: str, paths: Iterable[Path], suffixes: Collection[str] = SUFFIXES) -> Iterator[CaptionFile]:
