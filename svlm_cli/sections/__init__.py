@@ -65,7 +65,9 @@ class ArenaMix(Section):
         claims: like quiz, with questions of all kinds that are answered by yes or no.
         asked: like told, with questions in some seconds or in all, behind text windows of any size; what
             nothing in the sample tells is "not known".
-        asked_chunks: the same with frames, a third of them at 8 frames a second.
+        asked_rows: silent bare turns behind a row of lines, a question in each about what lies far back; none
+            that was answered before.
+        asked_chunks: asked with frames, a third of them at 8 frames a second.
         looks: the same, bare, behind 20 s at most, asked in each second: mostly where the ball is, else who
             has it or what just happened.
         late_chunks: whole chunks behind as much of a match, a third of them at 4 or 8 frames a second.
@@ -88,6 +90,7 @@ class ArenaMix(Section):
     leads: Weight = 0.0
     claims: Weight = 0.0
     asked: Weight = 0.0
+    asked_rows: Weight = 0.0
     asked_chunks: Weight = 0.0
     looks: Weight = 0.0
     late_chunks: Weight = 0.0

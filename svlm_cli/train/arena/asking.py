@@ -22,6 +22,7 @@ from svlm_cli.train.arena.play import Beat, Cast, draw_score, tell
 COLUMNS_PER_THIRD = NUM_COLUMNS // len(THIRDS)
 ASKED_BEFORE_SHARE = 0.02  # of those before it: one in 50 s
 _OPENING, _NONE = -1, -2
+_FRESH_TRIES = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +34,15 @@ class AskForm:
         shares: of the seconds that are asked in; one of them is drawn for a sample. Many, so that one sample
             teaches many answers.
         claim_share: of questions that are answered by yes or no.
+        is_fresh: what an answer of the sample has told is not asked for again until it changes, except to be
+            answered by yes or no: an answer that can be copied from the one before teaches nothing of the
+            line that it came from.
     """
 
     kinds: tuple[Ask, ...] = tuple(Ask)
     shares: tuple[float, ...] = (0.2, 0.6, 1.0)
     claim_share: float = CLAIM_SHARE
+    is_fresh: bool = False
 
 
 # What has to be looked for far back is asked more often than what was said last.
@@ -45,6 +50,8 @@ _FAR = (*Ask, *[Ask.SCORER] * 2, *[Ask.FREE_KICK] * 2, Ask.CARD, Ask.LEADER, Ask
 TOLD = AskForm(_FAR, claim_share=0.4)
 # In every second of rows without times, where nobody can tell what was minutes ago.
 TOLD_BARE = AskForm(tuple(kind for kind in _FAR if kind is not Ask.PAST_SCORE), (1.0,), claim_share=0.5)
+_BACK = (*[Ask.FREE_KICK] * 4, *[Ask.SCORER] * 3, *[Ask.LEADER] * 2, *[Ask.CARD] * 2)
+ROW = AskForm((*_BACK, Ask.SCORE, Ask.GOALS, Ask.PAST_FOUL), (1.0,), claim_share=0.2, is_fresh=True)
 # And what frames show, where there are some.
 SHOWN = AskForm((*_FAR, *[Ask.THIRD] * 3, *[Ask.BALL] * 2, *[Ask.EVENT] * 2), claim_share=0.4)
 LOOKED_AT = AskForm((*[Ask.THIRD] * 8, *[Ask.BALL] * 2, *[Ask.EVENT] * 2), (1.0,))
@@ -133,6 +140,7 @@ def with_questions(
     share = dice.choice(asking.shares)
     chosen = {k for k in range(len(turns)) if dice.random() < share} or {dice.randrange(len(turns))}
     score = past.score
+    told: set[tuple[Ask, str, frozenset[Evidence]]] = set()
     asked_turns = []
     for k, (turn, beat) in enumerate(zip(turns, beats, strict=True)):
         _, expected = _told(beat, cast, score)
@@ -144,9 +152,28 @@ def with_questions(
         third = None if sights is None else sights[k].column // COLUMNS_PER_THIRD
         past.listener.hear(HeardSecond(now, beat.kind, beat.side, score, beat.holder, third, shows))
         is_asked = k in chosen and score == expected  # what is said of it then tells, and that comes after
-        found = draw_question(past.listener, chance, asking.kinds, asking.claim_share) if is_asked else None
+        found = _draw(past.listener, chance, asking, told) if is_asked else None
         asked_turns.append(turn if found is None else _with_question(turn, found, past, now))
     return asked_turns
+
+
+def _draw(
+    listener: Listener, chance: Dice, asking: AskForm, told: set[tuple[Ask, str, frozenset[Evidence]]]
+) -> AskedQuestion | None:
+    """A question, noted in ``told`` where that matters; None where all that was drawn has been answered."""
+    for _ in range(_FRESH_TRIES):
+        found = draw_question(listener, chance, asking.kinds, asking.claim_share)
+        if found is None or found.is_claim or not asking.is_fresh:
+            return found
+        answered = (
+            found.kind,
+            found.answer,
+            found.needs[0],
+        )  # what decides; how sides are called comes behind
+        if answered not in told:
+            told.add(answered)
+            return found
+    return None
 
 
 def _with_question(turn: Turn, asked: AskedQuestion, past: AskedPast, now: int) -> Turn:

@@ -16,7 +16,14 @@ from svlm_cli.arena.setup import KITS
 from svlm_cli.data.samples.sample import Sample, SampleWriter, Turn
 from svlm_cli.model.prompt import PromptWriter
 from svlm_cli.model.window import WindowLimits, middle_cut
-from svlm_cli.train.arena.asking import TOLD, TOLD_BARE, draw_asked_past, no_past, with_questions
+from svlm_cli.train.arena.asking import (
+    ROW,
+    TOLD,
+    TOLD_BARE,
+    draw_asked_past,
+    no_past,
+    with_questions,
+)
 from svlm_cli.train.arena.frames import MATCH_MINUTES, WINDOW_SECONDS
 from svlm_cli.train.arena.play import (
     Beat,
@@ -54,6 +61,8 @@ NEW_GAME_SHARE = 0.5
 ASKED_SECONDS = ((0, 120), (120, 600), (600, 2400))
 ASKED_WHOLE_SHARE = 0.5
 ASKED_BARE_SHARE = 0.5
+ASKED_ROW_LINES = (4, 12, 24, 60)
+ASKED_ROW_TURNS = 6
 NEW_GAME_TRIES = 40
 # Shares of the seconds that are kept where a row of events is to be dense, and where it is to be about goals.
 _DENSE: Mapping[Kind | None, float] = {None: 0.1, Kind.PASS: 0.25, Kind.STEAL: 0.4}
@@ -84,6 +93,7 @@ class TextSamples:
             "late": self._late,
             "games": self._games,
             "asked": self._asked,
+            "asked_rows": self._asked_row,
             **{kind: functools.partial(self._quiz, form=form) for kind, form in QUIZ_FORMS.items()},
         }
 
@@ -202,6 +212,16 @@ class TextSamples:
         asked = with_questions(turns, chosen, past, cast, dice, TOLD_BARE if is_bare else TOLD)
         query = "" if is_bare else draw_query(dice)
         return self._sampler.write(past.text, asked, kept=past.kept, query=query, bare=is_bare)
+
+    def _asked_row(self, shared: random.Random, dice: random.Random) -> Sample:
+        """Silent bare turns with questions behind a row of lines, which alone tell the answers."""
+        cast = draw_cast(_two_kits(dice), dice)
+        row = self._row(shared.choice(ASKED_ROW_LINES), dice)
+        past = draw_asked_past(row, cast, draw_asked_limits(dice), dice)
+        silent = [Beat(None, None, None)] * ASKED_ROW_TURNS
+        turns = _told_turns(silent, [""] * ASKED_ROW_TURNS, cast)
+        asked = with_questions(turns, silent, past, cast, dice, ROW)
+        return self._sampler.write(past.text, asked, kept=past.kept, bare=True)
 
     def _recalled(
         self,

@@ -120,7 +120,20 @@ def test_symbols_tell_only_what_is_seen() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["symbols", "counts", "told", "recall", "far", "late", "games", "asked_chunks", "looks", "claims"]
+    "kind",
+    [
+        "symbols",
+        "counts",
+        "told",
+        "recall",
+        "far",
+        "late",
+        "games",
+        "asked_rows",
+        "asked_chunks",
+        "looks",
+        "claims",
+    ],
 )
 def test_a_sample_is_its_number(tmp_path: Path, kind: str) -> None:
     first, second = dataset(tmp_path, kind)[1], dataset(tmp_path, kind)[1]

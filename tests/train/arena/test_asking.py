@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -52,6 +54,16 @@ def drawn(seed: int) -> tuple[AskedPast, list[Turn]]:
     return past, with_questions(turns, chosen, past, cast, dice, AskForm(shares=(0.05, 0.2, 0.6)))
 
 
+def drawn_row(seed: int) -> tuple[SimpleNamespace, list[Turn]]:
+    """As ``drawn``, of a sample ``asked_rows``."""
+
+    def keep(text: str, turns: list[Turn], **how: Any) -> tuple[SimpleNamespace, list[Turn]]:
+        return SimpleNamespace(text=text, kept=how["kept"]), turns
+
+    samples = TextSamples(WRITER, SimpleNamespace(write=keep), 2)
+    return samples.makers["asked_rows"](random.Random(seed), random.Random(seed))
+
+
 def replies_in(text: str) -> list[str]:
     """What stands before a line break at the start of an answer, behind a header or, in bare rows, frames."""
     return re.findall(r"(?:assistant\n|vision_end\|>) ([^\n<]*)\n", text)
@@ -82,7 +94,7 @@ def asked_for(turn: Turn, kind: Ask) -> bool:
     return any(re.fullmatch(form, turn.question) for form in forms)
 
 
-@pytest.mark.parametrize("draw", [drawn, drawn_quiz])
+@pytest.mark.parametrize("draw", [drawn, drawn_row, drawn_quiz])
 def test_scores_and_last_events_are_those_of_the_words_that_are_shown(draw) -> None:
     checked = dict.fromkeys((Ask.SCORE, Ask.SCORER, Ask.FREE_KICK), 0)
     unknown = 0
@@ -110,7 +122,18 @@ def test_scores_and_last_events_are_those_of_the_words_that_are_shown(draw) -> N
                 unknown += turn.reply == NOT_KNOWN
             text += f" {turn.line}"
     assert min(checked.values()) > 5
-    assert (unknown > 5) == (draw is drawn)
+    assert draw is drawn_row or (unknown > 5) == (draw is drawn)
+
+
+def test_nothing_is_asked_again_in_a_row() -> None:
+    kinds: Counter[Ask] = Counter()
+    for seed in range(60):
+        asked = [turn.question for turn in drawn_row(seed)[1] if turn.question]
+        found = Counter(kind for kind in Ask for turn in drawn_row(seed)[1] if asked_for(turn, kind))
+        assert asked
+        assert all(count == 1 or kind is Ask.GOALS for kind, count in found.items()), (seed, found)
+        kinds += found
+    assert min(kinds[kind] for kind in (Ask.FREE_KICK, Ask.SCORER, Ask.LEADER, Ask.CARD, Ask.SCORE)) > 10
 
 
 def last_score(text: str) -> str:
@@ -165,7 +188,7 @@ def test_a_score_that_jumps_is_asked_about_only_behind_its_line() -> None:
     assert asked > 20
 
 
-@pytest.mark.parametrize("kind", ["asked", *QUIZ_FORMS])
+@pytest.mark.parametrize("kind", ["asked", "asked_rows", *QUIZ_FORMS])
 @pytest.mark.parametrize("seed", range(6))
 def test_a_sample_is_written_in_known_words_and_its_replies_are_trained_on(kind: str, seed: int) -> None:
     samples = TextSamples(WRITER, SampleWriter(WRITER, 2, 1.0), 2)
