@@ -15,7 +15,7 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install -q transformers==5.23.0 torch==2.13.0 numpy==2.4.6 av==18.1.0 pillow==13.0.0
+"$folder/venv/bin/pip" install -q transformers==5.23.0 numpy==2.4.6 av==18.1.0 pillow==13.0.0
 "$folder/venv/bin/python" - "$folder/uneven.mp4" <<'PY'
 import sys
 from fractions import Fraction
