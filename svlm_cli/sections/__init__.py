@@ -67,10 +67,13 @@ class ArenaMix(Section):
             nothing in the sample tells is "not known".
         asked_rows: silent bare turns behind a row of lines, a question in each about what lies far back; none
             that was answered before.
+        long_rows: bare turns of minutes of a match, few of them silent, with a question now and then; scores
+            are far apart in half of them.
         asked_chunks: asked with frames, a third of them at 8 frames a second.
         looks: the same, bare, behind 20 s at most, asked in each second: mostly where the ball is, else who
             has it or what just happened.
         late_chunks: whole chunks behind as much of a match, a third of them at 4 or 8 frames a second.
+        far_chunks: the same, with scores far apart before them.
         scenes: bare single seconds of different matches, described: who has the ball, what happens, and
             where the ball is.
     """
@@ -91,9 +94,11 @@ class ArenaMix(Section):
     claims: Weight = 0.0
     asked: Weight = 0.0
     asked_rows: Weight = 0.0
+    long_rows: Weight = 0.0
     asked_chunks: Weight = 0.0
     looks: Weight = 0.0
     late_chunks: Weight = 0.0
+    far_chunks: Weight = 0.0
     scenes: Weight = 0.0
 
     @property

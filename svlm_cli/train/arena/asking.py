@@ -14,6 +14,7 @@ from svlm_cli.arena.asking.listener import Listener
 from svlm_cli.arena.asking.match import CLAIM_SHARE, draw_question
 from svlm_cli.arena.asking.wording import THIRDS, Ask
 from svlm_cli.arena.dice import Dice
+from svlm_cli.arena.moments import Kind
 from svlm_cli.data.samples.sample import Turn
 from svlm_cli.model.window import TokenRange, WindowLimits, middle_cut
 from svlm_cli.train.arena.frames import NUM_COLUMNS, FrameSight
@@ -52,6 +53,7 @@ TOLD = AskForm(_FAR, claim_share=0.4)
 TOLD_BARE = AskForm(tuple(kind for kind in _FAR if kind is not Ask.PAST_SCORE), (1.0,), claim_share=0.5)
 _BACK = (*[Ask.FREE_KICK] * 4, *[Ask.SCORER] * 3, *[Ask.LEADER] * 2, *[Ask.CARD] * 2)
 ROW = AskForm((*_BACK, Ask.SCORE, Ask.GOALS, Ask.PAST_FOUL), (1.0,), claim_share=0.2, is_fresh=True)
+LONG_ROW = replace(ROW, shares=(0.06, 0.15, 0.3))
 # And what frames show, where there are some.
 SHOWN = AskForm((*_FAR, *[Ask.THIRD] * 3, *[Ask.BALL] * 2, *[Ask.EVENT] * 2), claim_share=0.4)
 LOOKED_AT = AskForm((*[Ask.THIRD] * 8, *[Ask.BALL] * 2, *[Ask.EVENT] * 2), (1.0,))
@@ -122,6 +124,7 @@ def with_questions(
     asking: AskForm,
     sights: Sequence[FrameSight] | None = None,
     scores: Sequence[tuple[int, int]] = (),
+    unseen: Kind | None = None,
 ) -> list[Turn]:
     """The turns of a chunk with questions in some of them.
 
@@ -135,10 +138,13 @@ def with_questions(
         sights: what the last frame of each second shows; None where there are no frames.
         scores: at the end of each second as it is told, none where that follows from ``beats``; where it
             does not, nothing is asked in that second.
+        unseen: an event that nothing shows before its line; nothing is asked in its second either.
     """
     chance = Dice("asked", dice.randrange(1 << 32))
     share = dice.choice(asking.shares)
     chosen = {k for k in range(len(turns)) if dice.random() < share} or {dice.randrange(len(turns))}
+    if unseen is not None:
+        chosen -= {k for k, beat in enumerate(beats) if beat.kind is unseen}
     score = past.score
     told: set[tuple[Ask, str, frozenset[Evidence]]] = set()
     asked_turns = []

@@ -24,6 +24,7 @@ from svlm_cli.sections import ArenaMix
 from svlm_cli.train.arena.asking import LOOKED_AT, SHOWN, draw_asked_past, with_questions
 from svlm_cli.train.arena.frames import WINDOW_SECONDS, DrawnSecond, WindowStore
 from svlm_cli.train.arena.play import draw_cast, tell
+from svlm_cli.train.arena.recall import with_far_scores
 from svlm_cli.train.arena.text import (
     ASKED_SECONDS,
     LATE_SECONDS,
@@ -97,10 +98,10 @@ class ArenaDataset(Dataset[Sample]):
             return self._scenes(shared, dice)
         if kind in ("asked_chunks", "looks"):
             return self._asked_chunk(shared, dice, looks=kind == "looks")
-        late = kind == "late_chunks"
+        late = kind in ("late_chunks", "far_chunks")
         fast = shared.random() < LATE_FAST_SHARE if late else kind == "fast"
         fps = (4 if shared.random() < 0.25 else FAST_FPS) if fast else SLOW_FPS
-        return self._chunk(shared, dice, fps, bare=kind == "bare", late=late)
+        return self._chunk(shared, dice, fps, bare=kind == "bare", late=late, far=kind == "far_chunks")
 
     def _sample_writer(self, fps: int) -> SampleWriter:
         settings = self._patches
@@ -108,7 +109,7 @@ class ArenaDataset(Dataset[Sample]):
         return SampleWriter(self._writer, settings.merge_size, stride)
 
     def _chunk(
-        self, shared: random.Random, dice: random.Random, fps: int, *, bare: bool, late: bool
+        self, shared: random.Random, dice: random.Random, fps: int, *, bare: bool, late: bool, far: bool
     ) -> Sample:
         """A window with its frames, told by a fresh cast."""
         number = self._number(dice, fast=fps != SLOW_FPS)
@@ -119,6 +120,8 @@ class ArenaDataset(Dataset[Sample]):
         if late:  # another match went before this one: what happened is told by sides, so it fits any two
             earlier = self._text.late_beats(dice)
             history, longest = (*earlier[dice.randrange(len(earlier)) :], *history), LATE_SECONDS[1]
+        if far:
+            history = tuple(with_far_scores(history, dice))
         text, limits, score = draw_previous(history, cast, longest, dice)
         lines, _ = tell(window.beats, cast, score)
         first = draw_clock(len(history), dice)

@@ -17,6 +17,7 @@ from svlm_cli.data.samples.sample import Sample, SampleWriter, Turn
 from svlm_cli.model.prompt import PromptWriter
 from svlm_cli.model.window import WindowLimits, middle_cut
 from svlm_cli.train.arena.asking import (
+    LONG_ROW,
     ROW,
     TOLD,
     TOLD_BARE,
@@ -63,6 +64,10 @@ ASKED_WHOLE_SHARE = 0.5
 ASKED_BARE_SHARE = 0.5
 ASKED_ROW_LINES = (4, 12, 24, 60)
 ASKED_ROW_TURNS = 6
+LONG_ROW_SECONDS = 600
+LONG_ROW_TURNS = (60, 100, 140)
+LONG_ROW_SAID = (0.3, 0.6, 1.0)
+LONG_ROW_SILENT = 0.05
 NEW_GAME_TRIES = 40
 # Shares of the seconds that are kept where a row of events is to be dense, and where it is to be about goals.
 _DENSE: Mapping[Kind | None, float] = {None: 0.1, Kind.PASS: 0.25, Kind.STEAL: 0.4}
@@ -94,6 +99,7 @@ class TextSamples:
             "games": self._games,
             "asked": self._asked,
             "asked_rows": self._asked_row,
+            "long_rows": self._long_row,
             **{kind: functools.partial(self._quiz, form=form) for kind, form in QUIZ_FORMS.items()},
         }
 
@@ -221,6 +227,30 @@ class TextSamples:
         silent = [Beat(None, None, None)] * ASKED_ROW_TURNS
         turns = _told_turns(silent, [""] * ASKED_ROW_TURNS, cast)
         asked = with_questions(turns, silent, past, cast, dice, ROW)
+        return self._sampler.write(past.text, asked, kept=past.kept, bare=True)
+
+    def _long_row(self, shared: random.Random, dice: random.Random) -> Sample:
+        """Minutes of a match in bare turns, few of them silent, some with a question; few scores in half.
+
+        Whose a foul is shows nowhere: in a stream its frames soon go, and the line of the free kick tells.
+        """
+        beats: Sequence[Beat] = self.late_beats(dice)
+        beats = beats[dice.randrange(len(beats) - LONG_ROW_SECONDS) :]
+        if dice.random() < LATE_FAR_SHARE:
+            beats = with_far_scores(beats, dice)
+        said = dice.choice(LONG_ROW_SAID)
+        shares = {None: LONG_ROW_SILENT, Kind.PASS: said, Kind.STEAL: said}
+        kept = (beat for beat in beats if dice.random() < shares.get(beat.kind, 1.0))
+        chosen = list(islice(kept, shared.choice(LONG_ROW_TURNS)))
+        cast = draw_cast(_two_kits(dice), dice)
+        past = no_past(cast, draw_score(chosen, dice))
+        lines, _ = tell(chosen, cast, past.score)
+        seen = [replace(beat, side=None) if beat.kind is Kind.FOUL else beat for beat in chosen]
+        turns = [
+            replace(turn, is_line_trained=beat.kind is not Kind.FREE_KICK)
+            for turn, beat in zip(_told_turns(seen, lines, cast), chosen, strict=True)
+        ]
+        asked = with_questions(turns, chosen, past, cast, dice, LONG_ROW, unseen=Kind.FREE_KICK)
         return self._sampler.write(past.text, asked, kept=past.kept, bare=True)
 
     def _recalled(

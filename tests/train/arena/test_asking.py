@@ -54,14 +54,18 @@ def drawn(seed: int) -> tuple[AskedPast, list[Turn]]:
     return past, with_questions(turns, chosen, past, cast, dice, AskForm(shares=(0.05, 0.2, 0.6)))
 
 
-def drawn_row(seed: int) -> tuple[SimpleNamespace, list[Turn]]:
-    """As ``drawn``, of a sample ``asked_rows``."""
+def drawn_row(seed: int, kind: str = "asked_rows") -> tuple[SimpleNamespace, list[Turn]]:
+    """As ``drawn``, of a sample of a kind."""
 
     def keep(text: str, turns: list[Turn], **how: Any) -> tuple[SimpleNamespace, list[Turn]]:
         return SimpleNamespace(text=text, kept=how["kept"]), turns
 
     samples = TextSamples(WRITER, SimpleNamespace(write=keep), 2)
-    return samples.makers["asked_rows"](random.Random(seed), random.Random(seed))
+    return samples.makers[kind](random.Random(seed), random.Random(seed))
+
+
+def drawn_long_row(seed: int) -> tuple[SimpleNamespace, list[Turn]]:
+    return drawn_row(seed, "long_rows")
 
 
 def replies_in(text: str) -> list[str]:
@@ -94,7 +98,7 @@ def asked_for(turn: Turn, kind: Ask) -> bool:
     return any(re.fullmatch(form, turn.question) for form in forms)
 
 
-@pytest.mark.parametrize("draw", [drawn, drawn_row, drawn_quiz])
+@pytest.mark.parametrize("draw", [drawn, drawn_row, drawn_long_row, drawn_quiz])
 def test_scores_and_last_events_are_those_of_the_words_that_are_shown(draw) -> None:
     checked = dict.fromkeys((Ask.SCORE, Ask.SCORER, Ask.FREE_KICK), 0)
     unknown = 0
@@ -134,6 +138,15 @@ def test_nothing_is_asked_again_in_a_row() -> None:
         assert all(count == 1 or kind is Ask.GOALS for kind, count in found.items()), (seed, found)
         kinds += found
     assert min(kinds[kind] for kind in (Ask.FREE_KICK, Ask.SCORER, Ask.LEADER, Ask.CARD, Ask.SCORE)) > 10
+
+
+def test_whose_a_foul_is_shows_nowhere_in_a_long_row() -> None:
+    for seed in range(20):
+        for turn in drawn_long_row(seed)[1]:
+            assert turn.line != "foul" or turn.symbols == (" foul", " ...")
+            is_free_kick = turn.line.startswith("free kick")
+            assert turn.is_line_trained != is_free_kick
+            assert not (is_free_kick and turn.question)
 
 
 def last_score(text: str) -> str:
@@ -188,7 +201,7 @@ def test_a_score_that_jumps_is_asked_about_only_behind_its_line() -> None:
     assert asked > 20
 
 
-@pytest.mark.parametrize("kind", ["asked", "asked_rows", *QUIZ_FORMS])
+@pytest.mark.parametrize("kind", ["asked", "asked_rows", "long_rows", *QUIZ_FORMS])
 @pytest.mark.parametrize("seed", range(6))
 def test_a_sample_is_written_in_known_words_and_its_replies_are_trained_on(kind: str, seed: int) -> None:
     samples = TextSamples(WRITER, SampleWriter(WRITER, 2, 1.0), 2)
