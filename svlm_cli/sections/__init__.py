@@ -65,6 +65,8 @@ class ArenaMix(Section):
         claims: like quiz, with questions of all kinds that are answered by yes or no.
         asked: like told, with questions in some seconds or in all, behind text windows of any size; what
             nothing in the sample tells is "not known".
+        deep: recall or far, with the first score of a chunk behind as many turns as a stream has before it.
+        asked_deep: like asked, with questions behind as many turns.
         asked_rows: silent bare turns behind a row of lines, a question in each about what lies far back; none
             that was answered before.
         long_rows: bare turns of minutes of a match, few of them silent, with a question now and then; scores
@@ -93,6 +95,8 @@ class ArenaMix(Section):
     leads: Weight = 0.0
     claims: Weight = 0.0
     asked: Weight = 0.0
+    deep: Weight = 0.0
+    asked_deep: Weight = 0.0
     asked_rows: Weight = 0.0
     long_rows: Weight = 0.0
     asked_chunks: Weight = 0.0

@@ -53,6 +53,7 @@ TOLD = AskForm(_FAR, claim_share=0.4)
 TOLD_BARE = AskForm(tuple(kind for kind in _FAR if kind is not Ask.PAST_SCORE), (1.0,), claim_share=0.5)
 _BACK = (*[Ask.FREE_KICK] * 4, *[Ask.SCORER] * 3, *[Ask.LEADER] * 2, *[Ask.CARD] * 2)
 ROW = AskForm((*_BACK, Ask.SCORE, Ask.GOALS, Ask.PAST_FOUL), (1.0,), claim_share=0.2, is_fresh=True)
+DEEP = AskForm((*_FAR, *_BACK), (0.6, 1.0), claim_share=0.2, is_fresh=True)
 LONG_ROW = replace(ROW, shares=(0.06, 0.15, 0.3))
 # And what frames show, where there are some.
 SHOWN = AskForm((*_FAR, *[Ask.THIRD] * 3, *[Ask.BALL] * 2, *[Ask.EVENT] * 2), claim_share=0.4)
@@ -125,6 +126,7 @@ def with_questions(
     sights: Sequence[FrameSight] | None = None,
     scores: Sequence[tuple[int, int]] = (),
     unseen: Kind | None = None,
+    first: int = 0,
 ) -> list[Turn]:
     """The turns of a chunk with questions in some of them.
 
@@ -139,12 +141,14 @@ def with_questions(
         scores: at the end of each second as it is told, none where that follows from ``beats``; where it
             does not, nothing is asked in that second.
         unseen: an event that nothing shows before its line; nothing is asked in its second either.
+        first: of the seconds that may be asked in.
     """
     chance = Dice("asked", dice.randrange(1 << 32))
     share = dice.choice(asking.shares)
     chosen = {k for k in range(len(turns)) if dice.random() < share} or {dice.randrange(len(turns))}
-    if unseen is not None:
-        chosen -= {k for k, beat in enumerate(beats) if beat.kind is unseen}
+    chosen -= {
+        k for k, beat in enumerate(beats) if k < first or (beat.kind is not None and beat.kind is unseen)
+    }
     score = past.score
     told: set[tuple[Ask, str, frozenset[Evidence]]] = set()
     asked_turns = []

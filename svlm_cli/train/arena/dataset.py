@@ -25,16 +25,14 @@ from svlm_cli.train.arena.asking import LOOKED_AT, SHOWN, draw_asked_past, with_
 from svlm_cli.train.arena.frames import WINDOW_SECONDS, DrawnSecond, WindowStore
 from svlm_cli.train.arena.play import draw_cast, tell
 from svlm_cli.train.arena.recall import with_far_scores
-from svlm_cli.train.arena.text import (
-    ASKED_SECONDS,
-    LATE_SECONDS,
-    TextSamples,
+from svlm_cli.train.arena.telling import (
     draw_asked_limits,
     draw_clock,
     draw_previous,
     draw_query,
     symbols_of,
 )
+from svlm_cli.train.arena.text import ASKED_SECONDS, LATE_SECONDS, TextSamples
 
 SLOW_FPS, FAST_FPS = 2, 8
 FIRST_FAST_WINDOW = 100_000

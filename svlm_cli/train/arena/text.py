@@ -1,26 +1,25 @@
-"""Training samples of the arena in words alone: two words stand for what the frames of a second show.
-
-All the text that a sample of frames needs besides, its commentary before, is drawn here too.
-"""
+"""Training samples of the arena in words alone: two words stand for what the frames of a second show."""
 
 from __future__ import annotations
 
 import functools
+import itertools
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 
 from svlm_cli.arena.moments import Kind
-from svlm_cli.arena.setup import KITS
 from svlm_cli.data.samples.sample import Sample, SampleWriter, Turn
 from svlm_cli.model.prompt import PromptWriter
 from svlm_cli.model.window import WindowLimits, middle_cut
 from svlm_cli.train.arena.asking import (
+    DEEP,
     LONG_ROW,
     ROW,
     TOLD,
     TOLD_BARE,
+    AskedPast,
     draw_asked_past,
     no_past,
     with_questions,
@@ -37,14 +36,19 @@ from svlm_cli.train.arena.play import (
     tell,
     training_seed,
     with_cards,
-    with_errors,
     with_random_sides,
 )
 from svlm_cli.train.arena.quiz import QUIZ_FORMS, QuizForm
-from svlm_cli.train.arena.recall import draw_past, each_with_slips, reaches_score, with_far_scores
+from svlm_cli.train.arena.recall import draw_past, each_with_slips, with_far_scores
+from svlm_cli.train.arena.telling import (
+    draw_asked_limits,
+    draw_clock,
+    draw_previous,
+    draw_query,
+    told_turns,
+    two_kits,
+)
 
-QUERY = "Commentate on this match"
-LATEST_SECOND = 6 * 3600
 SYMBOL_TURNS = (12, 24, 28)
 COUNT_TURNS = (2, 2, 4, 6, 9, 15)
 RANDOM_SIDES_SHARE = 0.6
@@ -60,20 +64,22 @@ LATE_FAR_SHARE = 0.5
 GAME_SECONDS = ((30, 300), (300, 1500))
 NEW_GAME_SHARE = 0.5
 ASKED_SECONDS = ((0, 120), (120, 600), (600, 2400))
-ASKED_WHOLE_SHARE = 0.5
 ASKED_BARE_SHARE = 0.5
 ASKED_ROW_LINES = (4, 12, 24, 60)
 ASKED_ROW_TURNS = 6
+DEEP_TURN = 13
+DEEP_FAR_SHARE = 0.7
+DEEP_NEW_GAME_SHARE = 0.25
 LONG_ROW_SECONDS = 600
 LONG_ROW_TURNS = (60, 100, 140)
 LONG_ROW_SAID = (0.3, 0.6, 1.0)
 LONG_ROW_SILENT = 0.05
 NEW_GAME_TRIES = 40
+WHOLE = WindowLimits(512, 512, 16, 16)
 # Shares of the seconds that are kept where a row of events is to be dense, and where it is to be about goals.
 _DENSE: Mapping[Kind | None, float] = {None: 0.1, Kind.PASS: 0.25, Kind.STEAL: 0.4}
 _SCORING: Mapping[Kind | None, float] = {None: 0.01, Kind.PASS: 0.02, Kind.STEAL: 0.02, Kind.SAVE: 0.1}
 _SCORED = (Kind.GOAL, Kind.GOAL, Kind.SCORE, Kind.KICK_OFF)
-_VISIBLE = frozenset({Kind.PASS, Kind.STEAL, Kind.SAVE, Kind.KICK_OFF, Kind.SHOT, Kind.FOUL})
 
 
 class TextSamples:
@@ -98,6 +104,8 @@ class TextSamples:
             "late": self._late,
             "games": self._games,
             "asked": self._asked,
+            "deep": self._deep,
+            "asked_deep": self._asked_deep,
             "asked_rows": self._asked_row,
             "long_rows": self._long_row,
             **{kind: functools.partial(self._quiz, form=form) for kind, form in QUIZ_FORMS.items()},
@@ -119,11 +127,11 @@ class TextSamples:
         chosen: list[Beat] = []
         while not chosen:  # not every stretch of a match has goals
             chosen = (self._row if of_all else self._goal_row)(num_turns, dice)
-        cast = draw_cast(_two_kits(dice), dice)
+        cast = draw_cast(two_kits(dice), dice)
         past = no_past(cast, draw_score(chosen, dice))
         slips = 0.0 if of_all else dice.choice(form.slip_shares)
         told = [*each_with_slips(chosen, cast, past.score, dice, slips)]
-        turns = _told_turns(chosen, [line for line, *_ in told], cast, draw_clock(0, dice))
+        turns = told_turns(chosen, [line for line, *_ in told], cast, draw_clock(0, dice))
         turns = [
             replace(turn, is_line_trained=not slips) for turn, (*_, slips) in zip(turns, told, strict=True)
         ]
@@ -155,10 +163,10 @@ class TextSamples:
         return with_random_sides(list(islice(kept, num_turns)), dice)
 
     def _bare_row(self, chosen: Sequence[Beat], dice: random.Random) -> Sample:
-        cast = draw_cast(_two_kits(dice), dice)
+        cast = draw_cast(two_kits(dice), dice)
         score = draw_score(chosen, dice)
         lines, _ = tell(chosen, cast, score)
-        turns = _told_turns(chosen, lines, cast)
+        turns = told_turns(chosen, lines, cast)
         return self._sampler.write(cast.opening(score), turns, bare=True)
 
     def _told(self, shared: random.Random, dice: random.Random) -> Sample:
@@ -166,12 +174,12 @@ class TextSamples:
         beats = self._beats(dice)
         wanted = Kind.GOAL if dice.random() < TOLD_GOALS_SHARE else None
         start = max(draw_window(beats, WINDOW_SECONDS, dice, wanted), WINDOW_SECONDS)
-        cast = draw_cast(_two_kits(dice), dice)
+        cast = draw_cast(two_kits(dice), dice)
         longest = shared.choice((60, 120, 240, 480, 900))
         text, limits, score = draw_previous(beats[:start], cast, longest, dice)
         chosen = beats[start : start + WINDOW_SECONDS]
         lines, _ = tell(chosen, cast, score)
-        turns = _told_turns(chosen, lines, cast, draw_clock(start, dice))
+        turns = told_turns(chosen, lines, cast, draw_clock(start, dice))
         kept = middle_cut(len(self._writer.encode(text)), limits)
         return self._sampler.write(text, turns, kept=kept, query=draw_query(dice))
 
@@ -179,7 +187,7 @@ class TextSamples:
         """A whole chunk behind commentary whose scores are trained on, in words alone."""
         beats = self._beats(dice)
         start = max(draw_window(beats, WINDOW_SECONDS, dice, dice.choice(_SCORED)), WINDOW_SECONDS)
-        cast = draw_cast(_two_kits(dice), dice)
+        cast = draw_cast(two_kits(dice), dice)
         seconds = min(start, dice.randint(*shared.choice(RECALL_SECONDS)))
         limits = WindowLimits(dice.choice(RECALL_SINKS), dice.choice(RECALL_WINDOWS), 16, 16)
         return self._recalled(beats, start, seconds, cast, limits, dice, far=far)
@@ -188,7 +196,7 @@ class TextSamples:
         """The same, later in a match."""
         beats = self.late_beats(dice)
         start = max(draw_window(beats, WINDOW_SECONDS, dice, dice.choice(_SCORED)), WINDOW_SECONDS)
-        cast = draw_cast(_two_kits(dice), dice)
+        cast = draw_cast(two_kits(dice), dice)
         limits = WindowLimits(dice.choice(LATE_SINKS), dice.choice(RECALL_WINDOWS), 16, 16)
         seconds = min(start, dice.randint(*LATE_SECONDS))
         return self._recalled(beats, start, seconds, cast, limits, dice, far=dice.random() < LATE_FAR_SHARE)
@@ -197,35 +205,63 @@ class TextSamples:
         """The same, at any time of a match, half of them between a new game and its first goal."""
         beats = self.late_beats(dice)
         start = max(draw_window(beats, WINDOW_SECONDS, dice, dice.choice(_SCORED)), WINDOW_SECONDS)
-        cast = draw_cast(_two_kits(dice), dice)
+        cast = draw_cast(two_kits(dice), dice)
         seconds = min(start, dice.randint(*shared.choice(GAME_SECONDS)))
-        limits = WindowLimits(512, 512, 16, 16)
         far = dice.random() < LATE_FAR_SHARE
         new_game = dice.random() < NEW_GAME_SHARE
-        return self._recalled(beats, start, seconds, cast, limits, dice, far=far, new_game=new_game)
+        return self._recalled(beats, start, seconds, cast, WHOLE, dice, far=far, new_game=new_game)
+
+    def _deep(self, _shared: random.Random, dice: random.Random) -> Sample:
+        """The same, with the chunk's first score behind as many turns as a stream has before each second."""
+        beats = self.late_beats(dice)
+        offset = dice.randint(DEEP_TURN, WINDOW_SECONDS - 2)
+        scored = [second for second, beat in enumerate(beats) if beat.kind in _SCORED]
+        found = [
+            second
+            for before, second in itertools.pairwise(scored)
+            if second - before > offset and WINDOW_SECONDS < second < len(beats) - WINDOW_SECONDS
+        ]
+        start = dice.choice(found) - offset
+        cast = draw_cast(two_kits(dice), dice)
+        seconds = min(start, dice.randint(*dice.choice(GAME_SECONDS)))
+        far, new_game = dice.random() < DEEP_FAR_SHARE, dice.random() < DEEP_NEW_GAME_SHARE
+        return self._recalled(beats, start, seconds, cast, WHOLE, dice, far=far, new_game=new_game)
 
     def _asked(self, shared: random.Random, dice: random.Random) -> Sample:
         """A whole chunk with questions, or bare turns with one in each, behind commentary, in words alone."""
-        beats = self.late_beats(dice)
-        start = dice.randrange(WINDOW_SECONDS, len(beats) - WINDOW_SECONDS)
-        cast = draw_cast(_two_kits(dice), dice)
-        seconds = min(start, dice.randint(*shared.choice(ASKED_SECONDS)))
-        past = draw_asked_past(beats[start - seconds : start], cast, draw_asked_limits(dice), dice)
-        chosen = beats[start : start + WINDOW_SECONDS]
-        lines, _ = tell(chosen, cast, past.score)
-        turns = _told_turns(chosen, lines, cast, draw_clock(start, dice))
+        turns, chosen, past, cast = self._behind(shared.choice(ASKED_SECONDS), dice)
         is_bare = shared.random() < ASKED_BARE_SHARE
         asked = with_questions(turns, chosen, past, cast, dice, TOLD_BARE if is_bare else TOLD)
         query = "" if is_bare else draw_query(dice)
         return self._sampler.write(past.text, asked, kept=past.kept, query=query, bare=is_bare)
 
+    def _asked_deep(self, shared: random.Random, dice: random.Random) -> Sample:
+        """A whole chunk behind all of its commentary, with questions behind as many turns as a stream has."""
+        turns, chosen, past, cast = self._behind(shared.choice(GAME_SECONDS), dice, WHOLE)
+        asked = with_questions(turns, chosen, past, cast, dice, DEEP, first=DEEP_TURN)
+        return self._sampler.write(past.text, asked, kept=past.kept, query=draw_query(dice))
+
+    def _behind(
+        self, span: tuple[int, int], dice: random.Random, limits: WindowLimits | None = None
+    ) -> tuple[list[Turn], Sequence[Beat], AskedPast, Cast]:
+        """A chunk of a match behind the commentary of ``span`` seconds, cut to ``limits`` or to any."""
+        beats = self.late_beats(dice)
+        start = dice.randrange(WINDOW_SECONDS, len(beats) - WINDOW_SECONDS)
+        cast = draw_cast(two_kits(dice), dice)
+        seconds = min(start, dice.randint(*span))
+        before = beats[start - seconds : start]
+        past = draw_asked_past(before, cast, limits or draw_asked_limits(dice), dice)
+        chosen = beats[start : start + WINDOW_SECONDS]
+        lines, _ = tell(chosen, cast, past.score)
+        return told_turns(chosen, lines, cast, draw_clock(start, dice)), chosen, past, cast
+
     def _asked_row(self, shared: random.Random, dice: random.Random) -> Sample:
         """Silent bare turns with questions behind a row of lines, which alone tell the answers."""
-        cast = draw_cast(_two_kits(dice), dice)
+        cast = draw_cast(two_kits(dice), dice)
         row = self._row(shared.choice(ASKED_ROW_LINES), dice)
         past = draw_asked_past(row, cast, draw_asked_limits(dice), dice)
         silent = [Beat(None, None, None)] * ASKED_ROW_TURNS
-        turns = _told_turns(silent, [""] * ASKED_ROW_TURNS, cast)
+        turns = told_turns(silent, [""] * ASKED_ROW_TURNS, cast)
         asked = with_questions(turns, silent, past, cast, dice, ROW)
         return self._sampler.write(past.text, asked, kept=past.kept, bare=True)
 
@@ -242,13 +278,13 @@ class TextSamples:
         shares = {None: LONG_ROW_SILENT, Kind.PASS: said, Kind.STEAL: said}
         kept = (beat for beat in beats if dice.random() < shares.get(beat.kind, 1.0))
         chosen = list(islice(kept, shared.choice(LONG_ROW_TURNS)))
-        cast = draw_cast(_two_kits(dice), dice)
+        cast = draw_cast(two_kits(dice), dice)
         past = no_past(cast, draw_score(chosen, dice))
         lines, _ = tell(chosen, cast, past.score)
         seen = [replace(beat, side=None) if beat.kind is Kind.FOUL else beat for beat in chosen]
         turns = [
             replace(turn, is_line_trained=beat.kind is not Kind.FREE_KICK)
-            for turn, beat in zip(_told_turns(seen, lines, cast), chosen, strict=True)
+            for turn, beat in zip(told_turns(seen, lines, cast), chosen, strict=True)
         ]
         asked = with_questions(turns, chosen, past, cast, dice, LONG_ROW, unseen=Kind.FREE_KICK)
         return self._sampler.write(past.text, asked, kept=past.kept, bare=True)
@@ -275,7 +311,7 @@ class TextSamples:
         if not told.reaches_back:
             told = draw_past(past, cast, limits, dice)
         chosen = beats[start : start + WINDOW_SECONDS]
-        turns = _told_turns(chosen, tell(chosen, cast, told.score)[0], cast, draw_clock(start, dice))
+        turns = told_turns(chosen, tell(chosen, cast, told.score)[0], cast, draw_clock(start, dice))
         return self._sampler.write(
             told.text, turns, kept=told.kept, query=draw_query(dice), trained=told.trained
         )
@@ -283,71 +319,3 @@ class TextSamples:
     def _beats(self, dice: random.Random) -> tuple[Beat, ...]:
         number = dice.randrange(self._num_plays)
         return play(training_seed(500_000 + number), MATCH_MINUTES)
-
-
-def draw_previous(
-    history: tuple[Beat, ...], cast: Cast, longest: int, dice: random.Random
-) -> tuple[str, WindowLimits, tuple[int, int]]:
-    """What a chunk is told, how much of it is kept, and the score after it.
-
-    The stream may have begun at any second of the match; now and then something said earlier was
-    wrong, but never the last score, which is always among what is kept where the full window reaches it.
-    """
-    seconds = min(len(history), dice.randint(longest // 2, longest))
-    past = history[len(history) - seconds :]
-    score = draw_score(past, dice)
-    lines, end = tell(past, cast, score)
-    said = [line for line in lines if line]
-    if dice.random() < 0.25:
-        said = with_errors(said, cast, dice)
-    text = " ".join([cast.opening(score), *said])
-    limits = WindowLimits(512, 512, 16, 16)
-    if dice.random() < 0.3:
-        small = WindowLimits(dice.choice((16, 32, 64)), dice.choice((16, 32, 64)), 16, 16)
-        limits = small if reaches_score(text.split(), small) else limits
-    return text, limits, end
-
-
-def draw_asked_limits(dice: random.Random) -> WindowLimits:
-    """The full window, or mostly smaller ones, so that many an answer has left."""
-    if dice.random() < ASKED_WHOLE_SHARE:
-        return WindowLimits(512, 512, 16, 16)
-    sink, window = dice.choice((0, 32, 64, 256, 512, 512)), dice.choice((32, 64, 128, 256, 512, 512))
-    return WindowLimits(sink, window, 16, 16)
-
-
-def _two_kits(dice: random.Random) -> tuple[str, str]:
-    first, second = dice.sample(KITS, 2)
-    return first, second
-
-
-def draw_clock(start: int, dice: random.Random) -> int:
-    """What the clock of the stream shows at the chunk's first second."""
-    return start if dice.random() < 0.4 else dice.randrange(LATEST_SECOND)
-
-
-def draw_query(dice: random.Random) -> str:
-    """Streaming shows the query in the first turn only, so later turns are trained without it too."""
-    return QUERY if dice.random() < 0.4 else ""
-
-
-def _told_turns(
-    beats: Sequence[Beat], lines: Sequence[str], cast: Cast, first_second: int | None = None
-) -> list[Turn]:
-    """Turns with words in place of frames, from a second on or (bare ones, which show no time) in none."""
-    starts = (
-        [0.0] * len(beats) if first_second is None else [float(first_second + k) for k in range(len(beats))]
-    )
-    return [
-        Turn(start, start + 1.0, line, symbols=symbols_of(beat, cast.kits))
-        for start, beat, line in zip(starts, beats, lines, strict=True)
-    ]
-
-
-def symbols_of(beat: Beat, kits: tuple[str, str]) -> tuple[str, str]:
-    """Two words that say what the frames of a second show: what happens, and in whose colour."""
-    if beat.kind is None:
-        return " ...", " ..." if beat.holder is None else f" {kits[beat.holder]}"
-    shown = beat.side if beat.kind in _VISIBLE else None
-    word = "off" if beat.kind is Kind.KICK_OFF else beat.kind.value.split("_")[0]
-    return f" {word}", " ..." if shown is None else f" {kits[shown]}"

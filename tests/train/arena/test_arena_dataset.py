@@ -29,7 +29,7 @@ from svlm_cli.train.arena.play import (
     training_seed,
     with_random_sides,
 )
-from svlm_cli.train.arena.text import symbols_of
+from svlm_cli.train.arena.telling import symbols_of
 from tests.train.small import dataset
 
 
@@ -129,6 +129,8 @@ def test_symbols_tell_only_what_is_seen() -> None:
         "far",
         "late",
         "games",
+        "deep",
+        "asked_deep",
         "asked_rows",
         "long_rows",
         "asked_chunks",

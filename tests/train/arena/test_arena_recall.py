@@ -12,7 +12,7 @@ from svlm_cli.data.samples.sample import IGNORED
 from svlm_cli.model.window import TokenRange, WindowLimits
 from svlm_cli.train.arena.play import Cast, play, training_seed
 from svlm_cli.train.arena.recall import _after_cut, draw_past, tell_with_slips, with_far_scores
-from svlm_cli.train.arena.text import draw_previous
+from svlm_cli.train.arena.telling import draw_previous
 from svlm_cli.train.learner import new_tokenizer
 from tests.train.small import dataset
 

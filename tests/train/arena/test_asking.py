@@ -34,7 +34,8 @@ from svlm_cli.train.arena.play import (
 )
 from svlm_cli.train.arena.quiz import QUIZ_FORMS
 from svlm_cli.train.arena.recall import each_with_slips
-from svlm_cli.train.arena.text import TextSamples, draw_asked_limits
+from svlm_cli.train.arena.telling import draw_asked_limits
+from svlm_cli.train.arena.text import DEEP_TURN, TextSamples
 from svlm_cli.train.learner import new_tokenizer
 
 TOKENIZER = new_tokenizer()
@@ -149,6 +150,17 @@ def test_whose_a_foul_is_shows_nowhere_in_a_long_row() -> None:
             assert not (is_free_kick and turn.question)
 
 
+def test_in_deep_samples_scores_and_questions_come_behind_many_turns() -> None:
+    scored = 0
+    for seed in range(30):
+        questions = [k for k, turn in enumerate(drawn_row(seed, "asked_deep")[1]) if turn.question]
+        assert min(questions, default=DEEP_TURN) >= DEEP_TURN
+        lines = [turn.line for turn in drawn_row(seed, "deep")[1]]
+        assert not any(re.search(r"goal|score|nil nil", line) for line in lines[:DEEP_TURN])
+        scored += any(re.search(r"goal|score|kick off", line) for line in lines[DEEP_TURN:])
+    assert scored == 30
+
+
 def last_score(text: str) -> str:
     number = "|".join(NUMBERS)
     return re.findall(rf"(?:goal for \w+ \w+|score|kick off by \w+ \w+) ((?:{number}) (?:{number}))", text)[
@@ -201,7 +213,7 @@ def test_a_score_that_jumps_is_asked_about_only_behind_its_line() -> None:
     assert asked > 20
 
 
-@pytest.mark.parametrize("kind", ["asked", "asked_rows", "long_rows", *QUIZ_FORMS])
+@pytest.mark.parametrize("kind", ["asked", "asked_deep", "asked_rows", "long_rows", *QUIZ_FORMS])
 @pytest.mark.parametrize("seed", range(6))
 def test_a_sample_is_written_in_known_words_and_its_replies_are_trained_on(kind: str, seed: int) -> None:
     samples = TextSamples(WRITER, SampleWriter(WRITER, 2, 1.0), 2)
