@@ -65,7 +65,8 @@ class ArenaMix(Section):
         claims: like quiz, with questions of all kinds that are answered by yes or no.
         asked: like told, with questions in some seconds or in all, behind text windows of any size; what
             nothing in the sample tells is "not known".
-        deep: recall or far, with the first score of a chunk behind as many turns as a stream has before it.
+        deep: recall, with no score for up to six minutes before that of the chunk, which comes behind as many
+            turns as a stream has before each second.
         asked_deep: like asked, with questions behind as many turns.
         asked_rows: silent bare turns behind a row of lines, a question in each about what lies far back; none
             that was answered before.
@@ -76,6 +77,7 @@ class ArenaMix(Section):
             has it or what just happened.
         late_chunks: whole chunks behind as much of a match, a third of them at 4 or 8 frames a second.
         far_chunks: the same, with scores far apart before them.
+        deep_chunks: the same, with no score for up to six minutes before them.
         scenes: bare single seconds of different matches, described: who has the ball, what happens, and
             where the ball is.
     """
@@ -103,6 +105,7 @@ class ArenaMix(Section):
     looks: Weight = 0.0
     late_chunks: Weight = 0.0
     far_chunks: Weight = 0.0
+    deep_chunks: Weight = 0.0
     scenes: Weight = 0.0
 
     @property

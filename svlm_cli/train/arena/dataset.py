@@ -8,7 +8,7 @@ and about one length, so that little is padded.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,8 +23,8 @@ from svlm_cli.model.window import WindowLimits, middle_cut
 from svlm_cli.sections import ArenaMix
 from svlm_cli.train.arena.asking import LOOKED_AT, SHOWN, draw_asked_past, with_questions
 from svlm_cli.train.arena.frames import WINDOW_SECONDS, DrawnSecond, WindowStore
-from svlm_cli.train.arena.play import draw_cast, tell
-from svlm_cli.train.arena.recall import with_far_scores
+from svlm_cli.train.arena.play import Beat, draw_cast, tell
+from svlm_cli.train.arena.recall import with_far_scores, with_hole
 from svlm_cli.train.arena.telling import (
     draw_asked_limits,
     draw_clock,
@@ -39,6 +39,12 @@ FIRST_FAST_WINDOW = 100_000
 SCENES_PER_SAMPLE = 12
 LATE_FAST_SHARE = 0.35
 LOOKED_AT_SECONDS = ((0, 20),)
+# Chunks late in a match, and how the scores before them come to lie apart.
+_LATE_CHUNKS: Mapping[str, Callable[[Sequence[Beat], random.Random], Sequence[Beat]]] = {
+    "late_chunks": lambda beats, _: beats,
+    "far_chunks": with_far_scores,
+    "deep_chunks": lambda beats, dice: with_hole(beats, len(beats), dice),
+}
 
 
 class ArenaDataset(Dataset[Sample]):
@@ -96,20 +102,19 @@ class ArenaDataset(Dataset[Sample]):
             return self._scenes(shared, dice)
         if kind in ("asked_chunks", "looks"):
             return self._asked_chunk(shared, dice, looks=kind == "looks")
-        late = kind in ("late_chunks", "far_chunks")
+        late = kind in _LATE_CHUNKS
         fast = shared.random() < LATE_FAST_SHARE if late else kind == "fast"
         fps = (4 if shared.random() < 0.25 else FAST_FPS) if fast else SLOW_FPS
-        return self._chunk(shared, dice, fps, bare=kind == "bare", late=late, far=kind == "far_chunks")
+        return self._chunk(shared, dice, fps, kind)
 
     def _sample_writer(self, fps: int) -> SampleWriter:
         settings = self._patches
         stride = time_stride(fps, settings.temporal_patch_size, 2.0)
         return SampleWriter(self._writer, settings.merge_size, stride)
 
-    def _chunk(
-        self, shared: random.Random, dice: random.Random, fps: int, *, bare: bool, late: bool, far: bool
-    ) -> Sample:
+    def _chunk(self, shared: random.Random, dice: random.Random, fps: int, kind: str) -> Sample:
         """A window with its frames, told by a fresh cast."""
+        bare, late = kind == "bare", kind in _LATE_CHUNKS
         number = self._number(dice, fast=fps != SLOW_FPS)
         window = self._store.window(number)
         cast = draw_cast(window.kits, dice)
@@ -118,8 +123,7 @@ class ArenaDataset(Dataset[Sample]):
         if late:  # another match went before this one: what happened is told by sides, so it fits any two
             earlier = self._text.late_beats(dice)
             history, longest = (*earlier[dice.randrange(len(earlier)) :], *history), LATE_SECONDS[1]
-        if far:
-            history = tuple(with_far_scores(history, dice))
+            history = tuple(_LATE_CHUNKS[kind](history, dice))
         text, limits, score = draw_previous(history, cast, longest, dice)
         lines, _ = tell(window.beats, cast, score)
         first = draw_clock(len(history), dice)

@@ -18,6 +18,7 @@ from svlm_cli.train.arena.play import Beat, Cast, draw_score, tell
 SLIP_SHARE = 0.1
 # Shares of the scores that are left where they are to be far apart.
 _FAR: Mapping[Kind | None, float] = {Kind.SCORE: 0.25, Kind.GOAL: 0.6}
+_HOLE_SECONDS = (30, 360)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,20 @@ def with_far_scores(beats: Sequence[Beat], dice: random.Random) -> list[Beat]:
             disallowed = dropped and beat.kind is Kind.GOAL
         left.append(Beat(None, None, beat.holder) if dropped else beat)
     return left
+
+
+def with_hole(beats: Sequence[Beat], end: int, dice: random.Random) -> list[Beat]:
+    """The same play without scores and goals for up to some minutes before second ``end``.
+
+    Before the hole they are as close together as in a match, so that far back the last one has to be told
+    from the one before it.
+    """
+    hole = range(max(0, end - dice.randint(*_HOLE_SECONDS)), end)
+    scored = (Kind.GOAL, Kind.SCORE, Kind.KICK_OFF)
+    return [
+        Beat(None, None, beat.holder) if beat.kind in scored and second in hole else beat
+        for second, beat in enumerate(beats)
+    ]
 
 
 def tell_with_slips(

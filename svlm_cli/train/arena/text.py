@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -39,7 +38,7 @@ from svlm_cli.train.arena.play import (
     with_random_sides,
 )
 from svlm_cli.train.arena.quiz import QUIZ_FORMS, QuizForm
-from svlm_cli.train.arena.recall import draw_past, each_with_slips, with_far_scores
+from svlm_cli.train.arena.recall import draw_past, each_with_slips, with_far_scores, with_hole
 from svlm_cli.train.arena.telling import (
     draw_asked_limits,
     draw_clock,
@@ -68,7 +67,6 @@ ASKED_BARE_SHARE = 0.5
 ASKED_ROW_LINES = (4, 12, 24, 60)
 ASKED_ROW_TURNS = 6
 DEEP_TURN = 13
-DEEP_FAR_SHARE = 0.7
 DEEP_NEW_GAME_SHARE = 0.25
 LONG_ROW_SECONDS = 600
 LONG_ROW_TURNS = (60, 100, 140)
@@ -212,20 +210,16 @@ class TextSamples:
         return self._recalled(beats, start, seconds, cast, WHOLE, dice, far=far, new_game=new_game)
 
     def _deep(self, _shared: random.Random, dice: random.Random) -> Sample:
-        """The same, with the chunk's first score behind as many turns as a stream has before each second."""
-        beats = self.late_beats(dice)
-        offset = dice.randint(DEEP_TURN, WINDOW_SECONDS - 2)
-        scored = [second for second, beat in enumerate(beats) if beat.kind in _SCORED]
-        found = [
-            second
-            for before, second in itertools.pairwise(scored)
-            if second - before > offset and WINDOW_SECONDS < second < len(beats) - WINDOW_SECONDS
-        ]
-        start = dice.choice(found) - offset
+        """The same, with no score for long before the chunk's, behind as many turns as a stream has."""
+        beats: Sequence[Beat] = self.late_beats(dice)
+        inside = range(WINDOW_SECONDS, len(beats) - WINDOW_SECONDS)
+        second = dice.choice([each for each in inside if beats[each].kind in _SCORED])
+        beats = with_hole(beats, second, dice)
+        start = second - dice.randint(DEEP_TURN, WINDOW_SECONDS - 2)
         cast = draw_cast(two_kits(dice), dice)
         seconds = min(start, dice.randint(*dice.choice(GAME_SECONDS)))
-        far, new_game = dice.random() < DEEP_FAR_SHARE, dice.random() < DEEP_NEW_GAME_SHARE
-        return self._recalled(beats, start, seconds, cast, WHOLE, dice, far=far, new_game=new_game)
+        new_game = dice.random() < DEEP_NEW_GAME_SHARE
+        return self._recalled(beats, start, seconds, cast, WHOLE, dice, far=False, new_game=new_game)
 
     def _asked(self, shared: random.Random, dice: random.Random) -> Sample:
         """A whole chunk with questions, or bare turns with one in each, behind commentary, in words alone."""

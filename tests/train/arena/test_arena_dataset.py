@@ -135,6 +135,7 @@ def test_symbols_tell_only_what_is_seen() -> None:
         "long_rows",
         "asked_chunks",
         "far_chunks",
+        "deep_chunks",
         "looks",
         "claims",
     ],

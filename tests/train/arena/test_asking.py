@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from svlm_cli.arena.asking.wording import CLAIMS, LEVEL_CLAIM, NOBODY_CLAIMS, NOT_KNOWN, QUESTIONS, Ask
+from svlm_cli.arena.moments import Kind
 from svlm_cli.arena.setup import NUMBERS
 from svlm_cli.data.samples.sample import SampleWriter, Turn
 from svlm_cli.model.family.markup import find_markup
@@ -33,7 +34,7 @@ from svlm_cli.train.arena.play import (
     with_random_sides,
 )
 from svlm_cli.train.arena.quiz import QUIZ_FORMS
-from svlm_cli.train.arena.recall import each_with_slips
+from svlm_cli.train.arena.recall import each_with_slips, with_hole
 from svlm_cli.train.arena.telling import draw_asked_limits
 from svlm_cli.train.arena.text import DEEP_TURN, TextSamples
 from svlm_cli.train.learner import new_tokenizer
@@ -159,6 +160,22 @@ def test_in_deep_samples_scores_and_questions_come_behind_many_turns() -> None:
         assert not any(re.search(r"goal|score|nil nil", line) for line in lines[:DEEP_TURN])
         scored += any(re.search(r"goal|score|kick off", line) for line in lines[DEEP_TURN:])
     assert scored == 30
+
+
+def test_a_hole_has_no_scores_and_all_before_it_is_as_it_was() -> None:
+    dice, lengths = random.Random(2), set()
+    for _ in range(30):
+        end = dice.randrange(400, len(BEATS))
+        holed = with_hole(BEATS, end, dice)
+        kinds = {Kind.GOAL, Kind.SCORE, Kind.KICK_OFF}
+        changed = [second for second, (old, new) in enumerate(zip(BEATS, holed, strict=True)) if old != new]
+        assert all(BEATS[second].kind in kinds and holed[second].kind is None for second in changed)
+        first = min(changed, default=end)
+        assert not any(beat.kind in kinds for beat in holed[first:end])
+        assert end - 360 <= first
+        assert max(changed, default=0) < end
+        lengths.add((end - first) // 60)
+    assert len(lengths) > 3
 
 
 def last_score(text: str) -> str:
