@@ -78,11 +78,14 @@ def with_hole(beats: Sequence[Beat], end: int, dice: random.Random) -> list[Beat
     from the one before it.
     """
     hole = range(max(0, end - dice.randint(*_HOLE_SECONDS)), end)
-    scored = (Kind.GOAL, Kind.SCORE, Kind.KICK_OFF)
-    return [
-        Beat(None, None, beat.holder) if beat.kind in scored and second in hole else beat
-        for second, beat in enumerate(beats)
-    ]
+    left, disallowed = [], False
+    for second, beat in enumerate(beats):
+        dropped = second in hole and beat.kind in (Kind.GOAL, Kind.SCORE)
+        dropped |= beat.kind is Kind.KICK_OFF and disallowed
+        if beat.kind in (Kind.GOAL, Kind.KICK_OFF):
+            disallowed = dropped and beat.kind is Kind.GOAL
+        left.append(Beat(None, None, beat.holder) if dropped else beat)
+    return left
 
 
 def tell_with_slips(

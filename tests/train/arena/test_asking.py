@@ -62,7 +62,7 @@ def drawn_row(seed: int, kind: str = "asked_rows") -> tuple[SimpleNamespace, lis
     def keep(text: str, turns: list[Turn], **how: Any) -> tuple[SimpleNamespace, list[Turn]]:
         return SimpleNamespace(text=text, kept=how["kept"]), turns
 
-    samples = TextSamples(WRITER, SimpleNamespace(write=keep), 2)
+    samples = TextSamples(WRITER, SimpleNamespace(write=keep), 8)
     return samples.makers[kind](random.Random(seed), random.Random(seed))
 
 
@@ -157,9 +157,9 @@ def test_in_deep_samples_scores_and_questions_come_behind_many_turns() -> None:
         questions = [k for k, turn in enumerate(drawn_row(seed, "asked_deep")[1]) if turn.question]
         assert min(questions, default=DEEP_TURN) >= DEEP_TURN
         lines = [turn.line for turn in drawn_row(seed, "deep")[1]]
-        assert not any(re.search(r"goal|score|nil nil", line) for line in lines[:DEEP_TURN])
+        assert not any(re.search(r"goal|score", line) for line in lines[:DEEP_TURN])
         scored += any(re.search(r"goal|score|kick off", line) for line in lines[DEEP_TURN:])
-    assert scored == 30
+    assert scored > 14  # a kick-off goes with its goal, and a third of them are chosen for one
 
 
 def test_a_hole_has_no_scores_and_all_before_it_is_as_it_was() -> None:
@@ -167,15 +167,24 @@ def test_a_hole_has_no_scores_and_all_before_it_is_as_it_was() -> None:
     for _ in range(30):
         end = dice.randrange(400, len(BEATS))
         holed = with_hole(BEATS, end, dice)
-        kinds = {Kind.GOAL, Kind.SCORE, Kind.KICK_OFF}
         changed = [second for second, (old, new) in enumerate(zip(BEATS, holed, strict=True)) if old != new]
-        assert all(BEATS[second].kind in kinds and holed[second].kind is None for second in changed)
-        first = min(changed, default=end)
-        assert not any(beat.kind in kinds for beat in holed[first:end])
+        assert all(holed[second].kind is None for second in changed)
+        scored = [second for second in changed if BEATS[second].kind in (Kind.GOAL, Kind.SCORE)]
+        first = min(scored, default=end)
+        assert not any(beat.kind in (Kind.GOAL, Kind.SCORE) for beat in holed[first:end])
         assert end - 360 <= first
-        assert max(changed, default=0) < end
+        assert max(scored, default=0) < end
+        # A goal and the kick-off behind it go together, so that no game runs past its last goal.
+        kick_offs = [sum(beat.kind is Kind.KICK_OFF for beat in each) for each in (BEATS, holed)]
+        assert abs(kick_offs[0] - kick_offs[1] - sum(BEATS[each].kind is Kind.GOAL for each in changed)) <= 1
         lengths.add((end - first) // 60)
     assert len(lengths) > 3
+
+
+@pytest.mark.parametrize("kind", ["deep", "asked_deep", "long_rows", "asked_rows"])
+def test_no_score_of_many_samples_goes_past_the_end_of_a_game(kind: str) -> None:
+    for seed in range(395, 475):
+        drawn_row(seed, kind)
 
 
 def last_score(text: str) -> str:
