@@ -99,7 +99,7 @@ def open_learner(recipe: Recipe, stage: Stage, before: Path | None, *, is_begun:
             model, before = model.model_copy(update={"vision": before, "start": None}), None
         learner = _new(recipe, model, before)
         told = recipe.stages[: recipe.stages.index(stage) + 1]
-        if any(each.mix.asked + each.mix.asked_chunks for each in told):
+        if any(each.mix.asked + each.mix.asked_deep + each.mix.asked_chunks for each in told):
             learner.network.config.svlm |= {SUGGESTED_KEY: list(SUGGESTED)}
     if not isinstance(recipe.model, Checkpoint) or recipe.model.lora is None:
         learner.network.requires_grad_(requires_grad=True)

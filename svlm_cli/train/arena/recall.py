@@ -7,7 +7,7 @@ it holds one or two.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from svlm_cli.arena.moments import Kind
@@ -61,14 +61,7 @@ def reaches_score(words: Sequence[str], limits: WindowLimits) -> bool:
 
 def with_far_scores(beats: Sequence[Beat], dice: random.Random) -> list[Beat]:
     """The same play with most scores unsaid and many goals not scored, so that scores lie far apart."""
-    left, disallowed = [], False
-    for beat in beats:
-        share = _FAR.get(beat.kind, 1.0)
-        dropped = dice.random() >= share or (beat.kind is Kind.KICK_OFF and disallowed)
-        if beat.kind in (Kind.GOAL, Kind.KICK_OFF):
-            disallowed = dropped and beat.kind is Kind.GOAL
-        left.append(Beat(None, None, beat.holder) if dropped else beat)
-    return left
+    return _without(beats, lambda _, beat: dice.random() >= _FAR.get(beat.kind, 1.0))
 
 
 def with_hole(beats: Sequence[Beat], end: int, dice: random.Random) -> list[Beat]:
@@ -78,10 +71,14 @@ def with_hole(beats: Sequence[Beat], end: int, dice: random.Random) -> list[Beat
     from the one before it.
     """
     hole = range(max(0, end - dice.randint(*_HOLE_SECONDS)), end)
+    return _without(beats, lambda second, beat: second in hole and beat.kind in (Kind.GOAL, Kind.SCORE))
+
+
+def _without(beats: Sequence[Beat], is_dropped: Callable[[int, Beat], bool]) -> list[Beat]:
+    """The same play with what is dropped silent, and with a goal the kick-off behind it."""
     left, disallowed = [], False
     for second, beat in enumerate(beats):
-        dropped = second in hole and beat.kind in (Kind.GOAL, Kind.SCORE)
-        dropped |= beat.kind is Kind.KICK_OFF and disallowed
+        dropped = is_dropped(second, beat) or (beat.kind is Kind.KICK_OFF and disallowed)
         if beat.kind in (Kind.GOAL, Kind.KICK_OFF):
             disallowed = dropped and beat.kind is Kind.GOAL
         left.append(Beat(None, None, beat.holder) if dropped else beat)
